@@ -1,0 +1,1 @@
+"""The code location of the Neural Hive Mind continuous-training platform."""

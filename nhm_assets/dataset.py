@@ -1,0 +1,174 @@
+"""The rows that a specialist's model learns from: their columns, types, classes and digest.
+
+Every stage reads or writes these rows, so their shape stands here, beside no stage in particular.
+"""
+
+import hashlib
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+COMPUTED_FEATURES: Final = (
+    "num_tasks",
+    "priority_score",
+    "total_duration_ms",
+    "avg_duration_ms",
+    "risk_score",
+    "complexity_score",
+    "domain_risk_weight",
+    "avg_task_complexity_factor",
+    "num_patterns_detected",
+    "num_anti_patterns_detected",
+    "avg_pattern_quality",
+    "total_anti_pattern_penalty",
+    "num_nodes",
+    "num_edges",
+    "density",
+    "avg_in_degree",
+    "max_in_degree",
+    "critical_path_length",
+    "max_parallelism",
+    "num_levels",
+    "avg_coupling",
+    "num_bottlenecks",
+    "graph_complexity_score",
+)
+"""The 23 features that can be computed from a plan alone, in column order."""
+
+EMBEDDING_FEATURES: Final = ("mean_norm", "std_norm", "avg_diversity")
+"""The three features that only a specialist with its embedding model can give; NaN otherwise."""
+
+FEATURE_NAMES: Final = COMPUTED_FEATURES + EMBEDDING_FEATURES
+"""The 26 features, in the order that models are trained on and called with."""
+
+REJECT: Final = 0
+APPROVE: Final = 1
+REVIEW_REQUIRED: Final = 2
+LABELS: Final = {"reject": REJECT, "approve": APPROVE, "review_required": REVIEW_REQUIRED}
+"""What a reviewer recommends -> the class that is learned."""
+
+CLASS_NAMES: Final = tuple(LABELS)
+"""Names of the classes 0, 1 and 2: also the order of a model's probability columns."""
+
+REAL: Final = "real"
+SYNTHETIC: Final = "synthetic"
+HYBRID: Final = "hybrid"
+
+TRAIN: Final = "train"
+VALIDATION: Final = "validation"
+TEST: Final = "test"
+SPLITS: Final = (TRAIN, VALIDATION, TEST)
+
+_DTYPES: Final = {
+    "feedback_id": "object",
+    "opinion_id": "object",
+    "plan_id": "object",
+    "submitted_at": "datetime64[us, UTC]",
+    "human_rating": "float64",
+    "label": "int64",
+    "source": "object",
+    "split": "object",
+} | dict.fromkeys(FEATURE_NAMES, "float64")
+
+COLUMNS: Final = tuple(_DTYPES)
+"""The columns of the dataset, in order: eight that describe the row, then the 26 features."""
+
+SORT_ORDER: Final = ["submitted_at", "feedback_id"]
+
+
+def conform(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with exactly the dataset's columns, types and row order.
+
+    Raises:
+        KeyError: a column is missing.
+    """
+    typed = frame.loc[:, list(COLUMNS)].astype(_DTYPES)
+    return typed.sort_values(SORT_ORDER, kind="stable", ignore_index=True)
+
+
+def schema_faults(frame: pd.DataFrame) -> list[str]:
+    """Say in plain words where the frame departs from the dataset's shape; empty where it conforms."""
+    if tuple(frame.columns) != COLUMNS:
+        missing = sorted(set(COLUMNS) - set(frame.columns))
+        foreign = sorted(set(frame.columns) - set(COLUMNS))
+        return [f"columns are not the dataset's: missing {missing}, foreign {foreign}, or reordered"]
+    faults = [
+        f"column {name} is {frame[name].dtype}, not {dtype}"
+        for name, dtype in _DTYPES.items()
+        if str(frame[name].dtype) != dtype
+    ]
+    if faults:
+        return faults
+    return [*_value_faults(frame), *_order_faults(frame)]
+
+
+def _value_faults(frame: pd.DataFrame) -> list[str]:
+    allowed = {
+        "label": set(LABELS.values()),
+        "source": {REAL, SYNTHETIC},
+        "split": set(SPLITS),
+    }
+    faults = [
+        f"{name} holds {sorted(set(frame[name]) - values)}, only {sorted(values)} are known"
+        for name, values in allowed.items()
+        if not set(frame[name]) <= values
+    ]
+    if not frame["human_rating"].between(0.0, 1.0).all():
+        faults.append("human_rating leaves 0..1")
+    computed = frame[list(COMPUTED_FEATURES)].to_numpy()
+    if not np.isfinite(computed).all():
+        faults.append("a computed feature is NaN or infinite")
+    if np.isinf(frame[list(EMBEDDING_FEATURES)].to_numpy()).any():
+        faults.append("an embedding feature is infinite")
+    return faults
+
+
+def _order_faults(frame: pd.DataFrame) -> list[str]:
+    faults = []
+    if frame["opinion_id"].duplicated().any():
+        faults.append("an opinion has more than one row")
+    if not frame.index.equals(frame.sort_values(SORT_ORDER, kind="stable").index):
+        faults.append("rows are not sorted by submitted_at, then feedback_id")
+    return faults
+
+
+def data_source(frame: pd.DataFrame) -> str:
+    """`real`, `synthetic`, or `hybrid` where both kinds of rows are present."""
+    kinds = set(frame["source"])
+    if kinds == {REAL, SYNTHETIC}:
+        return HYBRID
+    return SYNTHETIC if kinds == {SYNTHETIC} else REAL
+
+
+def data_version(frame: pd.DataFrame) -> str:
+    """Digest of the rows: 32 hex digits that are equal exactly when columns, order and values are.
+
+    It reads values, not file bytes, so that another Parquet writer gives the same version.
+    Every NaN counts as the same NaN.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for name in frame.columns:
+        digest.update(f"{name}\0{len(frame)}\0".encode())
+        digest.update(_column_bytes(frame[name]))
+    return digest.hexdigest()
+
+
+def _column_bytes(column: pd.Series) -> bytes:
+    if column.dtype == "object":
+        encoded = [str(value).encode() for value in column]
+        lengths = np.fromiter(map(len, encoded), dtype="<i8", count=len(encoded))
+        return lengths.tobytes() + b"".join(encoded)
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        return column.astype("int64").to_numpy("<i8").tobytes()
+    if column.dtype.kind == "f":
+        values = column.to_numpy("<f8", copy=True)
+        values[np.isnan(values)] = np.nan
+        return values.tobytes()
+    return column.to_numpy("<i8").tobytes()
+
+
+def counts(values: pd.Series) -> dict[str, int]:
+    """How often each value occurs, by its spelling, in sorted order."""
+    found = values.value_counts().sort_index()
+    return {str(value): int(number) for value, number in found.items()}

@@ -1,0 +1,1 @@
+"""Documents to try the platform with: made up, or loaded from files."""

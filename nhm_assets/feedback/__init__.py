@@ -1,0 +1,1 @@
+"""Reviewers' feedback in MongoDB becomes one dataset a partition."""

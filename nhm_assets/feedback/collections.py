@@ -1,0 +1,166 @@
+"""What is read from MongoDB, and how: one range scan of feedback, everything else by id in batches."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from nhm_assets.partitions import Window
+
+if TYPE_CHECKING:
+    from pymongo.client_session import ClientSession
+    from pymongo.database import Database
+
+Document = dict[str, Any]
+T = TypeVar("T")
+
+BATCH: Final = 1000
+"""Ids a query asks for at once: round trips become rare, and a batch of plans stays a few megabytes."""
+
+_FEEDBACK_FIELDS: Final = (
+    "feedback_id",
+    "opinion_id",
+    "plan_id",
+    "submitted_at",
+    "human_rating",
+    "human_recommendation",
+)
+_NO_DATE_TYPES: Final = [
+    "double",
+    "int",
+    "long",
+    "decimal",
+    "bool",
+    "object",
+    "array",
+    "objectId",
+    "timestamp",
+    "binData",
+    "regex",
+]
+_ISO_SHAPE: Final = r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([T ]|$)"
+"""Spellings whose year is surely right, so that those of other years need not be read."""
+
+_PLAN_BALLAST: Final = (
+    "cognitive_plan.execution_order",
+    "cognitive_plan.reasoning_summary",
+    "cognitive_plan.metadata",
+    "cognitive_plan.tasks.parameters",
+    "cognitive_plan.tasks.metadata",
+    "cognitive_plan.tasks.required_capabilities",
+)
+"""Parts of a plan that no feature reads. They are taken out rather than the others picked, since picking
+would lose the difference between a null and a missing field."""
+
+READ_INDEXES: Final = {
+    "feedback_collection": (("specialist_type", 1), ("submitted_at", 1)),
+    "opinions_collection": (("opinion_id", 1), ("specialist_type", 1)),
+    "plans_collection": (("plan_id", 1),),
+}
+"""Indexes that these queries need on collections that other systems own, by the setting that names them."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names of the four collections that a dataset is read from."""
+
+    feedback: str
+    opinions: str
+    plans: str
+    features: str
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads the documents of one specialist, in one session."""
+
+    database: "Database[Document]"
+    names: Names
+    specialist: str
+    session: "ClientSession | None"
+
+    def feedback(self, window: Window) -> Iterator[Document]:
+        """Feedback that may lie in the window: what dates and strings say is for the rules to judge."""
+        query = {"specialist_type": self.specialist, "$or": _may_lie_in(window)}
+        yield from self.database[self.names.feedback].find(
+            query, dict.fromkeys(_FEEDBACK_FIELDS, 1), session=self.session, batch_size=5000
+        )
+
+    def undated(self) -> int:
+        """How many of the specialist's feedback documents carry no time, over all time."""
+        query = {"specialist_type": self.specialist, "submitted_at": None}
+        return self.database[self.names.feedback].count_documents(query, session=self.session)
+
+    def whole_feedback(self, document_ids: Iterable[Any]) -> Iterator[Document]:
+        """Feedback documents by `_id`, with all their fields."""
+        return self._by_ids(self.names.feedback, "_id", document_ids)
+
+    def plan_ids(self, opinion_ids: Sequence[str]) -> dict[str, Any]:
+        """Opinion id -> its plan id, for those of these opinions that exist and are the specialist's."""
+        query = {"opinion_id": {"$in": list(opinion_ids)}, "specialist_type": self.specialist}
+        found = self.database[self.names.opinions].find(
+            query, {"opinion_id": 1, "plan_id": 1}, session=self.session, batch_size=BATCH
+        )
+        # Should an id occur twice, the last in the order of `_id` counts, in every run.
+        ordered = sorted(found, key=lambda opinion: str(opinion["_id"]))
+        return {opinion["opinion_id"]: opinion.get("plan_id") for opinion in ordered}
+
+    def opinion_plans(self, opinion_ids: Sequence[str]) -> dict[str, Any]:
+        """Opinion id -> its `cognitive_plan`, whatever that is, for those that carry one."""
+        pipeline: list[Document] = [
+            {"$match": {"opinion_id": {"$in": list(opinion_ids)}, "specialist_type": self.specialist}},
+            {"$project": {"opinion_id": 1, "cognitive_plan": 1}},
+            {"$project": dict.fromkeys(_PLAN_BALLAST, 0)},
+        ]
+        found = self.database[self.names.opinions].aggregate(
+            pipeline, session=self.session, batchSize=BATCH
+        )
+        ordered = sorted(found, key=lambda opinion: str(opinion["_id"]))
+        return {opinion["opinion_id"]: opinion.get("cognitive_plan") for opinion in ordered}
+
+    def ledger_plans(self, plan_ids: Iterable[str]) -> dict[str, Any]:
+        """Plan id -> `plan_data` of its ledger document."""
+        fields = {"plan_id": 1, "plan_data": 1}
+        return {
+            entry["plan_id"]: entry.get("plan_data")
+            for entry in self._by_ids(self.names.plans, "plan_id", plan_ids, fields)
+        }
+
+    def stored_features(self, plan_ids: Iterable[str]) -> dict[str, Document]:
+        """Plan id -> its stored features document."""
+        fields = {"plan_id": 1, "features": 1, "extractor": 1}
+        return {
+            stored["plan_id"]: stored
+            for stored in self._by_ids(self.names.features, "plan_id", plan_ids, fields)
+        }
+
+    def _by_ids(
+        self, collection: str, field: str, ids: Iterable[Any], fields: Document | None = None
+    ) -> Iterator[Document]:
+        for batch in batches(ids):
+            yield from self.database[collection].find(
+                {field: {"$in": batch}}, fields, session=self.session, batch_size=BATCH
+            )
+
+
+def batches(items: Iterable[T]) -> Iterator[list[T]]:
+    """The items in lists of at most `BATCH`."""
+    rest = iter(items)
+    while batch := list(islice(rest, BATCH)):
+        yield batch
+
+
+def _may_lie_in(window: Window) -> list[Document]:
+    """Ranges of one index: dates in the window, strings of its years, and what may be no time at all.
+
+    An offset moves a string's own date by less than a day, which only matters at the turn of a year.
+    """
+    day = timedelta(days=1)
+    years = str((window.start - day).year), str((window.end + day).year + 1)
+    return [
+        {"submitted_at": {"$gte": window.start, "$lt": window.end}},
+        {"submitted_at": {"$gte": years[0], "$lt": years[1]}},
+        {"submitted_at": {"$type": "string", "$not": {"$regex": _ISO_SHAPE}}},
+        {"submitted_at": {"$type": _NO_DATE_TYPES}},
+    ]

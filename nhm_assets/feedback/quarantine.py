@@ -1,0 +1,70 @@
+"""Rejected feedback is kept: the document, the reason, the partition and the run."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from nhm_assets.feedback.rules import Reason, Rejection
+
+if TYPE_CHECKING:
+    from pymongo.collection import Collection
+
+    from nhm_assets.feedback.collections import Document
+
+COLLECTION: Final = "feedback_quarantine"
+
+
+def quarantine_entries(rejections: Sequence[Rejection], documents: Iterable["Document"]) -> "list[Document]":
+    """The rejected documents with their reasons; equal ones (all but `_id`) count once."""
+    reasons = {rejection.document_id: rejection.reason for rejection in rejections}
+    entries: dict[str, Document] = {}
+    for document in documents:
+        entries.setdefault(_digest(document), {"reason": reasons[document["_id"]], "document": document})
+    return [{"digest": digest, **entry} for digest, entry in sorted(entries.items())]
+
+
+def reason_counts(entries: "Sequence[Document]") -> dict[str, int]:
+    """How many documents were rejected for each reason, in the order of the reasons."""
+    found = Counter(entry["reason"] for entry in entries)
+    return {str(reason): found[reason] for reason in Reason if found[reason]}
+
+
+def replace_quarantine(
+    collection: "Collection[Document]",
+    entries: "Sequence[Document]",
+    *,
+    partition: str,
+    run_id: str,
+    now: datetime,
+) -> None:
+    """Make these entries the partition's quarantine.
+
+    An entry's `_id` follows from partition and content. So a run that is killed in between leaves entries
+    that the next run finds again, and never doubles one.
+    """
+    from pymongo import ReplaceOne
+
+    collection.create_index("partition")
+    kept = [
+        {
+            "_id": f"{partition}:{entry['digest']}",
+            "partition": partition,
+            "reason": str(entry["reason"]),
+            "document": entry["document"],
+            "dagster_run_id": run_id,
+            "quarantined_at": now,
+        }
+        for entry in entries
+    ]
+    if kept:
+        collection.bulk_write([ReplaceOne({"_id": one["_id"]}, one, upsert=True) for one in kept])
+    collection.delete_many({"partition": partition, "_id": {"$nin": [one["_id"] for one in kept]}})
+
+
+def _digest(document: "Document") -> str:
+    from bson import encode
+
+    content: dict[str, Any] = {key: document[key] for key in sorted(document) if key != "_id"}
+    return hashlib.blake2b(encode(content), digest_size=16).hexdigest()

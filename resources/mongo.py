@@ -1,0 +1,137 @@
+"""MongoDB: one short-lived client a use, read as of one point in time where the server can promise that."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resources.addresses import masked
+from resources.embedded_mongo import embedded_mongod
+from resources.errors import MongoUnavailable
+
+if TYPE_CHECKING:
+    from pymongo import MongoClient
+    from pymongo.client_session import ClientSession
+    from pymongo.database import Database
+
+_AUTHENTICATION_FAILED = 18
+_UNAUTHORIZED = 13
+_READ_TIMEOUT_S = 120
+_log = logging.getLogger(__name__)
+
+
+class Mongo:
+    """The MongoDB that feedback, opinions and plans lie in.
+
+    Args:
+        uri: its address; None for a mongod of this machine's own.
+        home: folder of that mongod.
+        database: name of the database.
+        timeout_s: seconds until an unreachable server is an error.
+    """
+
+    def __init__(self, *, uri: str | None, home: Path, database: str, timeout_s: float) -> None:
+        self._uri = uri
+        self._home = home
+        self._database = database
+        self._timeout_s = timeout_s
+
+    def __repr__(self) -> str:
+        return f"Mongo({self.address})"
+
+    @property
+    def address(self) -> str:
+        """The address as it may be shown: without password and options."""
+        return masked(self._uri) if self._uri else f"mongod of its own under {self._home}"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep a mongod of this machine running in between uses; nothing to do for a server elsewhere."""
+        if self._uri:
+            yield
+            return
+        with embedded_mongod(self._home):
+            yield
+
+    @contextmanager
+    def database(self) -> Iterator["Database[dict[str, Any]]"]:
+        """The database, reachable at the time of entering.
+
+        Raises:
+            MongoUnavailable: the server cannot be reached, refuses the credentials, or goes away in
+                the body.
+            EmbeddedMongoError: the mongod of this machine cannot be started.
+        """
+        if self._uri:
+            with self._connected(self._uri) as database:
+                yield database
+            return
+        with embedded_mongod(self._home) as uri, self._connected(uri) as database:
+            yield database
+
+    @contextmanager
+    def _connected(self, uri: str) -> Iterator["Database[dict[str, Any]]"]:
+        from pymongo.errors import AutoReconnect, OperationFailure
+
+        client = self._client(uri)
+        try:
+            client.admin.command("ping")
+            yield client[self._database]
+        except AutoReconnect as error:
+            raise MongoUnavailable(
+                f"MongoDB at {self.address} cannot be reached ({_first_line(error)}):"
+                " check MONGODB_URI, the network and whether the server runs, then run this again"
+            ) from None
+        except OperationFailure as error:
+            if error.code not in (_AUTHENTICATION_FAILED, _UNAUTHORIZED):
+                raise
+            raise MongoUnavailable(
+                f"MongoDB at {self.address} refuses the credentials ({_first_line(error)}):"
+                " check user, password, authSource and the user's roles in MONGODB_URI"
+            ) from None
+        finally:
+            client.close()
+
+    def _client(self, uri: str) -> "MongoClient[dict[str, Any]]":
+        from bson.codec_options import DatetimeConversion
+        from pymongo import MongoClient
+        from pymongo.errors import InvalidURI, PyMongoError
+
+        milliseconds = int(self._timeout_s * 1000)
+        try:
+            return MongoClient(
+                uri,
+                tz_aware=True,
+                datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+                serverSelectionTimeoutMS=milliseconds,
+                connectTimeoutMS=milliseconds,
+                socketTimeoutMS=_READ_TIMEOUT_S * 1000,
+                appname="nhm",
+                w="majority",
+            )
+        except (InvalidURI, PyMongoError, ValueError):
+            # The library's own words quote parts of the address, a password perhaps among them.
+            raise MongoUnavailable(
+                f"MONGODB_URI is not a usable MongoDB address ({self.address}): it should look like"
+                " mongodb://user:password@host:27017/?authSource=admin, special characters percent-encoded"
+            ) from None
+
+
+@contextmanager
+def snapshot(database: "Database[dict[str, Any]]") -> Iterator["ClientSession | None"]:
+    """A session whose reads all see one point in time; None where the server cannot promise that.
+
+    Replica sets and sharded clusters can, a standalone server cannot.
+    """
+    hello = database.command("hello")
+    if "setName" not in hello and hello.get("msg") != "isdbgrid":
+        _log.warning("MongoDB is a standalone server: feedback written while a window is read may be half seen")
+        yield None
+        return
+    with database.client.start_session(snapshot=True) as session:
+        yield session
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split(", Timeout:", 1)[0].split(", full error:", 1)[0].splitlines()[0][:300]
