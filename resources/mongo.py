@@ -1,10 +1,11 @@
 """MongoDB: one short-lived client a use, read as of one point in time where the server can promise that."""
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from resources.addresses import masked
 from resources.embedded_mongo import embedded_mongod
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 _AUTHENTICATION_FAILED = 18
 _UNAUTHORIZED = 13
 _READ_TIMEOUT_S = 120
+_SNAPSHOT_REFUSED = (246, 239)
+_SNAPSHOT_ATTEMPTS = 4
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -135,3 +139,33 @@ def snapshot(database: "Database[dict[str, Any]]") -> Iterator["ClientSession | 
 
 def _first_line(error: Exception) -> str:
     return str(error).split(", Timeout:", 1)[0].split(", full error:", 1)[0].splitlines()[0][:300]
+
+
+def read_consistently(
+    database: "Database[dict[str, Any]]", read: Callable[["ClientSession | None"], T]
+) -> tuple[T, str]:
+    """Run a reader in one snapshot, and say as of when it read.
+
+    A snapshot can be refused for a moment, while an index is being made, or grow too old for a server that
+    keeps little history; then everything is read again in a new one.
+    """
+    from pymongo.errors import OperationFailure
+
+    for attempt in range(1, _SNAPSHOT_ATTEMPTS + 1):
+        try:
+            with snapshot(database) as session:
+                result = read(session)
+                return result, _as_of(session)
+        except OperationFailure as error:
+            if error.code not in _SNAPSHOT_REFUSED or attempt == _SNAPSHOT_ATTEMPTS:
+                raise
+            _log.warning("MongoDB refused the snapshot (%s), reading again", _first_line(error))
+            time.sleep(attempt)
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _as_of(session: "ClientSession | None") -> str:
+    if session is None:
+        return "no single point in time: MongoDB is a standalone server"
+    moment = session._snapshot_time
+    return moment.as_datetime().isoformat() if moment else "nothing was read"

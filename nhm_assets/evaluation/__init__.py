@@ -1,0 +1,1 @@
+"""A candidate is measured on the newest rows, beside the champion, and judged."""

@@ -1,0 +1,10 @@
+"""The checks on `evaluation_report`: the gate, and two beside it.
+
+They are specs of the asset itself and evaluated in its own step, so nobody can materialize the report
+without them.
+"""
+
+from nhm_assets.check_wiring import check_specs
+from nhm_assets.evaluation.gate import DESCRIPTIONS
+
+evaluation_report_checks = check_specs("evaluation_report", DESCRIPTIONS)

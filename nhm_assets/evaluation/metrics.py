@@ -1,0 +1,131 @@
+"""How well probabilities fit the labels. The positive class is approve; ratios with an empty denominator are 0."""
+
+import numpy as np
+import pandas as pd
+
+from nhm_assets.dataset import APPROVE, CLASS_NAMES, FEATURE_NAMES
+from nhm_assets.records import Interval, Metrics
+
+CLASSES = tuple(range(len(CLASS_NAMES)))
+_RESAMPLES = 2000
+_RESAMPLES_AT_ONCE = 100
+_SEED = 42
+_TAILS = (2.5, 97.5)
+
+HEADLINE = ("precision", "recall", "f1")
+Labels = np.ndarray
+"""Classes 0, 1, 2; shape (n,)."""
+Shares = np.ndarray
+"""Probabilities of the classes 0, 1, 2; shape (n, 3), rows sum to 1."""
+
+
+def measure(labels: Labels, shares: Shares) -> Metrics:
+    """All metrics of one model on the test rows.
+
+    Brier score: Brier (1950), the form for several classes.
+    """
+    from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss
+
+    predicted = decide(shares)
+    truth, positive = labels == APPROVE, predicted == APPROVE
+    precision, recall, f1 = (float(value) for value in _headline(truth & positive, truth, positive))
+    return Metrics(
+        precision=precision,
+        recall=recall,
+        f1=f1,
+        accuracy=float(accuracy_score(labels, predicted)),
+        macro_f1=float(f1_score(labels, predicted, labels=CLASSES, average="macro", zero_division=0.0)),
+        brier=brier(labels, shares),
+        log_loss=float(log_loss(labels, shares, labels=CLASSES)),
+        support={name: int((labels == label).sum()) for label, name in enumerate(CLASS_NAMES)},
+        confusion=confusion_matrix(labels, predicted, labels=CLASSES).tolist(),
+    )
+
+
+def decide(shares: Shares) -> Labels:
+    """The most probable class of each row; the first one in a tie, as scikit-learn has it."""
+    return shares.argmax(axis=1)
+
+
+def brier(labels: Labels, shares: Shares) -> float:
+    """Sum over the classes of squared errors, mean over rows: 0 is best, 2 is worst."""
+    return float(((shares - np.eye(len(CLASSES))[labels]) ** 2).sum(axis=1).mean())
+
+
+def _headline(hits: np.ndarray, truth: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Precision, recall and F1 along the last axis."""
+    both, actual, called = (np.sum(part, axis=-1, dtype="float64") for part in (hits, truth, positive))
+    return _ratio(both, called), _ratio(both, actual), _ratio(2 * both, actual + called)
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+
+
+def intervals(labels: Labels, *models: Shares) -> list[dict[str, Interval]]:
+    """95 % percentile intervals of precision, recall and F1, by a seeded bootstrap over the test rows.
+
+    Args:
+        labels: of the test rows.
+        models: probabilities of one model, or of two on the same rows.
+
+    Returns:
+        The intervals of the first model; and, given two, those of the differences first minus second,
+        resampled in pairs.
+
+    Source: Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapter 13.
+    """
+    draw = np.random.default_rng(_SEED)
+    truth = labels == APPROVE
+    positives = [decide(shares) == APPROVE for shares in models]
+    samples: list[np.ndarray] = []
+    for _ in range(_RESAMPLES // _RESAMPLES_AT_ONCE):
+        picked = draw.integers(len(labels), size=(_RESAMPLES_AT_ONCE, len(labels)))
+        samples.append(
+            np.array(
+                [
+                    _headline((truth & positive)[picked], truth[picked], positive[picked])
+                    for positive in positives
+                ]
+            )
+        )
+    values = np.concatenate(samples, axis=-1)
+    wanted = [values[0]] if len(models) == 1 else [values[0], values[0] - values[1]]
+    return [_percentiles(one) for one in wanted]
+
+
+def _percentiles(values: np.ndarray) -> dict[str, Interval]:
+    low, high = np.percentile(values, _TAILS, axis=-1)
+    return {
+        name: Interval(low=float(low[position]), high=float(high[position]))
+        for position, name in enumerate(HEADLINE)
+    }
+
+
+def mcnemar(labels: Labels, first: Shares, second: Shares) -> tuple[int, int, float]:
+    """Rows only the first model decides rightly, rows only the second does, and the two-sided p-value.
+
+    The exact form of McNemar's test (1947): under the null each such row is a fair coin.
+    """
+    from scipy.stats import binomtest
+
+    right = decide(first) == labels, decide(second) == labels
+    only_first, only_second = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    if not only_first + only_second:
+        return 0, 0, 1.0
+    p_value = binomtest(only_first, only_first + only_second).pvalue
+    return only_first, only_second, float(p_value)
+
+
+def baseline_f1(learned: pd.DataFrame, tested: pd.DataFrame) -> dict[str, float]:
+    """F1 of dummies that look at no feature: always the majority class, and classes drawn by their shares."""
+    from sklearn.dummy import DummyClassifier
+
+    scores = {}
+    truth = (tested["label"] == APPROVE).to_numpy()
+    for strategy in ("most_frequent", "stratified"):
+        dummy = DummyClassifier(strategy=strategy, random_state=_SEED)
+        dummy.fit(learned[list(FEATURE_NAMES)], learned["label"])
+        positive = dummy.predict(tested[list(FEATURE_NAMES)]) == APPROVE
+        scores[strategy] = float(_headline(truth & positive, truth, positive)[2])
+    return scores

@@ -1,0 +1,95 @@
+"""The assets of the feedback stage: what lies in MongoDB, and the dataset made of it."""
+
+import pandas as pd
+from dagster import AssetExecutionContext, AssetSpec, DataVersion, MetadataValue, Output, ResourceParam, asset
+
+from nhm_assets.dataset import counts, data_version
+from nhm_assets.feedback.build import WindowRead, assemble, describe, read_window
+from nhm_assets.feedback.collections import Names, Reader
+from nhm_assets.feedback.quarantine import COLLECTION, reason_counts, replace_quarantine
+from nhm_assets.feedback.stored_features import ensure_index, write_back
+from nhm_assets.names import GROUP
+from nhm_assets.partitions import Partition, specialist_weeks
+from nhm_assets.settings import Settings
+from resources.mongo import Mongo, read_consistently
+
+specialist_feedback = AssetSpec(
+    "specialist_feedback",
+    partitions_def=specialist_weeks,
+    group_name=GROUP,
+    kinds={"mongodb"},
+    description="Reviewers' verdicts on the specialists' opinions. Other systems write them to MongoDB;"
+    " here they are only read.",
+)
+
+specialist_opinions = AssetSpec(
+    "specialist_opinions",
+    partitions_def=specialist_weeks,
+    group_name=GROUP,
+    kinds={"mongodb"},
+    description="The specialists' opinions on cognitive plans, and the plans. Other systems write them to"
+    " MongoDB; here they are only read.",
+)
+
+
+@asset(
+    partitions_def=specialist_weeks,
+    group_name=GROUP,
+    deps=[specialist_feedback, specialist_opinions],
+    io_manager_key="frames",
+    kinds={"mongodb", "parquet"},
+    description=(
+        "One row an opinion of this specialist, labelled by the newest feedback of the window that ends with"
+        " this week, with the 26 features of its plan. Older rows train, the newest test. Feedback that cannot"
+        " become a row is kept in the collection `feedback_quarantine` with the reason. The data version is a"
+        " digest of the rows: the same documents give the same version."
+    ),
+)
+def feedback_dataset(
+    context: AssetExecutionContext, settings: ResourceParam[Settings], mongo: ResourceParam[Mongo]
+) -> Output[pd.DataFrame]:
+    """Read, judge, join and split the feedback of the partition's window."""
+    partition = Partition.from_key(context.partition_key)
+    now = settings.now()
+    window = partition.window(days=settings.feedback_window_days, now=now)
+    names = Names(
+        settings.feedback_collection,
+        settings.opinions_collection,
+        settings.plans_collection,
+        settings.features_collection,
+    )
+    with mongo.database() as database:
+        ensure_index(database[names.features])
+
+        def read(session) -> WindowRead:  # noqa: ANN001 - pymongo's ClientSession or None
+            reader = Reader(database, names, partition.specialist, session)
+            return read_window(reader, window, min_rating=settings.min_feedback_rating)
+
+        found, as_of = read_consistently(database, read)
+        replace_quarantine(
+            database[COLLECTION],
+            found.quarantine,
+            partition=str(partition.key),
+            run_id=context.run_id,
+            now=now,
+        )
+        written = write_back(database[names.features], found.computed, now)
+    frame = assemble(
+        found,
+        partition,
+        window,
+        min_samples=settings.min_real_samples,
+        synthetic_fallback=settings.synthetic_fallback,
+    )
+    frame.attrs = describe(frame, found, reason_counts(found.quarantine), window)
+    return Output(
+        frame,
+        data_version=DataVersion(data_version(frame)),
+        metadata={
+            **frame.attrs,
+            "labels": counts(frame["label"]),
+            "splits": counts(frame["split"]),
+            "features_written_back": written,
+            "read_as_of": MetadataValue.text(as_of),
+        },
+    )

@@ -1,0 +1,27 @@
+"""The checks on `feedback_dataset`; the blocking ones keep bad data from training."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+from dagster import AssetCheckExecutionContext, AssetCheckResult, ResourceParam, multi_asset_check
+
+from nhm_assets.check_wiring import check_specs, selected_results
+from nhm_assets.feedback.quality import BLOCKING, DESCRIPTIONS, QualityRules, judge_dataset
+from nhm_assets.settings import Settings
+
+
+@multi_asset_check(
+    name="feedback_dataset_checks",
+    specs=check_specs("feedback_dataset", DESCRIPTIONS, blocking=BLOCKING),
+    can_subset=True,
+)
+def feedback_dataset_checks(
+    context: AssetCheckExecutionContext, feedback_dataset: pd.DataFrame, settings: ResourceParam[Settings]
+) -> Iterator[AssetCheckResult]:
+    """Judge the stored dataset, so that what was read back is what was judged."""
+    rules = QualityRules(
+        min_real_samples=settings.min_real_samples,
+        max_feedback_age_days=settings.max_feedback_age_days,
+        max_rejected_fraction=settings.max_rejected_fraction,
+    )
+    yield from selected_results(context, "feedback_dataset", judge_dataset(feedback_dataset, rules))

@@ -1,0 +1,32 @@
+"""How a partition's run ends, and the names under which that is recorded."""
+
+from enum import StrEnum
+from typing import Final
+
+
+class Outcome(StrEnum):
+    """What became of a partition's candidate."""
+
+    PROMOTED = "promoted"
+    HELD = "held"
+    SUPERSEDED = "superseded"
+    BROKEN = "broken"
+
+
+OUTCOME_TAG: Final = "nhm/outcome"
+HELD_BY_TAG: Final = "nhm/held_by"
+REASON_TAG: Final = "nhm/reason"
+
+GATE_CHECKS: Final = (
+    "precision_threshold",
+    "recall_threshold",
+    "f1_threshold",
+    "not_worse_than_production",
+    "beats_baseline",
+    "enough_evidence",
+    "data_source_allowed",
+)
+"""Checks on `evaluation_report` that decide a promotion, each by itself."""
+
+REPORT_DIGEST: Final = "report_digest"
+"""Metadata of a gate check that names the report it judged."""

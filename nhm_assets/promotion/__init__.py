@@ -1,0 +1,1 @@
+"""A candidate that passed the gate becomes the version in Production."""

@@ -1,0 +1,109 @@
+"""The asset of the promotion stage."""
+
+from collections.abc import Iterator
+
+from dagster import AssetExecutionContext, Output, ResourceParam, asset
+
+from nhm_assets.audit import COLLECTION, actor, evidence, record_decision, subject
+from nhm_assets.errors import PromotionRefused
+from nhm_assets.names import GROUP
+from nhm_assets.outcomes import HELD_BY_TAG, OUTCOME_TAG, REASON_TAG, Outcome
+from nhm_assets.partitions import specialist_weeks
+from nhm_assets.promotion.gate_records import RecordedGate, recorded_gate
+from nhm_assets.promotion.protocol import Decision, Request, promote
+from nhm_assets.records import EvaluationReport, Promotion
+from nhm_assets.settings import Settings
+from resources.mlflow import Mlflow
+from resources.mongo import Mongo
+
+
+@asset(
+    partitions_def=specialist_weeks,
+    group_name=GROUP,
+    io_manager_key="records",
+    output_required=False,
+    kinds={"mlflow"},
+    description=(
+        "The candidate in stage Production, with the alias `production`; the version before is Archived, with the"
+        " alias `previous`. Only a candidate whose gate checks are all recorded as passed for exactly this report"
+        " gets here. Held (the gate said no) and superseded (Production learned from a newer window) candidates"
+        " yield nothing and leave the run green, tagged `nhm/outcome`."
+    ),
+)
+def promoted_version(
+    context: AssetExecutionContext,
+    evaluation_report: EvaluationReport,
+    settings: ResourceParam[Settings],
+    mlflow: ResourceParam[Mlflow],
+    mongo: ResourceParam[Mongo],
+) -> Iterator[Output[Promotion]]:
+    """Ask the recorded gate, then promote; hold or refuse where it is not open."""
+    report = evaluation_report
+    gate = recorded_gate(context.instance, context.partition_key, report.digest())
+    _refuse_unjudged(context, report, gate)
+    with mongo.database() as database:
+        log = database[COLLECTION]
+        if not gate.open:
+            reason = f"held by {', '.join(gate.failed)}"
+            record_decision(log, report, Outcome.HELD, reason=reason, run=context.run, now=settings.now())
+            _tag(context, Outcome.HELD, reason, {HELD_BY_TAG: ",".join(gate.failed)})
+            return
+        with mlflow.client() as client:
+            decision = promote(
+                client,
+                log,
+                _request(context, report, gate),
+                now=settings.now(),
+                wait_s=settings.promotion_wait_s,
+            )
+        if decision.outcome is not Outcome.PROMOTED:
+            record_decision(
+                log, report, decision.outcome, reason=decision.reason, run=context.run, now=settings.now()
+            )
+    _tag(context, decision.outcome, decision.reason)
+    if decision.outcome is Outcome.PROMOTED:
+        promotion = _promotion(report, decision)
+        yield Output(promotion, metadata={**promotion.model_dump(mode="json"), "reason": decision.reason})
+
+
+def _refuse_unjudged(context: AssetExecutionContext, report: EvaluationReport, gate: RecordedGate) -> None:
+    """A candidate is held quietly in the run that judged it; asked for again by itself, it is refused."""
+    named = f"{report.model} version {report.version} ({report.specialist}, week {report.week})"
+    if gate.missing:
+        raise PromotionRefused(
+            f"{named} is not promoted: no verdict on exactly this report is recorded for"
+            f" {', '.join(gate.missing)}. Materialize evaluation_report and promoted_version together"
+        )
+    if gate.failed and context.run_id not in gate.run_ids:
+        raise PromotionRefused(
+            f"{named} is not promoted: the gate holds it by {', '.join(gate.failed)}. It stays in Staging; the checks"
+            " on evaluation_report say why. Retrain on other data, or change the thresholds and evaluate again"
+        )
+
+
+def _request(context: AssetExecutionContext, report: EvaluationReport, gate: RecordedGate) -> Request:
+    fields = {
+        **subject(report),
+        **evidence(report),
+        "reason": "every gate check passed",
+        "gate_run_ids": sorted(gate.run_ids),
+        "dagster_run_id": context.run_id,
+        "actor": actor(context.run),
+    }
+    return Request(report.model, report.version, report.window_end, fields)
+
+
+def _promotion(report: EvaluationReport, decision: Decision) -> Promotion:
+    return Promotion(
+        **report.model_dump(include={"specialist", "week", "window_end", "model", "version"}),
+        previous_version=decision.previous if decision.previous != report.version else None,
+        report_digest=report.digest(),
+        audit_id=decision.audit_id,
+    )
+
+
+def _tag(
+    context: AssetExecutionContext, outcome: Outcome, reason: str, more: dict[str, str] | None = None
+) -> None:
+    context.log.info("%s: %s", outcome, reason)
+    context.instance.add_run_tags(context.run_id, {OUTCOME_TAG: str(outcome), REASON_TAG: reason, **(more or {})})

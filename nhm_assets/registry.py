@@ -1,0 +1,78 @@
+"""The vocabulary of the model registry: stages, aliases, tags, and who is champion."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from nhm_assets.errors import RegistryError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+STAGING: Final = "Staging"
+PRODUCTION: Final = "Production"
+ARCHIVED: Final = "Archived"
+
+CANDIDATE_ALIAS: Final = "candidate"
+PRODUCTION_ALIAS: Final = "production"
+PREVIOUS_ALIAS: Final = "previous"
+
+PARTITION_TAG: Final = "nhm.partition"
+WINDOW_START_TAG: Final = "nhm.window_start"
+WINDOW_END_TAG: Final = "nhm.window_end"
+DATA_VERSION_TAG: Final = "nhm.data_version"
+CODE_VERSION_TAG: Final = "nhm.code_version"
+DATA_SOURCE_TAG: Final = "nhm.data_source"
+ROWS_TAG: Final = "nhm.rows"
+FINGERPRINT_TAG: Final = "nhm.fingerprint"
+PARAMETERS_TAG: Final = "nhm.parameters"
+SHA256_TAG: Final = "nhm.model_sha256"
+DAGSTER_RUN_TAG: Final = "dagster_run_id"
+
+_DOES_NOT_EXIST: Final = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
+
+def version_in_production(client: "MlflowClient", model: str) -> "ModelVersion | None":
+    """The version in stage Production; None where there is none.
+
+    Raises:
+        RegistryError: several versions are in that stage.
+    """
+    found = [version for version in all_versions(client, model) if version.current_stage == PRODUCTION]
+    if len(found) > 1:
+        numbers = ", ".join(str(version.version) for version in found)
+        raise RegistryError(
+            f"{model} has versions {numbers} in stage {PRODUCTION}: archive all but the one that should serve,"
+            " then run this again"
+        )
+    return found[0] if found else None
+
+
+def all_versions(client: "MlflowClient", model: str) -> "list[ModelVersion]":
+    """Every version of a registered model, newest first; empty where the model is unknown."""
+    versions: list[ModelVersion] = []
+    token = None
+    while True:
+        page = client.search_model_versions(f"name='{model}'", max_results=1000, page_token=token)
+        versions += page
+        token = page.token
+        if not token:
+            return sorted(versions, key=lambda version: int(version.version), reverse=True)
+
+
+def version_by_alias(client: "MlflowClient", model: str, alias: str) -> str | None:
+    """The version number that an alias names; None where there is no such alias or model."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.get_model_version_by_alias(model, alias).version)
+    except MlflowException as error:
+        if error.error_code in _DOES_NOT_EXIST:
+            return None
+        raise
+
+
+def window_end(version: "ModelVersion") -> datetime | None:
+    """End of the window that a version learned from; None for one that was not made here."""
+    end = version.tags.get(WINDOW_END_TAG)
+    return datetime.fromisoformat(end) if end else None

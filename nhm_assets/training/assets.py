@@ -1,0 +1,84 @@
+"""The asset of the training stage."""
+
+from typing import Any
+
+import pandas as pd
+from dagster import (
+    AssetExecutionContext,
+    DagsterInstance,
+    DataVersion,
+    MetadataValue,
+    Output,
+    ResourceParam,
+    asset,
+)
+
+from nhm_assets.audit import COLLECTION, record_registration
+from nhm_assets.code_version import code_version
+from nhm_assets.names import GROUP
+from nhm_assets.partitions import Partition, specialist_weeks
+from nhm_assets.records import TrainedModel
+from nhm_assets.settings import Settings
+from nhm_assets.training.registration import Recipe, find_version, stage_candidate
+from nhm_assets.training.run import train, training_settings
+from nhm_assets.training.stale_runs import end_stale_runs
+from resources.mlflow import Mlflow
+from resources.mongo import Mongo
+
+
+@asset(
+    partitions_def=specialist_weeks,
+    group_name=GROUP,
+    io_manager_key="records",
+    kinds={"sklearn", "mlflow"},
+    description=(
+        "A version of `{specialist}-evaluator` in MLflow: a random forest fitted on the train and validation rows,"
+        " logged as the specialists load it, in stage Staging with the alias `candidate`. Where a version of the"
+        " same data, code and parameters exists, that one is taken (FORCE_RETRAIN=true trains anew)."
+    ),
+)
+def trained_model(
+    context: AssetExecutionContext,
+    feedback_dataset: pd.DataFrame,
+    settings: ResourceParam[Settings],
+    mlflow: ResourceParam[Mlflow],
+    mongo: ResourceParam[Mongo],
+) -> Output[TrainedModel]:
+    """Fit, log and register; or find the version that this would give."""
+    partition = Partition.from_key(context.partition_key)
+    recipe = Recipe.of(
+        feedback_dataset,
+        partition,
+        code_version=code_version(),
+        parameters=training_settings(settings),
+        dagster_run_id=context.run_id,
+    )
+    with mlflow.client() as client:
+        experiment = mlflow.experiment_id(partition.specialist.experiment)
+        end_stale_runs(client, experiment, partition, lambda run: _has_ended(context.instance, run))
+        trained = None if settings.force_retrain else find_version(client, recipe)
+        if trained is None:
+            trained = train(context, mlflow, client, feedback_dataset, recipe, settings)
+        stage_candidate(client, trained)
+    with mongo.database() as database:
+        record_registration(database[COLLECTION], trained, run=context.run, now=settings.now())
+    return Output(trained, data_version=DataVersion(trained.sha256), metadata=_metadata(trained))
+
+
+def _has_ended(instance: DagsterInstance, run_id: str) -> bool:
+    run = instance.get_run_by_id(run_id)
+    return run is None or run.is_finished
+
+
+def _metadata(trained: TrainedModel) -> dict[str, Any]:
+    return {
+        "model": trained.model,
+        "version": trained.version,
+        "mlflow_run_id": trained.run_id,
+        "data_version": trained.data_version,
+        "code_version": trained.code_version,
+        "data_source": trained.data_source,
+        "parameters": MetadataValue.json(trained.parameters),
+        "rows": MetadataValue.json(trained.rows),
+        "reused": trained.reused,
+    }

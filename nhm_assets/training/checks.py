@@ -1,0 +1,24 @@
+"""The checks on `trained_model`: what cannot be served breaks the run before anybody evaluates it."""
+
+from collections.abc import Iterator
+
+from dagster import AssetCheckExecutionContext, AssetCheckResult, ResourceParam, multi_asset_check
+
+from nhm_assets.check_wiring import check_specs, selected_results
+from nhm_assets.records import TrainedModel
+from nhm_assets.training.contract import DESCRIPTIONS, judge_version
+from resources.mlflow import Mlflow
+
+
+@multi_asset_check(
+    name="trained_model_checks",
+    specs=check_specs("trained_model", DESCRIPTIONS, blocking=DESCRIPTIONS),
+    can_subset=True,
+)
+def trained_model_checks(
+    context: AssetCheckExecutionContext, trained_model: TrainedModel, mlflow: ResourceParam[Mlflow]
+) -> Iterator[AssetCheckResult]:
+    """Judge the version as it stands in the registry."""
+    with mlflow.client() as client:
+        verdicts = judge_version(client, trained_model.model, trained_model.version)
+    yield from selected_results(context, "trained_model", verdicts)

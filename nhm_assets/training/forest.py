@@ -1,0 +1,53 @@
+"""The random forest: its parameters, the rows it learns from, and its three classes."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+
+from nhm_assets.dataset import CLASS_NAMES, FEATURE_NAMES, TEST
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import RandomForestClassifier
+
+PARAMETERS: Final[dict[str, Any]] = {
+    "n_estimators": 100,
+    "max_depth": 10,
+    "min_samples_split": 5,
+    "min_samples_leaf": 2,
+    "class_weight": "balanced",
+    "random_state": 42,
+}
+
+
+def learning_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows that the final model is fitted on: train and validation, never test."""
+    return frame[frame["split"] != TEST]
+
+
+def fit_forest(rows: pd.DataFrame, parameters: dict[str, Any], *, threads: int) -> "RandomForestClassifier":
+    """Fit a forest that knows all three classes, in the order reject, approve, review_required.
+
+    A class that the rows lack gets one row of weight zero. Trees leave rows without weight out, so it
+    changes no split; it only gives `predict_proba` the column of zeros that the specialists read.
+
+    Args:
+        rows: dataset rows, in the dataset's order; another order gives another forest.
+        parameters: of RandomForestClassifier.
+        threads: of the fit; they do not change the result.
+    """
+    from sklearn.ensemble import RandomForestClassifier
+
+    absent = sorted(set(range(len(CLASS_NAMES))) - set(rows["label"]))
+    features = rows[list(FEATURE_NAMES)]
+    labels = rows["label"].to_numpy()
+    weights = None
+    if absent:
+        weightless = pd.DataFrame(0.0, index=range(len(absent)), columns=features.columns)
+        features = pd.concat([features, weightless], ignore_index=True)
+        weights = np.append(np.ones(len(labels)), np.zeros(len(absent)))
+        labels = np.append(labels, absent)
+    forest = RandomForestClassifier(**parameters, n_jobs=threads)
+    forest.fit(features, labels, sample_weight=weights)
+    # Serving pods have small CPU limits, and one row at a time to predict.
+    return forest.set_params(n_jobs=1)

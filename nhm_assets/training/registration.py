@@ -1,0 +1,208 @@
+"""From a fitted forest to a version in the registry, exactly once for the same data, code and parameters."""
+
+import hashlib
+import json
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from nhm_assets.dataset import FEATURE_NAMES, counts, data_version
+from nhm_assets.model_files import model_sha256
+from nhm_assets.partitions import Partition, Window
+from nhm_assets.records import TrainedModel
+from nhm_assets.registry import (
+    CANDIDATE_ALIAS,
+    CODE_VERSION_TAG,
+    DAGSTER_RUN_TAG,
+    DATA_SOURCE_TAG,
+    DATA_VERSION_TAG,
+    FINGERPRINT_TAG,
+    PARAMETERS_TAG,
+    PARTITION_TAG,
+    ROWS_TAG,
+    SHA256_TAG,
+    STAGING,
+    WINDOW_END_TAG,
+    WINDOW_START_TAG,
+    all_versions,
+)
+from nhm_assets.training.forest import learning_rows
+
+if TYPE_CHECKING:
+    from dagster_mlflow.resources import MlFlow
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+    from sklearn.ensemble import RandomForestClassifier
+
+_ARTIFACT = "model"
+_REQUIREMENTS = ("scikit-learn", "cloudpickle", "numpy", "pandas")
+_EXAMPLE_ROWS = 5
+_UNSTAGED = "None"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a model is made from: equal recipes give equal models.
+
+    Attributes:
+        parameters: what the fit, or the search for its parameters, is given.
+        dagster_run_id: who makes it; no part of the fingerprint.
+    """
+
+    partition: Partition
+    window: Window
+    data_version: str
+    data_source: str
+    code_version: str
+    parameters: dict[str, Any]
+    rows: dict[str, int]
+    dagster_run_id: str
+
+    @classmethod
+    def of(
+        cls,
+        frame: pd.DataFrame,
+        partition: Partition,
+        *,
+        code_version: str,
+        parameters: dict[str, Any],
+        dagster_run_id: str,
+    ) -> "Recipe":
+        """The recipe for a stored dataset, whose `attrs` say what it was read from."""
+        start, end = map(datetime.fromisoformat, frame.attrs["window"])
+        return cls(
+            partition=partition,
+            window=Window(start, end),
+            data_version=data_version(frame),
+            data_source=frame.attrs["data_source"],
+            code_version=code_version,
+            parameters=parameters,
+            rows=counts(frame["split"]),
+            dagster_run_id=dagster_run_id,
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hex digits over partition, data, code and parameters."""
+        content = [str(self.partition.key), self.data_version, self.code_version, self.parameters]
+        return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+    def tags(self) -> dict[str, str]:
+        """The tags of run and version: everything that a TrainedModel says, but for the model file."""
+        return {
+            PARTITION_TAG: str(self.partition.key),
+            WINDOW_START_TAG: self.window.start.isoformat(),
+            WINDOW_END_TAG: self.window.end.isoformat(),
+            DATA_VERSION_TAG: self.data_version,
+            DATA_SOURCE_TAG: self.data_source,
+            CODE_VERSION_TAG: self.code_version,
+            ROWS_TAG: json.dumps(self.rows),
+            FINGERPRINT_TAG: self.fingerprint,
+            DAGSTER_RUN_TAG: self.dagster_run_id,
+        }
+
+
+def find_version(client: "MlflowClient", recipe: Recipe) -> TrainedModel | None:
+    """The newest version that was made by this very recipe."""
+    for version in all_versions(client, recipe.partition.specialist.registered_model):
+        if version.tags.get(FINGERPRINT_TAG) == recipe.fingerprint and version.status == "READY":
+            return _record(version, recipe)
+    return None
+
+
+def _record(version: "ModelVersion", recipe: Recipe, *, reused: bool = True) -> TrainedModel:
+    tags = version.tags
+    return TrainedModel(
+        specialist=recipe.partition.specialist,
+        week=recipe.partition.week,
+        window_start=datetime.fromisoformat(tags[WINDOW_START_TAG]),
+        window_end=datetime.fromisoformat(tags[WINDOW_END_TAG]),
+        model=version.name,
+        version=str(version.version),
+        run_id=str(version.run_id),
+        sha256=tags[SHA256_TAG],
+        data_version=tags[DATA_VERSION_TAG],
+        code_version=tags[CODE_VERSION_TAG],
+        data_source=tags[DATA_SOURCE_TAG],
+        parameters=json.loads(tags[PARAMETERS_TAG]),
+        rows=json.loads(tags[ROWS_TAG]),
+        reused=reused,
+    )
+
+
+def log_inputs(run: "MlFlow", frame: pd.DataFrame, recipe: Recipe, source: str) -> None:
+    """Name the dataset as the run's input; its digest is the data version."""
+    import mlflow.data
+
+    dataset = mlflow.data.from_pandas(
+        frame[[*FEATURE_NAMES, "label"]],
+        source=source,
+        targets="label",
+        name=f"feedback_dataset {recipe.partition.key}",
+        digest=recipe.data_version,
+    )
+    run.log_input(dataset, context="training")
+
+
+def register(
+    run: "MlFlow",
+    client: "MlflowClient",
+    forest: "RandomForestClassifier",
+    frame: pd.DataFrame,
+    recipe: Recipe,
+    parameters: dict[str, Any],
+) -> TrainedModel:
+    """Log the forest as the specialists load it and make it a version of their registered model.
+
+    The version appears with all its tags in one call, so that there is never one that says only half.
+    """
+    model_uri = _log_model(run, forest, learning_rows(frame)[list(FEATURE_NAMES)])
+    tags = {
+        **recipe.tags(),
+        PARAMETERS_TAG: json.dumps(parameters, sort_keys=True),
+        SHA256_TAG: _stored_sha256(model_uri),
+    }
+    version = run.register_model(model_uri, recipe.partition.specialist.registered_model, tags=tags)
+    return _record(client.get_model_version(version.name, version.version), recipe, reused=False)
+
+
+def _log_model(run: "MlFlow", forest: "RandomForestClassifier", features: pd.DataFrame) -> str:
+    from mlflow.models import infer_signature
+
+    example = features.head(_EXAMPLE_ROWS)
+    # The name of this argument differs between the 2.x and the 3.x client.
+    named = {"name" if run.__version__.startswith("3.") else "artifact_path": _ARTIFACT}
+    logged = run.sklearn.log_model(
+        forest,
+        **named,
+        signature=infer_signature(example, forest.predict_proba(example)),
+        input_example=example,
+        pyfunc_predict_fn="predict_proba",
+        # What the specialists' client reads; the newer default refuses forests.
+        serialization_format="cloudpickle",
+        pip_requirements=[f"{name}=={metadata.version(name)}" for name in _REQUIREMENTS],
+    )
+    return str(logged.model_uri)
+
+
+def _stored_sha256(model_uri: str) -> str:
+    """Digest of the file as the artifact store gives it back."""
+    import mlflow.artifacts
+
+    with tempfile.TemporaryDirectory(prefix="nhm-model-") as folder:
+        return model_sha256(Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=folder)))
+
+
+def stage_candidate(client: "MlflowClient", trained: TrainedModel) -> None:
+    """Put a version into Staging under the alias `candidate`, unless it has moved on already."""
+    version = client.get_model_version(trained.model, trained.version)
+    if version.current_stage == _UNSTAGED:
+        client.transition_model_version_stage(trained.model, trained.version, STAGING)
+    if version.current_stage in (_UNSTAGED, STAGING):
+        client.set_registered_model_alias(trained.model, CANDIDATE_ALIAS, trained.version)
+

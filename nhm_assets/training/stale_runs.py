@@ -1,0 +1,33 @@
+"""MLflow runs that their Dagster run left behind: MLflow was away when it wanted to end them."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from nhm_assets.partitions import Partition
+from nhm_assets.registry import DAGSTER_RUN_TAG, PARTITION_TAG
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def end_stale_runs(
+    client: "MlflowClient", experiment_id: str, partition: Partition, has_ended: Callable[[str], bool]
+) -> list[str]:
+    """End this partition's MLflow runs that are still open though their Dagster run has ended.
+
+    Args:
+        client: of MLflow.
+        experiment_id: where the specialist's runs stand.
+        partition: whose runs are looked at.
+        has_ended: whether the Dagster run of that id has ended, or was never known.
+
+    Returns:
+        The ids of the runs that were ended, as KILLED.
+    """
+    query = f"attributes.status = 'RUNNING' and tags.`{PARTITION_TAG}` = '{partition.key}'"
+    ended = []
+    for run in client.search_runs([experiment_id], query):
+        if has_ended(run.data.tags.get(DAGSTER_RUN_TAG, "")):
+            client.set_terminated(run.info.run_id, "KILLED")
+            ended.append(run.info.run_id)
+    return ended

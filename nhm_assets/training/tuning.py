@@ -1,0 +1,72 @@
+"""The search for hyperparameters: on validation rows, which are newer than the rows learned from."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import pandas as pd
+
+from nhm_assets.dataset import APPROVE, FEATURE_NAMES, TRAIN, VALIDATION
+from nhm_assets.errors import DataError
+from nhm_assets.training.forest import PARAMETERS, fit_forest
+
+if TYPE_CHECKING:
+    import optuna
+
+_RANGES: Final = {
+    "n_estimators": (50, 300),
+    "max_depth": (4, 20),
+    "min_samples_split": (2, 20),
+    "min_samples_leaf": (1, 10),
+}
+"""Lowest and highest value that the search tries."""
+
+TrialLogger = Callable[[int, dict[str, Any], float], None]
+
+
+def search_parameters(
+    frame: pd.DataFrame, *, trials: int, threads: int, log_trial: TrialLogger
+) -> dict[str, Any]:
+    """The parameters with the best F1 of approve on the validation rows; test rows are never looked at.
+
+    The search is seeded: the same rows give the same parameters.
+
+    Args:
+        frame: the dataset.
+        trials: how many parameter sets are tried; the first is the default set.
+        threads: of each fit.
+        log_trial: told the number, the parameters and the score of each trial.
+
+    Raises:
+        DataError: there are no validation rows to search on.
+    """
+    import optuna
+    from sklearn.metrics import f1_score
+
+    train, validation = frame[frame["split"] == TRAIN], frame[frame["split"] == VALIDATION]
+    if validation.empty or train.empty:
+        raise DataError(
+            "there are no validation rows to tune on: wait for more feedback or set HYPERPARAMETER_TUNING=false"
+        )
+
+    def score(trial: "optuna.Trial") -> float:
+        parameters = PARAMETERS | _suggest(trial)
+        forest = fit_forest(train, parameters, threads=threads)
+        predicted = forest.predict(validation[list(FEATURE_NAMES)])
+        value = float(
+            f1_score(validation["label"] == APPROVE, predicted == APPROVE, zero_division=0.0)
+        )
+        log_trial(trial.number, parameters, value)
+        return value
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        direction="maximize", sampler=optuna.samplers.TPESampler(seed=PARAMETERS["random_state"])
+    )
+    study.enqueue_trial({name: PARAMETERS[name] for name in _RANGES})
+    study.optimize(score, n_trials=trials)
+    return PARAMETERS | study.best_params
+
+
+def _suggest(trial: "optuna.Trial") -> dict[str, Any]:
+    return {name: trial.suggest_int(name, low, high) for name, (low, high) in _RANGES.items()}
+
