@@ -96,4 +96,3 @@ def subject(record: "TrainedModel | EvaluationReport") -> Document:
 
 def _add(log: "Collection[Document]", entry_id: str, entry: Mapping[str, Any]) -> None:
     log.update_one({"_id": entry_id}, {"$setOnInsert": entry}, upsert=True)
-

@@ -10,9 +10,7 @@ from nhm_assets.partitions import specialist_weeks
 from nhm_assets.verdicts import Verdict
 
 
-def check_specs(
-    asset: str, descriptions: Mapping[str, str], *, blocking: Iterable[str] = ()
-) -> list[AssetCheckSpec]:
+def check_specs(asset: str, descriptions: Mapping[str, str], *, blocking: Iterable[str] = ()) -> list[AssetCheckSpec]:
     """Partitioned check specs of an asset, by name -> description; a blocking one that fails breaks the run."""
     with warnings.catch_warnings():
         # Partitioned checks are a preview in Dagster 1.13. Without them a check would not know its week.

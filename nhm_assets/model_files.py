@@ -44,9 +44,7 @@ def verified_model(
             " to the SHA-256 of a model file you trust, or set ALLOW_UNVERIFIED_CHAMPION=true until it is replaced"
         )
     with tempfile.TemporaryDirectory(prefix="nhm-model-") as folder:
-        files = Path(
-            mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{model}/{version}", dst_path=folder)
-        )
+        files = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{model}/{version}", dst_path=folder))
         if wanted is not None:
             found = model_sha256(files)
             if found != wanted:

@@ -86,7 +86,5 @@ class Partition:
 def last_closed_week(now: datetime) -> str:
     """First day of the newest week that ended at or before `now`."""
     days_since_sunday = (now.weekday() + 1) % 7
-    running = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(
-        days=days_since_sunday
-    )
+    running = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days_since_sunday)
     return (running - WEEK).strftime(_KEY_FORMAT)

@@ -37,8 +37,8 @@ _TASK_TYPES: Final = ("analysis", "transformation", "validation", "integration",
 _DOMAINS: Final = ("BUSINESS", "TECHNICAL", "SECURITY", "INFRASTRUCTURE", "security-analysis", "code-quality")
 _PRIORITIES: Final = ("low", "normal", "high", "critical")
 
-_APPROVED_BELOW: Final = 0.92
-_REJECTED_ABOVE: Final = 1.16
+_APPROVED_BELOW: Final = 1.0
+_REJECTED_ABOVE: Final = 1.2
 _MOST_TASKS: Final = 9
 
 
@@ -78,9 +78,7 @@ def _sample_task(draw: random.Random, position: int) -> dict[str, Any]:
     }
 
 
-def sample_verdict(
-    draw: random.Random, features: Mapping[str, float], *, disagreement: float
-) -> tuple[str, float]:
+def sample_verdict(draw: random.Random, features: Mapping[str, float], *, disagreement: float) -> tuple[str, float]:
     """What a reviewer might recommend for a plan with these features, and a rating 0..1 beside it.
 
     Args:
@@ -92,10 +90,9 @@ def sample_verdict(
         recommendation = draw.choice(("approve", "reject", "review_required"))
     else:
         doubt = (
-            features["risk_score"]
-            + 0.7 * features["complexity_score"]
-            + 0.15 * features["num_anti_patterns_detected"]
-            + 0.01 * features["num_edges"]
+            1.4 * features["risk_score"]
+            + 0.3 * features["complexity_score"]
+            + 0.08 * features["num_anti_patterns_detected"]
         )
         if doubt < _APPROVED_BELOW:
             recommendation = "approve"

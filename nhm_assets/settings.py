@@ -45,9 +45,7 @@ class Settings(BaseSettings):
     plans_collection: str = Field("cognitive_ledger", description="Cognitive plans; only read.")
     features_collection: str = Field("plan_features", description="Stored plan features; read and added to.")
 
-    mlflow_tracking_uri: SecretStr | None = Field(
-        None, description="MLflow server; unset: SQLite under NHM_HOME."
-    )
+    mlflow_tracking_uri: SecretStr | None = Field(None, description="MLflow server; unset: SQLite under NHM_HOME.")
     mlflow_timeout_s: Seconds = Field(10.0, description="Seconds until an unreachable MLflow is an error.")
     allow_unverified_champion: bool = Field(
         default=False,

@@ -99,7 +99,8 @@ class Mlflow:
         from mlflow import environment_variables as variables
 
         # Stages are deprecated and stay what the specialists load by.
-        warnings.filterwarnings("ignore", message=".*[Mm]odel.* stages? .*deprecated", category=FutureWarning)
+        warnings.filterwarnings("ignore", message=".*stages? .*deprecated", category=FutureWarning)
+        variables.MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
         if not variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES.is_set():
             variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(_HTTP_RETRIES)
         if self._user is not None:

@@ -79,9 +79,7 @@ class _StoredIOManager(UPathIOManager):
             return self.from_bytes(content, context)
         except ValueError as error:
             reason = str(error).splitlines()[0]
-            raise StorageError(
-                f"{path} is damaged ({reason}): materialize {asset} for this partition again"
-            ) from error
+            raise StorageError(f"{path} is damaged ({reason}): materialize {asset} for this partition again") from error
 
     def to_bytes(self, obj: Any) -> bytes:
         """The object as file content."""

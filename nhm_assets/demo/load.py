@@ -52,12 +52,12 @@ def read_documents(path: Path) -> Iterator[Document]:
                 content = hashlib.blake2b(line.encode(), digest_size=12).digest()
                 seen[content] += 1
                 occurrence = f"{path.name}:{seen[content]}".encode()
-                document.setdefault(
-                    "_id", ObjectId(hashlib.blake2b(content + occurrence, digest_size=12).digest())
-                )
+                document.setdefault("_id", ObjectId(hashlib.blake2b(content + occurrence, digest_size=12).digest()))
                 yield document
     except FileNotFoundError:
-        raise UsageError(f"{path} does not exist; a folder of documents holds {', '.join(FILES)} as .jsonl.gz") from None
+        raise UsageError(
+            f"{path} does not exist; a folder of documents holds {', '.join(FILES)} as .jsonl.gz"
+        ) from None
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read as gzipped text: {error}") from error
     except (json.JSONDecodeError, TypeError, ValueError) as error:

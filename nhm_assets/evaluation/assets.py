@@ -51,9 +51,7 @@ def evaluation_report(
     yield Output(report, metadata=_metadata(report))
     for result in check_results("evaluation_report", judge(report, GateRules.of(settings))):
         # Binds the verdict to this very report: promotion looks for it.
-        yield result._replace(
-            metadata={**result.metadata, REPORT_DIGEST: MetadataValue.text(report.digest())}
-        )
+        yield result._replace(metadata={**result.metadata, REPORT_DIGEST: MetadataValue.text(report.digest())})
 
 
 def _evaluate(

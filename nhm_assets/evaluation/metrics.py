@@ -82,12 +82,7 @@ def intervals(labels: Labels, *models: Shares) -> list[dict[str, Interval]]:
     for _ in range(_RESAMPLES // _RESAMPLES_AT_ONCE):
         picked = draw.integers(len(labels), size=(_RESAMPLES_AT_ONCE, len(labels)))
         samples.append(
-            np.array(
-                [
-                    _headline((truth & positive)[picked], truth[picked], positive[picked])
-                    for positive in positives
-                ]
-            )
+            np.array([_headline((truth & positive)[picked], truth[picked], positive[picked]) for positive in positives])
         )
     values = np.concatenate(samples, axis=-1)
     wanted = [values[0]] if len(models) == 1 else [values[0], values[0] - values[1]]
@@ -97,8 +92,7 @@ def intervals(labels: Labels, *models: Shares) -> list[dict[str, Interval]]:
 def _percentiles(values: np.ndarray) -> dict[str, Interval]:
     low, high = np.percentile(values, _TAILS, axis=-1)
     return {
-        name: Interval(low=float(low[position]), high=float(high[position]))
-        for position, name in enumerate(HEADLINE)
+        name: Interval(low=float(low[position]), high=float(high[position])) for position, name in enumerate(HEADLINE)
     }
 
 

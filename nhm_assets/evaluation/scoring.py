@@ -40,9 +40,7 @@ def _importances(forest: Any, features: pd.DataFrame, labels: pd.Series) -> dict
     def score(model: Any, asked: pd.DataFrame, truth: pd.Series) -> float:
         return float(f1_score(truth == APPROVE, model.predict(asked) == APPROVE, zero_division=0.0))
 
-    found = permutation_importance(
-        forest, features, labels, scoring=score, n_repeats=_REPEATS, random_state=_SEED
-    )
+    found = permutation_importance(forest, features, labels, scoring=score, n_repeats=_REPEATS, random_state=_SEED)
     return dict(zip(FEATURE_NAMES, map(float, found.importances_mean), strict=True))
 
 

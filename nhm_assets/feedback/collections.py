@@ -113,9 +113,7 @@ class Reader:
             {"$project": {"opinion_id": 1, "cognitive_plan": 1}},
             {"$project": dict.fromkeys(_PLAN_BALLAST, 0)},
         ]
-        found = self.database[self.names.opinions].aggregate(
-            pipeline, session=self.session, batchSize=BATCH
-        )
+        found = self.database[self.names.opinions].aggregate(pipeline, session=self.session, batchSize=BATCH)
         ordered = sorted(found, key=lambda opinion: str(opinion["_id"]))
         return {opinion["opinion_id"]: opinion.get("cognitive_plan") for opinion in ordered}
 
@@ -130,10 +128,7 @@ class Reader:
     def stored_features(self, plan_ids: Iterable[str]) -> dict[str, Document]:
         """Plan id -> its stored features document."""
         fields = {"plan_id": 1, "features": 1, "extractor": 1}
-        return {
-            stored["plan_id"]: stored
-            for stored in self._by_ids(self.names.features, "plan_id", plan_ids, fields)
-        }
+        return {stored["plan_id"]: stored for stored in self._by_ids(self.names.features, "plan_id", plan_ids, fields)}
 
     def _by_ids(
         self, collection: str, field: str, ids: Iterable[Any], fields: Document | None = None

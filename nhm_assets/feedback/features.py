@@ -74,9 +74,7 @@ def _scalar_features(plan: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]
     domain = plan.get("original_domain")
     if not isinstance(domain, str):
         raise InvalidPlan(f"original_domain is {_kind(domain)}, not a string")
-    factors = [
-        _COMPLEXITY_FACTORS[kind] for task in tasks if (kind := task.get("task_type")) in _COMPLEXITY_FACTORS
-    ]
+    factors = [_COMPLEXITY_FACTORS[kind] for task in tasks if (kind := task.get("task_type")) in _COMPLEXITY_FACTORS]
     return {
         "num_tasks": float(len(tasks)),
         "priority_score": _PRIORITY_SCORES.get(plan.get("original_priority"), 0.5),  # type: ignore[arg-type]

@@ -77,9 +77,7 @@ def _class_coverage(frame: pd.DataFrame) -> Verdict:
 def _no_leakage(frame: pd.DataFrame) -> Verdict:
     splits = frame.groupby("plan_id")["split"].nunique()
     shared = sorted(splits.index[splits > 1])
-    leaking = [
-        name for name in FEATURE_NAMES if len(frame) and (frame[name] == frame["label"]).all()
-    ]
+    leaking = [name for name in FEATURE_NAMES if len(frame) and (frame[name] == frame["label"]).all()]
     passed = not shared and not leaking
     reason = "no plan is in two splits, and no feature is the label"
     if shared:
@@ -114,4 +112,3 @@ def _few_rejected(frame: pd.DataFrame, most: float) -> Verdict:
         {**reasons, "share": share, "MAX_REJECTED_FRACTION": most},
         warns_only=True,
     )
-

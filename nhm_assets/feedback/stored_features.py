@@ -77,9 +77,7 @@ def ensure_index(collection: "Collection[Document]") -> None:
             raise
 
 
-def write_back(
-    collection: "Collection[Document]", computed: Mapping[str, Mapping[str, float]], now: datetime
-) -> int:
+def write_back(collection: "Collection[Document]", computed: Mapping[str, Mapping[str, float]], now: datetime) -> int:
     """Store our features of these plans, and say of how many.
 
     A document without our mark is never replaced, not even one that a specialist writes at this moment.

@@ -57,9 +57,7 @@ def promoted_version(
                 wait_s=settings.promotion_wait_s,
             )
         if decision.outcome is not Outcome.PROMOTED:
-            record_decision(
-                log, report, decision.outcome, reason=decision.reason, run=context.run, now=settings.now()
-            )
+            record_decision(log, report, decision.outcome, reason=decision.reason, run=context.run, now=settings.now())
     _tag(context, decision.outcome, decision.reason)
     if decision.outcome is Outcome.PROMOTED:
         promotion = _promotion(report, decision)
@@ -102,8 +100,6 @@ def _promotion(report: EvaluationReport, decision: Decision) -> Promotion:
     )
 
 
-def _tag(
-    context: AssetExecutionContext, outcome: Outcome, reason: str, more: dict[str, str] | None = None
-) -> None:
+def _tag(context: AssetExecutionContext, outcome: Outcome, reason: str, more: dict[str, str] | None = None) -> None:
     context.log.info("%s: %s", outcome, reason)
     context.instance.add_run_tags(context.run_id, {OUTCOME_TAG: str(outcome), REASON_TAG: reason, **(more or {})})

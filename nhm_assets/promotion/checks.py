@@ -21,9 +21,7 @@ DESCRIPTIONS = {
 }
 
 
-@multi_asset_check(
-    name="promoted_version_checks", specs=check_specs("promoted_version", DESCRIPTIONS), can_subset=True
-)
+@multi_asset_check(name="promoted_version_checks", specs=check_specs("promoted_version", DESCRIPTIONS), can_subset=True)
 def promoted_version_checks(
     context: AssetCheckExecutionContext, promoted_version: Promotion, mlflow: ResourceParam[Mlflow]
 ) -> Iterator[AssetCheckResult]:

@@ -52,9 +52,7 @@ def recorded_gate(instance: DagsterInstance, partition_key: str, report_digest: 
         if not any(_is_about(record, report_digest) for record in records):
             # Another run of the partition may have been judged, or may be under way, since.
             records = list(
-                storage.get_asset_check_execution_history(
-                    key, limit=_RECORDS_LOOKED_THROUGH, partition_filter=where
-                )
+                storage.get_asset_check_execution_history(key, limit=_RECORDS_LOOKED_THROUGH, partition_filter=where)
             )
         about = [record for record in records if _is_about(record, report_digest)]
         if about:

@@ -133,9 +133,7 @@ def _acquire(
         time.sleep(_POLL_S)
 
 
-def _open(
-    log: "Collection[Document]", model: str, fields: Mapping[str, object], lease_s: float
-) -> Intent | None:
+def _open(log: "Collection[Document]", model: str, fields: Mapping[str, object], lease_s: float) -> Intent | None:
     from pymongo.errors import DuplicateKeyError
 
     token = uuid.uuid4().hex

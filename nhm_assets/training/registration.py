@@ -205,4 +205,3 @@ def stage_candidate(client: "MlflowClient", trained: TrainedModel) -> None:
         client.transition_model_version_stage(trained.model, trained.version, STAGING)
     if version.current_stage in (_UNSTAGED, STAGING):
         client.set_registered_model_alias(trained.model, CANDIDATE_ALIAS, trained.version)
-

@@ -23,9 +23,7 @@ _RANGES: Final = {
 TrialLogger = Callable[[int, dict[str, Any], float], None]
 
 
-def search_parameters(
-    frame: pd.DataFrame, *, trials: int, threads: int, log_trial: TrialLogger
-) -> dict[str, Any]:
+def search_parameters(frame: pd.DataFrame, *, trials: int, threads: int, log_trial: TrialLogger) -> dict[str, Any]:
     """The parameters with the best F1 of approve on the validation rows; test rows are never looked at.
 
     The search is seeded: the same rows give the same parameters.
@@ -52,9 +50,7 @@ def search_parameters(
         parameters = PARAMETERS | _suggest(trial)
         forest = fit_forest(train, parameters, threads=threads)
         predicted = forest.predict(validation[list(FEATURE_NAMES)])
-        value = float(
-            f1_score(validation["label"] == APPROVE, predicted == APPROVE, zero_division=0.0)
-        )
+        value = float(f1_score(validation["label"] == APPROVE, predicted == APPROVE, zero_division=0.0))
         log_trial(trial.number, parameters, value)
         return value
 
@@ -69,4 +65,3 @@ def search_parameters(
 
 def _suggest(trial: "optuna.Trial") -> dict[str, Any]:
     return {name: trial.suggest_int(name, low, high) for name, (low, high) in _RANGES.items()}
-

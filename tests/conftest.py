@@ -1,0 +1,105 @@
+"""Fixtures: real servers, started once, and a clean place in them for every test."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import DagsterInstance
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from nhm_assets.settings import Settings
+from resources.embedded_mongo import embedded_mongod
+from resources.mlflow import Mlflow
+from tests.support.documents import NOW
+from tests.support.platform import Platform
+
+SHARED = Path(__file__).parents[2] / "shared"
+"""Reference documents that stand beside the project."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment() -> Iterator[None]:
+    """No setting of the machine that runs the tests reaches them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for field in Settings.model_fields:
+            patch.delenv(field.upper(), raising=False)
+        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        patch.setenv("DAGSTER_DISABLE_TELEMETRY", "true")
+        patch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all test processes of a run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+
+@pytest.fixture(scope="session")
+def mongod_uri(shared_folder: Path) -> Iterator[str]:
+    """Address of a real mongod, a replica set of one, that the test processes share."""
+    with embedded_mongod(shared_folder / "mongod") as uri:
+        yield uri
+
+
+@pytest.fixture
+def database(mongod_uri: str) -> Iterator[Database[dict[str, Any]]]:
+    """A database of the test's own."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with MongoClient(mongod_uri, tz_aware=True) as client:
+        yield client[name]
+        client.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def migrated_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an empty MLflow database; migrating one takes a second, copying none."""
+    home = tmp_path_factory.mktemp("mlflow-template")
+    with Mlflow(uri=None, home=home, timeout_s=10).client():
+        return home
+
+
+@pytest.fixture
+def platform(
+    tmp_path: Path, mongod_uri: str, database: Database[dict[str, Any]], migrated_mlflow: Path
+) -> Iterator[Platform]:
+    """Real MongoDB, MLflow on SQLite, storage and Dagster instance, all empty."""
+    home = tmp_path / "nhm"
+    shutil.copytree(migrated_mlflow, home / "mlflow")
+    settings = Settings(
+        nhm_home=home,
+        nhm_now=NOW,
+        mongodb_uri=mongod_uri,
+        mongodb_database=database.name,
+        allow_synthetic_fallback="false",
+        min_real_samples=300,
+        min_test_rows=40,
+    )
+    (tmp_path / "dagster").mkdir()
+    with DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+        yield Platform(settings, database, instance)
+
+
+@pytest.fixture(scope="session")
+def field_documents() -> Path:
+    """Documents as they come from the field; the test is skipped where they are absent."""
+    return _shared("field")
+
+
+@pytest.fixture(scope="session")
+def golden_vectors() -> Path:
+    """Recorded feature vectors; the test is skipped where they are absent."""
+    return _shared("golden") / "plan_features.jsonl"
+
+
+def _shared(name: str) -> Path:
+    folder = SHARED / name
+    if not folder.exists():
+        pytest.skip(f"the reference documents ({name}) do not stand beside the project")
+    return folder

@@ -1,0 +1,136 @@
+"""Documents of the contract's shape, made to order, and a way to put them into MongoDB."""
+
+import random
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from nhm_assets.demo.load import make_indexes
+from nhm_assets.feedback.features import compute_features
+from nhm_assets.sample_plans import sample_plan, sample_verdict
+from nhm_assets.settings import Settings
+
+WEEK = "2026-03-01"
+WEEK_END = datetime(2026, 3, 8, tzinfo=UTC)
+WINDOW_START = WEEK_END - timedelta(days=30)
+NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
+"""A clock for tests: the week above closed twelve days ago."""
+
+Document = dict[str, Any]
+
+
+def plan(plan_id: str = "plan-1", tasks: Sequence[Document] | None = None, **fields: Any) -> Document:
+    """A small valid plan; name a field to change it."""
+    return {
+        "plan_id": plan_id,
+        "tasks": [task("a"), task("b", dependencies=["a"])] if tasks is None else list(tasks),
+        "risk_score": 0.25,
+        "complexity_score": 0.5,
+        "original_domain": "TECHNICAL",
+        "original_priority": "high",
+        **fields,
+    }
+
+
+def task(task_id: str, **fields: Any) -> Document:
+    return {
+        "task_id": task_id,
+        "task_type": "analysis",
+        "description": "Look at it",
+        "dependencies": [],
+        "estimated_duration_ms": 1000,
+        **fields,
+    }
+
+
+def opinion(number: int | str = 1, *, specialist: str = "technical", **fields: Any) -> Document:
+    """An opinion that carries its plan; pass `cognitive_plan=None` to leave the plan out."""
+    document = {
+        "opinion_id": f"opinion-{number}",
+        "plan_id": f"plan-{number}",
+        "specialist_type": specialist,
+        "cognitive_plan": plan(f"plan-{number}"),
+        "recommendation": "approve",
+        "schema_version": 1,
+        **fields,
+    }
+    if document["cognitive_plan"] is None:
+        del document["cognitive_plan"]
+    return document
+
+
+def feedback(number: int | str = 1, *, specialist: str = "technical", **fields: Any) -> Document:
+    """Feedback on the opinion of the same number, in the middle of the window."""
+    return {
+        "feedback_id": f"feedback-{number}",
+        "opinion_id": f"opinion-{number}",
+        "plan_id": f"plan-{number}",
+        "specialist_type": specialist,
+        "human_rating": 0.8,
+        "human_recommendation": "approve",
+        "submitted_at": WEEK_END - timedelta(days=10),
+        "submitted_by": "reviewer@example.org",
+        "feedback_notes": "",
+        "feedback_source": "human_expert",
+        "schema_version": "1.0.0",
+        "metadata": {},
+        **fields,
+    }
+
+
+def reviewed_opinions(
+    count: int,
+    *,
+    specialist: str = "technical",
+    seed: int = 1,
+    disagreement: float = 0.03,
+    end: datetime = WEEK_END,
+    days: float = 30,
+    recommendations: Iterable[str] | None = None,
+) -> tuple[list[Document], list[Document]]:
+    """Opinions and their feedback from which a forest can learn, evenly spread over the days before `end`.
+
+    Give `recommendations` to keep only plans that reviewers would judge so.
+    """
+    draw = random.Random(f"{seed}-{specialist}-{end}")
+    wanted = set(recommendations or ("approve", "reject", "review_required"))
+    opinions: list[Document] = []
+    reviews: list[Document] = []
+    while len(opinions) < count:
+        number = f"{specialist}-{seed}-{end:%m%d}-{len(opinions)}"
+        moment = end - timedelta(days=days) * (1 - len(opinions) / count)
+        drawn = sample_plan(draw, f"plan-{number}", moment)
+        label, rating = sample_verdict(draw, compute_features(drawn), disagreement=disagreement)
+        if label not in wanted:
+            continue
+        opinions.append(opinion(number, specialist=specialist, cognitive_plan=drawn))
+        reviews.append(
+            feedback(
+                number,
+                specialist=specialist,
+                human_recommendation=label,
+                human_rating=rating,
+                submitted_at=moment,
+            )
+        )
+    return opinions, reviews
+
+
+def put(
+    database: Any,
+    *,
+    feedback: Sequence[Document] = (),
+    opinions: Sequence[Document] = (),
+    plans: Sequence[Document] = (),
+    features: Sequence[Document] = (),
+) -> None:
+    """Insert documents where the platform looks for them, with the indexes that their owners have."""
+    make_indexes(database, Settings())
+    for collection, documents in (
+        ("specialist_feedback", feedback),
+        ("specialist_opinions", opinions),
+        ("cognitive_ledger", plans),
+        ("plan_features", features),
+    ):
+        if documents:
+            database[collection].insert_many([dict(one) for one in documents])
