@@ -54,7 +54,7 @@ class _StoredIOManager(UPathIOManager):
         except OSError as error:
             raise _write_error(path, error) from error
 
-    def dump_to_path(self, context: OutputContext, obj: Any, path: "UPath") -> None:
+    def dump_to_path(self, context: OutputContext, obj: Any, path: "UPath") -> None:  # noqa: ARG002 - Dagster's
         """Write the object's bytes, whole or not at all."""
         content = self.to_bytes(obj)
         try:
@@ -107,7 +107,7 @@ class FrameIOManager(_StoredIOManager):
         pq.write_table(table, buffer, compression="zstd")
         return buffer.getvalue()
 
-    def from_bytes(self, content: bytes, context: InputContext) -> "pd.DataFrame":
+    def from_bytes(self, content: bytes, context: InputContext) -> "pd.DataFrame":  # noqa: ARG002
         """The frame with its `attrs`."""
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -120,7 +120,7 @@ class FrameIOManager(_StoredIOManager):
         frame.attrs = json.loads((table.schema.metadata or {}).get(_ATTRS_KEY, b"{}"))
         return frame
 
-    def get_metadata(self, context: OutputContext, obj: "pd.DataFrame") -> dict[str, MetadataValue]:
+    def get_metadata(self, context: OutputContext, obj: "pd.DataFrame") -> dict[str, MetadataValue]:  # noqa: ARG002
         """Rows and columns, under the names that Dagster's UI plots and knows."""
         return {
             "dagster/row_count": MetadataValue.int(len(obj)),

@@ -47,7 +47,7 @@ def read_documents(path: Path) -> Iterator[Document]:
     number = 0
     try:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
+            for number, line in enumerate(lines, start=1):  # noqa: B007 - named by the errors below
                 document = json_util.loads(line, json_options=json_util.JSONOptions(tz_aware=True))
                 content = hashlib.blake2b(line.encode(), digest_size=12).digest()
                 seen[content] += 1
@@ -109,7 +109,7 @@ def replace_documents(
     documents: Iterable[Document],
     *,
     unique: str | None = None,
-    progress: Callable[[int], None] = lambda count: None,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> int:
     """Write documents by `_id`, each replacing the one of the same `_id` or, where named, of the same key.
 

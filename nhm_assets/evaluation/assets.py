@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from dagster import AssetCheckResult, AssetExecutionContext, MetadataValue, Output, ResourceParam, asset
+from dagster import AssetCheckResult, MetadataValue, Output, ResourceParam, asset
 
 from nhm_assets.check_wiring import check_results
 from nhm_assets.evaluation.checks import evaluation_report_checks
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     ),
 )
 def evaluation_report(
-    context: AssetExecutionContext,
     trained_model: TrainedModel,
     feedback_dataset: pd.DataFrame,
     settings: ResourceParam[Settings],

@@ -86,7 +86,7 @@ def _reaches(metric: str, value: float, threshold: float) -> Verdict:
 def _not_worse(report: EvaluationReport, most: float) -> Verdict:
     name = "not_worse_than_production"
     if report.champion is None:
-        return Verdict(name, True, "no version is in Production yet", {"f1": report.candidate.f1})
+        return Verdict(name, passed=True, reason="no version is in Production yet", figures={"f1": report.candidate.f1})
     champion, f1 = report.champion.metrics.f1, report.candidate.f1
     return Verdict(
         name,

@@ -42,7 +42,10 @@ def judge_dataset(frame: pd.DataFrame, rules: QualityRules) -> list[Verdict]:
     schema = Verdict("schema_conforms", not faults, "; ".join(faults) or "the rows conform")
     if tuple(frame.columns) != COLUMNS:
         rest = [name for name in DESCRIPTIONS if name != schema.check]
-        return [schema, *(Verdict(name, False, "not judged: the columns are not the dataset's") for name in rest)]
+        return [
+            schema,
+            *(Verdict(name, passed=False, reason="not judged: the columns are not the dataset's") for name in rest),
+        ]
     return [
         schema,
         _enough_samples(frame, rules.min_real_samples),
@@ -90,7 +93,7 @@ def _no_leakage(frame: pd.DataFrame) -> Verdict:
 def _feedback_fresh(frame: pd.DataFrame, most_days: int) -> Verdict:
     end = datetime.fromisoformat(frame.attrs["window"][1])
     if frame.empty:
-        return Verdict("feedback_fresh", False, "there is no feedback", warns_only=True)
+        return Verdict("feedback_fresh", passed=False, reason="there is no feedback", warns_only=True)
     days = (end - frame["submitted_at"].max().to_pydatetime()).total_seconds() / 86_400
     return Verdict(
         "feedback_fresh",

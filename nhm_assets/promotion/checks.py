@@ -34,7 +34,7 @@ def promoted_version_checks(
 def _judge(client: "MlflowClient", promotion: Promotion) -> Verdict:
     serving = version_in_production(client, promotion.model)
     if serving is None:
-        return Verdict("registry_consistent", False, f"no version of {promotion.model} is in Production")
+        return Verdict("registry_consistent", passed=False, reason=f"no version of {promotion.model} is in Production")
     number, end = str(serving.version), window_end(serving)
     faults = registry_faults(client, promotion.model, number)
     if number != promotion.version and (end is None or end < promotion.window_end):

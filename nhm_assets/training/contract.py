@@ -23,7 +23,7 @@ _SERVING_FORMAT = "cloudpickle"
 DESCRIPTIONS = {
     "signature_matches_features": "The model's signature names the 26 features, in order, as doubles.",
     "loads_as_pyfunc": "The version loads by its registry address and gives probabilities of shape (n, 3).",
-    "sklearn_compatible": f"It was written by scikit-learn {SERVING_SKLEARN}, which the specialists run, as cloudpickle.",
+    "sklearn_compatible": f"It was written as cloudpickle by scikit-learn {SERVING_SKLEARN}, which specialists run.",
 }
 
 
@@ -33,7 +33,7 @@ def judge_version(client: "MlflowClient", model: str, version: str) -> list[Verd
         with verified_model(client, model, version) as files:
             return [_signature(files), _loads(files), _sklearn(files)]
     except RegistryError as error:
-        return [Verdict(name, False, str(error)) for name in DESCRIPTIONS]
+        return [Verdict(name, passed=False, reason=str(error)) for name in DESCRIPTIONS]
 
 
 def _signature(files: "Path") -> Verdict:
@@ -57,7 +57,7 @@ def _loads(files: "Path") -> Verdict:
         shape = tuple(getattr(shares, "shape", ()))
         passed = shape == (len(rows), len(CLASS_NAMES)) and bool((abs(shares.sum(axis=1) - 1) < 1e-9).all())
     except Exception as error:  # noqa: BLE001 - whatever a foreign model raises is the finding
-        return Verdict("loads_as_pyfunc", False, f"it does not load or predict: {error}")
+        return Verdict("loads_as_pyfunc", passed=False, reason=f"it does not load or predict: {error}")
     return Verdict("loads_as_pyfunc", passed, f"probabilities of shape {shape} for {len(rows)} rows")
 
 
