@@ -2,5 +2,6 @@
 
 from typing import Final
 
+CODE_LOCATION: Final = "nhm_assets"
 GROUP: Final = "specialist_models"
 JOB: Final = "specialist_retraining"

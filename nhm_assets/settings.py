@@ -138,10 +138,10 @@ def _reason(location: tuple[int | str, ...], message: str) -> str:
 
 
 def set_library_environment(settings: Settings) -> None:
-    """Tell Dagster where its instance is, and MLflow and Dagster to report to nobody.
-
-    These libraries read the environment and nothing else; values that a user has set stand.
-    """
+    """Tell Dagster, which takes it from the environment alone, where its instance is."""
     os.environ["DAGSTER_HOME"] = str(settings.dagster_folder)
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "true")
+
+
+def inherited_environment() -> dict[str, str]:
+    """The environment that a program started by us is given."""
+    return {**os.environ, "PYTHONUNBUFFERED": "1"}

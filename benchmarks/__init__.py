@@ -1,0 +1,1 @@
+"""Speed and memory of the main path, as docs/performance.md quotes them."""

@@ -1,0 +1,81 @@
+"""`nhm dev` and `nhm mongod`: the whole platform on this machine, for people to look at."""
+
+import shlex
+import signal
+import sys
+import sysconfig
+from pathlib import Path
+
+import click
+
+from nhm_assets.errors import UsageError
+from nhm_assets.settings import Settings, inherited_environment
+
+_WORKSPACE = ("-m", "nhm_assets.definitions")
+
+
+@click.command()
+@click.option("--port", default=3000, show_default=True, help="Port of Dagster's web UI.")
+@click.option("--mlflow-port", default=5000, show_default=True, help="Port of the MLflow server.")
+def dev(port: int, mlflow_port: int) -> None:
+    """Run MongoDB, an MLflow server, and Dagster's webserver and daemon together until interrupted.
+
+    What MONGODB_URI and MLFLOW_TRACKING_URI name is used instead of starting one. Everything listens on
+    127.0.0.1 alone.
+    """
+    try:
+        from honcho.manager import Manager
+    except ImportError:
+        raise UsageError("nhm dev needs the extra `local`: pip install 'nhm-assets[local]'") from None
+    from nhm_assets.home import prepare_home
+
+    settings = Settings.load()
+    prepare_home(settings)
+    environment = inherited_environment()
+    manager = Manager()
+    if settings.mongodb_uri is None:
+        manager.add_process("mongod", _command("nhm", "mongod"), env=environment)
+    if settings.mlflow_tracking_uri is None:
+        home = settings.nhm_home / "mlflow"
+        home.mkdir(parents=True, exist_ok=True)
+        manager.add_process("mlflow", _mlflow_server(home, mlflow_port), env=environment)
+        environment = {**environment, "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{mlflow_port}"}
+    web = _command("dagster-webserver", "-h", "127.0.0.1", "-p", str(port), *_WORKSPACE)
+    manager.add_process("webserver", web, env=environment)
+    manager.add_process("daemon", _command("dagster-daemon", "run", *_WORKSPACE), env=environment)
+    click.echo(f"Dagster: http://127.0.0.1:{port}   MLflow: http://127.0.0.1:{mlflow_port}   end with Ctrl-C")
+    manager.loop()
+    sys.exit(manager.returncode)
+
+
+def _mlflow_server(home: Path, port: int) -> str:
+    # Artifacts are written beside the database by the clients themselves, so that versions made with and
+    # without the server can be read either way.
+    return _command(
+        "mlflow",
+        "server",
+        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}"),
+        *("--no-serve-artifacts", "--default-artifact-root", str(home / "artifacts")),
+    )
+
+
+def _command(program: str, *arguments: str) -> str:
+    """A program of this very environment, whatever the PATH says."""
+    return shlex.join([str(Path(sysconfig.get_path("scripts")) / program), *arguments])
+
+
+@click.command()
+def mongod() -> None:
+    """Keep the mongod of this machine running until interrupted."""
+    from nhm_assets.wiring import mongo_of
+
+    settings = Settings.load()
+    mongo = mongo_of(settings)
+    with mongo.held():
+        click.echo(f"MongoDB: {mongo.address}")
+        try:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            signal.pause()
+        except KeyboardInterrupt:
+            click.echo("stopping")

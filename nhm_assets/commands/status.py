@@ -1,0 +1,96 @@
+"""`nhm status`: what is in production, since when and from which data, and whether the services answer."""
+
+import sys
+import warnings
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from nhm_assets.settings import Settings
+from nhm_assets.specialists import Specialist
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_COLUMNS = ("specialist", "version", "since", "window", "data version", "source", "precision", "recall", "F1")
+
+
+@click.command()
+def status() -> None:
+    """Show what is in production and whether MongoDB, MLflow and storage answer.
+
+    Ends with 0 where all of them do, else with 1.
+    """
+    from nhm_assets.checkup import services
+    from nhm_assets.home import prepare_home
+
+    warnings.simplefilter("ignore")
+    settings = Settings.load()
+    prepare_home(settings)
+    found = services(settings)
+    for service in found:
+        click.echo(f"{service.name:8} {'FAULT' if service.fault else 'ok':6} {service.address}")
+        if service.fault:
+            click.echo(f"{'':15} {service.fault}")
+    answering = {service.name for service in found if not service.fault}
+    if "MongoDB" in answering:
+        _print_missing_indexes(settings)
+    if "MLflow" in answering:
+        _print_production(settings)
+    sys.exit(0 if len(answering) == len(found) else 1)
+
+
+def _print_missing_indexes(settings: Settings) -> None:
+    from nhm_assets.checkup import missing_indexes
+    from nhm_assets.wiring import mongo_of
+
+    with mongo_of(settings).database() as database:
+        commands = missing_indexes(database, settings)
+    if commands:
+        click.echo(
+            f"\nIndexes are missing in database {settings.mongodb_database}, so reading a window scans whole"
+            " collections. Their owner can make them with:"
+        )
+        for command in commands:
+            click.echo(f"  {command}")
+
+
+def _print_production(settings: Settings) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from nhm_assets.wiring import mlflow_of
+
+    table = Table(*_COLUMNS, title="In production", title_justify="left")
+    with mlflow_of(settings).client() as client:
+        for specialist in Specialist:
+            table.add_row(str(specialist), *_cells(client, specialist))
+    click.echo()
+    Console().print(table)
+
+
+def _cells(client: "MlflowClient", specialist: Specialist) -> list[str]:
+    from nhm_assets.registry import (
+        DATA_SOURCE_TAG,
+        DATA_VERSION_TAG,
+        WINDOW_END_TAG,
+        WINDOW_START_TAG,
+        version_in_production,
+    )
+
+    version = version_in_production(client, specialist.registered_model)
+    if version is None:
+        return ["none"]
+    # MLflow has no time of a stage's change of its own; in Production a version is changed by nothing else.
+    since = datetime.fromtimestamp(version.last_updated_timestamp / 1000, UTC)
+    start, end = (version.tags.get(tag, "?")[:10] for tag in (WINDOW_START_TAG, WINDOW_END_TAG))
+    metrics = client.get_run(version.run_id).data.metrics if version.run_id else {}
+    return [
+        str(version.version),
+        f"{since:%Y-%m-%d %H:%M}",
+        f"{start} to {end}",
+        version.tags.get(DATA_VERSION_TAG, "?")[:12],
+        version.tags.get(DATA_SOURCE_TAG, "?"),
+        *(f"{metrics[name]:.3f}" if name in metrics else "?" for name in ("test_precision", "test_recall", "test_f1")),
+    ]

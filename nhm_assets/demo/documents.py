@@ -1,0 +1,177 @@
+"""A year of made-up documents: plans, the five specialists' opinions, reviewers' feedback, and its blemishes.
+
+Every document follows from the number of its plan, so the same moment always gives the same documents.
+The reviewers of `behavior` disagree so often that no model can learn from them.
+"""
+
+import json
+import random
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final
+
+from nhm_assets.dataset import EMBEDDING_FEATURES
+from nhm_assets.feedback.features import compute_features
+from nhm_assets.sample_plans import sample_plan, sample_verdict
+from nhm_assets.specialists import Specialist
+
+Document = dict[str, Any]
+
+DAYS: Final = 365
+PLANS_A_DAY: Final = 40
+HOPELESS: Final = Specialist.BEHAVIOR
+
+_DISAGREEMENT: Final = 0.08
+_HOPELESS_DISAGREEMENT: Final = 0.75
+_STORED_FEATURES_SHARE: Final = 0.4
+_PLAN_IN_OPINION_SHARE: Final = 0.3
+_SECOND_REVIEW_SHARE: Final = 0.03
+_REVIEW_DELAY_H: Final = 12
+_BLEMISHED_SHARE: Final = 0.02
+
+
+def made_up_documents(now: datetime, *, plans: int = DAYS * PLANS_A_DAY) -> dict[str, Iterable[Document]]:
+    """Documents by the names of `nhm_assets.demo.load.FILES`; the newest feedback is from just before `now`."""
+    makers: dict[str, Callable[[_Case], Iterator[Document]]] = {
+        "opinions": _opinions,
+        "feedback": _feedback,
+        "plan_features": _stored_features,
+        "cognitive_ledger": _ledger,
+    }
+    return {name: _made(maker, now, plans) for name, maker in makers.items()}
+
+
+def _made(maker: "Callable[[_Case], Iterator[Document]]", now: datetime, plans: int) -> Iterator[Document]:
+    for number in range(plans):
+        yield from maker(_Case(number, now - timedelta(days=DAYS) * (1 - (number + 0.999) / plans)))
+
+
+class _Case:
+    """One plan and what is said of it.
+
+    Args:
+        number: of the plan; everything about it follows from this.
+        reviewed_at: when the last of its feedback came in.
+    """
+
+    def __init__(self, number: int, reviewed_at: datetime) -> None:
+        self.number = number
+        self.reviewed_at = reviewed_at
+        self.plan_id = f"plan-demo-{number:06d}"
+        draw = random.Random(number)  # noqa: S311 - reproducible, and nothing to keep secret
+        self.opined_at = reviewed_at - timedelta(hours=draw.uniform(1, _REVIEW_DELAY_H))
+        self.has_stored_features = draw.random() < _STORED_FEATURES_SHARE
+        self.plan_in_opinion = draw.random() < _PLAN_IN_OPINION_SHARE
+        self.plan = sample_plan(draw, self.plan_id, self.opined_at)
+
+    def draw(self, purpose: str) -> random.Random:
+        """A source of randomness of its own for each purpose."""
+        return random.Random(f"{self.number} {purpose}")  # noqa: S311 - see above
+
+    def opinion_id(self, specialist: str) -> str:
+        return f"opinion-demo-{self.number:06d}-{specialist}"
+
+
+def _opinions(case: _Case) -> Iterator[Document]:
+    for specialist in Specialist:
+        draw = case.draw(f"opinion {specialist}")
+        verdict = {
+            "recommendation": draw.choice(("approve", "reject", "review_required", "conditional")),
+            "confidence_score": round(draw.uniform(0.3, 0.95), 4),
+            "risk_score": case.plan["risk_score"],
+        }
+        nested = draw.random() < 0.1
+        yield {
+            "_id": case.opinion_id(specialist),
+            "opinion_id": case.opinion_id(specialist),
+            "plan_id": case.plan_id,
+            "specialist_type": str(specialist),
+            "evaluated_at": case.opined_at,
+            "explainability": {"method": "heuristic", "model_version": "0"},
+            "schema_version": 2 if nested else 1,
+            **({"opinion": verdict} if nested else verdict),
+            **({"cognitive_plan": case.plan} if case.plan_in_opinion else {}),
+        }
+
+
+def _feedback(case: _Case) -> Iterator[Document]:
+    features = compute_features(case.plan)
+    for position, specialist in enumerate(Specialist):
+        draw = case.draw(f"feedback {specialist}")
+        disagreement = _HOPELESS_DISAGREEMENT if specialist is HOPELESS else _DISAGREEMENT
+        recommendation, rating = sample_verdict(draw, features, disagreement=disagreement)
+        name = f"feedback-demo-{case.number:06d}-{specialist}"
+        document = {
+            "_id": name,
+            "feedback_id": name,
+            "opinion_id": case.opinion_id(specialist),
+            "plan_id": case.plan_id,
+            "specialist_type": str(specialist),
+            "human_rating": rating,
+            "human_recommendation": recommendation,
+            "feedback_notes": "",
+            "submitted_by": f"reviewer-{draw.randint(1, 20):02d}@hive.example",
+            "submitted_at": case.reviewed_at - timedelta(seconds=position),
+            "feedback_source": "human_expert",
+            "schema_version": "1.0.0",
+            "metadata": {},
+        }
+        if draw.random() < _SECOND_REVIEW_SHARE:
+            earlier = document["submitted_at"] - timedelta(minutes=30)
+            second = {"_id": f"{name}-0", "feedback_id": f"{name}-0", "submitted_at": earlier}
+            yield {**document, **second, "human_recommendation": "review_required"}
+        if draw.random() < _BLEMISHED_SHARE:
+            document = draw.choice(_BLEMISHES)(document)
+        yield document
+
+
+def _with(field: str, value: object, document: Document) -> Document:
+    return {**document, field: value}
+
+
+def _without(field: str, document: Document) -> Document:
+    return {key: value for key, value in document.items() if key != field}
+
+
+def _time_as_text(document: Document) -> Document:
+    return {**document, "submitted_at": document["submitted_at"].isoformat()}
+
+
+_BLEMISHES: Final[tuple[Callable[[Document], Document], ...]] = (
+    partial(_without, "feedback_id"),
+    partial(_without, "submitted_at"),
+    partial(_with, "human_rating", "0.8"),
+    partial(_with, "human_rating", 1.7),
+    partial(_with, "human_recommendation", "conditional"),
+    partial(_with, "human_recommendation", "APPROVE "),
+    partial(_with, "opinion_id", "opinion-nobody-gave"),
+    _time_as_text,
+)
+
+
+def _stored_features(case: _Case) -> Iterator[Document]:
+    if not case.has_stored_features:
+        return
+    draw = case.draw("features")
+    embedding = dict(
+        zip(EMBEDDING_FEATURES, (draw.gauss(4, 0.3), draw.gauss(0.2, 0.05), draw.gauss(3.5, 0.2)), strict=True)
+    )
+    yield {
+        "_id": f"features-demo-{case.number:06d}",
+        "plan_id": case.plan_id,
+        "features": json.dumps({"aggregated_features": {**compute_features(case.plan), **embedding}}),
+        "timestamp": case.opined_at.timestamp(),
+    }
+
+
+def _ledger(case: _Case) -> Iterator[Document]:
+    if case.plan_in_opinion:
+        return
+    yield {
+        "_id": f"ledger-demo-{case.number:06d}",
+        "plan_id": case.plan_id,
+        "intent_id": case.plan["intent_id"],
+        "timestamp": case.opined_at,
+        "plan_data": case.plan,
+    }

@@ -1,0 +1,34 @@
+"""The folders that are kept on this machine, made ready for Dagster and for the command line."""
+
+from dagster import DagsterInstance
+
+from nhm_assets.settings import Settings, set_library_environment
+
+_INSTANCE_SETTINGS = """\
+# Dagster's instance on this machine, in SQLite. Written once; change it as you like.
+telemetry:
+  enabled: false
+
+# A failed check or asset is final until a person or new feedback changes something; a process that died
+# is not. The job says the same by its tag.
+run_retries:
+  enabled: true
+  max_retries: 2
+  retry_on_asset_or_op_failure: false
+"""
+
+
+def prepare_home(settings: Settings) -> None:
+    """Create the folders that are missing and point Dagster at its own."""
+    settings.nhm_home.mkdir(parents=True, exist_ok=True)
+    settings.dagster_folder.mkdir(parents=True, exist_ok=True)
+    configuration = settings.dagster_folder / "dagster.yaml"
+    if not configuration.exists():
+        configuration.write_text(_INSTANCE_SETTINGS)
+    set_library_environment(settings)
+
+
+def dagster_instance(settings: Settings) -> DagsterInstance:
+    """The Dagster instance of these settings; runs recorded there show in its UI."""
+    prepare_home(settings)
+    return DagsterInstance.get()

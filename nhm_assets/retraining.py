@@ -1,0 +1,215 @@
+"""Runs the one job for a partition in this process, and says what became of it."""
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from dagster import DagsterInstance, DagsterRunStatus, ExecuteInProcessResult, JobDefinition, RunsFilter
+from dagster._core.utils import make_new_run_id
+
+from nhm_assets.audit import ACTOR_TAG
+from nhm_assets.dataset import counts, data_version
+from nhm_assets.names import CODE_LOCATION, JOB
+from nhm_assets.outcomes import HELD_BY_TAG, OUTCOME_TAG, Outcome
+from nhm_assets.partitions import Partition, Window
+from nhm_assets.records import EvaluationReport, TrainedModel
+
+if TYPE_CHECKING:
+    from dagster import DagsterEvent
+
+Progress = Callable[[str], None]
+
+_PROCESS_TAG = "nhm/process"
+_REPOSITORY_TAG = ".dagster/repository"
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """One partition's run, as far as it got.
+
+    Attributes:
+        error: what broke it and what to do; None where nothing did.
+        seconds: wall time of the run.
+    """
+
+    partition: Partition
+    window: Window
+    outcome: Outcome
+    held_by: tuple[str, ...]
+    frame: pd.DataFrame | None
+    trained: TrainedModel | None
+    report: EvaluationReport | None
+    error: str | None
+    run_id: str | None
+    seconds: float
+
+
+def retrain_partition(
+    job: JobDefinition,
+    instance: DagsterInstance,
+    partition: Partition,
+    window: Window,
+    *,
+    actor: str,
+    progress: Progress,
+) -> Retraining:
+    """Run the job for one partition and wait for its end.
+
+    Args:
+        job: `specialist_retraining`.
+        instance: where the run is recorded.
+        partition: what to retrain.
+        window: its window, for the report of a run that breaks before it is read.
+        actor: who asks for it, for the audit log.
+        progress: told the name of each step as it starts.
+    """
+    started = time.monotonic()
+    run_id = make_new_run_id()
+    instance.add_event_listener(run_id, lambda entry: _announce(entry.dagster_event, progress))
+    result = job.execute_in_process(
+        partition_key=partition.key,
+        instance=instance,
+        run_id=run_id,
+        raise_on_error=False,
+        run_config=_QUIET,
+        tags={
+            ACTOR_TAG: actor,
+            _PROCESS_TAG: _this_process(),
+            # Lists the run under the job's own page in the UI.
+            _REPOSITORY_TAG: f"__repository__@{CODE_LOCATION}",
+        },
+    )
+    return _describe(result, instance, partition, window, time.monotonic() - started)
+
+
+def _announce(event: "DagsterEvent | None", progress: Progress) -> None:
+    if event is not None and event.is_step_start and event.step_key:
+        progress(event.step_key)
+
+
+def _describe(
+    result: ExecuteInProcessResult,
+    instance: DagsterInstance,
+    partition: Partition,
+    window: Window,
+    seconds: float,
+) -> Retraining:
+    run = instance.get_run_by_id(result.run_id)
+    tags = run.tags if run else {}
+    outcome = Outcome(tags.get(OUTCOME_TAG, Outcome.BROKEN)) if result.success else Outcome.BROKEN
+    held_by = tags.get(HELD_BY_TAG, "")
+    return Retraining(
+        partition=partition,
+        window=window,
+        outcome=outcome,
+        held_by=tuple(held_by.split(",")) if held_by else (),
+        frame=_output(result, "feedback_dataset"),
+        trained=_output(result, "trained_model"),
+        report=_output(result, "evaluation_report"),
+        error=None if result.success else _error(result),
+        run_id=result.run_id,
+        seconds=seconds,
+    )
+
+
+def _output(result: ExecuteInProcessResult, asset: str) -> Any:
+    """What the asset came to in this run; None where the run did not get there."""
+    materialized = {str(event.asset_key.to_user_string()) for event in result.get_asset_materialization_events()}
+    return result.asset_value(asset) if asset in materialized else None
+
+
+def _error(result: ExecuteInProcessResult) -> str:
+    refused = [
+        f"{check.asset_key.to_user_string()}: {check.check_name}: {check.description}"
+        for check in result.get_asset_check_evaluations()
+        if check.blocking and not check.passed
+    ]
+    if refused:
+        return "; ".join(refused)
+    for event in result.all_events:
+        if event.is_step_failure and (error := event.step_failure_data.error):
+            while error.cause:
+                error = error.cause
+            # Dagster prefixes the message with the class; the message alone is the sentence for people.
+            return f"{event.step_key}: {error.message.strip().split(': ', 1)[-1]}"
+    return "the run did not end; see its log in the Dagster UI"
+
+
+def as_json(one: Retraining, stage: str | None) -> dict[str, Any]:
+    """The entry of `nhm retrain --report` for one partition.
+
+    Args:
+        one: what became of it.
+        stage: stage of its model version in the registry, now.
+    """
+    frame, trained, report = one.frame, one.trained, one.report
+    return {
+        "specialist": str(one.partition.specialist),
+        "week": one.partition.week,
+        "window": frame.attrs["window"]
+        if frame is not None
+        else [one.window.start.isoformat(), one.window.end.isoformat()],
+        "dataset": None if frame is None else _dataset(frame),
+        "metrics": None if report is None else _headline(report.candidate),
+        "champion": {"version": report.champion.version, **_headline(report.champion.metrics)}
+        if report and report.champion
+        else None,
+        "outcome": str(one.outcome),
+        "held_by": list(one.held_by),
+        "error": one.error,
+        "model": {
+            "name": one.partition.specialist.registered_model,
+            "version": trained.version if trained else None,
+            "stage": stage,
+        },
+        "dagster_run_id": one.run_id,
+        "mlflow_run_id": trained.run_id if trained else None,
+        "seconds": round(one.seconds, 3),
+    }
+
+
+def _dataset(frame: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "rows": len(frame),
+        "data_source": frame.attrs["data_source"],
+        "labels": counts(frame["label"]),
+        "splits": counts(frame["split"]),
+        "quarantined": frame.attrs["quarantined"],
+        "data_version": data_version(frame),
+    }
+
+
+def _headline(metrics: Any) -> dict[str, float]:
+    return metrics.model_dump(include={"precision", "recall", "f1", "accuracy"})
+
+
+def end_dead_runs(instance: DagsterInstance) -> list[str]:
+    """Mark runs as failed whose process on this machine is gone: killed, it could not do so itself."""
+    host, _, _ = _this_process().rpartition(":")
+    dead = []
+    for run in instance.get_runs(RunsFilter(job_name=JOB, statuses=[DagsterRunStatus.STARTED])):
+        run_host, _, pid = run.tags.get(_PROCESS_TAG, "").rpartition(":")
+        if run_host == host and not _is_alive(int(pid)):
+            instance.report_run_failed(run, "The process of this run is gone: it was killed. Run it again.")
+            instance.add_run_tags(run.run_id, {OUTCOME_TAG: str(Outcome.BROKEN)})
+            dead.append(run.run_id)
+    return dead
+
+
+def _this_process() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
