@@ -104,7 +104,7 @@ def schema_faults(frame: pd.DataFrame) -> list[str]:
 
 
 def _value_faults(frame: pd.DataFrame) -> list[str]:
-    allowed = {
+    allowed: dict[str, set[int] | set[str]] = {
         "label": set(LABELS.values()),
         "source": {REAL, SYNTHETIC},
         "split": set(SPLITS),

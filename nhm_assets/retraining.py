@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from dagster import DagsterInstance, DagsterRunStatus, ExecuteInProcessResult, JobDefinition, RunsFilter
+from dagster import AssetKey, DagsterInstance, DagsterRunStatus, ExecuteInProcessResult, JobDefinition, RunsFilter
 from dagster._core.utils import make_new_run_id
 
 from nhm_assets.audit import ACTOR_TAG
-from nhm_assets.dataset import counts, data_version
+from nhm_assets.dataset import SPLITS, counts, data_version
 from nhm_assets.names import CODE_LOCATION, JOB
 from nhm_assets.outcomes import HELD_BY_TAG, OUTCOME_TAG, Outcome
 from nhm_assets.partitions import Partition, Window
@@ -119,8 +119,9 @@ def _describe(
 
 def _output(result: ExecuteInProcessResult, asset: str) -> Any:
     """What the asset came to in this run; None where the run did not get there."""
-    materialized = {str(event.asset_key.to_user_string()) for event in result.get_asset_materialization_events()}
-    return result.asset_value(asset) if asset in materialized else None
+    key = AssetKey(asset)
+    materialized = {event.asset_key for event in result.get_asset_materialization_events()}
+    return result.asset_value(key) if key in materialized else None
 
 
 def _error(result: ExecuteInProcessResult) -> str:
@@ -178,7 +179,7 @@ def _dataset(frame: pd.DataFrame) -> dict[str, Any]:
         "rows": len(frame),
         "data_source": frame.attrs["data_source"],
         "labels": counts(frame["label"]),
-        "splits": counts(frame["split"]),
+        "splits": {split: counts(frame["split"]).get(split, 0) for split in SPLITS},
         "quarantined": frame.attrs["quarantined"],
         "data_version": data_version(frame),
     }

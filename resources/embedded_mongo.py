@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from resources.errors import EmbeddedMongoError
 
@@ -155,6 +155,7 @@ def _become_primary(port: int) -> None:
 
     member = {"_id": 0, "host": f"127.0.0.1:{port}"}
     deadline = time.monotonic() + _START_TIMEOUT_S
+    client: MongoClient[dict[str, Any]]
     with MongoClient("127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=30_000) as client:
         try:
             config = client.local["system.replset"].find_one()

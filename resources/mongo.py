@@ -138,7 +138,10 @@ def snapshot(database: "Database[dict[str, Any]]") -> Iterator["ClientSession | 
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).split(", Timeout:", 1)[0].split(", full error:", 1)[0].splitlines()[0][:300]
+    text = str(error).splitlines()[0]
+    for detail in (", Timeout:", ", full error:", " (configured timeouts:"):
+        text = text.split(detail, 1)[0]
+    return text[:300]
 
 
 def read_consistently(

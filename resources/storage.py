@@ -11,7 +11,7 @@ import os
 import tempfile
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from dagster import InputContext, MetadataValue, OutputContext, UPathIOManager
 
@@ -36,7 +36,7 @@ class _StoredIOManager(UPathIOManager):
         self._storage = storage
 
     @cached_property
-    def _base_path(self) -> "UPath":  # type: ignore[override]
+    def _base_path(self) -> "UPath":
         from upath import UPath
 
         try:
@@ -93,7 +93,7 @@ class _StoredIOManager(UPathIOManager):
 class FrameIOManager(_StoredIOManager):
     """Keeps pandas frames, their `attrs` included, as Parquet. Equal frames give equal bytes."""
 
-    extension: ClassVar[str] = ".parquet"
+    extension: str | None = ".parquet"
 
     def to_bytes(self, obj: "pd.DataFrame") -> bytes:
         """Parquet without the index; `attrs` must be JSON."""
@@ -131,7 +131,7 @@ class FrameIOManager(_StoredIOManager):
 class RecordIOManager(_StoredIOManager):
     """Keeps pydantic models as JSON; the type that an asset's signature names is the one that is read."""
 
-    extension: ClassVar[str] = ".json"
+    extension: str | None = ".json"
 
     def to_bytes(self, obj: Any) -> bytes:
         """Indented JSON, for people who open the file."""

@@ -18,7 +18,11 @@ from nhm_assets.specialists import SPECIALISTS
 from resources.errors import ServiceError
 
 if TYPE_CHECKING:
+    from nhm_assets.partitions import Partition
     from nhm_assets.retraining import Retraining
+
+_COLUMNS = ("specialist", "rows", "source", "precision", "recall", "F1", "gate", "version", "stage", "seconds")
+_NUMBERS = {"rows", "precision", "recall", "F1", "version", "seconds"}
 
 
 @click.command()
@@ -59,7 +63,7 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _retrain(settings: Settings, partitions: list) -> "list[Retraining]":
+def _retrain(settings: Settings, partitions: "list[Partition]") -> "list[Retraining]":
     from nhm_assets.checkup import require_services
     from nhm_assets.definitions import build_definitions
     from nhm_assets.home import dagster_instance
@@ -110,8 +114,8 @@ class _Progress:
     def __exit__(self, *_: object) -> None:
         self._status.stop()
 
-    def start(self, partition: object) -> None:
-        self._name = f"{partition.specialist} {partition.week}"  # type: ignore[attr-defined]
+    def start(self, partition: "Partition") -> None:
+        self._name = f"{partition.specialist} {partition.week}"
         self._status.update(self._name)
 
     def step(self, name: str) -> None:
@@ -148,21 +152,16 @@ def _write_report(path: Path, results: "list[Retraining]", stages: list[str | No
 
 
 def _print_table(results: "list[Retraining]", stages: list[str | None]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from nhm_assets.commands.tables import print_table
 
-    columns = ("specialist", "rows", "source", "precision", "recall", "F1", "gate", "version", "stage", "seconds")
-    numbers = {"rows", "precision", "recall", "F1", "version", "seconds"}
-    week = results[0].partition.week
-    table = Table(title=f"Retraining of the week {week}", title_justify="left")
-    for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left")
-    for one, stage in zip(results, stages, strict=True):
-        table.add_row(*_cells(one, stage))
-    Console().print(table)
+    rows = [_cells(one, stage) for one, stage in zip(results, stages, strict=True)]
+    print_table(f"Retraining of the week {results[0].partition.week}", _COLUMNS, rows, numbers=_NUMBERS)
+    broken: dict[str, list[str]] = {}
     for one in results:
         if one.error:
-            click.echo(f"{one.partition.specialist} is broken: {one.error}", err=True)
+            broken.setdefault(one.error, []).append(str(one.partition.specialist))
+    for error, names in broken.items():
+        click.echo(f"broken: {', '.join(names)}: {error}", err=True)
 
 
 def _cells(one: "Retraining", stage: str | None) -> list[str]:

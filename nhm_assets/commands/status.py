@@ -57,17 +57,13 @@ def _print_missing_indexes(settings: Settings) -> None:
 
 
 def _print_production(settings: Settings) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+    from nhm_assets.commands.tables import print_table
     from nhm_assets.wiring import mlflow_of
 
-    table = Table(*_COLUMNS, title="In production", title_justify="left")
     with mlflow_of(settings).client() as client:
-        for specialist in Specialist:
-            table.add_row(str(specialist), *_cells(client, specialist))
+        rows = [[str(specialist), *_cells(client, specialist)] for specialist in Specialist]
     click.echo()
-    Console().print(table)
+    print_table("In production", _COLUMNS, rows, numbers={"version", "precision", "recall", "F1"})
 
 
 def _cells(client: "MlflowClient", specialist: Specialist) -> list[str]:

@@ -102,7 +102,7 @@ def _feedback(case: _Case) -> Iterator[Document]:
         disagreement = _HOPELESS_DISAGREEMENT if specialist is HOPELESS else _DISAGREEMENT
         recommendation, rating = sample_verdict(draw, features, disagreement=disagreement)
         name = f"feedback-demo-{case.number:06d}-{specialist}"
-        document = {
+        document: Document = {
             "_id": name,
             "feedback_id": name,
             "opinion_id": case.opinion_id(specialist),

@@ -1,5 +1,7 @@
 """The assets of the feedback stage: what lies in MongoDB, and the dataset made of it."""
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 from dagster import AssetExecutionContext, AssetSpec, DataVersion, MetadataValue, Output, ResourceParam, asset
 
@@ -12,6 +14,9 @@ from nhm_assets.names import GROUP
 from nhm_assets.partitions import Partition, specialist_weeks
 from nhm_assets.settings import Settings
 from resources.mongo import Mongo, read_consistently
+
+if TYPE_CHECKING:
+    from pymongo.client_session import ClientSession
 
 specialist_feedback = AssetSpec(
     "specialist_feedback",
@@ -61,7 +66,7 @@ def feedback_dataset(
     with mongo.database() as database:
         ensure_index(database[names.features])
 
-        def read(session) -> WindowRead:  # noqa: ANN001 - pymongo's ClientSession or None
+        def read(session: "ClientSession | None") -> WindowRead:
             reader = Reader(database, names, partition.specialist, session)
             return read_window(reader, window, min_rating=settings.min_feedback_rating)
 
@@ -81,12 +86,13 @@ def feedback_dataset(
         min_samples=settings.min_real_samples,
         synthetic_fallback=settings.synthetic_fallback,
     )
-    frame.attrs = describe(frame, found, reason_counts(found.quarantine), window)
+    description = describe(frame, found, reason_counts(found.quarantine), window)
+    frame.attrs.update(description)
     return Output(
         frame,
         data_version=DataVersion(data_version(frame)),
         metadata={
-            **frame.attrs,
+            **description,
             "labels": counts(frame["label"]),
             "splits": counts(frame["split"]),
             "features_written_back": written,

@@ -37,7 +37,7 @@ def parse_stored(document: Mapping[str, Any] | None) -> list[float] | None:
     aggregated = features.get("aggregated_features", features)
     if not isinstance(aggregated, Mapping):
         return None
-    values = [aggregated.get(name) for name in FEATURE_NAMES]
+    values: list[Any] = [aggregated.get(name) for name in FEATURE_NAMES]
     return [float(value) for value in values] if all(map(_is_number, values)) else None
 
 

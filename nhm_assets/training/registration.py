@@ -1,6 +1,8 @@
 """From a fitted forest to a version in the registry, exactly once for the same data, code and parameters."""
 
+import contextlib
 import hashlib
+import io
 import json
 import tempfile
 from dataclasses import dataclass
@@ -167,7 +169,9 @@ def register(
         PARAMETERS_TAG: json.dumps(parameters, sort_keys=True),
         SHA256_TAG: _stored_sha256(model_uri),
     }
-    version = run.register_model(model_uri, recipe.partition.specialist.registered_model, tags=tags)
+    with contextlib.redirect_stderr(io.StringIO()):
+        # MLflow prints what it did; it raises what it could not do.
+        version = run.register_model(model_uri, recipe.partition.specialist.registered_model, tags=tags)
     return _record(client.get_model_version(version.name, version.version), recipe, reused=False)
 
 
