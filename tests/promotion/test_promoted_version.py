@@ -1,10 +1,8 @@
 """What `promoted_version` does with a candidate, in whole runs of the job."""
 
-from datetime import timedelta
-
 from nhm_assets.registry import version_by_alias, version_in_production
-from tests.support.documents import WEEK, WEEK_END, put, reviewed_opinions
-from tests.support.platform import Platform, failed_step, verdicts
+from tests.support.documents import put, reviewed_opinions
+from tests.support.platform import Platform, verdicts
 
 MODEL = "technical-evaluator"
 

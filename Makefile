@@ -1,0 +1,64 @@
+# Everything a newcomer needs; `make retrain` and `make test` are complete on a fresh machine.
+PYTHON ?= python3
+VENV ?= .venv
+VENV_SERVING ?= .venv-serving
+VENV_MLFLOW2 ?= .venv-mlflow2
+VENV_MLFLOW29 ?= .venv-mlflow-server-2.9
+BIN = $(VENV)/bin
+WORKERS ?= 2
+
+.PHONY: retrain test test-fast test-mlflow2 bench dev lint types install clean
+
+retrain: install ## make up documents, retrain the five specialists, print the table
+	$(BIN)/nhm seed
+	$(BIN)/nhm retrain
+
+dev: install ## MongoDB, MLflow, Dagster's webserver and daemon, until Ctrl-C
+	$(BIN)/nhm dev
+
+test: install $(VENV_SERVING)/.installed ## every test
+	NHM_TEST_SERVING_PYTHON=$(VENV_SERVING)/bin/python $(BIN)/pytest -n $(WORKERS)
+
+test-fast: install ## the tests that take seconds
+	$(BIN)/pytest -n $(WORKERS) -m "not slow"
+
+test-mlflow2: $(VENV_MLFLOW2)/.installed $(VENV_MLFLOW29)/.installed ## the main path with MLflow 2.22 against a server 2.9.2
+	NHM_TEST_MLFLOW29_PYTHON=$(VENV_MLFLOW29)/bin/python $(VENV_MLFLOW2)/bin/pytest tests/test_old_mlflow_server.py tests/promotion tests/training tests/evaluation
+
+bench: install ## the figures of docs/performance.md
+	$(BIN)/python -m benchmarks
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[local,dev]'
+	touch $@
+
+# What a specialist runs: it loads what the platform promotes.
+$(VENV_SERVING)/.installed: tests/environments/serving.txt
+	$(PYTHON) -m venv $(VENV_SERVING)
+	$(VENV_SERVING)/bin/pip install --quiet -r $<
+	touch $@
+
+# The older MLflow client, for the servers that clusters still run.
+$(VENV_MLFLOW2)/.installed: pyproject.toml constraints-mlflow2.txt
+	$(PYTHON) -m venv $(VENV_MLFLOW2)
+	$(VENV_MLFLOW2)/bin/pip install --quiet -c constraints-mlflow2.txt -e '.[local,dev]'
+	touch $@
+
+# Such a server.
+$(VENV_MLFLOW29)/.installed: tests/environments/mlflow-server-2.9.txt
+	$(PYTHON) -m venv $(VENV_MLFLOW29)
+	$(VENV_MLFLOW29)/bin/pip install --quiet -r $<
+	touch $@
+
+clean: ## remove environments and everything kept under .nhm
+	rm -rf $(VENV) $(VENV_SERVING) $(VENV_MLFLOW2) $(VENV_MLFLOW29) .nhm

@@ -1,0 +1,51 @@
+"""A registry with versions in it, but without model files: for what only moves stages and aliases."""
+
+import shutil
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+
+from nhm_assets.registry import PRODUCTION, WINDOW_END_TAG, all_versions
+from resources.mlflow import Mlflow
+
+MODEL = "technical-evaluator"
+ALIASES = ("candidate", "production", "previous")
+
+
+@dataclass(frozen=True)
+class Registry:
+    """MLflow in the SQLite file of a folder; another process can open it by the folder alone."""
+
+    home: Path
+
+    def client(self) -> MlflowClient:
+        with Mlflow(uri=None, home=self.home, timeout_s=10).client() as client:
+            return client
+
+    def add(self, window_end: datetime | None, *, stage: str = "Staging") -> str:
+        """Register a version and return its number."""
+        client = self.client()
+        if not client.search_registered_models(f"name='{MODEL}'"):
+            client.create_registered_model(MODEL)
+        tags = {WINDOW_END_TAG: window_end.isoformat()} if window_end else {}
+        version = str(client.create_model_version(MODEL, "file:///nowhere", tags=tags).version)
+        client.transition_model_version_stage(MODEL, version, stage)
+        client.set_registered_model_alias(MODEL, "production" if stage == PRODUCTION else "candidate", version)
+        return version
+
+    def state(self) -> dict[str, Any]:
+        """Stage of every version, and what every alias names."""
+        client = self.client()
+        aliases = client.get_registered_model(MODEL).aliases
+        return {
+            "stages": {str(one.version): one.current_stage for one in all_versions(client, MODEL)},
+            "aliases": {name: str(aliases[name]) for name in ALIASES if name in aliases},
+        }
+
+    def copy_to(self, home: Path) -> "Registry":
+        """The same registry in another folder."""
+        shutil.copytree(self.home, home)
+        return Registry(home)
