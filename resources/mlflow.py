@@ -110,9 +110,16 @@ class Mlflow:
     def _point_library_here(self) -> None:
         """Model loading and dagster-mlflow use MLflow's process-wide addresses."""
         import mlflow
+        from mlflow.environment_variables import MLFLOW_TRACKING_URI
 
+        # MLflow also writes the address into the environment, where it would be taken for a user's setting.
+        given = MLFLOW_TRACKING_URI.get_raw() if MLFLOW_TRACKING_URI.is_set() else None
         mlflow.set_tracking_uri(self._address)
         mlflow.set_registry_uri(self._address)
+        if given is None:
+            MLFLOW_TRACKING_URI.unset()
+        else:
+            MLFLOW_TRACKING_URI.set(given)
 
     def _require_fitting_server(self) -> None:
         import mlflow
@@ -208,7 +215,8 @@ class Mlflow:
             mlflow.end_run()
         config = {
             "experiment_name": experiment,
-            "mlflow_tracking_uri": self._address,
+            # The address is set already; see _point_library_here.
+            "mlflow_tracking_uri": None,
             "mlflow_run_id": run_id,
             "env": {},
             "extra_tags": {},

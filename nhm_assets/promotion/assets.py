@@ -1,6 +1,7 @@
 """The asset of the promotion stage."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from dagster import AssetExecutionContext, Output, ResourceParam, asset
 
@@ -10,11 +11,15 @@ from nhm_assets.names import GROUP
 from nhm_assets.outcomes import HELD_BY_TAG, OUTCOME_TAG, REASON_TAG, Outcome
 from nhm_assets.partitions import specialist_weeks
 from nhm_assets.promotion.gate_records import RecordedGate, recorded_gate
-from nhm_assets.promotion.protocol import Decision, Request, promote
+from nhm_assets.promotion.protocol import Decision, Request, promote, superseded_by
 from nhm_assets.records import EvaluationReport, Promotion
+from nhm_assets.registry import version_in_production
 from nhm_assets.settings import Settings
 from resources.mlflow import Mlflow
 from resources.mongo import Mongo
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 
 @asset(
@@ -38,30 +43,41 @@ def promoted_version(
     mongo: ResourceParam[Mongo],
 ) -> Iterator[Output[Promotion]]:
     """Ask the recorded gate, then promote; hold or refuse where it is not open."""
-    report = evaluation_report
-    gate = recorded_gate(context.instance, context.partition_key, report.digest())
-    _refuse_unjudged(context, report, gate)
-    with mongo.database() as database:
+    gate = recorded_gate(context.instance, context.partition_key, evaluation_report.digest())
+    _refuse_unjudged(context, evaluation_report, gate)
+    with mongo.database() as database, mlflow.client() as client:
         log = database[COLLECTION]
-        if not gate.open:
-            reason = f"held by {', '.join(gate.failed)}"
-            record_decision(log, report, Outcome.HELD, reason=reason, run=context.run, now=settings.now())
-            _tag(context, Outcome.HELD, reason, {HELD_BY_TAG: ",".join(gate.failed)})
-            return
-        with mlflow.client() as client:
-            decision = promote(
-                client,
-                log,
-                _request(context, report, gate),
-                now=settings.now(),
-                wait_s=settings.promotion_wait_s,
-            )
+        request = _request(context, evaluation_report, gate)
+        decision = _hold(client, request, gate) or promote(
+            client, log, request, now=settings.now(), wait_s=settings.promotion_wait_s
+        )
         if decision.outcome is not Outcome.PROMOTED:
-            record_decision(log, report, decision.outcome, reason=decision.reason, run=context.run, now=settings.now())
-    _tag(context, decision.outcome, decision.reason)
+            record_decision(
+                log,
+                evaluation_report,
+                decision.outcome,
+                reason=decision.reason,
+                run=context.run,
+                now=settings.now(),
+            )
+    _tag(context, decision, gate)
     if decision.outcome is Outcome.PROMOTED:
-        promotion = _promotion(report, decision)
+        promotion = _promotion(evaluation_report, decision)
         yield Output(promotion, metadata={**promotion.model_dump(mode="json"), "reason": decision.reason})
+
+
+def _hold(client: "MlflowClient", request: Request, gate: RecordedGate) -> Decision | None:
+    """Why nothing is promoted where the gate is shut; None where it is open.
+
+    An older window comes first: whatever the gate says of it, it could not displace the champion. (A champion
+    that learned from the candidate's test rows would mostly win the comparison on them, too.)
+    """
+    if gate.open:
+        return None
+    champion = version_in_production(client, request.model)
+    if reason := superseded_by(champion, request.window_end):
+        return Decision(Outcome.SUPERSEDED, reason, None, None)
+    return Decision(Outcome.HELD, f"held by {', '.join(gate.failed)}", None, None)
 
 
 def _refuse_unjudged(context: AssetExecutionContext, report: EvaluationReport, gate: RecordedGate) -> None:
@@ -100,6 +116,9 @@ def _promotion(report: EvaluationReport, decision: Decision) -> Promotion:
     )
 
 
-def _tag(context: AssetExecutionContext, outcome: Outcome, reason: str, more: dict[str, str] | None = None) -> None:
-    context.log.info("%s: %s", outcome, reason)
-    context.instance.add_run_tags(context.run_id, {OUTCOME_TAG: str(outcome), REASON_TAG: reason, **(more or {})})
+def _tag(context: AssetExecutionContext, decision: Decision, gate: RecordedGate) -> None:
+    context.log.info("%s: %s", decision.outcome, decision.reason)
+    tags = {OUTCOME_TAG: str(decision.outcome), REASON_TAG: decision.reason}
+    if decision.outcome is Outcome.HELD:
+        tags[HELD_BY_TAG] = ",".join(gate.failed)
+    context.instance.add_run_tags(context.run_id, tags)

@@ -12,6 +12,7 @@ from nhm_assets.registry import ARCHIVED, PRODUCTION, version_in_production, win
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
     from pymongo.collection import Collection
 
 Document = dict[str, Any]
@@ -77,13 +78,8 @@ def promote(
     with hold_intent(log, request.model, fields, repair=repair, wait_s=wait_s, lease_s=lease_s) as intent:
         champion = version_in_production(client, request.model)
         current = str(champion.version) if champion else None
-        newest = window_end(champion) if champion else None
-        if newest is not None and newest > request.window_end:
+        if reason := superseded_by(champion, request.window_end):
             intent.withdraw()
-            reason = (
-                f"version {current} in Production learned from a window that ends later ({newest:%Y-%m-%d %H:%M})"
-                f" than this one ({request.window_end:%Y-%m-%d %H:%M})"
-            )
             return Decision(Outcome.SUPERSEDED, reason, current, None)
         if current == request.version and not registry_faults(client, request.model, request.version):
             intent.withdraw()
@@ -92,6 +88,17 @@ def promote(
         _move(client, intent)
         intent.close("done", kind="promoted", finished_at=now)
         return Decision(Outcome.PROMOTED, "every gate check passed", current, intent.id)
+
+
+def superseded_by(champion: "ModelVersion | None", end: datetime) -> str | None:
+    """Why a candidate whose window ends at `end` cannot displace the champion; None where it can."""
+    newest = window_end(champion) if champion else None
+    if champion is None or newest is None or newest <= end:
+        return None
+    return (
+        f"version {champion.version} in Production learned from a window that ends later ({newest:%Y-%m-%d %H:%M})"
+        f" than this one ({end:%Y-%m-%d %H:%M})"
+    )
 
 
 def finish_or_undo(client: "MlflowClient", intent: Intent, *, now: datetime) -> None:

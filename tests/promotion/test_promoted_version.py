@@ -1,15 +1,29 @@
 """What `promoted_version` does with a candidate, in whole runs of the job."""
 
-from nhm_assets.registry import version_by_alias, version_in_production
-from tests.support.documents import put, reviewed_opinions
-from tests.support.platform import Platform, verdicts
+import pytest
+
+from nhm_assets.registry import version_by_alias
+from tests.support.documents import WEEK, put, reviewed_opinions
+from tests.support.platform import Platform, failed_step, verdicts
 
 MODEL = "technical-evaluator"
+WEEK_BEFORE = "2026-02-22"
 
 
-def learnable(platform: Platform, **fields) -> None:
-    opinions, reviews = reviewed_opinions(400, **fields)
+@pytest.fixture
+def learnable(platform: Platform) -> Platform:
+    """Five weeks of feedback that a forest can learn from."""
+    opinions, reviews = reviewed_opinions(900, days=40)
     put(platform.database, opinions=opinions, feedback=reviews)
+    return platform
+
+
+@pytest.fixture
+def hopeless(platform: Platform) -> Platform:
+    """Feedback that follows no rule."""
+    opinions, reviews = reviewed_opinions(400, disagreement=1.0)
+    put(platform.database, opinions=opinions, feedback=reviews)
+    return platform
 
 
 def stages(platform: Platform) -> dict[str, str]:
@@ -17,12 +31,105 @@ def stages(platform: Platform) -> dict[str, str]:
         return {str(one.version): one.current_stage for one in client.search_model_versions(f"name='{MODEL}'")}
 
 
-def test_a_candidate_that_passes_every_gate_check_is_promoted(platform: Platform):
-    learnable(platform)
-    result = platform.retrain()
+def aliases(platform: Platform) -> dict[str, str | None]:
+    with platform.mlflow.client() as client:
+        return {alias: version_by_alias(client, MODEL, alias) for alias in ("production", "previous", "candidate")}
+
+
+def test_a_candidate_that_passes_every_gate_check_is_promoted(learnable: Platform):
+    result = learnable.retrain()
     assert result.success
     assert [name for name, passed in verdicts(result).items() if not passed] == []
-    assert platform.tags(result)["nhm/outcome"] == "promoted"
-    with platform.mlflow.client() as client:
-        assert str(version_in_production(client, MODEL).version) == version_by_alias(client, MODEL, "production")
-        assert version_by_alias(client, MODEL, "candidate") is None
+    assert learnable.tags(result)["nhm/outcome"] == "promoted"
+    assert stages(learnable) == {"1": "Production"}
+    assert aliases(learnable) == {"production": "1", "previous": None, "candidate": None}
+    entry = learnable.database["model_audit_log"].find_one({"kind": "promoted"})
+    assert (entry["version"], entry["dagster_run_id"], entry["state"]) == ("1", result.run_id, "done")
+    assert entry["metrics"]["f1"] == result.asset_value("evaluation_report").candidate.f1
+
+
+def test_an_older_week_afterwards_is_trained_evaluated_and_superseded(learnable: Platform):
+    learnable.retrain()
+    result = learnable.retrain(week=WEEK_BEFORE)
+    assert result.success
+    assert learnable.tags(result)["nhm/outcome"] == "superseded"
+    assert result.asset_value("evaluation_report").version == "2"
+    assert stages(learnable) == {"1": "Production", "2": "Staging"}
+    assert aliases(learnable)["production"] == "1"
+    assert learnable.database["model_audit_log"].count_documents({"kind": "superseded", "version": "2"}) == 1
+
+
+def test_a_newer_week_afterwards_replaces_the_champion(learnable: Platform):
+    learnable.retrain(week=WEEK_BEFORE)
+    result = learnable.retrain()
+    assert learnable.tags(result)["nhm/outcome"] == "promoted"
+    assert result.asset_value("promoted_version").previous_version == "1"
+    assert stages(learnable) == {"1": "Archived", "2": "Production"}
+    assert aliases(learnable) == {"production": "2", "previous": "1", "candidate": None}
+
+
+def test_the_same_week_again_promotes_the_same_version_and_doubles_nothing(learnable: Platform):
+    first = learnable.retrain()
+    database = learnable.database
+    counted = {name: database[name].count_documents({}) for name in database.list_collection_names()}
+    again = learnable.retrain()
+    assert learnable.tags(again)["nhm/outcome"] == "promoted"
+    assert stages(learnable) == {"1": "Production"}
+    reports = [result.asset_value("evaluation_report") for result in (first, again)]
+    assert reports[0].candidate == reports[1].candidate
+    assert reports[0].data_version == reports[1].data_version
+    assert counted == {name: database[name].count_documents({}) for name in counted}
+
+
+def test_a_held_candidate_leaves_the_run_green_and_stays_in_staging(hopeless: Platform):
+    result = hopeless.retrain()
+    assert result.success
+    tags = hopeless.tags(result)
+    assert tags["nhm/outcome"] == "held"
+    assert "precision_threshold" in tags["nhm/held_by"].split(",")
+    assert not verdicts(result)["precision_threshold"]
+    assert "registry_consistent" not in verdicts(result)
+    assert stages(hopeless) == {"1": "Staging"}
+    assert aliases(hopeless) == {"production": None, "previous": None, "candidate": "1"}
+    entry = hopeless.database["model_audit_log"].find_one({"kind": "held"})
+    assert "precision_threshold" in entry["reason"]
+
+
+def test_promoting_a_held_candidate_by_itself_is_refused_with_the_reason(hopeless: Platform):
+    hopeless.retrain()
+    result = hopeless.retrain(only=["promoted_version"])
+    assert not result.success
+    step, message = failed_step(result)
+    assert step == "promoted_version"
+    assert "precision_threshold" in message
+    assert hopeless.tags(result)["nhm/outcome"] == "broken"
+    assert stages(hopeless) == {"1": "Staging"}
+
+
+def test_promoting_a_passed_candidate_by_itself_is_allowed(learnable: Platform):
+    learnable.retrain(only=["feedback_dataset", "trained_model", "evaluation_report"])
+    assert stages(learnable) == {"1": "Staging"}
+    result = learnable.retrain(only=["promoted_version"])
+    assert result.success
+    assert stages(learnable) == {"1": "Production"}
+
+
+def test_a_report_that_nobody_judged_is_refused(learnable: Platform):
+    """A report put into storage by hand, with better figures, has no recorded verdicts."""
+    first = learnable.retrain(only=["feedback_dataset", "trained_model", "evaluation_report"])
+    report = first.asset_value("evaluation_report")
+    forged = report.model_copy(update={"candidate": report.candidate.model_copy(update={"f1": 1.0})})
+    path = learnable.settings.nhm_home / "storage" / "evaluation_report" / "technical" / f"{WEEK}.json"
+    assert path.exists()
+    path.write_text(forged.model_dump_json())
+    result = learnable.retrain(only=["promoted_version"])
+    assert not result.success
+    assert "no verdict on exactly this report" in failed_step(result)[1]
+    assert stages(learnable) == {"1": "Staging"}
+
+
+def test_thresholds_that_hold_do_not_outlive_a_new_evaluation(learnable: Platform):
+    strict = learnable.with_settings(precision_threshold=1.0)
+    assert strict.tags(strict.retrain())["nhm/outcome"] == "held"
+    result = learnable.retrain(only=["evaluation_report", "promoted_version"])
+    assert learnable.tags(result)["nhm/outcome"] == "promoted"
