@@ -31,7 +31,7 @@ class Platform:
 
     def with_settings(self, **changes: Any) -> "Platform":
         """The same platform under other settings."""
-        return Platform(self.settings.model_copy(update=changes), self.database, self.instance)
+        return Platform(Settings(**(self.settings.model_dump() | changes)), self.database, self.instance)
 
     def retrain(
         self, specialist: str = "technical", week: str = WEEK, *, only: list[str] | None = None

@@ -1,0 +1,42 @@
+"""Rows from which a forest can learn, and a way to put them where `trained_model` finds its dataset."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nhm_assets.dataset import APPROVE, COMPUTED_FEATURES, EMBEDDING_FEATURES, REJECT, REVIEW_REQUIRED
+from resources.storage import FrameIOManager
+from tests.support.documents import WEEK
+from tests.support.frames import dataset
+from tests.support.platform import Platform
+
+ALL_CLASSES = (REJECT, APPROVE, REVIEW_REQUIRED)
+
+
+def learnable(
+    count: int = 300,
+    *,
+    classes: Sequence[int] = ALL_CLASSES,
+    decided_by: str = "risk_score",
+    noise: float = 0.05,
+    seed: int = 1,
+    **columns: Any,
+) -> pd.DataFrame:
+    """Rows without embeddings whose class one feature decides, but for a share that is drawn at random."""
+    draw = np.random.default_rng(seed)
+    numbers = {name: draw.random(count) for name in COMPUTED_FEATURES}
+    decided = (numbers[decided_by] * len(classes)).astype("int64")
+    drawn = draw.integers(len(classes), size=count)
+    label = np.array(classes)[np.where(draw.random(count) < noise, drawn, decided)]
+    return dataset(count, **({"label": label} | numbers | dict.fromkeys(EMBEDDING_FEATURES, math.nan) | columns))
+
+
+def store_dataset(platform: Platform, frame: pd.DataFrame, *, specialist: str = "technical", week: str = WEEK) -> None:
+    """Keep the frame as the partition's `feedback_dataset`."""
+    path = Path(platform.settings.storage) / "feedback_dataset" / specialist / f"{week}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(FrameIOManager(platform.settings.storage).to_bytes(frame))

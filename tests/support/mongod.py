@@ -1,0 +1,66 @@
+"""A mongod of a test's own, for what the shared one cannot show: passwords, a lone server, a sudden death."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from resources.embedded_mongo import find_mongod
+from tests.support.processes import eventually
+from tests.support.servers import free_port
+
+USER = "nhm"
+PASSWORD = "s3cret-word"  # noqa: S105 - of a server that lives for one test
+
+
+@dataclass
+class OwnMongod:
+    """A running mongod; `uri` carries user and password where it asks for them."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    uri: str
+
+    def kill(self) -> None:
+        """End it with SIGKILL, as a crash or the kernel would."""
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def lone_mongod(folder: Path, *options: str) -> Iterator[OwnMongod]:
+    """A standalone mongod: no replica set, so no snapshots."""
+    folder.mkdir(parents=True)
+    port = free_port()
+    command = [find_mongod(), "--dbpath", str(folder), "--port", str(port), "--bind_ip", "127.0.0.1", *options]
+    command += ["--setParameter", "diagnosticDataCollectionEnabled=false", "--wiredTigerCacheSizeGB", "0.25"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    server = OwnMongod(process, port, f"mongodb://127.0.0.1:{port}")
+    try:
+        assert eventually(lambda: _answers(server)), "the test's own mongod does not start"
+        yield server
+    finally:
+        server.kill()
+
+
+@contextmanager
+def mongod_with_password(folder: Path) -> Iterator[OwnMongod]:
+    """A mongod that asks for USER and PASSWORD."""
+    with lone_mongod(folder, "--auth") as server:
+        with MongoClient(server.uri) as client:
+            client.admin.command("createUser", USER, pwd=PASSWORD, roles=["root"])
+        server.uri = f"mongodb://{USER}:{PASSWORD}@127.0.0.1:{server.port}/?authSource=admin"
+        yield server
+
+
+def _answers(server: OwnMongod) -> bool:
+    assert server.process.poll() is None, "the test's own mongod has ended"
+    try:
+        with MongoClient(server.uri, serverSelectionTimeoutMS=200) as client:
+            return bool(client.admin.command("ping")["ok"])
+    except PyMongoError:
+        return False

@@ -1,0 +1,58 @@
+"""Real MLflow servers for tests, each a process of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sysconfig
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+_START_TIMEOUT_S = 90
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def mlflow_server(folder: Path, *, program: Path = SCRIPTS / "mlflow", port: int | None = None) -> Iterator[str]:
+    """Address of an MLflow server that keeps its database and artifacts in `folder`."""
+    port = port or free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [program, "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder / 'server.db'}"]
+    command += ["--artifacts-destination", str(folder / "artifacts")]
+    address = f"http://127.0.0.1:{port}"
+    with (folder / "server.log").open("a") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)
+    try:
+        _wait_until_it_answers(address, server, folder / "server.log")
+        yield address
+    finally:
+        end_group(server)
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process and the workers that it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _wait_until_it_answers(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while True:
+        try:
+            with urllib.request.urlopen(f"{address}/version", timeout=2):
+                return
+        except OSError:
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"the MLflow server did not start:\n{log.read_text()[-3000:]}") from None
+            time.sleep(0.1)

@@ -1,0 +1,90 @@
+"""Values to keep, and their way through an IO manager and back in real materializations of a partition."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from dagster import DagsterInstance, ExecuteInProcessResult, IOManager, asset, materialize
+from dagster._core.errors import DagsterUserCodeExecutionError
+from pydantic import BaseModel, ConfigDict
+
+from nhm_assets.partitions import Partition, specialist_weeks
+from tests.support.documents import WEEK
+from tests.support.platform import QUIET
+
+ASSET = "kept"
+
+
+class Note(BaseModel):
+    """A record to keep."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: str
+    score: float
+    champion: str | None = None
+
+
+NOTE = Note(text="Grüße ☃", score=0.1 + 0.2)
+
+
+def frame(rows: int = 4, seed: int = 1) -> pd.DataFrame:
+    """A frame with a column of every kind that the platform keeps."""
+    draw = np.random.default_rng(seed)
+    made = pd.DataFrame(
+        {
+            "feedback_id": [f"feedback-{number}" for number in range(rows)],
+            "submitted_at": pd.date_range("2026-03-01", periods=rows, freq="7h", tz="UTC"),
+            "human_rating": draw.random(rows),
+            "label": draw.integers(0, 3, rows),
+            "mean_norm": [float("nan")] * rows,
+        }
+    )
+    made.attrs = {"window": ["2026-02-06", "2026-03-08"], "quarantined": {"missing_plan": 2}}
+    return made
+
+
+def file_in(storage: Path, extension: str, specialist: str = "technical") -> Path:
+    """Where the value of a partition should lie."""
+    return storage / ASSET / specialist / f"{WEEK}{extension}"
+
+
+def keep(manager: IOManager, value: Any, specialist: str = "technical") -> ExecuteInProcessResult:
+    """Materialize one partition of an asset that has this value."""
+
+    @asset(name=ASSET, partitions_def=specialist_weeks, io_manager_key="manager")
+    def producer():
+        return value
+
+    return _run(producer, manager, specialist)
+
+
+def fetch(manager: IOManager, kind: type, specialist: str = "technical") -> Any:
+    """What an asset gets that depends on that partition and asks for this type."""
+    seen = []
+
+    @asset(name=ASSET, partitions_def=specialist_weeks, io_manager_key="manager")
+    def producer(): ...
+
+    @asset(partitions_def=specialist_weeks)
+    def consumer(kept: kind) -> None:
+        seen.append(kept)
+
+    _run(consumer, manager, specialist, source=producer)
+    return seen[0]
+
+
+def _run(wanted: Any, manager: IOManager, specialist: str, source: Any = None) -> ExecuteInProcessResult:
+    with DagsterInstance.ephemeral() as instance:
+        try:
+            return materialize(
+                [wanted, source] if source else [wanted],
+                selection=[wanted],
+                partition_key=Partition.parse(WEEK, specialist).key,
+                resources={"manager": manager},
+                instance=instance,
+                run_config=QUIET,
+            )
+        except DagsterUserCodeExecutionError as error:
+            raise error.user_exception from error

@@ -1,0 +1,86 @@
+"""The main path on documents as they come from the field, from `nhm seed` to the registry."""
+
+import json
+from pathlib import Path
+
+import pytest
+from dagster import AssetKey, DagsterInstance
+
+from nhm_assets.definitions import build_definitions
+from nhm_assets.names import JOB
+from nhm_assets.partitions import Partition
+from nhm_assets.settings import Settings
+from nhm_assets.specialists import SPECIALISTS
+from tests.support.nhm import nhm, read_report
+from tests.support.platform import QUIET, failed_step
+
+pytestmark = [pytest.mark.slow, pytest.mark.shared]
+
+WEEK, WEEK_BEFORE = "2026-11-15", "2026-11-08"
+NOW = "2026-11-22T12:00:00+00:00"
+
+
+@pytest.mark.timeout(600)
+def test_the_week_of_the_field(field_documents: Path, tmp_path: Path, mongod_uri: str, database):
+    """One test, since each step builds on the registry that the one before has left."""
+    settings = {
+        "nhm_home": tmp_path / "home",
+        "nhm_now": NOW,
+        "mongodb_uri": mongod_uri,
+        "mongodb_database": database.name,
+    }
+    assert nhm("seed", "--from", field_documents, **settings).returncode == 0
+
+    def retrain(week: str) -> dict:
+        done = nhm("retrain", "--week", week, "--report", tmp_path / "report.json", **settings)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return read_report(tmp_path / "report.json")
+
+    first = retrain(WEEK)
+    expected = json.loads((field_documents / "EXPECTED.json").read_text())
+    for specialist, wanted in expected["specialists"].items():
+        found = first[specialist]["dataset"]
+        assert {name: found[name] for name in ("rows", "labels", "splits", "quarantined")} == {
+            name: wanted[name] for name in ("rows", "labels", "splits", "quarantined")
+        }
+        assert first[specialist]["window"] == expected["window"]
+    outcomes = {name: entry["outcome"] for name, entry in first.items()}
+    assert outcomes == dict.fromkeys(SPECIALISTS, "promoted") | {"behavior": "held"}
+    assert "precision_threshold" in first["behavior"]["held_by"]
+    assert first["behavior"]["model"]["stage"] == "Staging"
+    in_production = {name: entry["model"]["version"] for name, entry in first.items() if name != "behavior"}
+
+    counted = {name: database[name].count_documents({}) for name in database.list_collection_names()}
+    again = retrain(WEEK)
+    for specialist in SPECIALISTS:
+        for part in ("dataset", "metrics", "outcome"):
+            assert again[specialist][part] == first[specialist][part]
+    for name in ("feedback_quarantine", "plan_features"):
+        assert database[name].count_documents({}) == counted[name]
+
+    older = retrain(WEEK_BEFORE)
+    assert {older[name]["outcome"] for name in in_production} == {"superseded"}
+    assert all(older[name]["metrics"] for name in in_production)
+    shown = nhm("status", **settings).stdout
+    for name, version in in_production.items():
+        line = next(line for line in shown.splitlines() if line.strip().startswith(name))
+        assert line.split()[1] == version
+
+    refused = promote_alone("behavior", {**settings, "mongodb_uri": mongod_uri})
+    assert "precision_threshold" in refused
+
+
+def promote_alone(specialist: str, settings: dict) -> str:
+    """Materialize `promoted_version` by itself, and return the sentence that refuses it."""
+    loaded = Settings(**settings)
+    job = build_definitions(loaded).resolve_job_def(JOB)
+    with DagsterInstance.from_config(str(loaded.dagster_folder)) as instance:
+        result = job.execute_in_process(
+            partition_key=Partition.parse(WEEK, specialist).key,
+            instance=instance,
+            raise_on_error=False,
+            run_config=QUIET,
+            asset_selection=[AssetKey("promoted_version")],
+        )
+    assert not result.success
+    return failed_step(result)[1]

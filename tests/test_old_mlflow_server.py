@@ -1,0 +1,53 @@
+"""MLflow servers that clusters still run: 2.9.2, in an environment of its own.
+
+`make test-mlflow2` builds it, and runs this module with the client 2.22 and with the client 3.x.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from tests.support.documents import WEEK, put, reviewed_opinions
+from tests.support.nhm import nhm
+from tests.support.platform import Platform, verdicts
+from tests.support.servers import mlflow_server
+
+pytestmark = pytest.mark.slow
+
+OLD_CLIENT = mlflow.__version__.startswith("2.")
+
+
+@pytest.fixture(scope="module")
+def old_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    python = Path(os.environ.get("NHM_TEST_MLFLOW29_PYTHON", ".venv-mlflow-server-2.9/bin/python"))
+    if not python.exists():
+        pytest.skip("the server's environment is missing: `make test-mlflow2` builds it")
+    with mlflow_server(tmp_path_factory.mktemp("server"), program=python.with_name("mlflow")) as address:
+        yield address
+
+
+@pytest.mark.skipif(not OLD_CLIENT, reason="the main path needs the client 2.22: see the Makefile's test-mlflow2")
+def test_the_client_2_22_trains_and_promotes_on_a_server_2_9(platform: Platform, old_server: str):
+    opinions, reviews = reviewed_opinions(500)
+    put(platform.database, opinions=opinions, feedback=reviews)
+    served = platform.with_settings(mlflow_tracking_uri=old_server)
+    result = served.retrain()
+    assert result.success
+    assert served.tags(result)["nhm/outcome"] == "promoted", verdicts(result)
+    again = served.with_settings(force_retrain=True).retrain()
+    assert again.asset_value("promoted_version").previous_version == "1"
+    assert verdicts(again)["registry_consistent"]
+    assert again.asset_value("evaluation_report").candidate == result.asset_value("evaluation_report").candidate
+
+
+@pytest.mark.skipif(OLD_CLIENT, reason="only a client 3.x is refused")
+def test_a_client_3_is_refused_at_once_in_one_line(tmp_path: Path, old_server: str, mongod_uri: str):
+    done = nhm(*("retrain", "--week", WEEK), nhm_home=tmp_path, mongodb_uri=mongod_uri, mlflow_tracking_uri=old_server)
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if "MLflow client" in line]
+    assert mlflow.__version__ in line
+    assert "2.9.2" in line
+    assert "use a client" in line
