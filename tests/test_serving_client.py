@@ -69,17 +69,8 @@ def test_a_promoted_version_gives_three_probabilities_a_row(
 
 
 def ask(python: Path, address: str, model: str) -> dict:
-    command = [
-        str(python),
-        "-W",
-        "ignore",
-        "-c",
-        LOAD_AND_PREDICT,
-        address,
-        model,
-        json.dumps(FEATURE_NAMES),
-        str(ROWS),
-    ]
+    asked = [address, model, json.dumps(FEATURE_NAMES), str(ROWS)]
+    command = [str(python), "-W", "ignore", "-c", LOAD_AND_PREDICT, *asked]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
