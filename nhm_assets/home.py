@@ -2,11 +2,16 @@
 
 from dagster import DagsterInstance
 
+from nhm_assets.names import CODE_LOCATION
 from nhm_assets.settings import Settings, set_library_environment
+
+WORKSPACE_FILE = "workspace.yaml"
 
 _INSTANCE_SETTINGS = """\
 # Dagster's instance on this machine, in SQLite. Written once; change it as you like.
 telemetry:
+  enabled: false
+nux:
   enabled: false
 
 # A failed check or asset is final until a person or new feedback changes something; a process that died
@@ -17,14 +22,21 @@ run_retries:
   retry_on_asset_or_op_failure: false
 """
 
+_WORKSPACE = f"""\
+load_from:
+  - python_module:
+      module_name: nhm_assets.definitions
+      location_name: {CODE_LOCATION}
+"""
+
 
 def prepare_home(settings: Settings) -> None:
     """Create the folders that are missing and point Dagster at its own."""
     settings.nhm_home.mkdir(parents=True, exist_ok=True)
     settings.dagster_folder.mkdir(parents=True, exist_ok=True)
-    configuration = settings.dagster_folder / "dagster.yaml"
-    if not configuration.exists():
-        configuration.write_text(_INSTANCE_SETTINGS)
+    for name, content in (("dagster.yaml", _INSTANCE_SETTINGS), (WORKSPACE_FILE, _WORKSPACE)):
+        if not (settings.dagster_folder / name).exists():
+            (settings.dagster_folder / name).write_text(content)
     set_library_environment(settings)
 
 

@@ -11,8 +11,6 @@ import click
 from nhm_assets.errors import UsageError
 from nhm_assets.settings import Settings, inherited_environment
 
-_WORKSPACE = ("-m", "nhm_assets.definitions")
-
 
 @click.command()
 @click.option("--port", default=3000, show_default=True, help="Port of Dagster's web UI.")
@@ -27,7 +25,7 @@ def dev(port: int, mlflow_port: int) -> None:
         from honcho.manager import Manager
     except ImportError:
         raise UsageError("nhm dev needs the extra `local`: pip install 'nhm-assets[local]'") from None
-    from nhm_assets.home import prepare_home
+    from nhm_assets.home import WORKSPACE_FILE, prepare_home
 
     settings = Settings.load()
     prepare_home(settings)
@@ -40,9 +38,10 @@ def dev(port: int, mlflow_port: int) -> None:
         home.mkdir(parents=True, exist_ok=True)
         manager.add_process("mlflow", _mlflow_server(home, mlflow_port), env=environment)
         environment = {**environment, "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{mlflow_port}"}
-    web = _command("dagster-webserver", "-h", "127.0.0.1", "-p", str(port), *_WORKSPACE)
+    workspace = ("-w", str(settings.dagster_folder / WORKSPACE_FILE))
+    web = _command("dagster-webserver", "-h", "127.0.0.1", "-p", str(port), *workspace)
     manager.add_process("webserver", web, env=environment)
-    manager.add_process("daemon", _command("dagster-daemon", "run", *_WORKSPACE), env=environment)
+    manager.add_process("daemon", _command("dagster-daemon", "run", *workspace), env=environment)
     click.echo(f"Dagster: http://127.0.0.1:{port}   MLflow: http://127.0.0.1:{mlflow_port}   end with Ctrl-C")
     manager.loop()
     sys.exit(manager.returncode)
