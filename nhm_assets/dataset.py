@@ -110,7 +110,7 @@ def _value_faults(frame: pd.DataFrame) -> list[str]:
         "split": set(SPLITS),
     }
     faults = [
-        f"{name} holds {sorted(set(frame[name]) - values)}, only {sorted(values)} are known"
+        f"{name} holds {sorted(set(frame[name]) - values, key=str)}, only {sorted(values)} are known"
         for name, values in allowed.items()
         if not set(frame[name]) <= values
     ]

@@ -1,6 +1,7 @@
 """The folders that are kept on this machine, made ready for Dagster and for the command line."""
 
-from dagster import DagsterInstance
+from dagster import AssetKey, DagsterInstance
+from filelock import FileLock
 
 from nhm_assets.names import CODE_LOCATION
 from nhm_assets.settings import Settings, set_library_environment
@@ -43,4 +44,10 @@ def prepare_home(settings: Settings) -> None:
 def dagster_instance(settings: Settings) -> DagsterInstance:
     """The Dagster instance of these settings; runs recorded there show in its UI."""
     prepare_home(settings)
-    return DagsterInstance.get()
+    # Two processes that open fresh SQLite files at once would both create their tables, and one would die.
+    with FileLock(settings.dagster_folder / "creation.lock"):
+        instance = DagsterInstance.get()
+        instance.get_runs(limit=1)
+        instance.all_instigator_state()
+        instance.get_latest_materialization_event(AssetKey("promoted_version"))
+    return instance

@@ -79,12 +79,18 @@ class Partition:
         return datetime.strptime(self.week, _KEY_FORMAT).replace(tzinfo=UTC) + WEEK
 
     def window(self, *, days: int, now: datetime) -> Window:
-        """The window that ends with the week, or now while the week is still running."""
+        """The window that ends with the week, or now while the week is still running.
+
+        Raises:
+            UsageError: the week has not begun yet.
+        """
+        if now < self.week_end - WEEK:
+            raise UsageError(f"week {self.week} has not begun yet: it is {now:%Y-%m-%d %H:%M} UTC")
         return Window(self.week_end - timedelta(days=days), min(self.week_end, now))
 
 
 def last_closed_week(now: datetime) -> str:
     """First day of the newest week that ended at or before `now`."""
-    days_since_sunday = (now.weekday() + 1) % 7
-    running = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days_since_sunday)
+    today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    running = today - timedelta(days=(today.weekday() + 1) % 7)
     return (running - WEEK).strftime(_KEY_FORMAT)

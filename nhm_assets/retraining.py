@@ -134,10 +134,9 @@ def _error(result: ExecuteInProcessResult) -> str:
         return "; ".join(refused)
     for event in result.all_events:
         if event.is_step_failure and (error := event.step_failure_data.error):
-            while error.cause:
-                error = error.cause
-            # Dagster prefixes the message with the class; the message alone is the sentence for people.
-            return f"{event.step_key}: {error.message.strip().split(': ', 1)[-1]}"
+            # Dagster wraps what was raised once, and prefixes it with the class; people want the sentence alone.
+            raised = error.cause or error
+            return f"{event.step_key}: {raised.message.strip().split(': ', 1)[-1]}"
     return "the run did not end; see its log in the Dagster UI"
 
 

@@ -85,6 +85,14 @@ class Settings(BaseSettings):
     def _absolute(cls, path: Path | None) -> Path | None:
         return path and path.expanduser().absolute()
 
+    @field_validator("nhm_storage")
+    @classmethod
+    def _absolute_folder(cls, storage: str | None) -> str | None:
+        """A folder means the same place whatever the working directory of a process."""
+        if storage is None or "://" in storage:
+            return storage
+        return str(Path(storage).expanduser().absolute())
+
     @field_validator("nhm_now")
     @classmethod
     def _utc(cls, moment: datetime | None) -> datetime | None:

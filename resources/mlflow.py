@@ -213,7 +213,7 @@ class Mlflow:
         # Were another run active, dagster-mlflow would go on in that one without a word.
         while mlflow.active_run() is not None:
             mlflow.end_run()
-        config = {
+        config: dict[str, Any] = {
             "experiment_name": experiment,
             # The address is set already; see _point_library_here.
             "mlflow_tracking_uri": None,

@@ -25,10 +25,11 @@ def dev(port: int, mlflow_port: int) -> None:
         from honcho.manager import Manager
     except ImportError:
         raise UsageError("nhm dev needs the extra `local`: pip install 'nhm-assets[local]'") from None
-    from nhm_assets.home import WORKSPACE_FILE, prepare_home
+    from nhm_assets.home import WORKSPACE_FILE, dagster_instance
 
     settings = Settings.load()
-    prepare_home(settings)
+    # Created before webserver and daemon open it at the same moment.
+    dagster_instance(settings).dispose()
     environment = inherited_environment()
     manager = Manager()
     if settings.mongodb_uri is None:

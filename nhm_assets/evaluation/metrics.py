@@ -42,6 +42,12 @@ def measure(labels: Labels, shares: Shares) -> Metrics:
     )
 
 
+def f1_of_approve(labels: Labels, predicted: Labels) -> float:
+    """F1 of the class approve."""
+    truth, positive = labels == APPROVE, predicted == APPROVE
+    return float(_headline(truth & positive, truth, positive)[2])
+
+
 def decide(shares: Shares) -> Labels:
     """The most probable class of each row; the first one in a tie, as scikit-learn has it."""
     return shares.argmax(axis=1)
@@ -116,10 +122,9 @@ def baseline_f1(learned: pd.DataFrame, tested: pd.DataFrame) -> dict[str, float]
     from sklearn.dummy import DummyClassifier
 
     scores = {}
-    truth = (tested["label"] == APPROVE).to_numpy()
+    labels = tested["label"].to_numpy()
     for strategy in ("most_frequent", "stratified"):
         dummy = DummyClassifier(strategy=strategy, random_state=_SEED)
         dummy.fit(learned[list(FEATURE_NAMES)], learned["label"])
-        positive = dummy.predict(tested[list(FEATURE_NAMES)]) == APPROVE
-        scores[strategy] = float(_headline(truth & positive, truth, positive)[2])
+        scores[strategy] = f1_of_approve(labels, dummy.predict(tested[list(FEATURE_NAMES)]))
     return scores

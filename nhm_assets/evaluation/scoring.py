@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from nhm_assets.dataset import APPROVE, CLASS_NAMES, FEATURE_NAMES
+from nhm_assets.dataset import CLASS_NAMES, FEATURE_NAMES
 from nhm_assets.errors import RegistryError
+from nhm_assets.evaluation.metrics import f1_of_approve
 from nhm_assets.model_files import verified_model
 
 if TYPE_CHECKING:
@@ -35,10 +36,9 @@ def candidate_shares(
 
 def _importances(forest: Any, features: pd.DataFrame, labels: pd.Series) -> dict[str, float]:
     from sklearn.inspection import permutation_importance
-    from sklearn.metrics import f1_score
 
     def score(model: Any, asked: pd.DataFrame, truth: pd.Series) -> float:
-        return float(f1_score(truth == APPROVE, model.predict(asked) == APPROVE, zero_division=0.0))
+        return f1_of_approve(truth.to_numpy(), model.predict(asked))
 
     found = permutation_importance(forest, features, labels, scoring=score, n_repeats=_REPEATS, random_state=_SEED)
     return dict(zip(FEATURE_NAMES, map(float, found.importances_mean), strict=True))

@@ -57,6 +57,7 @@ def read_window(reader: Reader, window: Window, *, min_rating: float) -> WindowR
                 accepted.append(feedback)
             case Rejection() as rejection:
                 rejected.append(rejection)
+    accepted.sort(key=lambda one: (*one[:5], one.plan_id or ""))
     join = _Join(reader)
     for batch in batches(accepted):
         join.add(batch)

@@ -26,21 +26,26 @@ _FEEDBACK_FIELDS: Final = (
     "human_rating",
     "human_recommendation",
 )
-_NO_DATE_TYPES: Final = [
-    "double",
-    "int",
-    "long",
-    "decimal",
+_NO_DATE_TYPES: Final = (
+    "number",
     "bool",
     "object",
-    "array",
     "objectId",
     "timestamp",
     "binData",
     "regex",
-]
-_ISO_SHAPE: Final = r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([T ]|$)"
-"""Spellings whose year is surely right, so that those of other years need not be read."""
+    "javascript",
+    "minKey",
+    "maxKey",
+)
+"""One range of the index each. Arrays are found by what they hold: asked for by type they have no range."""
+
+_NOT_SURELY_A_TIME: Final = (
+    r"^(?!\d{4}-((0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
+    r"([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)?)?$)"
+)
+"""Strings that are not surely a time of the year they begin with. A lookahead, since a negated regex would
+be judged on the documents instead of the index."""
 
 _PLAN_BALLAST: Final = (
     "cognitive_plan.execution_order",
@@ -82,9 +87,10 @@ class Reader:
 
     def feedback(self, window: Window) -> Iterator[Document]:
         """Feedback that may lie in the window: what dates and strings say is for the rules to judge."""
-        query = {"specialist_type": self.specialist, "$or": _may_lie_in(window)}
+        # The specialist stands in every branch: only then does each get a range of the index of its own.
+        branches = [{"specialist_type": self.specialist, "submitted_at": times} for times in _may_lie_in(window)]
         yield from self.database[self.names.feedback].find(
-            query, dict.fromkeys(_FEEDBACK_FIELDS, 1), session=self.session, batch_size=5000
+            {"$or": branches}, dict.fromkeys(_FEEDBACK_FIELDS, 1), session=self.session, batch_size=5000
         )
 
     def undated(self) -> int:
@@ -104,7 +110,7 @@ class Reader:
         )
         # Should an id occur twice, the last in the order of `_id` counts, in every run.
         ordered = sorted(found, key=lambda opinion: str(opinion["_id"]))
-        return {opinion["opinion_id"]: opinion.get("plan_id") for opinion in ordered}
+        return {one["opinion_id"]: one.get("plan_id") for one in ordered if isinstance(one["opinion_id"], str)}
 
     def opinion_plans(self, opinion_ids: Sequence[str]) -> dict[str, Any]:
         """Opinion id -> its `cognitive_plan`, whatever that is, for those that carry one."""
@@ -115,7 +121,7 @@ class Reader:
         ]
         found = self.database[self.names.opinions].aggregate(pipeline, session=self.session, batchSize=BATCH)
         ordered = sorted(found, key=lambda opinion: str(opinion["_id"]))
-        return {opinion["opinion_id"]: opinion.get("cognitive_plan") for opinion in ordered}
+        return {one["opinion_id"]: one.get("cognitive_plan") for one in ordered if isinstance(one["opinion_id"], str)}
 
     def ledger_plans(self, plan_ids: Iterable[str]) -> dict[str, Any]:
         """Plan id -> `plan_data` of its ledger document."""
@@ -123,12 +129,17 @@ class Reader:
         return {
             entry["plan_id"]: entry.get("plan_data")
             for entry in self._by_ids(self.names.plans, "plan_id", plan_ids, fields)
+            if isinstance(entry["plan_id"], str)
         }
 
     def stored_features(self, plan_ids: Iterable[str]) -> dict[str, Document]:
         """Plan id -> its stored features document."""
         fields = {"plan_id": 1, "features": 1, "extractor": 1}
-        return {stored["plan_id"]: stored for stored in self._by_ids(self.names.features, "plan_id", plan_ids, fields)}
+        return {
+            stored["plan_id"]: stored
+            for stored in self._by_ids(self.names.features, "plan_id", plan_ids, fields)
+            if isinstance(stored["plan_id"], str)
+        }
 
     def _by_ids(
         self, collection: str, field: str, ids: Iterable[Any], fields: Document | None = None
@@ -146,7 +157,7 @@ def batches(items: Iterable[T]) -> Iterator[list[T]]:
         yield batch
 
 
-def _may_lie_in(window: Window) -> list[Document]:
+def _may_lie_in(window: Window) -> list[Any]:
     """Ranges of one index: dates in the window, strings of its years, and what may be no time at all.
 
     An offset moves a string's own date by less than a day, which only matters at the turn of a year.
@@ -154,8 +165,9 @@ def _may_lie_in(window: Window) -> list[Document]:
     day = timedelta(days=1)
     years = str((window.start - day).year), str((window.end + day).year + 1)
     return [
-        {"submitted_at": {"$gte": window.start, "$lt": window.end}},
-        {"submitted_at": {"$gte": years[0], "$lt": years[1]}},
-        {"submitted_at": {"$type": "string", "$not": {"$regex": _ISO_SHAPE}}},
-        {"submitted_at": {"$type": _NO_DATE_TYPES}},
+        {"$gte": window.start, "$lt": window.end},
+        {"$gte": years[0], "$lt": years[1]},
+        {"$regex": _NOT_SURELY_A_TIME},
+        [],
+        *({"$type": kind} for kind in _NO_DATE_TYPES),
     ]

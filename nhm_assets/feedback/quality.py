@@ -8,8 +8,8 @@ import pandas as pd
 from nhm_assets.dataset import (
     APPROVE,
     CLASS_NAMES,
-    COLUMNS,
     FEATURE_NAMES,
+    REAL,
     TEST,
     counts,
     schema_faults,
@@ -40,11 +40,11 @@ def judge_dataset(frame: pd.DataFrame, rules: QualityRules) -> list[Verdict]:
     """One verdict a check; a frame without the dataset's columns is judged by its schema alone."""
     faults = schema_faults(frame)
     schema = Verdict("schema_conforms", not faults, "; ".join(faults) or "the rows conform")
-    if tuple(frame.columns) != COLUMNS:
+    if faults:
         rest = [name for name in DESCRIPTIONS if name != schema.check]
         return [
             schema,
-            *(Verdict(name, passed=False, reason="not judged: the columns are not the dataset's") for name in rest),
+            *(Verdict(name, passed=False, reason="not judged: the rows do not conform") for name in rest),
         ]
     return [
         schema,
@@ -80,7 +80,7 @@ def _class_coverage(frame: pd.DataFrame) -> Verdict:
 def _no_leakage(frame: pd.DataFrame) -> Verdict:
     splits = frame.groupby("plan_id")["split"].nunique()
     shared = sorted(splits.index[splits > 1])
-    leaking = [name for name in FEATURE_NAMES if len(frame) and (frame[name] == frame["label"]).all()]
+    leaking = [name for name in FEATURE_NAMES if frame["label"].nunique() > 1 and (frame[name] == frame["label"]).all()]
     passed = not shared and not leaking
     reason = "no plan is in two splits, and no feature is the label"
     if shared:
@@ -92,9 +92,10 @@ def _no_leakage(frame: pd.DataFrame) -> Verdict:
 
 def _feedback_fresh(frame: pd.DataFrame, most_days: int) -> Verdict:
     end = datetime.fromisoformat(frame.attrs["window"][1])
-    if frame.empty:
+    real = frame.loc[frame["source"] == REAL, "submitted_at"]
+    if real.empty:
         return Verdict("feedback_fresh", passed=False, reason="there is no feedback", warns_only=True)
-    days = (end - frame["submitted_at"].max().to_pydatetime()).total_seconds() / 86_400
+    days = (end - real.max().to_pydatetime()).total_seconds() / 86_400
     return Verdict(
         "feedback_fresh",
         days <= most_days,

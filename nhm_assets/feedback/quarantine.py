@@ -18,10 +18,10 @@ COLLECTION: Final = "feedback_quarantine"
 
 def quarantine_entries(rejections: Sequence[Rejection], documents: Iterable["Document"]) -> "list[Document]":
     """The rejected documents with their reasons; equal ones (all but `_id`) count once."""
-    reasons = {rejection.document_id: rejection.reason for rejection in rejections}
+    reasons = {_key(rejection.document_id): rejection.reason for rejection in rejections}
     entries: dict[str, Document] = {}
     for document in documents:
-        entries.setdefault(_digest(document), {"reason": reasons[document["_id"]], "document": document})
+        entries.setdefault(_digest(document), {"reason": reasons[_key(document["_id"])], "document": document})
     return [{"digest": digest, **entry} for digest, entry in sorted(entries.items())]
 
 
@@ -68,3 +68,9 @@ def _digest(document: "Document") -> str:
 
     content: dict[str, Any] = {key: document[key] for key in sorted(document) if key != "_id"}
     return hashlib.blake2b(encode(content), digest_size=16).hexdigest()
+
+
+def _key(document_id: Any) -> bytes:
+    from bson import encode
+
+    return encode({"_id": document_id})

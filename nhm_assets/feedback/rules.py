@@ -48,19 +48,20 @@ class Rejection(NamedTuple):
 
 def parse_time(value: object) -> datetime | None:
     """A BSON date, or an ISO-8601 string (no offset means UTC), as UTC; None for anything else."""
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value.strip())
-            return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
-        except (ValueError, OverflowError):
+    try:
+        moment = datetime.fromisoformat(value.strip()) if isinstance(value, str) else value
+        if not isinstance(moment, datetime):
             return None
-    return value.astimezone(UTC) if isinstance(value, datetime) else None
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def parse_rating(value: object) -> float | None:
     """A number from 0 to 1; None for anything else. Strings and booleans are no numbers."""
     if isinstance(value, Decimal128):
-        value = float(value.to_decimal())
+        decimal = value.to_decimal()
+        value = float(decimal) if decimal.is_finite() else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if math.isfinite(value) and 0 <= value <= 1 else None
@@ -117,4 +118,4 @@ def newest_per_opinion(feedback: Iterable[Feedback], *, min_rating: float) -> li
         other = chosen.get(one.opinion_id)
         if other is None or one[:4] > other[:4]:
             chosen[one.opinion_id] = one
-    return sorted(chosen.values(), key=lambda one: one[:4])
+    return sorted(chosen.values(), key=lambda one: one[:5])

@@ -75,6 +75,16 @@ def ensure_index(collection: "Collection[Document]") -> None:
             ) from error
         if error.code not in _ANOTHER_INDEX_THERE:
             raise
+        if not _is_unique(collection):
+            raise DataError(
+                f"collection {collection.name} has an index on plan_id that is not unique, so a plan could get two"
+                " documents: drop that index once no plan has several; the next run makes it as a unique one"
+            ) from error
+
+
+def _is_unique(collection: "Collection[Document]") -> bool:
+    indexes = collection.index_information().values()
+    return any(index["key"] == [("plan_id", 1)] and index.get("unique") for index in indexes)
 
 
 def write_back(collection: "Collection[Document]", computed: Mapping[str, Mapping[str, float]], now: datetime) -> int:

@@ -56,12 +56,10 @@ class Platform:
 
 
 def failed_step(result: ExecuteInProcessResult) -> tuple[str, str]:
-    """The step that failed and the message of the error at its root."""
+    """The step that failed and the message of what was raised in it."""
     event = next(event for event in result.all_events if event.is_step_failure)
     error = event.step_failure_data.error
-    while error.cause:
-        error = error.cause
-    return str(event.step_key), error.message
+    return str(event.step_key), (error.cause or error).message
 
 
 def verdicts(result: ExecuteInProcessResult) -> dict[str, bool]:

@@ -32,9 +32,7 @@ def new_platform(folder: Path, mongod_uri: str, migrated_mlflow: Path, **changes
     (folder / "dagster").mkdir()
     with (
         MongoClient(mongod_uri, tz_aware=True) as client,
-        DagsterInstance.local_temp(
-            str(folder / "dagster"), overrides={"telemetry": {"enabled": False}}
-        ) as instance,
+        DagsterInstance.local_temp(str(folder / "dagster"), overrides={"telemetry": {"enabled": False}}) as instance,
     ):
         yield Platform(settings, client[settings.mongodb_database], instance)
         client.drop_database(settings.mongodb_database)

@@ -1,0 +1,197 @@
+"""`feedback_dataset` and its checks, in runs of the job."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from bson.datetime_ms import DatetimeMS
+from dagster import AssetKey, DagsterEventType, ExecuteInProcessResult
+
+from nhm_assets.feedback.features import EXTRACTOR
+from nhm_assets.feedback.quality import DESCRIPTIONS
+from tests.support.documents import WEEK, WEEK_END, feedback, put, reviewed_opinions
+from tests.support.platform import Platform, failed_step, verdicts
+
+PARTITION = f"technical|{WEEK}"
+DATASET = ["feedback_dataset"]
+
+
+def fill(platform: Platform, count: int = 300, **fields: Any) -> None:
+    """Reviewed opinions, and two documents for the quarantine."""
+    opinions, reviews = reviewed_opinions(count, **fields)
+    put(platform.database, opinions=opinions, feedback=[*reviews, feedback("lost"), feedback("odd", human_rating="1")])
+
+
+def metadata(result: ExecuteInProcessResult) -> dict[str, Any]:
+    (event,) = result.asset_materializations_for_node("feedback_dataset")
+    return {name: entry.value for name, entry in event.metadata.items()}
+
+
+def version(result: ExecuteInProcessResult) -> str:
+    (event,) = result.asset_materializations_for_node("feedback_dataset")
+    return (event.tags or {})["dagster/data_version"]
+
+
+def stored_file(platform: Platform) -> Path:
+    return Path(platform.settings.storage) / "feedback_dataset" / "technical" / f"{WEEK}.parquet"
+
+
+def materialized(platform: Platform, asset: str) -> int:
+    return len(platform.instance.fetch_materializations(AssetKey(asset), limit=10).records)
+
+
+def failed(result: ExecuteInProcessResult) -> list[str]:
+    return [check for check, passed in verdicts(result).items() if not passed]
+
+
+def test_a_run_stores_the_rows_and_says_what_they_are(platform: Platform):
+    fill(platform)
+    result = platform.retrain(only=DATASET)
+    assert result.success
+    assert list(verdicts(result)) == list(DESCRIPTIONS)
+    assert failed(result) == []
+    frame = pd.read_parquet(stored_file(platform))
+    said = metadata(result)
+    assert len(frame) == said["dagster/row_count"] == said["real_rows"] == 300
+    assert said["quarantined"] == {"invalid_rating": 1, "unknown_opinion": 1}
+    assert said["splits"] == {"test": 45, "train": 210, "validation": 45}
+    assert sum(said["labels"].values()) == 300
+    assert said["data_source"] == "real"
+    assert said["features_written_back"] == 300
+    assert said["read_as_of"].startswith("20")
+
+
+def test_the_quarantine_names_partition_and_run(platform: Platform):
+    fill(platform, 10)
+    result = platform.retrain(only=DATASET)
+    kept = list(platform.database.feedback_quarantine.find())
+    assert {one["document"]["feedback_id"]: one["reason"] for one in kept} == {
+        "feedback-lost": "unknown_opinion",
+        "feedback-odd": "invalid_rating",
+    }
+    assert {(one["partition"], one["dagster_run_id"]) for one in kept} == {(PARTITION, result.run_id)}
+
+
+def test_dates_that_python_cannot_hold_are_kept_in_quarantine(platform: Platform):
+    far = DatetimeMS(2**55)
+    put(platform.database, feedback=[feedback("far", metadata={"until": far})])
+    assert metadata(platform.retrain(only=DATASET))["quarantined"] == {"unknown_opinion": 1}
+    assert platform.database.feedback_quarantine.count_documents({"document.metadata.until": far}) == 1
+
+
+def test_a_second_run_gives_the_same_bytes_and_doubles_nothing(platform: Platform):
+    """Although the first has written the features of every plan back to MongoDB."""
+    fill(platform)
+    first = platform.retrain(only=DATASET)
+    before = stored_file(platform).read_bytes()
+    second = platform.retrain(only=DATASET)
+    assert version(second) == version(first)
+    assert stored_file(platform).read_bytes() == before
+    assert metadata(second)["features_written_back"] == 0
+    assert platform.database.plan_features.count_documents({"extractor": EXTRACTOR}) == 300
+    kept = list(platform.database.feedback_quarantine.find())
+    assert [one["dagster_run_id"] for one in kept] == [second.run_id] * 2
+
+
+def test_other_feedback_gives_another_version(platform: Platform):
+    fill(platform)
+    first = platform.retrain(only=DATASET)
+    platform.database.specialist_feedback.update_one(
+        {"human_recommendation": "approve"}, {"$set": {"human_recommendation": "reject"}}
+    )
+    assert version(platform.retrain(only=DATASET)) != version(first)
+
+
+@pytest.mark.parametrize(
+    ("documents", "settings", "broken_by"),
+    [
+        pytest.param({"count": 299}, {}, ["enough_samples"], id="one row too few"),
+        pytest.param({"recommendations": ["approve"]}, {}, ["class_coverage"], id="all approve"),
+        pytest.param({"recommendations": ["reject", "review_required"]}, {}, ["class_coverage"], id="no approve"),
+        pytest.param(
+            {"count": 0},
+            {"environment": "production", "allow_synthetic_fallback": "auto"},
+            ["enough_samples", "class_coverage"],
+            id="no feedback in production",
+        ),
+    ],
+)
+def test_a_failed_blocking_check_breaks_the_run_and_nothing_is_trained(
+    platform: Platform, documents: dict, settings: dict, broken_by: list[str]
+):
+    fill(platform, **documents)
+    platform = platform.with_settings(**settings)
+    result = platform.retrain(only=["feedback_dataset", "trained_model"])
+    assert not result.success
+    blocking = [check for check in failed(result) if check not in ("feedback_fresh", "few_rejected_documents")]
+    assert blocking == broken_by
+    assert platform.tags(result)["nhm/outcome"] == "broken"
+    assert materialized(platform, "feedback_dataset") == 1
+    assert materialized(platform, "trained_model") == 0
+    with platform.mlflow.client() as client:
+        assert list(client.search_registered_models()) == []
+
+
+def test_a_good_dataset_is_trained_on(platform: Platform):
+    fill(platform)
+    result = platform.retrain(only=["feedback_dataset", "trained_model"])
+    assert result.success
+    assert materialized(platform, "trained_model") == 1
+
+
+def test_too_few_rows_say_how_many_are_wanted_and_what_to_do(platform: Platform):
+    fill(platform, 7)
+    result = platform.retrain(only=DATASET)
+    assert not result.success
+    (reason,) = [one.description for one in result.get_asset_check_evaluations() if one.check_name == "enough_samples"]
+    assert "7 rows, wanted are 300" in reason
+    assert "ALLOW_SYNTHETIC_FALLBACK" in reason
+    assert "enough_samples" in failed_step(result)[1]
+
+
+def test_stale_or_often_rejected_feedback_only_warns(platform: Platform):
+    fill(platform, end=WEEK_END - timedelta(days=8), days=20)
+    put(platform.database, feedback=[feedback(f"bad-{number}", human_rating=None) for number in range(20)])
+    result = platform.retrain(only=DATASET)
+    assert result.success
+    assert failed(result) == ["feedback_fresh", "few_rejected_documents"]
+
+
+@pytest.mark.parametrize(
+    ("count", "source", "real", "synthetic"), [(0, "synthetic", 0, 300), (40, "hybrid", 40, 260), (300, "real", 300, 0)]
+)
+def test_synthetic_rows_fill_up_where_they_are_allowed(
+    platform: Platform, count: int, source: str, real: int, synthetic: int
+):
+    fill(platform, count)
+    result = platform.with_settings(allow_synthetic_fallback="auto").retrain(only=DATASET)
+    assert result.success
+    said = metadata(result)
+    assert (said["data_source"], said["real_rows"], said["synthetic_rows"]) == (source, real, synthetic)
+    frame = pd.read_parquet(stored_file(platform))
+    assert set(frame.loc[frame["split"] != "train", "source"]) == {"synthetic" if source == "synthetic" else "real"}
+
+
+def test_synthetic_rows_can_be_allowed_in_production(platform: Platform):
+    settings = {"environment": "production", "allow_synthetic_fallback": "true"}
+    assert metadata(platform.with_settings(**settings).retrain(only=DATASET))["synthetic_rows"] == 300
+
+
+def test_feedback_below_min_feedback_rating_is_left_out(platform: Platform):
+    opinions, reviews = reviewed_opinions(20)
+    put(platform.database, opinions=opinions, feedback=[{**one, "human_rating": 0.4} for one in reviews[:5]])
+    put(platform.database, feedback=[{**one, "human_rating": 0.6} for one in reviews[5:]])
+    assert metadata(platform.retrain(only=DATASET))["real_rows"] == 20
+    assert metadata(platform.with_settings(min_feedback_rating=0.5).retrain(only=DATASET))["real_rows"] == 15
+
+
+def test_two_feature_documents_for_one_plan_break_the_run_by_name(platform: Platform):
+    fill(platform, 10)
+    platform.database.plan_features.insert_many([{"plan_id": "twin"}, {"plan_id": "twin"}])
+    result = platform.retrain(only=DATASET)
+    step, message = failed_step(result)
+    assert step == "feedback_dataset"
+    assert "'twin'" in message
+    assert not result.filter_events(lambda event: event.event_type == DagsterEventType.ASSET_MATERIALIZATION)

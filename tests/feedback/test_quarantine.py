@@ -1,0 +1,101 @@
+"""Rejected feedback is kept, once, with its reason, partition and run."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from pymongo.database import Database
+
+from nhm_assets.feedback.quarantine import COLLECTION, quarantine_entries, reason_counts, replace_quarantine
+from nhm_assets.feedback.rules import Reason, Rejection
+from tests.support.documents import NOW, feedback
+
+PARTITION = "technical|2026-03-01"
+
+
+def entries(*documents: dict[str, Any], reason: Reason = Reason.INVALID_RATING) -> list[dict[str, Any]]:
+    return quarantine_entries([Rejection(one["_id"], reason) for one in documents], documents)
+
+
+def replace(database: Database, found: list[dict[str, Any]], *, partition: str = PARTITION, run_id: str = "run-1"):
+    replace_quarantine(database[COLLECTION], found, partition=partition, run_id=run_id, now=NOW)
+
+
+def kept(database: Database) -> list[tuple[str, str, str]]:
+    found = database[COLLECTION].find()
+    return sorted((one["partition"], one["document"]["feedback_id"], one["dagster_run_id"]) for one in found)
+
+
+def test_the_whole_document_is_kept_with_reason_partition_and_run(database: Database):
+    document = {**feedback(1, _id=ObjectId()), "metadata": {"nested": [1, None, {"deep": "x"}]}, "unknown": 1}
+    replace(database, entries(document))
+    (found,) = database[COLLECTION].find()
+    assert found["document"] == document
+    assert found["reason"] == "invalid_rating"
+    assert (found["partition"], found["dagster_run_id"], found["quarantined_at"]) == (PARTITION, "run-1", NOW)
+
+
+def test_equal_documents_count_once():
+    first, second = feedback(1, _id="a"), feedback(1, _id="b")
+    reordered = {"_id": "c", **dict(reversed(feedback(1).items()))}
+    assert len(entries(first, second, reordered)) == 1
+
+
+@pytest.mark.parametrize("fields", [{"human_rating": 2}, {"metadata": {"a": 1}}, {"submitted_by": None}, {"extra": ""}])
+def test_documents_that_differ_in_anything_but_their_id_count_each(fields: dict):
+    found = entries(feedback(1, _id="a"), feedback(1, _id="b", **fields))
+    assert len({one["digest"] for one in found}) == 2
+
+
+def test_a_document_may_have_a_map_as_its_id():
+    document = feedback(1, _id={"source": "portal", "number": 7})
+    assert [one["document"] for one in entries(document)] == [document]
+
+
+def test_reasons_are_counted_in_their_order():
+    found = [
+        *entries(feedback(1, _id=1), feedback(2, _id=2), reason=Reason.MISSING_PLAN),
+        *entries(feedback(3, _id=3), reason=Reason.MISSING_FEEDBACK_ID),
+    ]
+    assert list(reason_counts(found).items()) == [("missing_feedback_id", 1), ("missing_plan", 2)]
+    assert reason_counts([]) == {}
+
+
+def test_a_second_run_replaces_the_quarantine_and_never_doubles_it(database: Database):
+    one, two, three = (feedback(number, _id=number) for number in (1, 2, 3))
+    replace(database, entries(one, two))
+    replace(database, entries(two, three), run_id="run-2")
+    assert kept(database) == [(PARTITION, "feedback-2", "run-2"), (PARTITION, "feedback-3", "run-2")]
+
+
+def test_the_same_documents_under_other_ids_are_not_doubled(database: Database):
+    replace(database, entries(feedback(1, _id="a")))
+    replace(database, entries(feedback(1, _id="b")), run_id="run-2")
+    assert kept(database) == [(PARTITION, "feedback-1", "run-2")]
+
+
+def test_a_run_that_was_killed_half_way_is_completed_by_the_next(database: Database):
+    """It had written its entries, and not yet removed those before them."""
+    replace(database, entries(feedback(1, _id=1)))
+    leftover = dict(database[COLLECTION].find_one())
+    replace(database, entries(feedback(2, _id=2)), run_id="run-2")
+    database[COLLECTION].insert_one(leftover)
+    replace(database, entries(feedback(2, _id=2)), run_id="run-3")
+    assert kept(database) == [(PARTITION, "feedback-2", "run-3")]
+
+
+def test_no_rejections_empty_the_quarantine_of_this_partition_alone(database: Database):
+    other = "technical|2026-02-22"
+    replace(database, entries(feedback(1, _id=1)))
+    replace(database, entries(feedback(1, _id=1)), partition=other)
+    replace(database, [])
+    assert kept(database) == [(other, "feedback-1", "run-1")]
+
+
+def test_a_repaired_document_leaves_the_quarantine(database: Database):
+    broken = feedback(1, _id=1, human_rating="0.8", submitted_at=NOW - timedelta(days=15))
+    replace(database, entries(broken))
+    assert len(kept(database)) == 1
+    replace(database, [])
+    assert kept(database) == []

@@ -1,0 +1,118 @@
+"""Services that fail and files that break, in whole runs: what the run says, and that the next one is clean."""
+
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.support.documents import WEEK, put, reviewed_opinions
+from tests.support.platform import Platform, failed_step
+from tests.support.servers import free_port, mlflow_server
+
+
+@pytest.fixture
+def learnable(platform: Platform) -> Platform:
+    opinions, reviews = reviewed_opinions(400)
+    put(platform.database, opinions=opinions, feedback=reviews)
+    return platform
+
+
+def open_runs(address: str) -> list[str]:
+    client = MlflowClient(address, address)
+    experiment = client.get_experiment_by_name("technical-specialist")
+    found = client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'") if experiment else []
+    return [run.info.run_id for run in found]
+
+
+@pytest.mark.slow
+def test_mlflow_that_goes_away_in_training_breaks_the_run_and_the_rerun_is_clean(learnable: Platform, tmp_path: Path):
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    served = learnable.with_settings(mlflow_tracking_uri=address)
+    searching = served.with_settings(hyperparameter_tuning=True, tuning_trials=500)
+    results = []
+    with mlflow_server(tmp_path / "server", port=port):
+        run = threading.Thread(target=lambda: results.append(searching.retrain()))
+        run.start()
+        deadline = time.monotonic() + 60
+        while not open_runs(address):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    run.join()
+    (broken,) = results
+    assert not broken.success
+    assert served.tags(broken)["nhm/outcome"] == "broken"
+    step, message = failed_step(broken)
+    assert step == "trained_model"
+    assert address in message
+    assert "cannot be reached" in message
+
+    with mlflow_server(tmp_path / "server", port=port):
+        again = served.retrain()
+        assert served.tags(again)["nhm/outcome"] == "promoted"
+        assert open_runs(address) == []
+        versions = MlflowClient(address, address).search_model_versions("name='technical-evaluator'")
+        assert [one.current_stage for one in versions] == ["Production"]
+
+
+def test_a_damaged_dataset_is_named_with_the_remedy(learnable: Platform):
+    learnable.retrain(only=["feedback_dataset"])
+    path = learnable.settings.nhm_home / "storage" / "feedback_dataset" / "technical" / f"{WEEK}.parquet"
+    path.write_bytes(path.read_bytes()[:-100])
+    result = learnable.retrain(only=["trained_model"])
+    assert not result.success
+    message = failed_step(result)[1]
+    assert str(path) in message
+    assert "materialize feedback_dataset" in message
+    assert learnable.retrain().success
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 16 KiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if os.geteuid() != 0 or mounted.returncode != 0:
+        pytest.skip("a small file system cannot be mounted here: that needs root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_breaks_the_run_and_leaves_what_was_stored(learnable: Platform, small_disk: Path):
+    on_small_disk = learnable.with_settings(nhm_storage=str(small_disk))
+    result = on_small_disk.retrain()
+    assert not result.success
+    step, message = failed_step(result)
+    assert step == "feedback_dataset"
+    assert "the disk is full" in message
+    assert "NHM_STORAGE" in message
+    assert [path for path in small_disk.rglob("*") if path.is_file()] == []
+
+
+def test_no_secret_reaches_events_or_tags(platform: Platform):
+    """The password is wrong in the address and right nowhere else."""
+    secret = "s3cret-word"  # noqa: S105 - that is what is looked for
+    refused = platform.with_settings(
+        mongodb_uri=f"mongodb://nhm:{secret}@127.0.0.1:9/?authSource=admin", mongodb_timeout_s=1
+    )
+    result = refused.retrain()
+    assert not result.success
+    said = "".join(map(str, refused.instance.all_logs(result.run_id))) + str(refused.tags(result))
+    assert "mongodb://nhm:***@127.0.0.1:9" in said
+    assert secret not in said
+
+
+def test_storage_that_vanished_between_stages_is_named(learnable: Platform):
+    learnable.retrain(only=["feedback_dataset"])
+    shutil.rmtree(learnable.settings.nhm_home / "storage")
+    result = learnable.retrain(only=["trained_model"])
+    assert "does not exist: materialize feedback_dataset" in failed_step(result)[1]

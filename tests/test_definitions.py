@@ -1,0 +1,105 @@
+"""The code location as other programs rely on it: names, partitions, dependencies and checks."""
+
+import subprocess
+import sysconfig
+from pathlib import Path
+
+from dagster import AssetKey, MultiPartitionKey
+
+from nhm_assets.definitions import defs
+from nhm_assets.names import JOB
+from nhm_assets.partitions import specialist_weeks
+from tests.support.nhm import environment
+
+GRAPH = {
+    "specialist_feedback": set(),
+    "specialist_opinions": set(),
+    "feedback_dataset": {"specialist_feedback", "specialist_opinions"},
+    "trained_model": {"feedback_dataset"},
+    "evaluation_report": {"trained_model", "feedback_dataset"},
+    "promoted_version": {"evaluation_report"},
+}
+CHECKS = {
+    "feedback_dataset": {
+        "schema_conforms": True,
+        "enough_samples": True,
+        "class_coverage": True,
+        "no_leakage": True,
+        "feedback_fresh": False,
+        "few_rejected_documents": False,
+    },
+    "trained_model": {"signature_matches_features": True, "loads_as_pyfunc": True, "sklearn_compatible": True},
+    "evaluation_report": dict.fromkeys(
+        [
+            "precision_threshold",
+            "recall_threshold",
+            "f1_threshold",
+            "not_worse_than_production",
+            "beats_baseline",
+            "enough_evidence",
+            "data_source_allowed",
+            "calibrated",
+            "plausible",
+        ],
+        False,
+    ),
+    "promoted_version": {"registry_consistent": False},
+}
+
+
+def test_the_assets_and_what_they_depend_on():
+    graph = defs.resolve_asset_graph()
+    found = {
+        key.to_user_string(): {parent.to_user_string() for parent in graph.get(key).parent_keys}
+        for key in graph.get_all_asset_keys()
+    }
+    assert found == GRAPH
+
+
+def test_every_asset_is_partitioned_grouped_and_described():
+    graph = defs.resolve_asset_graph()
+    for name in GRAPH:
+        node = graph.get(AssetKey(name))
+        assert node.partitions_def == specialist_weeks
+        assert node.group_name == "specialist_models"
+        assert node.description
+        assert node.is_external == name.startswith("specialist_")
+
+
+def test_every_check_is_partitioned_described_and_blocks_where_the_contract_says_so():
+    graph = defs.resolve_asset_graph()
+    found: dict[str, dict[str, bool]] = {}
+    for key in graph.asset_check_keys:
+        spec = graph.get_check_spec(key)
+        found.setdefault(key.asset_key.to_user_string(), {})[key.name] = spec.blocking
+        assert spec.partitions_def == specialist_weeks
+        assert spec.description
+    assert found == CHECKS
+
+
+def test_the_job_holds_all_assets_and_checks_and_is_not_retried_for_a_failed_step():
+    job = defs.resolve_job_def(JOB)
+    assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == {
+        name for name in GRAPH if not name.startswith("specialist_")
+    }
+    assert len(job.asset_layer.asset_graph.asset_check_keys) == sum(map(len, CHECKS.values()))
+    assert job.tags["dagster/retry_on_asset_or_op_failure"] == "false"
+
+
+def test_a_partition_key_names_specialist_and_week():
+    assert specialist_weeks.has_partition_key(MultiPartitionKey({"week": "2026-01-04", "specialist": "technical"}))
+    assert "technical|2026-01-04" in specialist_weeks.get_partition_keys()
+
+
+def test_dagster_accepts_the_code_location(tmp_path: Path):
+    program = Path(sysconfig.get_path("scripts")) / "dagster"
+    done = subprocess.run(
+        [program, "definitions", "validate", "-m", "nhm_assets.definitions"],
+        env=environment(nhm_home=tmp_path) | {"DAGSTER_HOME": ""},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

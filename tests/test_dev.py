@@ -1,0 +1,96 @@
+"""`nhm dev`: the whole platform on one machine, used as people use it, through Dagster's web server."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from tests.support.documents import WEEK, WEEK_END, reviewed_opinions
+from tests.support.nhm import NHM, environment, nhm, write_documents
+from tests.support.servers import free_port
+
+LAUNCH = """
+mutation ($params: ExecutionParams!) {
+  launchPipelineExecution(executionParams: $params) { __typename ... on LaunchRunSuccess { run { runId } } }
+}
+"""
+STATUS = "query ($run: ID!) { runOrError(runId: $run) { ... on Run { status tags { key value } } } }"
+LOCATIONS = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"
+
+
+def ask(port: int, query: str, **variables) -> dict:
+    answer = requests.post(
+        f"http://127.0.0.1:{port}/graphql", json={"query": query, "variables": variables}, timeout=30
+    )
+    return answer.json()["data"]
+
+
+def wait_for(condition, seconds: float):
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if found := condition():
+                return found
+        except (requests.ConnectionError, KeyError, TypeError):
+            pass
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.3)
+
+
+@pytest.mark.slow
+def test_a_run_launched_in_the_web_ui_promotes_and_nothing_outlives_the_platform(tmp_path: Path):
+    home, port, mlflow_port = tmp_path / "home", free_port(), free_port()
+    settings = {"nhm_home": home, "min_real_samples": 300, "min_test_rows": 40}
+    opinions, reviews = reviewed_opinions(400)
+    nhm("seed", "--from", write_documents(tmp_path / "documents", opinions=opinions, feedback=reviews), **settings)
+    with (tmp_path / "log").open("w") as log:
+        platform = subprocess.Popen(
+            [NHM, "dev", "--port", str(port), "--mlflow-port", str(mlflow_port)],
+            env=environment(**settings),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        located = wait_for(lambda: ask(port, LOCATIONS)["repositoriesOrError"]["nodes"], 90)
+        assert located == [{"name": "__repository__", "location": {"name": "nhm_assets"}}]
+        wait_for(lambda: requests.get(f"http://127.0.0.1:{mlflow_port}/version", timeout=5).ok, 90)
+        run = launch(port)
+
+        def ended() -> dict | None:
+            found = ask(port, STATUS, run=run)["runOrError"]
+            return found if found["status"] in {"SUCCESS", "FAILURE"} else None
+
+        done = wait_for(ended, 120)
+        assert done["status"] == "SUCCESS", (tmp_path / "log").read_text()[-5000:]
+        assert {"key": "nhm/outcome", "value": "promoted"} in done["tags"]
+    finally:
+        platform.send_signal(signal.SIGINT)
+        platform.wait(timeout=60)
+    wait_for(lambda: not processes_of(home), 30)
+    assert f"to {WEEK_END:%Y-%m-%d}" in nhm("status", **settings).stdout
+
+
+def launch(port: int) -> str:
+    params = {
+        "selector": {
+            "repositoryLocationName": "nhm_assets",
+            "repositoryName": "__repository__",
+            "jobName": "specialist_retraining",
+        },
+        "executionMetadata": {"tags": [{"key": "dagster/partition", "value": f"technical|{WEEK}"}]},
+    }
+    return ask(port, LAUNCH, params=params)["launchPipelineExecution"]["run"]["runId"]
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if process.pid != os.getpid() and str(home) in " ".join(process.info["cmdline"] or ())
+    ]
