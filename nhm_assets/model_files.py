@@ -50,7 +50,8 @@ def verified_model(
             if found != wanted:
                 raise RegistryError(
                     f"the file of {model} version {version} has SHA-256 {found}, registered was {wanted}: somebody"
-                    " replaced it. Do not load it; archive the version and train again"
+                    " replaced it. Do not load it; archive the version and train again with"
+                    " FORCE_RETRAIN=true"
                 )
         yield files
 
@@ -64,7 +65,12 @@ def model_sha256(files: Path) -> str:
     from mlflow.models import Model
 
     flavors = Model.load(str(files)).flavors
-    loader = flavors.get("python_function", {}).get("loader_module")
-    if loader != _LOADER or "sklearn" not in flavors:
+    pyfunc, sklearn = flavors.get("python_function", {}), flavors.get("sklearn", {})
+    loader, pickled = pyfunc.get("loader_module"), sklearn.get("pickled_model")
+    if loader != _LOADER or pickled is None:
         raise RegistryError(f"{files.name} is no scikit-learn model of MLflow (it loads by {loader})")
-    return hashlib.sha256((files / flavors["sklearn"]["pickled_model"]).read_bytes()).hexdigest()
+    if pyfunc.get("model_path") != pickled or pyfunc.get("data") or pyfunc.get("code") or sklearn.get("code"):
+        raise RegistryError(
+            f"the scikit-learn model {files.name} would load more than its model file {pickled}: do not load it"
+        )
+    return hashlib.sha256((files / pickled).read_bytes()).hexdigest()

@@ -28,6 +28,7 @@ FINGERPRINT_TAG: Final = "nhm.fingerprint"
 PARAMETERS_TAG: Final = "nhm.parameters"
 SHA256_TAG: Final = "nhm.model_sha256"
 DAGSTER_RUN_TAG: Final = "dagster_run_id"
+TRIAL_OF_TAG: Final = "nhm.trial_of_dagster_run"
 
 _DOES_NOT_EXIST: Final = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 

@@ -195,7 +195,7 @@ class Mlflow:
             run_id = client.create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id
             try:
                 with _quiet():
-                    yield self._bound_resource(experiment, run_id, dagster_run, log)
+                    yield self._bound_resource(experiment, name, run_id, dagster_run, log)
             except Exception:
                 self._end(run_id, "FAILED")
                 raise
@@ -205,7 +205,7 @@ class Mlflow:
             self._end(run_id, "FINISHED", must=True)
 
     def _bound_resource(
-        self, experiment: str, run_id: str, dagster_run: "DagsterRun", log: "DagsterLogManager"
+        self, experiment: str, name: str, run_id: str, dagster_run: "DagsterRun", log: "DagsterLogManager"
     ) -> "MlFlow":
         import mlflow
         from dagster_mlflow.resources import MlFlow
@@ -224,6 +224,8 @@ class Mlflow:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             resource = MlFlow(_HandOver(config, dagster_run, log))
+        # dagster-mlflow calls every run by the job's name.
+        self._client.update_run(run_id, name=name)
         active = mlflow.active_run()
         if active is None or active.info.run_id != run_id:
             raise MlflowUnavailable(f"MLflow did not open run {run_id}; nothing was logged")

@@ -29,7 +29,6 @@ def _clean_environment() -> Iterator[None]:
         for field in Settings.model_fields:
             patch.delenv(field.upper(), raising=False)
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-        patch.setenv("DAGSTER_DISABLE_TELEMETRY", "true")
         patch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         yield
 
@@ -82,7 +81,7 @@ def platform(
         min_test_rows=40,
     )
     (tmp_path / "dagster").mkdir()
-    with DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+    with DagsterInstance.local_temp(str(tmp_path / "dagster"), overrides={"telemetry": {"enabled": False}}) as instance:
         yield Platform(settings, database, instance)
 
 

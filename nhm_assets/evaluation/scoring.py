@@ -71,4 +71,9 @@ def champion_shares(
             f"the version in Production, {model} version {version}, answers with shape {shares.shape} instead of"
             f" ({len(rows)}, {len(CLASS_NAMES)}): archive it, then run this again"
         )
+    if not np.isfinite(shares).all():
+        raise RegistryError(
+            f"the version in Production, {model} version {version}, answers with values that are not numbers:"
+            " archive it, then run this again"
+        )
     return shares

@@ -28,8 +28,9 @@ def learning_rows(frame: pd.DataFrame) -> pd.DataFrame:
 def fit_forest(rows: pd.DataFrame, parameters: dict[str, Any], *, threads: int) -> "RandomForestClassifier":
     """Fit a forest that knows all three classes, in the order reject, approve, review_required.
 
-    A class that the rows lack gets one row of weight zero. Trees leave rows without weight out, so it
-    changes no split; it only gives `predict_proba` the column of zeros that the specialists read.
+    A class that the rows lack gets one row of weight zero. Trees leave rows without weight out, so nothing is
+    learned from it; it gives `predict_proba` the column of zeros that the specialists read. (The row is drawn
+    in bootstraps like any other, so the forest differs from one without it as one of another seed would.)
 
     Args:
         rows: dataset rows, in the dataset's order; another order gives another forest.

@@ -45,6 +45,17 @@ _ARTIFACT = "model"
 _REQUIREMENTS = ("scikit-learn", "cloudpickle", "numpy", "pandas")
 _EXAMPLE_ROWS = 5
 _UNSTAGED = "None"
+_NEEDED_TAGS = {
+    WINDOW_START_TAG,
+    WINDOW_END_TAG,
+    SHA256_TAG,
+    DATA_VERSION_TAG,
+    CODE_VERSION_TAG,
+    DATA_SOURCE_TAG,
+    PARAMETERS_TAG,
+    ROWS_TAG,
+}
+"""A version that somebody took one of these from is not taken again."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +123,8 @@ class Recipe:
 def find_version(client: "MlflowClient", recipe: Recipe) -> TrainedModel | None:
     """The newest version that was made by this very recipe."""
     for version in all_versions(client, recipe.partition.specialist.registered_model):
-        if version.tags.get(FINGERPRINT_TAG) == recipe.fingerprint and version.status == "READY":
+        made_alike = version.tags.get(FINGERPRINT_TAG) == recipe.fingerprint
+        if made_alike and version.status == "READY" and version.tags.keys() >= _NEEDED_TAGS:
             return _record(version, recipe)
     return None
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from nhm_assets.errors import DataError
 from nhm_assets.records import TrainedModel
+from nhm_assets.registry import PARTITION_TAG, TRIAL_OF_TAG
 from nhm_assets.settings import Settings
 from nhm_assets.training.forest import PARAMETERS, fit_forest, learning_rows
 from nhm_assets.training.registration import Recipe, log_inputs, register
@@ -71,7 +72,11 @@ def _parameters(
     parent = run.active_run().info
 
     def log_trial(number: int, parameters: dict[str, Any], score: float) -> None:
-        tags = {**recipe.tags(), _PARENT_RUN_TAG: parent.run_id}
+        tags = {
+            PARTITION_TAG: str(recipe.partition.key),
+            TRIAL_OF_TAG: recipe.dagster_run_id,
+            _PARENT_RUN_TAG: parent.run_id,
+        }
         trial = client.create_run(parent.experiment_id, run_name=f"trial {number}", tags=tags).info.run_id
         for name, value in parameters.items():
             client.log_param(trial, name, value)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nhm_assets.partitions import Partition
-from nhm_assets.registry import DAGSTER_RUN_TAG, PARTITION_TAG
+from nhm_assets.registry import DAGSTER_RUN_TAG, PARTITION_TAG, TRIAL_OF_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,7 +27,8 @@ def end_stale_runs(
     query = f"attributes.status = 'RUNNING' and tags.`{PARTITION_TAG}` = '{partition.key}'"
     ended = []
     for run in client.search_runs([experiment_id], query):
-        if has_ended(run.data.tags.get(DAGSTER_RUN_TAG, "")):
+        tags = run.data.tags
+        if has_ended(tags.get(DAGSTER_RUN_TAG) or tags.get(TRIAL_OF_TAG, "")):
             client.set_terminated(run.info.run_id, "KILLED")
             ended.append(run.info.run_id)
     return ended

@@ -76,7 +76,7 @@ def fetch(manager: IOManager, kind: type, specialist: str = "technical") -> Any:
 
 
 def _run(wanted: Any, manager: IOManager, specialist: str, source: Any = None) -> ExecuteInProcessResult:
-    with DagsterInstance.ephemeral() as instance:
+    with DagsterInstance.ephemeral(settings={"telemetry": {"enabled": False}}) as instance:
         try:
             return materialize(
                 [wanted, source] if source else [wanted],

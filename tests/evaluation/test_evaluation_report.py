@@ -1,0 +1,195 @@
+"""`evaluation_report` in whole runs: the champion is scored on the candidate's rows, and the checks are the gate."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pandas as pd
+import pytest
+from dagster import AssetCheckKey, AssetKey, ExecuteInProcessResult
+from dagster._core.event_api import PartitionKeyFilter
+
+from nhm_assets.dataset import FEATURE_NAMES, TEST
+from nhm_assets.evaluation.gate import DESCRIPTIONS
+from nhm_assets.evaluation.metrics import measure
+from nhm_assets.outcomes import GATE_CHECKS, REPORT_DIGEST
+from nhm_assets.partitions import Partition
+from nhm_assets.records import EvaluationReport, Metrics
+from nhm_assets.registry import SHA256_TAG, all_versions
+from nhm_assets.training.forest import PARAMETERS, fit_forest
+from tests.support.documents import WEEK, WEEK_END, put, reviewed_opinions
+from tests.support.learnable import learnable, store_dataset
+from tests.support.platform import Platform, failed_step, verdicts
+from tests.support.versions import MODEL, Versions, small_forest
+
+UP_TO_EVALUATION = ["trained_model", "evaluation_report"]
+PARTITION = Partition.parse(WEEK, "technical").key
+BOASTS = {"f1": "0.999", "test_f1": "0.999"}
+"""What a version claims of itself; nobody may believe it."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """One candidate, against a good champion and then against a bad one, in whole runs."""
+
+    platform: Platform
+    tested: pd.DataFrame
+    good: Any
+    bad: Any
+    held: ExecuteInProcessResult
+    promoted: ExecuteInProcessResult
+    stages_when_held: dict[str, str]
+
+
+def install(platform: Platform, forest: Any, **options: Any) -> str:
+    """Put a version that was not made here into Production; the one before is archived."""
+    with platform.mlflow.client() as client:
+        version = Versions(client, platform.settings.nhm_home).add(forest, **options)
+        client.transition_model_version_stage(MODEL, version, "Production", archive_existing_versions=True)
+        client.set_registered_model_alias(MODEL, "production", version)
+    return version
+
+
+def stages(platform: Platform) -> dict[str, str]:
+    with platform.mlflow.client() as client:
+        return {str(one.version): one.current_stage for one in all_versions(client, MODEL)}
+
+
+def report_of(result: ExecuteInProcessResult) -> EvaluationReport:
+    return result.asset_value(AssetKey("evaluation_report"))
+
+
+def failed_checks(result: ExecuteInProcessResult) -> set[str]:
+    return {name for name, passed in verdicts(result).items() if not passed}
+
+
+@pytest.fixture(scope="module")
+def match(module_platform: Platform) -> Match:
+    """Reviewers contradicted each other while the candidate learned, and agreed in the rows it is tested on.
+
+    The good champion knows the test rows by heart; the bad one takes approvals for rejections.
+    """
+    platform = module_platform.with_settings(precision_threshold=0.2, recall_threshold=0.2, f1_threshold=0.2)
+    older = reviewed_opinions(340, seed=1, disagreement=0.7, end=WEEK_END - timedelta(days=2), days=28)
+    newest = reviewed_opinions(60, seed=2, disagreement=0, days=2)
+    put(platform.database, opinions=older[0] + newest[0], feedback=older[1] + newest[1])
+    frame = platform.retrain(only=["feedback_dataset"]).asset_value(AssetKey("feedback_dataset"))
+    tested = frame[frame["split"] == TEST]
+    good = fit_forest(tested, PARAMETERS, threads=1)
+    bad = fit_forest(tested.assign(label=tested["label"].replace({0: 1, 1: 0})), PARAMETERS, threads=1)
+    install(platform, good)
+    held = platform.retrain()
+    stages_when_held = stages(platform)
+    install(platform, bad, tags=BOASTS)
+    promoted = platform.retrain()
+    return Match(platform, tested, good, bad, held, promoted, stages_when_held)
+
+
+def own_metrics(match: Match, forest: Any) -> Metrics:
+    """What a model is worth on the candidate's test rows, measured beside the platform."""
+    return measure(match.tested["label"].to_numpy(), forest.predict_proba(match.tested[list(FEATURE_NAMES)]))
+
+
+def test_the_champion_is_scored_on_the_candidates_own_test_rows_whatever_it_claims(match):
+    held, promoted = report_of(match.held), report_of(match.promoted)
+    assert (held.champion.version, promoted.champion.version) == ("1", "3")
+    assert held.champion.metrics == own_metrics(match, match.good)
+    assert promoted.champion.metrics == own_metrics(match, match.bad)
+    assert promoted.champion.metrics.f1 < held.candidate.f1 < held.champion.metrics.f1 - 0.01
+
+
+def test_the_candidate_is_the_same_both_times(match):
+    held, promoted = report_of(match.held), report_of(match.promoted)
+    assert (held.version, promoted.version) == ("2", "2")
+    assert held.candidate == promoted.candidate
+    assert held.digest() != promoted.digest()
+
+
+def test_a_good_champion_holds_a_worse_candidate(match):
+    assert match.held.success
+    assert failed_checks(match.held) & set(GATE_CHECKS) == {"not_worse_than_production"}
+    tags = match.platform.tags(match.held)
+    assert (tags["nhm/outcome"], tags["nhm/held_by"]) == ("held", "not_worse_than_production")
+    assert match.stages_when_held == {"1": "Production", "2": "Staging"}
+
+
+def test_a_held_candidate_yields_no_promotion(match):
+    materialized = {event.asset_key for event in match.held.get_asset_materialization_events()}
+    assert AssetKey("evaluation_report") in materialized
+    assert AssetKey("promoted_version") not in materialized
+    assert "registry_consistent" not in verdicts(match.held)
+
+
+def test_a_bad_champion_lets_a_better_candidate_pass(match):
+    assert match.promoted.success
+    assert failed_checks(match.promoted) & set(GATE_CHECKS) == set()
+    assert match.platform.tags(match.promoted)["nhm/outcome"] == "promoted"
+    assert stages(match.platform) == {"1": "Archived", "2": "Production", "3": "Archived"}
+
+
+def test_the_comparison_says_who_is_right_where_the_other_is_wrong(match):
+    held, promoted = (report_of(result).champion.comparison for result in (match.held, match.promoted))
+    assert held.only_champion_right > held.only_candidate_right
+    assert promoted.only_candidate_right > promoted.only_champion_right
+    assert held.differences["f1"].high < 0 < promoted.differences["f1"].low
+
+
+@pytest.mark.parametrize("which", ["held", "promoted"])
+def test_every_check_is_recorded_with_the_report_that_it_is_about(match, which):
+    result = getattr(match, which)
+    (materialized,) = (
+        record
+        for record in match.platform.instance.fetch_materializations(AssetKey("evaluation_report"), limit=10).records
+        if record.run_id == result.run_id
+    )
+    found = {one.check_name: one for one in result.get_asset_check_evaluations() if one.check_name in DESCRIPTIONS}
+    assert list(found) == list(DESCRIPTIONS)
+    for evaluation in found.values():
+        assert evaluation.target_materialization_data.run_id == result.run_id
+        assert evaluation.target_materialization_data.storage_id == materialized.storage_id
+        assert evaluation.metadata[REPORT_DIGEST].value == report_of(result).digest()
+        assert evaluation.partition == PARTITION
+
+
+def test_the_latest_record_of_the_partition_is_that_of_the_latest_run(match):
+    keys = [AssetCheckKey(AssetKey("evaluation_report"), name) for name in DESCRIPTIONS]
+    latest = match.platform.instance.event_log_storage.get_latest_asset_check_execution_by_key(
+        keys, partition_filter=PartitionKeyFilter(key=PARTITION)
+    )
+    assert {record.run_id for record in latest.values()} == {match.promoted.run_id}
+    assert latest.keys() == set(keys)
+
+
+def test_the_report_is_shown_with_its_tables(match):
+    (shown,) = match.held.asset_materializations_for_node("evaluation_report")
+    assert shown.metadata["champion_f1"].value == report_of(match.held).champion.metrics.f1
+    assert "version 1 in Production" in shown.metadata["metrics"].value
+    assert shown.metadata["report"].value == report_of(match.held).model_dump(mode="json")
+
+
+def test_a_dataset_made_again_since_the_training_is_refused_until_the_model_is_trained_on_it(platform: Platform):
+    store_dataset(platform, learnable(seed=1))
+    assert platform.retrain(only=["trained_model"]).success
+    store_dataset(platform, learnable(seed=2))
+    refused = platform.retrain(only=["evaluation_report"])
+    step, message = failed_step(refused)
+    assert step == "evaluation_report"
+    assert f"technical {WEEK} was made again since. Materialize trained_model" in message
+    assert verdicts(refused) == {}
+    assert platform.retrain(only=UP_TO_EVALUATION).success
+
+
+def test_a_champion_without_a_digest_breaks_the_run_unless_that_is_allowed(platform: Platform):
+    """Such a champion was made before the platform. It is neither trusted unasked nor taken for a bad one."""
+    store_dataset(platform, learnable())
+    champion = install(platform, small_forest(seed=5), verified=False)
+    refused = platform.retrain(only=UP_TO_EVALUATION)
+    step, message = failed_step(refused)
+    assert step == "evaluation_report"
+    assert f"{MODEL} version {champion} carries no tag {SHA256_TAG}" in message
+    assert "ALLOW_UNVERIFIED_CHAMPION=true" in message
+    assert platform.tags(refused)["nhm/outcome"] == "broken"
+    allowed = platform.with_settings(allow_unverified_champion=True).retrain(only=["evaluation_report"])
+    assert allowed.success
+    assert report_of(allowed).champion.version == champion
+    assert list(verdicts(allowed)) == list(DESCRIPTIONS)

@@ -1,0 +1,170 @@
+"""Each rule of the gate, both ways and at its boundary."""
+
+from typing import Any
+
+import pytest
+
+from nhm_assets.evaluation.gate import DESCRIPTIONS, GateRules, failed_gate, judge
+from nhm_assets.outcomes import GATE_CHECKS
+from nhm_assets.settings import Settings
+from nhm_assets.verdicts import Verdict
+from tests.support.reports import RULES, champion, metrics, report
+
+BESIDE_THE_GATE = ["calibrated", "plausible"]
+
+
+def judged(made: Any, **rules: Any) -> dict[str, Verdict]:
+    return {verdict.check: verdict for verdict in judge(made, GateRules(**(vars(RULES) | rules)))}
+
+
+def failed(made: Any, **rules: Any) -> list[str]:
+    return [name for name, verdict in judged(made, **rules).items() if not verdict.passed]
+
+
+def test_a_good_report_passes_every_rule():
+    assert failed(report()) == []
+
+
+def test_there_is_one_verdict_a_rule_in_the_order_of_their_descriptions():
+    assert [verdict.check for verdict in judge(report(), RULES)] == list(DESCRIPTIONS)
+    assert list(DESCRIPTIONS) == [*GATE_CHECKS, *BESIDE_THE_GATE]
+
+
+@pytest.mark.parametrize(
+    ("metric", "threshold"), [("precision", "precision_threshold"), ("recall", "recall_threshold")]
+)
+@pytest.mark.parametrize(("value", "passes"), [(0.81, True), (0.8, True), (0.7999999, False), (0.0, False)])
+def test_precision_and_recall_pass_from_their_threshold_on(metric, threshold, value, passes):
+    made = report(candidate=metrics(**{metric: value}))
+    assert failed(made, **{threshold: 0.8}) == ([] if passes else [threshold])
+
+
+@pytest.mark.parametrize(("value", "passes"), [(0.81, True), (0.8, True), (0.7999999, False)])
+def test_f1_passes_from_its_threshold_on(value, passes):
+    made = report(candidate=metrics(f1=value))
+    assert failed(made, f1_threshold=0.8) == ([] if passes else ["f1_threshold"])
+
+
+def test_without_a_champion_nothing_is_worse_than_production():
+    verdict = judged(report(champion=None))["not_worse_than_production"]
+    assert verdict.passed
+    assert "no version is in Production" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("f1", "most", "passes"),
+    [(0.95, 0.01, True), (0.9, 0.01, True), (0.89, 0.01, True), (0.8899, 0.01, False), (0.9, 0.0, True)],
+)
+def test_f1_may_fall_as_far_below_the_champions_as_is_allowed_and_no_further(f1, most, passes):
+    made = report(candidate=metrics(f1=f1), champion=champion(0.9))
+    assert failed(made, max_f1_regression=most) == ([] if passes else ["not_worse_than_production"])
+
+
+def test_any_fall_is_too_far_where_none_is_allowed():
+    made = report(candidate=metrics(f1=0.8999999), champion=champion(0.9))
+    assert failed(made, max_f1_regression=0.0) == ["not_worse_than_production"]
+
+
+def test_exactly_the_allowed_fall_passes_however_the_numbers_round():
+    """0.87 - 0.01 and the like are not what they seem in binary."""
+    refused = [
+        thousandths
+        for thousandths in range(740, 1001)
+        if failed(report(candidate=metrics(f1=(thousandths - 10) / 1000), champion=champion(thousandths / 1000)))
+        == ["not_worse_than_production"]
+    ]
+    assert refused == []
+
+
+def test_the_champion_is_named_in_the_reason():
+    verdict = judged(report(champion=champion(0.95, version="7")))["not_worse_than_production"]
+    assert "version 7" in verdict.reason
+    assert verdict.figures == {"f1": 0.87, "production_f1": 0.95, "MAX_F1_REGRESSION": 0.01}
+
+
+@pytest.mark.parametrize("dummy", ["most_frequent", "stratified"])
+@pytest.mark.parametrize(("f1", "passes"), [(0.861, True), (0.86, False), (0.85, False)])
+def test_f1_must_be_above_that_of_either_dummy(dummy, f1, passes):
+    made = report(candidate=metrics(f1=f1), baseline_f1={"most_frequent": 0.1, "stratified": 0.1} | {dummy: 0.86})
+    assert failed(made) == ([] if passes else ["beats_baseline"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "approvals", "passes"),
+    [
+        (100, 50, True),
+        (99, 50, False),
+        (100, 20, True),
+        (100, 19, False),
+        (100, 80, True),
+        (100, 81, False),
+        (0, 0, False),
+    ],
+)
+def test_evidence_is_enough_from_100_rows_on_with_20_of_each_kind(rows, approvals, passes):
+    made = report(test_rows=rows, test_approvals=approvals)
+    assert failed(made) == ([] if passes else ["enough_evidence"])
+
+
+def test_the_least_number_of_test_rows_is_a_setting():
+    assert failed(report(test_rows=100), min_test_rows=101) == ["enough_evidence"]
+
+
+@pytest.mark.parametrize(
+    ("synthetic", "in_production", "passes"),
+    [(True, True, False), (True, False, True), (False, True, True), (False, False, True)],
+)
+def test_only_in_production_must_test_rows_be_real(synthetic, in_production, passes):
+    made = report(synthetic_test=synthetic, data_source="synthetic" if synthetic else "real")
+    assert failed(made, in_production=in_production) == ([] if passes else ["data_source_allowed"])
+
+
+def test_rows_learned_from_may_be_synthetic_in_production():
+    assert failed(report(data_source="hybrid"), in_production=True) == []
+
+
+@pytest.mark.parametrize(("brier", "passes"), [(0.659, True), (0.66, False), (0.7, False)])
+def test_calibration_must_be_better_than_always_predicting_the_class_shares(brier, passes):
+    assert failed(report(candidate=metrics(brier=brier))) == ([] if passes else ["calibrated"])
+
+
+@pytest.mark.parametrize(("f1", "passes"), [(0.99, True), (0.995, True), (0.9951, False), (1.0, False)])
+def test_an_f1_above_0_995_is_implausible(f1, passes):
+    assert failed(report(candidate=metrics(f1=f1))) == ([] if passes else ["plausible"])
+
+
+def test_what_stands_beside_the_gate_warns_and_holds_nobody():
+    verdicts = judge(report(candidate=metrics(brier=1.0, f1=1.0)), RULES)
+    assert [verdict.check for verdict in verdicts if not verdict.passed] == BESIDE_THE_GATE
+    assert failed_gate(verdicts) == []
+    assert [verdict.check for verdict in verdicts if verdict.warns_only] == BESIDE_THE_GATE
+
+
+def test_every_rule_of_the_gate_that_fails_is_named():
+    hopeless = report(
+        candidate=metrics(precision=0.1, recall=0.1, f1=0.1, brier=1.0),
+        champion=champion(0.9),
+        test_rows=10,
+        synthetic_test=True,
+    )
+    found = judge(hopeless, GateRules(**(vars(RULES) | {"in_production": True})))
+    assert failed_gate(found) == list(GATE_CHECKS)
+
+
+def test_every_verdict_gives_its_reason_with_the_figures():
+    for verdict in judge(report(champion=champion(0.8)), RULES):
+        assert verdict.reason
+        assert verdict.figures
+
+
+def test_the_rules_are_those_of_the_settings():
+    settings = Settings(
+        precision_threshold=0.1,
+        recall_threshold=0.2,
+        f1_threshold=0.3,
+        max_f1_regression=0.4,
+        min_test_rows=5,
+        environment="Production",
+    )
+    assert GateRules.of(settings) == GateRules(0.1, 0.2, 0.3, 0.4, 5, in_production=True)
+    assert GateRules.of(Settings()) == RULES

@@ -1,0 +1,89 @@
+"""The report: measured on exactly the rows of the dataset that the model was made from."""
+
+import numpy as np
+import pytest
+
+from nhm_assets.dataset import APPROVE, FEATURE_NAMES, SYNTHETIC, TEST, TRAIN, data_version
+from nhm_assets.errors import DataError
+from nhm_assets.evaluation.metrics import baseline_f1, intervals, mcnemar, measure
+from nhm_assets.evaluation.report import build_report, held_out_rows
+from tests.support.documents import WEEK
+from tests.support.learnable import learnable
+from tests.support.reports import trained_model
+
+IMPORTANCES = dict.fromkeys(FEATURE_NAMES, 0.0)
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return learnable(200)
+
+
+@pytest.fixture(scope="module")
+def tested(frame):
+    return frame[frame["split"] == TEST]
+
+
+def trained_on(frame, **changes):
+    return trained_model(data_version=data_version(frame), **changes)
+
+
+def shares(count: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).dirichlet([1, 1, 1], count)
+
+
+def test_the_rows_to_test_on_are_the_test_rows_in_their_order(frame, tested):
+    rows = held_out_rows(frame, trained_on(frame))
+    assert list(rows["feedback_id"]) == list(tested["feedback_id"])
+    assert list(rows.index) == list(range(30))
+
+
+def test_a_dataset_made_again_since_the_training_is_refused_and_the_remedy_named(frame):
+    changed = frame.copy()
+    changed.loc[0, "label"] = (changed.loc[0, "label"] + 1) % 3
+    with pytest.raises(DataError) as error:
+        held_out_rows(changed, trained_on(frame))
+    for part in (data_version(frame), data_version(changed), f"technical {WEEK}", "Materialize trained_model"):
+        assert part in str(error.value)
+
+
+def test_a_dataset_without_test_rows_is_refused(frame):
+    learned = frame.assign(split=TRAIN)
+    with pytest.raises(DataError, match="no test rows"):
+        held_out_rows(learned, trained_on(learned))
+
+
+def test_a_report_measures_the_candidate_on_the_test_rows(frame, tested):
+    given = shares(len(tested), 1)
+    made = build_report(frame, trained_on(frame, version="5"), given, importances=IMPORTANCES, champion=None)
+    labels = tested["label"].to_numpy()
+    assert (made.version, made.champion) == ("5", None)
+    assert (made.test_rows, made.test_approvals) == (30, int((labels == APPROVE).sum()))
+    assert made.candidate == measure(labels, given)
+    assert made.intervals == intervals(labels, given)[0]
+    assert made.baseline_f1 == baseline_f1(frame[frame["split"] != TEST], tested)
+    assert made.synthetic_test is False
+
+
+def test_a_report_measures_the_champion_on_the_same_rows(frame, tested):
+    given, champions = shares(len(tested), 1), shares(len(tested), 2)
+    labels = tested["label"].to_numpy()
+    made = build_report(frame, trained_on(frame), given, importances=IMPORTANCES, champion=("3", champions)).champion
+    assert (made.version, made.metrics) == ("3", measure(labels, champions))
+    counts = (made.comparison.only_candidate_right, made.comparison.only_champion_right, made.comparison.mcnemar_p)
+    assert counts == mcnemar(labels, given, champions)
+    assert made.comparison.differences == intervals(labels, given, champions)[1]
+
+
+def test_the_prior_brier_score_is_that_of_the_class_shares_learned_from_by_hand():
+    """Shares 1/2, 1/2 and 0; each test row is an approval: (1/2)² + (1/2 - 1)² + 0² = 1/2."""
+    frame = learnable(200, label=[0, 1] * 85 + [APPROVE] * 30)
+    made = build_report(frame, trained_on(frame), shares(30, 1), importances=IMPORTANCES, champion=None)
+    assert made.prior_brier == pytest.approx(0.5)
+
+
+def test_synthetic_test_rows_are_told_from_synthetic_rows_to_learn_from(frame):
+    for split, expected in ((TEST, True), (TRAIN, False)):
+        mixed = frame.assign(source=np.where(frame["split"] == split, SYNTHETIC, frame["source"]))
+        made = build_report(mixed, trained_on(mixed), shares(30, 1), importances=IMPORTANCES, champion=None)
+        assert made.synthetic_test is expected

@@ -1,0 +1,297 @@
+"""From rows to a version in the registry, once for the same data, code and parameters; in whole runs."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import pytest
+from dagster import AssetKey, ExecuteInProcessResult
+
+from nhm_assets.code_version import code_version
+from nhm_assets.dataset import FEATURE_NAMES, data_version
+from nhm_assets.model_files import verified_model
+from nhm_assets.records import TrainedModel
+from nhm_assets.registry import all_versions, version_by_alias
+from nhm_assets.training.forest import PARAMETERS, fit_forest, learning_rows
+from tests.support.documents import WEEK, WEEK_END, WINDOW_START, feedback, put, reviewed_opinions
+from tests.support.learnable import learnable, store_dataset
+from tests.support.platform import Platform, failed_step, verdicts
+from tests.support.versions import MODEL
+
+COLLECTIONS = ("feedback_quarantine", "plan_features", "model_audit_log")
+UP_TO_EVALUATION = ["feedback_dataset", "trained_model", "evaluation_report"]
+EARLIER_WEEK = "2026-02-22"
+
+
+@dataclass(frozen=True)
+class Story:
+    """A partition retrained, retrained again on the same documents, and once more by force."""
+
+    platform: Platform
+    first: ExecuteInProcessResult
+    again: ExecuteInProcessResult
+    forced: ExecuteInProcessResult
+    counts: tuple[dict[str, int], dict[str, int]]
+    """What there was after the first run, and after the second."""
+
+    def trained(self, result: ExecuteInProcessResult) -> TrainedModel:
+        return result.asset_value(AssetKey("trained_model"))
+
+
+def counted(platform: Platform) -> dict[str, int]:
+    """How many versions, MLflow runs and documents of our own there are."""
+    with platform.mlflow.client() as client:
+        experiment = client.get_experiment_by_name("technical-specialist")
+        return {
+            "versions": len(all_versions(client, MODEL)),
+            "runs": len(client.search_runs([experiment.experiment_id])),
+            **{name: platform.database[name].count_documents({}) for name in COLLECTIONS},
+        }
+
+
+@pytest.fixture(scope="module")
+def story(module_platform: Platform) -> Story:
+    platform = module_platform
+    opinions, reviews = reviewed_opinions(300)
+    blemished = [feedback("nobody-gave"), feedback("too-good", human_rating=1.5)]
+    put(platform.database, opinions=opinions, feedback=[*reviews, *blemished])
+    first = platform.retrain(only=UP_TO_EVALUATION)
+    once = counted(platform)
+    again = platform.retrain(only=UP_TO_EVALUATION[:2])
+    twice = counted(platform)
+    forced = platform.with_settings(force_retrain=True).retrain(only=UP_TO_EVALUATION)
+    assert first.success
+    assert again.success
+    assert forced.success
+    return Story(platform, first, again, forced, (once, twice))
+
+
+@pytest.fixture(scope="module")
+def client(story: Story) -> Iterator[Any]:
+    with story.platform.mlflow.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def run(story, client) -> Any:
+    """The MLflow run of the first version."""
+    return client.get_run(story.trained(story.first).run_id)
+
+
+@pytest.fixture(scope="module")
+def frame(story) -> Any:
+    return story.first.asset_value(AssetKey("feedback_dataset"))
+
+
+def test_a_new_version_starts_in_staging_and_the_newest_is_the_candidate(story, client):
+    versions = {str(one.version): one.current_stage for one in all_versions(client, MODEL)}
+    assert versions == {"1": "Staging", "2": "Staging"}
+    assert version_by_alias(client, MODEL, "candidate") == "2"
+
+
+def test_the_checks_on_a_trained_model_all_pass(story):
+    checks = verdicts(story.first)
+    assert checks["signature_matches_features"]
+    assert checks["loads_as_pyfunc"]
+    assert checks["sklearn_compatible"]
+
+
+def test_a_version_says_in_its_tags_what_it_was_made_from(story, client, frame):
+    trained = story.trained(story.first)
+    tags = dict(client.get_model_version(MODEL, "1").tags)
+    with verified_model(client, MODEL, "1") as files:
+        assert (files / "model.pkl").exists()
+    fingerprint, sha256 = tags.pop("nhm.fingerprint"), tags.pop("nhm.model_sha256")
+    assert (len(fingerprint), len(sha256)) == (32, 64)
+    assert sha256 == trained.sha256
+    assert {name: tags.pop(name) for name in ("nhm.rows", "nhm.parameters")} == {
+        "nhm.rows": json.dumps({"test": 45, "train": 210, "validation": 45}),
+        "nhm.parameters": json.dumps(PARAMETERS, sort_keys=True),
+    }
+    assert tags == {
+        "nhm.partition": f"technical|{WEEK}",
+        "nhm.window_start": WINDOW_START.isoformat(),
+        "nhm.window_end": WEEK_END.isoformat(),
+        "nhm.data_version": data_version(frame),
+        "nhm.data_source": "real",
+        "nhm.code_version": code_version(),
+        "dagster_run_id": story.first.run_id,
+    }
+
+
+def test_the_record_says_what_the_registry_says(story, client):
+    trained, version = story.trained(story.first), client.get_model_version(MODEL, "1")
+    assert (trained.model, trained.version, trained.run_id) == (MODEL, "1", version.run_id)
+    assert (trained.window_start, trained.window_end) == (WINDOW_START, WEEK_END)
+    assert trained.data_version == version.tags["nhm.data_version"]
+    assert trained.parameters == PARAMETERS
+    assert trained.rows == {"test": 45, "train": 210, "validation": 45}
+
+
+def test_the_run_is_finished_and_names_its_dagster_run(story, run):
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["dagster_run_id"] == story.first.run_id
+    assert run.data.params == {name: str(value) for name, value in PARAMETERS.items()}
+    assert run.data.metrics["rows_learned"] == 255
+
+
+def test_the_run_is_named_after_its_partition(run):
+    """In MLflow's list of runs the name is what tells one week from another."""
+    assert run.info.run_name == f"technical|{WEEK}"
+
+
+def test_the_dataset_is_the_runs_input_and_its_digest_is_the_data_version(run, frame):
+    (given,) = run.inputs.dataset_inputs
+    assert given.dataset.digest == data_version(frame)
+    assert given.dataset.name == f"feedback_dataset technical|{WEEK}"
+    assert {tag.key: tag.value for tag in given.tags} == {"mlflow.data.context": "training"}
+
+
+def test_the_model_has_signature_input_example_and_pinned_requirements(client):
+    from mlflow.models import Model
+
+    with verified_model(client, MODEL, "1") as files:
+        described = Model.load(str(files))
+        requirements = (files / "requirements.txt").read_text().split()
+        example = described.load_input_example(str(files))
+    assert [(one.name, one.type.name) for one in described.signature.inputs] == [
+        (name, "double") for name in FEATURE_NAMES
+    ]
+    assert described.flavors["python_function"]["predict_fn"] == "predict_proba"
+    assert described.flavors["sklearn"]["serialization_format"] == "cloudpickle"
+    assert list(example.columns) == list(FEATURE_NAMES)
+    for name in ("scikit-learn", "cloudpickle", "numpy", "pandas"):
+        assert f"{name}=={metadata.version(name)}" in requirements
+    assert all("==" in one for one in requirements)
+
+
+def test_the_registered_model_is_the_forest_of_the_rows_to_learn_from(client, frame):
+    """Fitted on one more row, a test row among them, it would be another."""
+    import mlflow.pyfunc
+
+    asked = frame[list(FEATURE_NAMES)]
+    with verified_model(client, MODEL, "1") as files:
+        found = mlflow.pyfunc.load_model(str(files)).predict(asked)
+    learned = learning_rows(frame)
+    assert set(learned["split"]) == {"train", "validation"}
+    assert np.array_equal(found, fit_forest(learned, PARAMETERS, threads=1).predict_proba(asked))
+    assert not np.array_equal(found, fit_forest(frame, PARAMETERS, threads=1).predict_proba(asked))
+
+
+def test_the_same_documents_again_double_nothing(story):
+    once, twice = story.counts
+    assert once == {
+        "versions": 1,
+        "runs": 1,
+        "feedback_quarantine": 2,
+        "plan_features": 300,
+        "model_audit_log": 1,
+    }
+    assert twice == once
+
+
+def test_the_same_documents_again_give_the_same_version(story):
+    first, again = story.trained(story.first), story.trained(story.again)
+    assert (first.reused, again.reused) == (False, True)
+    assert again == first.model_copy(update={"reused": True})
+
+
+def test_force_retrain_gives_a_new_version_with_the_same_metrics_to_the_last_digit(story, client):
+    first, forced = story.trained(story.first), story.trained(story.forced)
+    assert (forced.version, forced.reused) == ("2", False)
+    assert forced.run_id != first.run_id
+    one, other = (result.asset_value(AssetKey("evaluation_report")) for result in (story.first, story.forced))
+    assert (one.version, other.version) == ("1", "2")
+    assert one.candidate == other.candidate
+    assert one.intervals == other.intervals
+    assert one.importances == other.importances
+
+
+def test_a_registration_is_in_the_audit_log_with_who_and_what(story):
+    entries = list(story.platform.database["model_audit_log"].find().sort("version"))
+    assert [(one["kind"], one["version"], one["to_stage"]) for one in entries] == [
+        ("registered", "1", "Staging"),
+        ("registered", "2", "Staging"),
+    ]
+    assert [one["dagster_run_id"] for one in entries] == [story.first.run_id, story.forced.run_id]
+    assert entries[0]["mlflow_run_id"] == story.trained(story.first).run_id
+
+
+def test_test_metrics_stand_in_the_run_that_trained(story, run):
+    report = story.first.asset_value(AssetKey("evaluation_report"))
+    assert run.data.metrics["test_f1"] == report.candidate.f1
+    assert run.data.metrics["test_brier"] == report.candidate.brier
+
+
+def test_partitions_and_specialists_never_log_into_each_others_runs(platform: Platform):
+    """Nor into a run that something else in this process has left open."""
+    import mlflow
+
+    partitions = [("technical", WEEK), ("business", WEEK), ("technical", EARLIER_WEEK)]
+    for seed, (specialist, week) in enumerate(partitions):
+        frame = learnable(seed=seed)
+        if week == EARLIER_WEEK:
+            shift = timedelta(days=7)
+            frame["submitted_at"] -= shift
+            frame.attrs["window"] = [(one - shift).isoformat() for one in (WINDOW_START, WEEK_END)]
+        store_dataset(platform, frame, specialist=specialist, week=week)
+    foreign = platform.mlflow.experiment_id("somebody-else")
+    with platform.mlflow.client() as client:
+        left_open = mlflow.start_run(experiment_id=foreign).info.run_id
+        results = [platform.retrain(*partition, only=["trained_model"]) for partition in partitions]
+        assert all(result.success for result in results)
+        for (specialist, week), result in zip(partitions, results, strict=True):
+            experiment = client.get_experiment_by_name(f"{specialist}-specialist").experiment_id
+            (run,) = client.search_runs([experiment], f"tags.dagster_run_id = '{result.run_id}'")
+            assert run.data.tags["nhm.partition"] == f"{specialist}|{week}"
+            assert run.info.status == "FINISHED"
+            assert [one.dataset.name for one in run.inputs.dataset_inputs] == [f"feedback_dataset {specialist}|{week}"]
+            named = all_versions(client, f"{specialist}-evaluator")
+            assert run.info.run_id in {one.run_id for one in named}
+        untouched = client.get_run(left_open)
+        assert (untouched.data.params, untouched.inputs.dataset_inputs) == ({}, [])
+        assert len(all_versions(client, "technical-evaluator")) == 2
+        assert len(all_versions(client, "business-evaluator")) == 1
+
+
+def test_rows_of_one_class_start_no_run_and_register_nothing(platform: Platform):
+    """Materialized by itself, `trained_model` is not guarded by the dataset's checks."""
+    store_dataset(platform, learnable(classes=(1,)))
+    result = platform.retrain(only=["trained_model"])
+    step, message = failed_step(result)
+    assert step == "trained_model"
+    assert "class_coverage" in message
+    assert f"technical|{WEEK}" in message
+    with platform.mlflow.client() as client:
+        experiment = platform.mlflow.experiment_id("technical-specialist")
+        assert client.search_runs([experiment]) == []
+        assert all_versions(client, MODEL) == []
+
+
+@pytest.mark.parametrize("classes", [(1, 2), (0, 1)], ids=["no reject", "no review_required"])
+def test_a_version_whose_rows_lack_a_class_passes_the_checks(platform: Platform, classes):
+    store_dataset(platform, learnable(classes=classes))
+    result = platform.retrain(only=["trained_model"])
+    assert result.success
+    assert set(verdicts(result).values()) == {True}
+
+
+def test_a_replaced_model_file_breaks_the_run_and_the_remedy_that_is_named_heals_it(platform: Platform):
+    store_dataset(platform, learnable())
+    assert platform.retrain(only=["trained_model"]).success
+    for file in (platform.settings.nhm_home / "mlflow" / "artifacts").rglob("model.pkl"):
+        file.write_bytes(b"something else")
+    broken = platform.retrain(only=["trained_model"])
+    assert not broken.success
+    assert platform.tags(broken)["nhm/outcome"] == "broken"
+    (reason,) = {check.description for check in broken.get_asset_check_evaluations() if not check.passed}
+    with platform.mlflow.client() as client:
+        client.transition_model_version_stage(MODEL, "1", "Archived")
+    assert "archive the version and train again" in reason
+    forced = "FORCE_RETRAIN=true" in reason
+    assert platform.with_settings(force_retrain=forced).retrain(only=["trained_model"]).success
+    assert platform.retrain(only=["trained_model"]).success

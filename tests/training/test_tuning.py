@@ -1,0 +1,129 @@
+"""The search for hyperparameters: seeded, on validation rows, blind to test rows, its trials nested runs."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nhm_assets.dataset import COMPUTED_FEATURES, TEST, TRAIN, VALIDATION
+from nhm_assets.errors import DataError
+from nhm_assets.registry import PARAMETERS_TAG, all_versions
+from nhm_assets.training.forest import PARAMETERS
+from nhm_assets.training.tuning import search_parameters
+from tests.support.learnable import learnable, store_dataset
+from tests.support.platform import Platform, failed_step
+from tests.support.versions import MODEL
+
+TRIALS = 3
+Trial = tuple[int, dict[str, Any], float]
+
+
+@pytest.fixture(scope="module")
+def rows() -> pd.DataFrame:
+    """So noisy that parameters matter."""
+    return learnable(240, noise=0.35)
+
+
+@pytest.fixture(scope="module")
+def searched(rows: pd.DataFrame) -> tuple[dict[str, Any], list[Trial]]:
+    return search(rows)
+
+
+def search(rows: pd.DataFrame) -> tuple[dict[str, Any], list[Trial]]:
+    """The parameters found, and what was logged of each trial."""
+    logged: list[Trial] = []
+    found = search_parameters(rows, trials=TRIALS, threads=1, log_trial=lambda *trial: logged.append(trial))
+    return found, logged
+
+
+def poisoned(rows: pd.DataFrame, split: str) -> pd.DataFrame:
+    """The same rows, but those of one split are turned upside down."""
+    changed = rows.copy()
+    here = changed["split"] == split
+    changed.loc[here, "label"] = 2 - changed.loc[here, "label"]
+    changed.loc[here, list(COMPUTED_FEATURES)] = np.random.default_rng(9).random((here.sum(), len(COMPUTED_FEATURES)))
+    return changed
+
+
+def test_every_trial_is_logged_and_the_first_is_the_default_set(searched):
+    _, logged = searched
+    assert [number for number, _, _ in logged] == list(range(TRIALS))
+    assert logged[0][1] == PARAMETERS
+
+
+def test_the_parameters_with_the_best_validation_score_win(searched):
+    found, logged = searched
+    assert len({score for _, _, score in logged}) > 1
+    assert found == max(logged, key=lambda trial: trial[2])[1]
+
+
+def test_what_is_not_searched_stays_as_agreed(searched):
+    found, _ = searched
+    assert found.keys() == PARAMETERS.keys()
+    assert [found[name] for name in ("class_weight", "random_state")] == ["balanced", 42]
+
+
+def test_the_same_rows_give_the_same_search(rows, searched):
+    assert search(rows) == searched
+
+
+def test_test_rows_are_never_looked_at(rows, searched):
+    assert search(poisoned(rows, TEST)) == searched
+
+
+@pytest.mark.parametrize("split", [TRAIN, VALIDATION])
+def test_train_and_validation_rows_are_looked_at(rows, searched, split):
+    assert search(poisoned(rows, split))[1] != searched[1]
+
+
+def test_without_validation_rows_the_search_says_what_to_do(rows):
+    with pytest.raises(DataError, match="HYPERPARAMETER_TUNING=false"):
+        search(rows[rows["split"] != VALIDATION])
+
+
+def test_a_tuned_run_logs_its_trials_as_nested_runs_and_learns_with_what_they_found(platform: Platform, rows, searched):
+    found, logged = searched
+    store_dataset(platform, rows)
+    tuned = platform.with_settings(hyperparameter_tuning=True, tuning_trials=TRIALS)
+    assert tuned.retrain(only=["trained_model"]).success
+    with platform.mlflow.client() as client:
+        version = all_versions(client, MODEL)[0]
+        run = client.get_run(version.run_id)
+        assert json.loads(version.tags[PARAMETERS_TAG]) == found
+        assert run.data.params == {name: str(value) for name, value in found.items()}
+        nested = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{version.run_id}'")
+        trials = {one.info.run_name: one for one in nested}
+        assert sorted(trials) == [f"trial {number}" for number in range(TRIALS)]
+        for number, parameters, score in logged:
+            trial = trials[f"trial {number}"]
+            assert trial.info.status == "FINISHED"
+            assert trial.data.metrics == {"validation_f1": score}
+            assert trial.data.params == {name: str(value) for name, value in parameters.items()}
+        everything = client.search_runs([run.info.experiment_id])
+        assert len(everything) == 1 + TRIALS
+        assert "mlflow.parentRunId" not in run.data.tags
+
+
+def test_tuning_asks_for_a_version_of_its_own(platform: Platform, rows):
+    """Otherwise the one with the agreed parameters would be taken for it."""
+    store_dataset(platform, rows)
+    tuned = platform.with_settings(hyperparameter_tuning=True, tuning_trials=1)
+    assert platform.retrain(only=["trained_model"]).success
+    assert tuned.retrain(only=["trained_model"]).success
+    assert tuned.retrain(only=["trained_model"]).success
+    with platform.mlflow.client() as client:
+        assert len(all_versions(client, MODEL)) == 2
+
+
+def test_a_search_that_fails_ends_its_run_as_failed_and_registers_nothing(platform: Platform, rows):
+    store_dataset(platform, rows.assign(split=rows["split"].replace(VALIDATION, TRAIN)))
+    result = platform.with_settings(hyperparameter_tuning=True).retrain(only=["trained_model"])
+    step, message = failed_step(result)
+    assert (step, "HYPERPARAMETER_TUNING" in message) == ("trained_model", True)
+    assert platform.tags(result)["nhm/outcome"] == "broken"
+    with platform.mlflow.client() as client:
+        experiment = client.get_experiment_by_name("technical-specialist")
+        assert [one.info.status for one in client.search_runs([experiment.experiment_id])] == ["FAILED"]
+        assert all_versions(client, MODEL) == []
