@@ -8,8 +8,6 @@ import click
 from nhm_assets.errors import NhmError, UsageError
 from resources.errors import ServiceError
 
-# The collector would walk the same import-time objects again and again; the commands that work for long
-# freeze them once they have imported what they need, and switch it on again.
 _WRONG_USE = 2
 _BROKEN = 1
 
@@ -35,6 +33,8 @@ def main() -> None:
 
     Everything is configured by environment variables; `nhm settings` lists them.
     """
+    # The collector would walk the growing pile of imported modules again and again. Commands that work for long
+    # switch it on again once they have imported what they need.
     gc.disable()
 
 

@@ -1,5 +1,6 @@
 """`nhm seed`: documents to try the platform with."""
 
+import gc
 import warnings
 from collections.abc import Iterable
 from datetime import timedelta
@@ -33,6 +34,7 @@ def seed(folder: Path | None, *, rebase: bool) -> None:
     from nhm_assets.feedback.stored_features import ensure_index
     from nhm_assets.wiring import mongo_of
 
+    gc.enable()
     warnings.simplefilter("ignore")
     settings = Settings.load()
     if settings.in_production:
