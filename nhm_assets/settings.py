@@ -89,9 +89,14 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute_folder(cls, storage: str | None) -> str | None:
         """A folder means the same place whatever the working directory of a process."""
-        if storage is None or "://" in storage:
-            return storage
-        return str(Path(storage).expanduser().absolute())
+        if storage is None:
+            return None
+        if "://" not in storage:
+            return str(Path(storage).expanduser().absolute())
+        # Files are shown with their addresses, in Dagster's events too.
+        if "@" in storage:
+            raise ValueError("must not carry user and password: give them in the variables of the store's library")
+        return storage
 
     @field_validator("nhm_now")
     @classmethod

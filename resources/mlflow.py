@@ -6,9 +6,10 @@ created here first, its id is handed over, and the run is ended by its outcome w
 
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 OLDEST_SERVER = (2, 9)
-_HTTP_RETRIES = 3
+_HTTP_RETRIES = 2
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_REFUSED = re.compile(r"failed with error code (401|403)\b")
 _CONNECTION_ERRORS = ("failed with exception", "failed with timeout exception")
 
 
@@ -44,7 +47,8 @@ class Mlflow:
         self._timeout_s = timeout_s
         self.address = masked(uri) if uri else f"SQLite under {home}"
         address = uri or f"sqlite:///{home / 'mlflow.db'}"
-        if address.startswith("http"):
+        self._over_http = address.lower().startswith(("http://", "https://"))
+        if self._over_http:
             address, self._user, self._password = split_credentials(address)
         else:
             self._user = self._password = None
@@ -70,6 +74,8 @@ class Mlflow:
             self._point_library_here()
             yield client
         except MlflowException as error:
+            if refused := _REFUSED.search(str(error)):
+                raise self._refused(int(refused[1])) from None
             if not any(words in str(error) for words in _CONNECTION_ERRORS):
                 raise
             raise self._unavailable(_root_reason(error)) from None
@@ -79,7 +85,9 @@ class Mlflow:
     @cached_property
     def _client(self) -> "MlflowClient":
         self._configure_library()
-        if self._address.startswith("http"):
+        if not self._over_http and re.split(r"\+|://", self._address)[0] not in _DATABASES:
+            raise self._unusable()
+        if self._over_http:
             self._require_fitting_server()
         elif self._embedded:
             self._home.mkdir(parents=True, exist_ok=True)
@@ -91,7 +99,14 @@ class Mlflow:
                 client = MlflowClient(self._address, self._address)
                 client.search_registered_models(max_results=1)
                 return client
-        return MlflowClient(self._address, self._address)
+        try:
+            return MlflowClient(self._address, self._address)
+        except ImportError as error:
+            # Its own words, and the chain behind it, may quote the address.
+            raise MlflowUnavailable(
+                f"MLflow's database {self.address} needs a library that is not installed ({error.name}):"
+                " install it, or set MLFLOW_TRACKING_URI to a server"
+            ) from None
 
     def _configure_library(self) -> None:
         # MLflow takes these from the environment alone, the first one while it is imported.
@@ -136,13 +151,16 @@ class Mlflow:
         answer = self._get("/api/2.0/mlflow/registered-models/search?max_results=1")
         if answer.status_code == requests.codes.ok:
             return
+        raise self._refused(answer.status_code)
+
+    def _refused(self, status: int) -> MlflowUnavailable:
         hints = {
             401: "check user and password in MLFLOW_TRACKING_URI",
             403: "check the user's rights, and that MLFLOW_SERVER_ALLOWED_HOSTS of the server names this host,"
             " with and without port",
         }
-        hint = hints.get(answer.status_code, "look into the server's log")
-        raise MlflowUnavailable(f"MLflow at {self.address} answers {answer.status_code}: {hint}")
+        hint = hints.get(status, "look into the server's log")
+        return MlflowUnavailable(f"MLflow at {self.address} answers {status}: {hint}")
 
     def _get(self, path: str) -> Any:
         import requests
@@ -150,8 +168,17 @@ class Mlflow:
         login = (self._user, self._password or "") if self._user is not None else None
         try:
             return requests.get(f"{self._address.rstrip('/')}{path}", auth=login, timeout=self._timeout_s)
+        except ValueError:
+            # Not an address at all; the library's words quote it.
+            raise self._unusable() from None
         except requests.RequestException as error:
             raise self._unavailable(_root_reason(error)) from None
+
+    def _unusable(self) -> MlflowUnavailable:
+        return MlflowUnavailable(
+            f"MLFLOW_TRACKING_URI is not a usable address ({self.address}): it should look like"
+            " https://user:password@host:5000, special characters percent-encoded"
+        )
 
     def _unavailable(self, reason: str) -> MlflowUnavailable:
         return MlflowUnavailable(
@@ -209,10 +236,13 @@ class Mlflow:
     ) -> "MlFlow":
         import mlflow
         from dagster_mlflow.resources import MlFlow
+        from mlflow.exceptions import MlflowException
 
         # Were another run active, dagster-mlflow would go on in that one without a word.
         while mlflow.active_run() is not None:
-            mlflow.end_run()
+            # It may be known to another MLflow than ours; it is active no more all the same.
+            with suppress(MlflowException):
+                mlflow.end_run()
         config: dict[str, Any] = {
             "experiment_name": experiment,
             # The address is set already; see _point_library_here.

@@ -114,7 +114,7 @@ class Mongo:
                 appname="nhm",
                 w="majority",
             )
-        except (InvalidURI, PyMongoError, ValueError):
+        except (InvalidURI, PyMongoError, ValueError, OSError):
             # The library's own words quote parts of the address, a password perhaps among them.
             raise MongoUnavailable(
                 f"MONGODB_URI is not a usable MongoDB address ({self.address}): it should look like"

@@ -8,7 +8,9 @@ import errno
 import io
 import json
 import os
+import sys
 import tempfile
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,26 +42,36 @@ class _StoredIOManager(UPathIOManager):
         from upath import UPath
 
         try:
-            return UPath(self._storage)
+            path = UPath(self._storage)
+            path.fs  # noqa: B018 - the library that reads it is imported only now
+        except ValueError as error:
+            raise StorageError(
+                f"NHM_STORAGE is {masked(self._storage)}, of a kind that nothing reads ({error})"
+            ) from error
         except ImportError as error:
             raise StorageError(
                 f"NHM_STORAGE is {masked(self._storage)}, and this machine lacks what reads it ({error}):"
                 " for s3:// install the extra `s3`"
             ) from error
+        return path
 
-    def make_directory(self, path: "UPath") -> None:
-        """Create the folder of a file; object stores need none."""
+    def handle_output(self, context: OutputContext, obj: Any) -> None:
+        """Keep the object.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
         try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _write_error(path, error) from error
+            super().handle_output(context, obj)
+        except _store_errors() as error:
+            raise _write_error(self._base_path, error) from error
 
     def dump_to_path(self, context: OutputContext, obj: Any, path: "UPath") -> None:  # noqa: ARG002 - Dagster's
         """Write the object's bytes, whole or not at all."""
         content = self.to_bytes(obj)
         try:
             _write_whole(path, content)
-        except OSError as error:
+        except _store_errors() as error:
             raise _write_error(path, error) from error
 
     def load_from_path(self, context: InputContext, path: "UPath") -> Any:
@@ -73,7 +85,7 @@ class _StoredIOManager(UPathIOManager):
             content = path.read_bytes()
         except FileNotFoundError:
             raise StorageError(f"{path} does not exist: materialize {asset} for this partition first") from None
-        except OSError as error:
+        except _store_errors() as error:
             raise StorageError(f"{path} cannot be read ({error}): check NHM_STORAGE and its rights") from error
         try:
             return self.from_bytes(content, context)
@@ -100,11 +112,14 @@ class FrameIOManager(_StoredIOManager):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pa.Table.from_pandas(obj, preserve_index=False)
+        # Without the attributes, which PyArrow would add once more, in whatever order they came about.
+        bare = obj.copy(deep=False)
+        bare.attrs = {}
+        table = pa.Table.from_pandas(bare, preserve_index=False)
         attrs = json.dumps(obj.attrs, sort_keys=True).encode()
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), _ATTRS_KEY: attrs})
         buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
+        pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
         return buffer.getvalue()
 
     def from_bytes(self, content: bytes, context: InputContext) -> "pd.DataFrame":  # noqa: ARG002
@@ -113,9 +128,9 @@ class FrameIOManager(_StoredIOManager):
         import pyarrow.parquet as pq
 
         try:
-            table = pq.read_table(io.BytesIO(content))
+            table = pq.read_table(io.BytesIO(content), page_checksum_verification=True)
             frame = table.to_pandas()
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, KeyError, TypeError) as error:
             raise ValueError(str(error)) from error
         frame.attrs = json.loads((table.schema.metadata or {}).get(_ATTRS_KEY, b"{}"))
         return frame
@@ -155,8 +170,16 @@ def check_storage(storage: str) -> None:
         probe.write_bytes(b"nhm")
         probe.read_bytes()
         probe.unlink()
-    except OSError as error:
+    except _store_errors() as error:
+        with suppress(*_store_errors()):
+            probe.unlink(missing_ok=True)
         raise _write_error(probe, error) from error
+
+
+def _store_errors() -> tuple[type[Exception], ...]:
+    """What reading and writing raise. fsspec makes an OSError of most, not of an S3 that is out of reach."""
+    botocore = sys.modules.get("botocore.exceptions")
+    return (OSError, botocore.BotoCoreError) if botocore else (OSError,)
 
 
 def _write_whole(path: "UPath", content: bytes) -> None:
@@ -177,8 +200,8 @@ def _write_whole(path: "UPath", content: bytes) -> None:
         raise
 
 
-def _write_error(path: "UPath", error: OSError) -> StorageError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+def _write_error(path: "UPath", error: Exception) -> StorageError:
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(
             f"{path} cannot be written: the disk is full. Free space there or set NHM_STORAGE to another place,"
             " then run this again; what was stored before is untouched"

@@ -1,0 +1,254 @@
+"""MongoDB: what is wrong is said in one sentence without secrets, and a window is read as of one moment."""
+
+import logging
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo.database import Database
+from pymongo.errors import OperationFailure
+
+from resources.errors import EmbeddedMongoError, MongoUnavailable
+from resources.mongo import Mongo, read_consistently, snapshot
+from tests.support.mongod import PASSWORD, USER, OwnMongod, lone_mongod, mongod_with_password
+from tests.support.processes import silent_port
+from tests.support.servers import free_port
+
+TIMEOUT_S = 1.0
+SLACK_S = 4.0
+
+
+def mongo(uri: str, *, timeout_s: float = TIMEOUT_S) -> Mongo:
+    return Mongo(uri=uri, home=Path("unused"), database="hive", timeout_s=timeout_s)
+
+
+def refusal(use: Callable[[], Any]) -> str:
+    """What the user is told, after a look for the password in everything that could be printed."""
+    started = time.monotonic()
+    with pytest.raises(MongoUnavailable) as caught:
+        use()
+    assert time.monotonic() - started < TIMEOUT_S + SLACK_S
+    assert PASSWORD not in "".join(traceback.format_exception(caught.value))
+    return str(caught.value)
+
+
+def enter(client: Mongo) -> None:
+    with client.database():
+        pytest.fail("the body ran")
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnMongod]:
+    with mongod_with_password(tmp_path_factory.mktemp("guarded") / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def lone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnMongod]:
+    with lone_mongod(tmp_path_factory.mktemp("lone") / "data") as server:
+        yield server
+
+
+def test_a_closed_port_is_unavailable_with_the_address_and_what_to_do():
+    port = free_port()
+    said = refusal(lambda: enter(mongo(f"mongodb://{USER}:{PASSWORD}@127.0.0.1:{port}/?authSource=admin")))
+    assert f"mongodb://{USER}:***@127.0.0.1:{port}/" in said
+    assert "cannot be reached" in said
+    assert "check MONGODB_URI" in said
+
+
+def test_a_server_that_never_answers_is_unavailable_within_the_timeout():
+    with silent_port() as port:
+        assert "cannot be reached" in refusal(lambda: enter(mongo(f"mongodb://{USER}:{PASSWORD}@127.0.0.1:{port}")))
+
+
+def test_a_host_that_does_not_exist_is_unavailable():
+    said = refusal(lambda: enter(mongo(f"mongodb://{USER}:{PASSWORD}@no-such-host.invalid:27017")))
+    assert "no-such-host.invalid" in said
+    assert "cannot be reached" in said
+
+
+def test_the_right_password_lets_us_in(guarded: OwnMongod):
+    with mongo(guarded.uri).database() as database:
+        assert database.command("ping")["ok"] == 1
+
+
+@pytest.mark.parametrize("wrong", ["not-it", f"{PASSWORD}x"])
+def test_a_wrong_password_is_said_to_be_one(guarded: OwnMongod, wrong: str):
+    uri = f"mongodb://{USER}:{wrong}@127.0.0.1:{guarded.port}/?authSource=admin"
+    with pytest.raises(MongoUnavailable, match="refuses the credentials") as caught:
+        enter(mongo(uri))
+    assert "check user, password, authSource" in str(caught.value)
+    assert f"127.0.0.1:{guarded.port}" in str(caught.value)
+    assert wrong not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_user_without_the_rights_is_told_so(guarded: OwnMongod):
+    def read() -> None:
+        with mongo(f"mongodb://127.0.0.1:{guarded.port}").database() as database:
+            database.feedback.find_one()
+
+    assert "refuses the credentials" in refusal(read)
+
+
+def test_what_else_the_server_refuses_is_not_taken_for_wrong_credentials(lone: OwnMongod):
+    with pytest.raises(OperationFailure, match="nosuch"), mongo(lone.uri).database() as database:
+        database.feedback.find_one({"$nosuch": 1})
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        f"mongodb://{USER}:{PASSWORD}@ss@127.0.0.1:27017",
+        f"mongodb://{USER}:{PASSWORD}/x@127.0.0.1:27017",
+        f"mongodb://{USER}:{PASSWORD}:x@127.0.0.1:27017",
+        f"mongodb://{USER}:{PASSWORD}%zz@127.0.0.1:27017",
+        f"mongodb://{USER}:{PASSWORD}@127.0.0.1:port",
+        f"mongodb://{USER}:{PASSWORD}@",
+        f"mongodb://{USER}:{PASSWORD}",
+        f"mongodb//{USER}:{PASSWORD}@127.0.0.1",
+        f"http://{USER}:{PASSWORD}@127.0.0.1",
+        f"{USER}:{PASSWORD}@127.0.0.1",
+        f"mongodb://{USER}@127.0.0.1/?appName={PASSWORD}",
+        f"mongodb://{USER}:{PASSWORD}@127.0.0.1/?tls=true&tlsCAFile=/no/such/{PASSWORD}",
+        f"mongodb://127.0.0.1/?tls=true&tlsCertificateKeyFile=/no/such&tlsCertificateKeyFilePassword={PASSWORD}",
+    ],
+)
+def test_an_address_that_cannot_be_used_is_refused_without_showing_its_password(uri: str):
+    assert refusal(lambda: enter(mongo(uri))).startswith("MONGODB_URI is not a usable MongoDB address")
+
+
+def test_the_address_and_the_representation_hide_the_password():
+    client = mongo(f"mongodb://{USER}:{PASSWORD}@host/?authSource=admin")
+    assert client.address == f"mongodb://{USER}:***@host/"
+    assert PASSWORD not in repr(client)
+
+
+def fill(client: Mongo, count: int = 3000) -> None:
+    with client.database() as database:
+        database.feedback.insert_many({"_id": number, "notes": "x" * 500} for number in range(count))
+
+
+@pytest.mark.parametrize("batch_size", [100, 2900], ids=["while a scan runs", "before the next query"])
+def test_a_server_that_is_killed_in_the_middle_is_unavailable_within_the_timeout(tmp_path: Path, batch_size: int):
+    with mongod_with_password(tmp_path / "data") as server:
+        client = mongo(server.uri)
+        fill(client)
+        seen = []
+
+        def scan() -> None:
+            with client.database() as database:
+                for document in database.feedback.find(batch_size=batch_size):
+                    seen.append(document)
+                    if len(seen) == 150:
+                        server.kill()
+                        if batch_size > 150:
+                            break
+                database.feedback.count_documents({})
+
+        said = refusal(scan)
+    assert 150 <= len(seen) < 3000
+    assert f"mongodb://{USER}:***@127.0.0.1:{server.port}/" in said
+    assert "run this again" in said
+
+
+def test_dates_come_with_their_time_zone_and_impossible_ones_do_not_stop_a_scan(lone: OwnMongod):
+    from bson.datetime_ms import DatetimeMS
+
+    with mongo(lone.uri).database() as database:
+        database.dates.insert_many([{"_id": 1, "at": DatetimeMS(0)}, {"_id": 2, "at": DatetimeMS(2**62)}])
+        ordinary, impossible = (one["at"] for one in database.dates.find().sort("_id"))
+    assert ordinary.tzinfo is not None
+    assert impossible == DatetimeMS(2**62)
+
+
+def test_a_lone_server_gives_no_snapshot_and_a_warning(lone: OwnMongod, caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.WARNING), mongo(lone.uri).database() as database, snapshot(database) as session:
+        assert session is None
+    assert "standalone" in caplog.text
+
+
+def test_a_replica_set_gives_a_snapshot_and_no_warning(
+    database: Database[dict[str, Any]], caplog: pytest.LogCaptureFixture
+):
+    with caplog.at_level(logging.WARNING), snapshot(database) as session:
+        assert session is not None
+    assert caplog.text == ""
+
+
+def test_reads_of_a_snapshot_do_not_see_what_is_written_meanwhile(database: Database[dict[str, Any]]):
+    database.feedback.insert_one({"_id": 1})
+
+    def read(session: Any) -> list[int]:
+        before = database.feedback.count_documents({}, session=session)
+        database.feedback.insert_one({"_id": 2})
+        database.feedback.delete_one({"_id": 1})
+        return [before, *(one["_id"] for one in database.feedback.find(session=session))]
+
+    seen, as_of = read_consistently(database, read)
+    assert seen == [1, 1]
+    assert [one["_id"] for one in database.feedback.find()] == [2]
+    assert as_of[:4].isdigit()
+    assert as_of.endswith("+00:00")
+
+
+def test_reading_from_a_lone_server_says_that_it_is_of_no_one_moment(lone: OwnMongod):
+    with mongo(lone.uri).database() as database:
+        seen, as_of = read_consistently(database, lambda session: (session, database.nothing.find_one()))
+    assert seen == (None, None)
+    assert "standalone" in as_of
+
+
+def test_a_snapshot_that_an_index_being_made_forbids_is_tried_again(database: Database[dict[str, Any]]):
+    attempts = []
+
+    def read(session: Any) -> int:
+        attempts.append(session)
+        if len(attempts) == 1:
+            # A snapshot older than an index cannot read its collection: the first attempt is refused.
+            assert database.other.count_documents({}, session=session) == 0
+            database.feedback.insert_one({"_id": 1})
+            database.feedback.create_index("submitted_at")
+        return database.feedback.count_documents({}, session=session)
+
+    seen, _ = read_consistently(database, read)
+    assert seen == 1
+    assert len(attempts) > 1
+
+
+def test_an_error_that_is_none_of_the_snapshot_is_not_tried_again(database: Database[dict[str, Any]]):
+    attempts = []
+
+    def read(session: Any) -> None:
+        attempts.append(session)
+        database.feedback.find_one({"$nosuch": 1}, session=session)
+
+    with pytest.raises(OperationFailure, match="nosuch"):
+        read_consistently(database, read)
+    assert len(attempts) == 1
+
+
+def test_without_an_address_a_mongod_of_its_own_runs_while_it_is_held(tmp_path: Path):
+    client = Mongo(uri=None, home=tmp_path / "mongodb", database="hive", timeout_s=10)
+    assert client.address == f"mongod of its own under {tmp_path / 'mongodb'}"
+    with client.held():
+        with client.database() as database:
+            database.feedback.insert_one({"_id": 1})
+            address = database.client.address
+        with client.database() as database:
+            assert database.client.address == address
+            assert database.feedback.count_documents({}) == 1
+
+
+def test_a_mongod_of_its_own_that_cannot_start_is_said_to_be_the_trouble(tmp_path: Path):
+    (tmp_path / "data").write_text("a file where the data folder should be")
+    with pytest.raises(EmbeddedMongoError, match="did not start"):
+        enter(Mongo(uri=None, home=tmp_path, database="hive", timeout_s=10))
+
+
+def test_holding_a_server_elsewhere_does_not_even_connect():
+    with mongo(f"mongodb://127.0.0.1:{free_port()}").held():
+        pass

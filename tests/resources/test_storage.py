@@ -1,0 +1,276 @@
+"""Stored frames and records: whole files, the same bytes for the same content, and errors that say what to do."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from resources.errors import StorageError
+from resources.storage import FrameIOManager, RecordIOManager, check_storage
+from tests.support.storing import NOTE, Note, fetch, file_in, frame, keep
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    return tmp_path / "storage"
+
+
+@pytest.fixture
+def frames(storage: Path) -> FrameIOManager:
+    return FrameIOManager(str(storage))
+
+
+@pytest.fixture
+def records(storage: Path) -> RecordIOManager:
+    return RecordIOManager(str(storage))
+
+
+def test_a_frame_comes_back_with_its_types_and_attributes(frames: FrameIOManager):
+    keep(frames, frame())
+    found = fetch(frames, pd.DataFrame)
+    pd.testing.assert_frame_equal(found, frame(), check_exact=True)
+    assert found.attrs == frame().attrs
+
+
+def test_a_frame_without_rows_keeps_its_types(frames: FrameIOManager):
+    keep(frames, frame().iloc[:0])
+    assert fetch(frames, pd.DataFrame).dtypes.to_dict() == frame().dtypes.to_dict()
+
+
+def test_a_record_comes_back_as_the_type_that_the_signature_names(records: RecordIOManager):
+    keep(records, NOTE)
+    assert fetch(records, Note) == NOTE
+
+
+def test_a_file_carries_the_partition_in_its_name(frames: FrameIOManager, records: RecordIOManager, storage: Path):
+    keep(frames, frame(), "technical")
+    keep(records, NOTE, "business")
+    files = sorted(str(path.relative_to(storage)) for path in storage.rglob("*") if path.is_file())
+    assert files == ["kept/business/2026-03-01.json", "kept/technical/2026-03-01.parquet"]
+
+
+def test_partitions_do_not_overwrite_each_other(records: RecordIOManager):
+    keep(records, NOTE, "technical")
+    keep(records, Note(text="another", score=1), "business")
+    assert fetch(records, Note, "technical") == NOTE
+
+
+def test_rows_and_address_are_shown_in_the_ui(frames: FrameIOManager, storage: Path):
+    result = keep(frames, frame(7))
+    (event,) = result.asset_materializations_for_node("kept")
+    assert event.metadata["dagster/row_count"].value == 7
+    assert str(storage) in event.metadata["dagster/uri"].value
+
+
+def shuffled_attributes(original: pd.DataFrame) -> pd.DataFrame:
+    original.attrs = dict(reversed(original.attrs.items()))
+    return original
+
+
+def other_index(original: pd.DataFrame) -> pd.DataFrame:
+    return original.set_index(pd.Index(range(50, 50 + len(original))))
+
+
+def sorted_anew(original: pd.DataFrame) -> pd.DataFrame:
+    return original.sample(frac=1, random_state=1).sort_values("feedback_id")
+
+
+@pytest.mark.parametrize("change", [lambda same: same, shuffled_attributes, other_index, sorted_anew])
+def test_frames_of_equal_content_give_equal_bytes(
+    frames: FrameIOManager, change: Callable[[pd.DataFrame], pd.DataFrame]
+):
+    assert frames.to_bytes(change(frame())) == frames.to_bytes(frame())
+
+
+def other_attributes(original: pd.DataFrame) -> pd.DataFrame:
+    original.attrs["window"] = ["2026-02-07", "2026-03-08"]
+    return original
+
+
+def other_value(original: pd.DataFrame) -> pd.DataFrame:
+    original.loc[2, "human_rating"] += 1e-16
+    return original
+
+
+@pytest.mark.parametrize("change", [other_attributes, other_value, lambda original: original.iloc[::-1]])
+def test_frames_of_other_content_give_other_bytes(
+    frames: FrameIOManager, change: Callable[[pd.DataFrame], pd.DataFrame]
+):
+    assert frames.to_bytes(change(frame())) != frames.to_bytes(frame())
+
+
+DAMAGES = {
+    "empty": lambda _: b"",
+    "cut off": lambda content: content[: len(content) // 2],
+    "its end missing": lambda content: content[:-5],
+    "zeros in the middle": lambda content: content[: len(content) // 2] + bytes(64) + content[len(content) // 2 + 64 :],
+    "something else": lambda _: b"\x00not what it should be\xff" * 20,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_parquet_file_is_an_error_that_names_it_and_the_remedy(
+    frames: FrameIOManager, storage: Path, damage: Callable[[bytes], bytes]
+):
+    keep(frames, frame(2000))
+    path = file_in(storage, ".parquet")
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(StorageError, match="is damaged") as caught:
+        fetch(frames, pd.DataFrame)
+    assert str(path) in str(caught.value)
+    assert "materialize kept for this partition again" in str(caught.value)
+
+
+def footer_start(content: bytes) -> int:
+    """Where the pages of a Parquet file end: its last eight bytes are the footer's length and a magic word."""
+    return len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+
+
+def read_with_a_flipped_bit(frames: FrameIOManager, content: bytes, position: int) -> pd.DataFrame | None:
+    """What is read from such a file; None where the damage is noticed."""
+    damaged = bytearray(content)
+    damaged[position] ^= 0x10
+    try:
+        return frames.from_bytes(bytes(damaged), None)
+    except ValueError:
+        return None
+
+
+def test_no_flipped_bit_in_the_pages_of_a_parquet_file_changes_a_value_unnoticed(frames: FrameIOManager):
+    content = frames.to_bytes(frame(300))
+    found = {at: read_with_a_flipped_bit(frames, content, at) for at in range(4, footer_start(content), 37)}
+    assert [at for at, one in found.items() if one is not None and not one.equals(frame(300))] == []
+    assert None in found.values()
+
+
+def test_a_flipped_bit_in_the_footer_of_a_parquet_file_is_noticed_as_damage_or_harmless(frames: FrameIOManager):
+    content = frames.to_bytes(frame())
+    found = [
+        read_with_a_flipped_bit(frames, content, position) for position in range(footer_start(content), len(content), 7)
+    ]
+    assert None in found
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b'{"text": "half', b"[]", b'{"text": "x"}', b'{"text": "x", "score": 1, "unknown": 2}', b"\xff\xfe\x00"],
+)
+def test_a_damaged_record_is_an_error_that_names_it_and_the_remedy(
+    records: RecordIOManager, storage: Path, content: bytes
+):
+    keep(records, NOTE)
+    path = file_in(storage, ".json")
+    path.write_bytes(content)
+    with pytest.raises(StorageError, match="is damaged") as caught:
+        fetch(records, Note)
+    assert str(path) in str(caught.value)
+    assert "materialize kept for this partition again" in str(caught.value)
+
+
+def test_a_missing_file_is_an_error_that_says_what_to_materialize(records: RecordIOManager, storage: Path):
+    keep(records, NOTE, "business")
+    with pytest.raises(StorageError, match="does not exist: materialize kept for this partition first") as caught:
+        fetch(records, Note, "technical")
+    assert str(file_in(storage, ".json")) in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_an_error_that_names_it(records: RecordIOManager, storage: Path):
+    file_in(storage, ".json").mkdir(parents=True)
+    with pytest.raises(StorageError, match="cannot be read") as caught:
+        fetch(records, Note)
+    assert str(file_in(storage, ".json")) in str(caught.value)
+
+
+def mount(folder: Path, *options: str) -> None:
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join(options), "none", str(folder)], check=False)
+    if done.returncode:
+        pytest.skip("a small disk cannot be mounted here: that takes root's rights")
+
+
+@pytest.fixture
+def small_disk(storage: Path) -> Iterator[Path]:
+    """A disk of 64 KiB at the storage folder."""
+    if os.geteuid() != 0:
+        pytest.skip("a small disk cannot be mounted here: that takes root's rights")
+    mount(storage, "size=64k")
+    yield storage
+    subprocess.run(["umount", str(storage)], check=True)
+
+
+def test_a_full_disk_is_an_error_and_leaves_the_old_file_as_it_was(frames: FrameIOManager, small_disk: Path):
+    keep(frames, frame())
+    path = file_in(small_disk, ".parquet")
+    before = path.read_bytes()
+    with pytest.raises(StorageError, match="the disk is full") as caught:
+        keep(frames, frame(20_000))
+    assert str(path) in str(caught.value)
+    assert "Free space" in str(caught.value)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+    pd.testing.assert_frame_equal(fetch(frames, pd.DataFrame), frame())
+
+
+def test_a_disk_that_became_full_is_noticed_before_any_work(small_disk: Path):
+    check_storage(str(small_disk))
+    filler = small_disk / "filler"
+    with pytest.raises(OSError, match="No space left"):
+        filler.write_bytes(bytes(100_000))
+    with pytest.raises(StorageError, match="the disk is full"):
+        check_storage(str(small_disk))
+    assert [path.name for path in small_disk.iterdir()] == ["filler"]
+
+
+@pytest.fixture
+def unwritable(storage: Path) -> Iterator[Path]:
+    """A storage folder that takes no writes, from root either."""
+    if os.geteuid() != 0:
+        storage.mkdir(mode=0o500)
+        yield storage
+        return
+    mount(storage, "ro", "size=64k")
+    yield storage
+    subprocess.run(["umount", str(storage)], check=True)
+
+
+def test_a_folder_that_takes_no_writes_is_an_error_that_names_the_setting(frames: FrameIOManager, unwritable: Path):
+    for use in (lambda: keep(frames, frame()), lambda: check_storage(str(unwritable))):
+        with pytest.raises(StorageError, match="cannot be written") as caught:
+            use()
+        assert str(unwritable) in str(caught.value)
+        assert "check NHM_STORAGE and its rights" in str(caught.value)
+
+
+def test_a_file_where_the_storage_should_be_is_an_error_and_is_left_alone(frames: FrameIOManager, storage: Path):
+    storage.write_text("mine")
+    for use in (lambda: keep(frames, frame()), lambda: check_storage(str(storage))):
+        with pytest.raises(StorageError, match="cannot be written"):
+            use()
+    assert storage.read_text() == "mine"
+
+
+def test_a_storage_that_can_be_written_passes_and_keeps_nothing_of_the_check(storage: Path):
+    check_storage(str(storage))
+    assert list(storage.iterdir()) == []
+
+
+@pytest.mark.skipif(find_spec("s3fs") is not None, reason="what reads s3:// is installed here")
+def test_an_s3_address_without_what_reads_it_is_an_error_that_names_the_extra():
+    frames = FrameIOManager("s3://bucket/prefix")
+    for use in (
+        lambda: keep(frames, frame()),
+        lambda: fetch(frames, pd.DataFrame),
+        lambda: check_storage("s3://bucket/prefix"),
+    ):
+        with pytest.raises(StorageError, match="install the extra `s3`") as caught:
+            use()
+        assert "NHM_STORAGE is s3://bucket/prefix" in str(caught.value)
+
+
+def test_an_address_of_an_unknown_kind_is_an_error_that_names_the_setting():
+    with pytest.raises(StorageError, match="NHM_STORAGE"):
+        check_storage("nosuch://bucket/prefix")

@@ -1,0 +1,123 @@
+"""Storage in an object store, through a real socket; skipped where the extra `s3` and a test server are missing."""
+
+import traceback
+from collections.abc import Iterator
+
+import pandas as pd
+import pytest
+
+from resources.errors import StorageError
+from resources.storage import FrameIOManager, RecordIOManager, check_storage
+from tests.support.documents import WEEK
+from tests.support.servers import free_port
+from tests.support.storing import NOTE, Note, fetch, frame, keep
+
+s3fs = pytest.importorskip("s3fs", reason="the extra `s3` is not installed")
+moto_server = pytest.importorskip("moto.server", reason="no S3 server to test against is installed: moto[s3]")
+
+BUCKET = "hive"
+SECRET = "s3cret-word"  # noqa: S105 - of a server that lives for one test
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def storage(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An address in an empty bucket; the store itself is found as everywhere, by AWS's own variables."""
+    point_at(endpoint, monkeypatch)
+    client = s3fs.S3FileSystem(skip_instance_cache=True)
+    client.mkdir(BUCKET)
+    yield f"s3://{BUCKET}/prefix"
+    client.rm(BUCKET, recursive=True)
+
+
+def point_at(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nhm")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def names() -> list[str]:
+    client = s3fs.S3FileSystem(skip_instance_cache=True)
+    return sorted(client.find(BUCKET))
+
+
+def test_frames_and_records_come_back_from_an_object_store(storage: str):
+    keep(FrameIOManager(storage), frame(), "technical")
+    keep(RecordIOManager(storage), NOTE, "business")
+    found = fetch(FrameIOManager(storage), pd.DataFrame, "technical")
+    pd.testing.assert_frame_equal(found, frame(), check_exact=True)
+    assert found.attrs == frame().attrs
+    assert fetch(RecordIOManager(storage), Note, "business") == NOTE
+    assert names() == [f"{BUCKET}/prefix/kept/business/{WEEK}.json", f"{BUCKET}/prefix/kept/technical/{WEEK}.parquet"]
+
+
+def test_materializing_again_replaces_the_object(storage: str):
+    records = RecordIOManager(storage)
+    keep(records, NOTE)
+    keep(records, Note(text="again", score=1))
+    assert fetch(records, Note).text == "again"
+    assert len(names()) == 1
+
+
+def test_what_another_process_has_written_meanwhile_is_read(storage: str):
+    records = RecordIOManager(storage)
+    keep(records, NOTE)
+    assert fetch(records, Note) == NOTE
+    other = s3fs.S3FileSystem(skip_instance_cache=True)
+    other.pipe_file(f"{BUCKET}/prefix/kept/technical/{WEEK}.json", b'{"text": "from elsewhere", "score": 1}')
+    assert fetch(records, Note).text == "from elsewhere"
+
+
+def test_a_missing_object_is_an_error_that_says_what_to_materialize(storage: str):
+    with pytest.raises(StorageError, match="does not exist: materialize kept for this partition first"):
+        fetch(RecordIOManager(storage), Note)
+
+
+def test_a_damaged_object_is_an_error_that_names_it(storage: str):
+    name = f"{BUCKET}/prefix/kept/technical/{WEEK}.parquet"
+    s3fs.S3FileSystem(skip_instance_cache=True).pipe_file(name, b"PAR1 and no more")
+    with pytest.raises(StorageError, match="is damaged") as caught:
+        fetch(FrameIOManager(storage), pd.DataFrame)
+    assert f"s3://{name}" in str(caught.value)
+
+
+def test_a_bucket_that_can_be_written_passes_and_keeps_nothing_of_the_check(storage: str):
+    check_storage(storage)
+    assert names() == []
+
+
+def test_a_store_that_cannot_be_reached_is_an_error_that_names_the_setting(monkeypatch: pytest.MonkeyPatch):
+    point_at(f"http://127.0.0.1:{free_port()}", monkeypatch)
+    address = f"s3://{BUCKET}/prefix"
+    for use in (
+        lambda: check_storage(address),
+        lambda: keep(RecordIOManager(address), NOTE),
+        lambda: fetch(RecordIOManager(address), Note),
+    ):
+        with pytest.raises(StorageError, match="NHM_STORAGE") as caught:
+            use()
+        assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_store_without_credentials_is_an_error_that_names_the_setting(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path
+):
+    point_at(endpoint, monkeypatch)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(StorageError, match="NHM_STORAGE"):
+        check_storage(f"s3://{BUCKET}/prefix")
