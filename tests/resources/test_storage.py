@@ -258,17 +258,17 @@ def test_a_storage_that_can_be_written_passes_and_keeps_nothing_of_the_check(sto
     assert list(storage.iterdir()) == []
 
 
-@pytest.mark.skipif(find_spec("s3fs") is not None, reason="what reads s3:// is installed here")
-def test_an_s3_address_without_what_reads_it_is_an_error_that_names_the_extra():
-    frames = FrameIOManager("s3://bucket/prefix")
+@pytest.mark.skipif(find_spec("gcsfs") is not None, reason="what reads gs:// is installed here")
+def test_an_address_whose_library_is_missing_is_an_error_that_names_the_extra():
+    frames = FrameIOManager("gs://bucket/prefix")
     for use in (
         lambda: keep(frames, frame()),
         lambda: fetch(frames, pd.DataFrame),
-        lambda: check_storage("s3://bucket/prefix"),
+        lambda: check_storage("gs://bucket/prefix"),
     ):
         with pytest.raises(StorageError, match="install the extra `s3`") as caught:
             use()
-        assert "NHM_STORAGE is s3://bucket/prefix" in str(caught.value)
+        assert "NHM_STORAGE is gs://bucket/prefix" in str(caught.value)
 
 
 def test_an_address_of_an_unknown_kind_is_an_error_that_names_the_setting():
