@@ -106,9 +106,7 @@ def _opinion(name: str, specialist: str, plan: Document) -> Document:
     }
 
 
-def _feedback(
-    name: str, specialist: str, recommendation: str, rating: float, submitted_at: datetime
-) -> Document:
+def _feedback(name: str, specialist: str, recommendation: str, rating: float, submitted_at: datetime) -> Document:
     return {
         "feedback_id": f"feedback-{name}",
         "schema_version": "1.0.0",

@@ -1,0 +1,203 @@
+"""The counterpart of `nhm retrain`: the same retraining of all specialists as a bare script.
+
+No orchestrator: no runs, events, checks or I/O managers. The work itself is the same, function by function
+and MLflow call by MLflow call, for one week: `python -m benchmarks.bare_retrain WEEK`.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from benchmarks.documents import NAMES
+from nhm_assets.audit import COLLECTION as AUDIT_LOG
+from nhm_assets.audit import evidence, record_decision, record_registration, subject
+from nhm_assets.code_version import code_version
+from nhm_assets.evaluation.gate import GateRules, failed_gate
+from nhm_assets.evaluation.gate import judge as judge_report
+from nhm_assets.evaluation.report import build_report, held_out_rows
+from nhm_assets.evaluation.scoring import candidate_shares, champion_shares
+from nhm_assets.feedback.build import WindowRead, assemble, describe, read_window
+from nhm_assets.feedback.collections import Reader
+from nhm_assets.feedback.quality import QualityRules, judge_dataset
+from nhm_assets.feedback.quarantine import COLLECTION as QUARANTINE
+from nhm_assets.feedback.quarantine import reason_counts, replace_quarantine
+from nhm_assets.feedback.stored_features import ensure_index, write_back
+from nhm_assets.outcomes import Outcome
+from nhm_assets.partitions import Partition
+from nhm_assets.promotion.moves import registry_faults
+from nhm_assets.promotion.protocol import Request, promote
+from nhm_assets.records import EvaluationReport, Record, TrainedModel
+from nhm_assets.registry import version_in_production
+from nhm_assets.settings import Settings
+from nhm_assets.specialists import SPECIALISTS
+from nhm_assets.training.contract import judge_version
+from nhm_assets.training.forest import PARAMETERS, fit_forest, learning_rows
+from nhm_assets.training.registration import Recipe, find_version, log_inputs, register, stage_candidate
+from nhm_assets.training.stale_runs import end_stale_runs
+from nhm_assets.wiring import mlflow_of, mongo_of
+from resources.mongo import read_consistently
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from pymongo.database import Database
+
+    from resources.mlflow import Mlflow
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ScriptRun:
+    """Who the audit log and the tags name, in place of a Dagster run."""
+
+    run_id: str
+    job_name: str = "bare_retrain"
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+def main(week: str) -> None:
+    settings = Settings.load()
+    mlflow = mlflow_of(settings)
+    with mongo_of(settings).database() as database, mlflow.client() as client:
+        for specialist in SPECIALISTS:
+            partition = Partition.parse(week, specialist)
+            run = ScriptRun(f"bare-{partition.key}")
+            frame = build_dataset(database, partition, run, settings)
+            trained = train(client, mlflow, frame, partition, run, settings)
+            record_registration(database[AUDIT_LOG], trained, run=run, now=settings.now())
+            report, failed = evaluate(client, frame, trained, settings)
+            _store(settings, partition, "trained_model", trained)
+            _store(settings, partition, "evaluation_report", report)
+            outcome = decide(client, database, report, failed, run, settings)
+            print(specialist, outcome, f"F1 {report.candidate.f1:.6f}")
+
+
+def build_dataset(
+    database: "Database[Document]", partition: Partition, run: ScriptRun, settings: Settings
+) -> pd.DataFrame:
+    """Documents to rows, quarantine and stored features; the rows are kept as Parquet."""
+    now = settings.now()
+    window = partition.window(days=settings.feedback_window_days, now=now)
+    ensure_index(database[NAMES.features])
+
+    def read(session) -> WindowRead:
+        reader = Reader(database, NAMES, partition.specialist, session)
+        return read_window(reader, window, min_rating=settings.min_feedback_rating)
+
+    found, _ = read_consistently(database, read)
+    replace_quarantine(database[QUARANTINE], found.quarantine, partition=str(partition.key), run_id=run.run_id, now=now)
+    write_back(database[NAMES.features], found.computed, now)
+    frame = assemble(
+        found,
+        partition,
+        window,
+        min_samples=settings.min_real_samples,
+        synthetic_fallback=settings.synthetic_fallback,
+    )
+    frame.attrs = describe(frame, found, reason_counts(found.quarantine), window)
+    frame.to_parquet(_path(settings, partition, "feedback_dataset", "parquet"), index=False, compression="zstd")
+    rules = QualityRules(
+        min_real_samples=settings.min_real_samples,
+        max_feedback_age_days=settings.max_feedback_age_days,
+        max_rejected_fraction=settings.max_rejected_fraction,
+    )
+    assert all(verdict.passed or verdict.warns_only for verdict in judge_dataset(frame, rules))
+    return frame
+
+
+def train(
+    client: "MlflowClient",
+    mlflow: "Mlflow",
+    frame: pd.DataFrame,
+    partition: Partition,
+    run: ScriptRun,
+    settings: Settings,
+) -> TrainedModel:
+    """Fit, log and register a version, put it into Staging and judge it there."""
+    recipe = Recipe.of(frame, partition, code_version=code_version(), parameters=PARAMETERS, dagster_run_id=run.run_id)
+    experiment = mlflow.experiment_id(partition.specialist.experiment)
+    end_stale_runs(client, experiment, partition, lambda _: True)
+    assert find_version(client, recipe) is None, "the MLflow of this measurement is not fresh"
+    rows = learning_rows(frame)
+    with _mlflow_run(client, experiment, recipe) as logger:
+        log_inputs(logger, frame, recipe, str(_path(settings, partition, "feedback_dataset", "parquet")))
+        started = time.monotonic()
+        forest = fit_forest(rows, PARAMETERS, threads=settings.training_threads)
+        logger.log_params(PARAMETERS)
+        logger.log_metrics({"fit_seconds": time.monotonic() - started, "rows_learned": len(rows)})
+        trained = register(logger, client, forest, frame, recipe, PARAMETERS)
+    stage_candidate(client, trained)
+    assert all(verdict.passed for verdict in judge_version(client, trained.model, trained.version))
+    return trained
+
+
+@contextmanager
+def _mlflow_run(client: "MlflowClient", experiment_id: str, recipe: Recipe) -> Iterator[Any]:
+    """MLflow's own module, logging to a new run: what dagster-mlflow's resource hands through to."""
+    import mlflow
+
+    run_id = client.create_run(experiment_id, run_name=str(recipe.partition.key), tags=recipe.tags()).info.run_id
+    with mlflow.start_run(run_id=run_id):
+        yield mlflow
+
+
+def evaluate(
+    client: "MlflowClient", frame: pd.DataFrame, trained: TrainedModel, settings: Settings
+) -> tuple[EvaluationReport, list[str]]:
+    """Candidate and champion on the newest rows, and the gate's checks that fail."""
+    from mlflow.entities import Metric
+
+    rows = held_out_rows(frame, trained)
+    candidate, importances = candidate_shares(client, trained.model, trained.version, rows)
+    champion = version_in_production(client, trained.model)
+    scored = None
+    if champion is not None:
+        number = str(champion.version)
+        scored = number, champion_shares(client, trained.model, number, rows, allow_unverified=False)
+    report = build_report(frame, trained, candidate, importances=importances, champion=scored)
+    moment = int(time.time() * 1000)
+    numbers = report.candidate.model_dump(exclude={"support", "confusion"})
+    client.log_batch(
+        report.run_id, metrics=[Metric(f"test_{name}", value, moment, 0) for name, value in numbers.items()]
+    )
+    return report, failed_gate(judge_report(report, GateRules.of(settings)))
+
+
+def decide(
+    client: "MlflowClient",
+    database: "Database[Document]",
+    report: EvaluationReport,
+    failed: list[str],
+    run: ScriptRun,
+    settings: Settings,
+) -> Outcome:
+    """Promote the candidate, or write down what holds it."""
+    log, now = database[AUDIT_LOG], settings.now()
+    if failed:
+        record_decision(log, report, Outcome.HELD, reason=f"held by {', '.join(failed)}", run=run, now=now)
+        return Outcome.HELD
+    fields = {**subject(report), **evidence(report), "reason": "every gate check passed", "actor": run.job_name}
+    request = Request(report.model, report.version, report.window_end, fields)
+    decision = promote(client, log, request, now=now, wait_s=settings.promotion_wait_s)
+    assert registry_faults(client, report.model, report.version) == []
+    return decision.outcome
+
+
+def _store(settings: Settings, partition: Partition, asset: str, record: Record) -> None:
+    _path(settings, partition, asset, "json").write_text(record.model_dump_json(indent=2))
+
+
+def _path(settings: Settings, partition: Partition, asset: str, kind: str) -> Path:
+    path = Path(settings.storage) / asset / partition.specialist / f"{partition.week}.{kind}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

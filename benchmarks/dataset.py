@@ -1,0 +1,238 @@
+"""Building a dataset: speed against a query-per-document collector, growth, and memory.
+
+`python -m benchmarks.dataset` seeds a real mongod of its own and measures. What is compared takes
+turns in one process after a warm-up, and the figures are medians over the rounds; memory is that of processes
+which build one dataset and nothing else.
+"""
+
+import gc
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.documents import NAMES, NOW, WEEK, seed, window_of
+from benchmarks.measuring import Figure, at_least, at_most, child, peak_memory_mb, print_table
+from nhm_assets.dataset import FEATURE_NAMES, data_version
+from nhm_assets.feedback.build import WindowRead, assemble, describe, read_window
+from nhm_assets.feedback.collections import Names, Reader
+from nhm_assets.feedback.quarantine import reason_counts
+from nhm_assets.feedback.stored_features import ensure_index, write_back
+from nhm_assets.partitions import Partition, Window
+from nhm_assets.settings import Settings
+from nhm_assets.wiring import mongo_of
+from resources.embedded_mongo import embedded_mongod
+from resources.mongo import Mongo, read_consistently
+from resources.storage import FrameIOManager
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+Document = dict[str, Any]
+
+ROWS = 20_000
+SMALL, LARGE = 5_000, 80_000
+SAMPLE = 1_000
+"""Rows that the counterpart is timed on: a query per document costs the same at any number of them."""
+ROUNDS = 5
+WARM_UP = 500
+COMPARED = 1_000
+
+SPECIALIST = "technical"
+DAYS = 7
+EVERY = timedelta(days=DAYS) / ROWS
+
+STORED = NAMES
+FROM_PLANS = replace(NAMES, features="no_features")
+WRITTEN_BACK = replace(NAMES, features="written_features")
+
+
+def ours(database: "Database[Document]", names: Names, window: Window) -> pd.DataFrame:
+    """What `feedback_dataset` does, without Dagster and without the write-back."""
+    frame, _ = _build(database, names, window)
+    return frame
+
+
+def ours_written_back(database: "Database[Document]", names: Names, window: Window) -> pd.DataFrame:
+    """The same, and the computed features added to MongoDB."""
+    frame, found = _build(database, names, window)
+    written = write_back(database[names.features], found.computed, NOW)
+    assert written == len(frame)
+    return frame
+
+
+def counterpart(database: "Database[Document]", names: Names, window: Window) -> pd.DataFrame:
+    """The query-per-document collector."""
+    from benchmarks.naive_collector import collect
+
+    return collect(database, names, SPECIALIST, window)
+
+
+KINDS: dict[str, tuple[Callable[..., pd.DataFrame], Names]] = {
+    "counterpart": (counterpart, FROM_PLANS),
+    "plans": (ours, FROM_PLANS),
+    "written": (ours_written_back, WRITTEN_BACK),
+    "stored": (ours, STORED),
+}
+
+
+def _build(database: "Database[Document]", names: Names, window: Window) -> tuple[pd.DataFrame, WindowRead]:
+    """From documents to the bytes of a Parquet file, and their digest."""
+    partition = Partition.parse(WEEK, SPECIALIST)
+
+    def read(session) -> WindowRead:
+        return read_window(Reader(database, names, SPECIALIST, session), window, min_rating=0.0)
+
+    found, _ = read_consistently(database, read)
+    frame = assemble(found, partition, window, min_samples=1, synthetic_fallback=False)
+    frame.attrs = describe(frame, found, reason_counts(found.quarantine), window)
+    assert data_version(frame)
+    assert FrameIOManager("unused").to_bytes(frame)
+    return frame, found
+
+
+def take_turns(*wanted: tuple[str, int]) -> None:
+    """Body of a measuring process: seconds a row of these builds, round by round, after a warm-up.
+
+    They take turns in one process, so that a machine that others use too slows all of them down alike.
+    """
+    with _mongo().database() as database:
+        for kind in KINDS:
+            _timed(database, kind, WARM_UP)
+        # As `nhm retrain` does: what was imported is not looked at by the garbage collector again and again.
+        gc.collect()
+        gc.freeze()
+        rounds = [[_timed(database, kind, rows) / rows for kind, rows in wanted] for _ in range(ROUNDS)]
+    print(json.dumps(rounds))
+
+
+def _timed(database: "Database[Document]", kind: str, rows: int) -> float:
+    build, names = KINDS[kind]
+    database[WRITTEN_BACK.features].delete_many({})
+    window = window_of(rows, EVERY)
+    started = time.perf_counter()
+    frame = build(database, names, window)
+    seconds = time.perf_counter() - started
+    assert len(frame) == rows
+    return seconds
+
+
+def peak(kind: str, rows: int) -> None:
+    """Body of a process that builds one dataset and nothing else: its peak memory."""
+    with _mongo().database() as database:
+        _timed(database, kind, rows)
+    print(json.dumps(peak_memory_mb()))
+
+
+def peak_of_asset() -> None:
+    """Body of a process that materializes the asset of the same rows: its peak memory, Dagster included."""
+    from dagster import AssetKey, DagsterInstance
+
+    from nhm_assets.definitions import build_definitions
+    from nhm_assets.names import JOB
+
+    with tempfile.TemporaryDirectory(prefix="nhm-bench-") as folder, DagsterInstance.local_temp(folder) as instance:
+        changes = {
+            "nhm_home": Path(folder),
+            "nhm_now": NOW,
+            "feedback_window_days": DAYS,
+            "features_collection": WRITTEN_BACK.features,
+        }
+        job = build_definitions(Settings.load().model_copy(update=changes)).resolve_job_def(JOB)
+        result = job.execute_in_process(
+            partition_key=Partition.parse(WEEK, SPECIALIST).key,
+            instance=instance,
+            asset_selection=[AssetKey("feedback_dataset")],
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+        assert len(result.asset_value(AssetKey("feedback_dataset"))) == ROWS
+    print(json.dumps(peak_memory_mb()))
+
+
+def compare() -> None:
+    """Body of a process: both give the same rows, from plans and from stored features."""
+    window = window_of(COMPARED, EVERY)
+    with _mongo().database() as database:
+        for names in (FROM_PLANS, STORED):
+            mine, theirs = ours(database, names, window), counterpart(database, names, window)
+            described = [name for name in mine.columns if name not in FEATURE_NAMES]
+            assert len(mine) == COMPARED
+            assert (mine[described] == theirs[described]).all(axis=None)
+            features = [frame[list(FEATURE_NAMES)].to_numpy() for frame in (mine, theirs)]
+            np.testing.assert_allclose(*features, rtol=1e-12, atol=1e-9, equal_nan=True)
+    print(json.dumps({"compared": COMPARED}))
+
+
+def _mongo() -> Mongo:
+    return mongo_of(Settings.load())
+
+
+def run() -> list[Figure]:
+    """Seed, compare, measure."""
+    with tempfile.TemporaryDirectory(prefix="nhm-bench-") as folder, embedded_mongod(Path(folder)) as uri:
+
+        def measured(doing: str, *arguments: object) -> Any:
+            print(f"dataset: {doing}", file=sys.stderr)
+            return child(["benchmarks.dataset", *map(str, arguments)], {"MONGODB_URI": uri})
+
+        measured(f"seeding {LARGE:,} opinions", "seed")
+        measured("comparing the rows", "compare")
+        speed = measured("speed", "turns", "counterpart", SAMPLE, "plans", ROWS, "written", ROWS, "stored", ROWS)
+        growth = measured("growth", "turns", "plans", SMALL, "plans", LARGE)
+        memory = max(measured("memory", "peak", kind, ROWS) for kind in ("plans", "written", "stored"))
+        in_dagster = measured("memory in Dagster", "asset")
+    return [
+        *_speed(np.array(speed)),
+        *_growth(np.array(growth)),
+        at_most(f"peak memory of building {ROWS:,} rows", memory, 400, " MB", 0),
+        at_most("the same as an asset in Dagster", in_dagster, 400, " MB", 0),
+    ]
+
+
+def _speed(seconds: np.ndarray) -> list[Figure]:
+    rates = 1 / np.median(seconds, axis=0)
+    # Within a round, then over the rounds: neighbours in time are what can be compared.
+    faster = np.median(seconds[:, :1] / seconds[:, 1:], axis=0)
+    names = "ours from plans", "ours from plans, features written back", "ours from stored features"
+    return [
+        Figure("counterpart: a query per document, networkx, from plans", f"{rates[0]:,.0f} rows/s"),
+        *(Figure(name, f"{rate:,.0f} rows/s") for name, rate in zip(names, rates[1:], strict=True)),
+        *(at_least(f"{name} : counterpart", *one) for name, *one in zip(names, faster, (4, 4, 20), strict=True)),
+    ]
+
+
+def _growth(seconds: np.ndarray) -> list[Figure]:
+    ratio = np.median(seconds[:, 1] / seconds[:, 0])
+    return [at_most(f"time a row at {LARGE:,} rows : at {SMALL:,}", ratio, 1.3)]
+
+
+def _seed() -> None:
+    with _mongo().database() as database:
+        seed(database, SPECIALIST, LARGE, every=EVERY, stored_share=1.0)
+        for names in (FROM_PLANS, WRITTEN_BACK):
+            ensure_index(database[names.features])
+    print(json.dumps({"seeded": LARGE}))
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["seed"]:
+            _seed()
+        case ["compare"]:
+            compare()
+        case ["turns", *wanted]:
+            take_turns(*zip(wanted[::2], map(int, wanted[1::2]), strict=True))
+        case ["peak", kind, rows]:
+            peak(kind, int(rows))
+        case ["asset"]:
+            peak_of_asset()
+        case _:
+            print_table("Building a dataset", run())

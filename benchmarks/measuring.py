@@ -1,0 +1,84 @@
+"""How the benchmarks measure: processes of their own, medians of interleaved rounds, and one table."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table.
+
+    Attributes:
+        name: what was measured.
+        value: the figure, with its unit.
+        target: what it should be; empty where it only explains another figure.
+        reached: whether it is; None without a target.
+    """
+
+    name: str
+    value: str
+    target: str = ""
+    reached: bool | None = None
+
+
+def at_least(name: str, value: float, target: float) -> Figure:
+    return Figure(name, f"{value:.2f} x", f"at least {target:g} x", value >= target)
+
+
+def at_most(name: str, value: float, target: float, unit: str = " x", digits: int = 2) -> Figure:
+    return Figure(name, f"{value:.{digits}f}{unit}", f"at most {target:g}{unit}", value <= target)
+
+
+def print_table(title: str, figures: Sequence[Figure]) -> None:
+    answers = {True: "reached", False: "MISSED", None: ""}
+    rows = [(one.name, one.value, one.target, answers[one.reached]) for one in figures]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    print(f"\n{title}")
+    for name, value, target, answer in rows:
+        print(f"  {name:<{widths[0]}}  {value:>{widths[1]}}  {target:<{widths[2]}}  {answer}".rstrip())
+
+
+def child(arguments: Sequence[str], environment: Mapping[str, str]) -> Any:
+    """Run a module of this project as a process of its own; what its last line says, as JSON."""
+    answer = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=PROJECT,
+        env=clean_environment() | dict(environment),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without the platform's settings, and with bytecode kept.
+
+    Compiling everything again in every process would double both sides of a ratio.
+    """
+    from nhm_assets.settings import Settings
+
+    ours = {name.upper() for name in Settings.model_fields} | {"PYTHONDONTWRITEBYTECODE"}
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DAGSTER_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore"}
+    return kept | quiet
+
+
+def peak_memory_mb() -> float:
+    """The largest resident set of this process so far, in MB (Linux).
+
+    `getrusage` would also count the process that this one was forked from, until it started its own program.
+    """
+    status = Path("/proc/self/status").read_text()
+    found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024 / 1e6

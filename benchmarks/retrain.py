@@ -1,0 +1,142 @@
+"""`nhm retrain` over five specialists of 2,000 rows each, against the same work as a bare script.
+
+`python -m benchmarks.retrain` seeds a real mongod of its own and runs both as whole processes, in turns. Each
+run gets a fresh copy of a migrated MLflow database and empty folders, and the documents as they were before.
+"""
+
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pymongo import MongoClient
+
+from benchmarks.documents import NAMES, NOW, WEEK, seed
+from benchmarks.measuring import PROJECT, Figure, at_most, clean_environment, print_table
+from nhm_assets.settings import Settings
+from nhm_assets.specialists import SPECIALISTS
+from resources.embedded_mongo import embedded_mongod
+from resources.mlflow import Mlflow
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+ROWS = 2_000
+EVERY = timedelta(minutes=20)
+STORED_SHARE = 0.4
+"""Share of plans with stored features, about that of documents from the field."""
+ROUNDS = 3
+
+COMMANDS = {
+    "bare": [sys.executable, "-m", "benchmarks.bare_retrain", WEEK],
+    "nhm": [sys.executable, "-c", "from nhm_assets.cli import main; main()", "retrain", "--week", WEEK],
+}
+_SHARED_IMPORTS = "import mlflow, pandas, pymongo"
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a process took: seconds by the clock, and of both of its CPU shares."""
+
+    wall: float
+    cpu: float
+
+
+def run() -> list[Figure]:
+    """Seed, then let both take turns."""
+    found: dict[str, list[Spent]] = {name: [] for name in COMMANDS}
+    with tempfile.TemporaryDirectory(prefix="nhm-bench-") as name, embedded_mongod(Path(name) / "mongodb") as uri:
+        folder = Path(name)
+        migrated = folder / "mlflow"
+        with Mlflow(uri=None, home=migrated, timeout_s=10).client():
+            pass
+        with MongoClient[dict[str, Any]](uri, tz_aware=True) as client:
+            database = client[Settings.model_fields["mongodb_database"].default]
+            print(f"retrain: seeding {len(SPECIALISTS)} x {ROWS:,} opinions", file=sys.stderr)
+            for specialist in SPECIALISTS:
+                seed(database, specialist, ROWS, every=EVERY, stored_share=STORED_SHARE)
+            for number in range(1, ROUNDS + 1):
+                for kind, command in COMMANDS.items():
+                    print(f"retrain: round {number} of {ROUNDS}, {kind}", file=sys.stderr)
+                    _reset(database)
+                    found[kind].append(_retrain(command, folder / f"{kind}-{number}", migrated, uri))
+                    _require_promoted(database)
+    return _figures(found)
+
+
+def _figures(found: Mapping[str, list[Spent]]) -> list[Figure]:
+    wall, cpu = (
+        {kind: statistics.median(getattr(one, what) for one in runs) for kind, runs in found.items()}
+        for what in ("wall", "cpu")
+    )
+    imported = _import_of_dagster()
+    return [
+        Figure("nhm retrain", f"{wall['nhm']:.1f} s"),
+        Figure("bare script", f"{wall['bare']:.1f} s"),
+        Figure("of that, importing Dagster by way of our modules", f"{imported:.1f} s"),
+        Figure("nhm retrain : bare script as it stands", f"{wall['nhm'] / wall['bare']:.2f} x"),
+        at_most("nhm retrain : bare script less that import", wall["nhm"] / (wall["bare"] - imported), 1.8),
+        Figure("CPU time of nhm retrain : of bare script", f"{cpu['nhm'] / cpu['bare']:.2f} x"),
+    ]
+
+
+def _import_of_dagster() -> float:
+    """Seconds that the bare script spends importing Dagster, which it never uses: `Partition` stands on it."""
+    asked = "import sys, benchmarks.bare_retrain; sys.exit('dagster' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", asked], cwd=PROJECT, env=clean_environment(), check=False)
+    if not found.returncode:
+        return 0.0
+    pairs = [
+        [_spend([sys.executable, "-c", f"{_SHARED_IMPORTS}{more}"], {}).wall for more in ("", ", dagster")]
+        for _ in range(ROUNDS)
+    ]
+    return max(0.0, statistics.median(longer - shorter for shorter, longer in pairs))
+
+
+def _reset(database: "Database[dict[str, Any]]") -> None:
+    """Take away what a run adds to MongoDB."""
+    database[NAMES.features].delete_many({"extractor": {"$exists": True}})
+    for collection in ("model_audit_log", "feedback_quarantine"):
+        database[collection].delete_many({})
+
+
+def _retrain(command: list[str], home: Path, migrated: Path, uri: str) -> Spent:
+    shutil.copytree(migrated, home / "mlflow")
+    environment = {"NHM_HOME": str(home), "NHM_NOW": NOW.isoformat(), "MONGODB_URI": uri}
+    spent = _spend(command, environment)
+    shutil.rmtree(home)
+    return spent
+
+
+def _spend(command: list[str], environment: Mapping[str, str]) -> Spent:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.perf_counter()
+    subprocess.run(
+        command,
+        cwd=PROJECT,
+        env=clean_environment() | environment,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wall = time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Spent(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def _require_promoted(database: "Database[dict[str, Any]]") -> None:
+    """Both did all of the work, or the ratio would mean nothing."""
+    promoted = database["model_audit_log"].distinct("model", {"kind": "promoted"})
+    assert len(promoted) == len(SPECIALISTS), f"only {promoted} were promoted"
+
+
+if __name__ == "__main__":
+    print_table("Retraining five specialists", run())
