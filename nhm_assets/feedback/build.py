@@ -1,7 +1,9 @@
 """From documents to the dataset of one partition."""
 
+import gc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +27,7 @@ from nhm_assets.feedback.stored_features import needs_ours, parse_stored
 from nhm_assets.feedback.synthetic import synthetic_rows
 from nhm_assets.partitions import Partition, Window
 
-_UNKNOWN_EMBEDDING = [math.nan] * len(EMBEDDING_FEATURES)
+_UNKNOWN_EMBEDDING = (math.nan,) * len(EMBEDDING_FEATURES)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,23 @@ class WindowRead:
 
 def read_window(reader: Reader, window: Window, *, min_rating: float) -> WindowRead:
     """Read, judge and join the documents of one specialist's window."""
+    with _collector_paused():
+        return _read_window(reader, window, min_rating)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep the garbage collector from walking all rows again and again: documents hold no cycles."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _read_window(reader: Reader, window: Window, min_rating: float) -> WindowRead:
     accepted: list[Feedback] = []
     rejected: list[Rejection] = []
     for document in reader.feedback(window):
@@ -126,7 +145,7 @@ class _Join:
             except InvalidPlan:
                 self._faults[opinion_id] = Reason.INVALID_PLAN
                 continue
-            self.features[opinion_id] = [*features.values(), *_UNKNOWN_EMBEDDING]
+            self.features[opinion_id] = (*features.values(), *_UNKNOWN_EMBEDDING)
             plan_id = self.plan_ids[opinion_id]
             if needs_ours(stored.get(plan_id)):
                 self.computed.setdefault(plan_id, features)

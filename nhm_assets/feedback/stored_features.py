@@ -4,10 +4,12 @@ Ours are never read back. They lack the embedding features, so a dataset that re
 which specialist was trained first; they are there for other readers.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
 
 from nhm_assets.dataset import FEATURE_NAMES
 from nhm_assets.feedback.features import EXTRACTOR, LARGEST_FEATURE
@@ -18,10 +20,11 @@ if TYPE_CHECKING:
     from nhm_assets.feedback.collections import Document
 
 _DUPLICATE_KEY = 11000
+_IN_COLUMN_ORDER = itemgetter(*FEATURE_NAMES)
 _ANOTHER_INDEX_THERE = (85, 86)
 
 
-def parse_stored(document: Mapping[str, Any] | None) -> list[float] | None:
+def parse_stored(document: Mapping[str, Any] | None) -> tuple[float, ...] | None:
     """The 26 numbers of a stored features document, in column order.
 
     None where the document is missing, unreadable or incomplete, or holds something that is no number.
@@ -29,16 +32,20 @@ def parse_stored(document: Mapping[str, Any] | None) -> list[float] | None:
     features = (document or {}).get("features")
     if isinstance(features, str):
         try:
-            features = json.loads(features)
-        except (ValueError, RecursionError):
+            features = from_json(features)
+        except ValueError:
             return None
     if not isinstance(features, Mapping):
         return None
     aggregated = features.get("aggregated_features", features)
-    if not isinstance(aggregated, Mapping):
+    try:
+        values: tuple[Any, ...] = _IN_COLUMN_ORDER(aggregated)
+    except (KeyError, TypeError):
         return None
-    values: list[Any] = [aggregated.get(name) for name in FEATURE_NAMES]
-    return [float(value) for value in values] if all(map(_is_number, values)) else None
+    # Nearly always all are floats, and then one sum tells that none is NaN, infinite or too large.
+    if set(map(type, values)) == {float} and sum(map(abs, values)) <= LARGEST_FEATURE:
+        return values
+    return tuple(map(float, values)) if all(map(_is_number, values)) else None
 
 
 def _is_number(value: object) -> bool:

@@ -36,12 +36,12 @@ def nested(numbers: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_stored_features_are_read_by_name_in_column_order(features: object):
-    assert parse_stored({"plan_id": "p", "features": features}) == list(NUMBERS.values())
+    assert parse_stored({"plan_id": "p", "features": features}) == tuple(NUMBERS.values())
 
 
 def test_whole_numbers_are_read_as_floats():
     values = parse_stored({"features": nested(dict.fromkeys(FEATURE_NAMES, 3))})
-    assert values == [3.0] * 26
+    assert values == (3.0,) * 26
     assert {type(value) for value in values} == {float}
 
 
