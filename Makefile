@@ -22,8 +22,10 @@ test: install $(VENV_SERVING)/.installed ## every test
 test-fast: install ## the tests that take seconds
 	$(BIN)/pytest -n $(WORKERS) -m "not slow"
 
-test-mlflow2: $(VENV_MLFLOW2)/.installed $(VENV_MLFLOW29)/.installed ## the main path with MLflow 2.22 against a server 2.9.2
-	NHM_TEST_MLFLOW29_PYTHON=$(VENV_MLFLOW29)/bin/python $(VENV_MLFLOW2)/bin/pytest tests/test_old_mlflow_server.py tests/promotion tests/training tests/evaluation
+test-mlflow2: install $(VENV_MLFLOW2)/.installed $(VENV_MLFLOW29)/.installed ## the main path with MLflow 2.22 against a server 2.9.2
+	NHM_TEST_MLFLOW29_PYTHON=$(VENV_MLFLOW29)/bin/python $(BIN)/pytest tests/test_old_mlflow_server.py
+	NHM_TEST_MLFLOW29_PYTHON=$(VENV_MLFLOW29)/bin/python $(VENV_MLFLOW2)/bin/pytest -n $(WORKERS) \
+	  tests/test_old_mlflow_server.py tests/promotion tests/training tests/evaluation tests/test_model_files.py
 
 bench: install ## the figures of docs/performance.md
 	$(BIN)/python -m benchmarks

@@ -3,7 +3,7 @@
 Importing it reads the environment and nothing else: no network, no disk.
 """
 
-from dagster import Definitions, ResourceDefinition
+from dagster import Definitions, ResourceDefinition, in_process_executor
 
 from nhm_assets.evaluation.assets import evaluation_report
 from nhm_assets.feedback.assets import feedback_dataset, specialist_feedback, specialist_opinions
@@ -35,6 +35,8 @@ def build_definitions(settings: Settings) -> Definitions:
         ],
         asset_checks=[feedback_dataset_checks, trained_model_checks, promoted_version_checks],
         jobs=[specialist_retraining],
+        # Also for runs that somebody starts from an asset's page, without the job.
+        executor=in_process_executor,
         resources={
             "settings": ResourceDefinition.hardcoded_resource(settings, "The process's settings."),
             "mongo": ResourceDefinition.hardcoded_resource(mongo_of(settings), "Feedback, opinions, plans, audit log."),

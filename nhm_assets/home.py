@@ -14,6 +14,8 @@ telemetry:
   enabled: false
 nux:
   enabled: false
+python_logs:
+  python_log_level: INFO
 
 # A failed check or asset is final until a person or new feedback changes something; a process that died
 # is not. The job says the same by its tag.

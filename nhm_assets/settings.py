@@ -131,7 +131,7 @@ class Settings(BaseSettings):
     @property
     def in_production(self) -> bool:
         """Whether real decisions hang on the outcome."""
-        return self.environment.strip().lower() == "production"
+        return self.environment.strip().lower() in {"production", "prod"}
 
     @property
     def synthetic_fallback(self) -> bool:

@@ -103,6 +103,8 @@ class Mongo:
         from pymongo.errors import InvalidURI, PyMongoError
 
         milliseconds = int(self._timeout_s * 1000)
+        if _has_raw_credentials(uri):
+            raise self._unusable()
         try:
             return MongoClient(
                 uri,
@@ -116,10 +118,19 @@ class Mongo:
             )
         except (InvalidURI, PyMongoError, ValueError, OSError):
             # The library's own words quote parts of the address, a password perhaps among them.
-            raise MongoUnavailable(
-                f"MONGODB_URI is not a usable MongoDB address ({self.address}): it should look like"
-                " mongodb://user:password@host:27017/?authSource=admin, special characters percent-encoded"
-            ) from None
+            raise self._unusable() from None
+
+    def _unusable(self) -> MongoUnavailable:
+        return MongoUnavailable(
+            f"MONGODB_URI is not a usable MongoDB address ({self.address}): it should look like"
+            " mongodb://user:password@host:27017/?authSource=admin, special characters percent-encoded"
+        )
+
+
+def _has_raw_credentials(uri: str) -> bool:
+    """Whether user or password hold a character that ends them early: its rest would be taken for a host."""
+    credentials = uri.partition("://")[2].rpartition("@")[0]
+    return any(character in credentials for character in "@/?#")
 
 
 @contextmanager

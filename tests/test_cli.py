@@ -137,6 +137,14 @@ def test_a_broken_run_ends_with_1_and_says_what_broke_it(seeded, tmp_path):
 
 
 @pytest.mark.slow
+def test_synthetic_rows_are_told_on_the_terminal(seeded, tmp_path):
+    done = nhm("retrain", "--week", WEEK, "--specialist", "business", **{**seeded, "allow_synthetic_fallback": "auto"})
+    assert done.returncode == 0
+    assert "synthetic" in done.stdout
+    assert "warning: business learned from synthetic rows" in done.stderr
+
+
+@pytest.mark.slow
 def test_all_labels_alike_break_the_run_before_training(home, mongod_uri, database, tmp_path):
     opinions, reviews = reviewed_opinions(320, recommendations=["approve"])
     folder = write_documents(tmp_path / "alike", opinions=opinions, feedback=reviews)

@@ -271,3 +271,12 @@ def test_dagster_is_told_where_its_instance_is(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("DAGSTER_HOME", "")
     set_library_environment(loaded(monkeypatch, NHM_HOME=str(tmp_path)))
     assert os.environ["DAGSTER_HOME"] == str(tmp_path / "dagster")
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [("production", True), (" Production", True), ("prod", True), ("development", False), ("staging", False)],
+)
+def test_production_is_recognized_by_both_its_names(environment, expected):
+    settings = Settings(environment=environment)
+    assert (settings.in_production, settings.synthetic_fallback) == (expected, not expected)

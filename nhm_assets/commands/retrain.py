@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from nhm_assets.partitions import Partition
     from nhm_assets.retraining import Retraining
 
-_COLUMNS = ("specialist", "rows", "source", "precision", "recall", "F1", "gate", "version", "stage", "seconds")
-_NUMBERS = {"rows", "precision", "recall", "F1", "version", "seconds"}
+_COLUMNS = ("specialist", "rows", "source", "prec.", "recall", "F1", "gate", "version", "stage", "sec.")
+_NUMBERS = {"rows", "prec.", "recall", "F1", "version", "sec."}
 
 
 @click.command()
@@ -154,14 +154,34 @@ def _write_report(path: Path, results: "list[Retraining]", stages: list[str | No
 def _print_table(results: "list[Retraining]", stages: list[str | None]) -> None:
     from nhm_assets.commands.tables import print_table
 
-    rows = [_cells(one, stage) for one, stage in zip(results, stages, strict=True)]
-    print_table(f"Retraining of the week {results[0].partition.week}", _COLUMNS, rows, numbers=_NUMBERS)
+    if any(one.run_id for one in results):
+        rows = [_cells(one, stage) for one, stage in zip(results, stages, strict=True)]
+        print_table(f"Retraining of the week {results[0].partition.week}", _COLUMNS, rows, numbers=_NUMBERS)
+    _print_remarks(results)
+
+
+def _print_remarks(results: "list[Retraining]") -> None:
+    """What the table has no room for: why a candidate is held, rows that nobody reviewed, what broke."""
+    for one in results:
+        if one.held_by:
+            click.echo(f"{one.partition.specialist} is held by {', '.join(one.held_by)}")
+    made_up = [str(one.partition.specialist) for one in results if _has_synthetic(one)]
+    if made_up:
+        click.echo(
+            f"warning: {', '.join(made_up)} learned from synthetic rows, as there is too little feedback"
+            " (ALLOW_SYNTHETIC_FALLBACK=false or ENVIRONMENT=production forbids that)",
+            err=True,
+        )
     broken: dict[str, list[str]] = {}
     for one in results:
         if one.error:
             broken.setdefault(one.error, []).append(str(one.partition.specialist))
     for error, names in broken.items():
         click.echo(f"broken: {', '.join(names)}: {error}", err=True)
+
+
+def _has_synthetic(one: "Retraining") -> bool:
+    return one.frame is not None and bool(one.frame.attrs["synthetic_rows"])
 
 
 def _cells(one: "Retraining", stage: str | None) -> list[str]:
@@ -172,7 +192,7 @@ def _cells(one: "Retraining", stage: str | None) -> list[str]:
         str(len(one.frame)) if one.frame is not None else "",
         one.frame.attrs["data_source"] if one.frame is not None else "",
         *shown,
-        f"held: {', '.join(one.held_by)}" if one.held_by else str(one.outcome),
+        str(one.outcome),
         one.trained.version if one.trained else "",
         stage or "",
         f"{one.seconds:.1f}",

@@ -13,7 +13,7 @@ from nhm_assets.specialists import Specialist
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_COLUMNS = ("specialist", "version", "since", "window", "data version", "source", "precision", "recall", "F1")
+_COLUMNS = ("specialist", "version", "since", "window", "data version", "source", "prec.", "recall", "F1")
 
 
 @click.command()
@@ -63,7 +63,7 @@ def _print_production(settings: Settings) -> None:
     with mlflow_of(settings).client() as client:
         rows = [[str(specialist), *_cells(client, specialist)] for specialist in Specialist]
     click.echo()
-    print_table("In production", _COLUMNS, rows, numbers={"version", "precision", "recall", "F1"})
+    print_table("In production", _COLUMNS, rows, numbers={"version", "prec.", "recall", "F1"})
 
 
 def _cells(client: "MlflowClient", specialist: Specialist) -> list[str]:
@@ -71,7 +71,6 @@ def _cells(client: "MlflowClient", specialist: Specialist) -> list[str]:
         DATA_SOURCE_TAG,
         DATA_VERSION_TAG,
         WINDOW_END_TAG,
-        WINDOW_START_TAG,
         version_in_production,
     )
 
@@ -80,12 +79,11 @@ def _cells(client: "MlflowClient", specialist: Specialist) -> list[str]:
         return ["none"]
     # MLflow has no time of a stage's change of its own; in Production a version is changed by nothing else.
     since = datetime.fromtimestamp(version.last_updated_timestamp / 1000, UTC)
-    start, end = (version.tags.get(tag, "?")[:10] for tag in (WINDOW_START_TAG, WINDOW_END_TAG))
     metrics = client.get_run(version.run_id).data.metrics if version.run_id else {}
     return [
         str(version.version),
         f"{since:%Y-%m-%d %H:%M}",
-        f"{start} to {end}",
+        f"to {version.tags.get(WINDOW_END_TAG, '?')[:10]}",
         version.tags.get(DATA_VERSION_TAG, "?")[:12],
         version.tags.get(DATA_SOURCE_TAG, "?"),
         *(f"{metrics[name]:.3f}" if name in metrics else "?" for name in ("test_precision", "test_recall", "test_f1")),

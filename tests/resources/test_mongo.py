@@ -252,3 +252,12 @@ def test_a_mongod_of_its_own_that_cannot_start_is_said_to_be_the_trouble(tmp_pat
 def test_holding_a_server_elsewhere_does_not_even_connect():
     with mongo(f"mongodb://127.0.0.1:{free_port()}").held():
         pass
+
+
+@pytest.mark.parametrize("password", ["hun@ter", "hun/ter", "hun?ter", "hun#ter", "hun@ter/2"])
+def test_a_password_with_a_raw_separator_is_refused_and_no_part_of_it_is_shown(password, tmp_path):
+    mongo = Mongo(uri=f"mongodb://bob:{password}@127.0.0.1:9/", home=tmp_path, database="x", timeout_s=1)
+    with pytest.raises(MongoUnavailable, match="percent-encoded") as caught, mongo.database():
+        pass
+    assert "hun" not in str(caught.value)
+    assert "ter" not in str(caught.value).replace("characters", "")
