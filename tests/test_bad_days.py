@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -36,16 +37,19 @@ def test_mlflow_that_goes_away_in_training_breaks_the_run_and_the_rerun_is_clean
     address = f"http://127.0.0.1:{port}"
     served = learnable.with_settings(mlflow_tracking_uri=address)
     searching = served.with_settings(hyperparameter_tuning=True, tuning_trials=500)
-    results = []
-    with mlflow_server(tmp_path / "server", port=port):
-        run = threading.Thread(target=lambda: results.append(searching.retrain()))
-        run.start()
-        deadline = time.monotonic() + 60
-        while not open_runs(address):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-    run.join()
-    (broken,) = results
+    with ExitStack() as running:
+        running.enter_context(mlflow_server(tmp_path / "server", port=port))
+
+        def stop_server_in_training() -> None:
+            deadline = time.monotonic() + 60
+            while not open_runs(address) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            running.close()
+
+        stopping = threading.Thread(target=stop_server_in_training)
+        stopping.start()
+        broken = searching.retrain()
+        stopping.join()
     assert not broken.success
     assert served.tags(broken)["nhm/outcome"] == "broken"
     step, message = failed_step(broken)
