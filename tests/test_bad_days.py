@@ -32,6 +32,7 @@ def open_runs(address: str) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_mlflow_that_goes_away_in_training_breaks_the_run_and_the_rerun_is_clean(learnable: Platform, tmp_path: Path):
     port = free_port()
     address = f"http://127.0.0.1:{port}"

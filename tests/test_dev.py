@@ -43,6 +43,7 @@ def wait_for(condition, seconds: float):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_run_launched_in_the_web_ui_promotes_and_nothing_outlives_the_platform(tmp_path: Path):
     home, port, mlflow_port = tmp_path / "home", free_port(), free_port()
     settings = {"nhm_home": home, "min_real_samples": 300, "min_test_rows": 40}

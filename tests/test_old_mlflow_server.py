@@ -15,7 +15,7 @@ from tests.support.nhm import nhm
 from tests.support.platform import Platform, verdicts
 from tests.support.servers import mlflow_server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 OLD_CLIENT = mlflow.__version__.startswith("2.")
 

@@ -16,7 +16,7 @@ from tests.support.documents import put, reviewed_opinions
 from tests.support.platform import Platform, verdicts
 from tests.support.servers import mlflow_server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ROWS = 7
 LOAD_AND_PREDICT = """

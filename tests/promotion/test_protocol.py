@@ -145,6 +145,7 @@ def test_an_intent_whose_version_is_gone_is_undone(registry, log):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_killed_at_any_call_a_rerun_ends_in_the_one_right_state(registry, database, mongod_uri, tmp_path):
     """SIGKILL instead of the n-th call to MLflow or MongoDB, for every n that there is."""
     old, new = registry.add(EARLIER, stage="Production"), registry.add(WEEK_END)
