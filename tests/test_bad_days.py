@@ -16,6 +16,8 @@ from tests.support.documents import WEEK, put, reviewed_opinions
 from tests.support.platform import Platform, failed_step
 from tests.support.servers import free_port, mlflow_server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def learnable(platform: Platform) -> Platform:

@@ -22,6 +22,8 @@ from tests.support.learnable import learnable, store_dataset
 from tests.support.platform import Platform, failed_step, verdicts
 from tests.support.versions import MODEL, Versions, small_forest
 
+pytestmark = pytest.mark.slow
+
 UP_TO_EVALUATION = ["trained_model", "evaluation_report"]
 PARTITION = Partition.parse(WEEK, "technical").key
 BOASTS = {"f1": "0.999", "test_f1": "0.999"}

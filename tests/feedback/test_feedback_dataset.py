@@ -14,6 +14,8 @@ from nhm_assets.feedback.quality import DESCRIPTIONS
 from tests.support.documents import WEEK, WEEK_END, feedback, put, reviewed_opinions
 from tests.support.platform import Platform, failed_step, verdicts
 
+pytestmark = pytest.mark.slow
+
 PARTITION = f"technical|{WEEK}"
 DATASET = ["feedback_dataset"]
 

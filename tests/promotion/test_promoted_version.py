@@ -6,6 +6,8 @@ from nhm_assets.registry import version_by_alias
 from tests.support.documents import WEEK, put, reviewed_opinions
 from tests.support.platform import Platform, failed_step, verdicts
 
+pytestmark = pytest.mark.slow
+
 MODEL = "technical-evaluator"
 WEEK_BEFORE = "2026-02-22"
 

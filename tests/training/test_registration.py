@@ -22,6 +22,8 @@ from tests.support.learnable import learnable, store_dataset
 from tests.support.platform import Platform, failed_step, verdicts
 from tests.support.versions import MODEL
 
+pytestmark = pytest.mark.slow
+
 COLLECTIONS = ("feedback_quarantine", "plan_features", "model_audit_log")
 UP_TO_EVALUATION = ["feedback_dataset", "trained_model", "evaluation_report"]
 EARLIER_WEEK = "2026-02-22"
