@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from nhm_assets.outcomes import Outcome
+from nhm_assets.outcomes import BROKEN_BY_TAG, REASON_TAG, Outcome
+from nhm_assets.runs import attempts
 
 if TYPE_CHECKING:
     from dagster import DagsterRun
     from pymongo.collection import Collection
 
+    from nhm_assets.partitions import Partition
     from nhm_assets.records import EvaluationReport, Metrics, TrainedModel
 
 COLLECTION: Final = "model_audit_log"
@@ -65,6 +67,38 @@ def record_decision(
         "at": now,
     }
     _add(log, f"{outcome}:{report.model}:{report.version}:{run.run_id}", entry)
+
+
+def record_broken(log: "Collection[Document]", partition: "Partition", *, run: "DagsterRun", now: datetime) -> None:
+    """A retraining could not do its work, and by what it was broken."""
+    entry = {
+        "kind": str(Outcome.BROKEN),
+        "specialist": str(partition.specialist),
+        "week": partition.week,
+        "model": partition.specialist.registered_model,
+        "reason": run.tags.get(REASON_TAG, ""),
+        "broken_by": run.tags.get(BROKEN_BY_TAG),
+        "dagster_run_id": run.run_id,
+        "actor": actor(run),
+        "at": now,
+    }
+    _add(log, f"{Outcome.BROKEN}:{run.run_id}", entry)
+
+
+def said_before(
+    log: "Collection[Document]", report: "EvaluationReport", outcome: Outcome, reason: str, *, run: "DagsterRun"
+) -> bool:
+    """Whether an earlier run came to the same for this version: the same outcome for the same reason.
+
+    A promotion is in the log by the time this is asked, and so is one that an interrupted attempt of this very
+    run has made: neither is an earlier run's.
+    """
+    same: Document = {"kind": str(outcome), "model": report.model, "version": report.version}
+    if outcome is not Outcome.PROMOTED:
+        same |= {"report_digest": report.digest(), "reason": reason}
+    if log.find_one({**same, "dagster_run_id": {"$in": sorted(attempts(run))}}):
+        return False
+    return log.find_one(same) is not None
 
 
 def evidence(report: "EvaluationReport") -> Document:

@@ -19,3 +19,11 @@ class RegistryError(NhmError):
 
 class PromotionRefused(NhmError):
     """A promotion was asked for that no recorded, passed gate allows."""
+
+
+class RolloutRefused(NhmError):
+    """A rollout was not begun or cannot go on: somebody has to change something in the cluster first."""
+
+
+class RolloutFailed(NhmError):
+    """A specialist was restarted for a version, and does not serve it."""

@@ -1,8 +1,9 @@
 """What the stages hand to each other beside frames: frozen records, kept as JSON."""
 
 import hashlib
+import json
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -16,7 +17,9 @@ class Record(BaseModel):
 
     def digest(self) -> str:
         """32 hex digits that are equal exactly when the records are."""
-        return hashlib.blake2b(self.model_dump_json().encode(), digest_size=16).hexdigest()
+        # Sorted, since a record that has been stored may come back with its maps in another order.
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 
 
 class TrainedModel(Record):
@@ -159,3 +162,33 @@ class Promotion(Record):
     previous_version: str | None
     report_digest: str
     audit_id: str | None
+
+
+class Rollout(Record):
+    """What became of restarting a specialist for the version that was promoted.
+
+    Attributes:
+        status: `not configured` where there is no cluster, `no replicas` where the Deployment is to have no pods,
+            `superseded` where another version is in Production by now: then nothing was restarted.
+        old_replica_set, new_replica_set: names; None where nothing was replaced, or nothing is there.
+        pods: names of the pods of the new one.
+        seconds: from the beginning, another specialist's turn included, to the end.
+        loaded: whether every pod says that a model is loaded; None where none was asked.
+        proven: whether every pod names the promoted version, or its run; None where none was asked.
+        reason: all that in a sentence.
+    """
+
+    specialist: str
+    week: str
+    model: str
+    version: str
+    namespace: str | None
+    deployment: str | None
+    status: Literal["rolled out", "already running", "not configured", "no replicas", "superseded"]
+    old_replica_set: str | None
+    new_replica_set: str | None
+    pods: list[str]
+    seconds: float
+    loaded: bool | None
+    proven: bool | None
+    reason: str

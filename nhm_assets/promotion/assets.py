@@ -1,11 +1,12 @@
 """The asset of the promotion stage."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dagster import AssetExecutionContext, Output, ResourceParam, asset
 
-from nhm_assets.audit import COLLECTION, actor, evidence, record_decision, subject
+from nhm_assets.audit import COLLECTION, actor, evidence, record_decision, said_before, subject
 from nhm_assets.errors import PromotionRefused
 from nhm_assets.names import GROUP
 from nhm_assets.outcomes import HELD_BY_TAG, OUTCOME_TAG, REASON_TAG, Outcome
@@ -15,6 +16,7 @@ from nhm_assets.promotion.protocol import Decision, Request, promote, superseded
 from nhm_assets.records import EvaluationReport, Promotion
 from nhm_assets.registry import version_in_production
 from nhm_assets.settings import Settings
+from nhm_assets.trying_again import tries_again
 from resources.mlflow import Mlflow
 from resources.mongo import Mongo
 
@@ -31,10 +33,12 @@ if TYPE_CHECKING:
     description=(
         "The candidate in stage Production, with the alias `production`; the version before is Archived, with the"
         " alias `previous`. Only a candidate whose gate checks are all recorded as passed for exactly this report"
-        " gets here. Held (the gate said no) and superseded (Production learned from a newer window) candidates"
-        " yield nothing and leave the run green, tagged `nhm/outcome`."
+        " gets here. Held (the gate said no, or a person rolled the version back) and superseded (Production learned"
+        " from a newer window) candidates yield nothing and leave the run green, tagged `nhm/outcome`. Where an"
+        " earlier run came to the same for the same version, the outcome is `unchanged`."
     ),
 )
+@tries_again
 def promoted_version(
     context: AssetExecutionContext,
     evaluation_report: EvaluationReport,
@@ -51,6 +55,9 @@ def promoted_version(
         decision = _hold(client, request, gate) or promote(
             client, log, request, now=settings.now(), wait_s=settings.promotion_wait_s
         )
+        settled = decision.outcome
+        if said_before(log, evaluation_report, settled, decision.reason, run=context.run):
+            decision = replace(decision, outcome=Outcome.UNCHANGED, reason=f"as before: {decision.reason}")
         if decision.outcome is not Outcome.PROMOTED:
             record_decision(
                 log,
@@ -60,8 +67,8 @@ def promoted_version(
                 run=context.run,
                 now=settings.now(),
             )
-    _tag(context, decision, gate)
-    if decision.outcome is Outcome.PROMOTED:
+    _tag(context, decision, gate.failed if settled is Outcome.HELD else ())
+    if settled is Outcome.PROMOTED:
         promotion = _promotion(evaluation_report, decision)
         yield Output(promotion, metadata={**promotion.model_dump(mode="json"), "reason": decision.reason})
 
@@ -116,9 +123,8 @@ def _promotion(report: EvaluationReport, decision: Decision) -> Promotion:
     )
 
 
-def _tag(context: AssetExecutionContext, decision: Decision, gate: RecordedGate) -> None:
+def _tag(context: AssetExecutionContext, decision: Decision, held_by: Sequence[str]) -> None:
     context.log.info("%s: %s", decision.outcome, decision.reason)
-    tags = {OUTCOME_TAG: str(decision.outcome), REASON_TAG: decision.reason}
-    if decision.outcome is Outcome.HELD:
-        tags[HELD_BY_TAG] = ",".join(gate.failed)
+    # All of them, since a run that is started over inherits the tags of the one before.
+    tags = {OUTCOME_TAG: str(decision.outcome), REASON_TAG: decision.reason, HELD_BY_TAG: ",".join(held_by)}
     context.instance.add_run_tags(context.run_id, tags)

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 from dagster import AssetCheckExecutionContext, AssetCheckResult, ResourceParam, multi_asset_check
 
 from nhm_assets.check_wiring import check_specs, selected_results
-from nhm_assets.promotion.moves import registry_faults
 from nhm_assets.records import Promotion
 from nhm_assets.registry import version_in_production, window_end
+from nhm_assets.registry.moves import registry_faults
+from nhm_assets.settings import Settings
+from nhm_assets.trying_again import tries_again
 from nhm_assets.verdicts import Verdict
 from resources.mlflow import Mlflow
 
@@ -22,8 +24,12 @@ DESCRIPTIONS = {
 
 
 @multi_asset_check(name="promoted_version_checks", specs=check_specs("promoted_version", DESCRIPTIONS), can_subset=True)
+@tries_again
 def promoted_version_checks(
-    context: AssetCheckExecutionContext, promoted_version: Promotion, mlflow: ResourceParam[Mlflow]
+    context: AssetCheckExecutionContext,
+    promoted_version: Promotion,
+    settings: ResourceParam[Settings],  # noqa: ARG001 - read by tries_again
+    mlflow: ResourceParam[Mlflow],
 ) -> Iterator[AssetCheckResult]:
     """Read the registry back."""
     with mlflow.client() as client:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from nhm_assets.errors import RegistryError
 from nhm_assets.outcomes import Outcome
-from nhm_assets.promotion.intent import LEASE_S, Intent, hold_intent
-from nhm_assets.promotion.moves import put_into_production, registry_faults
-from nhm_assets.registry import ARCHIVED, PRODUCTION, version_in_production, window_end
+from nhm_assets.registry import FILES_DELETED_TAG, ROLLED_BACK_TAG, version_in_production, window_end
+from nhm_assets.registry.intent import LEASE_S, Intent, hold_intent
+from nhm_assets.registry.moves import registry_faults
+from nhm_assets.registry.repair import DONE_KINDS, PROMOTION, carry_out, finish_or_undo, plan_moves
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -74,19 +76,26 @@ def promote(
     def repair(abandoned: Intent) -> None:
         finish_or_undo(client, abandoned, now=now)
 
-    fields = {**request.fields, "kind": "promotion", "version": request.version, "at": now}
+    fields = {**request.fields, "kind": PROMOTION, "version": request.version, "at": now}
     with hold_intent(log, request.model, fields, repair=repair, wait_s=wait_s, lease_s=lease_s) as intent:
-        champion = version_in_production(client, request.model)
+        try:
+            champion = version_in_production(client, request.model)
+        except RegistryError:
+            intent.withdraw()
+            raise
         current = str(champion.version) if champion else None
         if reason := superseded_by(champion, request.window_end):
             intent.withdraw()
             return Decision(Outcome.SUPERSEDED, reason, current, None)
+        if reason := barred(client, request.model, request.version):
+            intent.withdraw()
+            return Decision(Outcome.HELD, reason, current, None)
         if current == request.version and not registry_faults(client, request.model, request.version):
             intent.withdraw()
             return Decision(Outcome.PROMOTED, "it is the version in Production already", current, None)
-        intent.note(from_version=current, transitions=_transitions(request.version, current))
-        _move(client, intent)
-        intent.close("done", kind="promoted", finished_at=now)
+        intent.note(**plan_moves(request.version, leaving=current, previous=current))
+        carry_out(client, intent)
+        intent.close("done", kind=DONE_KINDS[PROMOTION], finished_at=now)
         return Decision(Outcome.PROMOTED, "every gate check passed", current, intent.id)
 
 
@@ -101,56 +110,14 @@ def superseded_by(champion: "ModelVersion | None", end: datetime) -> str | None:
     )
 
 
-def finish_or_undo(client: "MlflowClient", intent: Intent, *, now: datetime) -> None:
-    """Bring an abandoned intent to its end.
-
-    Without a `from_version` nothing was moved yet, so nothing is. Otherwise the gate had been passed and
-    the moves are finished; only where the version is gone by now, Production goes back to the one before.
-    """
-    document = intent.document
-    if "from_version" not in document:
-        intent.close("abandoned", kind="abandoned", finished_at=now)
-        return
-    if _exists(client, document["model"], document["version"]):
-        _move(client, intent)
-        intent.close("done", kind="promoted", finished_at=now, repaired=True)
-        return
-    if document["from_version"] is not None:
-        put_into_production(
-            client,
-            document["model"],
-            document["from_version"],
-            previous=None,
-            guard=intent.require_held,
-        )
-    intent.close("undone", kind="undone", finished_at=now, repaired=True)
-
-
-def _move(client: "MlflowClient", intent: Intent) -> None:
-    document = intent.document
-    put_into_production(
-        client,
-        document["model"],
-        document["version"],
-        previous=document["from_version"],
-        guard=intent.require_held,
+def barred(client: "MlflowClient", model: str, version: str) -> str | None:
+    """Why a version is promoted no more: it was taken out of Production, or has lost its files; else None."""
+    tags = client.get_model_version(model, version).tags
+    if FILES_DELETED_TAG in tags:
+        return f"version {version} cannot serve: its files were deleted (KEEP_VERSIONS); train the partition again"
+    if ROLLED_BACK_TAG not in tags:
+        return None
+    return (
+        f"version {version} was rolled back ({tags[ROLLED_BACK_TAG]}) and is not promoted again by itself;"
+        f" `nhm rollback --to {version} SPECIALIST --reason TEXT` brings it back"
     )
-
-
-def _transitions(version: str, previous: str | None) -> list[Document]:
-    entered = [{"version": version, "to_stage": PRODUCTION}]
-    if previous is None or previous == version:
-        return entered
-    return [*entered, {"version": previous, "from_stage": PRODUCTION, "to_stage": ARCHIVED}]
-
-
-def _exists(client: "MlflowClient", model: str, version: str) -> bool:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.get_model_version(model, version)
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return False
-        raise
-    return True

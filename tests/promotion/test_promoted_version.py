@@ -70,19 +70,6 @@ def test_a_newer_week_afterwards_replaces_the_champion(learnable: Platform):
     assert aliases(learnable) == {"production": "2", "previous": "1", "candidate": None}
 
 
-def test_the_same_week_again_promotes_the_same_version_and_doubles_nothing(learnable: Platform):
-    first = learnable.retrain()
-    database = learnable.database
-    counted = {name: database[name].count_documents({}) for name in database.list_collection_names()}
-    again = learnable.retrain()
-    assert learnable.tags(again)["nhm/outcome"] == "promoted"
-    assert stages(learnable) == {"1": "Production"}
-    reports = [result.asset_value("evaluation_report") for result in (first, again)]
-    assert reports[0].candidate == reports[1].candidate
-    assert reports[0].data_version == reports[1].data_version
-    assert counted == {name: database[name].count_documents({}) for name in counted}
-
-
 def test_a_held_candidate_leaves_the_run_green_and_stays_in_staging(hopeless: Platform):
     result = hopeless.retrain()
     assert result.success

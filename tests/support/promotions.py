@@ -1,18 +1,31 @@
-"""Promotions in processes of their own, which can be killed at any call that leaves the process."""
+"""Promotions and rollbacks, some in processes of their own, which can be killed at any call that leaves them."""
 
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from tests.support.documents import NOW
+from pymongo import MongoClient
 
-LEASE_S = 1.0
-_PRELOADED = ["mlflow", "pymongo", "nhm_assets.promotion.protocol", "tests.support.registry"]
+from nhm_assets.promotion.protocol import Decision, Request, promote
+from nhm_assets.registry.rollback import Rollback, RollbackRequest, roll_back
+from tests.support.documents import NOW, WEEK_END
+from tests.support.registry import MODEL, Registry
+
+EARLIER = WEEK_END - timedelta(days=7)
+LATER = WEEK_END + timedelta(days=7)
+REASON = "it answers nonsense"
+_PRELOADED = [
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "tests.support.promotions",
+]
+"""What opening MLflow's SQLite file imports takes a second and more, which each process would spend anew."""
 
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(_PRELOADED)
@@ -20,7 +33,7 @@ processes.set_forkserver_preload(_PRELOADED)
 
 @dataclass(frozen=True)
 class Place:
-    """Where a promotion takes place, in words that another process understands."""
+    """Where it takes place, in words that another process understands."""
 
     mlflow_home: Path
     mongodb_uri: str
@@ -49,22 +62,64 @@ class _KilledAt:
         return call
 
 
+def promote_here(registry: Registry, log: Any, version: str, window_end: datetime, **options: Any) -> Decision:
+    """Promote a version in this process."""
+    return _promote(registry.client(), log, version, window_end, **options)
+
+
+def roll_back_here(registry: Registry, log: Any, to: str | None = None, **options: Any) -> Rollback:
+    """Roll back in this process."""
+    return _roll_back(registry.client(), log, to, **options)
+
+
 def start_promotion(place: Place, version: str, window_end: datetime, *, killed_at: int = -1) -> BaseProcess:
     """Promote a version in another process, which dies instead of making call number `killed_at`."""
-    process = processes.Process(target=_promote, args=(place, version, window_end, killed_at))
+    return _start(_promote, place, killed_at, version, window_end)
+
+
+def start_rollback(place: Place, to: str | None = None, *, killed_at: int = -1) -> BaseProcess:
+    """Roll back in another process, which dies instead of making call number `killed_at`."""
+    return _start(_roll_back, place, killed_at, to)
+
+
+def let_leases_run_out(log: Any) -> int:
+    """Make the owners of open intents seem silent for long, and say how many there were."""
+    now = log.database.command("hello")["localTime"]
+    return int(log.update_many({"state": "open"}, {"$set": {"lease_until": now - timedelta(seconds=1)}}).matched_count)
+
+
+def _start(action: Callable[..., Any], place: Place, killed_at: int, *arguments: Any) -> BaseProcess:
+    process = processes.Process(target=_run, args=(action, place, killed_at, arguments))
     process.start()
     return process
 
 
-def _promote(place: Place, version: str, window_end: datetime, killed_at: int) -> None:
-    from pymongo import MongoClient
-
-    from nhm_assets.promotion.protocol import Request, promote
-    from tests.support.registry import MODEL, Registry
-
+def _run(action: Callable[..., Any], place: Place, killed_at: int, arguments: tuple[Any, ...]) -> None:
     calls = [0]
     client: Any = _KilledAt(Registry(place.mlflow_home).client(), calls, killed_at)
     with MongoClient(place.mongodb_uri, tz_aware=True) as mongo:
         log: Any = _KilledAt(mongo[place.database]["model_audit_log"], calls, killed_at)
-        request = Request(MODEL, version, window_end, {"dagster_run_id": str(os.getpid())})
-        promote(client, log, request, now=NOW, wait_s=60, lease_s=LEASE_S)
+        action(client, log, *arguments, wait_s=60)
+
+
+def _promote(
+    client: Any, log: Any, version: str, window_end: datetime, *, wait_s: float = 10, **options: Any
+) -> Decision:
+    fields = {"actor": "a person", "reason": "every gate check passed", "dagster_run_id": str(os.getpid())}
+    request = Request(MODEL, version, window_end, fields)
+    return promote(client, log, request, now=NOW, wait_s=wait_s, **options)
+
+
+def _roll_back(
+    client: Any,
+    log: Any,
+    to: str | None,
+    *,
+    wait_s: float = 10,
+    reason: str = REASON,
+    leaving: str | None = None,
+    **options: Any,
+) -> Rollback:
+    fields = {"actor": "a person", "dagster_run_id": str(os.getpid())}
+    request = RollbackRequest(MODEL, reason, to, leaving, fields)
+    return roll_back(client, log, request, now=NOW, wait_s=wait_s, **options)

@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,13 @@ MODEL = "technical-evaluator"
 ALIASES = ("candidate", "production", "previous")
 
 
+@cache
+def _client(home: Path) -> MlflowClient:
+    """One a folder and process: to open the file takes as long as a promotion."""
+    with Mlflow(uri=None, home=home, timeout_s=10).client() as client:
+        return client
+
+
 @dataclass(frozen=True)
 class Registry:
     """MLflow in the SQLite file of a folder; another process can open it by the folder alone."""
@@ -22,8 +30,7 @@ class Registry:
     home: Path
 
     def client(self) -> MlflowClient:
-        with Mlflow(uri=None, home=self.home, timeout_s=10).client() as client:
-            return client
+        return _client(self.home)
 
     def add(self, window_end: datetime | None, *, stage: str = "Staging") -> str:
         """Register a version and return its number."""

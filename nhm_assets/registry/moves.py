@@ -32,7 +32,7 @@ def put_into_production(
         client: of the registry.
         model: name of the registered model.
         version: the one to promote.
-        previous: the one that was in Production before the first move; None where there was none.
+        previous: the one that the alias `previous` is to name; None leaves it, unless it names `version`.
         guard: called before each write; raises where we may no longer write.
 
     Raises:
@@ -40,10 +40,10 @@ def put_into_production(
     """
     if previous is not None and previous != version:
         _point(client, model, PREVIOUS_ALIAS, previous, guard)
+    else:
+        _unpoint(client, model, PREVIOUS_ALIAS, version, guard)
     _point(client, model, PRODUCTION_ALIAS, version, guard)
-    if version_by_alias(client, model, CANDIDATE_ALIAS) == version:
-        guard()
-        client.delete_registered_model_alias(model, CANDIDATE_ALIAS)
+    _unpoint(client, model, CANDIDATE_ALIAS, version, guard)
     for other in all_versions(client, model):
         in_production, is_ours = other.current_stage == PRODUCTION, str(other.version) == version
         if in_production and not is_ours:
@@ -56,10 +56,24 @@ def put_into_production(
         raise RegistryError(f"{model} version {version} was promoted, but {'; '.join(faults)}")
 
 
+def forget_previous(client: "MlflowClient", model: str, guard: Guard) -> None:
+    """Remove the alias `previous`: there is no version that a rollback should choose by itself."""
+    if version_by_alias(client, model, PREVIOUS_ALIAS) is not None:
+        guard()
+        client.delete_registered_model_alias(model, PREVIOUS_ALIAS)
+
+
 def _point(client: "MlflowClient", model: str, alias: str, version: str, guard: Guard) -> None:
     if version_by_alias(client, model, alias) != version:
         guard()
         client.set_registered_model_alias(model, alias, version)
+
+
+def _unpoint(client: "MlflowClient", model: str, alias: str, version: str, guard: Guard) -> None:
+    """Remove an alias that would name the version in Production a second time."""
+    if version_by_alias(client, model, alias) == version:
+        guard()
+        client.delete_registered_model_alias(model, alias)
 
 
 def registry_faults(client: "MlflowClient", model: str, version: str) -> list[str]:

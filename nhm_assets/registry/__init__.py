@@ -29,6 +29,10 @@ PARAMETERS_TAG: Final = "nhm.parameters"
 SHA256_TAG: Final = "nhm.model_sha256"
 DAGSTER_RUN_TAG: Final = "dagster_run_id"
 TRIAL_OF_TAG: Final = "nhm.trial_of_dagster_run"
+ROLLED_BACK_TAG: Final = "nhm.rolled_back"
+"""Why a version was taken out of Production; neither schedule nor sensor promotes such a version again."""
+FILES_DELETED_TAG: Final = "nhm.files_deleted"
+"""When the files of a version were deleted; its record stays."""
 
 _DOES_NOT_EXIST: Final = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
@@ -67,6 +71,18 @@ def version_by_alias(client: "MlflowClient", model: str, alias: str) -> str | No
 
     try:
         return str(client.get_model_version_by_alias(model, alias).version)
+    except MlflowException as error:
+        if error.error_code in _DOES_NOT_EXIST:
+            return None
+        raise
+
+
+def version_if_any(client: "MlflowClient", model: str, version: str) -> "ModelVersion | None":
+    """The version of that number; None where there is none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version(model, version)
     except MlflowException as error:
         if error.error_code in _DOES_NOT_EXIST:
             return None

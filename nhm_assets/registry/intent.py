@@ -95,13 +95,13 @@ def hold_intent(
     Args:
         log: the audit log.
         model: name of the registered model.
-        fields: what the document says.
+        fields: what the document says; its `kind`, too.
         repair: finishes or undoes an intent that its owner left open, and closes it.
         wait_s: seconds to wait for another's intent.
         lease_s: seconds after which an owner that shows no sign of life is taken for dead.
 
     Raises:
-        RegistryError: another promotion of the model does not end in time.
+        RegistryError: another intent on the model does not end in time.
     """
     log.create_index("model", name=_LOCK_INDEX, unique=True, partialFilterExpression={"state": OPEN})
     intent = _acquire(log, model, fields, repair, time.monotonic() + wait_s, lease_s)
@@ -127,7 +127,7 @@ def _acquire(
         if time.monotonic() > deadline:
             other = log.find_one({"model": model, "state": OPEN}) or {}
             raise RegistryError(
-                f"another promotion of {model} has been under way since {other.get('at')} (Dagster run"
+                f"another {other.get('kind', 'change')} of {model} has been under way since {other.get('at')} (run"
                 f" {other.get('dagster_run_id')}): wait for it to end, then run this again"
             )
         time.sleep(_POLL_S)
@@ -137,7 +137,13 @@ def _open(log: "Collection[Document]", model: str, fields: Mapping[str, object],
     from pymongo.errors import DuplicateKeyError
 
     token = uuid.uuid4().hex
-    document = {**fields, "_id": f"promotion:{model}:{token}", "model": model, "state": OPEN, "owner": token}
+    document = {
+        **fields,
+        "_id": f"{fields.get('kind', 'intent')}:{model}:{token}",
+        "model": model,
+        "state": OPEN,
+        "owner": token,
+    }
     # An update by pipeline, since an insert cannot use the server's clock.
     stage: list[Document] = [{"$set": {"lease_until": _lease_end(lease_s), **_literals(document)}}]
     try:

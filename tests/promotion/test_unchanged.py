@@ -1,0 +1,195 @@
+"""A partition run again: nothing is trained or evaluated twice, and `unchanged` is told from everything else."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from dagster import ExecuteInProcessResult
+
+from nhm_assets.partitions import WEEK as A_WEEK
+from nhm_assets.records import EvaluationReport, TrainedModel
+from nhm_assets.registry import all_versions
+from tests.support.documents import WEEK, put, reviewed_opinions
+from tests.support.platform import Platform
+from tests.support.platforms import module_platform
+from tests.support.reruns import FORCE, counted, launch, reexecution_of, retry_of
+
+__all__ = ["module_platform"]
+pytestmark = pytest.mark.slow
+
+WEEK_BEFORE = "2026-02-22"
+UP_TO_TRAINING = ["feedback_dataset", "trained_model"]
+
+
+@dataclass(frozen=True)
+class Story:
+    """Runs of one specialist, by name and in order, and what there was after each."""
+
+    platform: Platform
+    specialist: str
+    runs: dict[str, ExecuteInProcessResult] = field(default_factory=dict)
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    stages: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def tell(self, name: str, platform: Platform | None = None, **options: Any) -> ExecuteInProcessResult:
+        result = launch(platform or self.platform, self.specialist, **options)
+        assert result.success
+        self.runs[name] = result
+        self.counts[name] = counted(self.platform, self.specialist)
+        with self.platform.mlflow.client() as client:
+            versions = all_versions(client, f"{self.specialist}-evaluator")
+            self.stages[name] = {str(one.version): one.current_stage for one in versions}
+        return result
+
+    def outcome(self, name: str) -> str:
+        return self.platform.tags(self.runs[name])["nhm/outcome"]
+
+    def reason(self, name: str) -> str:
+        return self.platform.tags(self.runs[name])["nhm/reason"]
+
+    def trained(self, name: str) -> TrainedModel:
+        return self.runs[name].asset_value("trained_model")
+
+    def report(self, name: str) -> EvaluationReport:
+        return self.runs[name].asset_value("evaluation_report")
+
+    def shown(self, name: str, asset: str, entry: str) -> Any:
+        """What the run shows in an asset's metadata."""
+        (materialized,) = self.runs[name].asset_materializations_for_node(asset)
+        return materialized.metadata[entry].value
+
+    def grown(self, before: str, after: str) -> dict[str, int]:
+        """What there is more of after a run than after another one."""
+        then, now = self.counts[before], self.counts[after]
+        return {name: now[name] - then.get(name, 0) for name in now if now[name] != then.get(name, 0)}
+
+
+@pytest.fixture(scope="module")
+def good(module_platform: Platform) -> Story:
+    """A promoted week and a superseded one before it, each again and again."""
+    opinions, reviews = reviewed_opinions(900, days=40)
+    put(module_platform.database, opinions=opinions, feedback=reviews)
+    story = Story(module_platform, "technical")
+    story.tell("first")
+    story.tell("again")
+    story.tell("older", week=WEEK_BEFORE)
+    story.tell("older again", week=WEEK_BEFORE)
+    forced = story.tell("forced", config=FORCE)
+    story.tell("forced, retried", config=FORCE, tags=retry_of(forced))
+    story.tell("forced, executed again", config=FORCE, tags=reexecution_of(forced))
+    story.tell("older, under another champion", week=WEEK_BEFORE)
+    return story
+
+
+@pytest.fixture(scope="module")
+def held(module_platform: Platform) -> Story:
+    """A candidate that no threshold lets pass, and then the usual ones do."""
+    opinions, reviews = reviewed_opinions(400, specialist="business")
+    put(module_platform.database, opinions=opinions, feedback=reviews)
+    story = Story(module_platform, "business")
+    strict = module_platform.with_settings(precision_threshold=1.0)
+    story.tell("first", strict)
+    story.tell("again", strict)
+    story.tell("under looser thresholds")
+    story.tell("once more")
+    return story
+
+
+@pytest.fixture
+def told(request: pytest.FixtureRequest, which: str) -> Story:
+    return request.getfixturevalue(which)
+
+
+AGAIN = pytest.mark.parametrize(
+    ("which", "first", "again"),
+    [("good", "first", "again"), ("good", "older", "older again"), ("held", "first", "again")],
+    ids=["promoted", "superseded", "held"],
+)
+
+
+@AGAIN
+def test_the_same_again_is_unchanged_and_says_what_it_came_to_before(told: Story, first, again):
+    assert told.outcome(first) in ("promoted", "superseded", "held")
+    assert told.outcome(again) == "unchanged"
+    before = {"promoted": "it is the version in Production already"}.get(told.outcome(first), told.reason(first))
+    assert told.reason(again) == f"as before: {before}"
+
+
+@AGAIN
+def test_the_same_again_keeps_the_version_and_the_report(told: Story, first, again):
+    assert told.trained(again) == told.trained(first).model_copy(update={"reused": True})
+    assert told.report(again) == told.report(first)
+    assert told.report(again).digest() == told.report(first).digest()
+    for asset in ("trained_model", "evaluation_report"):
+        assert [told.shown(name, asset, "reused") for name in (first, again)] == [False, True]
+
+
+@AGAIN
+def test_the_same_again_doubles_nothing_and_moves_nothing(told: Story, first, again):
+    assert told.grown(first, again) == {"model_audit_log": 1}
+    assert told.stages[again] == told.stages[first]
+    (entry,) = told.platform.database["model_audit_log"].find({"dagster_run_id": told.runs[again].run_id})
+    assert (entry["kind"], entry["reason"]) == ("unchanged", told.reason(again))
+
+
+def test_a_held_candidate_is_still_said_to_be_held_by_its_checks(held: Story):
+    tags = held.platform.tags(held.runs["again"])
+    assert tags["nhm/held_by"] == "precision_threshold"
+    assert "promoted_version" not in {
+        event.asset_key.to_user_string() for event in held.runs["again"].get_asset_materialization_events()
+    }
+
+
+def test_looser_thresholds_promote_the_held_candidate_by_the_report_that_it_has(held: Story):
+    assert held.outcome("under looser thresholds") == "promoted"
+    assert held.report("under looser thresholds") == held.report("first")
+    assert held.shown("under looser thresholds", "evaluation_report", "reused")
+    assert held.stages["under looser thresholds"] == {"1": "Production"}
+    assert held.platform.tags(held.runs["under looser thresholds"])["nhm/held_by"] == ""
+    assert held.outcome("once more") == "unchanged"
+
+
+def test_another_champion_since_is_reason_to_evaluate_anew(good: Story):
+    name = "older, under another champion"
+    assert good.trained(name).version == good.trained("older").version
+    assert not good.shown(name, "evaluation_report", "reused")
+    assert good.report("older").champion.version == "1"
+    assert good.report(name).champion.version == "4"
+    assert good.outcome(name) == "superseded"
+    assert "version 4 in Production" in good.reason(name)
+
+
+def test_force_in_the_launchpad_trains_anew(good: Story):
+    assert good.outcome("forced") == "promoted"
+    assert (good.trained("forced").version, good.trained("forced").reused) == ("3", False)
+    assert good.grown("older again", "forced")["MLflow runs"] == 1
+
+
+def test_a_run_that_dagster_starts_over_is_what_the_first_one_would_have_been_and_trains_nothing_twice(good: Story):
+    """Its process died after the promotion, and before Dagster heard of it."""
+    assert good.outcome("forced, retried") == "promoted"
+    assert good.trained("forced, retried") == good.trained("forced")
+    assert good.grown("forced", "forced, retried") == {}
+
+
+def test_a_persons_reexecution_by_force_trains_anew(good: Story):
+    assert good.outcome("forced, executed again") == "promoted"
+    assert (good.trained("forced, executed again").version, good.trained("forced, executed again").reused) == (
+        "4",
+        False,
+    )
+
+
+def test_a_run_killed_after_its_training_goes_on_with_that_version_even_by_force(platform: Platform):
+    opinions, reviews = reviewed_opinions(400)
+    put(platform.database, opinions=opinions, feedback=reviews)
+    killed = launch(platform, config=FORCE, only=UP_TO_TRAINING)
+    retried = launch(platform, config=FORCE, tags=retry_of(killed))
+    assert platform.tags(retried)["nhm/outcome"] == "promoted"
+    assert retried.asset_value("trained_model") == killed.asset_value("trained_model")
+    assert counted(platform)["MLflow runs"] == 1
+
+
+def test_the_weeks_of_the_story_follow_each_other(good: Story):
+    assert good.trained("first").window_end - good.trained("older").window_end == A_WEEK
+    assert good.trained("first").week == WEEK

@@ -1,0 +1,5 @@
+"""Fixtures of the registry's tests."""
+
+from tests.support.registries import log, registry
+
+__all__ = ["log", "registry"]

@@ -1,0 +1,214 @@
+"""Back to an earlier version: which one, what becomes of the one that leaves, and what is refused."""
+
+import pytest
+
+from nhm_assets.errors import RegistryError, UsageError
+from nhm_assets.registry import FILES_DELETED_TAG, ROLLED_BACK_TAG
+from nhm_assets.registry.moves import registry_faults
+from tests.support.documents import NOW, WEEK_END
+from tests.support.promotions import EARLIER, LATER, REASON, promote_here, roll_back_here
+from tests.support.registry import MODEL, Registry
+
+WINDOWS = (EARLIER, WEEK_END, LATER)
+
+
+@pytest.fixture
+def three(registry: Registry, log) -> tuple[str, str, str]:
+    """Three versions, promoted one after the other; the last one serves."""
+    versions = []
+    for window_end in WINDOWS:
+        versions.append(registry.add(window_end))
+        promote_here(registry, log, versions[-1], window_end)
+    return tuple(versions)
+
+
+def marks(registry: Registry) -> dict[str, str]:
+    """The versions that were rolled back, and why."""
+    found = {one: registry.client().get_model_version(MODEL, one).tags for one in registry.state()["stages"]}
+    return {number: tags[ROLLED_BACK_TAG] for number, tags in found.items() if ROLLED_BACK_TAG in tags}
+
+
+def test_the_previous_version_serves_again_and_the_one_that_left_is_archived_and_marked(registry, log, three):
+    first, second, third = three
+    done = roll_back_here(registry, log)
+    assert (done.model, done.version, done.left) == (MODEL, second, third)
+    assert registry.state() == {
+        "stages": {first: "Archived", second: "Production", third: "Archived"},
+        "aliases": {"production": second, "previous": first},
+    }
+    assert marks(registry) == {third: REASON}
+    assert registry_faults(registry.client(), MODEL, second) == []
+
+
+def test_a_named_version_serves_again(registry, log, three):
+    first, second, third = three
+    done = roll_back_here(registry, log, first)
+    assert (done.version, done.left) == (first, third)
+    assert registry.state() == {
+        "stages": {first: "Production", second: "Archived", third: "Archived"},
+        "aliases": {"production": first},
+    }
+    assert marks(registry) == {third: REASON}
+
+
+def test_a_second_rollback_goes_further_back_and_never_to_the_one_that_left(registry, log, three):
+    first, second, third = three
+    roll_back_here(registry, log)
+    assert roll_back_here(registry, log).version == first
+    assert registry.state()["aliases"] == {"production": first}
+    assert marks(registry).keys() == {second, third}
+    with pytest.raises(UsageError, match="no previous version to go back to: name one with --to"):
+        roll_back_here(registry, log)
+
+
+def test_a_marked_version_that_is_named_serves_again_and_is_marked_no_more(registry, log, three):
+    _, second, third = three
+    roll_back_here(registry, log)
+    roll_back_here(registry, log, third, reason="it was right after all")
+    assert registry.state()["stages"][third] == "Production"
+    assert marks(registry) == {second: "it was right after all"}
+
+
+def test_the_next_rollback_passes_over_versions_that_were_rolled_back(registry, log, three):
+    first, _, third = three
+    roll_back_here(registry, log)
+    roll_back_here(registry, log, third)
+    assert registry.state()["aliases"] == {"production": third, "previous": first}
+    assert roll_back_here(registry, log).version == first
+
+
+def test_a_version_that_was_passed_over_by_name_is_not_the_next_to_go_back_to(registry, log, three):
+    """Whoever goes back to the first has a reason not to trust the second."""
+    first, second, _ = three
+    roll_back_here(registry, log, first)
+    assert "previous" not in registry.state()["aliases"]
+    with pytest.raises(UsageError, match="name one with --to"):
+        roll_back_here(registry, log)
+    assert roll_back_here(registry, log, second).version == second
+
+
+def test_a_rollback_leaves_who_from_to_and_why_in_the_audit_log(registry, log, three):
+    _, second, third = three
+    done = roll_back_here(registry, log)
+    entry = log.find_one({"_id": done.audit_id})
+    assert (entry["kind"], entry["state"], entry["at"]) == ("rolled_back", "done", NOW)
+    assert (entry["actor"], entry["reason"]) == ("a person", REASON)
+    assert (entry["from_version"], entry["version"]) == (third, second)
+    assert entry["transitions"] == [
+        {"version": second, "to_stage": "Production"},
+        {"version": third, "from_stage": "Production", "to_stage": "Archived"},
+    ]
+
+
+def test_going_back_to_what_serves_already_moves_and_logs_nothing(registry, log, three):
+    before, entries = registry.state(), log.count_documents({})
+    done = roll_back_here(registry, log, three[-1])
+    assert (done.version, done.left, done.audit_id) == (three[-1], None, None)
+    assert (registry.state(), log.count_documents({})) == (before, entries)
+    assert marks(registry) == {}
+
+
+def test_going_back_to_what_serves_already_puts_a_moved_alias_right_and_marks_nothing(registry, log, three):
+    registry.client().set_registered_model_alias(MODEL, "production", three[0])
+    done = roll_back_here(registry, log, three[-1])
+    assert (done.version, done.left) == (three[-1], None)
+    assert registry_faults(registry.client(), MODEL, three[-1]) == []
+    assert marks(registry) == {}
+
+
+def test_with_nothing_in_production_a_named_version_takes_the_place(registry, log):
+    version = registry.add(WEEK_END, stage="Archived")
+    done = roll_back_here(registry, log, version)
+    assert (done.version, done.left) == (version, None)
+    assert registry.state()["stages"] == {version: "Production"}
+    assert registry_faults(registry.client(), MODEL, version) == []
+
+
+def test_a_version_that_was_not_promoted_here_can_be_gone_back_to(registry, log):
+    old, new = registry.add(None, stage="Production"), registry.add(WEEK_END)
+    promote_here(registry, log, new, WEEK_END)
+    assert roll_back_here(registry, log).version == old
+    assert registry.state()["aliases"] == {"production": old}
+
+
+@pytest.mark.parametrize("state", ["rolled back", "without files", "moved to Staging"])
+def test_what_cannot_be_gone_back_to_is_not_the_previous_version(registry, log, three, state):
+    first = three[0]
+    client = registry.client()
+    if state == "moved to Staging":
+        client.transition_model_version_stage(MODEL, first, "Staging")
+    else:
+        tag = ROLLED_BACK_TAG if state == "rolled back" else FILES_DELETED_TAG
+        client.set_model_version_tag(MODEL, first, tag, "once")
+    roll_back_here(registry, log)
+    assert "previous" not in registry.state()["aliases"]
+
+
+@pytest.mark.parametrize("written", ["0{}", " {} ", "+{}"])
+def test_a_number_that_is_written_oddly_means_the_version_of_that_number(registry, log, three, written):
+    """MLflow reads all of these as the number, so they must not be taken for other versions."""
+    first = three[0]
+    assert roll_back_here(registry, log, written.format(first)).version == first
+    assert registry_faults(registry.client(), MODEL, first) == []
+
+
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [("99", "has no version '99'"), ("newest", "has no version 'newest'"), ("", "has no version ''")],
+)
+def test_a_version_that_does_not_exist_is_named_with_where_to_look(registry, log, three, to, said):
+    before, entries = registry.state(), log.count_documents({})
+    with pytest.raises(UsageError, match=said) as error:
+        roll_back_here(registry, log, to)
+    assert "nhm status" in str(error.value)
+    assert (registry.state(), log.count_documents({})) == (before, entries)
+
+
+def test_a_model_that_does_not_exist_has_no_previous_version(registry, log):
+    with pytest.raises(UsageError, match=f"{MODEL} has no previous version"):
+        roll_back_here(registry, log)
+    assert log.count_documents({}) == 0
+
+
+@pytest.mark.parametrize("when", ["begun", NOW.isoformat()])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_version_whose_files_are_deleted_is_refused(registry, log, three, when, named):
+    second = three[1]
+    registry.client().set_model_version_tag(MODEL, second, FILES_DELETED_TAG, when)
+    before, entries = registry.state(), log.count_documents({})
+    with pytest.raises(UsageError, match=f"version {second} cannot serve: its files were deleted"):
+        roll_back_here(registry, log, second if named else None)
+    assert (registry.state(), log.count_documents({})) == (before, entries)
+
+
+@pytest.mark.parametrize("reason", ["", "  \n"])
+def test_a_rollback_without_a_reason_is_refused(registry, log, three, reason):
+    before = registry.state()
+    with pytest.raises(UsageError, match="needs a reason"):
+        roll_back_here(registry, log, reason=reason)
+    assert registry.state() == before
+
+
+def test_a_rollback_of_a_version_that_has_left_already_is_refused(registry, log, three):
+    """A rollout that fails wants its own version out, and no other one."""
+    _, second, third = three
+    before, entries = registry.state(), log.count_documents({})
+    with pytest.raises(RegistryError, match=f"version {second} was to leave Production, and {third} is there"):
+        roll_back_here(registry, log, leaving=second)
+    assert (registry.state(), log.count_documents({})) == (before, entries)
+    assert roll_back_here(registry, log, leaving=third).left == third
+
+
+def test_two_versions_in_production_are_an_error_that_names_them_and_leaves_no_lock(registry, log):
+    first, second = registry.add(EARLIER, stage="Production"), registry.add(EARLIER, stage="Production")
+    with pytest.raises(RegistryError, match=f"{second}, {first}"):
+        roll_back_here(registry, log, first)
+    assert log.count_documents({}) == 0
+
+
+def test_a_candidate_that_was_never_in_production_is_not_let_in_by_a_rollback(registry, log, three):
+    held = registry.add(WEEK_END)
+    before = registry.state()
+    with pytest.raises(UsageError, match="was never in Production"):
+        roll_back_here(registry, log, held)
+    assert registry.state() == before
