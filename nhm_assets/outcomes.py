@@ -10,11 +10,26 @@ class Outcome(StrEnum):
     PROMOTED = "promoted"
     HELD = "held"
     SUPERSEDED = "superseded"
+    UNCHANGED = "unchanged"
     BROKEN = "broken"
+
+
+class BrokenBy(StrEnum):
+    """What a broken run could not go on without."""
+
+    DATA = "data"
+    CODE = "code"
+    MONGODB = "MongoDB"
+    MLFLOW = "MLflow"
+    KUBERNETES = "Kubernetes"
+    STORAGE = "storage"
+    REFUSED = "refused request"
+    KILLED = "killed"
 
 
 OUTCOME_TAG: Final = "nhm/outcome"
 HELD_BY_TAG: Final = "nhm/held_by"
+BROKEN_BY_TAG: Final = "nhm/broken_by"
 REASON_TAG: Final = "nhm/reason"
 
 GATE_CHECKS: Final = (

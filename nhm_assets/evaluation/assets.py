@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from dagster import AssetCheckResult, MetadataValue, Output, ResourceParam, asset
+from dagster import AssetCheckResult, AssetExecutionContext, MetadataValue, Output, ResourceParam, asset
 
 from nhm_assets.check_wiring import check_results
 from nhm_assets.evaluation.checks import evaluation_report_checks
 from nhm_assets.evaluation.gate import GateRules, judge
+from nhm_assets.evaluation.recorded import REPORT_METADATA, recorded_report
 from nhm_assets.evaluation.report import build_report, held_out_rows
 from nhm_assets.evaluation.scoring import candidate_shares, champion_shares
 from nhm_assets.evaluation.tables import comparison_table, importance_table
@@ -19,10 +20,12 @@ from nhm_assets.partitions import specialist_weeks
 from nhm_assets.records import EvaluationReport, TrainedModel
 from nhm_assets.registry import version_in_production
 from nhm_assets.settings import Settings
+from nhm_assets.trying_again import tries_again
 from resources.mlflow import Mlflow
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
 
 @asset(
@@ -34,10 +37,13 @@ if TYPE_CHECKING:
     description=(
         "The candidate's metrics on the newest rows, those of the version in Production on the same rows, their"
         " comparison, and what each feature is worth. The checks on it are the gate: one that fails holds the"
-        " candidate in Staging, and the run stays green."
+        " candidate in Staging, and the run stays green. A version that was evaluated against the same champion"
+        " before keeps its report; the checks judge it by today's thresholds."
     ),
 )
+@tries_again
 def evaluation_report(
+    context: AssetExecutionContext,
     trained_model: TrainedModel,
     feedback_dataset: pd.DataFrame,
     settings: ResourceParam[Settings],
@@ -45,20 +51,27 @@ def evaluation_report(
 ) -> Iterator[Output[EvaluationReport] | AssetCheckResult]:
     """Score, compare and judge; report and verdicts are yielded together."""
     with mlflow.client() as client:
-        report = _evaluate(client, feedback_dataset, trained_model, settings)
-        _log_metrics(client, report)
-    yield Output(report, metadata=_metadata(report))
+        champion = version_in_production(client, trained_model.model)
+        report = recorded_report(context.instance, context.partition_key, trained_model, champion)
+        reused = report is not None
+        if report is None:
+            report = _evaluate(client, feedback_dataset, trained_model, champion, settings)
+            _log_metrics(client, report)
+    yield Output(report, metadata=_metadata(report) | {"reused": reused})
     for result in check_results("evaluation_report", judge(report, GateRules.of(settings))):
         # Binds the verdict to this very report: promotion looks for it.
         yield result._replace(metadata={**result.metadata, REPORT_DIGEST: MetadataValue.text(report.digest())})
 
 
 def _evaluate(
-    client: "MlflowClient", frame: pd.DataFrame, trained: TrainedModel, settings: Settings
+    client: "MlflowClient",
+    frame: pd.DataFrame,
+    trained: TrainedModel,
+    champion: "ModelVersion | None",
+    settings: Settings,
 ) -> EvaluationReport:
     rows = held_out_rows(frame, trained)
     candidate, importances = candidate_shares(client, trained.model, trained.version, rows)
-    champion = version_in_production(client, trained.model)
     scored = None
     if champion is not None:
         number = str(champion.version)
@@ -91,5 +104,5 @@ def _metadata(report: EvaluationReport) -> dict[str, Any]:
         "champion_f1": report.champion.metrics.f1 if report.champion else None,
         "metrics": MetadataValue.md(comparison_table(report)),
         "importances": MetadataValue.md(importance_table(report)),
-        "report": MetadataValue.json(report.model_dump(mode="json")),
+        REPORT_METADATA: MetadataValue.json(report.model_dump(mode="json")),
     }

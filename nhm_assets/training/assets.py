@@ -5,25 +5,36 @@ from typing import Any
 import pandas as pd
 from dagster import (
     AssetExecutionContext,
-    DagsterInstance,
+    Config,
     DataVersion,
     MetadataValue,
     Output,
     ResourceParam,
     asset,
 )
+from pydantic import Field
 
 from nhm_assets.audit import COLLECTION, record_registration
 from nhm_assets.code_version import code_version
 from nhm_assets.names import GROUP
 from nhm_assets.partitions import Partition, specialist_weeks
 from nhm_assets.records import TrainedModel
+from nhm_assets.runs import attempts
 from nhm_assets.settings import Settings
 from nhm_assets.training.registration import Recipe, find_version, stage_candidate
 from nhm_assets.training.run import train, training_settings
 from nhm_assets.training.stale_runs import end_stale_runs
+from nhm_assets.trying_again import tries_again
 from resources.mlflow import Mlflow
 from resources.mongo import Mongo
+
+
+class TrainingConfig(Config):
+    """What the launchpad may ask of one run."""
+
+    force: bool = Field(
+        default=False, description="Train even where a version of the same data, code and parameters exists."
+    )
 
 
 @asset(
@@ -34,11 +45,14 @@ from resources.mongo import Mongo
     description=(
         "A version of `{specialist}-evaluator` in MLflow: a random forest fitted on the train and validation rows,"
         " logged as the specialists load it, in stage Staging with the alias `candidate`. Where a version of the"
-        " same data, code and parameters exists, that one is taken (FORCE_RETRAIN=true trains anew)."
+        " same data, code and parameters exists, that one is taken, and the outcome is `unchanged` (FORCE_RETRAIN=true,"
+        " or `force: true` in the launchpad, trains anew)."
     ),
 )
+@tries_again
 def trained_model(
     context: AssetExecutionContext,
+    config: TrainingConfig,
     feedback_dataset: pd.DataFrame,
     settings: ResourceParam[Settings],
     mlflow: ResourceParam[Mlflow],
@@ -52,11 +66,13 @@ def trained_model(
         code_version=code_version(),
         parameters=training_settings(settings),
         dagster_run_id=context.run_id,
+        attempts=attempts(context.run),
     )
+    force = settings.force_retrain or config.force
     with mlflow.client() as client:
         experiment = mlflow.experiment_id(partition.specialist.experiment)
-        end_stale_runs(client, experiment, partition, lambda run: _has_ended(context.instance, run))
-        trained = None if settings.force_retrain else find_version(client, recipe)
+        end_stale_runs(client, experiment, partition, lambda run: _is_over(context, run))
+        trained = find_version(client, recipe, of_this_run=force)
         if trained is None:
             trained = train(context, mlflow, client, feedback_dataset, recipe, settings)
         stage_candidate(client, trained)
@@ -65,9 +81,10 @@ def trained_model(
     return Output(trained, data_version=DataVersion(trained.sha256), metadata=_metadata(trained))
 
 
-def _has_ended(instance: DagsterInstance, run_id: str) -> bool:
-    run = instance.get_run_by_id(run_id)
-    return run is None or run.is_finished
+def _is_over(context: AssetExecutionContext, run_id: str) -> bool:
+    """Whether nobody logs for that Dagster run any more; this one has not begun to, in this try."""
+    run = context.instance.get_run_by_id(run_id)
+    return run is None or run.is_finished or run_id == context.run_id
 
 
 def _metadata(trained: TrainedModel) -> dict[str, Any]:

@@ -6,7 +6,9 @@ from dagster import AssetCheckExecutionContext, AssetCheckResult, ResourceParam,
 
 from nhm_assets.check_wiring import check_specs, selected_results
 from nhm_assets.records import TrainedModel
+from nhm_assets.settings import Settings
 from nhm_assets.training.contract import DESCRIPTIONS, judge_version
+from nhm_assets.trying_again import tries_again
 from resources.mlflow import Mlflow
 
 
@@ -15,8 +17,12 @@ from resources.mlflow import Mlflow
     specs=check_specs("trained_model", DESCRIPTIONS, blocking=DESCRIPTIONS),
     can_subset=True,
 )
+@tries_again
 def trained_model_checks(
-    context: AssetCheckExecutionContext, trained_model: TrainedModel, mlflow: ResourceParam[Mlflow]
+    context: AssetCheckExecutionContext,
+    trained_model: TrainedModel,
+    settings: ResourceParam[Settings],  # noqa: ARG001 - read by tries_again
+    mlflow: ResourceParam[Mlflow],
 ) -> Iterator[AssetCheckResult]:
     """Judge the version as it stands in the registry."""
     with mlflow.client() as client:

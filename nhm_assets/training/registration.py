@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import tempfile
+import warnings
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
@@ -23,6 +24,7 @@ from nhm_assets.registry import (
     DAGSTER_RUN_TAG,
     DATA_SOURCE_TAG,
     DATA_VERSION_TAG,
+    FILES_DELETED_TAG,
     FINGERPRINT_TAG,
     PARAMETERS_TAG,
     PARTITION_TAG,
@@ -65,6 +67,7 @@ class Recipe:
     Attributes:
         parameters: what the fit, or the search for its parameters, is given.
         dagster_run_id: who makes it; no part of the fingerprint.
+        attempts: the Dagster runs that try to make it, this one among them; no part of the fingerprint.
     """
 
     partition: Partition
@@ -75,6 +78,7 @@ class Recipe:
     parameters: dict[str, Any]
     rows: dict[str, int]
     dagster_run_id: str
+    attempts: frozenset[str]
 
     @classmethod
     def of(
@@ -85,6 +89,7 @@ class Recipe:
         code_version: str,
         parameters: dict[str, Any],
         dagster_run_id: str,
+        attempts: frozenset[str] = frozenset(),
     ) -> "Recipe":
         """The recipe for a stored dataset, whose `attrs` say what it was read from."""
         start, end = map(datetime.fromisoformat, frame.attrs["window"])
@@ -97,6 +102,7 @@ class Recipe:
             parameters=parameters,
             rows=counts(frame["split"]),
             dagster_run_id=dagster_run_id,
+            attempts=attempts | {dagster_run_id},
         )
 
     @property
@@ -120,16 +126,28 @@ class Recipe:
         }
 
 
-def find_version(client: "MlflowClient", recipe: Recipe) -> TrainedModel | None:
-    """The newest version that was made by this very recipe."""
+def find_version(client: "MlflowClient", recipe: Recipe, *, of_this_run: bool = False) -> TrainedModel | None:
+    """The newest version that was made by this very recipe.
+
+    Args:
+        client: of the registry.
+        recipe: what it was made from.
+        of_this_run: take only what an earlier, interrupted try of this very run has registered.
+    """
     for version in all_versions(client, recipe.partition.specialist.registered_model):
         made_alike = version.tags.get(FINGERPRINT_TAG) == recipe.fingerprint
-        if made_alike and version.status == "READY" and version.tags.keys() >= _NEEDED_TAGS:
+        ours = not of_this_run or version.tags.get(DAGSTER_RUN_TAG) in recipe.attempts
+        if made_alike and ours and _is_whole(version):
             return _record(version, recipe)
     return None
 
 
-def _record(version: "ModelVersion", recipe: Recipe, *, reused: bool = True) -> TrainedModel:
+def _is_whole(version: "ModelVersion") -> bool:
+    tags = version.tags.keys()
+    return version.status == "READY" and tags >= _NEEDED_TAGS and FILES_DELETED_TAG not in tags
+
+
+def _record(version: "ModelVersion", recipe: Recipe) -> TrainedModel:
     tags = version.tags
     return TrainedModel(
         specialist=recipe.partition.specialist,
@@ -145,7 +163,7 @@ def _record(version: "ModelVersion", recipe: Recipe, *, reused: bool = True) -> 
         data_source=tags[DATA_SOURCE_TAG],
         parameters=json.loads(tags[PARAMETERS_TAG]),
         rows=json.loads(tags[ROWS_TAG]),
-        reused=reused,
+        reused=tags.get(DAGSTER_RUN_TAG) not in recipe.attempts,
     )
 
 
@@ -153,14 +171,17 @@ def log_inputs(run: "MlFlow", frame: pd.DataFrame, recipe: Recipe, source: str) 
     """Name the dataset as the run's input; its digest is the data version."""
     import mlflow.data
 
-    dataset = mlflow.data.from_pandas(
-        frame[[*FEATURE_NAMES, "label"]],
-        source=source,
-        targets="label",
-        name=f"feedback_dataset {recipe.partition.key}",
-        digest=recipe.data_version,
-    )
-    run.log_input(dataset, context="training")
+    with warnings.catch_warnings():
+        # It warns of integers that may be missing (labels never are), and of two names for the same kind of source.
+        warnings.simplefilter("ignore")
+        dataset = mlflow.data.from_pandas(
+            frame[[*FEATURE_NAMES, "label"]],
+            source=source,
+            targets="label",
+            name=f"feedback_dataset {recipe.partition.key}",
+            digest=recipe.data_version,
+        )
+        run.log_input(dataset, context="training")
 
 
 def register(
@@ -184,7 +205,7 @@ def register(
     with contextlib.redirect_stderr(io.StringIO()):
         # MLflow prints what it did; it raises what it could not do.
         version = run.register_model(model_uri, recipe.partition.specialist.registered_model, tags=tags)
-    return _record(client.get_model_version(version.name, version.version), recipe, reused=False)
+    return _record(client.get_model_version(version.name, version.version), recipe)
 
 
 def _log_model(run: "MlFlow", forest: "RandomForestClassifier", features: pd.DataFrame) -> str:
