@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nhm_assets.feedback.collections import READ_INDEXES
+from nhm_assets.documents import READ_INDEXES
 from nhm_assets.settings import Settings
 from nhm_assets.wiring import mlflow_of, mongo_of
 from resources.addresses import masked

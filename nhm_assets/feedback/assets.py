@@ -13,6 +13,7 @@ from nhm_assets.feedback.stored_features import ensure_index, write_back
 from nhm_assets.names import GROUP
 from nhm_assets.partitions import Partition, specialist_weeks
 from nhm_assets.settings import Settings
+from nhm_assets.trying_again import tries_again
 from resources.mongo import Mongo, read_consistently
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ specialist_opinions = AssetSpec(
         " digest of the rows: the same documents give the same version."
     ),
 )
+@tries_again
 def feedback_dataset(
     context: AssetExecutionContext, settings: ResourceParam[Settings], mongo: ResourceParam[Mongo]
 ) -> Output[pd.DataFrame]:

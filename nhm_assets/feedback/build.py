@@ -18,7 +18,8 @@ from nhm_assets.dataset import (
     conform,
     data_source,
 )
-from nhm_assets.feedback.collections import Reader, batches
+from nhm_assets.documents import batches
+from nhm_assets.feedback.collections import Reader
 from nhm_assets.feedback.features import InvalidPlan, compute_features
 from nhm_assets.feedback.quarantine import quarantine_entries
 from nhm_assets.feedback.rules import Feedback, Reason, Rejection, judge, newest_per_opinion

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
+from nhm_assets.documents import BATCH, batches
 from nhm_assets.partitions import Window
 
 if TYPE_CHECKING:
@@ -13,10 +13,6 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
 Document = dict[str, Any]
-T = TypeVar("T")
-
-BATCH: Final = 1000
-"""Ids a query asks for at once: round trips become rare, and a batch of plans stays a few megabytes."""
 
 _FEEDBACK_FIELDS: Final = (
     "feedback_id",
@@ -57,13 +53,6 @@ _PLAN_BALLAST: Final = (
 )
 """Parts of a plan that no feature reads. They are taken out rather than the others picked, since picking
 would lose the difference between a null and a missing field."""
-
-READ_INDEXES: Final = {
-    "feedback_collection": (("specialist_type", 1), ("submitted_at", 1)),
-    "opinions_collection": (("opinion_id", 1), ("specialist_type", 1)),
-    "plans_collection": (("plan_id", 1),),
-}
-"""Indexes that these queries need on collections that other systems own, by the setting that names them."""
 
 
 @dataclass(frozen=True)
@@ -148,13 +137,6 @@ class Reader:
             yield from self.database[collection].find(
                 {field: {"$in": batch}}, fields, session=self.session, batch_size=BATCH
             )
-
-
-def batches(items: Iterable[T]) -> Iterator[list[T]]:
-    """The items in lists of at most `BATCH`."""
-    rest = iter(items)
-    while batch := list(islice(rest, BATCH)):
-        yield batch
 
 
 def _may_lie_in(window: Window) -> list[Any]:

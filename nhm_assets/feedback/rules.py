@@ -5,13 +5,14 @@ The rules and the order of the reasons are those of the platform's contract, "On
 
 import math
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from bson.decimal128 import Decimal128
 
 from nhm_assets.dataset import LABELS
+from nhm_assets.feedback_times import parse_time
 from nhm_assets.partitions import Window
 
 
@@ -44,17 +45,6 @@ class Rejection(NamedTuple):
 
     document_id: Any
     reason: Reason
-
-
-def parse_time(value: object) -> datetime | None:
-    """A BSON date, or an ISO-8601 string (no offset means UTC), as UTC; None for anything else."""
-    try:
-        moment = datetime.fromisoformat(value.strip()) if isinstance(value, str) else value
-        if not isinstance(moment, datetime):
-            return None
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 def parse_rating(value: object) -> float | None:

@@ -99,7 +99,7 @@ def write_back(collection: "Collection[Document]", computed: Mapping[str, Mappin
 
     A document without our mark is never replaced, not even one that a specialist writes at this moment.
     """
-    from nhm_assets.feedback.collections import batches
+    from nhm_assets.documents import batches
 
     return sum(_write_batch(collection, batch, now) for batch in batches(computed.items()))
 

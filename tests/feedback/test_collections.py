@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
+from nhm_assets.documents import BATCH, READ_INDEXES, batches
 from nhm_assets.feedback.build import read_window
-from nhm_assets.feedback.collections import BATCH, READ_INDEXES, Names, Reader, batches
+from nhm_assets.feedback.collections import Names, Reader
 from nhm_assets.feedback.stored_features import ensure_index
 from nhm_assets.partitions import Partition
 from nhm_assets.settings import Settings

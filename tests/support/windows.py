@@ -1,0 +1,80 @@
+"""Documents of one window in a real MongoDB, and what is read and assembled from them."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pandas as pd
+from pymongo.database import Database
+
+from nhm_assets.dataset import FEATURE_NAMES
+from nhm_assets.feedback.build import WindowRead, assemble, describe, read_window
+from nhm_assets.feedback.collections import Names, Reader
+from nhm_assets.feedback.quarantine import reason_counts
+from nhm_assets.partitions import Partition
+from tests.support.documents import (
+    NOW,
+    WEEK,
+    Document,
+    feedback,
+    opinion,
+    put,
+)
+
+NAMES = Names("specialist_feedback", "specialist_opinions", "cognitive_ledger", "plan_features")
+SECOND = timedelta(seconds=1)
+STORED = {name: position + 0.5 for position, name in enumerate(FEATURE_NAMES)}
+
+
+def read(database: Database[Document], *, specialist: str = "technical", min_rating: float = 0.0) -> WindowRead:
+    window = Partition.parse(WEEK, specialist).window(days=30, now=NOW)
+    return read_window(Reader(database, NAMES, specialist, None), window, min_rating=min_rating)
+
+
+def rows(database: Database[Document], **how: Any) -> list[str]:
+    """The feedback that became rows, in their order."""
+    return read(database, **how).rows["feedback_id"].tolist()
+
+
+def rejected(database: Database[Document], **how: Any) -> dict[str, str]:
+    """Feedback id -> why it is in quarantine."""
+    return {one["document"]["feedback_id"]: str(one["reason"]) for one in read(database, **how).quarantine}
+
+
+def assembled(
+    database: Database[Document], *, min_samples: int = 0, fallback: str = "no", specialist: str = "technical"
+) -> pd.DataFrame:
+    partition = Partition.parse(WEEK, specialist)
+    window = partition.window(days=30, now=NOW)
+    found = read(database, specialist=specialist)
+    frame = assemble(found, partition, window, min_samples=min_samples, synthetic_fallback=fallback == "yes")
+    frame.attrs = describe(frame, found, reason_counts(found.quarantine), window)
+    return frame
+
+
+def reviewed(database: Database[Document], *times: Any) -> None:
+    """An opinion and its feedback for each of these times; their numbers are the positions."""
+    numbers = range(len(times))
+    put(
+        database,
+        opinions=[opinion(number) for number in numbers],
+        feedback=[feedback(number, submitted_at=moment) for number, moment in zip(numbers, times, strict=True)],
+    )
+
+
+def with_plan(
+    database: Database[Document],
+    *,
+    own: Any = None,
+    ledger: Any = None,
+    stored: Any = None,
+    numbers: Sequence[int] = (1,),
+) -> None:
+    """Feedback on opinions whose plan lies in these places."""
+    put(
+        database,
+        opinions=[opinion(number, cognitive_plan=own) for number in numbers],
+        feedback=[feedback(number) for number in numbers],
+        plans=[{"plan_id": f"plan-{number}", "plan_data": ledger} for number in numbers] if ledger else [],
+        features=[{"plan_id": f"plan-{number}", "features": stored} for number in numbers] if stored else [],
+    )
