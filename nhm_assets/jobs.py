@@ -5,30 +5,46 @@ from dagster import (
     HookContext,
     define_asset_job,
     failure_hook,
-    in_process_executor,
 )
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from nhm_assets.failures import failure_of
 from nhm_assets.names import GROUP, JOB
-from nhm_assets.outcomes import OUTCOME_TAG, Outcome
+from nhm_assets.outcomes import BROKEN_BY_TAG, OUTCOME_TAG, REASON_TAG, Outcome
 from nhm_assets.partitions import specialist_weeks
+from nhm_assets.run_pods import executor_of
+from nhm_assets.settings import Settings
 
 
 @failure_hook(name="tag_broken_run")
 def tag_broken_run(context: HookContext) -> None:
-    """Tag the run of a failed step as broken, so that it is never taken for a held candidate."""
-    context.instance.add_run_tags(context.run_id, {OUTCOME_TAG: str(Outcome.BROKEN)})
+    """Tag the run of a failed step as broken, and by what, so that it is never taken for a held candidate."""
+    run = context.instance.get_run_by_id(context.run_id)
+    if run is None:
+        return
+    failure = failure_of(context.instance, run)
+    tags = {OUTCOME_TAG: str(Outcome.BROKEN), BROKEN_BY_TAG: str(failure.by), REASON_TAG: failure.reason}
+    context.instance.add_run_tags(context.run_id, tags)
 
 
-specialist_retraining = define_asset_job(
-    JOB,
-    selection=AssetSelection.groups(GROUP),
-    partitions_def=specialist_weeks,
-    # A run is one partition and a few seconds of work: processes of its own would cost more than they give.
-    executor_def=in_process_executor,
-    hooks={tag_broken_run},
-    tags={"dagster/retry_on_asset_or_op_failure": "false"},
-    description=(
-        "Retrain one specialist on the feedback of one window: build the dataset, fit and register a candidate,"
-        " evaluate it beside the version in Production, and promote it where every gate check passes."
-    ),
-)
+def retraining_job(settings: Settings) -> UnresolvedAssetJobDefinition:
+    """The job `specialist_retraining` under these settings."""
+    return define_asset_job(
+        JOB,
+        selection=AssetSelection.groups(GROUP),
+        partitions_def=specialist_weeks,
+        executor_def=executor_of(settings),
+        hooks={tag_broken_run},
+        tags={
+            "dagster/max_runtime": str(settings.max_run_seconds),
+            # A failed check or asset is final until a person or new feedback changes something; a run whose process
+            # died starts over as a whole, since all that it had done is found again.
+            "dagster/retry_on_asset_or_op_failure": "false",
+            "dagster/retry_strategy": "ALL_STEPS",
+        },
+        description=(
+            "Retrain one specialist on the feedback of one window: build the dataset, fit and register a candidate,"
+            " evaluate it beside the version in Production, promote it where every gate check passes, and restart the"
+            " specialist for it where a cluster is configured."
+        ),
+    )

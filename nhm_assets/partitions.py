@@ -31,6 +31,17 @@ specialist_weeks = MultiPartitionsDefinition(
 )
 
 
+def parse_specialist(name: str) -> Specialist:
+    """The specialist that a person named.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    if name not in SPECIALISTS:
+        raise UsageError(f"unknown specialist {name!r}; the five are {', '.join(SPECIALISTS)}")
+    return Specialist(name)
+
+
 @dataclass(frozen=True)
 class Window:
     """The half-open stretch of time [start, end), in UTC, whose feedback a partition learns from."""
@@ -53,14 +64,13 @@ class Partition:
         Raises:
             UsageError: the specialist is unknown, or no week of the platform begins on that day.
         """
-        if specialist not in SPECIALISTS:
-            raise UsageError(f"unknown specialist {specialist!r}; the five are {', '.join(SPECIALISTS)}")
+        known = parse_specialist(specialist)
         if not weeks.has_partition_key(week):
             raise UsageError(
                 f"unknown week {week!r}; a week is named by its Sunday as YYYY-MM-DD,"
                 f" from {FIRST_WEEK} to {weeks.get_last_partition_key()}"
             )
-        return cls(week, Specialist(specialist))
+        return cls(week, known)
 
     @classmethod
     def from_key(cls, key: str) -> Self:
@@ -89,8 +99,12 @@ class Partition:
         return Window(self.week_end - timedelta(days=days), min(self.week_end, now))
 
 
+def running_week(now: datetime) -> str:
+    """First day of the week that `now` lies in."""
+    today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return (today - timedelta(days=(today.weekday() + 1) % 7)).strftime(_KEY_FORMAT)
+
+
 def last_closed_week(now: datetime) -> str:
     """First day of the newest week that ended at or before `now`."""
-    today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    running = today - timedelta(days=(today.weekday() + 1) % 7)
-    return (running - WEEK).strftime(_KEY_FORMAT)
+    return running_week(now - WEEK)

@@ -2,15 +2,37 @@
 
 
 class ServiceError(Exception):
-    """Base of these errors. Its message is shown as it stands, without a stack trace."""
+    """Base of these errors. Its message is shown as it stands, without a stack trace.
+
+    Attributes:
+        transient: whether the same thing, tried again in a while, may succeed without anybody's help.
+    """
+
+    transient = False
 
 
 class MongoUnavailable(ServiceError):
-    """MongoDB cannot be reached, went away, or refuses the credentials."""
+    """MongoDB cannot be reached, or went away."""
+
+    transient = True
+
+
+class MongoRefused(MongoUnavailable):
+    """MongoDB refuses the credentials, or its address cannot be used."""
+
+    transient = False
 
 
 class MlflowUnavailable(ServiceError):
     """MLflow cannot be reached, or went away."""
+
+    transient = True
+
+
+class MlflowRefused(MlflowUnavailable):
+    """MLflow refuses the credentials, or its address cannot be used."""
+
+    transient = False
 
 
 class IncompatibleMlflow(ServiceError):
@@ -23,3 +45,19 @@ class StorageError(ServiceError):
 
 class EmbeddedMongoError(ServiceError):
     """The mongod of this machine cannot be started."""
+
+
+class KubernetesUnavailable(ServiceError):
+    """Kubernetes cannot be reached, went away, or cannot do it now."""
+
+    transient = True
+
+
+class KubernetesRefused(ServiceError):
+    """Kubernetes does not allow it, does not know it, or the access to it cannot be used."""
+
+
+class NotifierDown(ServiceError):
+    """Slack, a mail server or a webhook does not take a message."""
+
+    transient = True

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from resources.addresses import masked, split_credentials
-from resources.errors import IncompatibleMlflow, MlflowUnavailable
+from resources.errors import IncompatibleMlflow, MlflowRefused, MlflowUnavailable
 
 if TYPE_CHECKING:
     from dagster import DagsterLogManager, DagsterRun
@@ -29,6 +29,7 @@ OLDEST_SERVER = (2, 9)
 _HTTP_RETRIES = 2
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _REFUSED = re.compile(r"failed with error code (401|403)\b")
+_BUSY = (429, 500, 502, 503, 504)
 _CONNECTION_ERRORS = ("failed with exception", "failed with timeout exception")
 
 
@@ -62,7 +63,8 @@ class Mlflow:
         """The registry and tracking client of a server that answers and fits.
 
         Raises:
-            MlflowUnavailable: the server cannot be reached or refuses us, on entering or in the body.
+            MlflowUnavailable: the server cannot be reached, on entering or in the body.
+            MlflowRefused: it refuses us, or the address cannot be used.
             IncompatibleMlflow: client and server cannot work together.
         """
         from mlflow.exceptions import MlflowException
@@ -103,7 +105,7 @@ class Mlflow:
             return MlflowClient(self._address, self._address)
         except ImportError as error:
             # Its own words, and the chain behind it, may quote the address.
-            raise MlflowUnavailable(
+            raise MlflowRefused(
                 f"MLflow's database {self.address} needs a library that is not installed ({error.name}):"
                 " install it, or set MLFLOW_TRACKING_URI to a server"
             ) from None
@@ -114,7 +116,7 @@ class Mlflow:
         from mlflow import environment_variables as variables
 
         # Stages are deprecated and stay what the specialists load by.
-        warnings.filterwarnings("ignore", message=".*stages? .*deprecated", category=FutureWarning)
+        warnings.filterwarnings("ignore", message=".*is deprecated since 2.9.0", category=FutureWarning)
         variables.MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
         if not variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES.is_set():
             variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(_HTTP_RETRIES)
@@ -160,7 +162,8 @@ class Mlflow:
             " with and without port",
         }
         hint = hints.get(status, "look into the server's log")
-        return MlflowUnavailable(f"MLflow at {self.address} answers {status}: {hint}")
+        error = MlflowUnavailable if status in _BUSY else MlflowRefused
+        return error(f"MLflow at {self.address} answers {status}: {hint}")
 
     def _get(self, path: str) -> Any:
         import requests
@@ -174,8 +177,8 @@ class Mlflow:
         except requests.RequestException as error:
             raise self._unavailable(_root_reason(error)) from None
 
-    def _unusable(self) -> MlflowUnavailable:
-        return MlflowUnavailable(
+    def _unusable(self) -> MlflowRefused:
+        return MlflowRefused(
             f"MLFLOW_TRACKING_URI is not a usable address ({self.address}): it should look like"
             " https://user:password@host:5000, special characters percent-encoded"
         )
@@ -291,6 +294,18 @@ class _HandOver:
         return self.dagster_run.run_id
 
 
+def delete_version_files(client: "MlflowClient", model: str, version: str) -> None:
+    """Delete the files of a version where they are kept; its record stays. Files that are gone are no error."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    address = client.get_model_version_download_uri(model, version)
+    kind, _, logged = address.partition(":/")
+    if kind == "models":
+        address = client.get_logged_model(logged.strip("/")).artifact_location
+    with suppress(FileNotFoundError):
+        get_artifact_repository(address).delete_artifacts()
+
+
 def fits(client: str, server: str) -> bool:
     """Whether an MLflow client can log models to a server; versions as they call themselves.
 
@@ -307,7 +322,7 @@ def _release(version: str) -> tuple[int, int]:
     try:
         return int(major), int(rest.split(".", 1)[0])
     except ValueError:
-        raise MlflowUnavailable(
+        raise MlflowRefused(
             f"the server at MLFLOW_TRACKING_URI does not answer like MLflow (its version reads {version[:40]!r})"
         ) from None
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from resources.addresses import masked
 from resources.embedded_mongo import embedded_mongod
-from resources.errors import MongoUnavailable
+from resources.errors import MongoRefused, MongoUnavailable
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
@@ -63,8 +63,8 @@ class Mongo:
         """The database, reachable at the time of entering.
 
         Raises:
-            MongoUnavailable: the server cannot be reached, refuses the credentials, or goes away in
-                the body.
+            MongoUnavailable: the server cannot be reached, or goes away in the body.
+            MongoRefused: it refuses the credentials, or the address cannot be used.
             EmbeddedMongoError: the mongod of this machine cannot be started.
         """
         if self._uri:
@@ -90,7 +90,7 @@ class Mongo:
         except OperationFailure as error:
             if error.code not in (_AUTHENTICATION_FAILED, _UNAUTHORIZED):
                 raise
-            raise MongoUnavailable(
+            raise MongoRefused(
                 f"MongoDB at {self.address} refuses the credentials ({_first_line(error)}):"
                 " check user, password, authSource and the user's roles in MONGODB_URI"
             ) from None
@@ -120,8 +120,8 @@ class Mongo:
             # The library's own words quote parts of the address, a password perhaps among them.
             raise self._unusable() from None
 
-    def _unusable(self) -> MongoUnavailable:
-        return MongoUnavailable(
+    def _unusable(self) -> MongoRefused:
+        return MongoRefused(
             f"MONGODB_URI is not a usable MongoDB address ({self.address}): it should look like"
             " mongodb://user:password@host:27017/?authSource=admin, special characters percent-encoded"
         )

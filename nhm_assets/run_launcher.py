@@ -1,0 +1,69 @@
+"""Dagster's own launcher of run processes, which also sees that one has died without a word.
+
+Dagster's run monitoring asks the launcher whether a run's process is healthy. The default launcher cannot say,
+so a run whose process and code server died together would count as started until MAX_RUN_SECONDS are over.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, RunLauncher, WorkerStatus
+from dagster._core.storage.tags import MAX_RETRIES_TAG
+from dagster._serdes import ConfigurableClassData
+
+from nhm_assets.processes import PROCESS_TAG, is_alive, process_of
+
+if TYPE_CHECKING:
+    from dagster import DagsterRun
+
+_GRPC_TAG: Final = ".dagster/grpc_info"
+
+
+class EndsOnPurpose(RunLauncher):
+    """A launcher whose runs are not started over where they were ended on purpose."""
+
+    def terminate(self, run_id: str) -> bool:
+        """End a run on purpose: by a person, or since MAX_RUN_SECONDS are over.
+
+        Dagster would start it over, since it counts a run that took too long among those whose process died.
+        """
+        self._instance.add_run_tags(run_id, {MAX_RETRIES_TAG: "0"})
+        # That of the launcher which this is mixed into.
+        return bool(super().terminate(run_id))  # type: ignore[safe-super]
+
+
+class WatchedRunLauncher(EndsOnPurpose, DefaultRunLauncher):
+    """Launches a process a run, on the host of the code location, and tells whether it is alive."""
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> "WatchedRunLauncher":
+        """Called by Dagster with the configuration in dagster.yaml; there is none to give."""
+        return cls(inst_data=inst_data, **config_value)
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        """It can tell."""
+        return True
+
+    def check_run_worker_health(self, run: "DagsterRun") -> CheckRunHealthResult:
+        """Whether the run's process lives; where it is out of sight, run monitoring's time limit has to do."""
+        record = self._instance.get_run_record_by_id(run.run_id)
+        pid = process_of(self._instance, run) if _is_local(run) else None
+        if record is None or pid is None:
+            return CheckRunHealthResult(WorkerStatus.RUNNING, "its process cannot be seen from here")
+        started = record.start_time or record.create_timestamp.timestamp()
+        if is_alive(pid, since=started):
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
+        return CheckRunHealthResult(WorkerStatus.FAILED, f"process {pid} is gone: it was killed, or the machine was")
+
+
+def _is_local(run: "DagsterRun") -> bool:
+    """Whether the run's process is one of this machine: its code server is reached by a socket file, or it is ours."""
+    if PROCESS_TAG in run.tags:
+        return True
+    server = json.loads(run.tags.get(_GRPC_TAG, "{}"))
+    return "socket" in server and Path(server["socket"]).is_absolute()

@@ -1,0 +1,113 @@
+"""The weekly schedule: five runs for the week that closed."""
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from dagster import (
+    DefaultScheduleStatus,
+    ResourceParam,
+    RunRequest,
+    ScheduleDefinition,
+    ScheduleEvaluationContext,
+    SkipReason,
+    schedule,
+)
+
+from nhm_assets.audit import ACTOR_TAG
+from nhm_assets.names import JOB, SCHEDULE
+from nhm_assets.partitions import Partition, last_closed_week
+from nhm_assets.runs import ASKED_AT_TAG, TRIGGER_TAG, run_for_closed_week
+from nhm_assets.settings import Settings
+from nhm_assets.specialists import Specialist
+from nhm_assets.triggers import COLLECTION, WEEKLY, Claim, claim, weekly_trigger_id
+from resources.errors import ServiceError
+from resources.mongo import Mongo
+
+if TYPE_CHECKING:
+    from dagster import DagsterRun
+
+SUNDAYS_AT_TWO: Final = "0 2 * * 0"
+_LEASE_S: Final = 30.0
+"""For a daemon to launch what it asked for. A second one waits that long, within the time that a tick has."""
+
+
+def weekly_schedule(cron_schedule: str = SUNDAYS_AT_TWO) -> ScheduleDefinition:
+    """The schedule, at another time where one is given."""
+
+    @schedule(
+        name=SCHEDULE,
+        job_name=JOB,
+        cron_schedule=cron_schedule,
+        execution_timezone="UTC",
+        default_status=DefaultScheduleStatus.RUNNING,
+        description=(
+            "Sundays 02:00 UTC: retrain all five specialists on the week that closed two hours earlier. After an"
+            " outage it catches up with the newest closed week, for those specialists that have no outcome for it;"
+            " older weeks are left to backfills."
+        ),
+    )
+    def weekly_retraining_schedule(
+        context: ScheduleEvaluationContext, settings: ResourceParam[Settings], mongo: ResourceParam[Mongo]
+    ) -> Iterator[RunRequest | SkipReason]:
+        yield from _requests(context, settings, mongo)
+
+    return weekly_retraining_schedule
+
+
+def _requests(
+    context: ScheduleEvaluationContext, settings: Settings, mongo: Mongo
+) -> Iterator[RunRequest | SkipReason]:
+    """One run a specialist that has neither an outcome for the newest closed week nor a run on its way to one."""
+    now = settings.nhm_now or max(settings.now(), context.scheduled_execution_time)
+    requested = False
+    reasons = []
+    for specialist in Specialist:
+        partition = Partition(last_closed_week(now), specialist)
+        done = run_for_closed_week(context.instance, partition)
+        if done is None and _claimed(context, mongo, partition, now):
+            requested = True
+            yield _request(partition, now)
+        else:
+            reasons.append(f"{partition.key}: {_why_not(done)}")
+    for reason in reasons:
+        context.log.info(reason)
+    if not requested:
+        yield SkipReason("; ".join(reasons))
+
+
+def _why_not(done: "DagsterRun | None") -> str:
+    return f"run {done.run_id} has retrained it or is about to" if done else "another daemon has just asked for it"
+
+
+def _request(partition: Partition, now: datetime) -> RunRequest:
+    trigger = weekly_trigger_id(partition)
+    tags = {TRIGGER_TAG: trigger, ASKED_AT_TAG: now.isoformat(), ACTOR_TAG: SCHEDULE}
+    return RunRequest(run_key=trigger, partition_key=partition.key, tags=tags)
+
+
+def _claimed(context: ScheduleEvaluationContext, mongo: Mongo, partition: Partition, now: datetime) -> bool:
+    """Whether this evaluation is the one that asks for the run.
+
+    A tick that is missed is missed for a week. So where MongoDB is away the run is asked for all the same, and
+    says itself what it lacks; and where another evaluation was first, we wait to see its run.
+    """
+    fields = {
+        "kind": WEEKLY,
+        "number": 0,
+        "specialist": str(partition.specialist),
+        "week": partition.week,
+        "requested_at": now,
+    }
+    waiting_ends = time.monotonic() + _LEASE_S + 5
+    try:
+        with mongo.database() as database:
+            triggers, trigger = database[COLLECTION], weekly_trigger_id(partition)
+            while claim(triggers, trigger, fields, lease_s=_LEASE_S) is Claim.THEIRS:
+                if run_for_closed_week(context.instance, partition) or time.monotonic() > waiting_ends:
+                    return False
+                time.sleep(0.5)
+    except ServiceError as error:
+        context.log.warning("%s is asked for without a document in %s: %s", partition.key, COLLECTION, error)
+    return True
