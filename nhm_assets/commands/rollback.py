@@ -1,0 +1,57 @@
+"""`nhm rollback`: the job `rollback_promotion` for one specialist."""
+
+import getpass
+import socket
+import sys
+import warnings
+
+import click
+
+from nhm_assets.settings import Settings
+
+
+@click.command()
+@click.argument("specialist")
+@click.option("--to", "version", metavar="VERSION", help="Version to go back to; default: the previous one.")
+@click.option("--reason", metavar="TEXT", required=True, help="Why; people read it in the audit log.")
+def rollback(specialist: str, version: str | None, reason: str) -> None:
+    """Put an earlier version of a SPECIALIST's model back into Production.
+
+    The version that leaves is Archived and marked, and neither schedule nor sensor promotes it again; going back
+    to it by --to takes the mark away. Where a cluster is configured the specialist is restarted; elsewhere it loads
+    the version at its next restart.
+    """
+    from nhm_assets.audit import ACTOR_TAG
+    from nhm_assets.checkup import require_services
+    from nhm_assets.definitions import build_definitions
+    from nhm_assets.failures import failure_of
+    from nhm_assets.home import dagster_instance
+    from nhm_assets.names import ROLLBACK_JOB
+    from nhm_assets.partitions import parse_specialist
+    from nhm_assets.retraining import IN_PROCESS, in_process_tags
+    from nhm_assets.rollback import RESTART_OP, ROLLBACK_OP
+    from nhm_assets.wiring import mongo_of
+
+    warnings.simplefilter("ignore")
+    settings = Settings.load()
+    asked = {"specialist": str(parse_specialist(specialist)), "reason": reason, "to": version}
+    with mongo_of(settings).held(), dagster_instance(settings) as instance:
+        require_services(settings)
+        result = (
+            build_definitions(settings)
+            .resolve_job_def(ROLLBACK_JOB)
+            .execute_in_process(
+                instance=instance,
+                raise_on_error=False,
+                run_config=IN_PROCESS | {"ops": {ROLLBACK_OP: {"config": asked}}},
+                tags={**in_process_tags(), ACTOR_TAG: f"{getpass.getuser()}@{socket.gethostname()}, nhm rollback"},
+            )
+        )
+        run = instance.get_run_by_id(result.run_id)
+        if not result.success and run:
+            click.echo(f"nhm: {failure_of(instance, run).reason.removeprefix(f'{ROLLBACK_OP}: ')}", err=True)
+            sys.exit(1)
+        done, restarted = result.output_for_node(ROLLBACK_OP), result.output_for_node(RESTART_OP)
+    left = f"; version {done['left']} is Archived and will not be promoted again" if done["left"] else " already"
+    click.echo(f"{done['model']}: version {done['version']} is in Production{left}")
+    click.echo(f"pods of {done['specialist']}: {restarted}")
