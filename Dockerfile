@@ -1,0 +1,32 @@
+# One image for all parts of the platform: webserver, daemon, code location, runs, MLflow server.
+# Build it with `docker build -t nhm-assets:0.1.0 .`; everything in it is pinned by constraints.txt.
+ARG PYTHON=python:3.11.13-slim-bookworm
+
+FROM ${PYTHON} AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /src
+RUN python -m venv /opt/nhm
+COPY pyproject.toml constraints.txt README.md ./
+COPY deploy/local deploy/local
+COPY nhm_assets nhm_assets
+COPY resources resources
+COPY sensors sensors
+RUN /opt/nhm/bin/pip install --compile -c constraints.txt '.[postgres,s3]'
+
+FROM ${PYTHON}
+# Wheels bring their libraries along: nothing of Debian's is needed beside Python.
+COPY --from=build /opt/nhm /opt/nhm
+RUN groupadd --gid 10001 nhm \
+ && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin nhm \
+ && mkdir -p /opt/dagster/dagster_home /var/lib/nhm /var/lib/nhm-storage /var/lib/mlflow \
+ && chown 10001:10001 /opt/dagster/dagster_home /var/lib/nhm /var/lib/nhm-storage /var/lib/mlflow
+ENV PATH=/opt/nhm/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp \
+    NHM_HOME=/var/lib/nhm \
+    DAGSTER_HOME=/opt/dagster/dagster_home \
+    MLFLOW_DISABLE_TELEMETRY=true
+WORKDIR /tmp
+USER 10001:10001
+CMD ["nhm", "--help"]
