@@ -41,11 +41,13 @@ def main() -> None:
 def _add_commands() -> None:
     from nhm_assets.commands.dev import dev, mongod
     from nhm_assets.commands.retrain import retrain
+    from nhm_assets.commands.rollback import rollback
     from nhm_assets.commands.seed import seed
     from nhm_assets.commands.settings import settings
     from nhm_assets.commands.status import status
+    from nhm_assets.commands.validate import validate
 
-    for command in (seed, retrain, status, settings, dev, mongod):
+    for command in (seed, retrain, rollback, status, validate, settings, dev, mongod):
         main.add_command(command)
 
 

@@ -3,19 +3,28 @@
 Importing it reads the environment and nothing else: no network, no disk.
 """
 
-from dagster import Definitions, ResourceDefinition, in_process_executor
+from dagster import Definitions, ResourceDefinition, mem_io_manager
 
 from nhm_assets.evaluation.assets import evaluation_report
 from nhm_assets.feedback.assets import feedback_dataset, specialist_feedback, specialist_opinions
 from nhm_assets.feedback.checks import feedback_dataset_checks
-from nhm_assets.jobs import specialist_retraining
+from nhm_assets.housekeeping import housekeeping, housekeeping_schedule
+from nhm_assets.jobs import retraining_job
+from nhm_assets.names import IN_MEMORY
 from nhm_assets.promotion.assets import promoted_version
 from nhm_assets.promotion.checks import promoted_version_checks
+from nhm_assets.rollback import rollback_promotion
+from nhm_assets.rollout.assets import specialist_rollout
+from nhm_assets.run_pods import executor_of
+from nhm_assets.schedules import weekly_schedule
 from nhm_assets.settings import Settings
 from nhm_assets.training.assets import trained_model
 from nhm_assets.training.checks import trained_model_checks
-from nhm_assets.wiring import mlflow_of, mongo_of
+from nhm_assets.wiring import kubernetes_of, mlflow_of, mongo_of, notifiers_of
 from resources.storage import FrameIOManager, RecordIOManager
+from sensors.feedback_volume import feedback_volume_sensor
+from sensors.lost_retries import lost_retry_sensor
+from sensors.run_status import retraining_outcome_sensor
 
 
 def build_definitions(settings: Settings) -> Definitions:
@@ -32,15 +41,21 @@ def build_definitions(settings: Settings) -> Definitions:
             trained_model,
             evaluation_report,
             promoted_version,
+            specialist_rollout,
         ],
         asset_checks=[feedback_dataset_checks, trained_model_checks, promoted_version_checks],
-        jobs=[specialist_retraining],
+        jobs=[retraining_job(settings), rollback_promotion, housekeeping],
+        schedules=[weekly_schedule(), housekeeping_schedule],
+        sensors=[feedback_volume_sensor, retraining_outcome_sensor, lost_retry_sensor],
         # Also for runs that somebody starts from an asset's page, without the job.
-        executor=in_process_executor,
+        executor=executor_of(settings),
         resources={
             "settings": ResourceDefinition.hardcoded_resource(settings, "The process's settings."),
             "mongo": ResourceDefinition.hardcoded_resource(mongo_of(settings), "Feedback, opinions, plans, audit log."),
             "mlflow": ResourceDefinition.hardcoded_resource(mlflow_of(settings), "Training runs and model registry."),
+            "kubernetes": ResourceDefinition.hardcoded_resource(kubernetes_of(settings), "The specialists' cluster."),
+            "notifiers": ResourceDefinition.hardcoded_resource(notifiers_of(settings), "Who is told of outcomes."),
+            IN_MEMORY: mem_io_manager,
             "frames": FrameIOManager(settings.storage),
             "records": RecordIOManager(settings.storage),
         },

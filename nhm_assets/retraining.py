@@ -1,21 +1,21 @@
 """Runs the one job for a partition in this process, and says what became of it."""
 
-import os
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from dagster import AssetKey, DagsterInstance, DagsterRunStatus, ExecuteInProcessResult, JobDefinition, RunsFilter
+from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult, JobDefinition
 from dagster._core.utils import make_new_run_id
 
 from nhm_assets.audit import ACTOR_TAG
 from nhm_assets.dataset import SPLITS, counts, data_version
-from nhm_assets.names import CODE_LOCATION, JOB
+from nhm_assets.failures import failure_of
+from nhm_assets.names import CODE_LOCATION
 from nhm_assets.outcomes import HELD_BY_TAG, OUTCOME_TAG, Outcome
 from nhm_assets.partitions import Partition, Window
+from nhm_assets.processes import PROCESS_TAG, this_process
 from nhm_assets.records import EvaluationReport, TrainedModel
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 
-_PROCESS_TAG = "nhm/process"
 _REPOSITORY_TAG = ".dagster/repository"
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+IN_PROCESS = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Run config of a job that the command line runs itself: what there is to say, the command says."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +76,16 @@ def retrain_partition(
         instance=instance,
         run_id=run_id,
         raise_on_error=False,
-        run_config=_QUIET,
-        tags={
-            ACTOR_TAG: actor,
-            _PROCESS_TAG: _this_process(),
-            # Lists the run under the job's own page in the UI.
-            _REPOSITORY_TAG: f"__repository__@{CODE_LOCATION}",
-        },
+        run_config=IN_PROCESS,
+        tags={**in_process_tags(), ACTOR_TAG: actor},
     )
     return _describe(result, instance, partition, window, time.monotonic() - started)
+
+
+def in_process_tags() -> dict[str, str]:
+    """Tags of a run that this very process executes."""
+    # The second lists the run under the job's own page in the UI.
+    return {PROCESS_TAG: this_process(), _REPOSITORY_TAG: f"__repository__@{CODE_LOCATION}"}
 
 
 def _announce(event: "DagsterEvent | None", progress: Progress) -> None:
@@ -101,6 +102,7 @@ def _describe(
 ) -> Retraining:
     run = instance.get_run_by_id(result.run_id)
     tags = run.tags if run else {}
+    failure = failure_of(instance, run) if run and not result.success else None
     outcome = Outcome(tags.get(OUTCOME_TAG, Outcome.BROKEN)) if result.success else Outcome.BROKEN
     held_by = tags.get(HELD_BY_TAG, "")
     return Retraining(
@@ -111,7 +113,7 @@ def _describe(
         frame=_output(result, "feedback_dataset"),
         trained=_output(result, "trained_model"),
         report=_output(result, "evaluation_report"),
-        error=None if result.success else _error(result),
+        error=failure.reason if failure else None,
         run_id=result.run_id,
         seconds=seconds,
     )
@@ -122,22 +124,6 @@ def _output(result: ExecuteInProcessResult, asset: str) -> Any:
     key = AssetKey(asset)
     materialized = {event.asset_key for event in result.get_asset_materialization_events()}
     return result.asset_value(key) if key in materialized else None
-
-
-def _error(result: ExecuteInProcessResult) -> str:
-    refused = [
-        f"{check.asset_key.to_user_string()}: {check.check_name}: {check.description}"
-        for check in result.get_asset_check_evaluations()
-        if check.blocking and not check.passed
-    ]
-    if refused:
-        return "; ".join(refused)
-    for event in result.all_events:
-        if event.is_step_failure and (error := event.step_failure_data.error):
-            # Dagster wraps what was raised once, and prefixes it with the class; people want the sentence alone.
-            raised = error.cause or error
-            return f"{event.step_key}: {raised.message.strip().split(': ', 1)[-1]}"
-    return "the run did not end; see its log in the Dagster UI"
 
 
 def as_json(one: Retraining, stage: str | None) -> dict[str, Any]:
@@ -186,30 +172,3 @@ def _dataset(frame: pd.DataFrame) -> dict[str, Any]:
 
 def _headline(metrics: Any) -> dict[str, float]:
     return metrics.model_dump(include={"precision", "recall", "f1", "accuracy"})
-
-
-def end_dead_runs(instance: DagsterInstance) -> list[str]:
-    """Mark runs as failed whose process on this machine is gone: killed, it could not do so itself."""
-    host, _, _ = _this_process().rpartition(":")
-    dead = []
-    for run in instance.get_runs(RunsFilter(job_name=JOB, statuses=[DagsterRunStatus.STARTED])):
-        run_host, _, pid = run.tags.get(_PROCESS_TAG, "").rpartition(":")
-        if run_host == host and not _is_alive(int(pid)):
-            instance.report_run_failed(run, "The process of this run is gone: it was killed. Run it again.")
-            instance.add_run_tags(run.run_id, {OUTCOME_TAG: str(Outcome.BROKEN)})
-            dead.append(run.run_id)
-    return dead
-
-
-def _this_process() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -7,12 +7,15 @@ with the variable's name. Secrets are `SecretStr`: they print as asterisks where
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
 
 from nhm_assets.errors import UsageError
+from nhm_assets.outcomes import Outcome
+from nhm_assets.run_pods import PodResources, Quantity
 
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -80,6 +83,77 @@ class Settings(BaseSettings):
         300.0, description="Seconds to wait for another promotion of the same specialist."
     )
 
+    retraining_feedback_threshold: PositiveCount = Field(
+        100, description="New feedback of a specialist at which the sensor retrains it in mid-week."
+    )
+    retraining_cooldown_hours: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        24.0, description="Hours between two retrainings of a specialist that the sensor starts."
+    )
+    max_concurrent_runs: PositiveCount = Field(2, description="Runs at a time, of all specialists; the rest queue.")
+    max_run_seconds: PositiveCount = Field(7200, description="Seconds after which a run is ended.")
+    service_retries: Count = Field(
+        4, description="How often a step tries again when MongoDB, MLflow or Kubernetes is out of reach."
+    )
+    service_retry_delay_s: Seconds = Field(
+        5.0, description="Seconds before the first of these tries; doubled for each further one, give or take a third."
+    )
+    keep_versions: PositiveCount = Field(
+        20, description="Archived versions a model whose files are kept; older ones keep their record alone."
+    )
+    keep_runs_days: PositiveCount = Field(365, description="Days after which Dagster's runs are deleted.")
+
+    dagster_url: str = Field("http://127.0.0.1:3000", description="Address of Dagster's web UI, for links to runs.")
+    slack_webhook_url: SecretStr | None = Field(None, description="Slack webhook that outcomes are sent to.")
+    outcome_webhook_url: SecretStr | None = Field(None, description="Address that outcomes are posted to as JSON.")
+    smtp_host: str | None = Field(None, description="Mail server that outcomes are sent through.")
+    smtp_port: PositiveCount = Field(587, description="Its port.")
+    smtp_security: Literal["starttls", "tls", "none"] = Field("starttls", description="How mail is protected there.")
+    smtp_user: str | None = Field(None, description="Its user; unset: no login.")
+    smtp_password: SecretStr | None = Field(None, description="Its password.")
+    mail_from: str = Field("nhm@localhost", description="Sender of mail.")
+    mail_to: str | None = Field(None, description="Receivers of mail, separated by commas.")
+    notify_outcomes: str = Field(
+        "promoted,held,superseded,unchanged,broken", description="Outcomes that are sent, separated by commas."
+    )
+    notify_timeout_s: Seconds = Field(10.0, description="Seconds until a receiver of outcomes counts as down.")
+
+    kubeconfig: Path | None = Field(
+        None, description="Access to the specialists' cluster; unset: that of the pod this runs in, or none."
+    )
+    kubernetes_service_host: str | None = Field(
+        None, description="Set by Kubernetes in every pod: then the pod's own ServiceAccount is used."
+    )
+    specialist_namespace: str = Field("semantic-translation", description="Namespace of the specialists.")
+    specialist_deployment: str = Field(
+        "specialist-{specialist}", description="Name of a specialist's Deployment; {specialist} is replaced."
+    )
+    specialist_status_url: str | None = Field(
+        None,
+        description="Address of a specialist's /status, where pods are asked directly; {specialist} and {pod_ip} are"
+        " replaced. Unset: through the API server's proxy.",
+    )
+    rollout_timeout_s: Seconds = Field(600.0, description="Seconds for a restarted Deployment to be ready.")
+    kubernetes_timeout_s: Seconds = Field(10.0, description="Seconds until an API server that is silent is an error.")
+    rollback_on_failed_rollout: bool = Field(
+        default=False, description="Bring the previous version back where a rollout fails or the model does not load."
+    )
+
+    run_cpu_request: Quantity = Field("500m", description="Processor that the pod of a run asks for.")
+    run_cpu_limit: Quantity = Field("2", description="Processor that the pod of a run may use.")
+    run_memory: Quantity = Field("2Gi", description="Memory that the pod of a run asks for and may use.")
+    run_resources: dict[str, PodResources] = Field(
+        {},
+        description="Where a specialist needs other amounts, as JSON: specialist -> cpu_request, cpu_limit, memory.",
+    )
+    run_node_selector: dict[str, str] = Field({}, description="Labels of the nodes that runs may land on, as JSON.")
+    run_tolerations: list[dict[str, Any]] = Field(
+        [], description="Tolerations of the pods of runs, as JSON, as Kubernetes writes them."
+    )
+    run_ttl_s: PositiveCount = Field(86400, description="Seconds that the Job of an ended run is kept.")
+    run_executor: Literal["in_process", "k8s_job"] = Field(
+        "in_process", description="On Kubernetes: one pod a run, or one more for each step of it."
+    )
+
     @field_validator("nhm_home", "dagster_home")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
@@ -105,6 +179,14 @@ class Settings(BaseSettings):
             return None
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
+    @field_validator("notify_outcomes")
+    @classmethod
+    def _known_outcomes(cls, named: str) -> str:
+        unknown = outcomes_named(named) - set(Outcome)
+        if unknown:
+            raise ValueError(f"knows no {', '.join(sorted(unknown))}; there are {', '.join(Outcome)}")
+        return named
+
     @classmethod
     def load(cls) -> Self:
         """The settings of this process's environment.
@@ -117,6 +199,10 @@ class Settings(BaseSettings):
         except ValidationError as error:
             reasons = "; ".join(_reason(fault["loc"], fault["msg"]) for fault in error.errors())
             raise UsageError(f"unusable setting: {reasons}") from None
+        except SettingsError as error:
+            # Its sentence names the field between quotation marks, and nothing else of use.
+            field = str(error).partition('"')[2].partition('"')[0]
+            raise UsageError(f"unusable setting: {field.upper()}: is no JSON") from None
 
     @property
     def storage(self) -> str:
@@ -140,9 +226,19 @@ class Settings(BaseSettings):
             return not self.in_production
         return self.allow_synthetic_fallback == "true"
 
+    @property
+    def notified_outcomes(self) -> frozenset[str]:
+        """The outcomes that are handed to the notifiers."""
+        return outcomes_named(self.notify_outcomes)
+
     def now(self) -> datetime:
         """The time, in UTC: `NHM_NOW` where it is set."""
         return self.nhm_now or datetime.now(UTC)
+
+
+def outcomes_named(text: str) -> frozenset[str]:
+    """The names in a list separated by commas."""
+    return frozenset(filter(None, (name.strip().lower() for name in text.split(","))))
 
 
 def _reason(location: tuple[int | str, ...], message: str) -> str:
@@ -151,8 +247,9 @@ def _reason(location: tuple[int | str, ...], message: str) -> str:
 
 
 def set_library_environment(settings: Settings) -> None:
-    """Tell Dagster, which takes it from the environment alone, where its instance is."""
+    """Tell Dagster, which takes these from the environment alone, where its instance is and how many runs may work."""
     os.environ["DAGSTER_HOME"] = str(settings.dagster_folder)
+    os.environ["MAX_CONCURRENT_RUNS"] = str(settings.max_concurrent_runs)
 
 
 def inherited_environment() -> dict[str, str]:

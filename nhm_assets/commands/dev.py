@@ -2,6 +2,7 @@
 
 import shlex
 import signal
+import socket
 import sys
 import sysconfig
 from pathlib import Path
@@ -28,6 +29,9 @@ def dev(port: int, mlflow_port: int) -> None:
     from nhm_assets.home import WORKSPACE_FILE, dagster_instance
 
     settings = Settings.load()
+    _require_free(port, "--port")
+    if settings.mlflow_tracking_uri is None:
+        _require_free(mlflow_port, "--mlflow-port")
     # Created before webserver and daemon open it at the same moment.
     dagster_instance(settings).dispose()
     environment = inherited_environment()
@@ -37,8 +41,11 @@ def dev(port: int, mlflow_port: int) -> None:
     if settings.mlflow_tracking_uri is None:
         home = settings.nhm_home / "mlflow"
         home.mkdir(parents=True, exist_ok=True)
-        manager.add_process("mlflow", _mlflow_server(home, mlflow_port), env=environment)
+        # It runs no jobs of its own here, and would start eight processes for them.
+        without_jobs = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **environment}
+        manager.add_process("mlflow", _mlflow_server(home, mlflow_port), env=without_jobs)
         environment = {**environment, "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{mlflow_port}"}
+    environment = {"DAGSTER_URL": f"http://127.0.0.1:{port}", **environment}
     workspace = ("-w", str(settings.dagster_folder / WORKSPACE_FILE))
     web = _command("dagster-webserver", "-h", "127.0.0.1", "-p", str(port), *workspace)
     manager.add_process("webserver", web, env=environment)
@@ -46,6 +53,13 @@ def dev(port: int, mlflow_port: int) -> None:
     click.echo(f"Dagster: http://127.0.0.1:{port}   MLflow: http://127.0.0.1:{mlflow_port}   end with Ctrl-C")
     manager.loop()
     sys.exit(manager.returncode)
+
+
+def _require_free(port: int, option: str) -> None:
+    """Raise where something listens there already: most likely another `nhm dev`, whose daemon must be the only one."""
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise UsageError(f"port {port} is in use: end what listens there, or choose another one by {option}")
 
 
 def _mlflow_server(home: Path, port: int) -> str:

@@ -69,7 +69,8 @@ def _retrain(settings: Settings, partitions: "list[Partition]") -> "list[Retrain
     from nhm_assets.home import dagster_instance
     from nhm_assets.names import JOB
     from nhm_assets.outcomes import Outcome
-    from nhm_assets.retraining import Retraining, end_dead_runs, retrain_partition
+    from nhm_assets.processes import end_dead_runs
+    from nhm_assets.retraining import Retraining, retrain_partition
     from nhm_assets.wiring import mongo_of
 
     warnings.simplefilter("ignore")
