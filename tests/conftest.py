@@ -79,6 +79,7 @@ def platform(
         allow_synthetic_fallback="false",
         min_real_samples=300,
         min_test_rows=40,
+        service_retries=0,
     )
     (tmp_path / "dagster").mkdir()
     with DagsterInstance.local_temp(str(tmp_path / "dagster"), overrides={"telemetry": {"enabled": False}}) as instance:

@@ -12,6 +12,7 @@ import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 from mlflow import MlflowClient
 
+from nhm_assets.settings import Settings
 from tests.support.documents import WEEK, reviewed_opinions
 from tests.support.nhm import nhm, read_report, start_nhm, write_documents
 
@@ -280,3 +281,15 @@ def test_the_report_is_json_that_names_no_secret(seeded, tmp_path):
     entries = json.loads(report.read_text())
     assert [entry["week"] for entry in entries] == ["2026-01-04"]
     assert entries[0]["outcome"] == "broken"
+
+
+def test_settings_show_no_secret_of_any_kind(home):
+    secret = [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
+    assert "smtp_password" in secret
+    values = {
+        name: f"https://user:s3cret-word@host.example/{'' if 'uri' in name else 's3cret-word'}" for name in secret
+    }
+    done = nhm("settings", **{"nhm_home": home, **values})
+    assert done.returncode == 0
+    assert "SMTP_PASSWORD" in done.stdout
+    assert "s3cret-word" not in done.stdout.replace("\n", "")

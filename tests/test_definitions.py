@@ -18,7 +18,9 @@ GRAPH = {
     "trained_model": {"feedback_dataset"},
     "evaluation_report": {"trained_model", "feedback_dataset"},
     "promoted_version": {"evaluation_report"},
+    "specialist_rollout": {"promoted_version"},
 }
+EXTERNAL = {"specialist_feedback", "specialist_opinions"}
 CHECKS = {
     "feedback_dataset": {
         "schema_conforms": True,
@@ -44,6 +46,7 @@ CHECKS = {
         False,
     ),
     "promoted_version": {"registry_consistent": False},
+    "specialist_rollout": {"models_loaded": False},
 }
 
 
@@ -63,7 +66,7 @@ def test_every_asset_is_partitioned_grouped_and_described():
         assert node.partitions_def == specialist_weeks
         assert node.group_name == "specialist_models"
         assert node.description
-        assert node.is_external == name.startswith("specialist_")
+        assert node.is_external == (name in EXTERNAL)
 
 
 def test_every_check_is_partitioned_described_and_blocks_where_the_contract_says_so():
@@ -80,7 +83,7 @@ def test_every_check_is_partitioned_described_and_blocks_where_the_contract_says
 def test_the_job_holds_all_assets_and_checks_and_is_not_retried_for_a_failed_step():
     job = defs.resolve_job_def(JOB)
     assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == {
-        name for name in GRAPH if not name.startswith("specialist_")
+        name for name in GRAPH if name not in EXTERNAL
     }
     assert len(job.asset_layer.asset_graph.asset_check_keys) == sum(map(len, CHECKS.values()))
     assert job.tags["dagster/retry_on_asset_or_op_failure"] == "false"

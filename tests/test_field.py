@@ -21,7 +21,9 @@ NOW = "2026-11-22T12:00:00+00:00"
 
 
 @pytest.mark.timeout(600)
-def test_the_week_of_the_field(field_documents: Path, tmp_path: Path, mongod_uri: str, database):
+def test_the_week_of_the_field(
+    field_documents: Path, tmp_path: Path, mongod_uri: str, database, monkeypatch: pytest.MonkeyPatch
+):
     """One test, since each step builds on the registry that the one before has left."""
     settings = {
         "nhm_home": tmp_path / "home",
@@ -53,8 +55,9 @@ def test_the_week_of_the_field(field_documents: Path, tmp_path: Path, mongod_uri
     counted = {name: database[name].count_documents({}) for name in database.list_collection_names()}
     again = retrain(WEEK)
     for specialist in SPECIALISTS:
-        for part in ("dataset", "metrics", "outcome"):
+        for part in ("dataset", "metrics", "held_by"):
             assert again[specialist][part] == first[specialist][part]
+        assert again[specialist]["outcome"] == "unchanged"
     for name in ("feedback_quarantine", "plan_features"):
         assert database[name].count_documents({}) == counted[name]
 
@@ -66,6 +69,8 @@ def test_the_week_of_the_field(field_documents: Path, tmp_path: Path, mongod_uri
         line = next(line for line in shown.splitlines() if line.strip().startswith(name))
         assert line.split()[1] == version
 
+    # What the instance file reads, and the command line sets.
+    monkeypatch.setenv("MAX_CONCURRENT_RUNS", "2")
     refused = promote_alone("behavior", {**settings, "mongodb_uri": mongod_uri})
     assert "precision_threshold" in refused
 

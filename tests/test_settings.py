@@ -43,6 +43,20 @@ DEFAULTS = {
     "max_f1_regression": 0.01,
     "min_test_rows": 100,
     "nhm_now": None,
+    "retraining_feedback_threshold": 100,
+    "retraining_cooldown_hours": 24.0,
+    "max_concurrent_runs": 2,
+    "max_run_seconds": 7200,
+    "force_retrain": False,
+    "keep_versions": 20,
+    "notify_outcomes": "promoted,held,superseded,unchanged,broken",
+    "slack_webhook_url": None,
+    "outcome_webhook_url": None,
+    "smtp_host": None,
+    "smtp_security": "starttls",
+    "mail_to": None,
+    "specialist_namespace": "semantic-translation",
+    "specialist_deployment": "specialist-{specialist}",
 }
 
 
@@ -80,9 +94,28 @@ COUNTS = (
     "MAX_FEEDBACK_AGE_DAYS",
     "TUNING_TRIALS",
     "TRAINING_THREADS",
+    "RETRAINING_FEEDBACK_THRESHOLD",
+    "MAX_CONCURRENT_RUNS",
+    "MAX_RUN_SECONDS",
+    "KEEP_VERSIONS",
+    "KEEP_RUNS_DAYS",
+    "SMTP_PORT",
+    "RUN_TTL_S",
 )
-SECONDS = ("MONGODB_TIMEOUT_S", "MLFLOW_TIMEOUT_S", "PROMOTION_WAIT_S")
-SWITCHES = ("HYPERPARAMETER_TUNING", "FORCE_RETRAIN", "ALLOW_UNVERIFIED_CHAMPION")
+SECONDS = (
+    "MONGODB_TIMEOUT_S",
+    "MLFLOW_TIMEOUT_S",
+    "PROMOTION_WAIT_S",
+    "SERVICE_RETRY_DELAY_S",
+    "NOTIFY_TIMEOUT_S",
+    "ROLLOUT_TIMEOUT_S",
+    "KUBERNETES_TIMEOUT_S",
+)
+SWITCHES = ("HYPERPARAMETER_TUNING", "FORCE_RETRAIN", "ALLOW_UNVERIFIED_CHAMPION", "ROLLBACK_ON_FAILED_ROLLOUT")
+
+
+QUANTITIES = ("RUN_CPU_REQUEST", "RUN_CPU_LIMIT", "RUN_MEMORY")
+MAPS = ("RUN_RESOURCES", "RUN_NODE_SELECTOR")
 
 
 def pairs(values: dict[str, tuple[str, ...]]) -> list[tuple[str, str]]:
@@ -96,6 +129,13 @@ BAD = {
     **dict.fromkeys(SWITCHES, ("perhaps", "2", "-1")),
     "ALLOW_SYNTHETIC_FALLBACK": ("maybe", "automatic", "2"),
     "NHM_NOW": ("yesterday", "2026-13-01", "2026-02-30T00:00:00", "12:00"),
+    "RETRAINING_COOLDOWN_HOURS": ("-1", "nan", "inf", "a day"),
+    "SERVICE_RETRIES": ("-1", "1.5", "often"),
+    "SMTP_SECURITY": ("ssl", "STARTTLS", "true"),
+    **dict.fromkeys(QUANTITIES, ("much", "-1", "2 Gi", "1,5")),
+    **dict.fromkeys(MAPS, ("{", "disk=ssd", "[]", '"text"')),
+    "RUN_TOLERATIONS": ("[", "{}", '["text"]'),
+    "RUN_EXECUTOR": ("k8s", "multiprocess"),
 }
 
 
@@ -114,6 +154,14 @@ GOOD = {
     **dict.fromkeys(SWITCHES, ("true", "false", "True", "1", "0")),
     "ALLOW_SYNTHETIC_FALLBACK": ("auto", "true", "false"),
     "NHM_NOW": ("2026-11-22T02:00:00Z", "2026-11-22"),
+    "RETRAINING_COOLDOWN_HOURS": ("0", "0.5", "24"),
+    "SERVICE_RETRIES": ("0", "4"),
+    "SMTP_SECURITY": ("starttls", "tls", "none"),
+    **dict.fromkeys(QUANTITIES, ("1", "0.5", "500m", "2Gi")),
+    "RUN_RESOURCES": ("{}", '{"technical": {"memory": "4Gi"}}'),
+    "RUN_NODE_SELECTOR": ("{}", '{"disk": "ssd"}'),
+    "RUN_TOLERATIONS": ("[]", '[{"key": "gpu", "operator": "Exists"}]'),
+    "RUN_EXECUTOR": ("in_process", "k8s_job"),
 }
 
 
@@ -135,6 +183,20 @@ def test_every_variable_that_takes_no_mere_text_is_tried_above():
         "OPINIONS_COLLECTION",
         "PLANS_COLLECTION",
         "FEATURES_COLLECTION",
+        "DAGSTER_URL",
+        "SLACK_WEBHOOK_URL",
+        "OUTCOME_WEBHOOK_URL",
+        "SMTP_HOST",
+        "SMTP_USER",
+        "SMTP_PASSWORD",
+        "MAIL_FROM",
+        "MAIL_TO",
+        "NOTIFY_OUTCOMES",
+        "KUBECONFIG",
+        "KUBERNETES_SERVICE_HOST",
+        "SPECIALIST_NAMESPACE",
+        "SPECIALIST_DEPLOYMENT",
+        "SPECIALIST_STATUS_URL",
     }
     assert {name.upper() for name in Settings.model_fields} == set(BAD) | texts
     assert set(BAD) == set(GOOD)
@@ -158,6 +220,9 @@ def with_secrets(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Setting
         monkeypatch,
         MONGODB_URI=f"mongodb://nhm:{SECRET}@host",
         MLFLOW_TRACKING_URI=f"http://nhm:{SECRET}@host",
+        SLACK_WEBHOOK_URL=f"https://hooks.example/{SECRET}",
+        OUTCOME_WEBHOOK_URL=f"https://hive.example/{SECRET}",
+        SMTP_PASSWORD=SECRET,
         **environment,
     )
 
@@ -166,6 +231,9 @@ def test_secrets_are_shown_nowhere(monkeypatch: pytest.MonkeyPatch):
     settings = with_secrets(monkeypatch)
     assert SECRET in settings.mongodb_uri.get_secret_value()
     assert SECRET in settings.mlflow_tracking_uri.get_secret_value()
+    assert SECRET in settings.slack_webhook_url.get_secret_value()
+    assert SECRET in settings.outcome_webhook_url.get_secret_value()
+    assert SECRET in settings.smtp_password.get_secret_value()
     for shown in (repr(settings), str(settings), settings.model_dump_json(), str(settings.model_dump())):
         assert SECRET not in shown
 
@@ -269,8 +337,28 @@ def test_a_folder_means_the_same_from_wherever_it_is_used(
 
 def test_dagster_is_told_where_its_instance_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("DAGSTER_HOME", "")
+    monkeypatch.setenv("MAX_CONCURRENT_RUNS", "")
     set_library_environment(loaded(monkeypatch, NHM_HOME=str(tmp_path)))
     assert os.environ["DAGSTER_HOME"] == str(tmp_path / "dagster")
+
+
+def test_dagsters_queue_is_told_how_many_runs_may_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    set_library_environment(loaded(monkeypatch, NHM_HOME=str(tmp_path), MAX_CONCURRENT_RUNS="3"))
+    assert os.environ["MAX_CONCURRENT_RUNS"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("broken", {"broken"}),
+        (" Broken , held,", {"broken", "held"}),
+        ("promoted,held,superseded,unchanged,broken", {"promoted", "held", "superseded", "unchanged", "broken"}),
+        (",", set()),
+    ],
+)
+def test_the_outcomes_that_are_told_are_a_list_with_commas(text: str, expected: set[str]):
+    assert Settings(notify_outcomes=text).notified_outcomes == expected
 
 
 @pytest.mark.parametrize(
@@ -280,3 +368,9 @@ def test_dagster_is_told_where_its_instance_is(monkeypatch: pytest.MonkeyPatch, 
 def test_production_is_recognized_by_both_its_names(environment, expected):
     settings = Settings(environment=environment)
     assert (settings.in_production, settings.synthetic_fallback) == (expected, not expected)
+
+
+def test_an_outcome_that_does_not_exist_is_refused_before_nobody_is_told_of_it(monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(UsageError, match=r"NOTIFY_OUTCOMES.*brokn.*broken"):
+        loaded(monkeypatch, NOTIFY_OUTCOMES="Held, brokn")
+    assert loaded(monkeypatch, NOTIFY_OUTCOMES="Held, broken,").notified_outcomes == {"held", "broken"}

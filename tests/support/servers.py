@@ -31,7 +31,9 @@ def mlflow_server(folder: Path, *, program: Path = SCRIPTS / "mlflow", port: int
     command += ["--artifacts-destination", str(folder / "artifacts")]
     address = f"http://127.0.0.1:{port}"
     with (folder / "server.log").open("a") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)
+        # It runs no jobs of its own here, and would start eight processes for them.
+        environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
+        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=environment, start_new_session=True)
     try:
         _wait_until_it_answers(address, server, folder / "server.log")
         yield address

@@ -1,0 +1,185 @@
+"""A real control plane, once a session, with the production overlay on it."""
+
+import json
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pymongo import MongoClient
+
+from nhm_assets.specialists import SPECIALISTS
+from resources.mlflow import Mlflow
+from tests.conftest import SHARED
+from tests.support.documents import WEEK_END, put, reviewed_opinions
+from tests.support.kube import deployment, start_control_plane, start_node, stop_control_plane
+from tests.support.manifests import PRODUCTION, Manifest, as_list, find, for_old_server, rendered
+from tests.support.servers import mlflow_server
+from tests.support.web import website
+
+KUBE = SHARED / "kube"
+SPECIALISTS_NAMESPACE = "semantic-translation"
+SERVING = {"status": "SERVING", "details": {"model_loaded": True, "mlflow_connected": True, "ledger_connected": True}}
+_PASSWORDS = ("dagster-postgresql-secret", "mlflow-postgresql-secret")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Kubernetes, as its administrator sees it."""
+
+    kubeconfig: Path
+
+    def try_kubectl(self, *arguments: object, send: str | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["kubectl", "--kubeconfig", self.kubeconfig, *map(str, arguments)],
+            input=send,
+            capture_output=True,
+            text=True,
+            timeout=170,
+            check=False,
+        )
+
+    def kubectl(self, *arguments: object, send: str | None = None) -> str:
+        """What `kubectl` prints; it must succeed."""
+        done = self.try_kubectl(*arguments, send=send)
+        assert done.returncode == 0, f"kubectl {' '.join(map(str, arguments))}: {done.stderr}{done.stdout}"
+        return done.stdout
+
+    def get(self, *arguments: object) -> Any:
+        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+
+    def apply(self, *manifests: Manifest) -> None:
+        self.kubectl("apply", "-f", "-", send=as_list(list(manifests)))
+
+    def put_secret(self, name: str, values: Mapping[str, object]) -> None:
+        """A Secret in the platform's namespace, replaced where it is there."""
+        self.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": name, "namespace": "mlflow"},
+                "stringData": {key: str(value) for key, value in values.items()},
+            }
+        )
+
+    def as_account(self, account: str, folder: Path) -> Path:
+        """A kubeconfig by which one gets in as this ServiceAccount of the platform, and as nobody else."""
+        token = self.kubectl("create", "token", account, "-n", "mlflow", "--duration=1h").strip()
+        config = yaml.safe_load(self.kubeconfig.read_text())
+        config["users"] = [{"name": config["contexts"][0]["context"]["user"], "user": {"token": token}}]
+        path = folder / f"{account}.kubeconfig"
+        path.write_text(yaml.safe_dump(config))
+        return path
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The cluster that NHM_TEST_KUBECONFIG names, or a control plane and a stand-in node of this machine."""
+    given = os.environ.get("NHM_TEST_KUBECONFIG")
+    if given:
+        yield Cluster(Path(given))
+        return
+    if not KUBE.exists():
+        pytest.skip("no cluster: NHM_TEST_KUBECONFIG is not set, and ../shared/kube does not stand beside the project")
+    # Of this test process alone: the platform's namespace and the names in it are always the same.
+    folder = tmp_path_factory.mktemp("kube")
+    try:
+        kubeconfig = start_control_plane(KUBE, folder)
+        start_node(KUBE, folder)
+        yield Cluster(kubeconfig)
+    finally:
+        stop_control_plane(KUBE, folder)
+
+
+@pytest.fixture(scope="session")
+def deployed(cluster: Cluster, shared_folder: Path) -> Cluster:
+    """The cluster with the production overlay, as far as this server knows its words, and made-up passwords.
+
+    There is no PostgreSQL behind the Services here, so Dagster's instance is in SQLite.
+    """
+    manifests = [for_old_server(one) for one in rendered(PRODUCTION)]
+    config = find(manifests, "ConfigMap", "nhm-dagster")["data"]
+    config["dagster.yaml"] = in_sqlite(config["dagster.yaml"], shared_folder / "dagster-in-cluster")
+    if cluster.try_kubectl("get", "namespace", SPECIALISTS_NAMESPACE).returncode:
+        cluster.kubectl("create", "namespace", SPECIALISTS_NAMESPACE)
+    cluster.apply(*manifests)
+    for specialist in SPECIALISTS:
+        body = deployment(f"specialist-{specialist}")
+        body["metadata"]["namespace"] = SPECIALISTS_NAMESPACE
+        cluster.apply(body)
+    for name in _PASSWORDS:
+        cluster.put_secret(name, {"postgresql-password": "made-up"})
+    return cluster
+
+
+@dataclass(frozen=True)
+class Retrainable:
+    """The deployed platform with a database and an MLflow server behind it, and feedback on all five specialists."""
+
+    cluster: Cluster
+    mlflow_uri: str
+    settings: dict[str, str]
+
+    def production_version(self, specialist: str) -> str | None:
+        """The version that the alias names; the stage must name the same."""
+        mlflow = Mlflow(uri=self.mlflow_uri, home=Path("unused"), timeout_s=10)
+        with mlflow.client() as client:
+            name = f"{specialist}-evaluator"
+            if not client.search_registered_models(f"name='{name}'"):
+                return None
+            version = client.get_registered_model(name).aliases.get("production")
+            staged = client.get_latest_versions(name, ["Production"])
+            assert [one.version for one in staged] == ([version] if version else [])
+            return version
+
+
+@contextmanager
+def _without_background_jobs() -> Iterator[None]:
+    """As in the manifests: the MLflow server's eight further processes are for language models."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+        yield
+
+
+@pytest.fixture(scope="module")
+def retrainable(deployed: Cluster, mongod_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Retrainable]:
+    """What the pods of the tests of one module find behind their Secrets, and in place of some settings."""
+    database = f"test_{uuid.uuid4().hex[:12]}"
+    with (
+        _without_background_jobs(),
+        mlflow_server(tmp_path_factory.mktemp("mlflow")) as uri,
+        website({"/status": (200, json.dumps(SERVING))}) as specialist,
+        MongoClient(mongod_uri, tz_aware=True) as client,
+    ):
+        for name in SPECIALISTS:
+            opinions, feedback = reviewed_opinions(320, specialist=name)
+            put(client[database], opinions=opinions, feedback=feedback)
+        settings = {
+            "MLFLOW_TRACKING_URI": uri,
+            "MONGODB_DATABASE": database,
+            "NHM_NOW": (WEEK_END + timedelta(days=2)).isoformat(),
+            "MIN_REAL_SAMPLES": "300",
+            "MIN_TEST_ROWS": "40",
+            "RETRAINING_FEEDBACK_THRESHOLD": "100000",
+            # The specialists' pods only pretend to run: this one answers for all of them.
+            "SPECIALIST_STATUS_URL": f"{specialist.address}/status",
+        }
+        deployed.put_secret("mongodb-secret", {"uri": mongod_uri})
+        deployed.put_secret("nhm-secrets", settings)
+        yield Retrainable(deployed, uri, settings)
+        client.drop_database(database)
+
+
+def in_sqlite(dagster_yaml: str, folder: Path) -> str:
+    """The same instance, but for its storage."""
+    config = yaml.safe_load(dagster_yaml)
+    folder.mkdir(parents=True, exist_ok=True)
+    config["storage"] = {"sqlite": {"base_dir": str(folder)}}
+    return yaml.safe_dump(config)

@@ -1,0 +1,161 @@
+"""What the two ServiceAccounts may do, asked of a real API server: what is listed here, and nothing else."""
+
+import pytest
+
+from tests.k8s.conftest import SPECIALISTS_NAMESPACE as SPECIALISTS
+from tests.k8s.conftest import Cluster
+
+pytestmark = pytest.mark.kubernetes
+
+PLATFORM = "mlflow"
+
+ALLOWED = {
+    "nhm-dagster": [
+        (PLATFORM, "create", "jobs"),
+        (PLATFORM, "get", "jobs"),
+        (PLATFORM, "list", "jobs"),
+        (PLATFORM, "delete", "jobs"),
+        (PLATFORM, "get", "jobs/status"),
+        (PLATFORM, "get", "pods"),
+        (PLATFORM, "list", "pods"),
+        (PLATFORM, "delete", "pods"),
+        (PLATFORM, "get", "pods/log"),
+        (PLATFORM, "list", "events"),
+    ],
+    "nhm-run": [
+        (PLATFORM, "get", "pods"),
+        (PLATFORM, "list", "pods"),
+        (PLATFORM, "get", "configmaps"),
+        (PLATFORM, "list", "configmaps"),
+        (PLATFORM, "get", "secret/mongodb-secret"),
+        (PLATFORM, "get", "secret/nhm-secrets"),
+        (PLATFORM, "get", "secret/dagster-postgresql-secret"),
+        (SPECIALISTS, "get", "deployment/specialist-technical"),
+        (SPECIALISTS, "patch", "deployment/specialist-technical"),
+        (SPECIALISTS, "patch", "deployment/specialist-business"),
+        (SPECIALISTS, "patch", "deployment/specialist-behavior"),
+        (SPECIALISTS, "patch", "deployment/specialist-evolution"),
+        (SPECIALISTS, "patch", "deployment/specialist-architecture"),
+        (SPECIALISTS, "list", "deployments"),
+        (SPECIALISTS, "list", "replicasets"),
+        (SPECIALISTS, "get", "pods"),
+        (SPECIALISTS, "list", "pods"),
+        (SPECIALISTS, "get", "pods/proxy"),
+        (SPECIALISTS, "list", "events"),
+    ],
+}
+FORBIDDEN = {
+    "nhm-dagster": [
+        (PLATFORM, "get", "secrets"),
+        (PLATFORM, "get", "secret/mongodb-secret"),
+        (PLATFORM, "list", "secrets"),
+        (PLATFORM, "get", "configmaps"),
+        (PLATFORM, "update", "configmaps"),
+        (PLATFORM, "patch", "jobs"),
+        (PLATFORM, "deletecollection", "jobs"),
+        (PLATFORM, "create", "pods"),
+        (PLATFORM, "create", "pods/exec"),
+        (PLATFORM, "patch", "deployments"),
+        (PLATFORM, "create", "serviceaccounts/token"),
+        (PLATFORM, "create", "rolebindings"),
+        (SPECIALISTS, "create", "jobs"),
+        (SPECIALISTS, "list", "pods"),
+        (SPECIALISTS, "patch", "deployment/specialist-technical"),
+        ("default", "create", "jobs"),
+        ("kube-system", "get", "secrets"),
+    ],
+    "nhm-run": [
+        (PLATFORM, "get", "secrets"),
+        (PLATFORM, "list", "secrets"),
+        (PLATFORM, "get", "secret/mlflow-postgresql-secret"),
+        (PLATFORM, "update", "secret/mongodb-secret"),
+        (PLATFORM, "update", "configmaps"),
+        (PLATFORM, "create", "jobs"),
+        (PLATFORM, "delete", "jobs"),
+        (PLATFORM, "create", "pods"),
+        (PLATFORM, "delete", "pods"),
+        (PLATFORM, "get", "pods/log"),
+        (PLATFORM, "create", "pods/exec"),
+        (PLATFORM, "patch", "deployment/nhm-code"),
+        (PLATFORM, "create", "serviceaccounts/token"),
+        (SPECIALISTS, "get", "deployments"),
+        (SPECIALISTS, "patch", "deployments"),
+        (SPECIALISTS, "patch", "deployment/consensus-engine"),
+        (SPECIALISTS, "update", "deployment/specialist-technical"),
+        (SPECIALISTS, "delete", "deployment/specialist-technical"),
+        (SPECIALISTS, "create", "deployments"),
+        (SPECIALISTS, "patch", "deployments/scale"),
+        (SPECIALISTS, "delete", "pods"),
+        (SPECIALISTS, "create", "pods/proxy"),
+        (SPECIALISTS, "create", "pods/exec"),
+        (SPECIALISTS, "get", "pods/log"),
+        (SPECIALISTS, "get", "secrets"),
+        (SPECIALISTS, "get", "configmaps"),
+        ("default", "list", "pods"),
+        ("kube-system", "get", "secrets"),
+    ],
+}
+CLUSTER_WIDE = [("list", "nodes"), ("list", "namespaces"), ("create", "clusterrolebindings"), ("list", "secrets")]
+
+
+def may(cluster: Cluster, account: str, verb: str, what: str, *where: str) -> bool:
+    resource, _, subresource = what.partition("/")
+    asked = [verb, what] if resource in {"secret", "deployment"} else [verb, resource]
+    if subresource and asked[1] == resource:
+        asked.append(f"--subresource={subresource}")
+    done = cluster.try_kubectl("auth", "can-i", *asked, f"--as=system:serviceaccount:{PLATFORM}:{account}", *where)
+    answer = done.stdout.strip().splitlines()[-1]
+    assert answer.split()[0] in {"yes", "no"}, done.stderr
+    return answer.startswith("yes")
+
+
+def answers(cluster: Cluster, table: dict[str, list[tuple[str, str, str]]], account: str) -> set[tuple[str, ...]]:
+    return {row for row in table[account] if may(cluster, account, row[1], row[2], "-n", row[0])}
+
+
+@pytest.mark.parametrize("account", ALLOWED)
+def test_an_account_may_do_what_its_work_needs(deployed: Cluster, account: str):
+    assert answers(deployed, ALLOWED, account) == set(ALLOWED[account])
+
+
+@pytest.mark.parametrize("account", FORBIDDEN)
+def test_an_account_may_do_nothing_else(deployed: Cluster, account: str):
+    assert answers(deployed, FORBIDDEN, account) == set()
+
+
+@pytest.mark.parametrize("account", ALLOWED)
+def test_an_account_has_no_rights_over_the_whole_cluster(deployed: Cluster, account: str):
+    assert not any(may(deployed, account, verb, what, "--all-namespaces") for verb, what in CLUSTER_WIDE)
+
+
+def rights(cluster: Cluster, account: str, namespace: str) -> set[str]:
+    """Every right that the server lists for the account, but the ones that everybody has."""
+    listed = cluster.kubectl(
+        "auth", "can-i", "--list", "-n", namespace, f"--as=system:serviceaccount:{PLATFORM}:{account}"
+    )
+    lines = [" ".join(line.split()) for line in listed.splitlines()[1:]]
+    return {line for line in lines if not line.startswith(("[", "selfsubject", "selfsubject"))}
+
+
+@pytest.mark.parametrize(
+    ("account", "namespace", "count"),
+    [
+        ("nhm-dagster", PLATFORM, 5),
+        ("nhm-run", PLATFORM, 5),
+        ("nhm-run", SPECIALISTS, 10),
+        ("nhm-dagster", SPECIALISTS, 0),
+    ],
+)
+def test_no_right_was_forgotten_in_the_tables(deployed: Cluster, account: str, namespace: str, count: int):
+    found = rights(deployed, account, namespace)
+    assert len(found) == count, found
+
+
+def test_a_right_too_much_is_noticed(deployed: Cluster):
+    """The tables above find what they look for: with one binding more they would fail."""
+    binding = ["rolebinding", "too-much", "-n", PLATFORM]
+    deployed.kubectl("create", *binding, "--clusterrole=view", f"--serviceaccount={PLATFORM}:nhm-run")
+    try:
+        assert answers(deployed, FORBIDDEN, "nhm-run")
+    finally:
+        deployed.kubectl("delete", *binding)

@@ -1,0 +1,124 @@
+"""The cluster's dagster.yaml, read by Dagster itself and by the launcher that it names."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dagster import DagsterInvalidConfigError
+from dagster._config import process_config
+from dagster._core.instance.config import dagster_instance_config
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.run_coordinator import QueuedRunCoordinator
+from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
+from dagster._core.workspace.config_schema import process_workspace_config
+from dagster_k8s.job import DagsterK8sJobConfig, UserDefinedDagsterK8sConfig, construct_dagster_k8s_job
+
+from tests.support.manifests import PRODUCTION, find, for_old_server, pod_templates, rendered
+
+STORAGE = {
+    "DAGSTER_PG_HOST": "postgresql.mlflow.svc.cluster.local",
+    "DAGSTER_PG_PORT": "5432",
+    "DAGSTER_PG_DB": "dagster",
+    "DAGSTER_PG_USERNAME": "dagster",
+    "DAGSTER_PG_PASSWORD": "made-up",
+    "MAX_CONCURRENT_RUNS": "2",
+}
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, str]:
+    return dict(find(rendered(PRODUCTION), "ConfigMap", "nhm-dagster")["data"])
+
+
+@pytest.fixture
+def config(files: dict[str, str]) -> dict[str, Any]:
+    return dict(yaml.safe_load(files["dagster.yaml"]))
+
+
+def loaded(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The configuration after Dagster's own schema has seen it."""
+    (folder / "dagster.yaml").write_text(yaml.safe_dump(config))
+    found, _ = dagster_instance_config(str(folder))
+    return dict(found)
+
+
+def launcher_config(config: dict[str, Any]) -> dict[str, Any]:
+    """The launcher's part after dagster-k8s's own schema has seen it."""
+    checked = process_config(DagsterK8sJobConfig.config_type_run_launcher(), config["run_launcher"]["config"])
+    assert checked.success, checked.errors
+    return dict(checked.value)
+
+
+def test_dagster_accepts_it(config: dict[str, Any], tmp_path: Path):
+    found = loaded(config, tmp_path)
+    assert found["run_retries"] == {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False}
+    assert found["run_monitoring"]["enabled"] is True
+    assert found["telemetry"] == {"enabled": False}
+
+
+def test_dagster_refuses_a_key_that_it_does_not_know(config: dict[str, Any], tmp_path: Path):
+    with pytest.raises(DagsterInvalidConfigError):
+        loaded(config | {"run_retry": {"enabled": True}}, tmp_path)
+
+
+def test_its_parts_can_be_made(config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name, value in STORAGE.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(config))
+    instance = InstanceRef.from_dir(str(tmp_path))
+    coordinator = instance.run_coordinator
+    assert isinstance(coordinator, QueuedRunCoordinator)
+    assert coordinator.get_run_queue_config().max_concurrent_runs == 2
+    (limit,) = coordinator.get_run_queue_config().tag_concurrency_limits
+    assert limit == {"key": "dagster/partition/specialist", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
+    assert isinstance(instance.compute_log_manager, NoOpComputeLogManager)
+    assert instance.storage_data.module_name == "dagster_postgres"
+
+
+def test_the_storage_settings_stand_in_the_configmap():
+    found = find(rendered(PRODUCTION), "ConfigMap", "nhm-dagster-storage")["data"]
+    assert found == {name: value for name, value in STORAGE.items() if name in found}
+    assert STORAGE.keys() - found.keys() == {"DAGSTER_PG_PASSWORD", "MAX_CONCURRENT_RUNS"}
+
+
+def test_the_launcher_accepts_its_part_and_its_job_fits_the_published_schema(config: dict[str, Any]):
+    import kubernetes
+    import kubernetes_validate
+
+    found = launcher_config(config)
+    job = construct_dagster_k8s_job(
+        DagsterK8sJobConfig(job_image="nhm-assets:0.1.0"),
+        ["dagster"],
+        "dagster-run-1",
+        user_defined_k8s_config=UserDefinedDagsterK8sConfig.from_dict(found["run_k8s_config"]),
+    )
+    body = json.loads(json.dumps(kubernetes.client.ApiClient().sanitize_for_serialization(job)))
+    kubernetes_validate.validate(body, kubernetes_validate.latest_version(), strict=True)
+    pod = body["spec"]["template"]["spec"]
+    retrain = find(rendered(PRODUCTION), "CronJob", "specialist-models-retraining")
+    ((_, by_hand),) = pod_templates([for_old_server(retrain)])
+    assert pod["securityContext"] == by_hand["spec"]["securityContext"]
+    assert pod["containers"][0]["securityContext"] == by_hand["spec"]["containers"][0]["securityContext"]
+    assert body["metadata"]["labels"].items() >= by_hand["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize(
+    ("part", "key"),
+    [("container_config", "volume_mount"), ("pod_spec_config", "toleration"), ("job_metadata", "label")],
+)
+def test_a_misspelt_key_of_the_pod_is_refused(config: dict[str, Any], part: str, key: str):
+    broken = copy.deepcopy(launcher_config(config)["run_k8s_config"])
+    broken[part][key] = []
+    with pytest.raises(Exception, match=key):
+        UserDefinedDagsterK8sConfig.from_dict(broken)
+
+
+def test_the_workspace_is_the_service_of_the_code_location(files: dict[str, str]):
+    workspace = yaml.safe_load(files["workspace.yaml"])
+    process_workspace_config(workspace)
+    (server,) = (one["grpc_server"] for one in workspace["load_from"])
+    service = find(rendered(PRODUCTION), "Service", server["host"])
+    assert [port["port"] for port in service["spec"]["ports"]] == [server["port"]]

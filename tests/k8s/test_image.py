@@ -1,0 +1,183 @@
+"""The Dockerfile, read as Docker reads it; its install step run in a fresh environment, since no engine is at hand."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.manifests import NO_OVERRIDE, PRODUCTION, pod_templates, rendered
+from tests.support.nhm import environment
+from tests.support.processes import ROOT
+
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+ENVIRONMENT = "/opt/nhm"
+Step = tuple[str, str]
+
+
+def steps(text: str) -> list[Step]:
+    """Instruction and arguments, one after another, without comments and line ends."""
+    lines = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    joined = re.sub(r"\\\n\s*", " ", lines)
+    return [
+        (word.upper(), rest.strip()) for word, _, rest in (line.partition(" ") for line in joined.splitlines()) if word
+    ]
+
+
+def arguments(name: str, text: str = DOCKERFILE) -> list[str]:
+    return [rest for word, rest in steps(text) if word == name]
+
+
+def ignored(path: Path) -> bool:
+    """Whether .dockerignore, which names what is let in, leaves this out."""
+    names = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    return not any(path.is_relative_to(name) for name in names)
+
+
+def sources() -> list[str]:
+    """What is copied from the project into the image."""
+    copied = [shlex.split(one) for one in arguments("COPY") if not one.startswith("--from")]
+    return [source for words in copied for source in words[:-1]]
+
+
+def test_the_base_is_pinned_to_a_patch_version():
+    (base,) = arguments("ARG")
+    assert re.fullmatch(r"PYTHON=python:3\.11\.\d+-slim-[a-z]+", base)
+    assert {one.split()[0] for one in arguments("FROM")} == {"${PYTHON}"}
+
+
+def test_the_image_runs_as_the_user_that_the_manifests_demand():
+    assert steps(DOCKERFILE)[-2][0] == "USER"
+    user = arguments("USER")[-1].split(":")[0]
+    assert int(user) > 0
+    pods = {name: template["spec"] for name, template in pod_templates(rendered(PRODUCTION))}
+    ours = {
+        pod["securityContext"]["runAsUser"] for pod in pods.values() if "nhm-assets" in pod["containers"][0]["image"]
+    }
+    assert ours == {int(user)}
+
+
+def test_everything_copied_is_there_and_let_in():
+    assert sources()
+    for source in sources():
+        assert (ROOT / source).exists(), source
+        assert not ignored(Path(source)), source
+
+
+@pytest.mark.parametrize("path", [".git", ".env", "tests", ".nhm/mongodb", "k8s/overlays/production/secret.yaml"])
+def test_whatever_else_lies_about_stays_outside(path: str):
+    assert ignored(Path(path))
+
+
+def secrets(text: str) -> list[str]:
+    """Variables of the image that look as if they carried one."""
+    named = re.compile(r"(?i)(password|secret|token|credential|_uri|access_key)\w*=")
+    return [one for kind in ("ENV", "ARG") for one in arguments(kind, text) if named.search(one)]
+
+
+def test_no_secret_is_built_in():
+    assert secrets(DOCKERFILE) == []
+    assert secrets(f"{DOCKERFILE}\nENV MONGODB_URI=mongodb://somewhere") != []
+
+
+def test_nothing_is_installed_that_is_not_pinned():
+    installs = [one for one in arguments("RUN") if re.search(r"\b(pip install|apt-get|curl|wget)\b", one)]
+    assert len(installs) == 1
+    assert "-c constraints.txt" in installs[0]
+
+
+@dataclass(frozen=True)
+class Installed:
+    """The environment that the install steps made, and a folder that nobody may write to."""
+
+    programs: Path
+    folder: Path
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a program without root's right to write wherever it likes."""
+        variables = environment() | {"HOME": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        variables["DAGSTER_HOME"] = str(self.folder.with_name("home"))
+        return subprocess.run(
+            [*NO_OVERRIDE, str(self.programs / command[0]), *command[1:]],
+            cwd=self.folder,
+            env=variables,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def installed() -> Iterator[Installed]:
+    """What the build stage leaves behind, in another place."""
+    # Some gigabytes: not kept, as pytest would.
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        for source in sources():
+            target = folder / "src" / source
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if (ROOT / source).is_dir():
+                leave_out = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(ROOT / source, target, symlinks=True, ignore=leave_out)
+            else:
+                shutil.copy(ROOT / source, target)
+        for step in arguments("RUN", DOCKERFILE.rpartition("FROM ")[0]):
+            command = step.replace(ENVIRONMENT, str(folder / "nhm"))
+            command = re.sub(r"^python ", f"{shlex.quote(sys.executable)} ", command)
+            done = subprocess.run(
+                ["sh", "-ec", command], cwd=folder / "src", capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        # What was built from is not in the image.
+        shutil.rmtree(folder / "src")
+        empty = folder / "empty"
+        empty.mkdir(mode=0o555)
+        empty.with_name("home").mkdir()
+        yield Installed(folder / "nhm" / "bin", empty)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+class TestInstalled:
+    """The programs of the image, in an environment that the Dockerfile's own steps made."""
+
+    def test_the_command_starts(self, installed: Installed):
+        done = installed.run("nhm", "--help")
+        assert done.returncode == 0, done.stderr
+        assert "retrain" in done.stdout
+
+    def test_the_code_location_loads(self, installed: Installed):
+        done = installed.run("dagster", "definitions", "validate", "-m", "nhm_assets.definitions")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def test_every_program_that_the_manifests_start_is_there(self, installed: Installed):
+        for name, template in pod_templates(rendered(PRODUCTION)):
+            for container in template["spec"]["containers"]:
+                if "nhm-assets" in container["image"]:
+                    assert (installed.programs / container["command"][0]).exists(), name
+
+    def test_the_template_and_the_drivers_are_there(self, installed: Installed):
+        done = installed.run(
+            "python",
+            "-c",
+            "import dagster_postgres, psycopg2, s3fs, dagster_k8s, nhm_assets.run_pod_launcher;"
+            "from nhm_assets.home import instance_template; assert 'run_retries' in instance_template()",
+        )
+        assert done.returncode == 0, done.stderr
+
+    def test_the_code_is_compiled(self, installed: Installed):
+        packages = installed.programs.parent / "lib"
+        for package in ("nhm_assets", "dagster", "mlflow"):
+            assert list(packages.glob(f"python*/site-packages/{package}/__pycache__/__init__.*.pyc")), package
+
+    def test_a_folder_that_cannot_be_written_to_is_what_they_were_run_in(self, installed: Installed):
+        refused = installed.run("python", "-c", "open('made', 'w')")
+        assert "PermissionError" in refused.stderr
+        assert list(installed.folder.iterdir()) == []

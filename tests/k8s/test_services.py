@@ -1,0 +1,92 @@
+"""The MLflow server of the manifests, started as its container says: it answers under the names of its Service."""
+
+import os
+import subprocess
+import sysconfig
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.manifests import PRODUCTION, find, rendered
+from tests.support.processes import eventually
+from tests.support.servers import end_group, free_port
+
+NAMES = ("mlflow", "mlflow.mlflow", "mlflow.mlflow.svc", "mlflow.mlflow.svc.cluster.local")
+
+
+@pytest.fixture(scope="module")
+def container() -> dict[str, Any]:
+    (found,) = find(rendered(PRODUCTION), "Deployment", "mlflow")["spec"]["template"]["spec"]["containers"]
+    return dict(found)
+
+
+@pytest.fixture(scope="module")
+def port(container: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Where the server listens: the container's command and environment, but for database, folder and port."""
+    folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
+    environment = {one["name"]: one["value"] for one in container["env"] if "value" in one}
+    environment |= {
+        "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder / 'server.db'}",
+        "MLFLOW_ARTIFACTS_DESTINATION": str(folder / "artifacts"),
+    }
+    program, *arguments = container["command"]
+    command = [Path(sysconfig.get_path("scripts")) / program, *arguments]
+    command[command.index("5000")] = str(port)
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(
+            command, env=os.environ | environment, cwd=folder, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        assert eventually(lambda: answer(port, "/health", "localhost") == 200, within_s=90), (
+            folder / "log"
+        ).read_text()
+        yield port
+    finally:
+        end_group(server)
+
+
+def answer(port: int, path: str, host: str) -> int | None:
+    """The status of an answer to a request for that host; None where nobody listens."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Host": host})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as found:
+            return int(found.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return None
+
+
+REGISTRY = "/api/2.0/mlflow/registered-models/search?max_results=1"
+
+
+@pytest.mark.slow
+def test_it_answers_under_every_name_of_its_service(port: int):
+    hosts = [*NAMES, *(f"{name}:5000" for name in NAMES)]
+    assert {host: answer(port, REGISTRY, host) for host in hosts} == dict.fromkeys(hosts, 200)
+
+
+@pytest.mark.slow
+def test_it_answers_its_own_probes(port: int, container: dict[str, Any]):
+    for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
+        probe = container[kind]["httpGet"]
+        headers = {one["name"]: one["value"] for one in probe.get("httpHeaders", [])}
+        assert answer(port, probe["path"], headers.get("Host", "10.1.2.3:5000")) == 200, kind
+
+
+@pytest.mark.slow
+def test_it_refuses_any_other_name_while_its_health_stays_green(port: int):
+    """Why readiness asks the registry: a server that refuses its clients would look well."""
+    assert answer(port, REGISTRY, "mlflow.elsewhere.example.org") == 403
+    assert answer(port, "/health", "mlflow.elsewhere.example.org") == 200
+
+
+def test_the_settings_name_the_server_by_its_service():
+    manifests = rendered(PRODUCTION)
+    service = find(manifests, "Service", "mlflow")
+    uri = find(manifests, "ConfigMap", "nhm-settings")["data"]["MLFLOW_TRACKING_URI"]
+    assert uri == f"http://{NAMES[-1]}:{service['spec']['ports'][0]['port']}"

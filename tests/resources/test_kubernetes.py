@@ -1,0 +1,165 @@
+"""Access to a cluster: what cannot pass is told from what may pass, and nothing waits for ever."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from resources.errors import KubernetesRefused, KubernetesUnavailable, ServiceError
+from resources.kubernetes import MAX_ANSWER_BYTES, Cluster, Kubernetes, PodAnswer
+from tests.support.kube import seconds_of
+from tests.support.processes import curt_port, silent_port
+from tests.support.servers import free_port
+from tests.support.web import Answer, website
+
+DEPLOYMENT = "/apis/apps/v1/namespaces/hive/deployments/specialist-technical"
+STATUS = "/api/v1/namespaces/hive/pods/pod-1%3A8000/proxy/status"
+HIDDEN = "shown-to-nobody"
+TIMEOUT_S = 0.5
+
+
+def kubernetes(folder: Path, address: str) -> Kubernetes:
+    """Access to an API server at this address."""
+    path = folder / "kubeconfig"
+    access = {
+        "clusters": [{"name": "c", "cluster": {"server": address}}],
+        "users": [{"name": "u", "user": {"token": HIDDEN}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    path.write_text(yaml.safe_dump(access))
+    return Kubernetes(kubeconfig=path, in_pod=False, timeout_s=TIMEOUT_S)
+
+
+def refusal(code: int, message: str) -> Answer:
+    return code, json.dumps({"kind": "Status", "code": code, "message": message})
+
+
+def read(cluster: Cluster) -> dict[str, Any]:
+    return cluster.deployment("hive", "specialist-technical")
+
+
+FORBIDDEN = (
+    'deployments.apps "specialist-technical" is forbidden: User "system:serviceaccount:mlflow:runs" cannot get resource'
+    ' "deployments" in API group "apps" in the namespace "hive"'
+)
+
+
+AT_ALL, FOR_NOW = KubernetesRefused, KubernetesUnavailable
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "named"),
+    [
+        (refusal(401, "Unauthorized"), AT_ALL, ["does not know", "get Deployment specialist-technical", "hive"]),
+        (refusal(403, FORBIDDEN), AT_ALL, ["system:serviceaccount:mlflow:runs", "get Deployment", "hive", "Role"]),
+        (refusal(404, "not found"), AT_ALL, ["no Deployment specialist-technical", "SPECIALIST_NAMESPACE"]),
+        (refusal(422, "is invalid"), AT_ALL, ["is invalid"]),
+        (refusal(429, "too many requests"), FOR_NOW, ["too many requests"]),
+        (refusal(500, "etcdserver: leader changed"), FOR_NOW, ["leader changed"]),
+        ((503, "no backend"), FOR_NOW, ["HTTP 503"]),
+        ((200, "<html>log in</html>"), FOR_NOW, ["not JSON"]),
+    ],
+)
+def test_a_refusal_names_verb_thing_namespace_and_user_and_whether_it_may_pass(
+    tmp_path: Path, answer: Answer, kind: type[ServiceError], named: list[str]
+):
+    with website({DEPLOYMENT: answer}) as site, kubernetes(tmp_path, site.address).cluster() as cluster:
+        with pytest.raises(kind) as raised:
+            read(cluster)
+        assert len(site.asked) == 1
+    assert all(word in str(raised.value) for word in named)
+    assert HIDDEN not in str(raised.value)
+    assert raised.value.transient is (kind is KubernetesUnavailable)
+
+
+@pytest.mark.parametrize("port", [silent_port, curt_port])
+def test_an_api_server_that_is_silent_or_curt_is_unavailable_soon(tmp_path: Path, port: Callable[..., Any]):
+    with port() as number, kubernetes(tmp_path, f"http://127.0.0.1:{number}").cluster() as cluster:
+
+        def ask() -> None:
+            with pytest.raises(KubernetesUnavailable, match="cannot be reached to get Deployment"):
+                read(cluster)
+
+        assert seconds_of(ask) < 4 * TIMEOUT_S
+
+
+def test_an_api_server_that_is_not_there_is_unavailable(tmp_path: Path):
+    with (
+        kubernetes(tmp_path, f"http://127.0.0.1:{free_port()}").cluster() as cluster,
+        pytest.raises(KubernetesUnavailable, match="whether the API server runs"),
+    ):
+        read(cluster)
+
+
+def test_an_object_is_handed_out_as_it_was_sent(tmp_path: Path):
+    sent = {"kind": "Deployment", "spec": {"something": {"new": [1]}}}
+    with (
+        website({DEPLOYMENT: (200, json.dumps(sent))}) as site,
+        kubernetes(tmp_path, site.address).cluster() as cluster,
+    ):
+        assert read(cluster) == sent
+        assert site.asked == [(DEPLOYMENT, f"Bearer {HIDDEN}")]
+
+
+@pytest.mark.parametrize("answer", [(200, "{}"), (500, "it is broken"), (404, "no such page"), (302, "elsewhere")])
+def test_whatever_a_pod_answers_is_an_answer(tmp_path: Path, answer: Answer):
+    with website({STATUS: answer}) as site, kubernetes(tmp_path, site.address).cluster() as cluster:
+        assert cluster.ask_pod("hive", "pod-1", 8000, "status") == PodAnswer(answer[0], answer[1].encode())
+
+
+def test_a_right_that_is_missing_to_ask_pods_is_a_refusal(tmp_path: Path):
+    message = 'pods "pod-1" is forbidden: User "jane" cannot get resource "pods/proxy"'
+    with (
+        website({STATUS: refusal(403, message)}) as site,
+        kubernetes(tmp_path, site.address).cluster() as cluster,
+        pytest.raises(KubernetesRefused, match="does not let jane get pods/proxy of pod-1 in namespace hive"),
+    ):
+        cluster.ask_pod("hive", "pod-1", 8000, "status")
+
+
+def test_an_endless_answer_of_a_pod_is_cut_off(tmp_path: Path):
+    with (
+        website({STATUS: (200, "x" * 10 * MAX_ANSWER_BYTES)}) as site,
+        kubernetes(tmp_path, site.address).cluster() as cluster,
+    ):
+        found = cluster.ask_pod("hive", "pod-1", 8000, "status")
+    assert found is not None
+    assert len(found.body) == MAX_ANSWER_BYTES
+
+
+def test_a_pod_that_is_silent_is_no_error(tmp_path: Path):
+    with silent_port() as number, kubernetes(tmp_path, f"http://127.0.0.1:{number}").cluster() as cluster:
+        assert cluster.ask_pod("hive", "pod-1", 8000, "status") is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, "", "{", "[]", "clusters: 3", "current-context: nowhere\nclusters: []\nusers: []\ncontexts: []"],
+)
+def test_an_access_that_cannot_be_used_is_refused_by_the_files_name(tmp_path: Path, content: str | None):
+    path = tmp_path / "kubeconfig"
+    if content is not None:
+        path.write_text(content)
+    wrong = Kubernetes(kubeconfig=path, in_pod=False, timeout_s=TIMEOUT_S)
+    with pytest.raises(KubernetesRefused, match="kubeconfig"), wrong.cluster():
+        pass
+
+
+def test_a_process_in_no_pod_cannot_use_the_access_of_one():
+    with (
+        pytest.raises(KubernetesRefused, match="cluster of this pod"),
+        Kubernetes(kubeconfig=None, in_pod=True, timeout_s=TIMEOUT_S).cluster(),
+    ):
+        pass
+
+
+def test_without_file_and_pod_there_is_no_cluster():
+    nowhere = Kubernetes(kubeconfig=None, in_pod=False, timeout_s=TIMEOUT_S)
+    assert (nowhere.configured, nowhere.address) == (False, "not configured")
+    with pytest.raises(KubernetesRefused, match="set KUBECONFIG"), nowhere.cluster():
+        pass
+    assert Kubernetes(kubeconfig=None, in_pod=True, timeout_s=TIMEOUT_S).configured

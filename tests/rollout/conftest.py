@@ -1,0 +1,54 @@
+"""Fixtures: a real control plane, a namespace of the test's own, and a promoted version to roll out."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SHARED
+from tests.support.kube import Namespace, deployment, namespace, shared_control_plane
+from tests.support.platform import Platform
+from tests.support.rollouts import Registry, cluster_settings
+from tests.support.specialists import Answers, answering, status
+
+TECHNICAL = "specialist-technical"
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(shared_folder: Path) -> Iterator[Path]:
+    """Access to a cluster whose node acts out what the pods' annotations say."""
+    if given := os.environ.get("NHM_TEST_KUBECONFIG"):
+        yield Path(given)
+        return
+    scripts = SHARED / "kube"
+    if not scripts.exists():
+        pytest.skip("no cluster: NHM_TEST_KUBECONFIG is not set, and no control plane stands beside the project")
+    with shared_control_plane(scripts, shared_folder / "kubernetes") as found:
+        yield found
+
+
+@pytest.fixture
+def specialists(kubeconfig: Path) -> Iterator[Namespace]:
+    """An empty namespace for specialists."""
+    with namespace(kubeconfig) as found:
+        yield found
+
+
+@pytest.fixture
+def answers() -> Iterator[Answers]:
+    """Pods that have a model loaded and do not say which."""
+    with answering(status()) as found:
+        yield found
+
+
+@pytest.fixture
+def hive(platform: Platform, specialists: Namespace, answers: Answers) -> Platform:
+    """A platform with a cluster in which `technical` runs two pods."""
+    specialists.add(deployment(TECHNICAL, replicas=2))
+    return platform.with_settings(**cluster_settings(specialists, specialist_status_url=answers.status_url))
+
+
+@pytest.fixture
+def registry(platform: Platform) -> Registry:
+    return Registry(platform)

@@ -1,0 +1,180 @@
+"""What `models_loaded` makes of the answers of real pods: slow, malformed, half-true, or from one pod of three."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nhm_assets.records import Rollout
+from nhm_assets.rollout.asking import pods_serving
+from nhm_assets.rollout.serving import Expected
+from nhm_assets.rollout.target import Target
+from nhm_assets.settings import Settings
+from nhm_assets.wiring import kubernetes_of
+from tests.support.kube import ENOUGH, Namespace, deployment, namespace
+from tests.support.platform import Platform, failed_step, verdicts
+from tests.support.rollouts import Registry, check_alone, cluster_settings, roll_out
+from tests.support.specialists import Answer, Answers, dripping, reply, silent, status, unavailable
+
+pytestmark = pytest.mark.kubernetes
+
+NAME = "specialist-technical"
+
+
+@pytest.fixture(scope="module")
+def three(kubeconfig: Path) -> Iterator[Namespace]:
+    """Three pods, which the tests of this module ask and do not change."""
+    with namespace(kubeconfig) as found:
+        found.add(deployment(NAME, replicas=3))
+        yield found
+
+
+def evaluation(result: Any) -> Any:
+    (found,) = result.get_asset_check_evaluations()
+    return found
+
+
+def table(result: Any) -> list[str]:
+    return evaluation(result).metadata["pods"].value.splitlines()[2:]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (silent, "did not answer in 1 s"),
+        (dripping, "did not answer in 1 s"),
+        (unavailable, "HTTP 503: starting"),
+        (b"<html>no</html>", "not JSON: <html>no</html>"),
+        (b'{"status": "SERVING"}', "no `details`"),
+        (status(model_loaded="False"), "model_loaded is False"),
+        (status(mlflow_connected=False), "mlflow_connected is False"),
+        (status(model_loaded=None), "model_loaded is missing"),
+        (status(status="NOT_SERVING"), "status is NOT_SERVING"),
+        (status(model_version="0"), "version 0 loaded, not 1"),
+    ],
+)
+def test_the_one_pod_of_three_that_does_not_serve_is_named_with_what_it_says(
+    three: Namespace, answers: Answers, answer: Answer, reason: str
+):
+    bad = three.pods(NAME)[1]
+    answers.by_pod[bad.status.pod_ip] = answer
+    settings = Settings(**cluster_settings(three, specialist_status_url=answers.status_url, kubernetes_timeout_s=1))
+    started = time.monotonic()
+    with kubernetes_of(settings).cluster() as cluster:
+        target = Target.of(settings, "technical")
+        serving = pods_serving(cluster, target, Expected("technical", "1", None), patient=False)
+    assert time.monotonic() - started < 5
+    assert not serving.loaded
+    assert serving.reason.startswith(f"1 of 3 pods do not serve version 1: {bad.metadata.name}: ")
+    assert reason in serving.reason
+    assert [one.loaded for one in serving.pods] == [True, False, True]
+
+
+def test_pods_that_name_the_version_prove_the_rollout(hive: Platform, registry: Registry, answers: Answers):
+    version = registry.promote()
+    answers.otherwise = status(model_version=version)
+    result = roll_out(hive)
+    rollout: Rollout = result.asset_value("specialist_rollout")
+    assert (rollout.loaded, rollout.proven) == (True, True)
+    assert evaluation(result).description == f"2 of 2 pods serve version {version}"
+
+
+def test_pods_that_do_not_name_it_leave_the_rollout_unproven_in_words(hive: Platform, registry: Registry):
+    registry.promote()
+    result = roll_out(hive)
+    assert evaluation(result).passed
+    assert "unproven" in evaluation(result).description
+    assert all("loaded, unproven" in line for line in table(result))
+
+
+def test_a_model_that_does_not_load_is_a_red_check_on_a_green_run(hive: Platform, registry: Registry, answers: Answers):
+    registry.promote()
+    answers.otherwise = status(model_loaded="False", degraded_reasons=["no such artifact"])
+    result = roll_out(hive)
+    assert result.success
+    assert verdicts(result) == {"models_loaded": False}
+    assert "no such artifact" in evaluation(result).description
+    rollout: Rollout = result.asset_value("specialist_rollout")
+    assert (rollout.status, rollout.loaded, rollout.proven) == ("rolled out", False, False)
+
+
+def test_a_pod_that_is_ready_before_its_model_is_loaded_is_asked_again(
+    hive: Platform, registry: Registry, answers: Answers
+):
+    registry.promote()
+    begun: list[float] = []
+
+    def slowly(handler: Any) -> None:
+        begun.append(time.monotonic())
+        reply(handler, status(model_loaded=str(time.monotonic() - begun[0] > 1)))
+
+    answers.otherwise = slowly
+    assert evaluation(roll_out(hive.with_settings(kubernetes_timeout_s=10))).passed
+    assert len(begun) > 2
+
+
+def test_a_rerun_for_a_version_that_its_pods_deny_restarts_again(
+    hive: Platform, specialists: Namespace, registry: Registry, answers: Answers
+):
+    registry.promote()
+    answers.otherwise = status(model_loaded="False")
+    roll_out(hive)
+    before = {one.metadata.name for one in specialists.pods(NAME)}
+
+    def once_restarted(handler: Any) -> None:
+        reply(handler, status(model_loaded=str(not before & {one.metadata.name for one in specialists.pods(NAME)})))
+
+    answers.otherwise = once_restarted
+    rollout: Rollout = roll_out(hive).asset_value("specialist_rollout")
+    assert (rollout.status, rollout.loaded) == ("rolled out", True)
+
+
+def test_a_pod_that_is_not_ready_is_not_asked_and_does_not_serve(
+    hive: Platform, specialists: Namespace, registry: Registry, answers: Answers
+):
+    registry.promote()
+    stuck, ready = specialists.pods(NAME)
+    annotation = {"metadata": {"annotations": {"nhm.test/ready-after": "never"}}}
+    specialists.core.patch_namespaced_pod(stuck.metadata.name, specialists.name, annotation)
+    specialists.ready(NAME, 1)
+    result = check_alone(hive)
+    assert (
+        f"1 of 2 pods do not serve version 1: {stuck.metadata.name}: it is not ready" in evaluation(result).description
+    )
+    assert set(answers.asked) == {ready.status.pod_ip}
+
+
+def test_one_address_for_all_pods_proves_nothing(hive: Platform, registry: Registry, answers: Answers):
+    version = registry.promote()
+    answers.otherwise = status(model_version=version)
+    one_for_all = f"{answers.address}/{{specialist}}/service/status"
+    result = check_alone(hive.with_settings(specialist_status_url=one_for_all))
+    assert (evaluation(result).passed, evaluation(result).metadata["proven"].value) == (True, False)
+
+
+def test_the_check_alone_restarts_nothing(hive: Platform, specialists: Namespace, registry: Registry):
+    registry.promote()
+    before = specialists.get(NAME)["metadata"]["generation"]
+    result = check_alone(hive)
+    assert evaluation(result).passed
+    assert result.get_asset_materialization_events() == []
+    assert specialists.get(NAME)["metadata"]["generation"] == before
+
+
+def test_the_check_alone_judges_nothing_without_a_cluster(platform: Platform, registry: Registry):
+    registry.promote()
+    result = check_alone(platform)
+    assert result.success
+    assert verdicts(result) == {}
+
+
+def test_without_the_right_to_ask_pods_the_run_breaks_and_says_which(
+    hive: Platform, specialists: Namespace, registry: Registry, tmp_path: Path
+):
+    registry.promote()
+    rules = [one for one in ENOUGH if one["resources"] != ["pods/proxy"]]
+    access = specialists.user(tmp_path, *rules)
+    message = failed_step(roll_out(hive.with_settings(kubeconfig=access, specialist_status_url=None)))[1]
+    assert f"does not let system:serviceaccount:{specialists.name}:{access.stem} get pods/proxy" in message

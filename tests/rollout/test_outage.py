@@ -1,0 +1,135 @@
+"""The API server goes away in the middle of a rollout, and comes back."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from nhm_assets.rollout.restart import VERSION, Restarter
+from nhm_assets.rollout.target import Target
+from nhm_assets.settings import Settings
+from nhm_assets.wiring import kubernetes_of
+from resources.errors import KubernetesUnavailable
+from tests.conftest import SHARED
+from tests.support.kube import (
+    ENOUGH,
+    Namespace,
+    deployment,
+    namespace,
+    pid_of,
+    start_control_plane,
+    start_node,
+    stop_control_plane,
+)
+from tests.support.processes import eventually
+from tests.support.rollouts import cluster_settings
+
+pytestmark = [pytest.mark.kubernetes, pytest.mark.slow, pytest.mark.timeout(400)]
+
+NAME = "specialist-technical"
+
+
+@pytest.fixture(scope="module")
+def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A control plane that nobody else uses, since it is stopped and killed here."""
+    scripts = SHARED / "kube"
+    if not scripts.exists():
+        pytest.skip("no control plane stands beside the project, and a cluster of somebody else's is not stopped")
+    folder = tmp_path_factory.mktemp("kube")
+    try:
+        start_control_plane(scripts, folder)
+        start_node(scripts, folder)
+        yield folder / "kubeconfig"
+    finally:
+        stop_control_plane(scripts, folder)
+
+
+@pytest.fixture
+def restarting(own_cluster: Path) -> Iterator[Namespace]:
+    """A Deployment whose new pods need three seconds to be ready."""
+    with namespace(own_cluster) as found:
+        found.add(deployment(NAME, replicas=2))
+        found.annotate_template(NAME, ready_after="3")
+        found.ready(NAME, 2)
+        assert eventually(lambda: len(found.pods(NAME)) == 2)
+        yield found
+
+
+def restart(specialists: Namespace, access: Path, heard: list[str], timeout_s: float) -> str:
+    changes = {"kubeconfig": access, "kubernetes_timeout_s": 1, "rollout_timeout_s": timeout_s}
+    settings = Settings(**cluster_settings(specialists, **changes))
+    with kubernetes_of(settings).cluster() as cluster:
+        restarter = Restarter(cluster, Target.of(settings, "technical"), guard=lambda: None, say=heard.append)
+        return restarter.restart("6", "run-1", denied=lambda: False).status
+
+
+def stopped(kubeconfig: Path) -> Callable[[], None]:
+    """Freeze the API server; it takes connections and says nothing."""
+    pid = pid_of(kubeconfig, "apiserver")
+    os.kill(pid, signal.SIGSTOP)
+    return lambda: os.kill(pid, signal.SIGCONT)
+
+
+def killed(kubeconfig: Path) -> Callable[[], None]:
+    """Kill the API server; its port is closed."""
+    pid = pid_of(kubeconfig, "apiserver")
+    command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+    os.kill(pid, signal.SIGKILL)
+
+    def start() -> None:
+        pidfile = kubeconfig.parent / "apiserver.pid"
+        with (kubeconfig.parent / "apiserver.log").open("a") as log:
+            again = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        began = Path(f"/proc/{again.pid}/stat").read_text().rpartition(") ")[2].split()[19]
+        pidfile.write_text(f"{again.pid} {began}\n")
+
+    return start
+
+
+@contextmanager
+def away(out_of_order: Callable[[Path], Callable[[], None]], kubeconfig: Path) -> Iterator[None]:
+    """Without an API server; it is back afterwards, whatever happened meanwhile."""
+    again = out_of_order(kubeconfig)
+    try:
+        yield
+    finally:
+        again()
+
+
+def wait_for_the_restart(specialists: Namespace) -> None:
+    assert eventually(lambda: VERSION in specialists.annotations(NAME))
+
+
+@pytest.mark.parametrize(("out_of_order", "seconds"), [(killed, 20), (stopped, 6)])
+def test_an_api_server_that_goes_away_in_the_middle_is_waited_for(
+    restarting: Namespace, tmp_path: Path, out_of_order: Callable[[Path], Callable[[], None]], seconds: float
+):
+    heard: list[str] = []
+    access = restarting.user(tmp_path, *ENOUGH)
+    with ThreadPoolExecutor(1) as thread:
+        outcome = thread.submit(restart, restarting, access, heard, 240)
+        # Its progress is told once it is waited for: from then on an outage is a matter of patience.
+        assert eventually(lambda: bool(heard))
+        with away(out_of_order, restarting.kubeconfig):
+            time.sleep(seconds)
+            assert not outcome.done()
+        assert outcome.result() == "rolled out"
+    assert any("cannot be reached" in one and "trying on" in one for one in heard)
+    assert restarting.annotations(NAME)[VERSION] == "6"
+
+
+def test_an_api_server_that_stays_away_ends_the_waiting(restarting: Namespace):
+    with ThreadPoolExecutor(1) as thread:
+        outcome = thread.submit(restart, restarting, restarting.kubeconfig, [], 3)
+        wait_for_the_restart(restarting)
+        again = stopped(restarting.kubeconfig)
+        threading.Timer(6, again).start()
+        with pytest.raises(KubernetesUnavailable, match="cannot be reached"):
+            outcome.result(timeout=5.5)

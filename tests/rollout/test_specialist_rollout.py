@@ -1,0 +1,278 @@
+"""What `specialist_rollout` does in a real cluster: restarts, refusals, failures, and what it says of them."""
+
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from nhm_assets.records import Rollout
+from nhm_assets.rollout.carry_out import Order, Result
+from nhm_assets.rollout.carry_out import roll_out as carry_out_order
+from nhm_assets.rollout.target import Target
+from nhm_assets.wiring import kubernetes_of
+from tests.support.documents import NOW
+from tests.support.kube import ENOUGH, Namespace, deployment, rule
+from tests.support.platform import Platform, failed_step, verdicts
+from tests.support.processes import ROOT, eventually
+from tests.support.rollouts import Registry, roll_out
+
+pytestmark = pytest.mark.kubernetes
+
+NAME = "specialist-technical"
+AT = "kubectl.kubernetes.io/restartedAt"
+
+
+def test_a_promoted_version_is_rolled_out_and_recorded(hive: Platform, specialists: Namespace, registry: Registry):
+    version = registry.promote()
+    before = {one.metadata.name for one in specialists.pods(NAME)}
+    result = roll_out(hive)
+    assert result.success
+    rollout: Rollout = result.asset_value("specialist_rollout")
+    pods = {one.metadata.name for one in specialists.pods(NAME)}
+    assert not pods & before
+    assert (rollout.status, set(rollout.pods)) == ("rolled out", pods)
+    assert [rollout.old_replica_set, rollout.new_replica_set] == specialists.replica_sets(NAME)
+    assert (rollout.loaded, rollout.proven) == (True, False)
+    assert rollout.seconds > 0
+    written = specialists.annotations(NAME)
+    assert (written["nhm/model-version"], written["nhm/dagster-run-id"]) == (version, result.run_id)
+    assert AT in written
+    assert verdicts(result) == {"models_loaded": True}
+
+
+def test_a_rerun_for_the_version_that_runs_restarts_nothing(hive: Platform, specialists: Namespace, registry: Registry):
+    registry.promote()
+    roll_out(hive)
+    before = specialists.get(NAME)["metadata"]["generation"]
+    again = roll_out(hive).asset_value("specialist_rollout")
+    assert (again.status, again.old_replica_set) == ("already running", None)
+    assert specialists.get(NAME)["metadata"]["generation"] == before
+    registry.promote()
+    assert roll_out(hive).asset_value("specialist_rollout").status == "rolled out"
+
+
+def test_without_a_cluster_it_says_so_and_claims_nothing(platform: Platform, registry: Registry):
+    registry.promote()
+    result = roll_out(platform)
+    assert result.success
+    assert result.asset_value("specialist_rollout").status == "not configured"
+    assert verdicts(result) == {}
+
+
+def test_the_audit_log_says_who_rolled_out_what(hive: Platform, registry: Registry):
+    version = registry.promote()
+    result = roll_out(hive)
+    entry = hive.database["model_audit_log"].find_one({"kind": "rollout"})
+    expected = {"specialist": "technical", "version": version, "dagster_run_id": result.run_id, "result": "rolled out"}
+    assert expected.items() <= entry.items()
+    assert (entry["state"], entry["loaded"], entry["proven"]) == ("done", True, False)
+    assert entry["seconds"] > 0
+
+
+def test_pods_that_never_become_ready_are_reported_with_their_reasons_at_once(
+    hive: Platform, specialists: Namespace, registry: Registry
+):
+    specialists.patch(NAME, progressDeadlineSeconds=2)
+    specialists.annotate_template(NAME, waiting="ImagePullBackOff")
+    registry.promote()
+    started = time.monotonic()
+    result = roll_out(hive)
+    assert time.monotonic() - started < hive.settings.rollout_timeout_s
+    step, message = failed_step(result)
+    assert step == "specialist_rollout"
+    assert "RolloutFailed" in message
+    assert "has timed out progressing" in message
+    assert "ImagePullBackOff" in message
+    assert verdicts(result) == {"models_loaded": False}
+    entry = hive.database["model_audit_log"].find_one({"kind": "rollout"})
+    assert (entry["result"], entry["state"]) == ("failed", "done")
+
+
+def test_pods_that_are_slow_beyond_the_time_limit_are_reported(
+    hive: Platform, specialists: Namespace, registry: Registry
+):
+    specialists.annotate_template(NAME, ready_after="never")
+    registry.promote()
+    message = failed_step(roll_out(hive.with_settings(rollout_timeout_s=2)))[1]
+    assert "not ready after 2 s (ROLLOUT_TIMEOUT_S)" in message
+    assert "running, but not ready" in message
+
+
+def test_a_rerun_after_a_failure_restarts_again(hive: Platform, specialists: Namespace, registry: Registry):
+    specialists.patch(NAME, progressDeadlineSeconds=2)
+    specialists.annotate_template(NAME, ready_after="never")
+    registry.promote()
+    assert not roll_out(hive).success
+    specialists.annotate_template(NAME, ready_after="0.2")
+    assert roll_out(hive).asset_value("specialist_rollout").loaded
+
+
+def test_an_interrupted_rollout_is_waited_for_by_the_rerun_and_not_begun_again(
+    hive: Platform, specialists: Namespace, registry: Registry
+):
+    version = registry.promote()
+    specialists.annotate_template(NAME, ready_after="3")
+    template = {"metadata": {"annotations": {"nhm/model-version": version, AT: "2026-03-01T00:00:00Z"}}}
+    specialists.patch(NAME, template=template)
+    rollout: Rollout = roll_out(hive).asset_value("specialist_rollout")
+    assert rollout.status == "rolled out"
+    assert specialists.annotations(NAME)[AT] == "2026-03-01T00:00:00Z"
+    assert len(rollout.pods) == 2
+
+
+def test_a_paused_deployment_is_refused_with_what_to_do(hive: Platform, specialists: Namespace, registry: Registry):
+    specialists.patch(NAME, paused=True)
+    registry.promote()
+    result = roll_out(hive)
+    assert f"kubectl -n {specialists.name} rollout resume deployment/{NAME}" in failed_step(result)[1]
+    assert verdicts(result) == {}
+    assert AT not in specialists.annotations(NAME)
+
+
+def test_a_deployment_that_is_paused_in_the_middle_is_refused(
+    hive: Platform, specialists: Namespace, registry: Registry
+):
+    specialists.annotate_template(NAME, ready_after="never")
+    registry.promote()
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(roll_out, hive)
+        while AT not in specialists.annotations(NAME):
+            time.sleep(0.1)
+        specialists.patch(NAME, paused=True)
+        assert "is paused" in failed_step(waiting.result(timeout=120))[1]
+
+
+def test_a_deployment_without_replicas_is_left_alone_and_nothing_is_claimed(
+    hive: Platform, specialists: Namespace, registry: Registry
+):
+    specialists.patch(NAME, replicas=0)
+    registry.promote()
+    result = roll_out(hive)
+    assert result.success
+    rollout: Rollout = result.asset_value("specialist_rollout")
+    assert (rollout.status, rollout.pods, rollout.loaded) == ("no replicas", [], None)
+    assert verdicts(result) == {}
+    assert AT not in specialists.annotations(NAME)
+
+
+def test_a_deployment_that_is_not_there_is_named(hive: Platform, registry: Registry):
+    registry.promote()
+    result = roll_out(hive.with_settings(specialist_deployment="nobody-{specialist}"))
+    assert "no Deployment nobody-technical in namespace" in failed_step(result)[1]
+    assert verdicts(result) == {}
+
+
+@pytest.mark.parametrize(
+    ("rules", "missing"),
+    [
+        ((), "get Deployment specialist-technical"),
+        ((rule("apps", "deployments", "get"), *ENOUGH[1:]), "patch Deployment specialist-technical"),
+        ((ENOUGH[0], *ENOUGH[2:]), "list ReplicaSets"),
+    ],
+)
+def test_a_missing_right_is_named_with_the_account_that_lacks_it(
+    hive: Platform, specialists: Namespace, registry: Registry, tmp_path: Path, rules: tuple, missing: str
+):
+    registry.promote()
+    access = specialists.user(tmp_path, *rules)
+    message = failed_step(roll_out(hive.with_settings(kubeconfig=access)))[1]
+    account = f"system:serviceaccount:{specialists.name}:{access.stem}"
+    assert f"does not let {account} {missing} in namespace {specialists.name}" in message
+    assert AT not in specialists.annotations(NAME)
+
+
+def test_few_rights_are_enough(hive: Platform, specialists: Namespace, registry: Registry, tmp_path: Path):
+    registry.promote()
+    access = specialists.user(tmp_path, *ENOUGH)
+    assert roll_out(hive.with_settings(kubeconfig=access)).asset_value("specialist_rollout").loaded
+
+
+def test_a_version_that_is_no_longer_in_production_restarts_nothing(
+    hive: Platform, specialists: Namespace, registry: Registry
+):
+    old = registry.promote()
+    new = registry.promote()
+    registry.record("technical", old)
+    result = roll_out(hive)
+    rollout: Rollout = result.asset_value("specialist_rollout")
+    assert rollout.status == "superseded"
+    assert f"version {new} is" in rollout.reason
+    assert verdicts(result) == {}
+    assert AT not in specialists.annotations(NAME)
+
+
+def test_two_specialists_are_never_restarted_at_once(hive: Platform, specialists: Namespace, registry: Registry):
+    """The second one's pods are made only after the first one's have become ready."""
+    specialists.add(deployment("specialist-business", template={"nhm.test/ready-after": "1"}))
+    specialists.annotate_template(NAME, ready_after="1")
+    orders = {name: order(name, registry.promote(name)) for name in ("technical", "business")}
+    log = hive.database["model_audit_log"]
+    with kubernetes_of(hive.settings).cluster() as cluster, hive.mlflow.client() as client:
+
+        def carry_out(name: str) -> Result:
+            return carry_out_order(cluster, client, log, Target.of(hive.settings, name), orders[name], print)
+
+        with ThreadPoolExecutor(2) as threads:
+            results = list(threads.map(carry_out, orders))
+    assert [one.status for one in results] == ["rolled out", "rolled out"]
+    (_, first_end), (second_begin, _) = sorted(span(specialists, name) for name in (NAME, "specialist-business"))
+    assert first_end <= second_begin
+
+
+def order(specialist: str, version: str) -> Order:
+    fields = {"specialist": specialist}
+    return Order(f"{specialist}-evaluator", version, "run-1", fields, rollback=False, now=NOW, promotion_wait_s=1)
+
+
+def span(specialists: Namespace, name: str) -> tuple[datetime, datetime]:
+    """From when the first of a Deployment's pods was made to when the last one was ready."""
+    pods = specialists.pods(name)
+    ready = [one.last_transition_time for pod in pods for one in pod.status.conditions if one.type == "Ready"]
+    return min(pod.metadata.creation_timestamp for pod in pods), max(ready)
+
+
+def test_a_rollout_that_somebody_else_began_is_waited_for(hive: Platform, specialists: Namespace, registry: Registry):
+    specialists.add(deployment("specialist-business"))
+    specialists.annotate_template("specialist-business", ready_after="never")
+    registry.promote()
+    message = failed_step(roll_out(hive.with_settings(rollout_timeout_s=1)))[1]
+    assert "specialist-business did not finish a rollout of its own" in message
+    assert AT not in specialists.annotations(NAME)
+
+
+def test_a_specialist_that_is_stuck_keeps_nobody_waiting(hive: Platform, specialists: Namespace, registry: Registry):
+    broken = deployment("specialist-business", progressDeadlineSeconds=1, template={"nhm.test/ready-after": "never"})
+    specialists.add(broken, wait=False)
+    registry.promote()
+    assert roll_out(hive).success
+
+
+IN_A_POD = """
+from resources.kubernetes import Kubernetes
+with Kubernetes(kubeconfig=None, in_pod=True, timeout_s=5).cluster() as cluster:
+    print(cluster.deployment("{namespace}", "specialist-technical")["metadata"]["name"])
+    cluster.pods("kube-system", "")
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the stand-in node mounts a ServiceAccount's token as root alone")
+def test_in_a_pod_its_own_service_account_is_used(hive: Platform, specialists: Namespace, tmp_path: Path):
+    account = specialists.user(tmp_path, *ENOUGH).stem
+    command = [sys.executable, "-c", IN_A_POD.format(namespace=specialists.name)]
+    environment = [{"name": "PYTHONPATH", "value": str(ROOT)}]
+    container = {"name": "run", "image": "run", "command": command, "env": environment}
+    spec = {"restartPolicy": "Never", "serviceAccountName": account, "containers": [container]}
+    specialists.core.create_namespaced_pod(specialists.name, {"metadata": {"name": "run"}, "spec": spec})
+
+    def ended() -> bool:
+        return specialists.core.read_namespaced_pod("run", specialists.name).status.phase in ("Succeeded", "Failed")
+
+    assert eventually(ended, within_s=40)
+    said = specialists.core.read_namespaced_pod_log("run", specialists.name, _preload_content=False).data.decode()
+    assert "specialist-technical\n" in said
+    refused = f"does not let system:serviceaccount:{specialists.name}:{account} list pods in namespace kube-system"
+    assert refused in said

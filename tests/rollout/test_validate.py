@@ -1,0 +1,182 @@
+"""`nhm validate`: all five specialists, in the words of the guide, and an exit code to build on."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nhm_assets.rollout.serving import Expected, PodVerdict, Serving
+from nhm_assets.rollout.target import Target
+from nhm_assets.rollout.validation import Validated, hints, summary
+from nhm_assets.settings import Settings
+from nhm_assets.specialists import SPECIALISTS
+from tests.support.kube import Namespace, deployment, namespace
+from tests.support.nhm import nhm
+from tests.support.platform import Platform
+from tests.support.rollouts import Registry, cluster_settings
+from tests.support.servers import free_port
+from tests.support.specialists import Answers, answering, status
+
+TARGET = Target.of(Settings(), "technical")
+EXPECTED = Expected("technical", "6", None)
+GOOD = PodVerdict("pod-1", model_loaded=True, mlflow_connected=True, status="SERVING")
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([True, True], "True"),
+        ([False], "False"),
+        ([None], "?"),
+        ([], "?"),
+        (["SERVING", "SERVING"], "SERVING"),
+        ([True, False, True], "True on 2 of 3 pods, False on 1 of 3 pods"),
+    ],
+)
+def test_pods_that_agree_are_shown_as_one(values: list[Any], shown: str):
+    assert summary(values) == shown
+
+
+def pod(fault: str, **said: Any) -> PodVerdict:
+    return PodVerdict("pod-2", **{"faults": (fault,), **said})
+
+
+@pytest.mark.parametrize(
+    ("bad", "cause", "command"),
+    [
+        (pod("it is not ready (Pending)"), "cannot start", "kubectl -n semantic-translation describe pod/pod-2"),
+        (pod("it did not answer"), "hangs", "kubectl -n semantic-translation logs pod-2 --tail=100"),
+        (
+            pod("x", model_loaded=True, mlflow_connected=False, status="SERVING"),
+            "MLFLOW_TRACKING_URI",
+            "get deployment/specialist-technical -o yaml",
+        ),
+        (pod("x", model_loaded=False, mlflow_connected=True, status="SERVING"), "scikit-learn", "logs pod-2"),
+        (
+            pod("x", model_loaded=True, mlflow_connected=True, status="SERVING", version="5"),
+            "before the promotion",
+            "rollout history deployment/specialist-technical",
+        ),
+    ],
+)
+def test_a_fault_has_a_likely_cause_and_a_command(bad: PodVerdict, cause: str, command: str):
+    (hint,) = hints(Validated(TARGET, Serving(EXPECTED, (GOOD, bad)), None))
+    assert cause in hint.cause
+    assert command in hint.command
+
+
+def test_the_same_cause_in_many_pods_is_said_once():
+    bad = [PodVerdict(f"pod-{number}", faults=("it did not answer",)) for number in range(3)]
+    assert [one.command.split()[4] for one in hints(Validated(TARGET, Serving(EXPECTED, tuple(bad)), None))] == [
+        "pod-0"
+    ]
+
+
+def test_a_specialist_without_pods_or_out_of_sight_has_a_hint_too():
+    assert "describe deployment" in hints(Validated(TARGET, Serving(EXPECTED, ()), None))[0].command
+    assert "get deployments,pods" in hints(Validated(TARGET, None, "forbidden"))[0].command
+    assert hints(Validated(TARGET, Serving(EXPECTED, (GOOD,)), "no version"))[0].command == "nhm status"
+
+
+@pytest.fixture(scope="module")
+def five(kubeconfig: Path) -> Iterator[Namespace]:
+    """All five, which the tests of this module ask and do not change."""
+    with namespace(kubeconfig) as found:
+        for name in SPECIALISTS:
+            found.add(deployment(f"specialist-{name}"), wait=False)
+        for name in SPECIALISTS:
+            found.ready(f"specialist-{name}", 1)
+        yield found
+
+
+@pytest.fixture
+def answers() -> Iterator[Answers]:
+    with answering(status()) as found:
+        yield found
+
+
+@pytest.fixture
+def settings(platform: Platform, five: Namespace, answers: Answers) -> dict[str, Any]:
+    """Settings of a platform with a version of every specialist in Production."""
+    registry = Registry(platform)
+    for name in SPECIALISTS:
+        registry.promote(name)
+    return {
+        "nhm_home": platform.settings.nhm_home,
+        **cluster_settings(five, specialist_status_url=answers.status_url),
+    }
+
+
+@pytest.mark.kubernetes
+def test_five_of_five_end_with_0(settings: dict[str, Any]):
+    done = nhm("validate", **settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "5/5 specialists loaded their models"
+    for name in SPECIALISTS:
+        at = next(number for number, line in enumerate(lines) if line.startswith(f"{name}: "))
+        assert "unproven" in lines[at]
+        assert lines[at + 1 : at + 4] == ["  Model Loaded: True", "  MLflow Connected: True", "  Status: SERVING"]
+    assert "Likely cause" not in done.stdout
+
+
+@pytest.mark.kubernetes
+def test_four_of_five_end_with_1_and_a_cause(settings: dict[str, Any], five: Namespace, answers: Answers):
+    (pod,) = five.pods("specialist-behavior")
+    answers.by_pod[pod.status.pod_ip] = status(model_loaded="False", status="DEGRADED")
+    done = nhm("validate", **settings)
+    assert done.returncode == 1
+    assert done.stdout.startswith("4/5 specialists loaded their models\n")
+    told = done.stdout.partition("\nbehavior: ")[2].partition("\n\n")[0]
+    assert "  Model Loaded: False\n  MLflow Connected: True\n  Status: DEGRADED\n" in told
+    assert "Likely cause: no version was in Production when the pod started" in told
+    assert f"look further: kubectl -n {five.name} logs {pod.metadata.name}" in told
+    assert done.stdout.count("Likely cause") == 1
+
+
+@pytest.mark.kubernetes
+def test_as_json_it_says_the_same(settings: dict[str, Any], answers: Answers, five: Namespace):
+    answers.otherwise = status(model_version="1")
+    (pod,) = five.pods("specialist-evolution")
+    answers.by_pod[pod.status.pod_ip] = status(model_version="7")
+    done = nhm("validate", "--json", **settings)
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert (found["loaded"], found["of"]) == (4, 5)
+    by_name = {one["specialist"]: one for one in found["specialists"]}
+    assert {name: one["proven"] for name, one in by_name.items()} == {name: name != "evolution" for name in SPECIALISTS}
+    assert by_name["technical"]["likely_causes"] == []
+    assert by_name["evolution"]["version_in_production"] == "1"
+    assert by_name["evolution"]["pods"][0]["version"] == "7"
+    assert by_name["evolution"]["likely_causes"][0]["command"].endswith("deployment/specialist-evolution")
+
+
+@pytest.mark.kubernetes
+def test_without_a_version_in_production_nothing_is_loaded(platform: Platform, five: Namespace, answers: Answers):
+    access = cluster_settings(five, specialist_status_url=answers.status_url)
+    done = nhm("validate", nhm_home=platform.settings.nhm_home, **access)
+    assert done.returncode == 1
+    assert done.stdout.startswith("0/5 specialists loaded their models\n")
+    assert "look further: nhm status" in done.stdout
+
+
+@pytest.mark.kubernetes
+def test_without_mlflow_the_pods_are_shown_and_the_end_is_1(settings: dict[str, Any]):
+    away = {"mlflow_tracking_uri": f"http://127.0.0.1:{free_port()}", "mlflow_timeout_s": 1}
+    done = nhm("validate", **settings, **away)
+    assert done.returncode == 1
+    assert "Model Loaded: True" in done.stdout
+    assert "were not compared with those in Production" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({}, "no cluster is configured"), ({"kubeconfig": "nowhere"}, "cannot be used")],
+)
+def test_without_a_cluster_it_ends_with_1_and_one_sentence(tmp_path: Path, changes: dict[str, str], said: str):
+    done = nhm("validate", nhm_home=tmp_path, **changes)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1

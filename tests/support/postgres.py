@@ -1,0 +1,93 @@
+"""A real PostgreSQL for tests, Debian's, in a folder of its own."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import eventually
+from tests.support.servers import end_group, free_port
+
+USER = "dagster"
+_INSTALLED = Path("/usr/lib/postgresql")
+_FOR_TESTS = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A running server; whoever is on this machine may connect."""
+
+    programs: Path
+    port: int
+
+    def new_database(self, name: str) -> dict[str, str]:
+        """Create a database, and give what `deploy/postgres/dagster.yaml` reads from the environment."""
+        command = [self.programs / "createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", USER, name]
+        subprocess.run(command, check=True, capture_output=True)
+        return {
+            "DAGSTER_PG_HOST": "127.0.0.1",
+            "DAGSTER_PG_PORT": str(self.port),
+            "DAGSTER_PG_USERNAME": USER,
+            "DAGSTER_PG_PASSWORD": "not-asked-for",
+            "DAGSTER_PG_DB": name,
+        }
+
+
+@contextmanager
+def postgres_server() -> Iterator[Postgres]:
+    """A new server; the test is skipped where PostgreSQL is not installed."""
+    programs = _programs()
+    # It refuses to be root, and whoever else it is cannot look into root's temporary folders.
+    folder, account = Path(tempfile.mkdtemp(prefix="nhm-postgres-")), _account()
+    server = None
+    try:
+        if account:
+            shutil.chown(folder, account, pwd.getpwnam(account).pw_gid)
+        initdb = [programs / "initdb", "-D", folder / "data", "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync"]
+        subprocess.run(initdb, check=True, capture_output=True, user=account, cwd=folder, env=_environment())
+        port = free_port()
+        place = ["-D", folder / "data", "-h", "127.0.0.1", "-p", str(port), "-k", folder]
+        with (folder / "log").open("w") as log:
+            server = subprocess.Popen(
+                [programs / "postgres", *place, *_FOR_TESTS],
+                stdout=log,
+                stderr=log,
+                user=account,
+                cwd=folder,
+                env=_environment(),
+                start_new_session=True,
+            )
+        ready = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
+        answers = eventually(lambda: subprocess.run(ready, check=False).returncode == 0, within_s=60)
+        assert answers, f"PostgreSQL did not start:\n{(folder / 'log').read_text()[-3000:]}"
+        yield Postgres(programs, port)
+    finally:
+        if server:
+            end_group(server)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _programs() -> Path:
+    found = sorted(_INSTALLED.glob("*/bin/initdb"))
+    if not found:
+        pytest.skip(f"PostgreSQL is not installed under {_INSTALLED}: apt-get install postgresql")
+    return found[-1].parent
+
+
+def _account() -> str | None:
+    """Whom the server runs as, where that cannot be us."""
+    if os.geteuid() != 0:
+        return None
+    known = {one.pw_name for one in pwd.getpwall()}
+    return "postgres" if "postgres" in known else "nobody"
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}

@@ -1,0 +1,27 @@
+"""The code location as a daemon loads it in this process: its clock and its addresses are read anew at each tick.
+
+Schedule and sensor are the real ones. Nothing here executes a run, so the job is one asset, which is soon planned.
+"""
+
+from dagster import Definitions, ResourceDefinition, define_asset_job
+
+from nhm_assets.definitions import build_definitions
+from nhm_assets.feedback.assets import feedback_dataset
+from nhm_assets.names import JOB, SCHEDULE, VOLUME_SENSOR
+from nhm_assets.partitions import specialist_weeks
+from nhm_assets.settings import Settings
+from nhm_assets.wiring import mongo_of
+
+_whole = build_definitions(Settings())
+
+defs = Definitions(
+    assets=[feedback_dataset],
+    jobs=[define_asset_job(JOB, selection=[feedback_dataset], partitions_def=specialist_weeks)],
+    schedules=[_whole.resolve_schedule_def(SCHEDULE)],
+    sensors=[_whole.resolve_sensor_def(VOLUME_SENSOR)],
+    resources={
+        **(_whole.resources or {}),
+        "settings": ResourceDefinition(lambda _: Settings.load()),
+        "mongo": ResourceDefinition(lambda _: mongo_of(Settings.load())),
+    },
+)

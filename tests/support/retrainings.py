@@ -1,0 +1,65 @@
+"""Retrainings as Dagster records them, without the work: for those who only look at what became of a run."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from datetime import datetime, timedelta
+
+from dagster import AssetKey, AssetMaterialization, DagsterEvent, DagsterEventType, DagsterInstance, DagsterRunStatus
+from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.test_utils import create_run_for_test, freeze_time
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+
+from nhm_assets.names import JOB
+from nhm_assets.partitions import Partition
+from nhm_assets.specialists import Specialist
+from tests.support.documents import WEEK
+
+_LOCATION = InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="nhm_assets.definitions"), location_name="nhm")
+_JOB_ORIGIN = RemoteJobOrigin(RemoteRepositoryOrigin(_LOCATION, "__repository__"), JOB)
+
+
+def partition(week: str = WEEK, specialist: str = "technical") -> Partition:
+    return Partition(week, Specialist(specialist))
+
+
+def put_run(
+    instance: DagsterInstance,
+    of: Partition | None = None,
+    *,
+    status: DagsterRunStatus = DagsterRunStatus.SUCCESS,
+    tags: Mapping[str, str] | None = None,
+    only: Sequence[str] | None = None,
+    created: datetime | None = None,
+    parent: str | None = None,
+) -> str:
+    """Id of a new run of the job for a partition; `only` names the assets of one that materializes a part."""
+    of = of or partition()
+    named = {
+        "dagster/partition": str(of.key),
+        "dagster/partition/specialist": str(of.specialist),
+        "dagster/partition/week": of.week,
+    }
+    with freeze_time(created) if created else nullcontext():
+        run = create_run_for_test(
+            instance,
+            job_name=JOB,
+            status=status,
+            tags=named | dict(tags or {}),
+            asset_selection=frozenset(map(AssetKey, only)) if only else None,
+            parent_run_id=parent,
+            root_run_id=parent,
+            remote_job_origin=_JOB_ORIGIN,
+        )
+    return run.run_id
+
+
+def put_dataset(instance: DagsterInstance, of: Partition, end: datetime) -> None:
+    """The materialization of a dataset whose window ended then."""
+    window = [(of.week_end - timedelta(days=30)).isoformat(), end.isoformat()]
+    event = AssetMaterialization("feedback_dataset", partition=str(of.key), metadata={"window": window})
+    instance.report_runless_asset_event(event)
+
+
+def end_run(instance: DagsterInstance, run_id: str, kind: DagsterEventType, message: str = "") -> None:
+    """Let a run end, as the process that executes it says so."""
+    instance.report_dagster_event(DagsterEvent(kind.value, JOB, message=message), run_id)

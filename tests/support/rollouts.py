@@ -1,0 +1,94 @@
+"""Rollouts of a registered version, with and without Dagster."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dagster import AssetKey, ExecuteInProcessResult
+
+from nhm_assets.definitions import build_definitions
+from nhm_assets.names import JOB
+from nhm_assets.partitions import Partition
+from nhm_assets.records import Promotion
+from nhm_assets.specialists import Specialist
+from tests.support.documents import NOW, WEEK, WEEK_END
+from tests.support.kube import Namespace
+from tests.support.platform import QUIET, Platform
+
+
+def cluster_settings(specialists: Namespace, **changes: Any) -> dict[str, Any]:
+    """Settings that lead to the specialists of a test, with little patience."""
+    return {
+        "kubeconfig": specialists.kubeconfig,
+        "specialist_namespace": specialists.name,
+        "rollout_timeout_s": 30.0,
+        "kubernetes_timeout_s": 2.0,
+        "service_retries": 0,
+        **changes,
+    }
+
+
+@dataclass
+class Registry:
+    """Versions, mostly without model files, promoted by hand as `promoted_version` would."""
+
+    platform: Platform
+    promoted: dict[str, str | None] = field(default_factory=dict)
+
+    def promote(self, specialist: str = "technical", *, files: str = "file:///nowhere") -> str:
+        """Register a version, put it into Production and leave the record that a rollout starts from."""
+        from nhm_assets.registry.moves import put_into_production
+
+        model, previous = Specialist(specialist).registered_model, self.promoted.get(specialist)
+        with self.platform.mlflow.client() as client:
+            if previous is None:
+                client.create_registered_model(model)
+            run = client.create_run("0")
+            version = str(client.create_model_version(model, files, run_id=run.info.run_id).version)
+            put_into_production(client, model, version, previous=previous, guard=lambda: None)
+        self.promoted[specialist] = version
+        self.record(specialist, version, previous)
+        return version
+
+    def bring_back(self, version: str, *, leaving: str, specialist: str = "technical") -> None:
+        """Roll the registry back, as somebody who dies right afterwards."""
+        from nhm_assets.registry.rollback import RollbackRequest, roll_back
+
+        request = RollbackRequest(Specialist(specialist).registered_model, "it fails", to=version, leaving=leaving)
+        with self.platform.mlflow.client() as client:
+            roll_back(client, self.platform.database["model_audit_log"], request, now=NOW, wait_s=0)
+
+    def record(self, specialist: str, version: str, previous: str | None = None) -> None:
+        """Leave the record of a promotion where the next asset finds it."""
+        promotion = Promotion(
+            specialist=specialist,
+            week=WEEK,
+            window_end=WEEK_END,
+            model=Specialist(specialist).registered_model,
+            version=version,
+            previous_version=previous,
+            report_digest="0" * 32,
+            audit_id=None,
+        )
+        path = Path(self.platform.settings.storage) / "promoted_version" / specialist / f"{WEEK}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(promotion.model_dump_json())
+
+
+def roll_out(platform: Platform, specialist: str = "technical") -> ExecuteInProcessResult:
+    """Materialize `specialist_rollout` alone, for the version that was promoted."""
+    return platform.retrain(specialist, only=["specialist_rollout"])
+
+
+def check_alone(platform: Platform, specialist: str = "technical") -> ExecuteInProcessResult:
+    """Execute `models_loaded` alone, as its button in the UI does."""
+    from dagster import AssetCheckKey
+
+    job = build_definitions(platform.settings).resolve_job_def(JOB)
+    check = AssetCheckKey(AssetKey("specialist_rollout"), "models_loaded")
+    return job.get_subset(asset_selection=set(), asset_check_selection={check}).execute_in_process(
+        partition_key=Partition.parse(WEEK, specialist).key,
+        instance=platform.instance,
+        raise_on_error=False,
+        run_config=QUIET,
+    )

@@ -1,0 +1,110 @@
+"""What the settings give the pod of a run, as dagster-k8s reads it."""
+
+import json
+from typing import Any
+
+import pytest
+from dagster import in_process_executor
+from dagster_k8s.container_context import K8sContainerContext
+from dagster_k8s.job import UserDefinedDagsterK8sConfig, get_user_defined_k8s_config
+from pydantic import ValidationError
+
+from nhm_assets.errors import UsageError
+from nhm_assets.run_pods import PodResources, executor_of, run_pod_config
+from nhm_assets.settings import Settings
+
+
+def resources(settings: Settings, specialist: str | None = "technical") -> dict[str, Any]:
+    return dict(run_pod_config(settings, specialist)["container_config"]["resources"])
+
+
+def test_memory_is_promised_in_full():
+    assert resources(Settings(run_cpu_request="250m", run_cpu_limit="3", run_memory="2Gi")) == {
+        "requests": {"cpu": "250m", "memory": "2Gi"},
+        "limits": {"cpu": "3", "memory": "2Gi"},
+    }
+
+
+def test_an_exception_holds_for_its_specialist_alone_and_leaves_the_rest_in_force():
+    settings = Settings(run_resources={"architecture": PodResources(memory="4Gi", cpu_limit="6")})
+    assert resources(settings, "architecture") == {
+        "requests": {"cpu": "500m", "memory": "4Gi"},
+        "limits": {"cpu": "6", "memory": "4Gi"},
+    }
+    assert resources(settings, "technical") == resources(Settings(), "technical")
+    assert resources(settings, None) == resources(Settings(), None)
+
+
+def test_nodes_are_chosen_by_selector_and_tolerations():
+    settings = Settings(
+        run_node_selector={"pool": "training"}, run_tolerations=[{"key": "training", "operator": "Exists"}]
+    )
+    pod = run_pod_config(settings, "technical")["pod_spec_config"]
+    assert pod == {"node_selector": {"pool": "training"}, "tolerations": [{"key": "training", "operator": "Exists"}]}
+    assert run_pod_config(Settings(), "technical")["pod_spec_config"] == {}
+
+
+def test_the_job_outlasts_the_run_by_the_time_that_start_and_end_take():
+    job = run_pod_config(Settings(max_run_seconds=100, run_ttl_s=60), "technical")["job_spec_config"]
+    assert job == {"active_deadline_seconds": 1000, "ttl_seconds_after_finished": 60}
+
+
+def test_dagster_reads_all_of_it_as_a_tag_and_as_configuration():
+    settings = Settings(run_node_selector={"pool": "a"}, run_tolerations=[{"key": "a"}])
+    config = run_pod_config(settings, "technical")
+    read = get_user_defined_k8s_config({"dagster-k8s/config": json.dumps(config)})
+    assert read == UserDefinedDagsterK8sConfig.from_dict(config)
+    assert read.pod_spec_config["node_selector"] == {"pool": "a"}
+    assert read.container_config["resources"]["limits"]["memory"] == settings.run_memory
+    assert read.job_spec_config["active_deadline_seconds"] == 8100
+
+
+def test_dagster_refuses_what_is_no_part_of_a_pod():
+    config = run_pod_config(Settings(), "technical")
+    config["pod_spec_config"]["node_selectors"] = {}
+    with pytest.raises(Exception, match="node_selectors"):
+        UserDefinedDagsterK8sConfig.from_dict(config)
+
+
+def test_what_a_single_run_asks_for_wins():
+    settled = K8sContainerContext(
+        run_k8s_config=UserDefinedDagsterK8sConfig.from_dict(run_pod_config(Settings(), "technical"))
+    )
+    own = {"container_config": {"resources": {"limits": {"memory": "8Gi"}, "requests": {"memory": "8Gi"}}}}
+    merged = settled.merge(K8sContainerContext(run_k8s_config=UserDefinedDagsterK8sConfig.from_dict(own)))
+    assert merged.run_k8s_config.container_config["resources"] == {
+        "requests": {"cpu": "500m", "memory": "8Gi"},
+        "limits": {"cpu": "2", "memory": "8Gi"},
+    }
+
+
+@pytest.mark.parametrize("amount", ["1 Gi", "much", "-1", "1GB", ""])
+def test_an_amount_that_kubernetes_cannot_read_is_refused(amount: str):
+    with pytest.raises(ValidationError):
+        Settings(run_memory=amount)
+    with pytest.raises(ValidationError):
+        PodResources(memory=amount)
+
+
+def test_a_misspelt_exception_is_refused():
+    with pytest.raises(ValidationError, match="memroy"):
+        PodResources(memroy="1Gi")
+
+
+def test_settings_are_read_as_json(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RUN_RESOURCES", '{"business": {"cpu_request": "1"}}')
+    monkeypatch.setenv("RUN_NODE_SELECTOR", '{"pool": "training"}')
+    settings = Settings.load()
+    assert resources(settings, "business")["requests"]["cpu"] == "1"
+    assert settings.run_node_selector == {"pool": "training"}
+
+
+def test_settings_that_are_no_json_are_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RUN_NODE_SELECTOR", "pool=training")
+    with pytest.raises((UsageError, Exception), match=r"(?i)run_node_selector"):
+        Settings.load()
+
+
+def test_steps_run_in_the_pod_of_their_run_unless_the_settings_say_otherwise():
+    assert executor_of(Settings()) is in_process_executor
+    assert executor_of(Settings(run_executor="k8s_job")).name == "k8s_job"
