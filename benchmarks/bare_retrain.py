@@ -30,10 +30,10 @@ from nhm_assets.feedback.quarantine import reason_counts, replace_quarantine
 from nhm_assets.feedback.stored_features import ensure_index, write_back
 from nhm_assets.outcomes import Outcome
 from nhm_assets.partitions import Partition
-from nhm_assets.promotion.moves import registry_faults
 from nhm_assets.promotion.protocol import Request, promote
 from nhm_assets.records import EvaluationReport, Record, TrainedModel
 from nhm_assets.registry import version_in_production
+from nhm_assets.registry.moves import registry_faults
 from nhm_assets.settings import Settings
 from nhm_assets.specialists import SPECIALISTS
 from nhm_assets.training.contract import judge_version
