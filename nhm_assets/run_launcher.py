@@ -9,10 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, RunLauncher, WorkerStatus
+from dagster._core.launcher import (
+    CheckRunHealthResult,
+    DefaultRunLauncher,
+    LaunchRunContext,
+    RunLauncher,
+    WorkerStatus,
+)
 from dagster._core.storage.tags import MAX_RETRIES_TAG
 from dagster._serdes import ConfigurableClassData
 
+from nhm_assets.launch_claims import claim_launch, release_launch
 from nhm_assets.processes import PROCESS_TAG, is_alive, process_of
 
 if TYPE_CHECKING:
@@ -21,8 +28,21 @@ if TYPE_CHECKING:
 _GRPC_TAG: Final = ".dagster/grpc_info"
 
 
-class EndsOnPurpose(RunLauncher):
-    """A launcher whose runs are not started over where they were ended on purpose."""
+class GuardedRunLauncher(RunLauncher):
+    """A launcher that gives a run one process, and sees that none is started over which was ended on purpose."""
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Launch the run, unless another daemon does."""
+        run = context.dagster_run
+        if not claim_launch(self._instance, run.run_id):
+            self._instance.report_engine_event("Another daemon launches this run: one only must run.", run)
+            return
+        try:
+            # That of the launcher which this is mixed into.
+            super().launch_run(context)  # type: ignore[safe-super]
+        except Exception:
+            release_launch(self._instance, run.run_id)
+            raise
 
     def terminate(self, run_id: str) -> bool:
         """End a run on purpose: by a person, or since MAX_RUN_SECONDS are over.
@@ -30,11 +50,10 @@ class EndsOnPurpose(RunLauncher):
         Dagster would start it over, since it counts a run that took too long among those whose process died.
         """
         self._instance.add_run_tags(run_id, {MAX_RETRIES_TAG: "0"})
-        # That of the launcher which this is mixed into.
         return bool(super().terminate(run_id))  # type: ignore[safe-super]
 
 
-class WatchedRunLauncher(EndsOnPurpose, DefaultRunLauncher):
+class WatchedRunLauncher(GuardedRunLauncher, DefaultRunLauncher):
     """Launches a process a run, on the host of the code location, and tells whether it is alive."""
 
     @classmethod

@@ -5,13 +5,13 @@ from dagster_k8s import K8sRunLauncher
 from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.job import UserDefinedDagsterK8sConfig
 
-from nhm_assets.run_launcher import EndsOnPurpose
+from nhm_assets.run_launcher import GuardedRunLauncher
 from nhm_assets.run_pods import run_pod_config
 from nhm_assets.runs import SPECIALIST_TAG
 from nhm_assets.settings import Settings
 
 
-class RunPodLauncher(EndsOnPurpose, K8sRunLauncher):
+class RunPodLauncher(GuardedRunLauncher, K8sRunLauncher):
     """Dagster's launcher, with the resources and nodes that the settings give the specialist of a run.
 
     It asks the settings whatever started the run: a schedule, a sensor, a backfill or a button of the UI.

@@ -17,6 +17,7 @@ from resources.embedded_mongo import embedded_mongod
 from resources.mlflow import Mlflow
 from tests.support.documents import NOW
 from tests.support.platform import Platform
+from tests.support.postgres import Postgres, postgres_server
 
 SHARED = Path(__file__).parents[2] / "shared"
 """Reference documents that stand beside the project."""
@@ -54,6 +55,13 @@ def database(mongod_uri: str) -> Iterator[Database[dict[str, Any]]]:
     with MongoClient(mongod_uri, tz_aware=True) as client:
         yield client[name]
         client.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL, for instances as in `deploy/postgres`."""
+    with postgres_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

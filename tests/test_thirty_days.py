@@ -5,6 +5,7 @@ that closed, for everybody without an outcome for it; at any evaluation (every f
 100 feedback documents since the end of its newest window, without a run under way, and 24 hours after the last time.
 """
 
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from dagster._core.scheduler.instigation import TickStatus
 from pymongo.database import Database
 
 from nhm_assets.partitions import Partition
-from tests.support.postgres import USER, postgres_server
+from tests.support.postgres import USER
 from tests.support.retrainings import partition
 from tests.support.reviews import review, review_at
 from tests.support.simulated_days import Days, Fate, simulated_daemon
@@ -121,15 +122,14 @@ EXPECTED: list[Launch] = [
 
 
 @pytest.fixture(params=["SQLite", "PostgreSQL"])
-def storage(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+def storage(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Where Dagster's instance is kept, in the words of dagster.yaml."""
     if request.param == "SQLite":
-        yield {}
-        return
-    with postgres_server() as server:
-        server.new_database("days")
-        address = f"postgresql+psycopg2://{USER}@127.0.0.1:{server.port}/days"
-        yield {"storage": {"postgres": {"postgres_url": address}}}
+        return {}
+    server, name = request.getfixturevalue("postgres"), f"days_{uuid.uuid4().hex[:12]}"
+    server.new_database(name)
+    address = f"postgresql+psycopg2://{USER}@127.0.0.1:{server.port}/{name}"
+    return {"storage": {"postgres": {"postgres_url": address}}}
 
 
 @pytest.fixture

@@ -10,17 +10,9 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import Unattended, unattended
-from tests.support.postgres import Postgres, postgres_server
 from tests.support.processes import ROOT
 
 NewPlatform = Callable[..., Unattended]
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A real PostgreSQL."""
-    with postgres_server() as server:
-        yield server
 
 
 @pytest.fixture(params=["local", "postgres"])
