@@ -24,7 +24,7 @@ from pymongo.database import Database
 from nhm_assets.names import CODE_LOCATION, JOB
 from nhm_assets.partitions import Partition
 from nhm_assets.processes import process_of
-from nhm_assets.runs import PARTITION_TAG, SPECIALIST_TAG
+from nhm_assets.runs import PARTITION_TAG, RETRY_NUMBER_TAG, SPECIALIST_TAG, WILL_RETRY_TAG
 from nhm_assets.settings import Settings
 from nhm_assets.wiring import mlflow_of
 from resources.mlflow import Mlflow
@@ -76,8 +76,14 @@ class Unattended:
 
     @property
     def log(self) -> str:
-        """The end of what the processes said."""
-        return (self.folder / "log").read_text()[-6000:]
+        """How all runs stand, and the end of what the processes said."""
+        told = ("nhm/outcome", "nhm/reason", WILL_RETRY_TAG, RETRY_NUMBER_TAG)
+        runs = "\n".join(
+            f"{run.run_id} {run.tags[PARTITION_TAG]} {run.status.value} "
+            + " ".join(f"{name}={run.tags[name]}" for name in told if name in run.tags)
+            for run in self.runs()
+        )
+        return f"{runs}\n{(self.folder / 'log').read_text()[-6000:]}"
 
     def start_daemon(self) -> subprocess.Popen[bytes]:
         """A `dagster-daemon run` that is at work."""
