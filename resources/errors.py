@@ -23,6 +23,10 @@ class MongoRefused(MongoUnavailable):
     transient = False
 
 
+class LockLost(MongoUnavailable):
+    """A lock that is kept in MongoDB could not be renewed in time, so that somebody else may hold it by now."""
+
+
 class MlflowUnavailable(ServiceError):
     """MLflow cannot be reached, or went away."""
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from nhm_assets.errors import RegistryError
+from resources.errors import LockLost
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -45,9 +46,9 @@ class Intent:
     def require_held(self) -> None:
         """Raise where the lease has run out, so that somebody else may have taken over."""
         if time.monotonic() >= self._valid_until:
-            raise RegistryError(
-                f"lost the lock on {self.document['model']} while promoting (MongoDB did not answer in"
-                f" {self._lease_s:.0f} s, or this process stood still): run this again"
+            raise LockLost(
+                f"lost the lock on {self.document['model']} (MongoDB did not answer in {self._lease_s:.0f} s, or this"
+                " process stood still): run this again"
             )
 
     def renew(self) -> None:

@@ -44,14 +44,11 @@ def put_into_production(
         _unpoint(client, model, PREVIOUS_ALIAS, version, guard)
     _point(client, model, PRODUCTION_ALIAS, version, guard)
     _unpoint(client, model, CANDIDATE_ALIAS, version, guard)
-    for other in all_versions(client, model):
-        in_production, is_ours = other.current_stage == PRODUCTION, str(other.version) == version
-        if in_production and not is_ours:
-            guard()
-            client.transition_model_version_stage(model, other.version, ARCHIVED)
-    if client.get_model_version(model, version).current_stage != PRODUCTION:
+    serving = [str(one.version) for one in all_versions(client, model) if one.current_stage == PRODUCTION]
+    if serving != [version]:
         guard()
-        client.transition_model_version_stage(model, version, PRODUCTION)
+        # One call for both: at no moment is the stage empty.
+        client.transition_model_version_stage(model, version, PRODUCTION, archive_existing_versions=True)
     if faults := registry_faults(client, model, version):
         raise RegistryError(f"{model} version {version} was promoted, but {'; '.join(faults)}")
 

@@ -31,15 +31,9 @@ class Turn:
         """Raise where the turn was lost: nothing may be restarted any more.
 
         Raises:
-            RolloutRefused: another process may have its turn by now.
+            LockLost: another process may have its turn by now.
         """
-        try:
-            self._intent.require_held()
-        except RegistryError:
-            raise RolloutRefused(
-                "lost the lock on rollouts (MongoDB did not answer for a while, or this process stood still): run"
-                " this again"
-            ) from None
+        self._intent.require_held()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import pytest
 from nhm_assets.errors import RegistryError
 from nhm_assets.outcomes import Outcome
 from nhm_assets.registry.intent import hold_intent
+from resources.errors import LockLost
 from tests.support.documents import NOW, WEEK_END
 from tests.support.promotions import let_leases_run_out, promote_here
 from tests.support.registry import MODEL
@@ -46,7 +47,7 @@ def test_an_owner_whose_lease_ran_out_may_no_longer_write(log):
         held.require_held()
         log.update_one({"_id": held.id}, {"$set": {"owner": "somebody else"}})
         held._valid_until = 0
-        with pytest.raises(RegistryError, match="lost the lock"):
+        with pytest.raises(LockLost, match="lost the lock"):
             held.require_held()
 
 
