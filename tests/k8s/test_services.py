@@ -1,4 +1,7 @@
-"""The MLflow server of the manifests, started as its container says: it answers under the names of its Service."""
+"""The MLflow server of the manifests, started as its container says, on a database made as PostgreSQL's does.
+
+It answers under the names of its Service.
+"""
 
 import os
 import subprocess
@@ -12,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support.manifests import PRODUCTION, find, rendered
+from tests.support.postgres import USER, Postgres
 from tests.support.processes import eventually
 from tests.support.servers import end_group, free_port
 
@@ -24,13 +28,36 @@ def container() -> dict[str, Any]:
     return dict(found)
 
 
+PASSWORD = "letters4nd5igits"  # noqa: S105 - of a server on this machine that asks for none
+
+
 @pytest.fixture(scope="module")
-def port(container: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Where the server listens: the container's command and environment, but for database, folder and port."""
+def database(postgres: Postgres) -> Postgres:
+    """A PostgreSQL in which the script of the manifests has made MLflow's user and database."""
+    postgres.new_database("dagster")
+    (script,) = find(rendered(PRODUCTION), "ConfigMap", "postgresql-init")["data"].values()
+    variables = {
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(postgres.port),
+        "POSTGRES_USER": USER,
+        "MLFLOW_PG_PASSWORD": PASSWORD,
+        "PATH": f"{postgres.programs}:{os.environ['PATH']}",
+    }
+    subprocess.run(["sh"], input=script, text=True, check=True, capture_output=True, env=os.environ | variables)
+    return postgres
+
+
+@pytest.fixture(scope="module")
+def port(container: dict[str, Any], database: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Where the server listens: the container's command and environment, but for host, folder and port."""
     folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
     environment = {one["name"]: one["value"] for one in container["env"] if "value" in one}
+    uri = environment["MLFLOW_BACKEND_STORE_URI"]
+    uri = uri.replace("$(MLFLOW_PG_PASSWORD)", PASSWORD)
     environment |= {
-        "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder / 'server.db'}",
+        "MLFLOW_BACKEND_STORE_URI": uri.replace(
+            "postgresql.mlflow.svc.cluster.local:5432", f"127.0.0.1:{database.port}"
+        ),
         "MLFLOW_ARTIFACTS_DESTINATION": str(folder / "artifacts"),
     }
     program, *arguments = container["command"]
