@@ -1,11 +1,12 @@
-"""The sensor on retries that got lost: a run whose process died is started over even where Dagster forgot to.
+"""The sensor on retries that got lost: a run whose process died is started over even where Dagster does not do so.
 
 Dagster 1.13 reads a run's failure once. Should it read it a moment before the run's own row says so, or after the
-run's backfill has ended, it passes the run over for good, though it has marked it for a retry.
+run's backfill has ended, or find the code location away just then, it passes the run over for good.
 """
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from dagster import (
@@ -15,9 +16,13 @@ from dagster import (
     RunRequest,
     RunsFilter,
     SensorEvaluationContext,
+    SensorResult,
     SkipReason,
     sensor,
 )
+from dagster._core.events import RunFailureReason
+from dagster._core.execution.retries import auto_reexecution_should_retry_run
+from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG
 from dagster._time import get_current_datetime
 
 from nhm_assets.audit import ACTOR_TAG
@@ -29,14 +34,14 @@ from nhm_assets.runs import (
     RETRY_NUMBER_TAG,
     ROOT_TAG,
     TRIGGER_TAG,
-    WILL_RETRY_TAG,
 )
 
 if TYPE_CHECKING:
-    from dagster import DagsterRun, RunRecord
+    from dagster import DagsterRun
 
 _KEPT: Final = (TRIGGER_TAG, ASKED_AT_TAG, ACTOR_TAG)
 _DAGSTER_S_OWN_CHANCE: Final = timedelta(minutes=2)
+"""From when this sensor first sees a run: before that, the daemon may have been away as a whole."""
 _LOOK_BACK: Final = timedelta(days=1)
 
 
@@ -46,36 +51,51 @@ _LOOK_BACK: Final = timedelta(days=1)
     minimum_interval_seconds=60,
     default_status=DefaultSensorStatus.RUNNING,
     description=(
-        "Starts a retraining over whose process died and that Dagster has marked for a retry but not retried in two"
-        " minutes. That is rare: a run of a backfill that has ended meanwhile, or a race within Dagster."
+        "Starts a retraining over whose process died and that Dagster should have retried but has not in two minutes."
+        " That is rare: a run of a backfill that has ended meanwhile, a code location that was away, or a race within"
+        " Dagster."
     ),
 )
-def lost_retry_sensor(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
-    """Ask once for each such run; its id is the run key."""
-    lost = list(_lost(context.instance, get_current_datetime()))
+def lost_retry_sensor(context: SensorEvaluationContext) -> SensorResult:
+    """Ask once for each such run; its id is the run key. The cursor says since when a run is waiting."""
+    now = get_current_datetime()
+    since = _seen(context.cursor)
+    waiting = {run.run_id: run for run in _unretried(context.instance, now)}
+    seen = {run_id: since.get(run_id, now) for run_id in waiting}
+    lost = [run for run_id, run in waiting.items() if now - seen[run_id] >= _DAGSTER_S_OWN_CHANCE]
     for run in lost:
         context.log.info("run %s was to be retried and was not: starting it over", run.run_id)
-        yield _retry(run)
-    if not lost:
-        yield SkipReason("no retry got lost")
-
-
-def _lost(instance: DagsterInstance, now: datetime) -> "Iterator[DagsterRun]":
-    marked = RunsFilter(
-        job_name=JOB,
-        statuses=[DagsterRunStatus.FAILURE],
-        tags={WILL_RETRY_TAG: "true"},
-        updated_after=now - _LOOK_BACK,
+    return SensorResult(
+        run_requests=[_retry(run) for run in lost],
+        skip_reason=None if lost else SkipReason("no retry got lost"),
+        cursor=json.dumps({run_id: moment.isoformat() for run_id, moment in seen.items()}),
     )
-    for record in instance.get_run_records(marked):
-        run = record.dagster_run
-        had_its_chance = now - _ended(record) > _DAGSTER_S_OWN_CHANCE
-        if had_its_chance and PARTITION_TAG in run.tags and not _was_retried(instance, run):
+
+
+def _seen(cursor: str | None) -> Mapping[str, datetime]:
+    """What the last tick wrote; a cursor that is lost or foreign only costs two minutes."""
+    try:
+        return {run_id: datetime.fromisoformat(moment) for run_id, moment in json.loads(cursor or "{}").items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _unretried(instance: DagsterInstance, now: datetime) -> "Iterator[DagsterRun]":
+    failed = RunsFilter(job_name=JOB, statuses=[DagsterRunStatus.FAILURE], updated_after=now - _LOOK_BACK)
+    for run in instance.get_runs(failed):
+        if PARTITION_TAG in run.tags and _is_due(instance, run) and not _was_retried(instance, run):
             yield run
 
 
-def _ended(record: "RunRecord") -> datetime:
-    return datetime.fromtimestamp(record.end_time, UTC) if record.end_time else record.update_timestamp
+def _is_due(instance: DagsterInstance, run: "DagsterRun") -> bool:
+    """Whether Dagster's rules want a retry, whatever came of its attempt at one.
+
+    It counts attempts by a field of the run that those which a sensor asks for lack: we count their tag, too.
+    """
+    if int(run.tags.get(RETRY_NUMBER_TAG, 0)) >= instance.run_retries_max_retries:
+        return False
+    reason = run.tags.get(RUN_FAILURE_REASON_TAG)
+    return auto_reexecution_should_retry_run(instance, run, RunFailureReason(reason) if reason else None)
 
 
 def _was_retried(instance: DagsterInstance, run: "DagsterRun") -> bool:
@@ -83,7 +103,7 @@ def _was_retried(instance: DagsterInstance, run: "DagsterRun") -> bool:
 
 
 def _retry(run: "DagsterRun") -> RunRequest:
-    tags = {name: run.tags[name] for name in _KEPT if name in run.tags}
+    tags = {name: run.tags[name] for name in _KEPT if run.tags.get(name)}
     tags |= {
         PARENT_TAG: run.run_id,
         ROOT_TAG: run.root_run_id or run.tags.get(ROOT_TAG, run.run_id),

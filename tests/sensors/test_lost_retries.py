@@ -1,74 +1,130 @@
-"""A run whose process died is started over, even where Dagster has marked it for that and passed it over."""
+"""A run whose process died is started over, even where Dagster should have done so and passed it over."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import DagsterRunStatus, RunRequest, build_sensor_context
+from dagster import DagsterInstance, DagsterRunStatus, RunRequest, build_sensor_context
+from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG
 from dagster._core.test_utils import freeze_time
 
 from nhm_assets.runs import attempts
 from sensors.lost_retries import lost_retry_sensor
-from tests.support.platform import Platform
+from tests.support.processes import ROOT
 from tests.support.retrainings import partition, put_run
 
-LATER = timedelta(minutes=10)
-MARKED = {"dagster/will_retry": "true", "nhm/trigger": "weekly:technical"}
+SOON, LATER, MUCH_LATER = timedelta(seconds=90), timedelta(minutes=3), timedelta(days=2)
+DIED = {"dagster/will_retry": "true", "nhm/trigger": "weekly:technical"}
 
 
-def dead_run(platform: Platform, **how: Any) -> str:
-    return put_run(platform.instance, **{"status": DagsterRunStatus.FAILURE, "tags": MARKED} | how)
+@pytest.fixture
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
+    """The instance of deploy/local/dagster.yaml, whose rules for retries are the ones that count."""
+    monkeypatch.setenv("MAX_CONCURRENT_RUNS", "2")
+    (tmp_path / "dagster.yaml").write_text((ROOT / "deploy" / "local" / "dagster.yaml").read_text())
+    with DagsterInstance.from_config(str(tmp_path)) as instance:
+        yield instance
 
 
-def requests(platform: Platform, *, later: timedelta = LATER) -> list[RunRequest]:
-    context = build_sensor_context(instance=platform.instance)
+def dead_run(instance: DagsterInstance, **how: Any) -> str:
+    return put_run(instance, **{"status": DagsterRunStatus.FAILURE, "tags": DIED} | how)
+
+
+def tick(instance: DagsterInstance, later: timedelta, cursor: str | None = None) -> tuple[list[RunRequest], str]:
+    """What an evaluation asks for at that time from now, and the cursor that it leaves."""
     with freeze_time(datetime.now(UTC) + later):
-        return [one for one in lost_retry_sensor(context) if isinstance(one, RunRequest)]
+        result = lost_retry_sensor(build_sensor_context(instance=instance, cursor=cursor))
+    return list(result.run_requests or []), result.cursor
 
 
-def test_a_marked_run_that_nobody_retried_is_asked_for_once(platform: Platform):
-    run_id = dead_run(platform)
-    (first,), (second,) = requests(platform), requests(platform)
+def requests(instance: DagsterInstance, *, later: timedelta = LATER) -> list[RunRequest]:
+    """What is asked for at that time, where the sensor has been at work since now."""
+    _, cursor = tick(instance, timedelta())
+    return tick(instance, later, cursor)[0]
+
+
+def test_a_run_that_nobody_retried_is_asked_for_once(instance):
+    run_id = dead_run(instance)
+    (first,), (second,) = requests(instance), requests(instance)
     assert first.partition_key == partition().key
     assert first.run_key == second.run_key == f"lost-retry:{run_id}"
 
 
-def test_the_new_run_is_a_further_attempt_of_the_same_trigger(platform: Platform):
-    run_id = dead_run(platform, tags={**MARKED, "dagster/retry_number": "1"}, parent="first-attempt")
-    (request,) = requests(platform)
-    started = put_run(platform.instance, tags=request.tags)
-    run = platform.instance.get_run_by_id(started)
-    assert attempts(run) == {started, run_id, "first-attempt"}
-    assert run.tags["nhm/trigger"] == MARKED["nhm/trigger"]
+def test_a_retry_that_dagster_tried_in_vain_is_lost_too(instance):
+    """Where the code location is away just then, Dagster takes its mark away and never comes back to the run."""
+    run_id = dead_run(instance, tags={"dagster/will_retry": "false"})
+    (request,) = requests(instance)
+    assert request.run_key == f"lost-retry:{run_id}"
+
+
+def test_the_new_run_is_a_further_attempt_of_the_same_trigger(instance):
+    first = put_run(instance, status=DagsterRunStatus.FAILURE, tags={"dagster/max_retries": "0"})
+    run_id = dead_run(instance, tags={**DIED, "dagster/retry_number": "1"}, parent=first)
+    (request,) = requests(instance)
+    started = put_run(instance, tags=request.tags)
+    run = instance.get_run_by_id(started)
+    assert attempts(run) == {started, run_id, first}
+    assert run.tags["nhm/trigger"] == DIED["nhm/trigger"]
     assert "dagster/will_retry" not in request.tags
 
 
-def test_what_a_run_of_a_part_materialized_its_retry_does_too(platform: Platform):
-    dead_run(platform, only=["feedback_dataset"])
-    (request,) = requests(platform)
+def test_what_a_run_of_a_part_materialized_its_retry_does_too(instance):
+    dead_run(instance, only=["feedback_dataset"])
+    (request,) = requests(instance)
     assert [key.to_user_string() for key in request.asset_selection] == ["feedback_dataset"]
 
 
 @pytest.mark.parametrize(
     "how",
     [
-        pytest.param({"tags": {"dagster/will_retry": "false"}}, id="not to be retried"),
-        pytest.param({"tags": {}}, id="not marked"),
+        pytest.param(
+            {"tags": {RUN_FAILURE_REASON_TAG: "STEP_FAILURE", "dagster/retry_on_asset_or_op_failure": "false"}},
+            id="a failed step",
+        ),
+        pytest.param({"tags": {"dagster/max_retries": "0"}}, id="ended on purpose"),
+        pytest.param({"status": DagsterRunStatus.CANCELED}, id="canceled"),
         pytest.param({"status": DagsterRunStatus.STARTED}, id="under way"),
     ],
 )
-def test_other_runs_are_left_alone(platform: Platform, how: dict[str, Any]):
-    dead_run(platform, **how)
-    assert requests(platform) == []
+def test_other_runs_are_left_alone(instance, how: dict[str, Any]):
+    dead_run(instance, **how)
+    assert requests(instance) == []
 
 
-@pytest.mark.parametrize("later", [timedelta(seconds=30), timedelta(days=2)], ids=["soon", "long afterwards"])
-def test_dagster_has_its_own_chance_first_and_old_runs_are_let_rest(platform: Platform, later: timedelta):
-    dead_run(platform)
-    assert requests(platform, later=later) == []
+def test_a_run_that_died_three_times_is_let_rest(instance):
+    first = put_run(instance, status=DagsterRunStatus.FAILURE)
+    of_first = {"dagster/parent_run_id": first, "dagster/root_run_id": first}
+    second = put_run(instance, status=DagsterRunStatus.FAILURE, tags=of_first)
+    of_second = {"dagster/parent_run_id": second, "dagster/root_run_id": first, "dagster/retry_number": "2"}
+    put_run(instance, status=DagsterRunStatus.FAILURE, tags=of_second)
+    assert requests(instance) == []
 
 
-def test_a_run_that_was_retried_is_left_alone(platform: Platform):
-    run_id = dead_run(platform)
-    put_run(platform.instance, tags={"dagster/parent_run_id": run_id})
-    assert requests(platform) == []
+@pytest.mark.parametrize("later", [SOON, MUCH_LATER], ids=["soon", "long afterwards"])
+def test_dagster_has_its_own_chance_first_and_old_runs_are_let_rest(instance, later: timedelta):
+    dead_run(instance)
+    assert requests(instance, later=later) == []
+
+
+def test_a_daemon_that_was_away_has_its_chance_after_its_return(instance):
+    """It reads the failure then, and so does this sensor: both would start the run over."""
+    dead_run(instance)
+    asked, cursor = tick(instance, timedelta(hours=1))
+    assert asked == []
+    assert len(tick(instance, timedelta(hours=1, minutes=3), cursor)[0]) == 1
+
+
+@pytest.mark.parametrize("cursor", ["not ours", "[1]", '{"a": 1}', '{"a": "b"}'])
+def test_a_foreign_cursor_costs_two_minutes_and_nothing_else(instance, cursor: str):
+    dead_run(instance)
+    asked, following = tick(instance, timedelta(), cursor)
+    assert asked == []
+    assert len(tick(instance, LATER, following)[0]) == 1
+
+
+def test_a_run_that_was_retried_is_left_alone(instance):
+    run_id = dead_run(instance)
+    put_run(instance, tags={"dagster/parent_run_id": run_id})
+    assert requests(instance) == []
