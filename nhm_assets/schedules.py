@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -61,12 +62,13 @@ def _requests(
 ) -> Iterator[RunRequest | SkipReason]:
     """One run a specialist that has neither an outcome for the newest closed week nor a run on its way to one."""
     now = settings.nhm_now or max(settings.now(), context.scheduled_execution_time)
+    claims = _Claims(context, mongo, now)
     requested = False
     reasons = []
     for specialist in Specialist:
         partition = Partition(last_closed_week(now), specialist)
         done = run_for_closed_week(context.instance, partition)
-        if done is None and _claimed(context, mongo, partition, now):
+        if done is None and claims.get(partition):
             requested = True
             yield _request(partition, now)
         else:
@@ -87,27 +89,46 @@ def _request(partition: Partition, now: datetime) -> RunRequest:
     return RunRequest(run_key=trigger, partition_key=partition.key, tags=tags)
 
 
-def _claimed(context: ScheduleEvaluationContext, mongo: Mongo, partition: Partition, now: datetime) -> bool:
-    """Whether this evaluation is the one that asks for the run.
+@dataclass
+class _Claims:
+    """Of several evaluations at the same moment one gets to ask for a partition's run.
 
     A tick that is missed is missed for a week. So where MongoDB is away the run is asked for all the same, and
-    says itself what it lacks; and where another evaluation was first, we wait to see its run.
+    says itself what it lacks.
+
+    Attributes:
+        away: why MongoDB was not to be had; it is waited for once, since the time of a tick is short.
     """
-    fields = {
-        "kind": WEEKLY,
-        "number": 0,
-        "specialist": str(partition.specialist),
-        "week": partition.week,
-        "requested_at": now,
-    }
-    waiting_ends = time.monotonic() + _LEASE_S + 5
-    try:
-        with mongo.database() as database:
-            triggers, trigger = database[COLLECTION], weekly_trigger_id(partition)
-            while claim(triggers, trigger, fields, lease_s=_LEASE_S) is Claim.THEIRS:
-                if run_for_closed_week(context.instance, partition) or time.monotonic() > waiting_ends:
+
+    context: ScheduleEvaluationContext
+    mongo: Mongo
+    now: datetime
+    away: ServiceError | None = None
+
+    def get(self, partition: Partition) -> bool:
+        """Whether this evaluation is the one that asks for the run."""
+        if self.away is None:
+            try:
+                return self._claimed(partition)
+            except ServiceError as error:
+                self.away = error
+        self.context.log.warning("%s is asked for without a document in %s: %s", partition.key, COLLECTION, self.away)
+        return True
+
+    def _claimed(self, partition: Partition) -> bool:
+        """Claim it; where another evaluation was first, wait to see its run."""
+        trigger = weekly_trigger_id(partition)
+        fields = {
+            "kind": WEEKLY,
+            "number": 0,
+            "specialist": str(partition.specialist),
+            "week": partition.week,
+            "requested_at": self.now,
+        }
+        waiting_ends = time.monotonic() + _LEASE_S + 5
+        with self.mongo.database() as database:
+            while claim(database[COLLECTION], trigger, fields, lease_s=_LEASE_S) is Claim.THEIRS:
+                if run_for_closed_week(self.context.instance, partition) or time.monotonic() > waiting_ends:
                     return False
                 time.sleep(0.5)
-    except ServiceError as error:
-        context.log.warning("%s is asked for without a document in %s: %s", partition.key, COLLECTION, error)
-    return True
+        return True
