@@ -157,11 +157,12 @@ class Cluster:
     def ask_pod(self, namespace: str, pod: str, port: int, path: str) -> PodAnswer | None:
         """GET from a pod through the API server's proxy; whatever the pod answers is an answer, errors too.
 
-        None where nothing comes in time: from here a silent pod and a silent API server look the same.
+        None where nothing comes in time, or the answer breaks off: from here a pod that does so and an API server
+        that does look the same.
         """
         from kubernetes.client import CoreV1Api
         from kubernetes.client.exceptions import ApiException
-        from urllib3.exceptions import ReadTimeoutError
+        from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
         what = _What("get", f"pods/proxy of {pod}", namespace)
         ask = CoreV1Api(self._api).connect_get_namespaced_pod_proxy_with_path
@@ -169,7 +170,7 @@ class Cluster:
         def answer() -> PodAnswer | None:
             try:
                 return _answer(ask(f"{pod}:{port}", namespace, path, **self._options))
-            except ReadTimeoutError:
+            except (ReadTimeoutError, ProtocolError):
                 return None
 
         try:

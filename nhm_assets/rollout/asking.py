@@ -26,13 +26,13 @@ def pods_serving(cluster: Cluster, target: Target, expected: Expected, *, patien
         cluster: where the pods are.
         target: whose pods they are.
         expected: what they are to have loaded.
-        patient: ask again for a while, as a pod may be ready before its model is loaded.
+        patient: ask again until MODEL_LOAD_TIMEOUT_S are over, as a pod may be ready before its model is loaded.
 
     Raises:
         KubernetesUnavailable: the API server does not answer, so that nothing is known of the pods.
         KubernetesRefused: we may not see or ask them.
     """
-    deadline = time.monotonic() + target.answer_s
+    deadline = time.monotonic() + target.load_s
     while True:
         serving = Serving(expected, _verdicts(cluster, target, expected))
         if serving.loaded or not patient or time.monotonic() > deadline:
@@ -65,7 +65,9 @@ def _way(cluster: Cluster, target: Target) -> Ask:
 
 def _through_proxy(cluster: Cluster, namespace: str, pod: Object) -> Answer:
     found = cluster.ask_pod(namespace, name_of(pod), port_of(pod), _PATH)
-    return Answer(fault="it did not answer in time") if found is None else Answer(found.status, found.body)
+    if found is None:
+        return Answer(fault="it did not answer in time, or its answer broke off")
+    return Answer(found.status, found.body)
 
 
 def _directly(url: str, timeout_s: float) -> Answer:

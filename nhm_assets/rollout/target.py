@@ -14,7 +14,8 @@ class Target:
     Attributes:
         others: names of the other specialists' Deployments, in the same namespace.
         timeout_s: seconds for a restart to come to its end.
-        answer_s: seconds for a pod to answer, and to have its model loaded once it is ready.
+        answer_s: seconds for a pod to answer.
+        load_s: seconds for a pod that is ready to have its model loaded.
         status_url: address to ask pods at directly; None for the API server's proxy.
     """
 
@@ -24,6 +25,7 @@ class Target:
     others: tuple[str, ...]
     timeout_s: float
     answer_s: float
+    load_s: float
     status_url: str | None
 
     @classmethod
@@ -37,6 +39,7 @@ class Target:
             others=tuple(name for one, name in names.items() if name != names[specialist]),
             timeout_s=settings.rollout_timeout_s,
             answer_s=settings.kubernetes_timeout_s,
+            load_s=settings.model_load_timeout_s,
             status_url=settings.specialist_status_url,
         )
 

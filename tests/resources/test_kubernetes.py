@@ -1,8 +1,11 @@
 """Access to a cluster: what cannot pass is told from what may pass, and nothing waits for ever."""
 
 import json
-from collections.abc import Callable
+import socketserver
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -134,6 +137,27 @@ def test_an_endless_answer_of_a_pod_is_cut_off(tmp_path: Path):
 def test_a_pod_that_is_silent_is_no_error(tmp_path: Path):
     with silent_port() as number, kubernetes(tmp_path, f"http://127.0.0.1:{number}").cluster() as cluster:
         assert cluster.ask_pod("hive", "pod-1", 8000, "status") is None
+
+
+def test_a_pod_whose_answer_breaks_off_is_no_error_either(tmp_path: Path):
+    """The proxy closes the connection, as an API server that goes away would."""
+    with broken_off() as number, kubernetes(tmp_path, f"http://127.0.0.1:{number}").cluster() as cluster:
+        assert cluster.ask_pod("hive", "pod-1", 8000, "status") is None
+
+
+@contextmanager
+def broken_off() -> Iterator[int]:
+    """A port that announces more than it says."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
+        yield int(server.server_address[1])
+        server.shutdown()
 
 
 @pytest.mark.parametrize(

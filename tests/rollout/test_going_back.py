@@ -18,7 +18,7 @@ MODEL = "technical-evaluator"
 
 @pytest.fixture
 def careful(hive: Platform) -> Platform:
-    return hive.with_settings(rollback_on_failed_rollout=True, kubernetes_timeout_s=1)
+    return hive.with_settings(rollback_on_failed_rollout=True, kubernetes_timeout_s=1, model_load_timeout_s=1)
 
 
 def in_production(platform: Platform) -> str | None:

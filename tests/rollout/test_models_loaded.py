@@ -111,7 +111,7 @@ def test_a_pod_that_is_ready_before_its_model_is_loaded_is_asked_again(
         reply(handler, status(model_loaded=str(time.monotonic() - begun[0] > 1)))
 
     answers.otherwise = slowly
-    assert evaluation(roll_out(hive.with_settings(kubernetes_timeout_s=10))).passed
+    assert evaluation(roll_out(hive.with_settings(model_load_timeout_s=10))).passed
     assert len(begun) > 2
 
 

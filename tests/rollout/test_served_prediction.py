@@ -68,7 +68,7 @@ def rows(count: int) -> list[Mapping[str, float]]:
 
 def with_cluster(platform: Platform, specialists: Namespace) -> Platform:
     """Pods are asked through the API server, with patience: real specialists need seconds to load."""
-    patient = {"rollout_timeout_s": 60.0, "kubernetes_timeout_s": 40.0}
+    patient = {"rollout_timeout_s": 60.0, "model_load_timeout_s": 60.0}
     return platform.with_settings(**cluster_settings(specialists, **patient))
 
 

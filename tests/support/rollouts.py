@@ -23,6 +23,7 @@ def cluster_settings(specialists: Namespace, **changes: Any) -> dict[str, Any]:
         "specialist_namespace": specialists.name,
         "rollout_timeout_s": 30.0,
         "kubernetes_timeout_s": 2.0,
+        "model_load_timeout_s": 2.0,
         "service_retries": 0,
         **changes,
     }
