@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _BY_ERROR: Final = {
     "MongoUnavailable": BrokenBy.MONGODB,
     "MongoRefused": BrokenBy.MONGODB,
+    "LockLost": BrokenBy.MONGODB,
     "EmbeddedMongoError": BrokenBy.MONGODB,
     "OperationFailure": BrokenBy.MONGODB,
     "ExecutionTimeout": BrokenBy.MONGODB,

@@ -10,7 +10,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from nhm_assets.failures import failure_of
 from nhm_assets.names import GROUP, JOB
-from nhm_assets.outcomes import BROKEN_BY_TAG, OUTCOME_TAG, REASON_TAG, Outcome
+from nhm_assets.outcomes import broken_tags
 from nhm_assets.partitions import specialist_weeks
 from nhm_assets.run_pods import executor_of
 from nhm_assets.settings import Settings
@@ -23,8 +23,7 @@ def tag_broken_run(context: HookContext) -> None:
     if run is None:
         return
     failure = failure_of(context.instance, run)
-    tags = {OUTCOME_TAG: str(Outcome.BROKEN), BROKEN_BY_TAG: str(failure.by), REASON_TAG: failure.reason}
-    context.instance.add_run_tags(context.run_id, tags)
+    context.instance.add_run_tags(context.run_id, broken_tags(failure.by, failure.reason))
 
 
 def retraining_job(settings: Settings) -> UnresolvedAssetJobDefinition:

@@ -32,6 +32,20 @@ HELD_BY_TAG: Final = "nhm/held_by"
 BROKEN_BY_TAG: Final = "nhm/broken_by"
 REASON_TAG: Final = "nhm/reason"
 
+_LONGEST_REASON: Final = 1000
+"""PostgreSQL indexes tags, and takes none of more than some 2,700 bytes."""
+
+
+def broken_tags(by: BrokenBy, reason: str) -> dict[str, str]:
+    """The tags of a run that could not do its work."""
+    return {OUTCOME_TAG: str(Outcome.BROKEN), BROKEN_BY_TAG: str(by), REASON_TAG: shortened(reason)}
+
+
+def shortened(reason: str) -> str:
+    """A reason that is short enough for a tag; its end, where the logs of pods stand, is what goes."""
+    return reason if len(reason) <= _LONGEST_REASON else f"{reason[: _LONGEST_REASON - 3]}..."
+
+
 GATE_CHECKS: Final = (
     "precision_threshold",
     "recall_threshold",

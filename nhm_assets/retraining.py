@@ -1,7 +1,7 @@
 """Runs the one job for a partition in this process, and says what became of it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,20 +9,23 @@ import pandas as pd
 from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult, JobDefinition
 from dagster._core.utils import make_new_run_id
 
-from nhm_assets.audit import ACTOR_TAG
 from nhm_assets.dataset import SPLITS, counts, data_version
+from nhm_assets.errors import UsageError
 from nhm_assets.failures import failure_of
 from nhm_assets.names import CODE_LOCATION
 from nhm_assets.outcomes import HELD_BY_TAG, OUTCOME_TAG, Outcome
 from nhm_assets.partitions import Partition, Window
-from nhm_assets.processes import PROCESS_TAG, this_process
+from nhm_assets.processes import POD_TAG, PROCESS_TAG, run_at_work, this_process
 from nhm_assets.records import EvaluationReport, TrainedModel
+from nhm_assets.settings import Settings
+from nhm_assets.specialists import Specialist
 
 if TYPE_CHECKING:
     from dagster import DagsterEvent
 
 Progress = Callable[[str], None]
 
+_POLL_S = 2.0
 _REPOSITORY_TAG = ".dagster/repository"
 IN_PROCESS = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Run config of a job that the command line runs itself: what there is to say, the command says."""
@@ -55,7 +58,7 @@ def retrain_partition(
     partition: Partition,
     window: Window,
     *,
-    actor: str,
+    tags: Mapping[str, str],
     progress: Progress,
 ) -> Retraining:
     """Run the job for one partition and wait for its end.
@@ -65,7 +68,7 @@ def retrain_partition(
         instance: where the run is recorded.
         partition: what to retrain.
         window: its window, for the report of a run that breaks before it is read.
-        actor: who asks for it, for the audit log.
+        tags: of the run: which process executes it, and who asks for it.
         progress: told the name of each step as it starts.
     """
     started = time.monotonic()
@@ -77,15 +80,36 @@ def retrain_partition(
         run_id=run_id,
         raise_on_error=False,
         run_config=IN_PROCESS,
-        tags={**in_process_tags(), ACTOR_TAG: actor},
+        tags=dict(tags),
     )
     return _describe(result, instance, partition, window, time.monotonic() - started)
 
 
-def in_process_tags() -> dict[str, str]:
+def wait_for_turn(instance: DagsterInstance, specialist: Specialist, *, wait_s: float, progress: Progress) -> None:
+    """Wait until no process works on a run of this specialist: two would write the same dataset.
+
+    Whatever queues waits for us in its turn, once our run has begun.
+
+    Raises:
+        UsageError: the other run does not end in time.
+    """
+    deadline = time.monotonic() + wait_s
+    while other := run_at_work(instance, specialist):
+        if time.monotonic() > deadline:
+            raise UsageError(
+                f"run {other.run_id} of {specialist} has been at work for longer than {wait_s:.0f} s"
+                " (MAX_RUN_SECONDS): end it in Dagster's UI, then run this again"
+            )
+        progress(f"waiting for run {other.run_id}")
+        time.sleep(_POLL_S)
+
+
+def in_process_tags(settings: Settings) -> dict[str, str]:
     """Tags of a run that this very process executes."""
-    # The second lists the run under the job's own page in the UI.
-    return {PROCESS_TAG: this_process(), _REPOSITORY_TAG: f"__repository__@{CODE_LOCATION}"}
+    pod = f"{settings.pod_namespace}/{settings.pod_name}" if settings.pod_namespace and settings.pod_name else None
+    in_pod = {POD_TAG: pod} if pod else {}
+    # The last lists the run under the job's own page in the UI.
+    return {PROCESS_TAG: this_process(), **in_pod, _REPOSITORY_TAG: f"__repository__@{CODE_LOCATION}"}
 
 
 def _announce(event: "DagsterEvent | None", progress: Progress) -> None:

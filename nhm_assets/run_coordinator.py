@@ -2,23 +2,53 @@
 
 from dagster import DagsterRun, QueuedRunCoordinator
 from dagster._core.run_coordinator import SubmitRunContext
+from dagster._core.storage.tags import MAX_RETRIES_TAG
 
+from nhm_assets.audit import ACTOR_TAG
 from nhm_assets.partitions import Partition, specialist_weeks
-from nhm_assets.runs import PARTITION_TAG, SPECIALIST_TAG, dimension_tags
+from nhm_assets.processes import POD_TAG, PROCESS_TAG
+from nhm_assets.runs import (
+    ASKED_AT_TAG,
+    PARENT_TAG,
+    PARTITION_TAG,
+    RETRY_NUMBER_TAG,
+    SPECIALIST_TAG,
+    TRIGGER_TAG,
+    dimension_tags,
+)
+
+_OF_ONE_RUN = (TRIGGER_TAG, ASKED_AT_TAG, ACTOR_TAG)
 
 
 class SpecialistRunCoordinator(QueuedRunCoordinator):
     """Tags a run with its specialist before it is queued, since that is what the limit of one at a time is set on.
 
     Dagster does so itself for schedules, sensors, backfills and its UI, but not for a program that launches a
-    run through GraphQL and names the partition alone.
+    run through GraphQL and names the partition alone. And it gives a run that is started again all tags of the
+    first one, with what is true of that one only.
     """
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
         """Queue the run."""
         run = context.dagster_run
         key = run.tags.get(PARTITION_TAG, "")
+        tags = self._outdated(run)
         if SPECIALIST_TAG not in run.tags and specialist_weeks.has_partition_key(key):
             # Of both dimensions: where there is a tag of one, Dagster wants the other, too.
-            self._instance.add_run_tags(run.run_id, dimension_tags(Partition.from_key(key)))
+            tags |= dimension_tags(Partition.from_key(key))
+        if tags:
+            self._instance.add_run_tags(run.run_id, tags)
         return super().submit_run(context)
+
+    def _outdated(self, run: DagsterRun) -> dict[str, str]:
+        """What a run has inherited that is not true of it, emptied: tags cannot be taken away."""
+        # What is queued is never executed by the command line.
+        names = [PROCESS_TAG, POD_TAG]
+        person = (run.parent_run_id or PARENT_TAG in run.tags) and RETRY_NUMBER_TAG not in run.tags
+        if person:
+            names += _OF_ONE_RUN
+        tags = {name: "" for name in names if run.tags.get(name)}
+        if person and MAX_RETRIES_TAG in run.tags:
+            # That of a run which was ended on purpose.
+            tags[MAX_RETRIES_TAG] = str(self._instance.run_retries_max_retries)
+        return tags

@@ -4,10 +4,9 @@ Dagster's run monitoring asks the launcher whether a run's process is healthy. T
 so a run whose process and code server died together would count as started until MAX_RUN_SECONDS are over.
 """
 
-import json
+import socket
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from dagster._core.launcher import (
     CheckRunHealthResult,
@@ -20,12 +19,10 @@ from dagster._core.storage.tags import MAX_RETRIES_TAG
 from dagster._serdes import ConfigurableClassData
 
 from nhm_assets.launch_claims import claim_launch, release_launch
-from nhm_assets.processes import PROCESS_TAG, is_alive, process_of
+from nhm_assets.processes import LAUNCHED_ON_TAG, is_alive, process_of
 
 if TYPE_CHECKING:
     from dagster import DagsterRun
-
-_GRPC_TAG: Final = ".dagster/grpc_info"
 
 
 class GuardedRunLauncher(RunLauncher):
@@ -37,6 +34,8 @@ class GuardedRunLauncher(RunLauncher):
         if not claim_launch(self._instance, run.run_id):
             self._instance.report_engine_event("Another daemon launches this run: one only must run.", run)
             return
+        # A process's id means nothing on another host.
+        self._instance.add_run_tags(run.run_id, {LAUNCHED_ON_TAG: socket.gethostname()})
         try:
             # That of the launcher which this is mixed into.
             super().launch_run(context)  # type: ignore[safe-super]
@@ -71,18 +70,10 @@ class WatchedRunLauncher(GuardedRunLauncher, DefaultRunLauncher):
     def check_run_worker_health(self, run: "DagsterRun") -> CheckRunHealthResult:
         """Whether the run's process lives; where it is out of sight, run monitoring's time limit has to do."""
         record = self._instance.get_run_record_by_id(run.run_id)
-        pid = process_of(self._instance, run) if _is_local(run) else None
+        pid = process_of(self._instance, run)
         if record is None or pid is None:
             return CheckRunHealthResult(WorkerStatus.RUNNING, "its process cannot be seen from here")
         started = record.start_time or record.create_timestamp.timestamp()
         if is_alive(pid, since=started):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.FAILED, f"process {pid} is gone: it was killed, or the machine was")
-
-
-def _is_local(run: "DagsterRun") -> bool:
-    """Whether the run's process is one of this machine: its code server is reached by a socket file, or it is ours."""
-    if PROCESS_TAG in run.tags:
-        return True
-    server = json.loads(run.tags.get(_GRPC_TAG, "{}"))
-    return "socket" in server and Path(server["socket"]).is_absolute()

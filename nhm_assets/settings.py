@@ -123,6 +123,10 @@ class Settings(BaseSettings):
     kubernetes_service_host: str | None = Field(
         None, description="Set by Kubernetes in every pod: then the pod's own ServiceAccount is used."
     )
+    pod_name: str | None = Field(
+        None, description="Name of the pod this runs in; the manifests set it, so that the daemon sees the pod's end."
+    )
+    pod_namespace: str | None = Field(None, description="Namespace of that pod; likewise.")
     specialist_namespace: str = Field("semantic-translation", description="Namespace of the specialists.")
     specialist_deployment: str = Field(
         "specialist-{specialist}", description="Name of a specialist's Deployment; {specialist} is replaced."
@@ -133,7 +137,12 @@ class Settings(BaseSettings):
         " replaced. Unset: through the API server's proxy.",
     )
     rollout_timeout_s: Seconds = Field(600.0, description="Seconds for a restarted Deployment to be ready.")
-    kubernetes_timeout_s: Seconds = Field(10.0, description="Seconds until an API server that is silent is an error.")
+    model_load_timeout_s: Seconds = Field(
+        120.0, description="Seconds for a specialist that is ready after its restart to have its model loaded."
+    )
+    kubernetes_timeout_s: Seconds = Field(
+        10.0, description="Seconds until a silent API server, or a pod that is asked and silent, is an error."
+    )
     rollback_on_failed_rollout: bool = Field(
         default=False, description="Bring the previous version back where a rollout fails or the model does not load."
     )

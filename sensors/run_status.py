@@ -28,7 +28,7 @@ from nhm_assets.audit import record_broken
 from nhm_assets.failures import Failure, failure_of
 from nhm_assets.messages import message_about
 from nhm_assets.names import OUTCOME_SENSOR
-from nhm_assets.outcomes import BROKEN_BY_TAG, OUTCOME_TAG, REASON_TAG, Outcome
+from nhm_assets.outcomes import BROKEN_BY_TAG, REASON_TAG, Outcome, broken_tags
 from nhm_assets.partitions import Partition
 from nhm_assets.runs import (
     PARTITION_TAG,
@@ -59,6 +59,7 @@ _ENDED: Final = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunS
 _LOOK_BACK: Final = timedelta(days=7)
 _OVERLAP: Final = timedelta(minutes=2)
 """Of two ticks: a run's end may become visible later than that of a run which ended after it."""
+_DECIDES_WITHIN: Final = timedelta(seconds=30)
 _RUNS_A_TICK: Final = 50
 _TELL_FOR: Final = timedelta(hours=1)
 """After a run's end; a notifier that is down for longer is passed over."""
@@ -154,6 +155,8 @@ class _Reporter:
 
     def report(self, record: RunRecord) -> bool:
         """Whether everything that there is to do for a run is done."""
+        if self._may_yet_be_retried(record):
+            return False
         run = _with_outcome(self._instance, record.dagster_run)
         outcome = outcome_of(run)
         if outcome is None:
@@ -163,6 +166,12 @@ class _Reporter:
         told = retried or outcome not in self.settings.notified_outcomes or self._tell(record, run)
         written = self._written_down(record, run, RETRYING if retried else str(outcome))
         return told and written and self._done(run)
+
+    def _may_yet_be_retried(self, record: RunRecord) -> bool:
+        """Whether Dagster has said that a run failed, and not yet whether it will start it over: two writes."""
+        run = record.dagster_run
+        decides = run.status is DagsterRunStatus.FAILURE and self._instance.run_retries_enabled
+        return decides and WILL_RETRY_TAG not in run.tags and self.now - _end_of(record) < _DECIDES_WITHIN
 
     def _done(self, run: "DagsterRun") -> bool:
         self._instance.add_run_tags(run.run_id, {REPORTED_TAG: run.run_id})
@@ -184,8 +193,7 @@ class _Reporter:
         return took >= {one.name for one in left} or self._too_late(record)
 
     def _too_late(self, record: RunRecord) -> bool:
-        ended = datetime.fromtimestamp(record.end_time, UTC) if record.end_time else record.update_timestamp
-        return self.now - ended > _TELL_FOR
+        return self.now - _end_of(record) > _TELL_FOR
 
     def _written_down(self, record: RunRecord, run: "DagsterRun", status: str) -> bool:
         if self.fault:
@@ -223,6 +231,10 @@ class _Reporter:
             record_broken(self._database[AUDIT_LOG], partition, run=run, now=self.settings.now())
 
 
+def _end_of(record: RunRecord) -> datetime:
+    return datetime.fromtimestamp(record.end_time, UTC) if record.end_time else record.update_timestamp
+
+
 def _trigger_of(run: "DagsterRun") -> str:
     root = run.root_run_id or run.tags.get(ROOT_TAG, run.run_id)
     first = root if RETRY_NUMBER_TAG in run.tags else run.run_id
@@ -234,6 +246,6 @@ def _with_outcome(instance: DagsterInstance, run: "DagsterRun") -> "DagsterRun":
     if outcome_of(run) is not Outcome.BROKEN:
         return run
     failure: Failure = failure_of(instance, run)
-    tags = {OUTCOME_TAG: str(Outcome.BROKEN), BROKEN_BY_TAG: str(failure.by), REASON_TAG: failure.reason}
+    tags = broken_tags(failure.by, failure.reason)
     instance.add_run_tags(run.run_id, tags)
     return run.with_tags({**run.tags, **tags})

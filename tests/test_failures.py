@@ -28,6 +28,7 @@ from resources.errors import (
     IncompatibleMlflow,
     KubernetesRefused,
     KubernetesUnavailable,
+    LockLost,
     MlflowRefused,
     MlflowUnavailable,
     MongoRefused,
@@ -79,6 +80,7 @@ def raised(error: BaseException, cause: BaseException | None = None) -> Callable
 
 CAUSES = {
     MongoUnavailable: BrokenBy.MONGODB,
+    LockLost: BrokenBy.MONGODB,
     MongoRefused: BrokenBy.MONGODB,
     EmbeddedMongoError: BrokenBy.MONGODB,
     MlflowUnavailable: BrokenBy.MLFLOW,

@@ -1,21 +1,29 @@
 """Whether the process behind a run lives: told from another one that got its number, and from one out of sight."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import psutil
 import pytest
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 
 from nhm_assets.names import HOUSEKEEPING_JOB, JOB
-from nhm_assets.processes import PROCESS_TAG, end_dead_runs, is_alive, process_of, this_process
+from nhm_assets.processes import PROCESS_TAG, end_dead_runs, is_alive, process_of, run_at_work, this_process
+from nhm_assets.specialists import Specialist
 from tests.support.processes import eventually
 
 HERE = socket.gethostname()
+LAUNCHED_HERE = {
+    ".dagster/grpc_info": json.dumps({"host": "localhost", "socket": "/tmp/code.sock"}),  # noqa: S108 - nothing lies there
+    "nhm/launched_on": HERE,
+}
+OF_TECHNICAL = {"dagster/partition/specialist": "technical"}
 
 
 @pytest.fixture
@@ -46,9 +54,11 @@ def add_run(
     *,
     job: str = JOB,
     status: DagsterRunStatus = DagsterRunStatus.STARTED,
+    tags: Mapping[str, str] = MappingProxyType({}),
 ) -> DagsterRun:
     """A run, in the process that its tag names."""
-    return instance.add_run(DagsterRun(job_name=job, status=status, tags={PROCESS_TAG: process} if process else {}))
+    executed = {PROCESS_TAG: process} if process else {}
+    return instance.add_run(DagsterRun(job_name=job, status=status, tags={**executed, **tags}))
 
 
 def test_a_process_that_was_there_at_the_time_is_alive(child):
@@ -85,7 +95,7 @@ def test_a_process_of_another_machine_is_not_taken_for_one_of_this(instance):
 
 
 def test_a_launched_run_says_its_process_in_its_events(instance):
-    run = add_run(instance, None)
+    run = add_run(instance, None, tags=LAUNCHED_HERE)
     assert process_of(instance, run) is None
     instance.report_engine_event("Started process for run (pid: 4711).", run)
     assert process_of(instance, run) == 4711
@@ -109,3 +119,23 @@ def test_runs_whose_process_is_gone_are_failed_as_killed_and_others_are_left(ins
     assert (ended.tags["nhm/outcome"], ended.tags["nhm/broken_by"]) == ("broken", "killed")
     assert {run: instance.get_run_by_id(run).status for run in left} == left
     assert end_dead_runs(instance) == []
+
+
+def test_a_run_at_work_is_one_whose_process_lives(instance):
+    add_run(instance, f"{HERE}:{gone()}", tags=OF_TECHNICAL)
+    assert run_at_work(instance, Specialist.TECHNICAL) is None
+    at_work = add_run(instance, this_process(), tags=OF_TECHNICAL)
+    assert run_at_work(instance, Specialist.TECHNICAL).run_id == at_work.run_id
+    assert run_at_work(instance, Specialist.BUSINESS) is None
+
+
+def test_a_run_whose_process_is_out_of_sight_counts_as_at_work(instance):
+    elsewhere = add_run(instance, f"not-{HERE}:{gone()}", tags=OF_TECHNICAL)
+    assert run_at_work(instance, Specialist.TECHNICAL).run_id == elsewhere.run_id
+
+
+@pytest.mark.parametrize("status", [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.FAILURE])
+def test_a_run_that_waits_or_has_ended_is_not_at_work(instance, status: DagsterRunStatus):
+    """What waits may do so for ever where there is no daemon."""
+    add_run(instance, None, status=status, tags=OF_TECHNICAL)
+    assert run_at_work(instance, Specialist.TECHNICAL) is None

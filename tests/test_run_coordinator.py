@@ -15,7 +15,8 @@ COORDINATOR = {"module": "nhm_assets.run_coordinator", "class": "SpecialistRunCo
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
-    overrides = {"run_coordinator": COORDINATOR, "telemetry": {"enabled": False}}
+    retries = {"enabled": True, "max_retries": 2}
+    overrides = {"run_coordinator": COORDINATOR, "run_retries": retries, "telemetry": {"enabled": False}}
     with DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as instance:
         yield instance
 
@@ -50,3 +51,31 @@ def test_a_run_of_other_partitions_is_queued_as_it_is(instance: DagsterInstance,
 
 def test_a_run_of_no_partition_is_queued_as_it_is(instance: DagsterInstance):
     assert "dagster/partition/specialist" not in submitted(instance, bare_run(instance))
+
+
+OF_ANOTHER_RUN = {
+    "nhm/process": "host:1",
+    "nhm/pod": "mlflow/a-pod",
+    "nhm/trigger": "weekly:business|2026-03-01",
+    "nhm/asked_at": "2026-03-08T02:00:00+00:00",
+    "nhm/actor": "weekly_retraining_schedule",
+    "dagster/max_retries": "0",
+}
+"""Tags that Dagster hands on to a run that is started again."""
+
+
+def still_there(tags: dict[str, str]) -> set[str]:
+    return {name for name, value in OF_ANOTHER_RUN.items() if tags.get(name) == value}
+
+
+def test_a_run_that_a_person_starts_again_is_nobody_elses(instance: DagsterInstance):
+    """It would be taken for the schedule's, for dead like the first one's process, and be retried as seldom."""
+    tags = submitted(instance, bare_run(instance, **OF_ANOTHER_RUN, **{"dagster/parent_run_id": "the-first"}))
+    assert still_there(tags) == set()
+    assert tags["dagster/max_retries"] == "2"
+
+
+def test_a_run_that_is_retried_since_its_process_died_stays_its_triggers(instance: DagsterInstance):
+    again = {"dagster/parent_run_id": "the-first", "dagster/retry_number": "1"}
+    tags = submitted(instance, bare_run(instance, **OF_ANOTHER_RUN, **again))
+    assert still_there(tags) == {"nhm/trigger", "nhm/asked_at", "nhm/actor", "dagster/max_retries"}

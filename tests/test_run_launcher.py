@@ -12,12 +12,13 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.launcher import WorkerStatus
 
 from nhm_assets.names import JOB
-from nhm_assets.processes import PROCESS_TAG
+from nhm_assets.processes import LAUNCHED_ON_TAG, PROCESS_TAG
 from nhm_assets.run_launcher import WatchedRunLauncher
 from tests.support.processes import ROOT
 
 GRPC_TAG = ".dagster/grpc_info"
 BY_SOCKET = json.dumps({"host": "localhost", "socket": "/tmp/code.sock"})  # noqa: S108 - nothing lies there
+HERE = {GRPC_TAG: BY_SOCKET, LAUNCHED_ON_TAG: socket.gethostname()}
 BY_PORT = json.dumps({"host": "elsewhere", "port": 4000})
 
 
@@ -61,12 +62,12 @@ def test_the_local_instance_watches_its_runs_and_queues_them(instance):
 
 
 def test_a_run_whose_process_lives_is_healthy(instance):
-    assert health(instance, add_run(instance, os.getpid(), {GRPC_TAG: BY_SOCKET})) is WorkerStatus.RUNNING
+    assert health(instance, add_run(instance, os.getpid(), HERE)) is WorkerStatus.RUNNING
 
 
 def test_a_run_whose_process_is_gone_is_said_to_have_failed_and_which_process_it_was(instance):
     pid = gone()
-    result = instance.run_launcher.check_run_worker_health(add_run(instance, pid, {GRPC_TAG: BY_SOCKET}))
+    result = instance.run_launcher.check_run_worker_health(add_run(instance, pid, HERE))
     assert result.status is WorkerStatus.FAILED
     assert result.msg == f"process {pid} is gone: it was killed, or the machine was"
 
@@ -82,8 +83,13 @@ def test_a_run_of_the_command_line_is_watched_by_its_tag(instance):
 
 @pytest.mark.parametrize(
     "tags",
-    [{GRPC_TAG: BY_PORT}, {}, {PROCESS_TAG: "another-machine:1"}],
-    ids=["a code server elsewhere", "no word of one", "a command line elsewhere"],
+    [
+        {GRPC_TAG: BY_PORT, LAUNCHED_ON_TAG: socket.gethostname()},
+        {},
+        {PROCESS_TAG: "another-machine:1"},
+        {GRPC_TAG: BY_SOCKET, LAUNCHED_ON_TAG: "another-machine"},
+    ],
+    ids=["a code server elsewhere", "no word of one", "a command line elsewhere", "a daemon elsewhere"],
 )
 def test_a_process_out_of_sight_is_left_to_the_time_limit(instance, tags):
     result = instance.run_launcher.check_run_worker_health(add_run(instance, gone(), tags))
@@ -92,4 +98,4 @@ def test_a_process_out_of_sight_is_left_to_the_time_limit(instance, tags):
 
 
 def test_a_run_that_has_not_said_its_process_yet_is_left_to_the_time_limit(instance):
-    assert health(instance, add_run(instance, None, {GRPC_TAG: BY_SOCKET})) is WorkerStatus.RUNNING
+    assert health(instance, add_run(instance, None, HERE)) is WorkerStatus.RUNNING

@@ -64,13 +64,14 @@ def _interrupt(*_: object) -> None:
 
 
 def _retrain(settings: Settings, partitions: "list[Partition]") -> "list[Retraining]":
+    from nhm_assets.audit import ACTOR_TAG
     from nhm_assets.checkup import require_services
     from nhm_assets.definitions import build_definitions
     from nhm_assets.home import dagster_instance
     from nhm_assets.names import JOB
     from nhm_assets.outcomes import Outcome
     from nhm_assets.processes import end_dead_runs
-    from nhm_assets.retraining import Retraining, retrain_partition
+    from nhm_assets.retraining import Retraining, in_process_tags, retrain_partition, wait_for_turn
     from nhm_assets.wiring import mongo_of
 
     warnings.simplefilter("ignore")
@@ -86,9 +87,9 @@ def _retrain(settings: Settings, partitions: "list[Partition]") -> "list[Retrain
             gc.enable()
             for partition in partitions:
                 progress.start(partition)
-                done = retrain_partition(
-                    job, instance, partition, window[partition], actor=actor, progress=progress.step
-                )
+                wait_for_turn(instance, partition.specialist, wait_s=settings.max_run_seconds, progress=progress.step)
+                tags = in_process_tags(settings) | {ACTOR_TAG: actor}
+                done = retrain_partition(job, instance, partition, window[partition], tags=tags, progress=progress.step)
                 results.append(done)
                 progress.end(done)
     except (ServiceError, NhmError) as error:

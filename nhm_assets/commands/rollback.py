@@ -35,6 +35,7 @@ def rollback(specialist: str, version: str | None, reason: str) -> None:
     warnings.simplefilter("ignore")
     settings = Settings.load()
     asked = {"specialist": str(parse_specialist(specialist)), "reason": reason, "to": version}
+    person = f"{getpass.getuser()}@{socket.gethostname()}, nhm rollback"
     with mongo_of(settings).held(), dagster_instance(settings) as instance:
         require_services(settings)
         result = (
@@ -44,7 +45,7 @@ def rollback(specialist: str, version: str | None, reason: str) -> None:
                 instance=instance,
                 raise_on_error=False,
                 run_config=IN_PROCESS | {"ops": {ROLLBACK_OP: {"config": asked}}},
-                tags={**in_process_tags(), ACTOR_TAG: f"{getpass.getuser()}@{socket.gethostname()}, nhm rollback"},
+                tags={**in_process_tags(settings), ACTOR_TAG: person},
             )
         )
         run = instance.get_run_by_id(result.run_id)

@@ -9,7 +9,7 @@ from dagster import AssetExecutionContext, Output, ResourceParam, asset
 from nhm_assets.audit import COLLECTION, actor, evidence, record_decision, said_before, subject
 from nhm_assets.errors import PromotionRefused
 from nhm_assets.names import GROUP
-from nhm_assets.outcomes import HELD_BY_TAG, OUTCOME_TAG, REASON_TAG, Outcome
+from nhm_assets.outcomes import HELD_BY_TAG, OUTCOME_TAG, REASON_TAG, Outcome, shortened
 from nhm_assets.partitions import specialist_weeks
 from nhm_assets.promotion.gate_records import RecordedGate, recorded_gate
 from nhm_assets.promotion.protocol import Decision, Request, promote, superseded_by
@@ -126,5 +126,9 @@ def _promotion(report: EvaluationReport, decision: Decision) -> Promotion:
 def _tag(context: AssetExecutionContext, decision: Decision, held_by: Sequence[str]) -> None:
     context.log.info("%s: %s", decision.outcome, decision.reason)
     # All of them, since a run that is started over inherits the tags of the one before.
-    tags = {OUTCOME_TAG: str(decision.outcome), REASON_TAG: decision.reason, HELD_BY_TAG: ",".join(held_by)}
+    tags = {
+        OUTCOME_TAG: str(decision.outcome),
+        REASON_TAG: shortened(decision.reason),
+        HELD_BY_TAG: ",".join(held_by),
+    }
     context.instance.add_run_tags(context.run_id, tags)

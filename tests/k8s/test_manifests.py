@@ -36,7 +36,7 @@ IN_THE_CLUSTER = {
     "MLFLOW_TRACKING_URI": "http://mlflow.mlflow.svc.cluster.local:5000",
 }
 """Settings whose default is for a person's machine."""
-GIVEN_BY_KUBERNETES = {"KUBECONFIG", "KUBERNETES_SERVICE_HOST"}
+GIVEN_BY_KUBERNETES = {"POD_NAME", "POD_NAMESPACE", "KUBECONFIG", "KUBERNETES_SERVICE_HOST"}
 SECRETS = {
     ("mongodb-secret", "uri"),
     ("dagster-postgresql-secret", "postgresql-password"),

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import DagsterEventType, DagsterRunStatus
+from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus
 from dagster._core.test_utils import freeze_time
 
 from nhm_assets.outcomes import BROKEN_BY_TAG, OUTCOME_TAG, REASON_TAG
@@ -144,6 +145,22 @@ def test_a_run_that_is_started_over_waits_for_its_outcome(platform: Platform, ho
     (found,) = triggers(platform).values()
     assert (found["_id"], found["status"], found["run_id"]) == ("t-1", "promoted", second)
     assert [one["run"].split("/")[-1] for one in there.told] == [second]
+
+
+def test_while_dagster_has_not_said_whether_it_retries_nobody_is_alarmed(
+    tmp_path: Path, platform: Platform, hooked: tuple[Receiver, Webhook]
+):
+    """It says that the run failed, and in a second write that it will start it over."""
+    there, webhook = hooked
+    overrides = {"run_retries": {"enabled": True, "max_retries": 2}, "telemetry": {"enabled": False}}
+    with DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as instance:
+        retrying = replace(platform, instance=instance)
+        first = put_run(instance, status=FAILURE)
+        outcome_tick(retrying, [webhook])
+        assert (there.told, triggers(retrying)) == ([], {})
+        instance.add_run_tags(first, {"dagster/will_retry": "false"})
+        outcome_tick(retrying, [webhook])
+        assert len(there.told) == 1
 
 
 def test_an_attempt_of_a_run_that_nothing_triggered_shares_its_document(platform: Platform):
