@@ -5,9 +5,11 @@ VENV_SERVING ?= .venv-serving
 VENV_MLFLOW2 ?= .venv-mlflow2
 VENV_MLFLOW29 ?= .venv-mlflow-server-2.9
 BIN = $(VENV)/bin
-WORKERS ?= 2
+# More than there are processors: the longest tests wait for daemons most of the time.
+WORKERS ?= 4
+PYTEST = pytest -n $(WORKERS) --dist loadgroup
 
-.PHONY: retrain test test-fast test-mlflow2 bench dev lint types install clean
+.PHONY: retrain test test-fast test-mlflow2 bench dev lint types install environments clean
 
 retrain: install ## make up documents, retrain the five specialists, print the table
 	$(BIN)/nhm seed
@@ -17,14 +19,14 @@ dev: install ## MongoDB, MLflow, Dagster's webserver and daemon, until Ctrl-C
 	$(BIN)/nhm dev
 
 test: install $(VENV_SERVING)/.installed ## every test
-	NHM_TEST_SERVING_PYTHON=$(VENV_SERVING)/bin/python $(BIN)/pytest -n $(WORKERS)
+	NHM_TEST_SERVING_PYTHON=$(VENV_SERVING)/bin/python $(BIN)/$(PYTEST)
 
 test-fast: install ## the tests that take seconds
-	$(BIN)/pytest -n $(WORKERS) -m "not slow"
+	$(BIN)/$(PYTEST) -m "not slow"
 
 test-mlflow2: install $(VENV_MLFLOW2)/.installed $(VENV_MLFLOW29)/.installed ## the main path with MLflow 2.22 against a server 2.9.2
 	NHM_TEST_MLFLOW29_PYTHON=$(VENV_MLFLOW29)/bin/python $(BIN)/pytest tests/test_old_mlflow_server.py
-	NHM_TEST_MLFLOW29_PYTHON=$(VENV_MLFLOW29)/bin/python $(VENV_MLFLOW2)/bin/pytest -n $(WORKERS) \
+	NHM_TEST_MLFLOW29_PYTHON=$(VENV_MLFLOW29)/bin/python $(VENV_MLFLOW2)/bin/$(PYTEST) \
 	  tests/test_old_mlflow_server.py tests/promotion tests/training tests/evaluation tests/test_model_files.py
 
 bench: install ## the figures of docs/performance.md
@@ -38,6 +40,8 @@ types: install
 	$(BIN)/mypy
 
 install: $(VENV)/.installed
+
+environments: install $(VENV_SERVING)/.installed $(VENV_MLFLOW2)/.installed $(VENV_MLFLOW29)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
