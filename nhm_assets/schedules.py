@@ -73,10 +73,11 @@ def _requests(
             yield _request(partition, now)
         else:
             reasons.append(f"{partition.key}: {_why_not(done)}")
-    for reason in reasons:
-        context.log.info(reason)
     if not requested:
         yield SkipReason("; ".join(reasons))
+        return
+    for reason in reasons:
+        context.log.info(reason)
 
 
 def _why_not(done: "DagsterRun | None") -> str:

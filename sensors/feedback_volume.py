@@ -81,11 +81,12 @@ def feedback_volume_sensor(
     with mongo.database() as database:
         evaluation = _Evaluation(context.instance, database, settings, settings.now())
         decisions = [evaluation.decide(specialist) for specialist in Specialist]
-    for decision in decisions:
-        context.log.info(decision.sentence)
     requests = [decision.request for decision in decisions if decision.request]
     if requests:
+        for decision in decisions:
+            context.log.info(decision.sentence)
         return SensorResult(run_requests=requests)
+    # Not into the log as well: every tick that writes one leaves a file behind.
     return SensorResult(skip_reason=SkipReason("\n".join(decision.sentence for decision in decisions)))
 
 

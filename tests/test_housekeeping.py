@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster._core.storage.compute_log_manager import ComputeIOType
+from dagster._core.test_utils import freeze_time
 from mlflow import MlflowClient
 
 from nhm_assets.definitions import build_definitions
-from nhm_assets.housekeeping import delete_old_files, delete_old_runs
 from nhm_assets.names import HOUSEKEEPING_JOB, JOB
+from nhm_assets.old_runs import delete_old_runs
+from nhm_assets.old_versions import delete_old_files
 from nhm_assets.registry import FILES_DELETED_TAG
 from resources.mlflow import Mlflow
 from tests.support.documents import NOW, WEEK, put, reviewed_opinions
-from tests.support.platform import QUIET, Platform
+from tests.support.platform import QUIET, Platform, failed_step
 from tests.support.reruns import FORCE, launch
 from tests.support.servers import mlflow_server
 from tests.support.versions import MODEL, SAVED, Versions, feature_signature, small_forest
@@ -241,6 +244,36 @@ def test_ended_runs_that_are_old_are_deleted_and_others_are_not(platform: Platfo
     assert delete_old_runs(instance, before=now + SOON) == len(ended)
     assert {run.run_id for run in instance.get_runs()} == {one for one, status in runs.items() if status in going_on}
     assert delete_old_runs(instance, before=now + SOON) == 0
+
+
+def test_what_a_deleted_run_printed_and_logged_goes_with_it(platform: Platform):
+    instance = platform.instance
+    old, young = add_run(instance, 1), add_run(instance, 2, DagsterRunStatus.STARTED)
+    for run_id in (old, young):
+        instance.report_engine_event("it began", instance.get_run_by_id(run_id))
+        with instance.compute_log_manager.open_log_stream(
+            [run_id, "compute_logs", "step"], ComputeIOType.STDERR
+        ) as log:
+            log.write("a line")
+    delete_old_runs(instance, before=datetime.now(UTC) + SOON)
+    kept = [path.relative_to(instance.root_directory) for path in Path(instance.root_directory).rglob("*")]
+    assert [path for path in kept if old in str(path)] == []
+    assert len([path for path in kept if young in str(path)]) > 2
+
+
+def test_a_model_whose_lock_is_not_to_be_had_is_named_and_holds_nothing_else_up(platform: Platform):
+    lasting = {"state": "open", "lease_until": datetime.now(UTC) + timedelta(days=9), "dagster_run_id": "another"}
+    platform.database["model_audit_log"].insert_one({"_id": "theirs", "model": MODEL, "kind": "promotion", **lasting})
+    old = add_run(platform.instance, 1)
+    impatient = platform.with_settings(promotion_wait_s=0.1, keep_runs_days=1).settings
+    with freeze_time(datetime.now(UTC) + timedelta(days=2)):
+        result = (
+            build_definitions(impatient)
+            .resolve_job_def(HOUSEKEEPING_JOB)
+            .execute_in_process(instance=platform.instance, raise_on_error=False, run_config=QUIET)
+        )
+    assert f"another promotion of {MODEL}" in failed_step(result)[1]
+    assert platform.instance.get_run_by_id(old) is None
 
 
 @pytest.mark.slow
