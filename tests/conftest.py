@@ -19,6 +19,7 @@ from tests.support.documents import NOW
 from tests.support.platform import Platform
 from tests.support.postgres import Postgres, postgres_server
 
+_KUBECONFIG = os.environ.get("KUBECONFIG")
 SHARED = Path(__file__).parents[2] / "shared"
 """Reference documents that stand beside the project."""
 
@@ -92,6 +93,17 @@ def platform(
     (tmp_path / "dagster").mkdir()
     with DagsterInstance.local_temp(str(tmp_path / "dagster"), overrides={"telemetry": {"enabled": False}}) as instance:
         yield Platform(settings, database, instance)
+
+
+@pytest.fixture(scope="session")
+def given_cluster(pytestconfig: pytest.Config) -> Path | None:
+    """Access to a cluster that somebody gives us to make and delete things in.
+
+    That is NHM_TEST_KUBECONFIG, or KUBECONFIG where it is these tests that are asked for: `pytest -m kubernetes`.
+    """
+    asked_for = pytestconfig.getoption("markexpr") == "kubernetes"
+    given = os.environ.get("NHM_TEST_KUBECONFIG") or (_KUBECONFIG if asked_for else None)
+    return Path(given) if given else None
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """A real control plane, once a session, with the production overlay on it."""
 
 import json
-import os
 import subprocess
 import uuid
 from collections.abc import Iterator, Mapping
@@ -35,6 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 KUBE = SHARED / "kube"
 SPECIALISTS_NAMESPACE = "semantic-translation"
 SERVING = {"status": "SERVING", "details": {"model_loaded": True, "mlflow_connected": True, "ledger_connected": True}}
+_ALL_WORDS_KNOWN = (1, 25)
 _PASSWORDS = ("dagster-postgresql-secret", "mlflow-postgresql-secret")
 
 
@@ -66,6 +66,12 @@ class Cluster:
     def apply(self, *manifests: Manifest) -> None:
         self.kubectl("apply", "-f", "-", send=as_list(list(manifests)))
 
+    @property
+    def is_old(self) -> bool:
+        """Whether the server knows some words of the manifests only by older names."""
+        version = json.loads(self.kubectl("version", "-o", "json"))["serverVersion"]
+        return (int(version["major"]), int(version["minor"].rstrip("+"))) < _ALL_WORDS_KNOWN
+
     def put_secret(self, name: str, values: Mapping[str, object]) -> None:
         """A Secret in the platform's namespace, replaced where it is there."""
         self.apply(
@@ -88,14 +94,13 @@ class Cluster:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The cluster that NHM_TEST_KUBECONFIG names, or a control plane and a stand-in node of this machine."""
-    given = os.environ.get("NHM_TEST_KUBECONFIG")
-    if given:
-        yield Cluster(Path(given))
+def cluster(tmp_path_factory: pytest.TempPathFactory, given_cluster: Path | None) -> Iterator[Cluster]:
+    """The cluster that is given, or a control plane and a stand-in node of this machine."""
+    if given_cluster:
+        yield Cluster(given_cluster)
         return
     if not KUBE.exists():
-        pytest.skip("no cluster: NHM_TEST_KUBECONFIG is not set, and ../shared/kube does not stand beside the project")
+        pytest.skip("no cluster: none is given (README.md), and ../shared/kube does not stand beside the project")
     # Of this test process alone: the platform's namespace and the names in it are always the same.
     folder = tmp_path_factory.mktemp("kube")
     try:
@@ -112,7 +117,7 @@ def deployed(cluster: Cluster, shared_folder: Path) -> Cluster:
 
     There is no PostgreSQL behind the Services here, so Dagster's instance is in SQLite.
     """
-    manifests = [for_old_server(one) for one in rendered(PRODUCTION)]
+    manifests = [for_old_server(one) if cluster.is_old else one for one in rendered(PRODUCTION)]
     config = find(manifests, "ConfigMap", "nhm-dagster")["data"]
     config["dagster.yaml"] = in_sqlite(config["dagster.yaml"], shared_folder / "dagster-in-cluster")
     if cluster.try_kubectl("get", "namespace", SPECIALISTS_NAMESPACE).returncode:

@@ -88,11 +88,14 @@ def test_a_job_whose_retraining_breaks_never_completes(applied: Retrainable):
 
 def test_the_suspended_cronjob_is_a_template_for_a_job_by_hand(applied: Retrainable, tmp_path: Path):
     cluster = applied.cluster
-    with newer_api(cluster, tmp_path) as server:
-        kubeconfig = tmp_path / "kubeconfig"
-        kubeconfig.write_text(json.dumps(plain_access(server)))
-        command = ["create", "job", "--from=cronjob/specialist-models-retraining", MANUAL, *NAMESPACE]
-        done = Cluster(kubeconfig).try_kubectl(*command)
+    command = ["create", "job", "--from=cronjob/specialist-models-retraining", MANUAL, *NAMESPACE]
+    if cluster.is_old:
+        with newer_api(cluster, tmp_path) as server:
+            kubeconfig = tmp_path / "kubeconfig"
+            kubeconfig.write_text(json.dumps(plain_access(server)))
+            done = Cluster(kubeconfig).try_kubectl(*command)
+    else:
+        done = cluster.try_kubectl(*command)
     assert done.returncode == 0, done.stderr
     wait_for(cluster, MANUAL)
     assert MANUAL in cluster.kubectl("get", "jobs", *NAMESPACE, *LABEL, "--no-headers")

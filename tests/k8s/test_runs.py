@@ -22,14 +22,14 @@ from nhm_assets.run_pods import run_pod_config
 from nhm_assets.settings import Settings
 from tests.k8s.conftest import Retrainable
 from tests.support.documents import WEEK
-from tests.support.manifests import NO_OVERRIDE, PRODUCTION, find, rendered
+from tests.support.manifests import JOB_FILE, NO_OVERRIDE, PRODUCTION, find, rendered
 from tests.support.processes import eventually
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow, pytest.mark.timeout(900)]
 
 DAGSTER = Path(sysconfig.get_path("scripts")) / "dagster"
 MODULE = ("-m", "nhm_assets.definitions")
-UNDISTURBED, KILLED, DELETED = "technical", "business", "evolution"
+UNDISTURBED, KILLED, DELETED, BY_HAND = "technical", "business", "evolution", "behavior"
 RUN_S = 200
 """A run starts a Python, trains and promotes; on busy cores that takes a while."""
 LOST_RETRY_S = 240
@@ -147,7 +147,7 @@ def ended(dagster: Dagster) -> Dagster:
         KILLED: lambda pod: kubectl(
             "annotate", "pod", pod, "-n", "mlflow", "nhm.test/kill=oom", "nhm.test/kill-after=0"
         ),
-        DELETED: lambda pod: kubectl("delete", "pod", pod, "-n", "mlflow", "--wait=false"),
+        DELETED: lambda pod: kubectl("delete", "pod", pod, "-n", "mlflow", "--wait=false", "--grace-period=1"),
     }
     dagster.launch(UNDISTURBED, KILLED, DELETED)
 
@@ -192,13 +192,32 @@ def test_a_job_killed_for_memory_is_retried_and_ends_well(ended: Dagster):
     assert ended.retrainable.production_version(KILLED)
 
 
-def test_a_pod_deleted_in_mid_run_is_made_good(ended: Dagster):
-    """The pod may still finish what it is doing; else its run fails and is retried. Either way there is one version."""
-    assert eventually(lambda: ended.runs(DELETED)[-1].status is DagsterRunStatus.SUCCESS, within_s=RUN_S)
-    assert ended.runs(DELETED)[-1].tags[OUTCOME_TAG] in {"promoted", "unchanged"}
+def test_a_run_whose_pod_is_deleted_is_retried_and_ends_well(ended: Dagster):
+    first, second = ended.wait_for(DELETED, 2)
+    assert first.status is DagsterRunStatus.FAILURE
+    assert second.status is DagsterRunStatus.SUCCESS, ended.story(second)
+    assert second.tags[OUTCOME_TAG] == "promoted"
     assert ended.retrainable.production_version(DELETED) == "1"
     pods = ended.retrainable.cluster.get("pods", "-n", "mlflow", "-l", "component=specialist-retraining")["items"]
     assert ended.disturbed[DELETED] not in {pod["metadata"]["name"] for pod in pods}
+
+
+def test_a_retraining_by_hand_is_left_alone_by_the_daemon_beside_it(ended: Dagster):
+    """The daemon watches it, though it has no Job of its own: taken for dead, it would be started a second time."""
+    cluster = ended.retrainable.cluster
+    job = yaml.safe_load(JOB_FILE.read_text())
+    job["metadata"]["name"] = "beside-the-daemon"
+    pod = job["spec"]["template"]["spec"]
+    pod["containers"][0]["command"] += ["--specialist", BY_HAND, "--week", WEEK]
+    (instance,) = [one for one in pod["volumes"] if one["name"] == "instance"]
+    instance["configMap"]["name"] = "of-the-daemon"
+    config = {"dagster.yaml": (ended.home / "dagster.yaml").read_text()}
+    metadata = {"name": "of-the-daemon", "namespace": "mlflow"}
+    cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": config}, job)
+    (run,) = ended.wait_for(BY_HAND, 1)
+    assert run.status is DagsterRunStatus.SUCCESS, ended.story(run)
+    assert run.tags["nhm/pod"].startswith("mlflow/beside-the-daemon-")
+    assert "Detected run worker status" not in ended.story(run)
 
 
 def test_the_log_of_a_run_is_found_by_its_label(ended: Dagster):

@@ -1,6 +1,5 @@
 """Fixtures: a real control plane, a namespace of the test's own, and a promoted version to roll out."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,14 +15,14 @@ TECHNICAL = "specialist-technical"
 
 
 @pytest.fixture(scope="session")
-def kubeconfig(shared_folder: Path) -> Iterator[Path]:
+def kubeconfig(shared_folder: Path, given_cluster: Path | None) -> Iterator[Path]:
     """Access to a cluster whose node acts out what the pods' annotations say."""
-    if given := os.environ.get("NHM_TEST_KUBECONFIG"):
-        yield Path(given)
+    if given_cluster:
+        yield given_cluster
         return
     scripts = SHARED / "kube"
     if not scripts.exists():
-        pytest.skip("no cluster: NHM_TEST_KUBECONFIG is not set, and no control plane stands beside the project")
+        pytest.skip("no cluster: none is given (README.md), and no control plane stands beside the project")
     with shared_control_plane(scripts, shared_folder / "kubernetes") as found:
         yield found
 

@@ -16,7 +16,7 @@ from nhm_assets.wiring import kubernetes_of
 from tests.support.kube import ENOUGH, Namespace, deployment, namespace
 from tests.support.platform import Platform, failed_step, verdicts
 from tests.support.rollouts import Registry, check_alone, cluster_settings, roll_out
-from tests.support.specialists import Answer, Answers, dripping, reply, silent, status, unavailable
+from tests.support.specialists import Answer, Answers, breaking_off, dripping, reply, silent, status, unavailable
 
 pytestmark = pytest.mark.kubernetes
 
@@ -70,6 +70,34 @@ def test_the_one_pod_of_three_that_does_not_serve_is_named_with_what_it_says(
     assert serving.reason.startswith(f"1 of 3 pods do not serve version 1: {bad.metadata.name}: ")
     assert reason in serving.reason
     assert [one.loaded for one in serving.pods] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (silent, "did not answer in"),
+        (dripping, "did not answer in"),
+        (breaking_off, "its answer broke off"),
+        (unavailable, "HTTP 503: starting"),
+        (b"<html>no</html>", "not JSON"),
+        (status(model_loaded="False"), "model_loaded is False"),
+    ],
+)
+def test_through_the_proxy_of_the_api_server_it_is_the_same(
+    specialists: Namespace, answers: Answers, answer: Answer, reason: str
+):
+    """A pod that runs shares this machine's address, so the server of the test answers for it."""
+    port = int(answers.address.rpartition(":")[2])
+    container = {"command": ["sleep", "600"], "ports": [{"name": "http", "containerPort": port}]}
+    specialists.add(deployment(NAME, template={"nhm.test/run": "true"}, container=container))
+    answers.otherwise = answer
+    settings = Settings(**cluster_settings(specialists, specialist_status_url=None))
+    with kubernetes_of(settings).cluster() as cluster:
+        serving = pods_serving(
+            cluster, Target.of(settings, "technical"), Expected("technical", "1", None), patient=False
+        )
+    assert reason in serving.reason, serving.reason
+    assert serving.reason.startswith("1 of 1 pods do not serve version 1: specialist-technical-")
 
 
 def test_pods_that_name_the_version_prove_the_rollout(hive: Platform, registry: Registry, answers: Answers):

@@ -92,6 +92,19 @@ def test_pods_that_never_become_ready_are_reported_with_their_reasons_at_once(
     assert (entry["result"], entry["state"]) == ("failed", "done")
 
 
+def test_pods_that_are_not_even_made_are_reported_with_the_events_that_say_why(
+    hive: Platform, specialists: Namespace, registry: Registry
+):
+    specialists.patch(
+        NAME, progressDeadlineSeconds=2, template={"spec": {"serviceAccountName": "nobody-knows-this-account"}}
+    )
+    registry.promote()
+    message = failed_step(roll_out(hive))[1]
+    assert "has timed out progressing" in message
+    assert "events: FailedCreate: " in message
+    assert "nobody-knows-this-account" in message
+
+
 def test_pods_that_are_slow_beyond_the_time_limit_are_reported(
     hive: Platform, specialists: Namespace, registry: Registry
 ):

@@ -55,7 +55,8 @@ def answering(otherwise: Answer) -> Iterator[Answers]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            _, specialist, pod, _ = self.path.split("/")
+            # As SPECIALIST_STATUS_URL names it, or as the API server's proxy asks the pod itself.
+            _, specialist, pod, _ = self.path.split("/") if self.path != "/status" else ("", "technical", "", "")
             answers.asked.append(pod)
             answer = answers.by_pod.get(pod, answers.otherwise)
             if callable(answer):
@@ -67,7 +68,7 @@ def answering(otherwise: Answer) -> Iterator[Answers]:
         def log_message(self, *_: object) -> None:
             """Nothing on the terminal."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("0.0.0.0", 0), Handler) as server:  # noqa: S104 - pods share this machine's address
         server.daemon_threads = True
         answers = Answers(f"http://127.0.0.1:{server.server_port}", otherwise)
         Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
@@ -100,6 +101,14 @@ def dripping(handler: BaseHTTPRequestHandler) -> None:
         except OSError:
             return
         time.sleep(0.2)
+
+
+def breaking_off(handler: BaseHTTPRequestHandler) -> None:
+    """Announces more than it says."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b"{")
 
 
 def unavailable(handler: BaseHTTPRequestHandler) -> None:
