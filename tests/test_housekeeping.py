@@ -264,14 +264,13 @@ def test_what_a_deleted_run_printed_and_logged_goes_with_it(platform: Platform):
 def test_a_model_whose_lock_is_not_to_be_had_is_named_and_holds_nothing_else_up(platform: Platform):
     lasting = {"state": "open", "lease_until": datetime.now(UTC) + timedelta(days=9), "dagster_run_id": "another"}
     platform.database["model_audit_log"].insert_one({"_id": "theirs", "model": MODEL, "kind": "promotion", **lasting})
-    old = add_run(platform.instance, 1)
-    impatient = platform.with_settings(promotion_wait_s=0.1, keep_runs_days=1).settings
-    with freeze_time(datetime.now(UTC) + timedelta(days=2)):
-        result = (
-            build_definitions(impatient)
-            .resolve_job_def(HOUSEKEEPING_JOB)
-            .execute_in_process(instance=platform.instance, raise_on_error=False, run_config=QUIET)
-        )
+    with freeze_time(datetime.now(UTC) - timedelta(days=2)):
+        old = add_run(platform.instance, 1)
+    result = (
+        build_definitions(platform.with_settings(promotion_wait_s=0.1, keep_runs_days=1).settings)
+        .resolve_job_def(HOUSEKEEPING_JOB)
+        .execute_in_process(instance=platform.instance, raise_on_error=False, run_config=QUIET)
+    )
     assert f"another promotion of {MODEL}" in failed_step(result)[1]
     assert platform.instance.get_run_by_id(old) is None
 
