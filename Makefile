@@ -9,7 +9,7 @@ BIN = $(VENV)/bin
 WORKERS ?= 4
 PYTEST = pytest -n $(WORKERS) --dist loadgroup
 
-.PHONY: retrain test test-fast test-mlflow2 bench dev lint types install environments clean
+.PHONY: retrain test test-fast test-mlflow2 test-exhaustive bench dev lint types install environments clean
 
 retrain: install ## make up documents, retrain the five specialists, print the table
 	$(BIN)/nhm seed
@@ -28,6 +28,9 @@ test-mlflow2: install $(VENV_MLFLOW2)/.installed $(VENV_MLFLOW29)/.installed ## 
 	NHM_TEST_MLFLOW29_PYTHON=$(VENV_MLFLOW29)/bin/python $(BIN)/pytest tests/test_old_mlflow_server.py
 	NHM_TEST_MLFLOW29_PYTHON=$(VENV_MLFLOW29)/bin/python $(VENV_MLFLOW2)/bin/$(PYTEST) \
 	  tests/test_old_mlflow_server.py tests/promotion tests/training tests/evaluation tests/test_model_files.py
+
+test-exhaustive: install ## what takes too long for every day: twelve weeks of all specialists, on SQLite and on PostgreSQL
+	$(BIN)/pytest -m exhaustive
 
 bench: install ## the figures of docs/performance.md
 	$(BIN)/python -m benchmarks

@@ -11,9 +11,7 @@ import pytest
 from dagster import DagsterRunStatus, RunRecord
 
 from nhm_assets.partitions import Partition, last_closed_week
-from nhm_assets.registry import WINDOW_END_TAG, version_in_production
 from nhm_assets.registry.intent import hold_intent
-from nhm_assets.registry.moves import registry_faults
 from nhm_assets.specialists import Specialist
 from tests.daemon.conftest import NewPlatform
 from tests.support.daemon import Unattended, comes_true
@@ -53,7 +51,7 @@ def test_requests_for_one_specialist_run_one_after_another_though_another_one_ha
     assert (len(asked), at_a_time(same), at_a_time(runs)) == (REQUESTS, 1, SETTINGS["max_concurrent_runs"])
     outcomes = sorted(one.dagster_run.tags["nhm/outcome"] for one in same)
     assert outcomes == sorted(["promoted"] + ["unchanged"] * (REQUESTS - 1))
-    assert registry(platform, wanted.specialist) == (["Production"], [])
+    assert platform.registry(wanted.specialist) == (["Production"], [])
     tags = next(one for one in runs if one.dagster_run.run_id == hung).dagster_run.tags
     assert comes_true(lambda: "nhm/reported" in platform.runs(str(hanging.specialist))[0].tags, within_s=60)
     assert (tags["nhm/outcome"], tags["nhm/broken_by"]) == ("broken", "killed")
@@ -81,9 +79,9 @@ def test_a_backfill_ends_with_the_newest_good_version_in_production_though_a_pro
     ends = {run.run_id: run.status for run in platform.runs()}
     assert ends.pop(struck) is DagsterRunStatus.FAILURE
     assert list(ends.values()) == [DagsterRunStatus.SUCCESS] * len(partitions)
-    assert production_window(platform, Specialist.TECHNICAL) == newest
-    assert production_window(platform, Specialist.BUSINESS) == newest - timedelta(weeks=1)
-    assert registry(platform, Specialist.TECHNICAL)[1] == registry(platform, Specialist.BUSINESS)[1] == []
+    assert platform.production_window(Specialist.TECHNICAL) == newest
+    assert platform.production_window(Specialist.BUSINESS) == newest - timedelta(weeks=1)
+    assert platform.registry(Specialist.TECHNICAL)[1] == platform.registry(Specialist.BUSINESS)[1] == []
 
 
 def add_feedback(
@@ -132,21 +130,3 @@ def at_a_time(records: list[RunRecord]) -> int:
         working += change
         most = max(most, working)
     return most
-
-
-def registry(platform: Unattended, specialist: Specialist) -> tuple[list[str], list[str]]:
-    """Stages of a specialist's versions, and what contradicts the one in Production."""
-    model = specialist.registered_model
-    with platform.mlflow.client() as client:
-        versions = client.search_model_versions(f"name='{model}'")
-        champion = version_in_production(client, model)
-        assert champion
-        return [one.current_stage for one in versions], registry_faults(client, model, str(champion.version))
-
-
-def production_window(platform: Unattended, specialist: Specialist) -> datetime:
-    """End of the window that the version in Production learned from."""
-    with platform.mlflow.client() as client:
-        champion = version_in_production(client, specialist.registered_model)
-        assert champion
-        return datetime.fromisoformat(champion.tags[WINDOW_END_TAG])

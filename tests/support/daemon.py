@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,11 @@ from pymongo.database import Database
 from nhm_assets.names import CODE_LOCATION, JOB
 from nhm_assets.partitions import Partition
 from nhm_assets.processes import process_of
+from nhm_assets.registry import all_versions, version_in_production, window_end
+from nhm_assets.registry.moves import registry_faults
 from nhm_assets.runs import PARTITION_TAG, RETRY_NUMBER_TAG, SPECIALIST_TAG, WILL_RETRY_TAG
 from nhm_assets.settings import Settings
+from nhm_assets.specialists import Specialist
 from nhm_assets.wiring import mlflow_of
 from resources.mlflow import Mlflow
 from tests.support.nhm import environment
@@ -147,6 +151,24 @@ class Unattended:
         """Whether a step of the run has begun."""
         begun = self.instance.all_logs(run_id, of_type=DagsterEventType.STEP_START)
         return any(entry.dagster_event and entry.dagster_event.step_key == step for entry in begun)
+
+    def registry(self, specialist: Specialist) -> tuple[list[str], list[str]]:
+        """Stages of a specialist's versions, and what contradicts the one in Production."""
+        model = specialist.registered_model
+        with self.mlflow.client() as client:
+            champion = version_in_production(client, model)
+            assert champion
+            stages = [one.current_stage for one in all_versions(client, model)]
+            return stages, registry_faults(client, model, str(champion.version))
+
+    def production_window(self, specialist: Specialist) -> datetime:
+        """End of the window that the version in Production learned from."""
+        with self.mlflow.client() as client:
+            champion = version_in_production(client, specialist.registered_model)
+            assert champion
+            end = window_end(champion)
+            assert end
+            return end
 
     def process_of(self, run_id: str) -> int | None:
         """Id of the process that a run was given."""

@@ -1,0 +1,64 @@
+"""A quarter of a year of all specialists at once, by the command that people type. It takes a quarter of an hour."""
+
+import subprocess
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from nhm_assets.names import JOB
+from nhm_assets.partitions import Partition, last_closed_week
+from nhm_assets.specialists import Specialist
+from tests.daemon.conftest import NewPlatform
+from tests.support.daemon import Unattended, comes_true
+from tests.support.documents import put, reviewed_opinions
+from tests.support.servers import SCRIPTS
+
+WEEKS = 12
+A_DAY = 13
+SETTINGS = {"min_real_samples": 200, "min_test_rows": 40, "retraining_feedback_threshold": 10_000}
+CONTRADICTORY = Specialist.BEHAVIOR
+"""Of this one nothing good can come of the newest week."""
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+@pytest.mark.timeout(3600)
+def test_a_backfill_of_twelve_weeks_ends_with_the_newest_good_versions_in_production(new_platform: NewPlatform):
+    platform = new_platform(**SETTINGS)
+    newest = Partition(last_closed_week(datetime.now(UTC)), Specialist.TECHNICAL).week_end
+    for specialist in Specialist:
+        good_until = newest - timedelta(weeks=1) if specialist is CONTRADICTORY else newest
+        add_feedback(platform, specialist, end=good_until, days=WEEKS * 7 + 40)
+    add_feedback(platform, CONTRADICTORY, end=newest, days=7, disagreement=1.0)
+    platform.start_daemon()
+
+    weeks = [f"{newest - timedelta(weeks=back):%Y-%m-%d}" for back in range(1, WEEKS + 1)]
+    partitions = [Partition(week, specialist) for specialist in Specialist for week in weeks]
+    names = ",".join(str(one.key) for one in partitions)
+    backfill(platform, names)
+    assert comes_true(lambda: platform.ended(len(partitions)), within_s=3000, every_s=5), platform.log
+    outcomes = {run.tags["dagster/partition"]: run.tags["nhm/outcome"] for run in platform.runs()}
+    assert outcomes.keys() == {str(one.key) for one in partitions}
+    assert set(outcomes.values()) <= {"promoted", "held", "superseded"}
+    assert outcomes[str(Partition(weeks[0], CONTRADICTORY).key)] == "held"
+    expected = {one: newest - timedelta(weeks=one is CONTRADICTORY) for one in Specialist}
+    assert {one: platform.production_window(one) for one in Specialist} == expected
+    assert {one: platform.registry(one)[1] for one in Specialist} == {one: [] for one in Specialist}
+
+
+def backfill(platform: Unattended, names: str) -> None:
+    command = [SCRIPTS / "dagster", "job", "backfill", "-m", "nhm_assets.definitions", "-j", JOB, "--noprompt"]
+    done = subprocess.run(
+        [*command, "--partitions", names],
+        env=platform.variables,
+        cwd=platform.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def add_feedback(platform: Unattended, specialist: Specialist, *, end: datetime, days: int, **how: float) -> None:
+    opinions, reviews = reviewed_opinions(A_DAY * days, specialist=str(specialist), end=end, days=days, **how)
+    put(platform.database, opinions=opinions, feedback=reviews)
