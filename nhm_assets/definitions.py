@@ -9,13 +9,13 @@ from nhm_assets.evaluation.assets import evaluation_report
 from nhm_assets.feedback.assets import feedback_dataset, specialist_feedback, specialist_opinions
 from nhm_assets.feedback.checks import feedback_dataset_checks
 from nhm_assets.housekeeping import housekeeping, housekeeping_schedule
+from nhm_assets.instance.run_pods import executor_of
 from nhm_assets.jobs import retraining_job
 from nhm_assets.names import IN_MEMORY
 from nhm_assets.promotion.assets import promoted_version
 from nhm_assets.promotion.checks import promoted_version_checks
 from nhm_assets.rollback import rollback_promotion
 from nhm_assets.rollout.assets import specialist_rollout
-from nhm_assets.run_pods import executor_of
 from nhm_assets.schedules import weekly_schedule
 from nhm_assets.settings import Settings
 from nhm_assets.training.assets import trained_model

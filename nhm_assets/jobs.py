@@ -9,10 +9,10 @@ from dagster import (
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from nhm_assets.failures import failure_of
+from nhm_assets.instance.run_pods import executor_of
 from nhm_assets.names import GROUP, JOB
 from nhm_assets.outcomes import broken_tags
 from nhm_assets.partitions import specialist_weeks
-from nhm_assets.run_pods import executor_of
 from nhm_assets.settings import Settings
 
 

@@ -14,8 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
 from nhm_assets.errors import UsageError
+from nhm_assets.instance.run_pods import PodResources, Quantity
 from nhm_assets.outcomes import Outcome
-from nhm_assets.run_pods import PodResources, Quantity
 
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]

@@ -12,7 +12,7 @@ from dagster._config import resolve_to_config_type, validate_config
 from dagster._core.instance.config import dagster_instance_config_schema
 
 from nhm_assets.home import dagster_instance, instance_template, prepare_home
-from nhm_assets.run_launcher import WatchedRunLauncher
+from nhm_assets.instance.launcher import WatchedRunLauncher
 from nhm_assets.settings import Settings
 from tests.support.nhm import environment
 from tests.support.processes import ROOT

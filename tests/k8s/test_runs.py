@@ -15,10 +15,10 @@ import pytest
 import yaml
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
+from nhm_assets.instance.run_pods import run_pod_config
 from nhm_assets.names import JOB
 from nhm_assets.outcomes import OUTCOME_TAG
 from nhm_assets.partitions import Partition
-from nhm_assets.run_pods import run_pod_config
 from nhm_assets.settings import Settings
 from tests.k8s.conftest import Retrainable
 from tests.support.documents import WEEK

@@ -43,7 +43,7 @@ def instance(folder: Path, address: str) -> Iterator[DagsterInstance]:
         "job_namespace": "mlflow",
         "job_image": "nhm-assets",
     }
-    launcher = {"module": "nhm_assets.run_pod_launcher", "class": "RunPodLauncher", "config": config}
+    launcher = {"module": "nhm_assets.instance.pod_launcher", "class": "RunPodLauncher", "config": config}
     overrides = {"run_launcher": launcher, "telemetry": {"enabled": False}}
     with DagsterInstance.local_temp(str(folder), overrides=overrides) as found:
         yield found

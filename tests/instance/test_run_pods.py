@@ -10,7 +10,7 @@ from dagster_k8s.job import UserDefinedDagsterK8sConfig, get_user_defined_k8s_co
 from pydantic import ValidationError
 
 from nhm_assets.errors import UsageError
-from nhm_assets.run_pods import PodResources, executor_of, run_pod_config
+from nhm_assets.instance.run_pods import PodResources, executor_of, run_pod_config
 from nhm_assets.settings import Settings
 
 

@@ -16,7 +16,7 @@ from dagster._core.test_utils import create_run_for_test, create_test_daemon_wor
 from dagster._core.workspace.load_target import ModuleTarget
 from sqlalchemy import select, update
 
-from nhm_assets.launch_claims import claim_launch, release_launch
+from nhm_assets.instance.launch_claims import claim_launch, release_launch
 from tests.support.daemon import comes_true
 from tests.support.processes import ROOT
 

@@ -10,7 +10,7 @@ from dagster._core.test_utils import create_run_for_test
 
 from tests.support.retrainings import put_run
 
-COORDINATOR = {"module": "nhm_assets.run_coordinator", "class": "SpecialistRunCoordinator"}
+COORDINATOR = {"module": "nhm_assets.instance.coordinator", "class": "SpecialistRunCoordinator"}
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from dagster_k8s.job import UserDefinedDagsterK8sConfig
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
+from nhm_assets.instance.launcher import GuardedRunLauncher
+from nhm_assets.instance.run_pods import run_pod_config
 from nhm_assets.processes import POD_TAG, PROCESS_TAG
-from nhm_assets.run_launcher import GuardedRunLauncher
-from nhm_assets.run_pods import run_pod_config
 from nhm_assets.runs import SPECIALIST_TAG
 from nhm_assets.settings import Settings
 
