@@ -13,6 +13,7 @@ from tests.support.daemon import Unattended, unattended
 from tests.support.processes import ROOT
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Two of these tests at a time, one on each kind of instance: they wait a lot, and starve one another."""
     for item in items:

@@ -24,6 +24,7 @@ from tests.support.servers import mlflow_server
 from tests.support.web import website
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One test process for them all: they share a control plane, and names in it that are always the same."""
     for item in items:
