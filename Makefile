@@ -7,7 +7,7 @@ VENV_MLFLOW29 ?= .venv-mlflow-server-2.9
 BIN = $(VENV)/bin
 # More than there are processors: the longest tests wait for daemons most of the time.
 WORKERS ?= 4
-PYTEST = pytest -n $(WORKERS) --dist loadgroup
+PYTEST = pytest -n $(WORKERS) --no-loadscope-reorder
 
 .PHONY: retrain test test-fast test-mlflow2 test-exhaustive bench dev lint types install environments clean
 

@@ -24,6 +24,14 @@ SHARED = Path(__file__).parents[2] / "shared"
 """Reference documents that stand beside the project."""
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """How tests are dealt out to several processes."""
+    from tests.support.schedule import ByRoom
+
+    return ByRoom(config, log)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _clean_environment() -> Iterator[None]:
     """No setting of the machine that runs the tests reaches them."""

@@ -12,15 +12,6 @@ import pytest
 from tests.support.daemon import Unattended, unattended
 from tests.support.processes import ROOT
 
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two of these tests at a time, one on each kind of instance: they wait a lot, and starve one another."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent and isinstance(item, pytest.Function):
-            item.add_marker(pytest.mark.xdist_group(f"daemon-{item.callspec.params['new_platform']}"))
-
-
 NewPlatform = Callable[..., Unattended]
 
 

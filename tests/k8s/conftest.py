@@ -23,15 +23,6 @@ from tests.support.manifests import PRODUCTION, Manifest, as_list, find, for_old
 from tests.support.servers import mlflow_server
 from tests.support.web import website
 
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One test process for them all: they share a control plane, and names in it that are always the same."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent and item.get_closest_marker("kubernetes"):
-            item.add_marker(pytest.mark.xdist_group("kubernetes"))
-
-
 KUBE = SHARED / "kube"
 SPECIALISTS_NAMESPACE = "semantic-translation"
 SERVING = {"status": "SERVING", "details": {"model_loaded": True, "mlflow_connected": True, "ledger_connected": True}}
