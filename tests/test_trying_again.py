@@ -1,6 +1,7 @@
 """A service that is away for a moment costs a run some seconds; what cannot pass is raised at once."""
 
 import inspect
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,11 +13,14 @@ import pytest
 from dagster import DagsterEventType, ExecuteInProcessResult, OpExecutionContext, Output, job, op
 
 from nhm_assets.errors import DataError
+from nhm_assets.registry.intent import LEASE_S, hold_intent
+from nhm_assets.registry.moves import registry_faults
 from nhm_assets.settings import Settings
+from nhm_assets.specialists import Specialist
 from nhm_assets.trying_again import tries_again, waiting_time
 from nhm_assets.wiring import mlflow_of, mongo_of
 from resources.errors import MlflowUnavailable
-from tests.support.documents import put, reviewed_opinions
+from tests.support.documents import NOW, put, reviewed_opinions
 from tests.support.doors import Door, door_to
 from tests.support.learnable import learnable, store_dataset
 from tests.support.mongod import mongod_with_password
@@ -174,6 +178,49 @@ def test_a_training_that_mlflow_left_is_done_again_and_one_finished_run_stands_f
     assert set(statuses) - {"FINISHED"} <= {"FAILED", "KILLED"}
     assert len(statuses) > 1
     assert result.asset_value("trained_model").version == "1"
+
+
+@pytest.mark.slow
+def test_a_promotion_that_mongodb_left_in_the_middle_is_ended_by_its_own_next_try(platform: Platform, mongo_door: Door):
+    """Its lock runs out meanwhile, so that it must not go on: somebody else may have begun."""
+    opinions, reviews = reviewed_opinions(400)
+    put(platform.database, opinions=opinions, feedback=reviews)
+    behind = f"mongodb://127.0.0.1:{mongo_door.port}/?directConnection=true"
+    away = platform.with_settings(mongodb_uri=behind, **EAGER)
+    log, model = platform.database["model_audit_log"], Specialist.TECHNICAL.registered_model
+    undertaken = {"model": model, "state": "open", "transitions": {"$exists": True}}
+
+    def leave_in_the_middle() -> None:
+        registry = sqlite3.connect(platform.settings.nhm_home / "mlflow" / "mlflow.db")
+        with hold_intent(log, model, {"kind": "promotion", "at": NOW}, repair=lambda _: None, wait_s=5) as held:
+            assert eventually(lambda: has_begun(platform, "promoted_version"), within_s=90)
+            registry.execute("BEGIN IMMEDIATE")
+            held.withdraw()
+        assert eventually(lambda: log.find_one(undertaken), within_s=15)
+        mongo_door.shut()
+        time.sleep(LEASE_S + 1)
+        registry.close()
+        assert eventually(lambda: announced(platform, platform.instance.get_runs(limit=1)[0].run_id), within_s=30)
+        mongo_door.open()
+
+    leaving = threading.Thread(target=leave_in_the_middle)
+    leaving.start()
+    result = launch(away)
+    leaving.join()
+    assert result.success
+    assert platform.tags(result)["nhm/outcome"] == "promoted"
+    assert "lost the lock on technical-evaluator" in announced(platform, result.run_id)[0]
+    with platform.mlflow.client() as client:
+        assert registry_faults(client, model, "1") == []
+    (promoted,) = log.find({"kind": "promoted"})
+    assert promoted["repaired"]
+
+
+def has_begun(platform: Platform, step: str) -> bool:
+    """Whether a step of the newest run has begun."""
+    (run,) = platform.instance.get_runs(limit=1) or [None]
+    begun = platform.instance.all_logs(run.run_id, of_type=DagsterEventType.STEP_START) if run else ()
+    return any(entry.dagster_event.step_key == step for entry in begun)
 
 
 def refused_by_mlflow(status: int) -> Iterator[dict[str, str]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nhm_assets.errors import RegistryError
 from nhm_assets.settings import Settings
 from nhm_assets.specialists import Specialist
 from resources.errors import ServiceError
@@ -54,7 +55,7 @@ def _versions(settings: Settings) -> "tuple[dict[str, Expected | None], str | No
                 found[str(one)] = (
                     Expected(str(one), str(champion.version), champion.run_id or None) if champion else None
                 )
-    except ServiceError as error:
+    except (ServiceError, RegistryError) as error:
         return {str(one): Expected(str(one), None, None) for one in Specialist}, str(error)
     return found, None
 

@@ -171,6 +171,19 @@ def test_without_mlflow_the_pods_are_shown_and_the_end_is_1(settings: dict[str, 
     assert "were not compared with those in Production" in done.stderr
 
 
+@pytest.mark.kubernetes
+def test_with_two_versions_in_production_the_pods_are_shown_and_the_end_is_1(
+    settings: dict[str, Any], platform: Platform
+):
+    with platform.mlflow.client() as client:
+        client.create_model_version("technical-evaluator", "file:///nowhere")
+        client.transition_model_version_stage("technical-evaluator", "2", "Production")
+    done = nhm("validate", **settings)
+    assert done.returncode == 1
+    assert "Model Loaded: True" in done.stdout
+    assert "technical-evaluator has versions 2, 1 in stage Production" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [({}, "no cluster is configured"), ({"kubeconfig": "nowhere"}, "cannot be used")],
