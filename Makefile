@@ -29,7 +29,7 @@ test-mlflow2: install $(VENV_MLFLOW2)/.installed $(VENV_MLFLOW29)/.installed ## 
 	NHM_TEST_MLFLOW29_PYTHON=$(VENV_MLFLOW29)/bin/python $(VENV_MLFLOW2)/bin/$(PYTEST) \
 	  tests/test_old_mlflow_server.py tests/promotion tests/training tests/evaluation tests/test_model_files.py
 
-test-exhaustive: install ## what takes too long for every day: twelve weeks of all specialists, on SQLite and on PostgreSQL
+test-exhaustive: install ## what takes too long for every day: twelve weeks of all specialists, steps as Jobs
 	$(BIN)/pytest -m exhaustive
 
 bench: install ## the figures of docs/performance.md

@@ -3,7 +3,6 @@
 import copy
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from tests.support.manifests import (
     for_old_server,
     pod_templates,
     rendered,
+    with_component,
 )
 
 IN_THE_CLUSTER = {
@@ -276,16 +276,6 @@ def test_the_platform_can_be_brought_up_without_postgresql_and_mlflow():
     names = {(one["kind"], one["metadata"]["name"]) for one in rendered(PRODUCTION.parent / "own-services")}
     assert ("Deployment", "nhm-code") in names
     assert not {("StatefulSet", "postgresql"), ("Deployment", "mlflow")} & names
-
-
-def with_component(folder: Path, name: str) -> list[Manifest]:
-    """The production overlay with one component more."""
-    overlay = folder / "overlays" / "mine"
-    shutil.copytree(PRODUCTION.parents[1], folder, dirs_exist_ok=True)
-    overlay.mkdir()
-    mine = {"resources": ["../production"], "components": [f"../../components/{name}"]}
-    (overlay / "kustomization.yaml").write_text(yaml.safe_dump(mine))
-    return rendered(overlay)
 
 
 def test_with_s3_nothing_needs_the_shared_volume(production: list[Manifest], tmp_path: Path):

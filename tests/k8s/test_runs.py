@@ -1,142 +1,29 @@
 """Runs as Jobs: by the production dagster.yaml, the real daemon and the accounts of the manifests."""
 
-import json
-import os
-import signal
-import subprocess
-import sysconfig
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+from dagster import DagsterRunStatus
 
 from nhm_assets.instance.run_pods import run_pod_config
-from nhm_assets.names import JOB
 from nhm_assets.outcomes import OUTCOME_TAG
-from nhm_assets.partitions import Partition
 from nhm_assets.settings import Settings
 from tests.k8s.conftest import Retrainable
 from tests.support.documents import WEEK
-from tests.support.manifests import JOB_FILE, NO_OVERRIDE, PRODUCTION, find, rendered
+from tests.support.manifests import JOB_FILE
 from tests.support.processes import eventually
+from tests.support.run_jobs import RUN_S, Dagster, dagster_in_cluster
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow, pytest.mark.timeout(900)]
 
-DAGSTER = Path(sysconfig.get_path("scripts")) / "dagster"
-MODULE = ("-m", "nhm_assets.definitions")
 UNDISTURBED, KILLED, DELETED, BY_HAND = "technical", "business", "evolution", "behavior"
-RUN_S = 200
-"""A run starts a Python, trains and promotes; on busy cores that takes a while."""
-LOST_RETRY_S = 240
-"""On a busy machine Dagster now and then passes a retry over; our sensor makes up for it after two minutes."""
-
-
-@dataclass
-class Dagster:
-    """An instance whose runs become Jobs, and the environment of its processes."""
-
-    instance: DagsterInstance
-    home: Path
-    environment: dict[str, str]
-    retrainable: Retrainable
-    disturbed: dict[str, str] = field(default_factory=dict)
-    """The pods that were killed or deleted, by specialist."""
-
-    def launch(self, *specialists: str) -> None:
-        """Put a run for each into the queue, as a button or a schedule would."""
-        commands = [
-            subprocess.Popen(
-                [*NO_OVERRIDE, DAGSTER, "job", "launch", *MODULE, "-j", JOB, "--tags", partition_tags(specialist)],
-                env=self.environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            for specialist in specialists
-        ]
-        for command in commands:
-            said, _ = command.communicate()
-            assert command.returncode == 0, said
-
-    def runs(self, specialist: str) -> list[DagsterRun]:
-        """The runs of a specialist, the oldest first."""
-        found = self.instance.get_runs(RunsFilter(tags={"dagster/partition/specialist": specialist}))
-        return found[::-1]
-
-    def job_of(self, run: DagsterRun) -> dict[str, Any]:
-        return self.retrainable.cluster.get("job", f"dagster-run-{run.run_id}", "-n", "mlflow")
-
-    def pod_at_work(self, specialist: str) -> str | None:
-        """Name of the pod of a specialist's first run; None before the run has started."""
-        runs = self.runs(specialist)
-        if not runs or runs[0].status is not DagsterRunStatus.STARTED:
-            return None
-        label = f"job-name=dagster-run-{runs[0].run_id}"
-        return str(self.retrainable.cluster.get("pods", "-n", "mlflow", "-l", label)["items"][0]["metadata"]["name"])
-
-    def wait_for(self, specialist: str, count: int) -> list[DagsterRun]:
-        """The runs of a specialist when there are that many and all have ended."""
-        ended = eventually(
-            lambda: len(self.runs(specialist)) >= count and all(one.is_finished for one in self.runs(specialist)),
-            within_s=RUN_S + (LOST_RETRY_S if count > 1 else 0),
-        )
-        assert ended, [(one.run_id, one.status) for one in self.runs(specialist)]
-        return self.runs(specialist)
-
-    def story(self, run: DagsterRun) -> str:
-        return "\n".join(entry.user_message or entry.message for entry in self.instance.all_logs(run.run_id))
-
-
-def partition_tags(specialist: str) -> str:
-    """The tags by which Dagster knows the partition of a run."""
-    dimensions = {"dagster/partition/specialist": specialist, "dagster/partition/week": WEEK}
-    return json.dumps({"dagster/partition": str(Partition.parse(WEEK, specialist).key)} | dimensions)
-
-
-@contextmanager
-def daemon(environment: dict[str, str], log: Path) -> Iterator[None]:
-    """The real `dagster-daemon`, with its code server."""
-    command = [*NO_OVERRIDE, DAGSTER.with_name("dagster-daemon"), "run", *MODULE]
-    with log.open("w") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
-    try:
-        yield
-        assert process.poll() is None, log.read_text()[-3000:]
-    finally:
-        os.killpg(process.pid, signal.SIGINT)
-        process.wait()
 
 
 @pytest.fixture(scope="module")
 def dagster(retrainable: Retrainable, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dagster]:
-    """Dagster as the cluster's daemon sees it: its account, its settings, its dagster.yaml but for storage and pace."""
-    folder = tmp_path_factory.mktemp("dagster")
-    home = folder / "home"
-    home.mkdir()
-    manifests = rendered(PRODUCTION)
-    config = yaml.safe_load(find(manifests, "ConfigMap", "nhm-dagster")["data"]["dagster.yaml"])
-    config["storage"] = {"sqlite": {"base_dir": str(folder / "storage")}}
-    config["run_launcher"]["config"] |= {
-        "load_incluster_config": False,
-        "kubeconfig_file": str(retrainable.cluster.as_account("nhm-dagster", folder)),
-        "job_image": "none",
-    }
-    config["run_monitoring"]["poll_interval_seconds"] = 2
-    config["run_coordinator"]["config"]["dequeue_interval_seconds"] = 1
-    (home / "dagster.yaml").write_text(yaml.safe_dump(config))
-    # In a pod it is a ConfigMap, which cannot be written to.
-    home.chmod(0o555)
-    settings = find(manifests, "ConfigMap", "nhm-settings")["data"] | retrainable.settings
-    environment = (
-        os.environ | settings | {"DAGSTER_HOME": str(home), "NHM_HOME": str(folder / "nhm"), "MAX_CONCURRENT_RUNS": "3"}
-    )
-    with DagsterInstance.from_config(str(home)) as instance, daemon(environment, folder / "daemon.log"):
-        yield Dagster(instance, home, environment, retrainable)
+    with dagster_in_cluster(retrainable, tmp_path_factory.mktemp("dagster")) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,16 @@ def rendered(folder: Path) -> list[Manifest]:
     return list(yaml.safe_load_all(done.stdout))
 
 
+def with_component(folder: Path, name: str) -> list[Manifest]:
+    """The production overlay with one component more."""
+    overlay = folder / "overlays" / "mine"
+    shutil.copytree(PRODUCTION.parents[1], folder, dirs_exist_ok=True)
+    overlay.mkdir()
+    mine = {"resources": ["../production"], "components": [f"../../components/{name}"]}
+    (overlay / "kustomization.yaml").write_text(yaml.safe_dump(mine))
+    return rendered(overlay)
+
+
 def documents(path: Path) -> list[Manifest]:
     return list(yaml.safe_load_all(path.read_text()))
 

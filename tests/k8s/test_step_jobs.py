@@ -1,0 +1,38 @@
+"""The documented switch: with RUN_EXECUTOR=k8s_job every step of a run is a Job of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dagster import DagsterRunStatus
+
+from nhm_assets.outcomes import OUTCOME_TAG
+from tests.k8s.conftest import Retrainable
+from tests.support.manifests import find, with_component
+from tests.support.run_jobs import Dagster, dagster_in_cluster
+
+pytestmark = [pytest.mark.kubernetes, pytest.mark.slow, pytest.mark.exhaustive, pytest.mark.timeout(1500)]
+
+SWITCHED = {"RUN_EXECUTOR": "k8s_job"}
+
+
+@pytest.fixture
+def dagster(retrainable: Retrainable, tmp_path: Path) -> Iterator[Dagster]:
+    """The component's rights, and the setting where runs find it."""
+    rendered = with_component(tmp_path / "k8s", "step-jobs")
+    retrainable.cluster.apply(*(find(rendered, kind, "nhm-run-steps") for kind in ("Role", "RoleBinding")))
+    retrainable.cluster.put_secret("nhm-secrets", retrainable.settings | SWITCHED)
+    (tmp_path / "dagster").mkdir()
+    with dagster_in_cluster(retrainable, tmp_path / "dagster", **SWITCHED) as found:
+        yield found
+    retrainable.cluster.put_secret("nhm-secrets", retrainable.settings)
+
+
+def test_each_step_is_a_job_and_the_run_promotes(dagster: Dagster):
+    dagster.launch("technical")
+    (run,) = dagster.wait_for("technical", 1, within_s=1200)
+    assert run.status is DagsterRunStatus.SUCCESS, dagster.story(run)
+    assert run.tags[OUTCOME_TAG] == "promoted"
+    jobs = dagster.retrainable.cluster.get("jobs", "-n", "mlflow")["items"]
+    steps = [one for one in jobs if one["metadata"]["labels"].get("dagster/run-id") == run.run_id]
+    assert len([one for one in steps if one["metadata"]["name"].startswith("dagster-step-")]) > 5
