@@ -54,7 +54,7 @@ def test_whatever_they_were_doing_when_struck_all_specialists_are_retrained_once
             starting = web.launch(closed[Specialist.BUSINESS])
             freeze_before_it_starts(platform, starting)
             queued = web.launch(closed[Specialist.ARCHITECTURE])
-            add_feedback(platform, 150, Specialist.TECHNICAL, end=datetime.now(UTC), days=10 / 86400, seed=2)
+            add_feedback(platform, 300, Specialist.TECHNICAL, end=datetime.now(UTC), days=10 / 86400, seed=2)
             assert comes_true(lambda: claims(platform).find_one(), within_s=90, every_s=0.005), platform.log
             platform.kill(daemon)
     # The one that was claimed has no run, and the others are where they were struck.

@@ -90,9 +90,10 @@ def reviewed_opinions(
 ) -> tuple[list[Document], list[Document]]:
     """Opinions and their feedback from which a forest can learn, evenly spread over the days before `end`.
 
+    They are the same whenever that is, so that what is learned from them does not hang on the day of the test.
     Give `recommendations` to keep only plans that reviewers would judge so.
     """
-    draw = random.Random(f"{seed}-{specialist}-{end}")
+    draw = random.Random(f"{seed}-{specialist}-{WEEK_END}")
     wanted = set(recommendations or ("approve", "reject", "review_required"))
     opinions: list[Document] = []
     reviews: list[Document] = []
