@@ -5,8 +5,8 @@ VENV_SERVING ?= .venv-serving
 VENV_MLFLOW2 ?= .venv-mlflow2
 VENV_MLFLOW29 ?= .venv-mlflow-server-2.9
 BIN = $(VENV)/bin
-# More than there are processors: the longest tests wait for daemons most of the time.
-WORKERS ?= 4
+# One more than there are processors: the longest tests wait for daemons much of the time.
+WORKERS ?= 3
 PYTEST = pytest -n $(WORKERS) --no-loadscope-reorder
 
 .PHONY: retrain test test-fast test-mlflow2 test-exhaustive bench dev lint types install environments clean

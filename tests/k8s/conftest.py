@@ -1,4 +1,4 @@
-"""A real control plane, once a session, with the production overlay on it."""
+"""A real control plane, while these tests last, with the production overlay on it."""
 
 import json
 import subprocess
@@ -85,7 +85,7 @@ class Cluster:
         return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(tmp_path_factory: pytest.TempPathFactory, given_cluster: Path | None) -> Iterator[Cluster]:
     """The cluster that is given, or a control plane and a stand-in node of this machine."""
     if given_cluster:
@@ -103,7 +103,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, given_cluster: Path | None
         stop_control_plane(KUBE, folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def deployed(cluster: Cluster, shared_folder: Path) -> Cluster:
     """The cluster with the production overlay, as far as this server knows its words, and made-up passwords.
 

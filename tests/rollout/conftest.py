@@ -14,7 +14,7 @@ from tests.support.specialists import Answers, answering, status
 TECHNICAL = "specialist-technical"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kubeconfig(shared_folder: Path, given_cluster: Path | None) -> Iterator[Path]:
     """Access to a cluster whose node acts out what the pods' annotations say."""
     if given_cluster:
