@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from dagster import DagsterInstance
+from dagster._core.storage.defs_state.base import _current_storage
 from pymongo import MongoClient
 from pymongo.database import Database
 
@@ -41,6 +42,12 @@ def _clean_environment() -> Iterator[None]:
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
         patch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_instance_of_another_module() -> None:
+    """Dagster remembers the instance that was entered last, which may be gone by the time of the next module."""
+    _current_storage.set(None)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ from mlflow import MlflowClient
 
 from tests.support.documents import WEEK, put, reviewed_opinions
 from tests.support.platform import Platform, failed_step
-from tests.support.servers import free_port, mlflow_server
+from tests.support.ports import free_port
+from tests.support.servers import mlflow_server
 
 pytestmark = pytest.mark.slow
 

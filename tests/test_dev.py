@@ -12,7 +12,7 @@ import requests
 
 from tests.support.documents import WEEK, WEEK_END, reviewed_opinions
 from tests.support.nhm import NHM, environment, nhm, write_documents
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 
 LAUNCH = """
 mutation ($params: ExecutionParams!) {

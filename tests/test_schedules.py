@@ -13,8 +13,8 @@ from nhm_assets.outcomes import OUTCOME_TAG, Outcome
 from nhm_assets.runs import UNDER_WAY
 from nhm_assets.specialists import SPECIALISTS
 from tests.support.platform import Platform
+from tests.support.ports import free_port
 from tests.support.retrainings import partition, put_run
-from tests.support.servers import free_port
 from tests.support.ticks import Tick, launch, weekly_tick
 from tests.support.wiped import session_platform, wiped
 

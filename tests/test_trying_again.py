@@ -25,9 +25,10 @@ from tests.support.doors import Door, door_to
 from tests.support.learnable import learnable, store_dataset
 from tests.support.mongod import mongod_with_password
 from tests.support.platform import QUIET, Platform, failed_step
+from tests.support.ports import free_port
 from tests.support.processes import eventually
 from tests.support.reruns import launch
-from tests.support.servers import free_port, mlflow_server
+from tests.support.servers import mlflow_server
 from tests.support.web import website
 
 EAGER = {"service_retries": 6, "service_retry_delay_s": 0.2, "mongodb_timeout_s": 1.0, "mlflow_timeout_s": 5.0}

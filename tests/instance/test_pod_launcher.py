@@ -11,7 +11,7 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.launcher import WorkerStatus
 
 from nhm_assets.names import JOB
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 from tests.support.web import Answers, website
 
 POD = "train-specialist-models-x7k2p"

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from tests.support.manifests import PRODUCTION, find, rendered
+from tests.support.ports import free_port
 from tests.support.postgres import USER, Postgres
 from tests.support.processes import eventually
-from tests.support.servers import end_group, free_port
+from tests.support.servers import end_group
 
 NAMES = ("mlflow", "mlflow.mlflow", "mlflow.mlflow.svc", "mlflow.mlflow.svc.cluster.local")
 

@@ -14,8 +14,8 @@ import yaml
 from resources.errors import KubernetesRefused, KubernetesUnavailable, ServiceError
 from resources.kubernetes import MAX_ANSWER_BYTES, Cluster, Kubernetes, PodAnswer
 from tests.support.kube import seconds_of
+from tests.support.ports import free_port
 from tests.support.processes import curt_port, silent_port
-from tests.support.servers import free_port
 from tests.support.web import Answer, website
 
 DEPLOYMENT = "/apis/apps/v1/namespaces/hive/deployments/specialist-technical"

@@ -20,8 +20,9 @@ from mlflow.exceptions import MlflowException
 from nhm_assets.settings import Settings
 from resources.errors import IncompatibleMlflow, MlflowUnavailable, ServiceError
 from resources.mlflow import Mlflow, fits
+from tests.support.ports import free_port
 from tests.support.processes import silent_port, talkers
-from tests.support.servers import free_port, mlflow_server
+from tests.support.servers import mlflow_server
 from tests.support.web import Answers, Website, website
 
 USER = "nhm"

@@ -14,8 +14,8 @@ from pymongo.errors import OperationFailure
 from resources.errors import EmbeddedMongoError, MongoUnavailable
 from resources.mongo import Mongo, read_consistently, snapshot
 from tests.support.mongod import PASSWORD, USER, OwnMongod, lone_mongod, mongod_with_password
+from tests.support.ports import free_port
 from tests.support.processes import silent_port
-from tests.support.servers import free_port
 
 TIMEOUT_S = 1.0
 SLACK_S = 4.0

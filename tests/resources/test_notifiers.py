@@ -14,8 +14,8 @@ from nhm_assets.wiring import notifiers_of
 from resources.errors import NotifierDown
 from resources.notifiers import Mail, Notifier, Slack, Webhook, tell
 from tests.support.notified import PASSWORD, USER, mail_server, receiver, self_signed
+from tests.support.ports import free_port
 from tests.support.processes import curt_port, silent_port
-from tests.support.servers import free_port
 
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning")
 

@@ -9,7 +9,7 @@ import pytest
 from resources.errors import StorageError
 from resources.storage import FrameIOManager, RecordIOManager, check_storage
 from tests.support.documents import WEEK
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 from tests.support.storing import NOTE, Note, fetch, frame, keep
 
 s3fs = pytest.importorskip("s3fs", reason="the extra `s3` is not installed")

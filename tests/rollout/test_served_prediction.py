@@ -19,9 +19,9 @@ from tests.support.documents import WEEK, put, reviewed_opinions
 from tests.support.kube import Namespace, deployment
 from tests.support.nhm import nhm
 from tests.support.platform import Platform, verdicts
+from tests.support.ports import free_port
 from tests.support.processes import ROOT
 from tests.support.rollouts import Registry, cluster_settings, roll_out
-from tests.support.servers import free_port
 from tests.support.versions import SAVED, feature_signature, small_forest
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]

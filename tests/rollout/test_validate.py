@@ -15,8 +15,8 @@ from nhm_assets.specialists import SPECIALISTS
 from tests.support.kube import Namespace, deployment, namespace
 from tests.support.nhm import nhm
 from tests.support.platform import Platform
+from tests.support.ports import free_port
 from tests.support.rollouts import Registry, cluster_settings
-from tests.support.servers import free_port
 from tests.support.specialists import Answers, answering, status
 
 TARGET = Target.of(Settings(), "technical")

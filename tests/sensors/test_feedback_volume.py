@@ -15,10 +15,10 @@ from nhm_assets.settings import Settings
 from resources.errors import MongoUnavailable
 from tests.support.documents import NOW
 from tests.support.platform import Platform
+from tests.support.ports import free_port
 from tests.support.promotions import processes
 from tests.support.retrainings import partition, put_dataset, put_run
 from tests.support.reviews import ago, review, review_at
-from tests.support.servers import free_port
 from tests.support.ticks import launch, volume_tick
 
 WEEK = "2026-03-15"

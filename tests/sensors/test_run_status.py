@@ -19,9 +19,9 @@ from resources.notifiers import Slack, Webhook
 from tests.support.documents import NOW, WEEK, feedback, put, reviewed_opinions
 from tests.support.notified import Receiver, mail_server, receiver
 from tests.support.platform import Platform
+from tests.support.ports import free_port
 from tests.support.processes import silent_port
 from tests.support.retrainings import end_run, partition, put_run
-from tests.support.servers import free_port
 from tests.support.ticks import launch, outcome_tick, volume_tick, weekly_tick
 
 SUCCESS, FAILURE, CANCELED = DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED

@@ -33,8 +33,9 @@ from nhm_assets.specialists import Specialist
 from nhm_assets.wiring import mlflow_of
 from resources.mlflow import Mlflow
 from tests.support.nhm import environment
+from tests.support.ports import free_port
 from tests.support.processes import ROOT
-from tests.support.servers import SCRIPTS, free_port
+from tests.support.servers import SCRIPTS
 
 _SELECTOR = {"repositoryLocationName": CODE_LOCATION, "repositoryName": "__repository__"}
 _LAUNCH = """

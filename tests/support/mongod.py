@@ -10,8 +10,8 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from resources.embedded_mongo import find_mongod
+from tests.support.ports import free_port
 from tests.support.processes import eventually
-from tests.support.servers import free_port
 
 USER = "nhm"
 PASSWORD = "s3cret-word"  # noqa: S105 - of a server that lives for one test

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.processes import eventually
-from tests.support.servers import end_group, free_port
+from tests.support.servers import end_group
 
 USER = "dagster"
 _INSTALLED = Path("/usr/lib/postgresql")

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sysconfig
 import time
@@ -11,14 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.support.ports import free_port
+
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 _START_TIMEOUT_S = 90
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
