@@ -13,7 +13,7 @@ from nhm_assets.dataset import SPLITS, counts, data_version
 from nhm_assets.errors import UsageError
 from nhm_assets.failures import failure_of
 from nhm_assets.names import CODE_LOCATION
-from nhm_assets.outcomes import HELD_BY_TAG, OUTCOME_TAG, Outcome
+from nhm_assets.outcomes import HELD_BY_TAG, OUTCOME_TAG, REASON_TAG, Outcome
 from nhm_assets.partitions import Partition, Window
 from nhm_assets.processes import POD_TAG, PROCESS_TAG, run_at_work, this_process
 from nhm_assets.records import EvaluationReport, TrainedModel
@@ -38,6 +38,7 @@ class Retraining:
     Attributes:
         error: what broke it and what to do; None where nothing did.
         seconds: wall time of the run.
+        reason: the sentence that goes with the outcome.
     """
 
     partition: Partition
@@ -50,6 +51,7 @@ class Retraining:
     error: str | None
     run_id: str | None
     seconds: float
+    reason: str = ""
 
 
 def retrain_partition(
@@ -140,6 +142,7 @@ def _describe(
         error=failure.reason if failure else None,
         run_id=result.run_id,
         seconds=seconds,
+        reason=tags.get(REASON_TAG, ""),
     )
 
 

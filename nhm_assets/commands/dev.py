@@ -14,8 +14,12 @@ from nhm_assets.settings import Settings, inherited_environment
 
 
 @click.command()
-@click.option("--port", default=3000, show_default=True, help="Port of Dagster's web UI.")
-@click.option("--mlflow-port", default=5000, show_default=True, help="Port of the MLflow server.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Port of Dagster's web UI."
+)
+@click.option(
+    "--mlflow-port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port of the MLflow server."
+)
 def dev(port: int, mlflow_port: int) -> None:
     """Run MongoDB, an MLflow server, and Dagster's webserver and daemon together until interrupted.
 

@@ -164,9 +164,13 @@ def _print_table(results: "list[Retraining]", stages: list[str | None]) -> None:
 
 def _print_remarks(results: "list[Retraining]") -> None:
     """What the table has no room for: why a candidate is held, rows that nobody reviewed, what broke."""
+    from nhm_assets.outcomes import Outcome
+
     for one in results:
         if one.held_by:
             click.echo(f"{one.partition.specialist} is held by {', '.join(one.held_by)}")
+        elif one.outcome in (Outcome.HELD, Outcome.SUPERSEDED):
+            click.echo(f"{one.partition.specialist} is {one.outcome}: {one.reason}")
     made_up = [str(one.partition.specialist) for one in results if _has_synthetic(one)]
     if made_up:
         click.echo(
