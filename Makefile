@@ -22,7 +22,7 @@ test: install $(VENV_SERVING)/.installed ## every test
 	NHM_TEST_SERVING_PYTHON=$(abspath $(VENV_SERVING))/bin/python $(BIN)/$(PYTEST)
 
 test-fast: install ## the tests that take seconds
-	$(BIN)/$(PYTEST) -m "not slow"
+	$(BIN)/$(PYTEST) -m "not slow and not kubernetes"
 
 test-mlflow2: install $(VENV_MLFLOW2)/.installed $(VENV_MLFLOW29)/.installed ## the main path with MLflow 2.22 against a server 2.9.2
 	NHM_TEST_MLFLOW29_PYTHON=$(abspath $(VENV_MLFLOW29))/bin/python $(BIN)/pytest tests/test_old_mlflow_server.py
