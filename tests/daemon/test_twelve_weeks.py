@@ -53,7 +53,17 @@ def test_a_backfill_of_twelve_weeks_ends_with_the_newest_good_versions_in_produc
 
 
 def backfill(platform: Unattended, names: str) -> None:
-    command = [SCRIPTS / "dagster", "job", "backfill", "-m", "nhm_assets.definitions", "-j", JOB, "--noprompt"]
+    # The daemon's own workspace: it launches a run in the code location that the run names.
+    command = [
+        SCRIPTS / "dagster",
+        "job",
+        "backfill",
+        "-w",
+        platform.folder / "workspace.yaml",
+        "-j",
+        JOB,
+        "--noprompt",
+    ]
     done = subprocess.run(
         [*command, "--partitions", names],
         env=platform.variables,
