@@ -89,6 +89,7 @@ def seeded(home: Path, mongod_uri: str, database, documents: Path) -> dict[str, 
         (["seed", "--rebase"], {}, "--from"),
         (["seed"], {"environment": "production"}, "ENVIRONMENT"),
         (["no-such-command"], {}, "no-such-command"),
+        (["dev", "--port", "99999"], {}, "--port"),
     ],
 )
 def test_wrong_use_ends_with_2_and_names_what_is_wrong(home, arguments, settings, named):

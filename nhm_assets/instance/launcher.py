@@ -1,4 +1,4 @@
-"""Dagster's own launcher of run processes, which also sees that one has died without a word.
+"""What every launcher of ours sees to, and the one for processes, which sees that one has died without a word.
 
 Dagster's run monitoring asks the launcher whether a run's process is healthy. The default launcher cannot say,
 so a run whose process and code server died together would count as started until MAX_RUN_SECONDS are over.
