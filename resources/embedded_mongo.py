@@ -166,46 +166,43 @@ def _free_port(folder: Path) -> int:
 
 
 def _become_primary(port: int) -> None:
-    from pymongo import MongoClient
-    from pymongo.errors import OperationFailure, PyMongoError
+    """Have the mongod at this port accept writes, as the replica set's one member.
 
-    member = {"_id": 0, "host": f"127.0.0.1:{port}"}
+    It refuses meanwhile, or closes every connection, while it finds out whether it is the member that its
+    configuration names (who has taken the port of before is asked, too) and whenever its state changes.
+    """
+    from pymongo import MongoClient
+    from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
+
     deadline = time.monotonic() + _START_TIMEOUT_S
     client: MongoClient[dict[str, Any]]
     with MongoClient("127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=30_000) as client:
-        try:
-            config = client.local["system.replset"].find_one()
-            if config is None:
-                client.admin.command("replSetInitiate", {"_id": _REPLICA_SET, "members": [member]})
-            elif config["members"][0]["host"] != member["host"]:
-                config["members"][0]["host"] = member["host"]
-                config["version"] += 1
-                _reconfigure(client, config, deadline)
-            while not client.admin.command("hello").get("isWritablePrimary"):
-                if time.monotonic() > deadline:
-                    raise EmbeddedMongoError(f"mongod on 127.0.0.1:{port} does not become primary")
-                time.sleep(0.02)
-        except (OperationFailure, PyMongoError) as error:
-            raise EmbeddedMongoError(f"mongod on 127.0.0.1:{port} cannot be set up: {error}") from error
+        while True:
+            try:
+                if _is_primary(client, port):
+                    return
+                reason = "it does not become primary"
+            except PyMongoError as error:
+                passing = isinstance(error, OperationFailure) and error.code == _NOT_YET_INITIALIZED
+                if not passing and not isinstance(error, AutoReconnect):
+                    raise EmbeddedMongoError(f"mongod on 127.0.0.1:{port} cannot be set up: {error}") from error
+                reason = str(error)
+            if time.monotonic() > deadline:
+                raise EmbeddedMongoError(f"mongod on 127.0.0.1:{port} cannot be set up: {reason}")
+            time.sleep(0.02)
 
 
-def _reconfigure(client: "MongoClient[dict[str, Any]]", config: dict[str, Any], deadline: float) -> None:
-    """Give the replica set a new configuration.
-
-    A mongod that finds its member's port taken by somebody else asks there whether it is that member, and
-    knows no configuration until it has an answer or has given up.
-    """
-    from pymongo.errors import OperationFailure
-
-    while True:
-        try:
-            client.admin.command("replSetReconfig", config, force=True)
-        except OperationFailure as error:
-            if error.code != _NOT_YET_INITIALIZED or time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            return
+def _is_primary(client: "MongoClient[dict[str, Any]]", port: int) -> bool:
+    """Whether this mongod accepts writes, after its replica set got the configuration for this port."""
+    host = f"127.0.0.1:{port}"
+    config = client.local["system.replset"].find_one()
+    if config is None:
+        client.admin.command("replSetInitiate", {"_id": _REPLICA_SET, "members": [{"_id": 0, "host": host}]})
+    elif config["members"][0]["host"] != host:
+        config["members"][0]["host"] = host
+        config["version"] += 1
+        client.admin.command("replSetReconfig", config, force=True)
+    return bool(client.admin.command("hello").get("isWritablePrimary"))
 
 
 def _leave(folder: Path, users: IO[str]) -> None:
