@@ -32,6 +32,7 @@ from nhm_assets.outcomes import BROKEN_BY_TAG, REASON_TAG, Outcome, broken_tags
 from nhm_assets.partitions import Partition
 from nhm_assets.runs import (
     PARTITION_TAG,
+    REPORTED_TAG,
     RETRY_NUMBER_TAG,
     ROOT_TAG,
     SPECIALIST_TAG,
@@ -50,8 +51,6 @@ if TYPE_CHECKING:
     from dagster import DagsterRun
     from pymongo.database import Database
 
-REPORTED_TAG: Final = "nhm/reported"
-"""On a run whose outcome is written down and told: its own id, since one that is started over inherits tags."""
 TOLD_TAG: Final = "nhm/told"
 """The run's id, and the names of the notifiers that took the message."""
 

@@ -5,12 +5,14 @@ from dagster._core.run_coordinator import SubmitRunContext
 from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from nhm_assets.audit import ACTOR_TAG
+from nhm_assets.instance.claims import claim_retry
 from nhm_assets.partitions import Partition, specialist_weeks
 from nhm_assets.processes import POD_TAG, PROCESS_TAG
 from nhm_assets.runs import (
     ASKED_AT_TAG,
     PARENT_TAG,
     PARTITION_TAG,
+    REPORTED_TAG,
     RETRY_NUMBER_TAG,
     SPECIALIST_TAG,
     TRIGGER_TAG,
@@ -29,8 +31,10 @@ class SpecialistRunCoordinator(QueuedRunCoordinator):
     """
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
-        """Queue the run."""
+        """Queue the run, unless it is to start one over that another daemon has started over already."""
         run = context.dagster_run
+        if self._is_superfluous(run):
+            return self._given_up(run)
         key = run.tags.get(PARTITION_TAG, "")
         tags = self._outdated(run)
         if SPECIALIST_TAG not in run.tags and specialist_weeks.has_partition_key(key):
@@ -39,6 +43,18 @@ class SpecialistRunCoordinator(QueuedRunCoordinator):
         if tags:
             self._instance.add_run_tags(run.run_id, tags)
         return super().submit_run(context)
+
+    def _is_superfluous(self, run: DagsterRun) -> bool:
+        parent = run.parent_run_id or run.tags.get(PARENT_TAG)
+        return bool(
+            parent and RETRY_NUMBER_TAG in run.tags and claim_retry(self._instance, parent, run.run_id) != run.run_id
+        )
+
+    def _given_up(self, run: DagsterRun) -> DagsterRun:
+        # Nobody is to be told of it: the other one has the outcome.
+        self._instance.add_run_tags(run.run_id, {REPORTED_TAG: run.run_id})
+        self._instance.report_run_canceled(run, "Another daemon has started the run over already: one retry only.")
+        return self._instance.get_run_by_id(run.run_id) or run
 
     def _outdated(self, run: DagsterRun) -> dict[str, str]:
         """What a run has inherited that is not true of it, emptied: tags cannot be taken away."""

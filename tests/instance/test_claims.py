@@ -1,4 +1,4 @@
-"""A run gets one process, whatever number of daemons reads its status at the same moment."""
+"""A run gets one process, and is started over once, whatever number of daemons reads its status at the same moment."""
 
 import uuid
 from collections.abc import Iterator
@@ -11,14 +11,16 @@ from threading import Barrier
 import pytest
 from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.launcher import LaunchRunContext
+from dagster._core.run_coordinator import SubmitRunContext
 from dagster._core.storage.runs.schema import KeyValueStoreTable
 from dagster._core.test_utils import create_run_for_test, create_test_daemon_workspace_context
 from dagster._core.workspace.load_target import ModuleTarget
 from sqlalchemy import select, update
 
-from nhm_assets.instance.launch_claims import claim_launch, release_launch
+from nhm_assets.instance.claims import claim_launch, claim_retry, release_launch
 from tests.support.daemon import comes_true
 from tests.support.processes import ROOT
+from tests.support.retrainings import put_run
 
 
 @pytest.fixture(params=["local", pytest.param("postgres", marks=pytest.mark.slow)])
@@ -39,7 +41,7 @@ def remembered(instance: DagsterInstance) -> list[str]:
     """The runs whose launch is claimed."""
     with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
         keys = connection.execute(select(KeyValueStoreTable.c.key)).scalars()
-        return sorted(key.removeprefix("nhm/launched/") for key in keys if key.startswith("nhm/launched/"))
+        return sorted(key.removeprefix("nhm/claims/launch/") for key in keys if key.startswith("nhm/claims/launch/"))
 
 
 def test_of_all_that_claim_a_launch_at_once_one_gets_it(daemons):
@@ -66,13 +68,62 @@ def test_a_launch_that_failed_may_be_claimed_again(daemons):
     assert not claim_launch(one, "run")
 
 
+def test_all_that_would_start_a_run_over_agree_on_the_one_that_does(daemons):
+    retries = ["first", "second", "third", "fourth"]
+    together = Barrier(len(retries))
+
+    def chosen(number: int) -> str:
+        together.wait()
+        return claim_retry(daemons[number % 2], "failed", retries[number])
+
+    with ThreadPoolExecutor(len(retries)) as pool:
+        answers = set(pool.map(chosen, range(len(retries))))
+    assert len(answers) == 1
+    assert answers <= set(retries)
+    assert claim_retry(daemons[0], "another", "second") == "second"
+
+
+def test_of_two_daemons_that_start_a_run_over_one_queues_its_retry_and_the_other_gives_it_up(daemons):
+    failed = put_run(daemons[0], status=DagsterRunStatus.FAILURE)
+    retry = {"status": DagsterRunStatus.NOT_STARTED, "parent": failed, "tags": {"dagster/retry_number": "1"}}
+    made = [put_run(daemon, **retry) for daemon in daemons]
+
+    def submit(number: int) -> None:
+        run = daemons[number].get_run_by_id(made[number])
+        daemons[number].run_coordinator.submit_run(SubmitRunContext(run, workspace=None))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(submit, range(2)))
+    ends = {run.status: run for run in map(daemons[0].get_run_by_id, made)}
+    assert ends.keys() == {DagsterRunStatus.QUEUED, DagsterRunStatus.CANCELED}
+    given_up = ends[DagsterRunStatus.CANCELED]
+    assert given_up.tags["nhm/reported"] == given_up.run_id, "nobody is to be told of it"
+    assert "Another daemon has started the run over" in last_words(daemons[0], given_up)
+
+
+def test_a_retry_that_is_handed_over_twice_is_not_given_up(daemons):
+    """A daemon that died in between does so."""
+    failed = put_run(daemons[0], status=DagsterRunStatus.FAILURE)
+    run_id = put_run(daemons[0], status=DagsterRunStatus.NOT_STARTED, parent=failed, tags={"dagster/retry_number": "1"})
+    for daemon in daemons:
+        daemon.run_coordinator.submit_run(SubmitRunContext(daemon.get_run_by_id(run_id), workspace=None))
+    assert daemons[0].get_run_by_id(run_id).status is DagsterRunStatus.QUEUED
+
+
+def last_words(instance: DagsterInstance, run: DagsterRun) -> str:
+    """What the log says of a run's cancelation."""
+    (entry,) = instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_CANCELED)
+    assert entry.dagster_event
+    return entry.dagster_event.message or ""
+
+
 def test_claims_are_forgotten_after_a_day_and_cursors_never(daemons):
     one, _ = daemons
     one.daemon_cursor_storage.set_cursor_values({"a daemon's cursor": "2020-01-01"})
     assert claim_launch(one, "old")
     yesterday = datetime.now(UTC) - timedelta(days=1, minutes=1)
     with one.run_storage.connect() as connection:
-        old = KeyValueStoreTable.c.key == "nhm/launched/old"
+        old = KeyValueStoreTable.c.key == "nhm/claims/launch/old"
         connection.execute(update(KeyValueStoreTable).where(old).values(value=yesterday.isoformat()))
     assert claim_launch(one, "new")
     assert remembered(one) == ["new"]
