@@ -27,7 +27,13 @@ def new_platform(
     file = ROOT / "deploy" / request.param / "dagster.yaml"
     with ExitStack() as made:
 
-        def make(*, module: str = "nhm_assets.definitions", start_timeout_s: int = 180, **settings: Any) -> Unattended:
+        def make(
+            *,
+            mongod_uri: str = mongod_uri,
+            module: str = "nhm_assets.definitions",
+            start_timeout_s: int = 180,
+            **settings: Any,
+        ) -> Unattended:
             place = {"module": module, "start_timeout_s": start_timeout_s}
             return made.enter_context(unattended(tmp_path, mongod_uri, file, variables, **place, **settings))
 

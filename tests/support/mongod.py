@@ -19,11 +19,16 @@ PASSWORD = "s3cret-word"  # noqa: S105 - of a server that lives for one test
 
 @dataclass
 class OwnMongod:
-    """A running mongod; `uri` carries user and password where it asks for them."""
+    """A mongod that can be ended and started again; `uri` carries user and password where it asks for them."""
 
-    process: subprocess.Popen[bytes]
+    command: list[str]
     port: int
     uri: str
+
+    def start(self) -> None:
+        """Start it on what it has kept, and wait until it answers."""
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL)
+        assert eventually(lambda: _answers(self)), "the test's own mongod does not start"
 
     def kill(self) -> None:
         """End it with SIGKILL, as a crash or the kernel would."""
@@ -38,10 +43,9 @@ def lone_mongod(folder: Path, *options: str) -> Iterator[OwnMongod]:
     port = free_port()
     command = [find_mongod(), "--dbpath", str(folder), "--port", str(port), "--bind_ip", "127.0.0.1", *options]
     command += ["--setParameter", "diagnosticDataCollectionEnabled=false", "--wiredTigerCacheSizeGB", "0.25"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    server = OwnMongod(process, port, f"mongodb://127.0.0.1:{port}")
+    server = OwnMongod(command, port, f"mongodb://127.0.0.1:{port}")
     try:
-        assert eventually(lambda: _answers(server)), "the test's own mongod does not start"
+        server.start()
         yield server
     finally:
         server.kill()

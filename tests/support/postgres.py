@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -14,19 +15,44 @@ import pytest
 
 from tests.support.ports import free_port
 from tests.support.processes import eventually
-from tests.support.servers import end_group
 
 USER = "dagster"
 _INSTALLED = Path("/usr/lib/postgresql")
 _FOR_TESTS = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Postgres:
-    """A running server; whoever is on this machine may connect."""
+    """A server that can be ended and started again; whoever is on this machine may connect."""
 
     programs: Path
+    folder: Path
+    account: str | None
     port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it on what it has kept, and wait until it answers."""
+        place = ["-D", self.folder / "data", "-h", "127.0.0.1", "-p", str(self.port), "-k", self.folder]
+        with (self.folder / "log").open("a") as log:
+            self.process = subprocess.Popen(
+                [self.programs / "postgres", *place, *_FOR_TESTS],
+                stdout=log,
+                stderr=log,
+                user=self.account,
+                cwd=self.folder,
+                env=_environment(),
+                start_new_session=True,
+            )
+        ready = [self.programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        answers = eventually(lambda: subprocess.run(ready, check=False).returncode == 0, within_s=60)
+        assert answers, f"PostgreSQL did not start:\n{(self.folder / 'log').read_text()[-3000:]}"
+
+    def crash(self) -> None:
+        """End it at once, as pg_ctl's `immediate` does: it recovers from its log when it starts again."""
+        if self.process:
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait()
 
     def new_database(self, name: str) -> dict[str, str]:
         """Create a database, and give what `deploy/postgres/dagster.yaml` reads from the environment."""
@@ -47,31 +73,16 @@ def postgres_server() -> Iterator[Postgres]:
     programs = _programs()
     # It refuses to be root, and whoever else it is cannot look into root's temporary folders.
     folder, account = Path(tempfile.mkdtemp(prefix="nhm-postgres-")), _account()
-    server = None
+    server = Postgres(programs, folder, account, free_port())
     try:
         if account:
             shutil.chown(folder, account, pwd.getpwnam(account).pw_gid)
         initdb = [programs / "initdb", "-D", folder / "data", "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync"]
         subprocess.run(initdb, check=True, capture_output=True, user=account, cwd=folder, env=_environment())
-        port = free_port()
-        place = ["-D", folder / "data", "-h", "127.0.0.1", "-p", str(port), "-k", folder]
-        with (folder / "log").open("w") as log:
-            server = subprocess.Popen(
-                [programs / "postgres", *place, *_FOR_TESTS],
-                stdout=log,
-                stderr=log,
-                user=account,
-                cwd=folder,
-                env=_environment(),
-                start_new_session=True,
-            )
-        ready = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
-        answers = eventually(lambda: subprocess.run(ready, check=False).returncode == 0, within_s=60)
-        assert answers, f"PostgreSQL did not start:\n{(folder / 'log').read_text()[-3000:]}"
-        yield Postgres(programs, port)
+        server.start()
+        yield server
     finally:
-        if server:
-            end_group(server)
+        server.crash()
         shutil.rmtree(folder, ignore_errors=True)
 
 
