@@ -1,17 +1,19 @@
 # One image for all parts of the platform: webserver, daemon, code location, runs, MLflow server.
-# Build it with `docker build -t nhm-assets:0.1.0 .`; everything in it is pinned by constraints.txt.
+# Build it with `docker build -t nhm-assets:0.1.0 .`; everything in it is pinned by constraints.txt. For an MLflow server
+# 2.x of your own: `--build-arg CONSTRAINTS=constraints-mlflow2.txt`.
 ARG PYTHON=python:3.11.13-slim-bookworm
 
 FROM ${PYTHON} AS build
+ARG CONSTRAINTS=constraints.txt
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 RUN python -m venv /opt/nhm
-COPY pyproject.toml constraints.txt README.md ./
+COPY pyproject.toml constraints.txt constraints-mlflow2.txt README.md ./
 COPY deploy/local deploy/local
 COPY nhm_assets nhm_assets
 COPY resources resources
 COPY sensors sensors
-RUN /opt/nhm/bin/pip install --compile -c constraints.txt '.[postgres,s3]'
+RUN /opt/nhm/bin/pip install --compile -c ${CONSTRAINTS} '.[postgres,s3]'
 
 FROM ${PYTHON}
 # Wheels bring their libraries along: nothing of Debian's is needed beside Python.

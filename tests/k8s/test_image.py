@@ -1,5 +1,6 @@
 """The Dockerfile, read as Docker reads it; its install step run in a fresh environment, since no engine is at hand."""
 
+import os
 import re
 import shlex
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.manifests import NO_OVERRIDE, PRODUCTION, pod_templates, rendered
+from tests.support.manifests import NO_OVERRIDE, PRODUCTION, containers, pod_templates, rendered
 from tests.support.nhm import environment
 from tests.support.processes import ROOT
 
@@ -46,9 +47,13 @@ def sources() -> list[str]:
     return [source for words in copied for source in words[:-1]]
 
 
+def build_arguments() -> dict[str, str]:
+    """What a build can be given, with the values that it has where it is not."""
+    return dict(one.split("=", 1) for one in arguments("ARG"))
+
+
 def test_the_base_is_pinned_to_a_patch_version():
-    (base,) = arguments("ARG")
-    assert re.fullmatch(r"PYTHON=python:3\.11\.\d+-slim-[a-z]+", base)
+    assert re.fullmatch(r"python:3\.11\.\d+-slim-[a-z]+", build_arguments()["PYTHON"])
     assert {one.split()[0] for one in arguments("FROM")} == {"${PYTHON}"}
 
 
@@ -89,7 +94,8 @@ def test_no_secret_is_built_in():
 def test_nothing_is_installed_that_is_not_pinned():
     installs = [one for one in arguments("RUN") if re.search(r"\b(pip install|apt-get|curl|wget)\b", one)]
     assert len(installs) == 1
-    assert "-c constraints.txt" in installs[0]
+    assert "-c ${CONSTRAINTS}" in installs[0]
+    assert build_arguments()["CONSTRAINTS"] == "constraints.txt"
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,12 @@ def installed() -> Iterator[Installed]:
             command = step.replace(ENVIRONMENT, str(folder / "nhm"))
             command = re.sub(r"^python ", f"{shlex.quote(sys.executable)} ", command)
             done = subprocess.run(
-                ["sh", "-ec", command], cwd=folder / "src", capture_output=True, text=True, check=False
+                ["sh", "-ec", command],
+                cwd=folder / "src",
+                env=os.environ | build_arguments(),
+                capture_output=True,
+                text=True,
+                check=False,
             )
             assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
         # What was built from is not in the image.
@@ -159,7 +170,7 @@ class TestInstalled:
 
     def test_every_program_that_the_manifests_start_is_there(self, installed: Installed):
         for name, template in pod_templates(rendered(PRODUCTION)):
-            for container in template["spec"]["containers"]:
+            for container in containers(template):
                 if "nhm-assets" in container["image"]:
                     assert (installed.programs / container["command"][0]).exists(), name
 

@@ -19,6 +19,7 @@ from tests.support.manifests import (
     PRODUCTION,
     Manifest,
     as_list,
+    containers,
     documents,
     find,
     for_old_server,
@@ -171,9 +172,8 @@ def lacks_of_container(container: Manifest) -> Iterator[str]:
 
 def restrictions(template: Manifest) -> list[str]:
     """What the pods of a template lack to be as restricted as they should be."""
-    pod = template["spec"]
-    lacking = [fault for container in pod["containers"] for fault in lacks_of_container(container)]
-    return [*lacks_of_pod(pod), *lacking]
+    lacking = [fault for container in containers(template) for fault in lacks_of_container(container)]
+    return [*lacks_of_pod(template["spec"]), *lacking]
 
 
 def test_every_pod_is_restricted(production: list[Manifest]):

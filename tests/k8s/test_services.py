@@ -5,11 +5,9 @@ It answers under the names of its Service.
 
 import os
 import subprocess
-import sysconfig
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,14 +16,19 @@ from tests.support.manifests import PRODUCTION, find, rendered
 from tests.support.ports import free_port
 from tests.support.postgres import USER, Postgres
 from tests.support.processes import eventually
-from tests.support.servers import end_group
+from tests.support.servers import SCRIPTS, end_group
 
 NAMES = ("mlflow", "mlflow.mlflow", "mlflow.mlflow.svc", "mlflow.mlflow.svc.cluster.local")
 
 
 @pytest.fixture(scope="module")
-def container() -> dict[str, Any]:
-    (found,) = find(rendered(PRODUCTION), "Deployment", "mlflow")["spec"]["template"]["spec"]["containers"]
+def pod() -> dict[str, Any]:
+    return dict(find(rendered(PRODUCTION), "Deployment", "mlflow")["spec"]["template"]["spec"])
+
+
+@pytest.fixture(scope="module")
+def container(pod: dict[str, Any]) -> dict[str, Any]:
+    (found,) = pod["containers"]
     return dict(found)
 
 
@@ -48,26 +51,38 @@ def database(postgres: Postgres) -> Postgres:
     return postgres
 
 
+def command_and_environment(container: dict[str, Any], database: Postgres) -> tuple[list[str], dict[str, str]]:
+    """What a container starts, with the database that is on this machine."""
+    address, here = "postgresql.mlflow.svc.cluster.local:5432", f"127.0.0.1:{database.port}"
+    program, *arguments = [word.replace(address, here) for word in container["command"]]
+    # What has no value of its own is the Secret's.
+    environment = {one["name"]: one.get("value", PASSWORD).replace(address, here) for one in container["env"]}
+    assert environment["PGPASSWORD"] == PASSWORD
+    return [str(SCRIPTS / program), *arguments], os.environ | environment
+
+
 @pytest.fixture(scope="module")
-def port(container: dict[str, Any], database: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def prepared(pod: dict[str, Any], database: Postgres) -> list[subprocess.CompletedProcess[str]]:
+    """What the container that goes before the server came to, on a new database and on its own work."""
+    (container,) = pod["initContainers"]
+    command, environment = command_and_environment(container, database)
+    return [
+        subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+        for _ in range(2)
+    ]
+
+
+@pytest.fixture(scope="module")
+def port(
+    container: dict[str, Any], database: Postgres, prepared: object, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[int]:
     """Where the server listens: the container's command and environment, but for host, folder and port."""
     folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
-    environment = {one["name"]: one["value"] for one in container["env"] if "value" in one}
-    uri = environment["MLFLOW_BACKEND_STORE_URI"]
-    uri = uri.replace("$(MLFLOW_PG_PASSWORD)", PASSWORD)
-    environment |= {
-        "MLFLOW_BACKEND_STORE_URI": uri.replace(
-            "postgresql.mlflow.svc.cluster.local:5432", f"127.0.0.1:{database.port}"
-        ),
-        "MLFLOW_ARTIFACTS_DESTINATION": str(folder / "artifacts"),
-    }
-    program, *arguments = container["command"]
-    command = [Path(sysconfig.get_path("scripts")) / program, *arguments]
+    command, environment = command_and_environment(container, database)
+    environment["MLFLOW_ARTIFACTS_DESTINATION"] = str(folder / "artifacts")
     command[command.index("5000")] = str(port)
     with (folder / "log").open("w") as log:
-        server = subprocess.Popen(
-            command, env=os.environ | environment, cwd=folder, stdout=log, stderr=log, start_new_session=True
-        )
+        server = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True)
     try:
         assert eventually(lambda: answer(port, "/health", "localhost") == 200, within_s=90), (
             folder / "log"
@@ -90,6 +105,15 @@ def answer(port: int, path: str, host: str) -> int | None:
 
 
 REGISTRY = "/api/2.0/mlflow/registered-models/search?max_results=1"
+
+
+@pytest.mark.slow
+def test_its_database_is_made_and_made_again_without_harm_and_without_a_password_in_the_log(
+    prepared: list[subprocess.CompletedProcess[str]],
+):
+    said = "".join(done.stdout + done.stderr for done in prepared)
+    assert [done.returncode for done in prepared] == [0, 0], said
+    assert PASSWORD not in said
 
 
 @pytest.mark.slow

@@ -74,6 +74,12 @@ def pod_templates(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
             yield f"{one['kind']}/{one['metadata']['name']}", spec["template"]
 
 
+def containers(template: Manifest) -> list[Manifest]:
+    """All containers of a pod: those that prepare the work and those that do it."""
+    pod = template["spec"]
+    return [*pod.get("initContainers", []), *pod["containers"]]
+
+
 def for_old_server(manifest: Manifest) -> Manifest:
     """The same object in the words of Kubernetes 1.20: older API versions, and no gRPC probes yet."""
     adapted = copy.deepcopy(manifest)
