@@ -7,6 +7,8 @@ VENV_MLFLOW29 ?= .venv-mlflow-server-2.9
 BIN = $(VENV)/bin
 # One more than there are processors: the longest tests wait for daemons much of the time.
 WORKERS ?= 3
+# Where it is set, every process would compile Dagster, MLflow and scikit-learn again.
+unexport PYTHONDONTWRITEBYTECODE
 PYTEST = pytest -n $(WORKERS) --no-loadscope-reorder
 
 .PHONY: retrain test test-fast test-mlflow2 test-exhaustive bench dev lint types install environments clean
@@ -51,22 +53,24 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[local,dev]'
 	touch $@
 
+# What only tests use compiles what it imports, when it does: that is the smaller part.
+
 # What a specialist runs: it loads what the platform promotes.
 $(VENV_SERVING)/.installed: tests/environments/serving.txt
 	$(PYTHON) -m venv $(VENV_SERVING)
-	$(VENV_SERVING)/bin/pip install --quiet -r $<
+	$(VENV_SERVING)/bin/pip install --quiet --no-compile -r $<
 	touch $@
 
 # The older MLflow client, for the servers that clusters still run.
 $(VENV_MLFLOW2)/.installed: pyproject.toml constraints-mlflow2.txt
 	$(PYTHON) -m venv $(VENV_MLFLOW2)
-	$(VENV_MLFLOW2)/bin/pip install --quiet -c constraints-mlflow2.txt -e '.[local,dev]'
+	$(VENV_MLFLOW2)/bin/pip install --quiet --no-compile -c constraints-mlflow2.txt -e '.[local,dev]'
 	touch $@
 
 # Such a server.
 $(VENV_MLFLOW29)/.installed: tests/environments/mlflow-server-2.9.txt
 	$(PYTHON) -m venv $(VENV_MLFLOW29)
-	$(VENV_MLFLOW29)/bin/pip install --quiet -r $<
+	$(VENV_MLFLOW29)/bin/pip install --quiet --no-compile -r $<
 	touch $@
 
 clean: ## remove environments and everything kept under .nhm
