@@ -5,8 +5,8 @@ VENV_SERVING ?= .venv-serving
 VENV_MLFLOW2 ?= .venv-mlflow2
 VENV_MLFLOW29 ?= .venv-mlflow-server-2.9
 BIN = $(VENV)/bin
-# One more than there are processors: the longest tests wait for daemons much of the time.
-WORKERS ?= 3
+# Two more than there are processors, where there are two: the longest tests wait for daemons much of the time.
+WORKERS ?= 4
 # Where it is set, every process would compile Dagster, MLflow and scikit-learn again.
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST = pytest -n $(WORKERS) --no-loadscope-reorder

@@ -16,6 +16,7 @@ from nhm_assets.settings import Settings
 from tests.support.documents import WEEK, reviewed_opinions
 from tests.support.nhm import nhm, read_report, start_nhm, write_documents
 
+WEEK_BEFORE = "2026-02-22"
 SETTINGS = {"min_real_samples": 300, "min_test_rows": 40, "allow_synthetic_fallback": "false"}
 REPORT_FIELDS = {
     "specialist",
@@ -120,6 +121,10 @@ def test_retrain_promotes_prints_a_table_and_writes_a_report(seeded, home, tmp_p
     assert shown.returncode == 0
     assert entry["dataset"]["data_version"][:12] in shown.stdout
     assert "Indexes are missing" not in shown.stdout
+
+    older = nhm("retrain", "--week", WEEK_BEFORE, "--specialist", "technical", **seeded | {"min_real_samples": 200})
+    assert older.returncode == 0
+    assert "technical is superseded: " in older.stdout, "why, is said below the table"
 
 
 @pytest.mark.slow

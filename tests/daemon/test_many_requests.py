@@ -15,9 +15,9 @@ from nhm_assets.registry.intent import hold_intent
 from nhm_assets.specialists import Specialist
 from tests.daemon.conftest import NewPlatform
 from tests.support.daemon import Unattended, comes_true
-from tests.support.documents import put, reviewed_opinions
 
 REQUESTS = 20
+A_DAY = 13
 MAX_RUN_SECONDS = 90
 SETTINGS = {
     "min_real_samples": 200,
@@ -37,7 +37,7 @@ def test_requests_for_one_specialist_run_one_after_another_though_another_one_ha
     week = last_closed_week(datetime.now(UTC))
     wanted, hanging = Partition(week, Specialist.TECHNICAL), Partition(week, Specialist.BUSINESS)
     for partition in (wanted, hanging):
-        add_feedback(platform, partition.specialist, end=partition.week_end)
+        platform.add_feedback(partition.specialist, 30 * A_DAY, end=partition.week_end)
     platform.start_daemon()
     web = platform.start_web()
 
@@ -67,9 +67,9 @@ def test_a_backfill_ends_with_the_newest_good_version_in_production_though_a_pro
     newest = Partition(last_closed_week(datetime.now(UTC)), Specialist.TECHNICAL).week_end
     weeks = [f"{newest - timedelta(weeks=back):%Y-%m-%d}" for back in (1, 2, 3)]
     # Of one specialist the newest week's feedback is contradictory: nothing good can come of it.
-    add_feedback(platform, Specialist.TECHNICAL, end=newest, days=45)
-    add_feedback(platform, Specialist.BUSINESS, end=newest - timedelta(weeks=1), days=45)
-    add_feedback(platform, Specialist.BUSINESS, end=newest, days=7, disagreement=1.0)
+    platform.add_feedback(Specialist.TECHNICAL, 45 * A_DAY, end=newest, days=45)
+    platform.add_feedback(Specialist.BUSINESS, 45 * A_DAY, end=newest - timedelta(weeks=1), days=45)
+    platform.add_feedback(Specialist.BUSINESS, 7 * A_DAY, end=newest, days=7, disagreement=1.0)
     platform.start_daemon()
     web = platform.start_web()
 
@@ -84,13 +84,6 @@ def test_a_backfill_ends_with_the_newest_good_version_in_production_though_a_pro
     assert platform.production_window(Specialist.TECHNICAL) == newest
     assert platform.production_window(Specialist.BUSINESS) == newest - timedelta(weeks=1)
     assert platform.registry(Specialist.TECHNICAL)[1] == platform.registry(Specialist.BUSINESS)[1] == []
-
-
-def add_feedback(
-    platform: Unattended, specialist: Specialist, *, end: datetime, days: float = 30, **how: float
-) -> None:
-    opinions, reviews = reviewed_opinions(round(days * 13), specialist=str(specialist), end=end, days=days, **how)
-    put(platform.database, opinions=opinions, feedback=reviews)
 
 
 def kill_one_that_trains(platform: Unattended) -> str:

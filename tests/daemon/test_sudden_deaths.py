@@ -21,7 +21,6 @@ from nhm_assets.registry.moves import registry_faults
 from nhm_assets.specialists import SPECIALISTS, Specialist
 from tests.daemon.conftest import NewPlatform
 from tests.support.daemon import Unattended, comes_true
-from tests.support.documents import put, reviewed_opinions
 
 SETTINGS = {
     "min_real_samples": 300,
@@ -41,7 +40,7 @@ def test_whatever_they_were_doing_when_struck_all_specialists_are_retrained_once
     now = datetime.now(UTC)
     closed = {one: Partition(last_closed_week(now), one) for one in Specialist}
     for partition in closed.values():
-        add_feedback(platform, 600, partition.specialist, end=partition.week_end, days=45)
+        platform.add_feedback(partition.specialist, 600, end=partition.week_end, days=45)
     daemon, web = platform.start_daemon(), platform.start_web()
 
     with promotion_held_back(platform, Specialist.EVOLUTION) as let_it_begin:
@@ -54,7 +53,7 @@ def test_whatever_they_were_doing_when_struck_all_specialists_are_retrained_once
             starting = web.launch(closed[Specialist.BUSINESS])
             freeze_before_it_starts(platform, starting)
             queued = web.launch(closed[Specialist.ARCHITECTURE])
-            add_feedback(platform, 300, Specialist.TECHNICAL, end=datetime.now(UTC), days=10 / 86400, seed=2)
+            platform.add_feedback(Specialist.TECHNICAL, 300, end=datetime.now(UTC), days=10 / 86400, seed=2)
             assert comes_true(lambda: claims(platform).find_one(), within_s=90, every_s=0.005), platform.log
             platform.kill(daemon)
     # The one that was claimed has no run, and the others are where they were struck.
@@ -116,11 +115,6 @@ def freeze(platform: Unattended, run_id: str) -> None:
     process = platform.process_of(run_id)
     assert process
     os.kill(process, signal.SIGSTOP)
-
-
-def add_feedback(platform: Unattended, count: int, specialist: Specialist, **when: Any) -> None:
-    opinions, reviews = reviewed_opinions(count, specialist=str(specialist), **when)
-    put(platform.database, opinions=opinions, feedback=reviews)
 
 
 def claims(platform: Unattended) -> Collection[dict[str, Any]]:

@@ -10,10 +10,10 @@ from nhm_assets.partitions import Partition, last_closed_week
 from nhm_assets.specialists import Specialist
 from tests.daemon.conftest import NewPlatform
 from tests.support.daemon import Unattended, comes_true
-from tests.support.documents import put, reviewed_opinions
 from tests.support.servers import SCRIPTS
 
 WEEKS = 12
+DAYS = WEEKS * 7 + 40
 A_DAY = 13
 SETTINGS = {
     "min_real_samples": 200,
@@ -34,8 +34,8 @@ def test_a_backfill_of_twelve_weeks_ends_with_the_newest_good_versions_in_produc
     newest = Partition(last_closed_week(datetime.now(UTC)), Specialist.TECHNICAL).week_end
     for specialist in Specialist:
         good_until = newest - timedelta(weeks=1) if specialist is CONTRADICTORY else newest
-        add_feedback(platform, specialist, end=good_until, days=WEEKS * 7 + 40)
-    add_feedback(platform, CONTRADICTORY, end=newest, days=7, disagreement=1.0)
+        platform.add_feedback(specialist, DAYS * A_DAY, end=good_until, days=DAYS)
+    platform.add_feedback(CONTRADICTORY, 7 * A_DAY, end=newest, days=7, disagreement=1.0)
     platform.start_daemon()
 
     weeks = [f"{newest - timedelta(weeks=back):%Y-%m-%d}" for back in range(1, WEEKS + 1)]
@@ -73,8 +73,3 @@ def backfill(platform: Unattended, names: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def add_feedback(platform: Unattended, specialist: Specialist, *, end: datetime, days: int, **how: float) -> None:
-    opinions, reviews = reviewed_opinions(A_DAY * days, specialist=str(specialist), end=end, days=days, **how)
-    put(platform.database, opinions=opinions, feedback=reviews)

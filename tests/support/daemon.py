@@ -32,6 +32,7 @@ from nhm_assets.settings import Settings
 from nhm_assets.specialists import Specialist
 from nhm_assets.wiring import mlflow_of
 from resources.mlflow import Mlflow
+from tests.support.documents import put, reviewed_opinions
 from tests.support.nhm import environment
 from tests.support.ports import free_port
 from tests.support.processes import ROOT
@@ -89,6 +90,11 @@ class Unattended:
             for run in self.runs()
         )
         return f"{runs}\n{(self.folder / 'log').read_text()[-6000:]}"
+
+    def add_feedback(self, specialist: Specialist, count: int, **how: Any) -> None:
+        """Opinions and what people thought of them; how, is for `reviewed_opinions`."""
+        opinions, reviews = reviewed_opinions(count, specialist=str(specialist), **how)
+        put(self.database, opinions=opinions, feedback=reviews)
 
     def start_daemon(self) -> subprocess.Popen[bytes]:
         """A `dagster-daemon run` that is at work."""
