@@ -48,9 +48,9 @@ def test_five_runs_a_week_and_one_for_the_hundredth_document_though_daemons_die_
     platform.start_daemon()
     assert comes_true(lambda: platform.ended(7), within_s=400), platform.log
     since = time.time()
-    assert comes_true(lambda: ticks(platform, SCHEDULE, since) and ticks(platform, VOLUME_SENSOR, since), within_s=120)
+    assert comes_true(lambda: platform.ticks(SCHEDULE, since) and platform.ticks(VOLUME_SENSOR, since), within_s=120)
     assert asked_for(platform)[5:] == [f"technical|{running}", f"business|{running}"]
-    assert len(ticks(platform, SCHEDULE, 0)) > 2, "the schedule was asked once only"
+    assert len(platform.ticks(SCHEDULE)) > 2, "the schedule was asked once only"
 
 
 def seed_closed_week(platform: Unattended, end: datetime) -> None:
@@ -70,16 +70,9 @@ def asked_for(platform: Unattended) -> list[str]:
     return [run.tags["dagster/partition"] for run in platform.runs()]
 
 
-def ticks(platform: Unattended, name: str, since: float) -> list[Any]:
-    """The ended ticks of a schedule or sensor that began after that time."""
-    states = [one for one in platform.instance.all_instigator_state() if one.instigator_name == name]
-    found = [tick for one in states for tick in platform.instance.get_ticks(one.instigator_origin_id, one.selector_id)]
-    return [tick for tick in found if tick.timestamp > since and tick.is_completed]
-
-
 def sensor_says(platform: Unattended, words: str) -> bool:
     """Whether a tick of the sensor that started nothing gave this as its reason."""
-    return any(words in (tick.skip_reason or "") for tick in ticks(platform, VOLUME_SENSOR, 0))
+    return any(words in (tick.skip_reason or "") for tick in platform.ticks(VOLUME_SENSOR))
 
 
 def trigger(platform: Unattended, specialist: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 
 from nhm_assets.names import VOLUME_SENSOR
 from nhm_assets.registry.intent import hold_intent
+from nhm_assets.runs import RETRY_NUMBER_TAG
 from nhm_assets.specialists import Specialist
 from tests.daemon.conftest import NewPlatform
 from tests.support.daemon import Unattended, comes_true
@@ -67,6 +68,8 @@ def test_services_that_go_away_and_come_back_lose_no_feedback_and_double_no_run(
             dagsters_database.start()
     assert comes_true(lambda: outcomes(platform) == ["promoted"], within_s=300, every_s=2), platform.log
     assert all(one.is_finished for one in platform.runs())
+    # More than one is a process that died and was started over.
+    assert all(RETRY_NUMBER_TAG in one.tags for one in platform.runs()[1:]), platform.log
     assert platform.registry(SPECIALIST) == (["Production"], [])
     assert daemon.poll() is None, "a daemon does not end with what it leans on"
 
@@ -85,9 +88,10 @@ def another_promotion(platform: Unattended) -> Any:
 
 def said(platform: Unattended, words: str) -> bool:
     """Whether a tick of the sensor gave this as its reason, or failed with it."""
-    states = [one for one in platform.instance.all_instigator_state() if one.instigator_name == VOLUME_SENSOR]
-    ticks = [tick for one in states for tick in platform.instance.get_ticks(one.instigator_origin_id, one.selector_id)]
-    return any(words in (tick.error.to_string() if tick.error else tick.skip_reason or "") for tick in ticks)
+    return any(
+        words in (tick.error.to_string() if tick.error else tick.skip_reason or "")
+        for tick in platform.ticks(VOLUME_SENSOR)
+    )
 
 
 def outcomes(platform: Unattended) -> list[str]:

@@ -18,6 +18,7 @@ import pytest
 import requests
 import yaml
 from dagster import DagsterEventType, DagsterInstance, DagsterRun, RunsFilter
+from dagster._core.scheduler.instigation import InstigatorTick
 from dagster._daemon.controller import all_daemons_live
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -92,7 +93,7 @@ class Unattended:
         return f"{runs}\n{(self.folder / 'log').read_text()[-6000:]}"
 
     def add_feedback(self, specialist: Specialist, count: int, **how: Any) -> None:
-        """Opinions and what people thought of them; how, is for `reviewed_opinions`."""
+        """Opinions and what people thought of them, as `reviewed_opinions` makes them up."""
         opinions, reviews = reviewed_opinions(count, specialist=str(specialist), **how)
         put(self.database, opinions=opinions, feedback=reviews)
 
@@ -153,6 +154,12 @@ class Unattended:
         """Whether there are so many runs, and all have ended."""
         runs = self.runs()
         return len(runs) >= count and all(run.is_finished for run in runs)
+
+    def ticks(self, name: str, since: float = 0) -> list[InstigatorTick]:
+        """The ended ticks of a schedule or sensor that began after that time."""
+        states = [one for one in self.instance.all_instigator_state() if one.instigator_name == name]
+        found = [tick for one in states for tick in self.instance.get_ticks(one.instigator_origin_id, one.selector_id)]
+        return [tick for tick in found if tick.timestamp > since and tick.is_completed]
 
     def has_started(self, run_id: str, step: str) -> bool:
         """Whether a step of the run has begun."""
