@@ -29,7 +29,7 @@ test-fast: install ## the tests that take seconds
 test-mlflow2: install $(VENV_MLFLOW2)/.installed $(VENV_MLFLOW29)/.installed ## the main path with MLflow 2.22 against a server 2.9.2
 	NHM_TEST_MLFLOW29_PYTHON=$(abspath $(VENV_MLFLOW29))/bin/python $(BIN)/pytest tests/test_old_mlflow_server.py
 	NHM_TEST_MLFLOW29_PYTHON=$(abspath $(VENV_MLFLOW29))/bin/python $(VENV_MLFLOW2)/bin/$(PYTEST) \
-	  tests/test_old_mlflow_server.py tests/promotion tests/training tests/evaluation tests/test_model_files.py
+	  tests/test_old_mlflow_server.py tests/promotion tests/training tests/evaluation tests/registry/test_model_files.py
 
 test-exhaustive: install ## what takes too long for every day: twelve weeks of all specialists, steps as Jobs
 	$(BIN)/pytest -m exhaustive

@@ -15,32 +15,32 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from benchmarks.documents import NAMES
-from nhm_assets.audit import COLLECTION as AUDIT_LOG
-from nhm_assets.audit import evidence, record_decision, record_registration, subject
-from nhm_assets.code_version import code_version
+from nhm_assets.domain.outcomes import Outcome
+from nhm_assets.domain.partitions import Partition
+from nhm_assets.domain.records import EvaluationReport, Record, TrainedModel
+from nhm_assets.domain.specialists import SPECIALISTS
 from nhm_assets.evaluation.gate import GateRules, failed_gate
 from nhm_assets.evaluation.gate import judge as judge_report
+from nhm_assets.evaluation.predictions import candidate_shares, champion_shares
 from nhm_assets.evaluation.report import build_report, held_out_rows
-from nhm_assets.evaluation.scoring import candidate_shares, champion_shares
-from nhm_assets.feedback.build import WindowRead, assemble, describe, read_window
-from nhm_assets.feedback.collections import Reader
-from nhm_assets.feedback.quality import QualityRules, judge_dataset
+from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
+from nhm_assets.feedback.dataset_rules import QualityRules, judge_dataset
 from nhm_assets.feedback.quarantine import COLLECTION as QUARANTINE
 from nhm_assets.feedback.quarantine import reason_counts, replace_quarantine
+from nhm_assets.feedback.reader import Reader
 from nhm_assets.feedback.stored_features import ensure_index, write_back
-from nhm_assets.outcomes import Outcome
-from nhm_assets.partitions import Partition
 from nhm_assets.promotion.protocol import Request, promote
-from nhm_assets.records import EvaluationReport, Record, TrainedModel
 from nhm_assets.registry import version_in_production
-from nhm_assets.registry.moves import registry_faults
+from nhm_assets.registry.audit_log import COLLECTION as AUDIT_LOG
+from nhm_assets.registry.audit_log import evidence, record_decision, record_registration, subject
+from nhm_assets.registry.transitions import registry_faults
+from nhm_assets.resource_factories import mlflow_of, mongo_of
 from nhm_assets.settings import Settings
-from nhm_assets.specialists import SPECIALISTS
-from nhm_assets.training.contract import judge_version
+from nhm_assets.training.code_version import code_version
 from nhm_assets.training.forest import PARAMETERS, fit_forest, learning_rows
 from nhm_assets.training.registration import Recipe, find_version, log_inputs, register, stage_candidate
+from nhm_assets.training.serving_contract import judge_version
 from nhm_assets.training.stale_runs import end_stale_runs
-from nhm_assets.wiring import mlflow_of, mongo_of
 from resources.mongo import read_consistently
 
 if TYPE_CHECKING:

@@ -21,14 +21,14 @@ import pandas as pd
 
 from benchmarks.documents import NAMES, NOW, WEEK, seed, window_of
 from benchmarks.measuring import Figure, at_least, at_most, child, peak_memory_mb, print_table
-from nhm_assets.dataset import FEATURE_NAMES, data_version
-from nhm_assets.feedback.build import WindowRead, assemble, describe, read_window
-from nhm_assets.feedback.collections import Names, Reader
+from nhm_assets.domain.dataset_schema import FEATURE_NAMES, data_version
+from nhm_assets.domain.partitions import Partition, Window
+from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
 from nhm_assets.feedback.quarantine import reason_counts
+from nhm_assets.feedback.reader import Names, Reader
 from nhm_assets.feedback.stored_features import ensure_index, write_back
-from nhm_assets.partitions import Partition, Window
+from nhm_assets.resource_factories import mongo_of
 from nhm_assets.settings import Settings
-from nhm_assets.wiring import mongo_of
 from resources.embedded_mongo import embedded_mongod
 from resources.mongo import Mongo, read_consistently
 from resources.storage import FrameIOManager
@@ -137,7 +137,7 @@ def peak_of_asset() -> None:
     from dagster import AssetKey, DagsterInstance
 
     from nhm_assets.definitions import build_definitions
-    from nhm_assets.names import JOB
+    from nhm_assets.domain.dagster_names import JOB
 
     with tempfile.TemporaryDirectory(prefix="nhm-bench-") as folder, DagsterInstance.local_temp(folder) as instance:
         changes = {

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from nhm_assets.dataset import EMBEDDING_FEATURES
 from nhm_assets.demo.load import make_indexes
-from nhm_assets.feedback.collections import Names
+from nhm_assets.domain.dataset_schema import EMBEDDING_FEATURES
+from nhm_assets.domain.partitions import Window
 from nhm_assets.feedback.features import compute_features
+from nhm_assets.feedback.reader import Names
+from nhm_assets.feedback.sample_plans import sample_plan, sample_verdict
 from nhm_assets.feedback.stored_features import ensure_index
-from nhm_assets.partitions import Window
-from nhm_assets.sample_plans import sample_plan, sample_verdict
 from nhm_assets.settings import Settings
 
 if TYPE_CHECKING:

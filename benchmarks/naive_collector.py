@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import networkx as nx
 import pandas as pd
 
-from nhm_assets.dataset import COLUMNS, EMBEDDING_FEATURES, FEATURE_NAMES, LABELS
-from nhm_assets.feedback.collections import Names
-from nhm_assets.partitions import Window
+from nhm_assets.domain.dataset_schema import COLUMNS, EMBEDDING_FEATURES, FEATURE_NAMES, LABELS
+from nhm_assets.domain.partitions import Window
+from nhm_assets.feedback.reader import Names
 
 if TYPE_CHECKING:
     from pymongo.database import Database

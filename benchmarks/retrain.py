@@ -21,8 +21,8 @@ from pymongo import MongoClient
 
 from benchmarks.documents import NAMES, NOW, WEEK, seed
 from benchmarks.measuring import PROJECT, Figure, at_most, clean_environment, print_table
+from nhm_assets.domain.specialists import SPECIALISTS
 from nhm_assets.settings import Settings
-from nhm_assets.specialists import SPECIALISTS
 from resources.embedded_mongo import embedded_mongod
 from resources.mlflow import Mlflow
 

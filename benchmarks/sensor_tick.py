@@ -21,10 +21,10 @@ import numpy as np
 from benchmarks.documents import NOW
 from benchmarks.measuring import Figure, at_most, child, print_table
 from nhm_assets.demo.load import make_indexes
-from nhm_assets.partitions import Partition, running_week
+from nhm_assets.domain.partitions import Partition, running_week
+from nhm_assets.domain.specialists import SPECIALISTS, Specialist
+from nhm_assets.resource_factories import mongo_of
 from nhm_assets.settings import Settings
-from nhm_assets.specialists import SPECIALISTS, Specialist
-from nhm_assets.wiring import mongo_of
 from resources.embedded_mongo import embedded_mongod
 
 Document = dict[str, Any]

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from nhm_assets.errors import NhmError, UsageError
+from nhm_assets.domain.errors import NhmError, UsageError
 from resources.errors import ServiceError
 
 _WRONG_USE = 2

@@ -5,22 +5,22 @@ Importing it reads the environment and nothing else: no network, no disk.
 
 from dagster import Definitions, ResourceDefinition, mem_io_manager
 
+from nhm_assets.automation.retention_job import housekeeping, housekeeping_schedule
+from nhm_assets.automation.retraining_job import retraining_job
+from nhm_assets.automation.rollback_job import rollback_promotion
+from nhm_assets.automation.weekly_schedule import weekly_schedule
+from nhm_assets.domain.dagster_names import IN_MEMORY
 from nhm_assets.evaluation.assets import evaluation_report
 from nhm_assets.feedback.assets import feedback_dataset, specialist_feedback, specialist_opinions
 from nhm_assets.feedback.checks import feedback_dataset_checks
-from nhm_assets.housekeeping import housekeeping, housekeeping_schedule
 from nhm_assets.instance.run_pods import executor_of
-from nhm_assets.jobs import retraining_job
-from nhm_assets.names import IN_MEMORY
 from nhm_assets.promotion.assets import promoted_version
 from nhm_assets.promotion.checks import promoted_version_checks
-from nhm_assets.rollback import rollback_promotion
+from nhm_assets.resource_factories import kubernetes_of, mlflow_of, mongo_of, notifiers_of
 from nhm_assets.rollout.assets import specialist_rollout
-from nhm_assets.schedules import weekly_schedule
 from nhm_assets.settings import Settings
 from nhm_assets.training.assets import trained_model
 from nhm_assets.training.checks import trained_model_checks
-from nhm_assets.wiring import kubernetes_of, mlflow_of, mongo_of, notifiers_of
 from resources.storage import FrameIOManager, RecordIOManager
 from sensors.feedback_volume import feedback_volume_sensor
 from sensors.lost_retries import lost_retry_sensor

@@ -9,18 +9,30 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
-from nhm_assets.errors import UsageError
-from nhm_assets.instance.run_pods import PodResources, Quantity
-from nhm_assets.outcomes import Outcome
+from nhm_assets.domain.errors import UsageError
+from nhm_assets.domain.outcomes import Outcome
 
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 PositiveCount = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
+"""An amount of something, as Kubernetes writes it: 500m, 2, 1Gi."""
+
+
+class PodResources(BaseModel):
+    """Resources of a run's pod, each where it shall differ; None leaves the general setting in force."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cpu_request: Quantity | None = None
+    cpu_limit: Quantity | None = None
+    memory: Quantity | None = None
 
 
 class Settings(BaseSettings):

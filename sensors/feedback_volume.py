@@ -15,11 +15,12 @@ from dagster import (
     sensor,
 )
 
-from nhm_assets.audit import ACTOR_TAG
-from nhm_assets.feedback_times import count_feedback
-from nhm_assets.names import JOB, VOLUME_SENSOR
-from nhm_assets.partitions import Partition, Window, running_week
-from nhm_assets.runs import (
+from nhm_assets.domain.dagster_names import JOB, VOLUME_SENSOR
+from nhm_assets.domain.partitions import Partition, Window, running_week
+from nhm_assets.domain.specialists import Specialist
+from nhm_assets.feedback.times import count_feedback
+from nhm_assets.registry.audit_log import ACTOR_TAG
+from nhm_assets.runs.queries import (
     ASKED_AT_TAG,
     TRIGGER_TAG,
     handed_over,
@@ -27,9 +28,7 @@ from nhm_assets.runs import (
     run_under_way,
     run_with_key,
 )
-from nhm_assets.settings import Settings
-from nhm_assets.specialists import Specialist
-from nhm_assets.triggers import (
+from nhm_assets.runs.triggers import (
     COLLECTION,
     FEEDBACK_VOLUME,
     LAPSED,
@@ -42,6 +41,7 @@ from nhm_assets.triggers import (
     note_launched,
     volume_trigger_id,
 )
+from nhm_assets.settings import Settings
 from resources.mongo import Mongo
 
 if TYPE_CHECKING:

@@ -25,9 +25,9 @@ from dagster._core.execution.retries import auto_reexecution_should_retry_run
 from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG
 from dagster._time import get_current_datetime
 
-from nhm_assets.audit import ACTOR_TAG
-from nhm_assets.names import JOB, LOST_RETRY_SENSOR
-from nhm_assets.runs import (
+from nhm_assets.domain.dagster_names import JOB, LOST_RETRY_SENSOR
+from nhm_assets.registry.audit_log import ACTOR_TAG
+from nhm_assets.runs.queries import (
     ASKED_AT_TAG,
     PARENT_TAG,
     PARTITION_TAG,

@@ -23,14 +23,14 @@ from dagster import (
     sensor,
 )
 
-from nhm_assets.audit import COLLECTION as AUDIT_LOG
-from nhm_assets.audit import record_broken
-from nhm_assets.failures import Failure, failure_of
-from nhm_assets.messages import message_about
-from nhm_assets.names import OUTCOME_SENSOR
-from nhm_assets.outcomes import BROKEN_BY_TAG, REASON_TAG, Outcome, broken_tags
-from nhm_assets.partitions import Partition
-from nhm_assets.runs import (
+from nhm_assets.domain.dagster_names import OUTCOME_SENSOR
+from nhm_assets.domain.outcomes import BROKEN_BY_TAG, REASON_TAG, Outcome, broken_tags
+from nhm_assets.domain.partitions import Partition
+from nhm_assets.registry.audit_log import COLLECTION as AUDIT_LOG
+from nhm_assets.registry.audit_log import record_broken
+from nhm_assets.runs.failure_cause import Failure, failure_of
+from nhm_assets.runs.notification import message_about
+from nhm_assets.runs.queries import (
     PARTITION_TAG,
     REPORTED_TAG,
     RETRY_NUMBER_TAG,
@@ -40,9 +40,9 @@ from nhm_assets.runs import (
     WILL_RETRY_TAG,
     outcome_of,
 )
+from nhm_assets.runs.triggers import COLLECTION as TRIGGERS
+from nhm_assets.runs.triggers import OTHER, RETRYING, note_launched, note_outcome
 from nhm_assets.settings import Settings
-from nhm_assets.triggers import COLLECTION as TRIGGERS
-from nhm_assets.triggers import OTHER, RETRYING, note_launched, note_outcome
 from resources.errors import ServiceError
 from resources.mongo import Mongo
 from resources.notifiers import Notifier, tell

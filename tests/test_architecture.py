@@ -108,13 +108,13 @@ def tree_with(root: Path, path: str, line: str) -> Path:
 @pytest.mark.parametrize(
     ("path", "line"),
     [
-        ("nhm_assets/training/run.py", "from nhm_assets.feedback.rules import x"),
-        ("nhm_assets/training/run.py", "import nhm_assets.evaluation"),
-        ("nhm_assets/training/run.py", "from nhm_assets import promotion"),
-        ("nhm_assets/training/run.py", "from ..feedback import rules"),
-        ("nhm_assets/training/run.py", "from .. import feedback"),
-        ("nhm_assets/training/run.py", "def f():\n    from nhm_assets.rollout import assets"),
-        ("nhm_assets/training/run.py", "if TYPE_CHECKING:\n    from nhm_assets.feedback import rules"),
+        ("nhm_assets/training/train.py", "from nhm_assets.feedback.rules import x"),
+        ("nhm_assets/training/train.py", "import nhm_assets.evaluation"),
+        ("nhm_assets/training/train.py", "from nhm_assets import promotion"),
+        ("nhm_assets/training/train.py", "from ..feedback import rules"),
+        ("nhm_assets/training/train.py", "from .. import feedback"),
+        ("nhm_assets/training/train.py", "def f():\n    from nhm_assets.rollout import assets"),
+        ("nhm_assets/training/train.py", "if TYPE_CHECKING:\n    from nhm_assets.feedback import rules"),
         ("resources/mongo.py", "from nhm_assets.settings import Settings"),
         ("resources/mongo.py", "import sensors.feedback_volume"),
         ("nhm_assets/cli.py", "from sensors import feedback_volume"),
@@ -127,10 +127,16 @@ def test_an_import_against_the_rules_is_found(tmp_path: Path, path: str, line: s
 @pytest.mark.parametrize(
     ("path", "line"),
     [
-        ("nhm_assets/training/run.py", "from nhm_assets.training.forest import fit\nfrom . import forest"),
-        ("nhm_assets/training/run.py", "from nhm_assets.dataset import FEATURES\nfrom resources.mlflow import Mlflow"),
+        ("nhm_assets/training/train.py", "from nhm_assets.training.forest import fit\nfrom . import forest"),
+        (
+            "nhm_assets/training/train.py",
+            "from nhm_assets.domain.dataset_schema import FEATURES\nfrom resources.mlflow import Mlflow",
+        ),
         ("nhm_assets/definitions.py", "from sensors import volume\nfrom nhm_assets.feedback.assets import x"),
-        ("sensors/volume.py", "from nhm_assets.jobs import job\nfrom resources.mongo import Mongo\nimport sensors.b"),
+        (
+            "sensors/volume.py",
+            "from nhm_assets.automation.retraining_job import job\nfrom resources.mongo import Mongo\nimport sensors.b",
+        ),
         ("resources/mongo.py", "from resources.addresses import masked\nimport nhm_assets_of_somebody_else"),
     ],
 )

@@ -7,10 +7,10 @@ import pytest
 from dagster import AssetKey, DagsterInstance
 
 from nhm_assets.definitions import build_definitions
-from nhm_assets.names import JOB
-from nhm_assets.partitions import Partition
+from nhm_assets.domain.dagster_names import JOB
+from nhm_assets.domain.partitions import Partition
+from nhm_assets.domain.specialists import SPECIALISTS
 from nhm_assets.settings import Settings
-from nhm_assets.specialists import SPECIALISTS
 from tests.support.nhm import nhm, read_report
 from tests.support.platform import QUIET, failed_step
 

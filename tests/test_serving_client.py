@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nhm_assets.dataset import FEATURE_NAMES
+from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from tests.support.documents import put, reviewed_opinions
 from tests.support.platform import Platform, verdicts
 from tests.support.servers import mlflow_server

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nhm_assets.errors import UsageError
+from nhm_assets.domain.errors import UsageError
 from nhm_assets.settings import Settings, set_library_environment
 
 SECRET = "s3cret-word"  # noqa: S105 - of no server

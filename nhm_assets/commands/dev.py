@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from nhm_assets.errors import UsageError
+from nhm_assets.domain.errors import UsageError
 from nhm_assets.settings import Settings, inherited_environment
 
 
@@ -30,7 +30,7 @@ def dev(port: int, mlflow_port: int) -> None:
         from honcho.manager import Manager
     except ImportError:
         raise UsageError("nhm dev needs the extra `local`: pip install 'nhm-assets[local]'") from None
-    from nhm_assets.home import WORKSPACE_FILE, dagster_instance
+    from nhm_assets.instance.home import WORKSPACE_FILE, dagster_instance
 
     settings = Settings.load()
     _require_free(port, "--port")
@@ -86,7 +86,7 @@ def _command(program: str, *arguments: str) -> str:
 @click.command()
 def mongod() -> None:
     """Keep the mongod of this machine running until interrupted."""
-    from nhm_assets.wiring import mongo_of
+    from nhm_assets.resource_factories import mongo_of
 
     settings = Settings.load()
     mongo = mongo_of(settings)

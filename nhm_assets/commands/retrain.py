@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nhm_assets.errors import NhmError
+from nhm_assets.domain.errors import NhmError
+from nhm_assets.domain.specialists import SPECIALISTS
 from nhm_assets.settings import Settings
-from nhm_assets.specialists import SPECIALISTS
 from resources.errors import ServiceError
 
 if TYPE_CHECKING:
-    from nhm_assets.partitions import Partition
-    from nhm_assets.retraining import Retraining
+    from nhm_assets.domain.partitions import Partition
+    from nhm_assets.runs.in_process import Retraining
 
 _COLUMNS = ("specialist", "rows", "source", "prec.", "recall", "F1", "gate", "version", "stage", "sec.")
 _NUMBERS = {"rows", "prec.", "recall", "F1", "version", "sec."}
@@ -43,7 +43,7 @@ def retrain(week: str | None, specialists: tuple[str, ...], report: Path | None)
     Each specialist is one run of the Dagster job `specialist_retraining`, recorded in the configured instance.
     Ends with 0 also where a candidate was held, with 1 where a run broke, with 2 on wrong use.
     """
-    from nhm_assets.partitions import Partition, last_closed_week
+    from nhm_assets.domain.partitions import Partition, last_closed_week
 
     settings = Settings.load()
     chosen = week or last_closed_week(settings.now())
@@ -64,15 +64,15 @@ def _interrupt(*_: object) -> None:
 
 
 def _retrain(settings: Settings, partitions: "list[Partition]") -> "list[Retraining]":
-    from nhm_assets.audit import ACTOR_TAG
-    from nhm_assets.checkup import require_services
+    from nhm_assets.commands.health import require_services
     from nhm_assets.definitions import build_definitions
-    from nhm_assets.home import dagster_instance
-    from nhm_assets.names import JOB
-    from nhm_assets.outcomes import Outcome
-    from nhm_assets.processes import end_dead_runs
-    from nhm_assets.retraining import Retraining, in_process_tags, retrain_partition, wait_for_turn
-    from nhm_assets.wiring import mongo_of
+    from nhm_assets.domain.dagster_names import JOB
+    from nhm_assets.domain.outcomes import Outcome
+    from nhm_assets.instance.home import dagster_instance
+    from nhm_assets.registry.audit_log import ACTOR_TAG
+    from nhm_assets.resource_factories import mongo_of
+    from nhm_assets.runs.in_process import Retraining, in_process_tags, retrain_partition, wait_for_turn
+    from nhm_assets.runs.liveness import end_dead_runs
 
     warnings.simplefilter("ignore")
     window = {one: one.window(days=settings.feedback_window_days, now=settings.now()) for one in partitions}
@@ -129,7 +129,7 @@ class _Progress:
 
 def _stages(settings: Settings, results: "list[Retraining]") -> list[str | None]:
     """Stage of each result's version, as the registry shows it now."""
-    from nhm_assets.wiring import mlflow_of
+    from nhm_assets.resource_factories import mlflow_of
 
     if not any(one.trained for one in results):
         return [None] * len(results)
@@ -147,7 +147,7 @@ def _stages(settings: Settings, results: "list[Retraining]") -> list[str | None]
 
 
 def _write_report(path: Path, results: "list[Retraining]", stages: list[str | None]) -> None:
-    from nhm_assets.retraining import as_json
+    from nhm_assets.runs.in_process import as_json
 
     entries = [as_json(one, stage) for one, stage in zip(results, stages, strict=True)]
     path.write_text(json.dumps(entries, indent=2) + "\n")
@@ -164,7 +164,7 @@ def _print_table(results: "list[Retraining]", stages: list[str | None]) -> None:
 
 def _print_remarks(results: "list[Retraining]") -> None:
     """What the table has no room for: why a candidate is held, rows that nobody reviewed, what broke."""
-    from nhm_assets.outcomes import Outcome
+    from nhm_assets.domain.outcomes import Outcome
 
     for one in results:
         if one.held_by:

@@ -21,16 +21,16 @@ def rollback(specialist: str, version: str | None, reason: str) -> None:
     to it by --to takes the mark away. Where a cluster is configured the specialist is restarted; elsewhere it loads
     the version at its next restart.
     """
-    from nhm_assets.audit import ACTOR_TAG
-    from nhm_assets.checkup import require_services
+    from nhm_assets.automation.rollback_job import RESTART_OP, ROLLBACK_OP
+    from nhm_assets.commands.health import require_services
     from nhm_assets.definitions import build_definitions
-    from nhm_assets.failures import failure_of
-    from nhm_assets.home import dagster_instance
-    from nhm_assets.names import ROLLBACK_JOB
-    from nhm_assets.partitions import parse_specialist
-    from nhm_assets.retraining import IN_PROCESS, in_process_tags
-    from nhm_assets.rollback import RESTART_OP, ROLLBACK_OP
-    from nhm_assets.wiring import mongo_of
+    from nhm_assets.domain.dagster_names import ROLLBACK_JOB
+    from nhm_assets.domain.partitions import parse_specialist
+    from nhm_assets.instance.home import dagster_instance
+    from nhm_assets.registry.audit_log import ACTOR_TAG
+    from nhm_assets.resource_factories import mongo_of
+    from nhm_assets.runs.failure_cause import failure_of
+    from nhm_assets.runs.in_process import IN_PROCESS, in_process_tags
 
     warnings.simplefilter("ignore")
     settings = Settings.load()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nhm_assets.errors import UsageError
+from nhm_assets.domain.errors import UsageError
 from nhm_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def seed(folder: Path | None, *, rebase: bool) -> None:
     from nhm_assets.demo.documents import made_up_documents
     from nhm_assets.demo.load import FILES, make_indexes, replace_documents
     from nhm_assets.feedback.stored_features import ensure_index
-    from nhm_assets.wiring import mongo_of
+    from nhm_assets.resource_factories import mongo_of
 
     gc.enable()
     warnings.simplefilter("ignore")

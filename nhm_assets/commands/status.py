@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nhm_assets.domain.specialists import Specialist
 from nhm_assets.settings import Settings
-from nhm_assets.specialists import Specialist
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -22,8 +22,8 @@ def status() -> None:
 
     Ends with 0 where all of them do, else with 1.
     """
-    from nhm_assets.checkup import services
-    from nhm_assets.home import prepare_home
+    from nhm_assets.commands.health import services
+    from nhm_assets.instance.home import prepare_home
 
     warnings.simplefilter("ignore")
     settings = Settings.load()
@@ -42,8 +42,8 @@ def status() -> None:
 
 
 def _print_missing_indexes(settings: Settings) -> None:
-    from nhm_assets.checkup import missing_indexes
-    from nhm_assets.wiring import mongo_of
+    from nhm_assets.commands.health import missing_indexes
+    from nhm_assets.resource_factories import mongo_of
 
     with mongo_of(settings).database() as database:
         commands = missing_indexes(database, settings)
@@ -58,7 +58,7 @@ def _print_missing_indexes(settings: Settings) -> None:
 
 def _print_production(settings: Settings) -> None:
     from nhm_assets.commands.tables import print_table
-    from nhm_assets.wiring import mlflow_of
+    from nhm_assets.resource_factories import mlflow_of
 
     with mlflow_of(settings).client() as client:
         rows = [[str(specialist), *_cells(client, specialist)] for specialist in Specialist]

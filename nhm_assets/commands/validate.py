@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nhm_assets.errors import RegistryError
+from nhm_assets.domain.errors import RegistryError
+from nhm_assets.domain.specialists import Specialist
 from nhm_assets.settings import Settings
-from nhm_assets.specialists import Specialist
 from resources.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ def validate(*, as_text: bool) -> None:
 
     Ends with 0 where all five have, else with 1.
     """
+    from nhm_assets.resource_factories import kubernetes_of
     from nhm_assets.rollout.target import Target
     from nhm_assets.rollout.validation import validate as ask
-    from nhm_assets.wiring import kubernetes_of
 
     warnings.simplefilter("ignore")
     settings = Settings.load()
@@ -44,8 +44,8 @@ def validate(*, as_text: bool) -> None:
 def _versions(settings: Settings) -> "tuple[dict[str, Expected | None], str | None]":
     """By specialist, what is in Production; and why that is not known."""
     from nhm_assets.registry import version_in_production
+    from nhm_assets.resource_factories import mlflow_of
     from nhm_assets.rollout.serving import Expected
-    from nhm_assets.wiring import mlflow_of
 
     found: dict[str, Expected | None] = {}
     try:

@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from nhm_assets.dataset import EMBEDDING_FEATURES
+from nhm_assets.domain.dataset_schema import EMBEDDING_FEATURES
+from nhm_assets.domain.specialists import Specialist
 from nhm_assets.feedback.features import compute_features
-from nhm_assets.sample_plans import sample_plan, sample_verdict
-from nhm_assets.specialists import Specialist
+from nhm_assets.feedback.sample_plans import sample_plan, sample_verdict
 
 Document = dict[str, Any]
 

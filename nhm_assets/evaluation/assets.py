@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from dagster import AssetCheckResult, AssetExecutionContext, MetadataValue, Output, ResourceParam, asset
 
-from nhm_assets.check_wiring import check_results
+from nhm_assets.domain.dagster_names import GROUP
+from nhm_assets.domain.outcomes import REPORT_DIGEST
+from nhm_assets.domain.partitions import specialist_weeks
+from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from nhm_assets.evaluation.checks import evaluation_report_checks
 from nhm_assets.evaluation.gate import GateRules, judge
-from nhm_assets.evaluation.recorded import REPORT_METADATA, recorded_report
+from nhm_assets.evaluation.markdown import comparison_table, importance_table
+from nhm_assets.evaluation.predictions import candidate_shares, champion_shares
 from nhm_assets.evaluation.report import build_report, held_out_rows
-from nhm_assets.evaluation.scoring import candidate_shares, champion_shares
-from nhm_assets.evaluation.tables import comparison_table, importance_table
-from nhm_assets.names import GROUP
-from nhm_assets.outcomes import REPORT_DIGEST
-from nhm_assets.partitions import specialist_weeks
-from nhm_assets.records import EvaluationReport, TrainedModel
+from nhm_assets.evaluation.report_cache import REPORT_METADATA, recorded_report
 from nhm_assets.registry import version_in_production
 from nhm_assets.settings import Settings
-from nhm_assets.trying_again import tries_again
+from nhm_assets.steps.asset_checks import check_results
+from nhm_assets.steps.retry_policy import tries_again
 from resources.mlflow import Mlflow
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nhm_assets.outcomes import GATE_CHECKS
-from nhm_assets.records import EvaluationReport
-from nhm_assets.verdicts import Verdict
+from nhm_assets.domain.check_result import Verdict
+from nhm_assets.domain.outcomes import GATE_CHECKS
+from nhm_assets.domain.records import EvaluationReport
 
 if TYPE_CHECKING:
     from nhm_assets.settings import Settings

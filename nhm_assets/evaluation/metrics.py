@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from nhm_assets.dataset import APPROVE, CLASS_NAMES, FEATURE_NAMES
-from nhm_assets.records import Interval, Metrics
+from nhm_assets.domain.dataset_schema import APPROVE, CLASS_NAMES, FEATURE_NAMES
+from nhm_assets.domain.records import Interval, Metrics
 
 CLASSES = tuple(range(len(CLASS_NAMES)))
 _RESAMPLES = 2000

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from nhm_assets.dataset import APPROVE, SYNTHETIC, TEST, data_version
-from nhm_assets.errors import DataError
+from nhm_assets.domain.dataset_schema import APPROVE, SYNTHETIC, TEST, data_version
+from nhm_assets.domain.errors import DataError
+from nhm_assets.domain.records import Champion, Comparison, EvaluationReport, TrainedModel
 from nhm_assets.evaluation.metrics import CLASSES, baseline_f1, brier, intervals, mcnemar, measure
-from nhm_assets.records import Champion, Comparison, EvaluationReport, TrainedModel
 
 
 def held_out_rows(frame: pd.DataFrame, trained: TrainedModel) -> pd.DataFrame:

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from dagster import AssetExecutionContext, AssetSpec, DataVersion, MetadataValue, Output, ResourceParam, asset
 
-from nhm_assets.dataset import counts, data_version
-from nhm_assets.feedback.build import WindowRead, assemble, describe, read_window
-from nhm_assets.feedback.collections import Names, Reader
+from nhm_assets.domain.dagster_names import GROUP
+from nhm_assets.domain.dataset_schema import counts, data_version
+from nhm_assets.domain.partitions import Partition, specialist_weeks
+from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
 from nhm_assets.feedback.quarantine import COLLECTION, reason_counts, replace_quarantine
+from nhm_assets.feedback.reader import Names, Reader
 from nhm_assets.feedback.stored_features import ensure_index, write_back
-from nhm_assets.names import GROUP
-from nhm_assets.partitions import Partition, specialist_weeks
 from nhm_assets.settings import Settings
-from nhm_assets.trying_again import tries_again
+from nhm_assets.steps.retry_policy import tries_again
 from resources.mongo import Mongo, read_consistently
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pandas as pd
 from dagster import AssetCheckExecutionContext, AssetCheckResult, ResourceParam, multi_asset_check
 
-from nhm_assets.check_wiring import check_specs, selected_results
-from nhm_assets.feedback.quality import BLOCKING, DESCRIPTIONS, QualityRules, judge_dataset
+from nhm_assets.feedback.dataset_rules import BLOCKING, DESCRIPTIONS, QualityRules, judge_dataset
 from nhm_assets.settings import Settings
+from nhm_assets.steps.asset_checks import check_specs, selected_results
 
 
 @multi_asset_check(

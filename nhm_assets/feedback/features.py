@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from nhm_assets.dataset import COMPUTED_FEATURES, FEATURE_NAMES
+from nhm_assets.domain.dataset_schema import COMPUTED_FEATURES, FEATURE_NAMES
 from nhm_assets.feedback.plan_graph import graph_features
 
 __all__ = ["COMPUTED_FEATURES", "EXTRACTOR", "FEATURE_NAMES", "InvalidPlan", "compute_features"]

@@ -11,7 +11,7 @@ from nhm_assets.feedback.rules import Reason, Rejection
 if TYPE_CHECKING:
     from pymongo.collection import Collection
 
-    from nhm_assets.feedback.collections import Document
+    from nhm_assets.feedback.reader import Document
 
 COLLECTION: Final = "feedback_quarantine"
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from bson.decimal128 import Decimal128
 
-from nhm_assets.dataset import LABELS
-from nhm_assets.feedback_times import parse_time
-from nhm_assets.partitions import Window
+from nhm_assets.domain.dataset_schema import LABELS
+from nhm_assets.domain.partitions import Window
+from nhm_assets.feedback.times import parse_time
 
 
 class Reason(StrEnum):

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from nhm_assets.dataset import SPLITS
+from nhm_assets.domain.dataset_schema import SPLITS
 
 TRAIN_SHARE = 0.70
 VALIDATION_END_SHARE = 0.85

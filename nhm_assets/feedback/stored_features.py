@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
-from nhm_assets.dataset import FEATURE_NAMES
+from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.feedback.features import EXTRACTOR, LARGEST_FEATURE
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
 
-    from nhm_assets.feedback.collections import Document
+    from nhm_assets.feedback.reader import Document
 
 _DUPLICATE_KEY = 11000
 _IN_COLUMN_ORDER = itemgetter(*FEATURE_NAMES)
@@ -69,7 +69,7 @@ def ensure_index(collection: "Collection[Document]") -> None:
     """
     from pymongo.errors import OperationFailure
 
-    from nhm_assets.errors import DataError
+    from nhm_assets.domain.errors import DataError
 
     try:
         collection.create_index("plan_id", unique=True)
@@ -99,7 +99,7 @@ def write_back(collection: "Collection[Document]", computed: Mapping[str, Mappin
 
     A document without our mark is never replaced, not even one that a specialist writes at this moment.
     """
-    from nhm_assets.documents import batches
+    from nhm_assets.feedback.mongo_batches import batches
 
     return sum(_write_batch(collection, batch, now) for batch in batches(computed.items()))
 

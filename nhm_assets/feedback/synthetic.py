@@ -10,10 +10,10 @@ import random
 
 import pandas as pd
 
-from nhm_assets.dataset import CLASS_NAMES, SYNTHETIC, TRAIN
+from nhm_assets.domain.dataset_schema import CLASS_NAMES, SYNTHETIC, TRAIN
+from nhm_assets.domain.partitions import Partition, Window
 from nhm_assets.feedback.features import compute_features
-from nhm_assets.partitions import Partition, Window
-from nhm_assets.sample_plans import sample_plan, sample_verdict
+from nhm_assets.feedback.sample_plans import sample_plan, sample_verdict
 
 _DISAGREEMENT = 0.08
 """How often the rule of thumb is broken, as reviewers do."""

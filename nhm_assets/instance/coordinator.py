@@ -4,11 +4,11 @@ from dagster import DagsterRun, QueuedRunCoordinator
 from dagster._core.run_coordinator import SubmitRunContext
 from dagster._core.storage.tags import MAX_RETRIES_TAG
 
-from nhm_assets.audit import ACTOR_TAG
+from nhm_assets.domain.partitions import Partition, specialist_weeks
 from nhm_assets.instance.claims import claim_retry
-from nhm_assets.partitions import Partition, specialist_weeks
-from nhm_assets.processes import POD_TAG, PROCESS_TAG
-from nhm_assets.runs import (
+from nhm_assets.registry.audit_log import ACTOR_TAG
+from nhm_assets.runs.liveness import POD_TAG, PROCESS_TAG
+from nhm_assets.runs.queries import (
     ASKED_AT_TAG,
     PARENT_TAG,
     PARTITION_TAG,

@@ -19,7 +19,7 @@ from dagster._core.storage.tags import MAX_RETRIES_TAG
 from dagster._serdes import ConfigurableClassData
 
 from nhm_assets.instance.claims import claim_launch, release_launch
-from nhm_assets.processes import LAUNCHED_ON_TAG, is_alive, process_of
+from nhm_assets.runs.liveness import LAUNCHED_ON_TAG, is_alive, process_of
 
 if TYPE_CHECKING:
     from dagster import DagsterRun

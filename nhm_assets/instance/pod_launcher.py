@@ -12,8 +12,8 @@ from urllib3.exceptions import HTTPError
 
 from nhm_assets.instance.launcher import GuardedRunLauncher
 from nhm_assets.instance.run_pods import run_pod_config
-from nhm_assets.processes import POD_TAG, PROCESS_TAG
-from nhm_assets.runs import SPECIALIST_TAG
+from nhm_assets.runs.liveness import POD_TAG, PROCESS_TAG
+from nhm_assets.runs.queries import SPECIALIST_TAG
 from nhm_assets.settings import Settings
 
 _NO_SUCH_JOB: Final = "could not be found"

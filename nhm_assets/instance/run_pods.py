@@ -3,33 +3,18 @@
 Everything else about it (account, volumes, labels, security) stands in the cluster's `dagster.yaml`.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from nhm_assets.settings import PodResources, Settings
 
 if TYPE_CHECKING:
     from dagster import ExecutorDefinition
-
-    from nhm_assets.settings import Settings
-
-Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
-"""An amount of something, as Kubernetes writes it: 500m, 2, 1Gi."""
 
 _LATER_S: Final = 900
 """By how much the Job's own deadline lies behind the run's: pulling the image and ending the run count, too."""
 
 
-class PodResources(BaseModel):
-    """Resources of a run's pod, each where it shall differ; None leaves the general setting in force."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    cpu_request: Quantity | None = None
-    cpu_limit: Quantity | None = None
-    memory: Quantity | None = None
-
-
-def run_pod_config(settings: "Settings", specialist: str | None) -> dict[str, Any]:
+def run_pod_config(settings: Settings, specialist: str | None) -> dict[str, Any]:
     """The `dagster-k8s/config` of a run.
 
     Args:
@@ -51,7 +36,7 @@ def run_pod_config(settings: "Settings", specialist: str | None) -> dict[str, An
     }
 
 
-def _resources(settings: "Settings", specialist: str | None) -> dict[str, dict[str, str]]:
+def _resources(settings: Settings, specialist: str | None) -> dict[str, dict[str, str]]:
     own = settings.run_resources.get(specialist or "", PodResources())
     memory = own.memory or settings.run_memory
     return {
@@ -61,7 +46,7 @@ def _resources(settings: "Settings", specialist: str | None) -> dict[str, dict[s
     }
 
 
-def executor_of(settings: "Settings") -> "ExecutorDefinition":
+def executor_of(settings: Settings) -> "ExecutorDefinition":
     """How the steps of a run are executed: in its own process, or each in a Job of its own."""
     from dagster import in_process_executor
 

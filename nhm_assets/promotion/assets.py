@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 from dagster import AssetExecutionContext, Output, ResourceParam, asset
 
-from nhm_assets.audit import COLLECTION, actor, evidence, record_decision, said_before, subject
-from nhm_assets.errors import PromotionRefused
-from nhm_assets.names import GROUP
-from nhm_assets.outcomes import HELD_BY_TAG, OUTCOME_TAG, REASON_TAG, Outcome, shortened
-from nhm_assets.partitions import specialist_weeks
-from nhm_assets.promotion.gate_records import RecordedGate, recorded_gate
+from nhm_assets.domain.dagster_names import GROUP
+from nhm_assets.domain.errors import PromotionRefused
+from nhm_assets.domain.outcomes import HELD_BY_TAG, OUTCOME_TAG, REASON_TAG, Outcome, shortened
+from nhm_assets.domain.partitions import specialist_weeks
+from nhm_assets.domain.records import EvaluationReport, Promotion
 from nhm_assets.promotion.protocol import Decision, Request, promote, superseded_by
-from nhm_assets.records import EvaluationReport, Promotion
+from nhm_assets.promotion.recorded_gate import RecordedGate, recorded_gate
 from nhm_assets.registry import version_in_production
+from nhm_assets.registry.audit_log import COLLECTION, actor, evidence, record_decision, said_before, subject
 from nhm_assets.settings import Settings
-from nhm_assets.trying_again import tries_again
+from nhm_assets.steps.retry_policy import tries_again
 from resources.mlflow import Mlflow
 from resources.mongo import Mongo
 

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 from dagster import AssetCheckExecutionContext, AssetCheckResult, ResourceParam, multi_asset_check
 
-from nhm_assets.check_wiring import check_specs, selected_results
-from nhm_assets.records import Promotion
+from nhm_assets.domain.check_result import Verdict
+from nhm_assets.domain.records import Promotion
 from nhm_assets.registry import version_in_production, window_end
-from nhm_assets.registry.moves import registry_faults
+from nhm_assets.registry.transitions import registry_faults
 from nhm_assets.settings import Settings
-from nhm_assets.trying_again import tries_again
-from nhm_assets.verdicts import Verdict
+from nhm_assets.steps.asset_checks import check_specs, selected_results
+from nhm_assets.steps.retry_policy import tries_again
 from resources.mlflow import Mlflow
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from nhm_assets.errors import RegistryError
+from nhm_assets.domain.errors import RegistryError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from nhm_assets.errors import RegistryError, UsageError
+from nhm_assets.domain.errors import RegistryError, UsageError
 from nhm_assets.registry import (
     ARCHIVED,
     FILES_DELETED_TAG,
@@ -16,9 +16,9 @@ from nhm_assets.registry import (
     version_if_any,
     version_in_production,
 )
-from nhm_assets.registry.intent import LEASE_S, Intent, hold_intent
-from nhm_assets.registry.moves import registry_faults
-from nhm_assets.registry.repair import DONE_KINDS, PROMOTION, ROLLBACK, carry_out, finish_or_undo, plan_moves
+from nhm_assets.registry.promotion_lock import LEASE_S, Intent, hold_intent
+from nhm_assets.registry.recovery import DONE_KINDS, PROMOTION, ROLLBACK, carry_out, finish_or_undo, plan_moves
+from nhm_assets.registry.transitions import registry_faults
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -14,22 +14,22 @@ from dagster import (
     multi_asset,
 )
 
-from nhm_assets.audit import COLLECTION, actor
-from nhm_assets.check_wiring import check_results
-from nhm_assets.errors import RolloutFailed
-from nhm_assets.names import GROUP
-from nhm_assets.partitions import specialist_weeks
-from nhm_assets.records import Promotion, Rollout
+from nhm_assets.domain.dagster_names import GROUP
+from nhm_assets.domain.errors import RolloutFailed
+from nhm_assets.domain.partitions import specialist_weeks
+from nhm_assets.domain.records import Promotion, Rollout
 from nhm_assets.registry import version_if_any
-from nhm_assets.rollout.asking import pods_serving
-from nhm_assets.rollout.carry_out import Order, Result, roll_out
+from nhm_assets.registry.audit_log import COLLECTION, actor
 from nhm_assets.rollout.checks import ASSET, loaded_verdict, models_loaded_checks, verdict_on
+from nhm_assets.rollout.execute import Order, Result, roll_out
+from nhm_assets.rollout.markdown import pods_table
 from nhm_assets.rollout.serving import Expected
-from nhm_assets.rollout.tables import pods_table
+from nhm_assets.rollout.status_probe import pods_serving
 from nhm_assets.rollout.target import Target
-from nhm_assets.runs import attempts
+from nhm_assets.runs.queries import attempts
 from nhm_assets.settings import Settings
-from nhm_assets.trying_again import tries_again
+from nhm_assets.steps.asset_checks import check_results
+from nhm_assets.steps.retry_policy import tries_again
 from resources.kubernetes import Kubernetes
 from resources.mlflow import Mlflow
 from resources.mongo import Mongo

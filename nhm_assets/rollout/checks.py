@@ -4,11 +4,11 @@ from typing import Final
 
 from dagster import MetadataValue
 
-from nhm_assets.check_wiring import check_specs
-from nhm_assets.rollout.carry_out import Result
+from nhm_assets.domain.check_result import Verdict
+from nhm_assets.rollout.execute import Result
+from nhm_assets.rollout.markdown import pods_table
 from nhm_assets.rollout.serving import Serving
-from nhm_assets.rollout.tables import pods_table
-from nhm_assets.verdicts import Verdict
+from nhm_assets.steps.asset_checks import check_specs
 
 ASSET: Final = "specialist_rollout"
 MODELS_LOADED: Final = "models_loaded"

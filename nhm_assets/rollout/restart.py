@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
-from nhm_assets.errors import RolloutFailed, RolloutRefused
+from nhm_assets.domain.errors import RolloutFailed, RolloutRefused
 from nhm_assets.rollout.pods import name_of, own_replica_sets, pods_of, selector_of, troubles, warnings_about
 from nhm_assets.rollout.progress import Phase, desired_replicas, in_motion, progress_of, template_annotations
 from nhm_assets.rollout.target import Target

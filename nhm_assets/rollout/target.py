@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Self
 
+from nhm_assets.domain.specialists import SPECIALISTS
 from nhm_assets.settings import Settings
-from nhm_assets.specialists import SPECIALISTS
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from nhm_assets.rollout.asking import pods_serving
+from nhm_assets.rollout.markdown import shown
 from nhm_assets.rollout.serving import Expected, PodVerdict, Serving
-from nhm_assets.rollout.tables import shown
+from nhm_assets.rollout.status_probe import pods_serving
 from nhm_assets.rollout.target import Target
 from resources.errors import KubernetesRefused
 from resources.kubernetes import Cluster

@@ -14,17 +14,17 @@ from dagster import (
 )
 from pydantic import Field
 
-from nhm_assets.audit import COLLECTION, record_registration
-from nhm_assets.code_version import code_version
-from nhm_assets.names import GROUP
-from nhm_assets.partitions import Partition, specialist_weeks
-from nhm_assets.records import TrainedModel
-from nhm_assets.runs import attempts
+from nhm_assets.domain.dagster_names import GROUP
+from nhm_assets.domain.partitions import Partition, specialist_weeks
+from nhm_assets.domain.records import TrainedModel
+from nhm_assets.registry.audit_log import COLLECTION, record_registration
+from nhm_assets.runs.queries import attempts
 from nhm_assets.settings import Settings
+from nhm_assets.steps.retry_policy import tries_again
+from nhm_assets.training.code_version import code_version
 from nhm_assets.training.registration import Recipe, find_version, stage_candidate
-from nhm_assets.training.run import train, training_settings
 from nhm_assets.training.stale_runs import end_stale_runs
-from nhm_assets.trying_again import tries_again
+from nhm_assets.training.train import train, training_settings
 from resources.mlflow import Mlflow
 from resources.mongo import Mongo
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from dagster import AssetCheckExecutionContext, AssetCheckResult, ResourceParam, multi_asset_check
 
-from nhm_assets.check_wiring import check_specs, selected_results
-from nhm_assets.records import TrainedModel
+from nhm_assets.domain.records import TrainedModel
 from nhm_assets.settings import Settings
-from nhm_assets.training.contract import DESCRIPTIONS, judge_version
-from nhm_assets.trying_again import tries_again
+from nhm_assets.steps.asset_checks import check_specs, selected_results
+from nhm_assets.steps.retry_policy import tries_again
+from nhm_assets.training.serving_contract import DESCRIPTIONS, judge_version
 from resources.mlflow import Mlflow
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
-from nhm_assets.dataset import CLASS_NAMES, FEATURE_NAMES, TEST
+from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, TEST
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from nhm_assets.dataset import FEATURE_NAMES, counts, data_version
-from nhm_assets.model_files import model_sha256
-from nhm_assets.partitions import Partition, Window
-from nhm_assets.records import TrainedModel
+from nhm_assets.domain.dataset_schema import FEATURE_NAMES, counts, data_version
+from nhm_assets.domain.partitions import Partition, Window
+from nhm_assets.domain.records import TrainedModel
 from nhm_assets.registry import (
     CANDIDATE_ALIAS,
     CODE_VERSION_TAG,
@@ -35,6 +34,7 @@ from nhm_assets.registry import (
     WINDOW_START_TAG,
     all_versions,
 )
+from nhm_assets.registry.model_files import model_sha256
 from nhm_assets.training.forest import learning_rows
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
-from nhm_assets.dataset import APPROVE, FEATURE_NAMES, TRAIN, VALIDATION
-from nhm_assets.errors import DataError
+from nhm_assets.domain.dataset_schema import APPROVE, FEATURE_NAMES, TRAIN, VALIDATION
+from nhm_assets.domain.errors import DataError
 from nhm_assets.training.forest import PARAMETERS, fit_forest
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from nhm_assets.names import SCHEDULE, VOLUME_SENSOR
-from nhm_assets.partitions import Partition, last_closed_week, running_week
-from nhm_assets.specialists import SPECIALISTS
+from nhm_assets.domain.dagster_names import SCHEDULE, VOLUME_SENSOR
+from nhm_assets.domain.partitions import Partition, last_closed_week, running_week
+from nhm_assets.domain.specialists import SPECIALISTS
 from tests.daemon.conftest import NewPlatform
 from tests.support.daemon import Unattended, comes_true
 from tests.support.documents import put, reviewed_opinions

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from dagster import DagsterRunStatus, RunRecord
 
-from nhm_assets.partitions import Partition, last_closed_week
-from nhm_assets.registry.intent import hold_intent
-from nhm_assets.specialists import Specialist
+from nhm_assets.domain.partitions import Partition, last_closed_week
+from nhm_assets.domain.specialists import Specialist
+from nhm_assets.registry.promotion_lock import hold_intent
 from tests.daemon.conftest import NewPlatform
 from tests.support.daemon import Unattended, comes_true
 

@@ -10,10 +10,10 @@ from typing import Any
 import psutil
 import pytest
 
-from nhm_assets.names import VOLUME_SENSOR
-from nhm_assets.registry.intent import hold_intent
-from nhm_assets.runs import RETRY_NUMBER_TAG
-from nhm_assets.specialists import Specialist
+from nhm_assets.domain.dagster_names import VOLUME_SENSOR
+from nhm_assets.domain.specialists import Specialist
+from nhm_assets.registry.promotion_lock import hold_intent
+from nhm_assets.runs.queries import RETRY_NUMBER_TAG
 from tests.daemon.conftest import NewPlatform
 from tests.support.daemon import Unattended, comes_true
 from tests.support.documents import put, reviewed_opinions

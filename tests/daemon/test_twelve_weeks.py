@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from nhm_assets.names import JOB
-from nhm_assets.partitions import Partition, last_closed_week
-from nhm_assets.specialists import Specialist
+from nhm_assets.domain.dagster_names import JOB
+from nhm_assets.domain.partitions import Partition, last_closed_week
+from nhm_assets.domain.specialists import Specialist
 from tests.daemon.conftest import NewPlatform
 from tests.support.daemon import Unattended, comes_true
 from tests.support.servers import SCRIPTS

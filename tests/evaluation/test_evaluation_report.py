@@ -9,12 +9,12 @@ import pytest
 from dagster import AssetCheckKey, AssetKey, ExecuteInProcessResult
 from dagster._core.event_api import PartitionKeyFilter
 
-from nhm_assets.dataset import FEATURE_NAMES, TEST
+from nhm_assets.domain.dataset_schema import FEATURE_NAMES, TEST
+from nhm_assets.domain.outcomes import GATE_CHECKS, REPORT_DIGEST
+from nhm_assets.domain.partitions import Partition
+from nhm_assets.domain.records import EvaluationReport, Metrics
 from nhm_assets.evaluation.gate import DESCRIPTIONS
 from nhm_assets.evaluation.metrics import measure
-from nhm_assets.outcomes import GATE_CHECKS, REPORT_DIGEST
-from nhm_assets.partitions import Partition
-from nhm_assets.records import EvaluationReport, Metrics
 from nhm_assets.registry import SHA256_TAG, all_versions
 from nhm_assets.training.forest import PARAMETERS, fit_forest
 from tests.support.documents import WEEK, WEEK_END, put, reviewed_opinions

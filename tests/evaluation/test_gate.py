@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from nhm_assets.domain.check_result import Verdict
+from nhm_assets.domain.outcomes import GATE_CHECKS
 from nhm_assets.evaluation.gate import DESCRIPTIONS, GateRules, failed_gate, judge
-from nhm_assets.outcomes import GATE_CHECKS
 from nhm_assets.settings import Settings
-from nhm_assets.verdicts import Verdict
 from tests.support.reports import RULES, champion, metrics, report
 
 BESIDE_THE_GATE = ["calibrated", "plausible"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from nhm_assets.dataset import APPROVE, REJECT, REVIEW_REQUIRED
+from nhm_assets.domain.dataset_schema import APPROVE, REJECT, REVIEW_REQUIRED
 from nhm_assets.evaluation.metrics import HEADLINE, baseline_f1, brier, decide, intervals, mcnemar, measure
 from tests.support.learnable import learnable
 

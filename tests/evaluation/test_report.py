@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from nhm_assets.dataset import APPROVE, FEATURE_NAMES, SYNTHETIC, TEST, TRAIN, data_version
-from nhm_assets.errors import DataError
+from nhm_assets.domain.dataset_schema import APPROVE, FEATURE_NAMES, SYNTHETIC, TEST, TRAIN, data_version
+from nhm_assets.domain.errors import DataError
 from nhm_assets.evaluation.metrics import baseline_f1, intervals, mcnemar, measure
 from nhm_assets.evaluation.report import build_report, held_out_rows
 from tests.support.documents import WEEK

@@ -6,7 +6,7 @@ import math
 import pytest
 from bson.decimal128 import Decimal128
 
-from nhm_assets.dataset import COMPUTED_FEATURES, EMBEDDING_FEATURES
+from nhm_assets.domain.dataset_schema import COMPUTED_FEATURES, EMBEDDING_FEATURES
 from nhm_assets.feedback.features import FEATURE_NAMES, InvalidPlan, compute_features
 
 EMPTY_PLAN = {

@@ -9,8 +9,8 @@ import pytest
 from bson.datetime_ms import DatetimeMS
 from dagster import AssetKey, DagsterEventType, ExecuteInProcessResult
 
+from nhm_assets.feedback.dataset_rules import DESCRIPTIONS
 from nhm_assets.feedback.features import EXTRACTOR
-from nhm_assets.feedback.quality import DESCRIPTIONS
 from tests.support.documents import WEEK, WEEK_END, feedback, put, reviewed_opinions
 from tests.support.platform import Platform, failed_step, verdicts
 

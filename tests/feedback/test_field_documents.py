@@ -9,15 +9,15 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from nhm_assets.dataset import SPLITS, counts, data_version, schema_faults
 from nhm_assets.demo.load import FILES, make_indexes, read_documents, replace_documents
-from nhm_assets.feedback.build import assemble, read_window
-from nhm_assets.feedback.collections import Names, Reader
+from nhm_assets.domain.dataset_schema import SPLITS, counts, data_version, schema_faults
+from nhm_assets.domain.partitions import Partition
+from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.feedback.dataset_builder import assemble, read_window
 from nhm_assets.feedback.quarantine import reason_counts
+from nhm_assets.feedback.reader import Names, Reader
 from nhm_assets.feedback.stored_features import ensure_index, write_back
-from nhm_assets.partitions import Partition
 from nhm_assets.settings import Settings
-from nhm_assets.specialists import SPECIALISTS
 from tests.support.documents import NOW
 
 pytestmark = pytest.mark.shared

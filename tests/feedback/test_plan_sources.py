@@ -3,7 +3,7 @@
 import pytest
 from pymongo.database import Database
 
-from nhm_assets.dataset import COMPUTED_FEATURES, EMBEDDING_FEATURES, FEATURE_NAMES
+from nhm_assets.domain.dataset_schema import COMPUTED_FEATURES, EMBEDDING_FEATURES, FEATURE_NAMES
 from nhm_assets.feedback.features import compute_features
 from tests.support.documents import (
     feedback,

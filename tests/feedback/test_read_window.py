@@ -8,10 +8,10 @@ from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 from pymongo.database import Database
 
-from nhm_assets.feedback.build import read_window
-from nhm_assets.feedback.collections import Reader
+from nhm_assets.domain.partitions import Window
+from nhm_assets.feedback.dataset_builder import read_window
 from nhm_assets.feedback.quarantine import reason_counts
-from nhm_assets.partitions import Window
+from nhm_assets.feedback.reader import Reader
 from tests.support.documents import (
     WEEK_END,
     WINDOW_START,

@@ -12,6 +12,7 @@ from bson import Int64
 from bson.datetime_ms import DatetimeMS
 from bson.decimal128 import Decimal128
 
+from nhm_assets.domain.partitions import Window
 from nhm_assets.feedback.rules import (
     Feedback,
     Reason,
@@ -22,7 +23,6 @@ from nhm_assets.feedback.rules import (
     parse_recommendation,
     parse_time,
 )
-from nhm_assets.partitions import Window
 from tests.support.documents import WEEK_END, WINDOW_START, feedback
 
 WINDOW = Window(WINDOW_START, WEEK_END)

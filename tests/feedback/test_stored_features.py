@@ -8,8 +8,8 @@ import pytest
 from bson.decimal128 import Decimal128
 from pymongo.database import Database
 
-from nhm_assets.dataset import COMPUTED_FEATURES, EMBEDDING_FEATURES, FEATURE_NAMES
-from nhm_assets.errors import DataError
+from nhm_assets.domain.dataset_schema import COMPUTED_FEATURES, EMBEDDING_FEATURES, FEATURE_NAMES
+from nhm_assets.domain.errors import DataError
 from nhm_assets.feedback.features import EXTRACTOR
 from nhm_assets.feedback.stored_features import ensure_index, needs_ours, parse_stored, write_back
 from tests.support.commands import Commands, listened

@@ -5,9 +5,9 @@ import math
 import pandas as pd
 import pytest
 
-from nhm_assets.dataset import EMBEDDING_FEATURES, conform, data_version, schema_faults
+from nhm_assets.domain.dataset_schema import EMBEDDING_FEATURES, conform, data_version, schema_faults
+from nhm_assets.domain.partitions import Partition, Window
 from nhm_assets.feedback.synthetic import synthetic_rows
-from nhm_assets.partitions import Partition, Window
 from tests.support.documents import NOW, WEEK_END, WINDOW_START
 
 PARTITION = Partition.parse("2026-03-01", "technical")

@@ -10,7 +10,7 @@ import yaml
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.launcher import WorkerStatus
 
-from nhm_assets.names import JOB
+from nhm_assets.domain.dagster_names import JOB
 from tests.support.ports import free_port
 from tests.support.web import Answers, website
 

@@ -9,9 +9,9 @@ from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.job import UserDefinedDagsterK8sConfig, get_user_defined_k8s_config
 from pydantic import ValidationError
 
-from nhm_assets.errors import UsageError
-from nhm_assets.instance.run_pods import PodResources, executor_of, run_pod_config
-from nhm_assets.settings import Settings
+from nhm_assets.domain.errors import UsageError
+from nhm_assets.instance.run_pods import executor_of, run_pod_config
+from nhm_assets.settings import PodResources, Settings
 
 
 def resources(settings: Settings, specialist: str | None = "technical") -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from pymongo import MongoClient
 
-from nhm_assets.specialists import SPECIALISTS
+from nhm_assets.domain.specialists import SPECIALISTS
 from resources.mlflow import Mlflow
 from tests.conftest import SHARED
 from tests.support.documents import WEEK_END, put, reviewed_opinions

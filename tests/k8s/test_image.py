@@ -179,7 +179,7 @@ class TestInstalled:
             "python",
             "-c",
             "import dagster_postgres, psycopg2, s3fs, dagster_k8s, nhm_assets.instance.pod_launcher;"
-            "from nhm_assets.home import instance_template; assert 'run_retries' in instance_template()",
+            "from nhm_assets.instance.home import instance_template; assert 'run_retries' in instance_template()",
         )
         assert done.returncode == 0, done.stderr
 

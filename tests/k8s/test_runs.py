@@ -6,8 +6,8 @@ import pytest
 import yaml
 from dagster import DagsterRunStatus
 
+from nhm_assets.domain.outcomes import OUTCOME_TAG
 from nhm_assets.instance.run_pods import run_pod_config
-from nhm_assets.outcomes import OUTCOME_TAG
 from nhm_assets.settings import Settings
 from tests.k8s.conftest import Retrainable
 from tests.support.documents import WEEK

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from dagster import DagsterRunStatus
 
-from nhm_assets.outcomes import OUTCOME_TAG
+from nhm_assets.domain.outcomes import OUTCOME_TAG
 from tests.k8s.conftest import Retrainable
 from tests.support.manifests import find, with_component
 from tests.support.run_jobs import Dagster, dagster_in_cluster

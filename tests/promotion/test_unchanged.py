@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from dagster import ExecuteInProcessResult
 
-from nhm_assets.partitions import WEEK as A_WEEK
-from nhm_assets.records import EvaluationReport, TrainedModel
+from nhm_assets.domain.partitions import WEEK as A_WEEK
+from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from nhm_assets.registry import all_versions
 from tests.support.documents import WEEK, put, reviewed_opinions
 from tests.support.platform import Platform

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from nhm_assets.resource_factories import notifiers_of
 from nhm_assets.settings import Settings
-from nhm_assets.wiring import notifiers_of
 from resources.errors import NotifierDown
 from resources.notifiers import Mail, Notifier, Slack, Webhook, tell
 from tests.support.notified import PASSWORD, USER, mail_server, receiver, self_signed

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from nhm_assets.records import Rollout
-from nhm_assets.rollout.asking import pods_serving
+from nhm_assets.domain.records import Rollout
+from nhm_assets.resource_factories import kubernetes_of
 from nhm_assets.rollout.serving import Expected
+from nhm_assets.rollout.status_probe import pods_serving
 from nhm_assets.rollout.target import Target
 from nhm_assets.settings import Settings
-from nhm_assets.wiring import kubernetes_of
 from tests.support.kube import ENOUGH, Namespace, deployment, namespace
 from tests.support.platform import Platform, failed_step, verdicts
 from tests.support.rollouts import Registry, check_alone, cluster_settings, roll_out

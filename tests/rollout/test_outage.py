@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from nhm_assets.resource_factories import kubernetes_of
 from nhm_assets.rollout.restart import VERSION, Restarter
 from nhm_assets.rollout.target import Target
 from nhm_assets.settings import Settings
-from nhm_assets.wiring import kubernetes_of
 from resources.errors import KubernetesUnavailable
 from tests.conftest import SHARED
 from tests.support.kube import (

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nhm_assets.dataset import FEATURE_NAMES
-from nhm_assets.records import Rollout
-from nhm_assets.specialists import SPECIALISTS
+from nhm_assets.domain.dataset_schema import FEATURE_NAMES
+from nhm_assets.domain.records import Rollout
+from nhm_assets.domain.specialists import SPECIALISTS
 from tests.support.documents import WEEK, put, reviewed_opinions
 from tests.support.kube import Namespace, deployment
 from tests.support.nhm import nhm

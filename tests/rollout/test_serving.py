@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from nhm_assets.rollout.markdown import pods_table
 from nhm_assets.rollout.serving import Answer, Expected, PodVerdict, Serving, judge_answer, truth
-from nhm_assets.rollout.tables import pods_table
 from tests.support.specialists import status
 
 EXPECTED = Expected("technical", "6", "run-6")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from nhm_assets.records import Rollout
-from nhm_assets.rollout.carry_out import Order, Result
-from nhm_assets.rollout.carry_out import roll_out as carry_out_order
+from nhm_assets.domain.records import Rollout
+from nhm_assets.resource_factories import kubernetes_of
+from nhm_assets.rollout.execute import Order, Result
+from nhm_assets.rollout.execute import roll_out as carry_out_order
 from nhm_assets.rollout.target import Target
-from nhm_assets.wiring import kubernetes_of
 from tests.support.documents import NOW
 from tests.support.kube import ENOUGH, Namespace, deployment, rule
 from tests.support.platform import Platform, failed_step, verdicts

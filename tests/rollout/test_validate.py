@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from nhm_assets.domain.specialists import SPECIALISTS
 from nhm_assets.rollout.serving import Expected, PodVerdict, Serving
 from nhm_assets.rollout.target import Target
 from nhm_assets.rollout.validation import Validated, hints, summary
 from nhm_assets.settings import Settings
-from nhm_assets.specialists import SPECIALISTS
 from tests.support.kube import Namespace, deployment, namespace
 from tests.support.nhm import nhm
 from tests.support.platform import Platform

@@ -10,7 +10,7 @@ import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 from pymongo import MongoClient
 
-from nhm_assets.runs import UNDER_WAY
+from nhm_assets.runs.queries import UNDER_WAY
 from nhm_assets.settings import Settings
 from resources.errors import MongoUnavailable
 from tests.support.documents import NOW

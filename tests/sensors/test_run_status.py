@@ -11,9 +11,9 @@ import pytest
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus
 from dagster._core.test_utils import freeze_time
 
-from nhm_assets.outcomes import BROKEN_BY_TAG, OUTCOME_TAG, REASON_TAG
+from nhm_assets.domain.outcomes import BROKEN_BY_TAG, OUTCOME_TAG, REASON_TAG
+from nhm_assets.resource_factories import notifiers_of
 from nhm_assets.settings import Settings
-from nhm_assets.wiring import notifiers_of
 from resources.errors import MongoUnavailable
 from resources.notifiers import Slack, Webhook
 from tests.support.documents import NOW, WEEK, feedback, put, reviewed_opinions

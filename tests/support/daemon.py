@@ -23,15 +23,15 @@ from dagster._daemon.controller import all_daemons_live
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from nhm_assets.names import CODE_LOCATION, JOB
-from nhm_assets.partitions import Partition
-from nhm_assets.processes import process_of
+from nhm_assets.domain.dagster_names import CODE_LOCATION, JOB
+from nhm_assets.domain.partitions import Partition
+from nhm_assets.domain.specialists import Specialist
 from nhm_assets.registry import all_versions, version_in_production, window_end
-from nhm_assets.registry.moves import registry_faults
-from nhm_assets.runs import PARTITION_TAG, RETRY_NUMBER_TAG, SPECIALIST_TAG, WILL_RETRY_TAG
+from nhm_assets.registry.transitions import registry_faults
+from nhm_assets.resource_factories import mlflow_of
+from nhm_assets.runs.liveness import process_of
+from nhm_assets.runs.queries import PARTITION_TAG, RETRY_NUMBER_TAG, SPECIALIST_TAG, WILL_RETRY_TAG
 from nhm_assets.settings import Settings
-from nhm_assets.specialists import Specialist
-from nhm_assets.wiring import mlflow_of
 from resources.mlflow import Mlflow
 from tests.support.documents import put, reviewed_opinions
 from tests.support.nhm import environment

@@ -7,7 +7,7 @@ from typing import Any
 
 from nhm_assets.demo.load import make_indexes
 from nhm_assets.feedback.features import compute_features
-from nhm_assets.sample_plans import sample_plan, sample_verdict
+from nhm_assets.feedback.sample_plans import sample_plan, sample_verdict
 from nhm_assets.settings import Settings
 
 WEEK = "2026-03-01"

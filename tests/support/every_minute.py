@@ -2,9 +2,9 @@
 
 from dagster import Definitions
 
+from nhm_assets.automation.weekly_schedule import weekly_schedule
 from nhm_assets.definitions import build_definitions
-from nhm_assets.names import SCHEDULE
-from nhm_assets.schedules import weekly_schedule
+from nhm_assets.domain.dagster_names import SCHEDULE
 from nhm_assets.settings import Settings
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from nhm_assets.dataset import CLASS_NAMES, FEATURE_NAMES, REAL, SYNTHETIC, conform
+from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, REAL, SYNTHETIC, conform
 from nhm_assets.feedback.splits import temporal_split
 from tests.support.documents import WEEK_END, WINDOW_START
 

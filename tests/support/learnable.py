@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nhm_assets.dataset import APPROVE, COMPUTED_FEATURES, EMBEDDING_FEATURES, REJECT, REVIEW_REQUIRED
+from nhm_assets.domain.dataset_schema import APPROVE, COMPUTED_FEATURES, EMBEDDING_FEATURES, REJECT, REVIEW_REQUIRED
 from resources.storage import FrameIOManager
 from tests.support.documents import WEEK
 from tests.support.frames import dataset

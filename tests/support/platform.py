@@ -7,10 +7,10 @@ from dagster import DagsterInstance, ExecuteInProcessResult
 from pymongo.database import Database
 
 from nhm_assets.definitions import build_definitions
-from nhm_assets.names import JOB
-from nhm_assets.partitions import Partition
+from nhm_assets.domain.dagster_names import JOB
+from nhm_assets.domain.partitions import Partition
+from nhm_assets.resource_factories import mlflow_of
 from nhm_assets.settings import Settings
-from nhm_assets.wiring import mlflow_of
 from resources.mlflow import Mlflow
 from tests.support.documents import WEEK
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from nhm_assets.dataset import FEATURE_NAMES
+from nhm_assets.domain.dataset_schema import FEATURE_NAMES
+from nhm_assets.domain.records import Champion, Comparison, EvaluationReport, Interval, Metrics, TrainedModel
 from nhm_assets.evaluation.gate import GateRules
-from nhm_assets.records import Champion, Comparison, EvaluationReport, Interval, Metrics, TrainedModel
 from tests.support.documents import WEEK, WEEK_END, WINDOW_START
 
 RULES = GateRules(

@@ -9,9 +9,9 @@ from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteJobOr
 from dagster._core.test_utils import create_run_for_test, freeze_time
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-from nhm_assets.names import JOB
-from nhm_assets.partitions import Partition
-from nhm_assets.specialists import Specialist
+from nhm_assets.domain.dagster_names import JOB
+from nhm_assets.domain.partitions import Partition
+from nhm_assets.domain.specialists import Specialist
 from tests.support.documents import WEEK
 
 _LOCATION = InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="nhm_assets.definitions"), location_name="nhm")

@@ -7,10 +7,10 @@ from typing import Any
 from dagster import AssetKey, ExecuteInProcessResult
 
 from nhm_assets.definitions import build_definitions
-from nhm_assets.names import JOB
-from nhm_assets.partitions import Partition
-from nhm_assets.records import Promotion
-from nhm_assets.specialists import Specialist
+from nhm_assets.domain.dagster_names import JOB
+from nhm_assets.domain.partitions import Partition
+from nhm_assets.domain.records import Promotion
+from nhm_assets.domain.specialists import Specialist
 from tests.support.documents import NOW, WEEK, WEEK_END
 from tests.support.kube import Namespace
 from tests.support.platform import QUIET, Platform
@@ -38,7 +38,7 @@ class Registry:
 
     def promote(self, specialist: str = "technical", *, files: str = "file:///nowhere") -> str:
         """Register a version, put it into Production and leave the record that a rollout starts from."""
-        from nhm_assets.registry.moves import put_into_production
+        from nhm_assets.registry.transitions import put_into_production
 
         model, previous = Specialist(specialist).registered_model, self.promoted.get(specialist)
         with self.platform.mlflow.client() as client:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
-from nhm_assets.names import JOB
-from nhm_assets.partitions import Partition
+from nhm_assets.domain.dagster_names import JOB
+from nhm_assets.domain.partitions import Partition
 from tests.support.documents import WEEK
 from tests.support.manifests import NO_OVERRIDE, PRODUCTION, find, rendered
 from tests.support.processes import eventually

@@ -17,8 +17,8 @@ from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
 
-from nhm_assets.outcomes import OUTCOME_TAG
-from nhm_assets.partitions import Partition
+from nhm_assets.domain.outcomes import OUTCOME_TAG
+from nhm_assets.domain.partitions import Partition
 from tests.support.retrainings import end_run, put_dataset, put_run
 
 _LOCATION = InProcessCodeLocationOrigin(

@@ -9,7 +9,7 @@ from dagster import DagsterInstance, ExecuteInProcessResult, IOManager, asset, m
 from dagster._core.errors import DagsterUserCodeExecutionError
 from pydantic import BaseModel, ConfigDict
 
-from nhm_assets.partitions import Partition, specialist_weeks
+from nhm_assets.domain.partitions import Partition, specialist_weeks
 from tests.support.documents import WEEK
 from tests.support.platform import QUIET
 

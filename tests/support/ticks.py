@@ -7,10 +7,10 @@ from typing import Any
 
 from dagster import RunRequest, SkipReason, build_schedule_context, build_sensor_context
 
-from nhm_assets.names import JOB
-from nhm_assets.partitions import Partition
-from nhm_assets.schedules import weekly_schedule
-from nhm_assets.wiring import mongo_of
+from nhm_assets.automation.weekly_schedule import weekly_schedule
+from nhm_assets.domain.dagster_names import JOB
+from nhm_assets.domain.partitions import Partition
+from nhm_assets.resource_factories import mongo_of
 from resources.notifiers import Notifier
 from sensors.feedback_volume import feedback_volume_sensor
 from sensors.run_status import retraining_outcome_sensor

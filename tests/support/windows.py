@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 from pymongo.database import Database
 
-from nhm_assets.dataset import FEATURE_NAMES
-from nhm_assets.feedback.build import WindowRead, assemble, describe, read_window
-from nhm_assets.feedback.collections import Names, Reader
+from nhm_assets.domain.dataset_schema import FEATURE_NAMES
+from nhm_assets.domain.partitions import Partition
+from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
 from nhm_assets.feedback.quarantine import reason_counts
-from nhm_assets.partitions import Partition
+from nhm_assets.feedback.reader import Names, Reader
 from tests.support.documents import (
     NOW,
     WEEK,

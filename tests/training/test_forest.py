@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
-from nhm_assets.dataset import APPROVE, EMBEDDING_FEATURES, FEATURE_NAMES, REJECT, REVIEW_REQUIRED, TEST
+from nhm_assets.domain.dataset_schema import APPROVE, EMBEDDING_FEATURES, FEATURE_NAMES, REJECT, REVIEW_REQUIRED, TEST
 from nhm_assets.training.forest import PARAMETERS, fit_forest, learning_rows
 from tests.support.learnable import ALL_CLASSES, learnable
 from tests.support.versions import FEW_TREES

@@ -5,8 +5,8 @@ import uuid
 import pytest
 from dagster import DagsterRun, DagsterRunStatus
 
-from nhm_assets.names import JOB
-from nhm_assets.partitions import Partition
+from nhm_assets.domain.dagster_names import JOB
+from nhm_assets.domain.partitions import Partition
 from nhm_assets.registry import DAGSTER_RUN_TAG, PARTITION_TAG
 from nhm_assets.training.stale_runs import end_stale_runs
 from tests.support.documents import WEEK

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nhm_assets.dataset import COMPUTED_FEATURES, TEST, TRAIN, VALIDATION
-from nhm_assets.errors import DataError
+from nhm_assets.domain.dataset_schema import COMPUTED_FEATURES, TEST, TRAIN, VALIDATION
+from nhm_assets.domain.errors import DataError
 from nhm_assets.registry import PARAMETERS_TAG, all_versions
 from nhm_assets.training.forest import PARAMETERS
 from nhm_assets.training.tuning import search_parameters

@@ -1,0 +1,1 @@
+"""What starts work: jobs and schedules."""

@@ -1,0 +1,87 @@
+"""What is thrown away every day: files of old model versions, and Dagster's old runs."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from dagster import (
+    DefaultScheduleStatus,
+    OpExecutionContext,
+    Out,
+    Output,
+    ResourceParam,
+    ScheduleDefinition,
+    in_process_executor,
+    job,
+    op,
+)
+
+from nhm_assets.domain.dagster_names import HOUSEKEEPING_JOB, HOUSEKEEPING_SCHEDULE, IN_MEMORY
+from nhm_assets.domain.errors import RegistryError
+from nhm_assets.domain.specialists import Specialist
+from nhm_assets.registry.audit_log import COLLECTION, actor
+from nhm_assets.registry.retention import delete_old_files
+from nhm_assets.runs.retention import delete_old_runs
+from nhm_assets.settings import Settings
+from nhm_assets.steps.retry_policy import tries_again
+from resources.mlflow import Mlflow
+from resources.mongo import Mongo
+
+
+@op(
+    out=Out(io_manager_key=IN_MEMORY),
+    description=(
+        "Deletes the files of Archived versions beyond the newest KEEP_VERSIONS of each model (never of one with an"
+        " alias; their records stay), and Dagster's runs older than KEEP_RUNS_DAYS."
+    ),
+)
+@tries_again
+def throw_away(
+    context: OpExecutionContext,
+    settings: ResourceParam[Settings],
+    mlflow: ResourceParam[Mlflow],
+    mongo: ResourceParam[Mongo],
+) -> Output[dict[str, Any]]:
+    """The runs, then one model after the other; a model that is in a bad state holds the others up no more."""
+    # Dagster's own clock decides how old a run is.
+    oldest = datetime.now(UTC) - timedelta(days=settings.keep_runs_days)
+    result: dict[str, Any] = {"runs": delete_old_runs(context.instance, before=oldest), "versions": {}}
+    faults = []
+    with mongo.database() as database, mlflow.client() as client:
+        for specialist in Specialist:
+            fields = {"specialist": str(specialist), "dagster_run_id": context.run_id, "actor": actor(context.run)}
+            try:
+                result["versions"][specialist.registered_model] = delete_old_files(
+                    client,
+                    database[COLLECTION],
+                    specialist.registered_model,
+                    keep=settings.keep_versions,
+                    fields=fields,
+                    now=settings.now(),
+                    wait_s=settings.promotion_wait_s,
+                )
+            except RegistryError as error:
+                faults.append(str(error))
+    if faults:
+        raise RegistryError("; ".join(faults))
+    return Output(result, metadata=result)
+
+
+@job(
+    name=HOUSEKEEPING_JOB,
+    executor_def=in_process_executor,
+    tags={"dagster/retry_on_asset_or_op_failure": "false"},
+    description="Deletes files of old Archived versions and old runs, by KEEP_VERSIONS and KEEP_RUNS_DAYS.",
+)
+def housekeeping() -> None:
+    """One op."""
+    throw_away()
+
+
+housekeeping_schedule = ScheduleDefinition(
+    name=HOUSEKEEPING_SCHEDULE,
+    job=housekeeping,
+    cron_schedule="0 4 * * *",
+    execution_timezone="UTC",
+    default_status=DefaultScheduleStatus.RUNNING,
+    description="Every day at 04:00 UTC.",
+)

@@ -1,0 +1,1 @@
+"""What Dagster's runs are, how they ended, and who is told."""

@@ -1,0 +1,201 @@
+"""Runs the one job for a partition in this process, and says what became of it."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult, JobDefinition
+from dagster._core.utils import make_new_run_id
+
+from nhm_assets.domain.dagster_names import CODE_LOCATION
+from nhm_assets.domain.dataset_schema import SPLITS, counts, data_version
+from nhm_assets.domain.errors import UsageError
+from nhm_assets.domain.outcomes import HELD_BY_TAG, OUTCOME_TAG, REASON_TAG, Outcome
+from nhm_assets.domain.partitions import Partition, Window
+from nhm_assets.domain.records import EvaluationReport, TrainedModel
+from nhm_assets.domain.specialists import Specialist
+from nhm_assets.runs.failure_cause import failure_of
+from nhm_assets.runs.liveness import POD_TAG, PROCESS_TAG, run_at_work, this_process
+from nhm_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from dagster import DagsterEvent
+
+Progress = Callable[[str], None]
+
+_POLL_S = 2.0
+_REPOSITORY_TAG = ".dagster/repository"
+IN_PROCESS = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Run config of a job that the command line runs itself: what there is to say, the command says."""
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """One partition's run, as far as it got.
+
+    Attributes:
+        error: what broke it and what to do; None where nothing did.
+        seconds: wall time of the run.
+        reason: the sentence that goes with the outcome.
+    """
+
+    partition: Partition
+    window: Window
+    outcome: Outcome
+    held_by: tuple[str, ...]
+    frame: pd.DataFrame | None
+    trained: TrainedModel | None
+    report: EvaluationReport | None
+    error: str | None
+    run_id: str | None
+    seconds: float
+    reason: str = ""
+
+
+def retrain_partition(
+    job: JobDefinition,
+    instance: DagsterInstance,
+    partition: Partition,
+    window: Window,
+    *,
+    tags: Mapping[str, str],
+    progress: Progress,
+) -> Retraining:
+    """Run the job for one partition and wait for its end.
+
+    Args:
+        job: `specialist_retraining`.
+        instance: where the run is recorded.
+        partition: what to retrain.
+        window: its window, for the report of a run that breaks before it is read.
+        tags: of the run: which process executes it, and who asks for it.
+        progress: told the name of each step as it starts.
+    """
+    started = time.monotonic()
+    run_id = make_new_run_id()
+    instance.add_event_listener(run_id, lambda entry: _announce(entry.dagster_event, progress))
+    result = job.execute_in_process(
+        partition_key=partition.key,
+        instance=instance,
+        run_id=run_id,
+        raise_on_error=False,
+        run_config=IN_PROCESS,
+        tags=dict(tags),
+    )
+    return _describe(result, instance, partition, window, time.monotonic() - started)
+
+
+def wait_for_turn(instance: DagsterInstance, specialist: Specialist, *, wait_s: float, progress: Progress) -> None:
+    """Wait until no process works on a run of this specialist: two would write the same dataset.
+
+    Whatever queues waits for us in its turn, once our run has begun.
+
+    Raises:
+        UsageError: the other run does not end in time.
+    """
+    deadline = time.monotonic() + wait_s
+    while other := run_at_work(instance, specialist):
+        if time.monotonic() > deadline:
+            raise UsageError(
+                f"run {other.run_id} of {specialist} has been at work for longer than {wait_s:.0f} s"
+                " (MAX_RUN_SECONDS): end it in Dagster's UI, then run this again"
+            )
+        progress(f"waiting for run {other.run_id}")
+        time.sleep(_POLL_S)
+
+
+def in_process_tags(settings: Settings) -> dict[str, str]:
+    """Tags of a run that this very process executes."""
+    pod = f"{settings.pod_namespace}/{settings.pod_name}" if settings.pod_namespace and settings.pod_name else None
+    in_pod = {POD_TAG: pod} if pod else {}
+    # The last lists the run under the job's own page in the UI.
+    return {PROCESS_TAG: this_process(), **in_pod, _REPOSITORY_TAG: f"__repository__@{CODE_LOCATION}"}
+
+
+def _announce(event: "DagsterEvent | None", progress: Progress) -> None:
+    if event is not None and event.is_step_start and event.step_key:
+        progress(event.step_key)
+
+
+def _describe(
+    result: ExecuteInProcessResult,
+    instance: DagsterInstance,
+    partition: Partition,
+    window: Window,
+    seconds: float,
+) -> Retraining:
+    run = instance.get_run_by_id(result.run_id)
+    tags = run.tags if run else {}
+    failure = failure_of(instance, run) if run and not result.success else None
+    outcome = Outcome(tags.get(OUTCOME_TAG, Outcome.BROKEN)) if result.success else Outcome.BROKEN
+    held_by = tags.get(HELD_BY_TAG, "")
+    return Retraining(
+        partition=partition,
+        window=window,
+        outcome=outcome,
+        held_by=tuple(held_by.split(",")) if held_by else (),
+        frame=_output(result, "feedback_dataset"),
+        trained=_output(result, "trained_model"),
+        report=_output(result, "evaluation_report"),
+        error=failure.reason if failure else None,
+        run_id=result.run_id,
+        seconds=seconds,
+        reason=tags.get(REASON_TAG, ""),
+    )
+
+
+def _output(result: ExecuteInProcessResult, asset: str) -> Any:
+    """What the asset came to in this run; None where the run did not get there."""
+    key = AssetKey(asset)
+    materialized = {event.asset_key for event in result.get_asset_materialization_events()}
+    return result.asset_value(key) if key in materialized else None
+
+
+def as_json(one: Retraining, stage: str | None) -> dict[str, Any]:
+    """The entry of `nhm retrain --report` for one partition.
+
+    Args:
+        one: what became of it.
+        stage: stage of its model version in the registry, now.
+    """
+    frame, trained, report = one.frame, one.trained, one.report
+    return {
+        "specialist": str(one.partition.specialist),
+        "week": one.partition.week,
+        "window": frame.attrs["window"]
+        if frame is not None
+        else [one.window.start.isoformat(), one.window.end.isoformat()],
+        "dataset": None if frame is None else _dataset(frame),
+        "metrics": None if report is None else _headline(report.candidate),
+        "champion": {"version": report.champion.version, **_headline(report.champion.metrics)}
+        if report and report.champion
+        else None,
+        "outcome": str(one.outcome),
+        "held_by": list(one.held_by),
+        "error": one.error,
+        "model": {
+            "name": one.partition.specialist.registered_model,
+            "version": trained.version if trained else None,
+            "stage": stage,
+        },
+        "dagster_run_id": one.run_id,
+        "mlflow_run_id": trained.run_id if trained else None,
+        "seconds": round(one.seconds, 3),
+    }
+
+
+def _dataset(frame: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "rows": len(frame),
+        "data_source": frame.attrs["data_source"],
+        "labels": counts(frame["label"]),
+        "splits": {split: counts(frame["split"]).get(split, 0) for split in SPLITS},
+        "quarantined": frame.attrs["quarantined"],
+        "data_version": data_version(frame),
+    }
+
+
+def _headline(metrics: Any) -> dict[str, float]:
+    return metrics.model_dump(include={"precision", "recall", "f1", "accuracy"})

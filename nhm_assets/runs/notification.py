@@ -1,0 +1,106 @@
+"""What people and programs are told about the end of a retraining."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dagster import AssetKey, DagsterEventType, DagsterInstance
+
+from nhm_assets.domain.dagster_names import JOB
+from nhm_assets.domain.outcomes import BROKEN_BY_TAG, GATE_CHECKS, HELD_BY_TAG, REASON_TAG, Outcome
+from nhm_assets.domain.partitions import Partition
+from nhm_assets.runs.queries import PARTITION_TAG, outcome_of
+
+if TYPE_CHECKING:
+    from dagster import AssetCheckEvaluation, DagsterRun
+
+_REPORT = AssetKey("evaluation_report")
+
+
+@dataclass(frozen=True)
+class Message:
+    """The end of one retraining, as everybody is told of it.
+
+    Attributes:
+        held_by: names of the gate checks that failed.
+        broken_by: what broke the run; None where nothing did.
+        version: of the model, as far as the run got to one.
+        verdicts: gate check -> whether it passed, and its sentence with figure and threshold.
+        link: address of the run in Dagster's UI.
+    """
+
+    specialist: str
+    week: str
+    outcome: str
+    reason: str
+    held_by: tuple[str, ...]
+    broken_by: str | None
+    model: str
+    version: str | None
+    verdicts: dict[str, tuple[bool, str]] = field(default_factory=dict)
+    link: str = ""
+
+    @property
+    def subject(self) -> str:
+        """One line: who, which week, what became of it."""
+        by = f" by {self.broken_by}" if self.broken_by else f" by {', '.join(self.held_by)}" if self.held_by else ""
+        version = f" (version {self.version})" if self.version else ""
+        return f"{self.specialist}, week {self.week}: {self.outcome}{by}{version}"
+
+    @property
+    def text(self) -> str:
+        """The subject, the reason, the metrics against their thresholds, and the link."""
+        marks = {True: "passed", False: "FAILED"}
+        lines = [f"{marks[passed]} {name}: {sentence}" for name, (passed, sentence) in self.verdicts.items()]
+        return "\n".join([self.subject, self.reason, *lines, self.link])
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {
+            "specialist": self.specialist,
+            "week": self.week,
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "held_by": list(self.held_by),
+            "broken_by": self.broken_by,
+            "model": self.model,
+            "version": self.version,
+            "gate": {name: {"passed": passed, "says": says} for name, (passed, says) in self.verdicts.items()},
+            "run": self.link,
+            "job": JOB,
+        }
+
+
+def message_about(instance: DagsterInstance, run: "DagsterRun", dagster_url: str) -> Message:
+    """Read from a finished run's tags and events what there is to tell."""
+    partition = Partition.from_key(run.tags[PARTITION_TAG])
+    verdicts = [one for one in _check_evaluations(instance, run) if one.asset_key == _REPORT]
+    outcome = outcome_of(run)
+    held_by = "" if outcome is Outcome.BROKEN else run.tags.get(HELD_BY_TAG, "")
+    return Message(
+        specialist=str(partition.specialist),
+        week=partition.week,
+        outcome=str(outcome or "nothing decided"),
+        reason=run.tags.get(REASON_TAG, ""),
+        held_by=tuple(held_by.split(",")) if held_by else (),
+        broken_by=run.tags.get(BROKEN_BY_TAG) if outcome is Outcome.BROKEN else None,
+        model=partition.specialist.registered_model,
+        version=_version(instance, run),
+        verdicts={
+            one.check_name: (one.passed, one.description or "") for one in verdicts if one.check_name in GATE_CHECKS
+        },
+        link=f"{dagster_url.rstrip('/')}/runs/{run.run_id}",
+    )
+
+
+def _check_evaluations(instance: DagsterInstance, run: "DagsterRun") -> "list[AssetCheckEvaluation]":
+    entries = instance.all_logs(run.run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION)
+    return [entry.dagster_event.asset_check_evaluation_data for entry in entries if entry.dagster_event]
+
+
+def _version(instance: DagsterInstance, run: "DagsterRun") -> str | None:
+    for entry in instance.all_logs(run.run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION):
+        event = entry.dagster_event
+        found = event.step_materialization_data.materialization.metadata.get("version") if event else None
+        if found:
+            return str(found.value)
+    return None

@@ -1,0 +1,55 @@
+"""Dagster's old runs are deleted, with what they printed."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+
+from nhm_assets.domain.partitions import Partition
+from nhm_assets.domain.specialists import Specialist
+
+_RUNS_A_DAY: Final = 500
+_ENDED: Final = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
+_DATASET: Final = AssetKey("feedback_dataset")
+
+
+def delete_old_runs(instance: DagsterInstance, *, before: datetime) -> int:
+    """Delete ended runs that were created before; those that made a specialist's newest dataset stay.
+
+    Returns:
+        How many were deleted.
+    """
+    spared = _runs_of_newest_datasets(instance)
+    old = instance.get_run_records(
+        RunsFilter(statuses=_ENDED, created_before=before),
+        limit=_RUNS_A_DAY,
+        order_by="create_timestamp",
+        ascending=True,
+    )
+    gone = [record.dagster_run.run_id for record in old if record.dagster_run.run_id not in spared]
+    for run_id in gone:
+        instance.delete_run(run_id)
+        _delete_what_is_left(instance, run_id)
+    return len(gone)
+
+
+def _delete_what_is_left(instance: DagsterInstance, run_id: str) -> None:
+    """What Dagster keeps of a deleted run: the output of its steps and, on SQLite, the emptied file of its events."""
+    instance.compute_log_manager.delete_logs(prefix=[run_id])
+    events = instance.event_log_storage
+    if isinstance(events, SqliteEventLogStorage):
+        for ending in ("", "-wal", "-shm"):
+            Path(events.path_for_shard(run_id) + ending).unlink(missing_ok=True)
+
+
+def _runs_of_newest_datasets(instance: DagsterInstance) -> set[str]:
+    newest: dict[Specialist, str] = {}
+    for key in instance.get_materialized_partitions(_DATASET):
+        partition = Partition.from_key(key)
+        if newest.get(partition.specialist, "") < partition.week:
+            newest[partition.specialist] = partition.week
+    keys = [str(Partition(week, specialist).key) for specialist, week in newest.items()]
+    where = [AssetRecordsFilter(asset_key=_DATASET, asset_partitions=[key]) for key in keys]
+    return {record.run_id for one in where for record in instance.fetch_materializations(one, limit=1).records}

@@ -1,0 +1,1 @@
+"""What every asset and check step has in common."""

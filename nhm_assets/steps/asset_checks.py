@@ -1,0 +1,48 @@
+"""Asset checks of a partition, from their descriptions and from verdicts."""
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+
+from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetCheckSeverity, AssetCheckSpec
+from dagster_shared.utils.warnings import PreviewWarning
+
+from nhm_assets.domain.check_result import Verdict
+from nhm_assets.domain.partitions import specialist_weeks
+
+
+def check_specs(asset: str, descriptions: Mapping[str, str], *, blocking: Iterable[str] = ()) -> list[AssetCheckSpec]:
+    """Partitioned check specs of an asset, by name -> description; a blocking one that fails breaks the run."""
+    with warnings.catch_warnings():
+        # Partitioned checks are a preview in Dagster 1.13. Without them a check would not know its week.
+        warnings.simplefilter("ignore", PreviewWarning)
+        return [
+            AssetCheckSpec(
+                name,
+                asset=asset,
+                description=description,
+                blocking=name in set(blocking),
+                partitions_def=specialist_weeks,
+            )
+            for name, description in descriptions.items()
+        ]
+
+
+def check_results(asset: str, verdicts: Iterable[Verdict]) -> Iterator[AssetCheckResult]:
+    """One check result a verdict."""
+    for verdict in verdicts:
+        yield AssetCheckResult(
+            asset_key=asset,
+            check_name=verdict.check,
+            passed=verdict.passed,
+            description=verdict.reason,
+            metadata=dict(verdict.figures),
+            severity=AssetCheckSeverity.WARN if verdict.warns_only else AssetCheckSeverity.ERROR,
+        )
+
+
+def selected_results(
+    context: AssetCheckExecutionContext, asset: str, verdicts: Iterable[Verdict]
+) -> Iterator[AssetCheckResult]:
+    """The results of those checks that this run was asked for."""
+    wanted = {key.name for key in context.selected_asset_check_keys}
+    yield from check_results(asset, (verdict for verdict in verdicts if verdict.check in wanted))

@@ -1,0 +1,22 @@
+"""Which code computed something: a digest of the code itself, so that no label can lie."""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parents[1]
+_DECIDING = ("domain/dataset_schema.py", "feedback", "training")
+"""What decides the rows and the model made of them; a change elsewhere makes no other model."""
+
+
+@cache
+def code_version() -> str:
+    """12 hex digits over the code that turns documents into a model, and over scikit-learn's version."""
+    import sklearn
+
+    digest = hashlib.blake2b(sklearn.__version__.encode(), digest_size=6)
+    for name in _DECIDING:
+        path = _PACKAGE / name
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.relative_to(_PACKAGE).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()

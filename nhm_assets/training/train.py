@@ -1,0 +1,88 @@
+"""One training: the MLflow run, the search where it is wanted, the fit and the registration."""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from nhm_assets.domain.errors import DataError
+from nhm_assets.domain.records import TrainedModel
+from nhm_assets.registry import PARTITION_TAG, TRIAL_OF_TAG
+from nhm_assets.settings import Settings
+from nhm_assets.training.forest import PARAMETERS, fit_forest, learning_rows
+from nhm_assets.training.registration import Recipe, log_inputs, register
+from nhm_assets.training.tuning import search_parameters
+
+if TYPE_CHECKING:
+    from dagster import AssetExecutionContext
+    from dagster_mlflow.resources import MlFlow
+    from mlflow import MlflowClient
+
+    from resources.mlflow import Mlflow
+
+_PARENT_RUN_TAG = "mlflow.parentRunId"
+
+
+def training_settings(settings: Settings) -> dict[str, Any]:
+    """What the model depends on beside data and code."""
+    return PARAMETERS | ({"tuning_trials": settings.tuning_trials} if settings.hyperparameter_tuning else {})
+
+
+def train(
+    context: "AssetExecutionContext",
+    mlflow: "Mlflow",
+    client: "MlflowClient",
+    frame: pd.DataFrame,
+    recipe: Recipe,
+    settings: Settings,
+) -> TrainedModel:
+    """Train and register one version, in an MLflow run of its own.
+
+    Raises:
+        DataError: the rows hold fewer than two classes.
+    """
+    rows = learning_rows(frame)
+    if rows["label"].nunique() < 2:
+        raise DataError(
+            f"the {len(rows)} rows of {recipe.partition.key} to learn from hold fewer than two classes:"
+            " see the check class_coverage of feedback_dataset"
+        )
+    with mlflow.run(
+        experiment=recipe.partition.specialist.experiment,
+        name=str(recipe.partition.key),
+        tags=recipe.tags(),
+        dagster_run=context.run,
+        log=context.log,
+    ) as run:
+        parameters = _parameters(client, run, frame, recipe, settings)
+        source = f"{settings.storage}/feedback_dataset/{recipe.partition.specialist}/{recipe.partition.week}.parquet"
+        log_inputs(run, frame, recipe, source)
+        started = time.monotonic()
+        forest = fit_forest(rows, parameters, threads=settings.training_threads)
+        run.log_params(parameters)
+        run.log_metrics({"fit_seconds": time.monotonic() - started, "rows_learned": len(rows)})
+        return register(run, client, forest, frame, recipe, parameters)
+
+
+def _parameters(
+    client: "MlflowClient", run: "MlFlow", frame: pd.DataFrame, recipe: Recipe, settings: Settings
+) -> dict[str, Any]:
+    if not settings.hyperparameter_tuning:
+        return PARAMETERS
+    parent = run.active_run().info
+
+    def log_trial(number: int, parameters: dict[str, Any], score: float) -> None:
+        tags = {
+            PARTITION_TAG: str(recipe.partition.key),
+            TRIAL_OF_TAG: recipe.dagster_run_id,
+            _PARENT_RUN_TAG: parent.run_id,
+        }
+        trial = client.create_run(parent.experiment_id, run_name=f"trial {number}", tags=tags).info.run_id
+        for name, value in parameters.items():
+            client.log_param(trial, name, value)
+        client.log_metric(trial, "validation_f1", score)
+        client.set_terminated(trial, "FINISHED")
+
+    return search_parameters(
+        frame, trials=settings.tuning_trials, threads=settings.training_threads, log_trial=log_trial
+    )

@@ -1,0 +1,296 @@
+"""What is thrown away: files of old Archived versions and old runs; and what never is."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster._core.storage.compute_log_manager import ComputeIOType
+from dagster._core.test_utils import freeze_time
+from mlflow import MlflowClient
+
+from nhm_assets.definitions import build_definitions
+from nhm_assets.domain.dagster_names import HOUSEKEEPING_JOB, JOB
+from nhm_assets.registry import FILES_DELETED_TAG
+from nhm_assets.registry.retention import delete_old_files
+from nhm_assets.runs.retention import delete_old_runs
+from resources.mlflow import Mlflow
+from tests.support.documents import NOW, WEEK, put, reviewed_opinions
+from tests.support.platform import QUIET, Platform, failed_step
+from tests.support.reruns import FORCE, launch
+from tests.support.servers import mlflow_server
+from tests.support.versions import MODEL, SAVED, Versions, feature_signature, small_forest
+
+DELETED_AT = NOW.isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class Attic:
+    """A registry whose versions have files, and a housekeeper."""
+
+    versions: Versions
+    log: Any
+
+    def add(self, stage: str = "Archived", *, alias: str | None = None, deleted: str | None = None) -> str:
+        """Register a version with a file of its own."""
+        folder = self.versions.folder / f"files-{len(list(self.versions.folder.iterdir()))}"
+        folder.mkdir()
+        (folder / "model.pkl").write_text("a forest")
+        tags = {FILES_DELETED_TAG: deleted} if deleted else {}
+        version = self.versions.add_folder(folder, tags={"kept": "yes", **tags}, stage=stage)
+        if alias:
+            self.versions.client.set_registered_model_alias(MODEL, alias, version)
+        return version
+
+    def tidy(self, keep: int, now: datetime = NOW) -> list[str]:
+        fields = {"specialist": "technical", "dagster_run_id": "run-a", "actor": "a person"}
+        return delete_old_files(self.versions.client, self.log, MODEL, keep=keep, fields=fields, now=now, wait_s=5)
+
+    def with_files(self, *versions: str) -> list[str]:
+        return [one for one in versions if (self.versions.files(one) / "model.pkl").exists()]
+
+    def tags(self, version: str) -> dict[str, str]:
+        return dict(self.versions.client.get_model_version(MODEL, version).tags)
+
+
+@pytest.fixture
+def attic(tmp_path: Path, migrated_mlflow: Path, database) -> Iterator[Attic]:
+    shutil.copytree(migrated_mlflow, tmp_path / "mlflow")
+    (tmp_path / "versions").mkdir()
+    with Mlflow(uri=None, home=tmp_path / "mlflow", timeout_s=10).client() as client:
+        yield Attic(Versions(client, tmp_path / "versions"), database["model_audit_log"])
+
+
+def test_archived_versions_beyond_the_newest_lose_their_files_and_keep_their_record(attic):
+    versions = [attic.add() for _ in range(4)]
+    assert attic.tidy(keep=2) == ["2", "1"]
+    assert attic.with_files(*versions) == ["3", "4"]
+    for one in ("1", "2"):
+        assert attic.tags(one) == {"kept": "yes", FILES_DELETED_TAG: DELETED_AT}
+        assert attic.versions.client.get_model_version(MODEL, one).current_stage == "Archived"
+    assert FILES_DELETED_TAG not in attic.tags("3")
+
+
+def test_a_version_that_serves_is_a_candidate_or_has_an_alias_keeps_its_files_however_old_it_is(attic):
+    kept = [
+        attic.add("Production", alias="production"),
+        attic.add("Staging"),
+        attic.add("None"),
+        attic.add(alias="previous"),
+        attic.add(alias="a-persons-own"),
+    ]
+    gone, newest = attic.add(), attic.add()
+    assert attic.tidy(keep=1) == [gone]
+    assert attic.with_files(*kept, gone, newest) == [*kept, newest]
+
+
+def test_as_many_as_are_to_be_kept_are_all_kept_and_nothing_is_logged(attic):
+    versions = [attic.add() for _ in range(3)]
+    assert attic.tidy(keep=3) == []
+    assert attic.with_files(*versions) == versions
+    assert attic.log.count_documents({}) == 0
+
+
+def test_the_newest_are_told_by_number_and_not_by_spelling(attic):
+    versions = [attic.add() for _ in range(11)]
+    assert attic.tidy(keep=2) == ["9", "8", "7", "6", "5", "4", "3", "2", "1"]
+    assert attic.with_files(*versions) == ["10", "11"]
+
+
+def test_another_time_deletes_nothing_more_and_changes_no_tag(attic):
+    for _ in range(3):
+        attic.add()
+    attic.tidy(keep=1)
+    before, entries = [attic.tags(one) for one in ("1", "2", "3")], list(attic.log.find())
+    assert attic.tidy(keep=1, now=NOW + timedelta(days=1)) == []
+    assert [attic.tags(one) for one in ("1", "2", "3")] == before
+    assert list(attic.log.find()) == entries
+
+
+def test_a_deletion_that_was_interrupted_is_finished(attic):
+    begun = attic.add(deleted="begun")
+    attic.add()
+    assert attic.tidy(keep=1) == [begun]
+    assert attic.with_files(begun) == []
+    assert attic.tags(begun)[FILES_DELETED_TAG] == DELETED_AT
+
+
+def test_files_that_are_gone_already_are_no_error(attic):
+    lost = attic.add()
+    attic.add()
+    shutil.rmtree(attic.versions.files(lost))
+    assert attic.tidy(keep=1) == [lost]
+    assert attic.tags(lost)[FILES_DELETED_TAG] == DELETED_AT
+
+
+@pytest.mark.parametrize(("stage", "of_copy"), [("Archived", "Production"), ("Production", "Archived")])
+def test_files_that_an_original_and_its_copy_share_are_kept_for_the_one_that_serves(attic, stage, of_copy):
+    """MLflow copies a version by pointing the new one to the files of the old one."""
+    original = attic.add(stage)
+    client = attic.versions.client
+    copy = client.copy_model_version(f"models:/{MODEL}/{original}", MODEL)
+    client.transition_model_version_stage(MODEL, copy.version, of_copy)
+    gone, _ = attic.add(), attic.add()
+    assert attic.tidy(keep=1) == [gone]
+    assert attic.with_files(original) == [original]
+
+
+def test_a_deletion_is_in_the_audit_log_with_the_versions_and_why(attic):
+    for _ in range(3):
+        attic.add()
+    attic.tidy(keep=1)
+    (entry,) = attic.log.find()
+    assert (entry["kind"], entry["state"], entry["model"]) == ("files_deleted", "done", MODEL)
+    assert entry["versions"] == ["2", "1"]
+    assert entry["reason"] == "beyond the newest 1 Archived versions"
+    assert (entry["actor"], entry["dagster_run_id"], entry["at"]) == ("a person", "run-a", NOW)
+
+
+def test_a_model_that_does_not_exist_yet_is_no_error(attic):
+    assert attic.tidy(keep=1) == []
+
+
+@pytest.fixture(params=["SQLite", "a server"])
+def stored(request: pytest.FixtureRequest, tmp_path: Path, migrated_mlflow: Path) -> Iterator[tuple[Mlflow, Path]]:
+    """MLflow, and the folder that its artifacts end in."""
+    home = tmp_path / "nhm"
+    if request.param == "SQLite":
+        shutil.copytree(migrated_mlflow, home)
+        yield Mlflow(uri=None, home=home, timeout_s=10), home / "artifacts"
+        return
+    with mlflow_server(tmp_path / "server") as address:
+        yield Mlflow(uri=address, home=home, timeout_s=10), tmp_path / "server" / "artifacts"
+
+
+def logged_version(mlflow: Mlflow, client: MlflowClient) -> str:
+    """A version whose files MLflow keeps itself, as it does for those that we train."""
+    import mlflow as library
+
+    named = {"name" if library.__version__.startswith("3.") else "artifact_path": "model"}
+    with library.start_run(experiment_id=mlflow.experiment_id("technical-specialist")):
+        options = SAVED | {"signature": feature_signature()}
+        logged = library.sklearn.log_model(small_forest(), **named, **options)
+    version = str(library.register_model(logged.model_uri, MODEL).version)
+    client.transition_model_version_stage(MODEL, version, "Archived")
+    return version
+
+
+@pytest.mark.slow
+def test_files_are_really_gone_wherever_mlflow_keeps_them_and_the_kept_ones_load(stored, database):
+    import mlflow as library
+
+    mlflow, artifacts = stored
+    with mlflow.client() as client:
+        old, new = (logged_version(mlflow, client) for _ in range(2))
+        assert len(list(artifacts.rglob("model.pkl"))) == 2
+        deleted = delete_old_files(client, database["log"], MODEL, keep=1, fields={}, now=NOW, wait_s=5)
+        assert deleted == [old]
+        assert len(list(artifacts.rglob("model.pkl"))) == 1
+        assert library.pyfunc.load_model(f"models:/{MODEL}/{new}") is not None
+        assert client.get_model_version(MODEL, old).tags[FILES_DELETED_TAG] == DELETED_AT
+        assert delete_old_files(client, database["log"], MODEL, keep=1, fields={}, now=NOW, wait_s=5) == []
+
+
+def tidy_by_job(platform: Platform) -> dict[str, Any]:
+    job = build_definitions(platform.settings).resolve_job_def(HOUSEKEEPING_JOB)
+    result = job.execute_in_process(instance=platform.instance, raise_on_error=False, run_config=QUIET)
+    assert result.success
+    return dict(result.output_for_node("throw_away"))
+
+
+@pytest.mark.slow
+def test_a_version_without_files_is_not_taken_again_for_the_same_data(platform: Platform):
+    opinions, reviews = reviewed_opinions(400)
+    put(platform.database, opinions=opinions, feedback=reviews)
+    up_to_training = ["feedback_dataset", "trained_model"]
+    launch(platform, only=up_to_training)
+    launch(platform, only=up_to_training, config=FORCE)
+    with platform.mlflow.client() as client:
+        for version in ("1", "2"):
+            client.transition_model_version_stage(MODEL, version, "Archived")
+        client.delete_registered_model_alias(MODEL, "candidate")
+    assert launch(platform, only=up_to_training).asset_value("trained_model").version == "2"
+    tidied = tidy_by_job(platform.with_settings(keep_versions=1))
+    assert tidied["versions"] == {MODEL: ["1"]} | {
+        f"{one}-evaluator": [] for one in ("business", "behavior", "evolution", "architecture")
+    }
+    entry = platform.database["model_audit_log"].find_one({"kind": "files_deleted"})
+    assert (entry["specialist"], entry["versions"]) == ("technical", ["1"])
+    with platform.mlflow.client() as client:
+        client.set_model_version_tag(MODEL, "2", FILES_DELETED_TAG, "begun")
+    assert launch(platform, only=up_to_training).asset_value("trained_model").version == "3"
+
+
+def add_run(instance: DagsterInstance, number: int, status: DagsterRunStatus = DagsterRunStatus.SUCCESS) -> str:
+    run_id = f"00000000-0000-4000-8000-{number:012}"
+    instance.add_run(DagsterRun(job_name=JOB, run_id=run_id, status=status))
+    return run_id
+
+
+SOON = timedelta(minutes=1)
+
+
+def test_ended_runs_that_are_old_are_deleted_and_others_are_not(platform: Platform):
+    instance = platform.instance
+    ended = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
+    going_on = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]
+    runs = {add_run(instance, number, status): status for number, status in enumerate([*ended, *going_on])}
+    now = datetime.now(UTC)
+    assert delete_old_runs(instance, before=now - SOON) == 0
+    assert delete_old_runs(instance, before=now + SOON) == len(ended)
+    assert {run.run_id for run in instance.get_runs()} == {one for one, status in runs.items() if status in going_on}
+    assert delete_old_runs(instance, before=now + SOON) == 0
+
+
+def test_what_a_deleted_run_printed_and_logged_goes_with_it(platform: Platform):
+    instance = platform.instance
+    old, young = add_run(instance, 1), add_run(instance, 2, DagsterRunStatus.STARTED)
+    for run_id in (old, young):
+        instance.report_engine_event("it began", instance.get_run_by_id(run_id))
+        with instance.compute_log_manager.open_log_stream(
+            [run_id, "compute_logs", "step"], ComputeIOType.STDERR
+        ) as log:
+            log.write("a line")
+    delete_old_runs(instance, before=datetime.now(UTC) + SOON)
+    kept = [path.relative_to(instance.root_directory) for path in Path(instance.root_directory).rglob("*")]
+    assert [path for path in kept if old in str(path)] == []
+    assert len([path for path in kept if young in str(path)]) > 2
+
+
+def test_a_model_whose_lock_is_not_to_be_had_is_named_and_holds_nothing_else_up(platform: Platform):
+    lasting = {"state": "open", "lease_until": datetime.now(UTC) + timedelta(days=9), "dagster_run_id": "another"}
+    platform.database["model_audit_log"].insert_one({"_id": "theirs", "model": MODEL, "kind": "promotion", **lasting})
+    with freeze_time(datetime.now(UTC) - timedelta(days=2)):
+        old = add_run(platform.instance, 1)
+    result = (
+        build_definitions(platform.with_settings(promotion_wait_s=0.1, keep_runs_days=1).settings)
+        .resolve_job_def(HOUSEKEEPING_JOB)
+        .execute_in_process(instance=platform.instance, raise_on_error=False, run_config=QUIET)
+    )
+    assert f"another promotion of {MODEL}" in failed_step(result)[1]
+    assert platform.instance.get_run_by_id(old) is None
+
+
+@pytest.mark.slow
+def test_the_runs_of_the_newest_datasets_stay_since_the_sensor_counts_from_them(platform: Platform):
+    for specialist in ("technical", "business"):
+        opinions, reviews = reviewed_opinions(400, specialist=specialist)
+        put(platform.database, opinions=opinions, feedback=reviews)
+    weeks = [("technical", WEEK), ("technical", "2026-02-22"), ("business", "2026-02-22"), ("technical", WEEK)]
+    runs = [launch(platform, *one, only=["feedback_dataset"]).run_id for one in weeks]
+    assert delete_old_runs(platform.instance, before=datetime.now(UTC) + SOON) == 2
+    assert {run.run_id for run in platform.instance.get_runs()} == {runs[2], runs[3]}
+    dataset = AssetKey("feedback_dataset")
+    assert platform.instance.get_materialized_partitions(dataset) >= {f"technical|{WEEK}", "business|2026-02-22"}
+
+
+def test_the_job_keeps_runs_for_as_long_as_it_is_told(platform: Platform):
+    """By Dagster's clock: NHM_NOW does not make a run older."""
+    add_run(platform.instance, 1)
+    far_ahead = platform.with_settings(nhm_now=datetime.now(UTC) + timedelta(days=1000), keep_runs_days=1)
+    assert tidy_by_job(far_ahead)["runs"] == 0
+    assert len(platform.instance.get_runs()) == 2

@@ -1,0 +1,194 @@
+"""The job `rollback_promotion` and `nhm rollback`: who may ask for what, and what is left behind."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import DagsterInvalidConfigError, DagsterRunStatus, ExecuteInProcessResult, RunsFilter
+
+from nhm_assets.automation.rollback_job import ROLLBACK_OP
+from nhm_assets.definitions import build_definitions
+from nhm_assets.domain.dagster_names import ROLLBACK_JOB
+from nhm_assets.registry import FILES_DELETED_TAG, ROLLED_BACK_TAG
+from nhm_assets.registry.transitions import registry_faults
+from tests.support.documents import NOW, WEEK, WEEK_END, put, reviewed_opinions
+from tests.support.nhm import nhm
+from tests.support.platform import QUIET, Platform, failed_step
+from tests.support.processes import ROOT
+from tests.support.promotions import EARLIER, LATER, promote_here
+from tests.support.registry import MODEL, Registry
+from tests.support.reruns import launch, retry_of
+
+WEEK_BEFORE, WEEK_AFTER = "2026-02-22", "2026-03-08"
+REASON = "it approves everything"
+
+
+def ask(platform: Platform, config: Mapping[str, Any], tags: Mapping[str, str] | None = None) -> ExecuteInProcessResult:
+    """Run the job with what somebody has filled in in the launchpad."""
+    job = build_definitions(platform.settings).resolve_job_def(ROLLBACK_JOB)
+    return job.execute_in_process(
+        instance=platform.instance,
+        raise_on_error=False,
+        run_config={**QUIET, "ops": {ROLLBACK_OP: {"config": dict(config)}}},
+        tags=dict(tags or {}),
+    )
+
+
+@pytest.fixture
+def registry(platform: Platform) -> Registry:
+    return Registry(platform.settings.nhm_home / "mlflow")
+
+
+@pytest.fixture
+def three(platform: Platform, registry: Registry) -> Registry:
+    """A registry with three versions, promoted one after the other."""
+    for window_end in (EARLIER, WEEK_END, LATER):
+        promote_here(registry, platform.database["model_audit_log"], registry.add(window_end), window_end)
+    return registry
+
+
+def test_the_launchpad_needs_specialist_and_reason_alone(platform: Platform, three: Registry):
+    result = ask(platform, {"specialist": "technical", "reason": REASON})
+    assert result.success
+    assert result.output_for_node(ROLLBACK_OP) | {"audit_id": None} == {
+        "specialist": "technical",
+        "model": MODEL,
+        "version": "2",
+        "left": "3",
+        "audit_id": None,
+    }
+    assert three.state()["stages"] == {"1": "Archived", "2": "Production", "3": "Archived"}
+    assert registry_faults(three.client(), MODEL, "2") == []
+    assert three.client().get_model_version(MODEL, "3").tags[ROLLED_BACK_TAG] == REASON
+
+
+def test_a_rollback_is_in_the_audit_log_with_its_run_and_who_asked(platform: Platform, three: Registry):
+    result = ask(platform, {"specialist": "technical", "reason": REASON, "to": "1"}, {"user": "ada"})
+    entry = platform.database["model_audit_log"].find_one({"kind": "rolled_back"})
+    assert entry["_id"] == result.output_for_node(ROLLBACK_OP)["audit_id"]
+    assert (entry["specialist"], entry["model"]) == ("technical", MODEL)
+    assert (entry["from_version"], entry["version"], entry["reason"]) == ("3", "1", REASON)
+    assert (entry["actor"], entry["dagster_run_id"], entry["at"]) == ("ada", result.run_id, NOW)
+
+
+@pytest.mark.parametrize(
+    ("config", "missing"),
+    [({}, "reason"), ({"specialist": "technical"}, "reason"), ({"reason": REASON}, "specialist")],
+    ids=["nothing", "no reason", "no specialist"],
+)
+def test_what_is_missing_in_the_launchpad_is_named_by_dagster(platform: Platform, config, missing):
+    with pytest.raises(DagsterInvalidConfigError, match=missing):
+        ask(platform, config)
+    assert platform.instance.get_runs(RunsFilter(job_name=ROLLBACK_JOB, statuses=[DagsterRunStatus.SUCCESS])) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"specialist": "oracle"}, "unknown specialist 'oracle'; the five are"),
+        ({"specialist": "business"}, "business-evaluator has no previous version to go back to: name one with --to"),
+        ({"to": "9"}, f"{MODEL} has no version '9': `nhm status` and the MLflow UI show those there are"),
+        ({"to": "1"}, f"{MODEL} version 1 cannot serve: its files were deleted"),
+        ({"reason": "  "}, "a rollback needs a reason"),
+    ],
+    ids=["specialist", "no previous version", "version", "no files", "empty reason"],
+)
+def test_what_cannot_be_done_is_said_with_the_remedy_and_moves_nothing(
+    platform: Platform, three: Registry, config, said
+):
+    three.client().set_model_version_tag(MODEL, "1", FILES_DELETED_TAG, NOW.isoformat())
+    before, entries = three.state(), platform.database["model_audit_log"].count_documents({})
+    result = ask(platform, {"specialist": "technical", "reason": REASON} | config)
+    assert not result.success
+    step, message = failed_step(result)
+    assert step == ROLLBACK_OP
+    assert said in message
+    assert (three.state(), platform.database["model_audit_log"].count_documents({})) == (before, entries)
+
+
+@pytest.mark.parametrize("to", [None, "2"])
+def test_a_run_that_dagster_starts_over_goes_back_once(platform: Platform, three: Registry, to):
+    """Its process died while the specialist restarted: the version had long been moved."""
+    asked = {"specialist": "technical", "reason": REASON} | ({"to": to} if to else {})
+    killed = ask(platform, asked)
+    before = three.state()
+    retried = ask(platform, asked, retry_of(killed))
+    assert retried.output_for_node(ROLLBACK_OP) == killed.output_for_node(ROLLBACK_OP)
+    assert three.state() == before
+
+
+def test_a_rollback_that_a_person_asks_for_again_goes_further_back(platform: Platform, three: Registry):
+    asked = {"specialist": "technical", "reason": REASON}
+    assert ask(platform, asked).output_for_node(ROLLBACK_OP)["version"] == "2"
+    assert ask(platform, asked).output_for_node(ROLLBACK_OP)["version"] == "1"
+
+
+def test_without_a_cluster_it_says_when_the_pods_load_the_version(platform: Platform, three: Registry):
+    result = ask(platform, {"specialist": "technical", "reason": REASON})
+    assert "at their next restart" in result.output_for_node("restart_specialist")
+
+
+@pytest.mark.slow
+def test_a_version_that_was_rolled_back_is_held_from_then_on_and_one_with_newer_feedback_is_promoted(
+    platform: Platform,
+):
+    opinions, reviews = reviewed_opinions(900, days=40)
+    put(platform.database, opinions=opinions, feedback=reviews)
+    platform = platform.with_settings(max_f1_regression=1.0)
+    launch(platform, week=WEEK_BEFORE)
+    launch(platform, week=WEEK)
+    assert ask(platform, {"specialist": "technical", "reason": REASON}).success
+    held, again, newer = (launch(platform, week=week) for week in (WEEK, WEEK, WEEK_AFTER))
+    assert [platform.tags(one)["nhm/outcome"] for one in (held, again, newer)] == ["held", "unchanged", "promoted"]
+    assert held.success
+    assert held.asset_value("trained_model").version == "2"
+    for tags in map(platform.tags, (held, again)):
+        assert f"version 2 was rolled back ({REASON})" in tags["nhm/reason"]
+        assert "nhm rollback --to 2" in tags["nhm/reason"]
+    promotion = newer.asset_value("promoted_version")
+    assert (promotion.version, promotion.previous_version) == ("3", "1")
+    with platform.mlflow.client() as client:
+        assert registry_faults(client, MODEL, "3") == []
+
+
+@pytest.fixture
+def command(tmp_path: Path, migrated_mlflow: Path, mongod_uri: str, database) -> dict[str, object]:
+    """Settings for `nhm`, and a registry with two versions, promoted one after the other."""
+    shutil.copytree(migrated_mlflow, tmp_path / "home" / "mlflow")
+    registry = Registry(tmp_path / "home" / "mlflow")
+    for window_end in (EARLIER, WEEK_END):
+        promote_here(registry, database["model_audit_log"], registry.add(window_end), window_end)
+    return {"nhm_home": tmp_path / "home", "mongodb_uri": mongod_uri, "mongodb_database": database.name}
+
+
+@pytest.mark.slow
+def test_the_command_goes_back_says_so_and_ends_with_0_and_then_there_is_no_previous_version(command, database):
+    done = nhm("rollback", "technical", "--reason", REASON, **command)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{MODEL}: version 1 is in Production; version 2 is Archived and will not be promoted again" in done.stdout
+    assert Registry(command["nhm_home"] / "mlflow").state()["stages"] == {"1": "Production", "2": "Archived"}
+    entry = database["model_audit_log"].find_one({"kind": "rolled_back"})
+    assert entry["actor"].endswith(", nhm rollback")
+    instance_file = command["nhm_home"] / "dagster" / "dagster.yaml"
+    assert instance_file.read_text() == (ROOT / "deploy" / "local" / "dagster.yaml").read_text()
+
+    refused = nhm("rollback", "technical", "--reason", REASON, **command)
+    assert refused.returncode == 1
+    assert refused.stderr == f"nhm: {MODEL} has no previous version to go back to: name one with --to\n"
+
+    back = nhm("rollback", "technical", "--to", "2", "--reason", "it was the data", **command)
+    assert back.returncode == 0
+    assert "version 2 is in Production; version 1 is Archived" in back.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [(["oracle", "--reason", REASON], "oracle"), (["technical"], "--reason"), (["--reason", REASON], "SPECIALIST")],
+)
+def test_wrong_use_of_the_command_ends_with_2_and_names_what_is_wrong(tmp_path, arguments, named):
+    done = nhm("rollback", *arguments, nhm_home=tmp_path)
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr

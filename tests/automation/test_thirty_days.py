@@ -1,0 +1,176 @@
+"""Thirty days of five specialists: what is launched is what the rules say, and nothing else.
+
+The table of launches below is worked out by hand from the plan of feedback above it. The rules: Sundays 02:00 the week
+that closed, for everybody without an outcome for it; at any evaluation (every four hours from 02:00) a specialist with
+100 feedback documents since the end of its newest window, without a run under way, and 24 hours after the last time.
+"""
+
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import DagsterInstance
+from dagster._core.scheduler.instigation import TickStatus
+from pymongo.database import Database
+
+from nhm_assets.domain.partitions import Partition
+from tests.support.postgres import USER
+from tests.support.retrainings import partition
+from tests.support.reviews import review, review_at
+from tests.support.simulated_days import Days, Fate, simulated_daemon
+
+
+def at(text: str) -> datetime:
+    """`03-08 02:00` of 2026, in UTC."""
+    return datetime.strptime(f"2026-{text}", "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
+
+
+def every(step: timedelta, start: datetime, end: datetime) -> Iterator[datetime]:
+    while start < end:
+        yield start
+        start += step
+
+
+def as_strings(count: int, moment: str) -> list[str]:
+    """A burst as another system writes it: ISO strings with an offset."""
+    local = at(moment).astimezone(tz=datetime.fromisoformat("2026-01-01T00:00:00+02:00").tzinfo)
+    return [local.isoformat()] * count
+
+
+def put_plan(database: Database[dict[str, Any]]) -> None:
+    """All feedback that there will ever be. What a tick may count of it is what is not of its future."""
+    # Busy: ten an hour, day and night, until 03-17 is over.
+    hours = every(timedelta(hours=1), at("03-02 00:30"), at("03-18 00:00"))
+    review_at(database, [moment for moment in hours for _ in range(10)], "technical")
+    # Bursty. The last burst is of the very moment at which a window ends.
+    for count, moment in (
+        (150, "03-04 13:30"),
+        (99, "03-05 05:30"),
+        (1, "03-05 08:30"),
+        (500, "03-13 20:30"),
+        (300, "03-14 13:30"),
+        (120, "03-15 05:30"),
+        (100, "03-22 00:00"),
+    ):
+        review_at(database, as_strings(count, moment), "business")
+    # Quiet; and many from a clock that is wrong.
+    noons = every(timedelta(days=1), at("03-02 12:30"), at("04-01 00:00"))
+    review_at(database, [moment for moment in noons for _ in range(3)], "behavior")
+    review(database, 500, at("04-15 00:00"), "behavior")
+    # Much during the daemon's outage; then a person retrains between two halves of what would be enough.
+    for count, moment in ((120, "03-15 23:30"), (60, "03-25 12:30"), (60, "03-27 12:30")):
+        review(database, count, at(moment), "evolution")
+    # Enough, in vain: its runs break.
+    review(database, 130, at("03-03 04:30"), "architecture")
+
+
+def fate_of(specialist: str, now: datetime) -> Fate:
+    """Runs of the busy one take five hours; those of `architecture` break until it is repaired."""
+    if specialist == "architecture":
+        return Fate(breaks=now < at("03-10 00:00"))
+    return Fate(takes=timedelta(hours=5 if specialist == "technical" else 0))
+
+
+WEEKLY, VOLUME = "weekly_retraining_schedule", "feedback_volume_sensor"
+Launch = tuple[str, str, str, str, int | None]
+
+
+def weekly(moment: str, week: str, *specialists: str) -> list[Launch]:
+    return [(moment, specialist, WEEKLY, week, None) for specialist in specialists]
+
+
+EXPECTED: list[Launch] = [
+    ("03-02 10:00", "technical", VOLUME, "03-01", 100),
+    ("03-03 06:00", "architecture", VOLUME, "03-01", 130),
+    ("03-03 10:00", "technical", VOLUME, "03-01", 240),
+    ("03-04 06:00", "architecture", VOLUME, "03-01", 130),
+    ("03-04 10:00", "technical", VOLUME, "03-01", 240),
+    ("03-04 14:00", "business", VOLUME, "03-01", 150),
+    ("03-05 06:00", "architecture", VOLUME, "03-01", 130),
+    ("03-05 10:00", "technical", VOLUME, "03-01", 240),
+    ("03-05 14:00", "business", VOLUME, "03-01", 100),
+    ("03-06 06:00", "architecture", VOLUME, "03-01", 130),
+    ("03-06 10:00", "technical", VOLUME, "03-01", 240),
+    ("03-07 06:00", "architecture", VOLUME, "03-01", 130),
+    ("03-07 10:00", "technical", VOLUME, "03-01", 240),
+    *weekly("03-08 02:00", "03-01", "technical", "business", "behavior", "evolution", "architecture"),
+    ("03-08 06:00", "architecture", VOLUME, "03-08", 130),
+    ("03-08 10:00", "technical", VOLUME, "03-08", 100),
+    ("03-09 06:00", "architecture", VOLUME, "03-08", 130),
+    ("03-09 10:00", "technical", VOLUME, "03-08", 240),
+    ("03-10 06:00", "architecture", VOLUME, "03-08", 130),
+    ("03-10 10:00", "technical", VOLUME, "03-08", 240),
+    ("03-11 10:00", "technical", VOLUME, "03-08", 240),
+    ("03-12 10:00", "technical", VOLUME, "03-08", 240),
+    ("03-13 10:00", "technical", VOLUME, "03-08", 240),
+    ("03-13 22:00", "business", VOLUME, "03-08", 500),
+    ("03-14 10:00", "technical", VOLUME, "03-08", 240),
+    # From here until 03-16 10:00 there is no daemon.
+    *weekly("03-16 10:00", "03-08", "technical", "business", "behavior", "evolution", "architecture"),
+    ("03-16 14:00", "business", VOLUME, "03-15", 120),
+    ("03-16 14:00", "evolution", VOLUME, "03-15", 120),
+    ("03-16 18:00", "technical", VOLUME, "03-15", 420),
+    ("03-17 18:00", "technical", VOLUME, "03-15", 240),
+    # A person has retrained `evolution` on that week an hour before, and does so in the week after.
+    *weekly("03-22 02:00", "03-15", "technical", "business", "behavior", "architecture"),
+    ("03-22 06:00", "business", VOLUME, "03-22", 100),
+    *weekly("03-29 02:00", "03-22", "technical", "business", "behavior", "evolution", "architecture"),
+]
+
+
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
+def storage(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Where Dagster's instance is kept, in the words of dagster.yaml."""
+    if request.param == "SQLite":
+        return {}
+    server, name = request.getfixturevalue("postgres"), f"days_{uuid.uuid4().hex[:12]}"
+    server.new_database(name)
+    address = f"postgresql+psycopg2://{USER}@127.0.0.1:{server.port}/{name}"
+    return {"storage": {"postgres": {"postgres_url": address}}}
+
+
+@pytest.fixture
+def days(
+    tmp_path: Path,
+    mongod_uri: str,
+    database: Database[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    storage: dict[str, Any],
+) -> Iterator[Days]:
+    monkeypatch.setenv("MONGODB_URI", mongod_uri)
+    monkeypatch.setenv("MONGODB_DATABASE", database.name)
+    queue = {"module": "dagster._core.run_coordinator", "class": "QueuedRunCoordinator"}
+    overrides = {"telemetry": {"enabled": False}, "run_coordinator": queue, **storage}
+    with (
+        DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as instance,
+        simulated_daemon(instance, monkeypatch, fate_of) as daemon,
+    ):
+        yield daemon
+
+
+def launches(days: Days, database: Database[dict[str, Any]]) -> Iterator[Launch]:
+    """What schedule and sensor have launched, read from Dagster's runs and their triggers' documents."""
+    counts = {one["_id"]: one.get("count") for one in database["retraining_triggers"].find()}
+    for run in days.instance.get_runs():
+        if asked := run.tags.get("nhm/asked_at"):
+            there = Partition.from_key(run.tags["dagster/partition"])
+            moment = f"{datetime.fromisoformat(asked):%m-%d %H:%M}"
+            yield moment, str(there.specialist), run.tags["nhm/actor"], there.week[5:], counts[run.tags["nhm/trigger"]]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_launches_of_thirty_days_are_those_that_the_rules_give(days: Days, database: Database[dict[str, Any]]):
+    put_plan(database)
+    days.live(at("03-02 02:00"), at("03-14 12:00"))
+    days.live(at("03-16 10:00"), at("03-22 00:00"))
+    days.retrain_by_hand(partition("2026-03-15", "evolution"), at("03-22 01:00"))
+    days.live(at("03-22 02:00"), at("03-26 09:00"))
+    days.retrain_by_hand(partition("2026-03-22", "evolution"), at("03-26 09:00"))
+    days.live(at("03-26 10:00"), at("04-01 00:00"))
+    assert {tick.status for tick in days.ticks()} == {TickStatus.SUCCESS, TickStatus.SKIPPED}
+    assert sorted(launches(days, database)) == sorted(EXPECTED)
+    assert len(days.instance.get_runs()) == len(EXPECTED) + 2

@@ -1,0 +1,234 @@
+"""Which runs the weekly schedule asks for, and which are none of its business any more."""
+
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from dagster import DagsterRunStatus, DefaultScheduleStatus, RunRequest
+
+from nhm_assets.definitions import defs
+from nhm_assets.domain.outcomes import OUTCOME_TAG, Outcome
+from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.runs.queries import UNDER_WAY
+from tests.support.platform import Platform
+from tests.support.ports import free_port
+from tests.support.retrainings import partition, put_run
+from tests.support.ticks import Tick, launch, weekly_tick
+from tests.support.wiped import session_platform, wiped
+
+__all__ = ["session_platform", "wiped"]
+
+SUNDAY = datetime(2026, 11, 22, 2, tzinfo=UTC)
+WEEK = "2026-11-15"
+"""What closed two hours before."""
+FIVE = {f"{specialist}|{WEEK}" for specialist in SPECIALISTS}
+TECHNICAL = f"technical|{WEEK}"
+WHOLE_WEEK = {"nhm/asked_at": SUNDAY.isoformat()}
+
+
+def without_mongodb(platform: Platform) -> Platform:
+    return platform.with_settings(mongodb_uri=f"mongodb://127.0.0.1:{free_port()}", mongodb_timeout_s=0.3)
+
+
+def claim_by_another(platform: Platform, *, lease: timedelta) -> None:
+    """All five are claimed by a daemon that has not launched them yet."""
+    platform.database["retraining_triggers"].insert_many(
+        {"_id": f"weekly:{key}", "status": "requested", "claimed_until": datetime.now(UTC) + lease} for key in FIVE
+    )
+
+
+def test_it_runs_from_the_start_on_sundays_at_two():
+    schedule = defs.resolve_schedule_def("weekly_retraining_schedule")
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 2 * * 0", "UTC")
+    assert schedule.default_status is DefaultScheduleStatus.RUNNING
+    assert schedule.job_name == "specialist_retraining"
+
+
+def test_five_runs_are_asked_for_the_week_that_closed_two_hours_earlier(wiped: Platform):
+    tick = weekly_tick(wiped, SUNDAY)
+    assert set(tick.requests) == FIVE
+    request = tick.requests[TECHNICAL]
+    assert request.run_key == f"weekly:{TECHNICAL}"
+    assert request.tags["nhm/trigger"] == f"weekly:{TECHNICAL}"
+    assert request.tags["nhm/actor"] == "weekly_retraining_schedule"
+    assert request.tags["nhm/asked_at"] == SUNDAY.isoformat()
+
+
+def test_what_is_asked_for_is_written_down(wiped: Platform):
+    weekly_tick(wiped, SUNDAY)
+    found = {one["_id"]: one for one in wiped.database["retraining_triggers"].find()}
+    assert set(found) == {f"weekly:{key}" for key in FIVE}
+    one = found[f"weekly:{TECHNICAL}"]
+    assert one.pop("claimed_until") > datetime.now(UTC)
+    assert one == {
+        "_id": f"weekly:{TECHNICAL}",
+        "kind": "weekly",
+        "number": 0,
+        "specialist": "technical",
+        "week": WEEK,
+        "requested_at": SUNDAY,
+        "status": "requested",
+    }
+
+
+def test_a_tick_asked_twice_launches_once(wiped: Platform):
+    launch(wiped, weekly_tick(wiped, SUNDAY), status=DagsterRunStatus.QUEUED)
+    again = weekly_tick(wiped, SUNDAY)
+    assert not again.requests
+    assert again.says.count("has retrained it or is about to") == 5
+
+
+@pytest.mark.parametrize(
+    ("status", "tags"),
+    [
+        *((status, {}) for status in UNDER_WAY),
+        *((DagsterRunStatus.SUCCESS, {OUTCOME_TAG: str(one)}) for one in Outcome if one is not Outcome.BROKEN),
+        (DagsterRunStatus.FAILURE, {}),
+        (DagsterRunStatus.FAILURE, {OUTCOME_TAG: "broken"}),
+        (DagsterRunStatus.FAILURE, {OUTCOME_TAG: "promoted"}),
+        (DagsterRunStatus.CANCELED, {}),
+    ],
+)
+def test_a_specialist_with_an_outcome_for_the_week_or_a_run_on_its_way_to_one_is_left_out(
+    wiped: Platform, status: DagsterRunStatus, tags: Mapping[str, str]
+):
+    put_run(wiped.instance, partition(WEEK), status=status, tags=WHOLE_WEEK | dict(tags))
+    assert set(weekly_tick(wiped, SUNDAY).requests) == FIVE - {TECHNICAL}
+
+
+@pytest.mark.parametrize(
+    ("status", "tags"),
+    [
+        (DagsterRunStatus.SUCCESS, {}),
+        (DagsterRunStatus.SUCCESS, {OUTCOME_TAG: "broken"}),
+    ],
+    ids=["nothing decided", "the tag of the attempt before"],
+)
+def test_a_run_that_ended_well_and_decided_nothing_is_no_outcome(
+    wiped: Platform, status: DagsterRunStatus, tags: Mapping[str, str]
+):
+    put_run(wiped.instance, partition(WEEK), status=status, tags=WHOLE_WEEK | dict(tags))
+    assert set(weekly_tick(wiped, SUNDAY).requests) == FIVE
+
+
+@pytest.mark.parametrize(
+    ("only", "status", "left_out"),
+    [
+        (["feedback_dataset"], DagsterRunStatus.SUCCESS, False),
+        (["feedback_dataset"], DagsterRunStatus.FAILURE, False),
+        (["feedback_dataset", "trained_model", "evaluation_report"], DagsterRunStatus.STARTED, False),
+        (["evaluation_report", "promoted_version"], DagsterRunStatus.STARTED, True),
+        (["promoted_version"], DagsterRunStatus.FAILURE, True),
+    ],
+)
+def test_a_run_of_a_part_counts_where_it_comes_to_a_promotion(
+    wiped: Platform,
+    only: list[str],
+    status: DagsterRunStatus,
+    left_out: bool,  # noqa: FBT001 - a table
+):
+    put_run(wiped.instance, partition(WEEK), only=only, status=status, tags=WHOLE_WEEK)
+    assert (TECHNICAL not in weekly_tick(wiped, SUNDAY).requests) is left_out
+
+
+CLOSES = datetime(2026, 11, 22, tzinfo=UTC)
+A_SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "left_out"),
+    [(CLOSES - timedelta(days=3), False), (CLOSES - A_SECOND, False), (CLOSES, True), (CLOSES + A_SECOND, True)],
+)
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_run_that_was_asked_for_before_the_week_closed_saw_a_part_of_it_alone(
+    wiped: Platform,
+    asked: datetime,
+    left_out: bool,  # noqa: FBT001 - a table
+    by_hand: bool,  # noqa: FBT001 - a table
+):
+    tags = {OUTCOME_TAG: "promoted"} | ({} if by_hand else {"nhm/asked_at": asked.isoformat()})
+    put_run(wiped.instance, partition(WEEK), tags=tags, created=asked)
+    assert (TECHNICAL not in weekly_tick(wiped, SUNDAY).requests) is left_out
+
+
+def test_outcomes_of_other_weeks_and_specialists_leave_nobody_out(wiped: Platform):
+    promoted = WHOLE_WEEK | {OUTCOME_TAG: "promoted"}
+    put_run(wiped.instance, partition("2026-11-08"), tags=promoted)
+    put_run(wiped.instance, partition("2026-11-22"), tags=promoted)
+    put_run(wiped.instance, partition(WEEK, "business"), tags=promoted)
+    assert set(weekly_tick(wiped, SUNDAY).requests) == FIVE - {f"business|{WEEK}"}
+
+
+def test_after_weeks_of_outage_the_newest_closed_week_is_retrained_once(wiped: Platform):
+    """Dagster evaluates each tick that was missed, oldest first."""
+    back = datetime(2026, 12, 16, 9, 30, tzinfo=UTC)
+    missed = [SUNDAY + timedelta(weeks=number) for number in range(4)]
+    asked = []
+    for scheduled in missed:
+        tick = weekly_tick(wiped, back, scheduled=scheduled)
+        launch(wiped, tick, status=DagsterRunStatus.QUEUED)
+        asked.append(set(tick.requests))
+    assert asked == [{f"{specialist}|2026-12-06" for specialist in SPECIALISTS}, set(), set(), set()]
+
+
+def test_a_clock_that_is_behind_the_schedule_does_not_ask_for_the_week_before(wiped: Platform):
+    """Dagster hands out a tick by its own clock, a moment before that of this machine says so."""
+    real = wiped.with_settings(nhm_now=None)
+    ahead = datetime.now(UTC) + timedelta(weeks=8)
+    scheduled = (ahead - timedelta(days=(ahead.weekday() + 1) % 7)).replace(hour=2, minute=0, second=0, microsecond=0)
+    tick = weekly_tick(real, None, scheduled=scheduled)
+    assert {key.split("|")[1] for key in tick.requests} == {f"{scheduled - timedelta(days=7):%Y-%m-%d}"}
+
+
+def test_without_mongodb_the_runs_are_asked_for_all_the_same_and_once(wiped: Platform):
+    away = without_mongodb(wiped)
+    tick = weekly_tick(away, SUNDAY)
+    assert set(tick.requests) == FIVE
+    launch(away, tick, status=DagsterRunStatus.FAILURE)
+    assert not weekly_tick(away, SUNDAY).requests
+    assert not weekly_tick(wiped, SUNDAY).requests
+
+
+def test_where_another_evaluation_has_asked_its_runs_are_waited_for(wiped: Platform):
+    claim_by_another(wiped, lease=timedelta(seconds=60))
+    theirs = Tick(_requests_of(wiped), "")
+
+    def launch_in_a_moment() -> None:
+        time.sleep(1)
+        launch(wiped, theirs, status=DagsterRunStatus.QUEUED)
+
+    other = threading.Thread(target=launch_in_a_moment)
+    other.start()
+    tick = weekly_tick(wiped, SUNDAY)
+    other.join()
+    assert not tick.requests
+    assert len(wiped.instance.get_runs()) == 5
+
+
+def _requests_of(platform: Platform) -> dict[str, RunRequest]:
+    """What a tick asks for, without what it leaves in MongoDB."""
+    return weekly_tick(without_mongodb(platform), SUNDAY).requests
+
+
+def test_where_the_other_one_died_the_runs_are_asked_for_with_the_same_keys(wiped: Platform):
+    claim_by_another(wiped, lease=timedelta(seconds=2))
+    before = time.monotonic()
+    tick = weekly_tick(wiped, SUNDAY)
+    assert {request.run_key for request in tick.requests.values()} == {f"weekly:{key}" for key in FIVE}
+    assert 1.5 < time.monotonic() - before < 15
+
+
+def test_a_run_that_was_made_and_never_handed_over_is_asked_for_again(wiped: Platform):
+    """The daemon died between making a run and handing it over: asked for again, Dagster hands over that run."""
+    first = weekly_tick(wiped, SUNDAY)
+    launch(wiped, first, status=DagsterRunStatus.NOT_STARTED)
+    wiped.database["retraining_triggers"].update_many({}, {"$set": {"claimed_until": SUNDAY - timedelta(days=300)}})
+    again = weekly_tick(wiped, SUNDAY)
+    assert {one.run_key for one in again.requests.values()} == {one.run_key for one in first.requests.values()}
+
+
+def test_a_run_that_a_person_is_about_to_start_is_left_to_them(wiped: Platform):
+    put_run(wiped.instance, partition(WEEK), status=DagsterRunStatus.NOT_STARTED, tags=WHOLE_WEEK)
+    assert set(weekly_tick(wiped, SUNDAY).requests) == FIVE - {TECHNICAL}

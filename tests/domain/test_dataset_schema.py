@@ -1,0 +1,166 @@
+"""The dataset's shape, and its digest."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nhm_assets.domain.dataset_schema import (
+    CLASS_NAMES,
+    COLUMNS,
+    FEATURE_NAMES,
+    conform,
+    counts,
+    data_source,
+    data_version,
+    schema_faults,
+)
+from tests.support.frames import dataset
+
+
+def test_columns_stand_in_the_order_of_the_contract():
+    assert COLUMNS[:8] == (
+        "feedback_id",
+        "opinion_id",
+        "plan_id",
+        "submitted_at",
+        "human_rating",
+        "label",
+        "source",
+        "split",
+    )
+    assert COLUMNS[8:] == FEATURE_NAMES
+    assert ", ".join(FEATURE_NAMES) == (
+        "num_tasks, priority_score, total_duration_ms, avg_duration_ms, risk_score, complexity_score,"
+        " domain_risk_weight, avg_task_complexity_factor, num_patterns_detected, num_anti_patterns_detected,"
+        " avg_pattern_quality, total_anti_pattern_penalty, num_nodes, num_edges, density, avg_in_degree,"
+        " max_in_degree, critical_path_length, max_parallelism, num_levels, avg_coupling, num_bottlenecks,"
+        " graph_complexity_score, mean_norm, std_norm, avg_diversity"
+    )
+    assert CLASS_NAMES == ("reject", "approve", "review_required")
+
+
+def test_a_frame_is_brought_into_columns_types_and_order():
+    frame = dataset(9)
+    rough = frame.sample(frac=1, random_state=1, ignore_index=True)[list(reversed(COLUMNS))].assign(foreign=1)
+    rough["num_tasks"] = rough["num_tasks"].astype("float32")
+    rough["label"] = rough["label"].astype("float64")
+    pd.testing.assert_frame_equal(conform(rough), frame)
+
+
+def test_rows_of_the_same_moment_are_ordered_by_feedback_id():
+    frame = dataset(5)
+    ids = ["b", "a", "e", "d", "c"]
+    conformed = conform(frame.assign(submitted_at=frame["submitted_at"].max(), feedback_id=ids))
+    assert conformed["feedback_id"].tolist() == sorted(ids)
+
+
+def test_a_missing_column_is_an_error():
+    with pytest.raises(KeyError, match="label"):
+        conform(dataset().drop(columns="label"))
+
+
+@pytest.mark.parametrize("count", [0, 1, 20])
+def test_conforming_rows_have_no_fault(count: int):
+    assert schema_faults(dataset(count)) == []
+
+
+def test_unknown_embedding_features_are_no_fault():
+    assert schema_faults(dataset(mean_norm=math.nan, std_norm=math.nan, avg_diversity=math.nan)) == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "fault"),
+    [
+        ({"foreign": 1.0}, "foreign ['foreign']"),
+        ({"label": [0.0] * 20}, "column label is float64, not int64"),
+        ({"num_tasks": [1] * 20}, "column num_tasks is int64, not float64"),
+        ({"submitted_at": ["2026-03-01"] * 20}, "column submitted_at is object"),
+        ({"label": 3}, "label holds [3]"),
+        ({"source": "imagined"}, "source holds ['imagined']"),
+        ({"split": "holdout"}, "split holds ['holdout']"),
+        ({"split": ["holdout", None] * 10}, "split holds"),
+        ({"human_rating": 1.5}, "human_rating leaves 0..1"),
+        ({"human_rating": math.nan}, "human_rating leaves 0..1"),
+        ({"risk_score": math.nan}, "a computed feature is NaN or infinite"),
+        ({"density": -math.inf}, "a computed feature is NaN or infinite"),
+        ({"mean_norm": math.inf}, "an embedding feature is infinite"),
+        ({"opinion_id": "opinion-1"}, "an opinion has more than one row"),
+    ],
+)
+def test_a_fault_is_named(columns: dict, fault: str):
+    assert fault in "; ".join(schema_faults(dataset(**columns)))
+
+
+@pytest.mark.parametrize("order", [list(reversed(range(20))), [1, 0, *range(2, 20)]])
+def test_rows_out_of_order_are_a_fault(order: list[int]):
+    frame = dataset().iloc[order].reset_index(drop=True)
+    assert schema_faults(frame) == ["rows are not sorted by submitted_at, then feedback_id"]
+
+
+def test_missing_and_reordered_columns_are_a_fault():
+    assert "missing ['label']" in schema_faults(dataset().drop(columns="label"))[0]
+    assert "reordered" in schema_faults(dataset()[list(reversed(COLUMNS))])[0]
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [(["real"] * 4, "real"), (["synthetic"] * 4, "synthetic"), (["real", "synthetic"] * 2, "hybrid")],
+)
+def test_the_data_source_names_the_kinds_of_rows(sources: list[str], expected: str):
+    assert data_source(dataset(4, source=sources)) == expected
+
+
+def test_equal_rows_have_equal_versions_of_32_hex_digits():
+    version = data_version(dataset())
+    assert version == data_version(dataset())
+    assert len(version) == 32
+    assert int(version, 16)
+
+
+def test_the_version_is_that_of_the_values_not_of_their_spelling():
+    frame = dataset()
+    other_nan = np.frombuffer(b"\x01\x00\x00\x00\x00\x00\xf8\xff", dtype="<f8")[0]
+    assert data_version(dataset(mean_norm=math.nan)) == data_version(dataset(mean_norm=other_nan))
+    assert data_version(frame) == data_version(frame.set_index(np.arange(100, 120)))
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"feedback_id": [f"other-{number}" for number in range(20)]},
+        {"plan_id": "plan"},
+        {"label": 1},
+        {"source": "synthetic"},
+        {"split": "train"},
+        {"human_rating": 0.5000000001},
+        {"mean_norm": math.nan},
+        {"foreign": 1},
+    ],
+)
+def test_another_value_gives_another_version(columns: dict):
+    assert data_version(dataset(**columns)) != data_version(dataset())
+
+
+def test_other_times_rows_and_orders_give_other_versions():
+    frame = dataset()
+    others = [
+        frame.assign(submitted_at=frame["submitted_at"] + pd.Timedelta(microseconds=1)),
+        frame.iloc[:-1],
+        frame.iloc[::-1],
+        frame[list(reversed(COLUMNS))],
+        frame.iloc[:0],
+    ]
+    assert len({data_version(one) for one in [frame, *others]}) == 6
+
+
+def test_letters_that_move_between_neighbouring_values_give_another_version():
+    first, second = dataset(2, plan_id=["ab", "c"]), dataset(2, plan_id=["a", "bc"])
+    assert data_version(first) != data_version(second)
+
+
+def test_counts_are_by_spelling_and_sorted():
+    assert counts(pd.Series([2, 0, 2, 1])) == {"0": 1, "1": 1, "2": 2}
+    assert list(counts(pd.Series(["test", "real", "test"]))) == ["real", "test"]
+    assert counts(pd.Series([], dtype="int64")) == {}

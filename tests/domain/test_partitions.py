@@ -1,0 +1,87 @@
+"""Week x specialist: keys, windows, and the weeks there are."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from nhm_assets.domain.errors import UsageError
+from nhm_assets.domain.partitions import Partition, Window, last_closed_week, specialist_weeks, weeks
+from nhm_assets.domain.specialists import SPECIALISTS, Specialist
+
+SATURDAY_NIGHT = datetime(2026, 3, 7, 23, 59, 59, tzinfo=UTC)
+
+
+def test_weeks_run_from_sunday_to_sunday_and_the_running_one_is_among_them():
+    assert weeks.get_partition_keys(current_time=SATURDAY_NIGHT) == [
+        "2026-01-04",
+        "2026-01-11",
+        "2026-01-18",
+        "2026-01-25",
+        "2026-02-01",
+        "2026-02-08",
+        "2026-02-15",
+        "2026-02-22",
+        "2026-03-01",
+    ]
+    assert weeks.get_partition_keys(current_time=SATURDAY_NIGHT + timedelta(seconds=1))[-1] == "2026-03-08"
+
+
+def test_a_partition_is_a_week_of_one_of_five_specialists():
+    assert SPECIALISTS == ("technical", "business", "behavior", "evolution", "architecture")
+    names = {dimension.name: dimension.partitions_def for dimension in specialist_weeks.partitions_defs}
+    assert names["specialist"].get_partition_keys() == list(SPECIALISTS)
+    assert names["week"] is weeks
+
+
+@pytest.mark.parametrize("specialist", SPECIALISTS)
+def test_a_partition_survives_its_key(specialist: str):
+    partition = Partition.parse("2026-03-01", specialist)
+    assert str(partition.key) == f"{specialist}|2026-03-01"
+    assert Partition.from_key(str(partition.key)) == partition
+    assert partition.specialist is Specialist(specialist)
+
+
+@pytest.mark.parametrize(
+    "week", ["2026-03-02", "2025-12-28", "2026-3-1", "2026-03-01T00:00", "", "latest", "9999-01-03"]
+)
+def test_an_unknown_week_is_refused_by_name(week: str):
+    with pytest.raises(UsageError, match=f"unknown week {week!r}.*from 2026-01-04"):
+        Partition.parse(week, "technical")
+
+
+@pytest.mark.parametrize("specialist", ["Technical", "technicall", "", "technical "])
+def test_an_unknown_specialist_is_refused_with_the_five_named(specialist: str):
+    with pytest.raises(UsageError, match=f"unknown specialist {specialist!r}.*technical, business, behavior"):
+        Partition.parse("2026-03-01", specialist)
+
+
+def test_the_window_of_a_closed_week_ends_with_the_week():
+    partition = Partition.parse("2026-03-01", "technical")
+    long_after = datetime(2026, 6, 1, tzinfo=UTC)
+    assert partition.window(days=30, now=long_after) == Window(
+        datetime(2026, 2, 6, tzinfo=UTC), datetime(2026, 3, 8, tzinfo=UTC)
+    )
+    assert partition.window(days=7, now=partition.week_end).start == datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def test_the_window_of_the_running_week_ends_now_and_begins_where_it_always_will():
+    partition = Partition.parse("2026-03-01", "technical")
+    running = partition.window(days=30, now=SATURDAY_NIGHT)
+    assert running.end == SATURDAY_NIGHT
+    assert running.start == partition.window(days=30, now=partition.week_end).start
+
+
+@pytest.mark.parametrize(
+    ("now", "week"),
+    [
+        (datetime(2026, 11, 22, 2, tzinfo=UTC), "2026-11-15"),
+        (datetime(2026, 11, 22, tzinfo=UTC), "2026-11-15"),
+        (datetime(2026, 11, 21, 23, 59, 59, 999999, tzinfo=UTC), "2026-11-08"),
+        (datetime(2026, 11, 25, 12, tzinfo=UTC), "2026-11-15"),
+        (datetime(2027, 1, 3, tzinfo=UTC), "2026-12-27"),
+        (datetime(2026, 11, 21, 23, tzinfo=timezone(timedelta(hours=-5))), "2026-11-15"),
+        (datetime(2026, 11, 22, 5, tzinfo=timezone(timedelta(hours=9))), "2026-11-08"),
+    ],
+)
+def test_the_last_closed_week_ended_at_or_before_now(now: datetime, week: str):
+    assert last_closed_week(now) == week

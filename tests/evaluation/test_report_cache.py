@@ -1,0 +1,103 @@
+"""The report that a version has already: taken where evaluating again would say the same, and only there."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from dagster import AssetKey, AssetMaterialization, DagsterInstance, MetadataValue
+from mlflow.entities.model_registry import ModelVersion
+
+from nhm_assets.domain.partitions import Partition
+from nhm_assets.domain.records import EvaluationReport
+from nhm_assets.evaluation.report_cache import REPORT_METADATA, recorded_report
+from tests.support.documents import WEEK
+from tests.support.reports import champion, metrics, report, trained_model
+
+PARTITION = str(Partition.parse(WEEK, "technical").key)
+REUSED = trained_model(reused=True)
+
+
+@pytest.fixture
+def instance() -> Iterator[DagsterInstance]:
+    with DagsterInstance.ephemeral(settings={"telemetry": {"enabled": False}}) as instance:
+        yield instance
+
+
+def record(instance: DagsterInstance, content: EvaluationReport | dict[str, Any], partition: str = PARTITION) -> None:
+    """What materializing a report leaves in the instance."""
+    value = content.model_dump(mode="json") if isinstance(content, EvaluationReport) else content
+    metadata = {REPORT_METADATA: MetadataValue.json(value)}
+    made = AssetMaterialization(AssetKey("evaluation_report"), partition=partition, metadata=metadata)
+    instance.report_runless_asset_event(made)
+
+
+def in_production(version: str) -> ModelVersion:
+    return ModelVersion("technical-evaluator", version, creation_timestamp=0)
+
+
+def found(instance: DagsterInstance, champion_now: str | None, trained: Any = REUSED) -> EvaluationReport | None:
+    return recorded_report(instance, PARTITION, trained, in_production(champion_now) if champion_now else None)
+
+
+def test_a_report_against_the_champion_of_today_is_taken_as_it_was(instance):
+    made = report(champion=champion(0.8, version="1"))
+    record(instance, made)
+    assert found(instance, "1") == made
+    assert found(instance, "1").digest() == made.digest()
+
+
+def test_a_digest_survives_a_store_that_keeps_maps_in_another_order(instance):
+    """Verdicts are found by it; were it another one, they would all be missing."""
+    made = report(champion=champion(0.8, version="1"))
+    backwards = {key: made.model_dump(mode="json")[key] for key in reversed(EvaluationReport.model_fields)}
+    backwards["importances"] = dict(reversed(backwards["importances"].items()))
+    assert EvaluationReport.model_validate(backwards).digest() == made.digest()
+    better = made.model_copy(update={"candidate": metrics(f1=0.99)})
+    assert better.digest() != made.digest()
+
+
+def test_a_report_without_a_champion_is_taken_while_there_is_none(instance):
+    record(instance, report())
+    assert found(instance, None) == report()
+    assert found(instance, "1") is None
+
+
+@pytest.mark.parametrize("champion_now", ["7", None])
+def test_a_report_against_another_champion_is_not_taken(instance, champion_now):
+    record(instance, report(champion=champion(0.8, version="1")))
+    assert found(instance, champion_now) is None
+
+
+def test_a_version_that_is_champion_by_now_keeps_its_report_rather_than_being_compared_with_itself(instance):
+    record(instance, report(champion=champion(0.8, version="1")))
+    assert found(instance, REUSED.version).champion.version == "1"
+
+
+def test_a_version_that_was_trained_just_now_is_evaluated(instance):
+    record(instance, report())
+    assert found(instance, None, trained_model(reused=False)) is None
+
+
+@pytest.mark.parametrize("field", ["model", "version", "run_id", "data_version", "code_version"])
+def test_a_report_on_something_else_is_not_taken(instance, field):
+    record(instance, report(**{field: "another"}))
+    assert found(instance, None) is None
+
+
+def test_a_report_of_another_partition_is_not_taken(instance):
+    record(instance, report(), partition=str(Partition.parse("2026-02-22", "technical").key))
+    assert found(instance, None) is None
+
+
+def test_the_newest_report_on_the_version_decides(instance):
+    record(instance, report())
+    record(instance, report(champion=champion(0.8, version="1")))
+    assert found(instance, None) is None
+    assert found(instance, "1") is not None
+
+
+def test_a_report_that_another_release_recorded_is_passed_over(instance):
+    record(instance, report())
+    record(instance, report().model_dump(mode="json") | {"roc_auc": 0.9})
+    record(instance, report(version="another"))
+    assert found(instance, None) == report()

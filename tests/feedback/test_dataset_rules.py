@@ -1,0 +1,159 @@
+"""What a dataset must be before anything learns from it: every check, both ways."""
+
+from datetime import timedelta
+
+import pandas as pd
+import pytest
+
+from nhm_assets.domain.check_result import Verdict
+from nhm_assets.feedback.dataset_rules import BLOCKING, DESCRIPTIONS, QualityRules, judge_dataset
+from tests.support.frames import dataset, newest
+
+RULES = QualityRules(min_real_samples=20, max_feedback_age_days=7, max_rejected_fraction=0.05)
+
+
+def verdicts(frame: pd.DataFrame) -> dict[str, Verdict]:
+    return {verdict.check: verdict for verdict in judge_dataset(frame, RULES)}
+
+
+def failed(frame: pd.DataFrame) -> list[str]:
+    return [verdict.check for verdict in judge_dataset(frame, RULES) if not verdict.passed]
+
+
+def quarantined(**reasons: int) -> pd.DataFrame:
+    frame = dataset(95)
+    frame.attrs["quarantined"] = reasons
+    return frame
+
+
+def test_a_good_dataset_passes_every_check():
+    judged = verdicts(dataset())
+    assert list(judged) == list(DESCRIPTIONS)
+    assert failed(dataset()) == []
+
+
+def test_the_blocking_checks_are_those_of_the_contract():
+    assert set(BLOCKING) == {"schema_conforms", "enough_samples", "class_coverage", "no_leakage"}
+    warning = {check for check, verdict in verdicts(dataset()).items() if verdict.warns_only}
+    assert warning == set(DESCRIPTIONS) - set(BLOCKING)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        pytest.param({"human_rating": 2.0}, id="a rating above 1"),
+        pytest.param({"risk_score": float("nan")}, id="a feature that is NaN"),
+        pytest.param({"label": 7}, id="an unknown class"),
+        pytest.param({"label": ["approve"] * 20}, id="classes by name"),
+        pytest.param({"submitted_at": ["2026-03-01"] * 20}, id="times as strings"),
+        pytest.param({"split": None}, id="no split"),
+    ],
+)
+def test_rows_of_another_shape_fail_the_schema(columns: dict):
+    judged = verdicts(dataset(**columns))
+    assert list(judged) == list(DESCRIPTIONS)
+    assert not judged["schema_conforms"].passed
+
+
+def test_without_the_columns_nothing_else_can_be_judged():
+    assert failed(dataset().drop(columns="label")) == list(DESCRIPTIONS)
+
+
+def test_one_row_too_few_fails_and_says_what_to_do():
+    assert failed(dataset(19)) == ["enough_samples"]
+    reason = verdicts(dataset(19))["enough_samples"].reason
+    assert reason.startswith("19 rows, wanted are 20")
+    assert "2026-02-06" in reason
+    for remedy in ("FEEDBACK_WINDOW_DAYS", "MIN_REAL_SAMPLES", "ALLOW_SYNTHETIC_FALLBACK"):
+        assert remedy in reason
+
+
+def test_synthetic_rows_count_as_samples():
+    assert "enough_samples" not in failed(dataset(source=["real", "synthetic"] * 10))
+
+
+def test_no_rows_at_all_are_judged_and_fail():
+    assert failed(dataset(0)) == ["enough_samples", "class_coverage", "feedback_fresh"]
+
+
+def labelled(learned: list[int], tested: int) -> pd.DataFrame:
+    """Seventeen rows to learn from, with these classes in turn, and three to test on."""
+    return dataset(label=[*(learned * 17)[:17], *[tested] * 3])
+
+
+@pytest.mark.parametrize("learned", [[1, 0], [1, 2], [0, 1, 2]])
+def test_approve_and_another_class_to_learn_from_are_covered(learned: list[int]):
+    assert failed(labelled(learned, tested=1)) == []
+
+
+@pytest.mark.parametrize(
+    ("learned", "tested"),
+    [
+        pytest.param([1], 1, id="all approve"),
+        pytest.param([0], 0, id="all reject"),
+        pytest.param([1], 0, id="another class only in test"),
+        pytest.param([0, 2], 1, id="approve only in test"),
+    ],
+)
+def test_anything_less_is_not_covered(learned: list[int], tested: int):
+    assert failed(labelled(learned, tested)) == ["class_coverage"]
+
+
+def test_validation_rows_are_learned_from_too():
+    frame = labelled([1] * 14 + [0] * 3, tested=1)
+    assert set(frame.loc[frame["label"] == 0, "split"]) == {"validation"}
+    assert failed(frame) == []
+
+
+def test_a_plan_in_two_splits_is_leakage():
+    plans = dataset()["plan_id"].tolist()
+    leaking = dataset(plan_id=[*plans[:-1], plans[0]])
+    assert failed(leaking) == ["no_leakage"]
+    assert "plan-0000" in verdicts(leaking)["no_leakage"].reason
+    assert failed(dataset(plan_id=[plans[1], *plans[1:]])) == []
+
+
+def test_a_feature_that_is_the_label_is_leakage():
+    labels = dataset()["label"].astype("float64")
+    leaking = dataset(risk_score=labels)
+    assert failed(leaking) == ["no_leakage"]
+    assert "risk_score" in verdicts(leaking)["no_leakage"].reason
+    assert failed(dataset(risk_score=labels.where(labels.index != 4, 0.5))) == []
+
+
+def test_a_constant_feature_is_no_leakage_where_all_labels_are_alike():
+    """One class in every row is what class_coverage reports; a factor of 1.0 in every row tells nothing."""
+    assert failed(dataset(label=1, avg_task_complexity_factor=1.0)) == ["class_coverage"]
+
+
+@pytest.mark.parametrize(
+    ("age", "expected"),
+    [
+        (timedelta(days=7), []),
+        (timedelta(days=7, minutes=1), ["feedback_fresh"]),
+        (timedelta(days=20), ["feedback_fresh"]),
+    ],
+)
+def test_feedback_older_than_allowed_at_the_window_s_end_is_stale(age: timedelta, expected: list[str]):
+    assert failed(newest(age)) == expected
+
+
+def test_synthetic_rows_do_not_make_feedback_fresh():
+    """They are spread over the whole window, and nobody has said anything in them."""
+    assert failed(dataset(source=["synthetic"] * 15 + ["real"] * 5)) == []
+    assert failed(dataset(source=["real"] * 5 + ["synthetic"] * 15)) == ["feedback_fresh"]
+    assert failed(dataset(source="synthetic")) == ["feedback_fresh"]
+
+
+def test_too_many_rejected_documents_are_a_warning_with_the_reasons():
+    assert failed(quarantined(invalid_rating=2, missing_plan=3)) == []
+    verdict = verdicts(quarantined(invalid_rating=2, missing_plan=4))["few_rejected_documents"]
+    assert not verdict.passed
+    assert verdict.warns_only
+    assert {"invalid_rating": 2, "missing_plan": 4}.items() <= verdict.figures.items()
+
+
+def test_the_share_of_rejected_documents_is_of_real_ones():
+    frame = dataset(95, source=["real"] * 45 + ["synthetic"] * 50)
+    frame.attrs["quarantined"] = {"invalid_rating": 5}
+    assert verdicts(frame)["few_rejected_documents"].figures["share"] == pytest.approx(0.1)

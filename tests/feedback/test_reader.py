@@ -1,0 +1,151 @@
+"""How MongoDB is asked: a handful of commands whatever the number of documents, and an index for each."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pymongo.database import Database
+
+from nhm_assets.domain.partitions import Partition
+from nhm_assets.feedback.dataset_builder import read_window
+from nhm_assets.feedback.mongo_batches import BATCH, READ_INDEXES, batches
+from nhm_assets.feedback.reader import Names, Reader
+from nhm_assets.feedback.stored_features import ensure_index
+from nhm_assets.settings import Settings
+from tests.support.commands import Commands, explained, listened, stages
+from tests.support.documents import (
+    NOW,
+    WEEK,
+    WEEK_END,
+    WINDOW_START,
+    Document,
+    feedback,
+    opinion,
+    put,
+    reviewed_opinions,
+)
+
+NAMES = Names("specialist_feedback", "specialist_opinions", "cognitive_ledger", "plan_features")
+
+
+def fill(database: Database[Document], count: int) -> None:
+    """As many reviewed opinions, and what makes every query necessary: plans elsewhere, and rejections."""
+    opinions, reviews = reviewed_opinions(count)
+    ledger = [{"plan_id": one["plan_id"], "plan_data": one.pop("cognitive_plan")} for one in opinions[::3]]
+    for one in reviews[::5]:
+        one["human_rating"] = "high"
+    put(database, opinions=opinions, feedback=[*reviews, *map(feedback, range(count // 10))], plans=ledger)
+    ensure_index(database.plan_features)
+
+
+def commands_of_a_read(uri: str, database: Database[Document]) -> Commands:
+    """What is said to MongoDB while a window is read."""
+    commands = Commands()
+    with listened(uri, database.name, commands) as heard:
+        reader = Reader(heard, NAMES, "technical", None)
+        found = read_window(reader, Partition.parse(WEEK, "technical").window(days=30, now=NOW), min_rating=0.0)
+    assert len(found.rows)
+    assert found.quarantine
+    return commands
+
+
+def test_ten_times_the_documents_take_the_same_commands(mongod_uri: str, database: Database):
+    fill(database, 60)
+    few = commands_of_a_read(mongod_uri, database).names
+    database.client.drop_database(database.name)
+    fill(database, 600)
+    many = commands_of_a_read(mongod_uri, database).names
+    assert many == few
+    assert len(few) < 10
+
+
+def feedback_query(commands: Commands) -> dict[str, Any]:
+    """The one query that reads the window's feedback; the other finds rejected documents by `_id`."""
+    (query,) = [one for one in commands.reads() if one.get("find") == NAMES.feedback and "_id" not in one["filter"]]
+    return query
+
+
+def collection(command: dict[str, Any]) -> str:
+    return str(next(iter(command.values())))
+
+
+def scanned(database: Database[Document], commands: Commands) -> set[str]:
+    """The collections that are read from end to end."""
+    reads = commands.reads()
+    assert {collection(one) for one in reads} == {NAMES.feedback, NAMES.opinions, NAMES.plans, NAMES.features}
+    return {collection(one) for one in reads if "COLLSCAN" in stages(explained(database, one))}
+
+
+def test_every_query_has_an_index(mongod_uri: str, database: Database):
+    fill(database, 60)
+    assert scanned(database, commands_of_a_read(mongod_uri, database)) == set()
+
+
+@pytest.mark.parametrize("setting", READ_INDEXES)
+def test_without_its_index_a_collection_is_read_from_end_to_end(mongod_uri: str, database: Database, setting: str):
+    """So each of the indexes that the platform asks for is needed, and the test above can fail."""
+    fill(database, 60)
+    name = getattr(Settings(), setting)
+    database[name].drop_indexes()
+    assert scanned(database, commands_of_a_read(mongod_uri, database)) == {name}
+
+
+def test_feedback_of_other_times_and_specialists_is_not_even_looked_at(mongod_uri: str, database: Database):
+    """A collection holds years of feedback; a read that fetched them all would grow with every week."""
+    fill(database, 60)
+    put(
+        database,
+        feedback=[
+            *(feedback(f"late-{number}", submitted_at=WEEK_END) for number in range(300)),
+            *(feedback(f"early-{number}", submitted_at=WINDOW_START - timedelta(days=9)) for number in range(300)),
+            *(feedback(f"old-{number}", submitted_at="2024-03-01T12:00:00Z") for number in range(300)),
+            *(feedback(f"other-{number}", specialist="business") for number in range(300)),
+        ],
+    )
+    query = feedback_query(commands_of_a_read(mongod_uri, database))
+    figures = explained(database, query)["executionStats"]
+    assert figures["nReturned"] == 66
+    assert figures["totalDocsExamined"] < 100
+
+
+def test_only_the_fields_that_are_needed_are_read(database: Database):
+    put(database, feedback=[feedback(1)], opinions=[opinion(1)])
+    reader = Reader(database, NAMES, "technical", None)
+    (read,) = reader.feedback(Partition.parse(WEEK, "technical").window(days=30, now=NOW))
+    assert set(read) == {
+        "_id",
+        "feedback_id",
+        "opinion_id",
+        "plan_id",
+        "submitted_at",
+        "human_rating",
+        "human_recommendation",
+    }
+
+
+def test_a_null_in_a_plan_stays_a_null_and_a_missing_field_missing(database: Database):
+    own = {"tasks": [{"task_id": "a", "description": None, "parameters": {"x": 1}}], "risk_score": None}
+    put(database, opinions=[opinion(1, cognitive_plan=own)])
+    read = Reader(database, NAMES, "technical", None).opinion_plans(["opinion-1"])
+    assert read == {"opinion-1": {"tasks": [{"task_id": "a", "description": None}], "risk_score": None}}
+
+
+def test_the_same_one_of_two_opinions_with_one_id_counts_in_every_order(database: Database):
+    """Ids ought to be unique, but are another system's."""
+    twins = [opinion(1, _id=name, plan_id=f"plan-{name}", cognitive_plan={"tasks": [], "name": name}) for name in "ab"]
+    reader = Reader(database, NAMES, "technical", None)
+    answers = []
+    for order in (twins, twins[::-1]):
+        database.specialist_opinions.drop()
+        put(database, opinions=order)
+        answers.append((reader.plan_ids(["opinion-1"]), reader.opinion_plans(["opinion-1"])))
+    assert answers == [({"opinion-1": "plan-b"}, {"opinion-1": {"tasks": [], "name": "b"}})] * 2
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(0, []), (1, [1]), (BATCH, [BATCH]), (BATCH + 1, [BATCH, 1]), (2 * BATCH, [BATCH, BATCH])]
+)
+def test_batches_hold_everything_once(count: int, sizes: list[int]):
+    made = list(batches(iter(range(count))))
+    assert [len(batch) for batch in made] == sizes
+    assert [item for batch in made for item in batch] == list(range(count))

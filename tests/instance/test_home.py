@@ -1,0 +1,136 @@
+"""The folders of one machine, and the files for Dagster in them."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from dagster import DagsterInstance
+from dagster._config import resolve_to_config_type, validate_config
+from dagster._core.instance.config import dagster_instance_config_schema
+
+from nhm_assets.instance.home import dagster_instance, instance_template, prepare_home
+from nhm_assets.instance.launcher import WatchedRunLauncher
+from nhm_assets.settings import Settings
+from tests.support.nhm import environment
+from tests.support.processes import ROOT
+
+LOCAL = ROOT / "deploy" / "local" / "dagster.yaml"
+TEMPLATES = {path.parent.name: path for path in sorted((ROOT / "deploy").glob("*/dagster.yaml"))}
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    for variable in ("DAGSTER_HOME", "MAX_CONCURRENT_RUNS"):
+        monkeypatch.setenv(variable, "")
+    return Settings(nhm_home=tmp_path / "home", max_concurrent_runs=4)
+
+
+def faults(config: object) -> list[str]:
+    """What Dagster says against the contents of a dagster.yaml."""
+    checked = validate_config(resolve_to_config_type(dagster_instance_config_schema()), config)
+    return [error.message for error in checked.errors or []]
+
+
+def test_the_instance_file_is_the_one_that_stands_in_deploy(settings):
+    prepare_home(settings)
+    assert (settings.dagster_folder / "dagster.yaml").read_text() == LOCAL.read_text()
+    assert instance_template() == LOCAL.read_text()
+
+
+def test_files_that_an_operator_has_changed_are_left(settings):
+    prepare_home(settings)
+    for name in ("dagster.yaml", "workspace.yaml"):
+        (settings.dagster_folder / name).write_text("telemetry:\n  enabled: false\n")
+    prepare_home(settings)
+    for name in ("dagster.yaml", "workspace.yaml"):
+        assert (settings.dagster_folder / name).read_text() == "telemetry:\n  enabled: false\n"
+
+
+def test_the_instance_opens_with_the_limit_of_the_settings(settings):
+    with dagster_instance(settings) as instance:
+        assert isinstance(instance.run_launcher, WatchedRunLauncher)
+        assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 4
+        assert not instance.telemetry_enabled
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_dagster_finds_no_fault_in_a_template(name):
+    assert faults(yaml.safe_load(TEMPLATES[name].read_text())) == []
+
+
+def test_there_is_a_template_for_one_machine_and_one_for_several():
+    assert TEMPLATES.keys() >= {"local", "postgres"}
+
+
+@pytest.mark.parametrize(
+    ("section", "entry"), [("run_monitoring", "poll_every"), ("retention", "runs"), ("run_retries", "max_tries")]
+)
+def test_a_fault_in_a_template_would_be_found(section, entry):
+    config = yaml.safe_load(LOCAL.read_text())
+    config[section][entry] = 1
+    assert any(entry in fault for fault in faults(config))
+
+
+def test_the_templates_differ_in_their_storage_alone():
+    local, postgres = (yaml.safe_load(TEMPLATES[name].read_text()) for name in ("local", "postgres"))
+    assert "storage" not in local
+    assert postgres.pop("storage").keys() == {"postgres"}
+    assert postgres == local
+
+
+def test_an_instance_opens_on_the_template_for_one_machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAX_CONCURRENT_RUNS", "2")
+    (tmp_path / "dagster.yaml").write_text(LOCAL.read_text())
+    with DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert instance.run_retries_enabled
+        assert instance.run_retries_max_retries == 2
+
+
+@pytest.mark.slow
+def test_the_built_package_carries_the_template(tmp_path):
+    """In the tree it is a link that leads out of the package; what is installed has to hold the file."""
+    source = tmp_path / "source"
+    source.mkdir()
+    parts = ["pyproject.toml", "README.md", "nhm_assets", "resources", "sensors", "deploy"]
+    subprocess.run(["cp", "-r", *parts, source], cwd=ROOT, check=True)
+    command = [
+        sys.executable,
+        "-c",
+        "import setuptools; setuptools.setup()",
+        "build_py",
+        "--build-lib",
+        tmp_path / "lib",
+    ]
+    built = subprocess.run(command, cwd=source, capture_output=True, text=True, timeout=170, check=False)
+    assert built.returncode == 0, built.stderr
+    template = tmp_path / "lib" / "nhm_assets" / "templates" / "dagster.yaml"
+    assert template.is_file()
+    assert not template.is_symlink()
+    assert template.read_text() == LOCAL.read_text()
+
+
+READ_ONLY = """
+import os, sys
+from nhm_assets.instance.home import dagster_instance
+from nhm_assets.settings import Settings
+
+os.access = lambda path, mode: mode != os.W_OK
+dagster_instance(Settings.load()).dispose()
+print(sorted(os.listdir(os.environ["DAGSTER_HOME"])))
+"""
+
+
+def test_a_dagster_home_that_cannot_be_written_to_gets_no_lock_file(tmp_path: Path):
+    """As in a pod, where it is a ConfigMap. Its other files would be in PostgreSQL."""
+    done = subprocess.run(
+        [sys.executable, "-c", READ_ONLY],
+        env=environment(nhm_home=tmp_path),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "creation.lock" not in done.stdout
+    assert "dagster.yaml" in done.stdout

@@ -1,0 +1,103 @@
+"""The audit log: who did what to which version, once."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from dagster import DagsterRun
+
+from nhm_assets.domain.dagster_names import JOB
+from nhm_assets.domain.outcomes import Outcome
+from nhm_assets.registry.audit_log import ACTOR_TAG, COLLECTION, actor, evidence, record_decision, record_registration
+from tests.support.documents import NOW, WEEK, WEEK_END, WINDOW_START
+from tests.support.reports import champion, metrics, report, trained_model
+
+
+@pytest.fixture
+def log(database):
+    return database[COLLECTION]
+
+
+def dagster_run(run_id: str = "run-a") -> DagsterRun:
+    return DagsterRun(job_name=JOB, run_id=run_id)
+
+
+def register(log: Any, **changes: Any) -> None:
+    record_registration(log, trained_model(**changes), run=dagster_run(), now=NOW)
+
+
+def hold(log: Any, run_id: str = "run-a", **changes: Any) -> None:
+    record_decision(
+        log, report(**changes), Outcome.HELD, reason="held by f1_threshold", run=dagster_run(run_id), now=NOW
+    )
+
+
+def test_a_registration_says_what_entered_staging_from_which_data(log):
+    register(log)
+    (entry,) = log.find()
+    assert entry == {
+        "_id": "registered:technical-evaluator:2",
+        "kind": "registered",
+        "specialist": "technical",
+        "week": WEEK,
+        "model": "technical-evaluator",
+        "version": "2",
+        "window": {"start": WINDOW_START, "end": WEEK_END},
+        "data_version": "d" * 32,
+        "mlflow_run_id": "run-2",
+        "from_stage": "None",
+        "to_stage": "Staging",
+        "reason": "trained on 100 rows (real)",
+        "rows": {"train": 70, "validation": 15, "test": 15},
+        "dagster_run_id": "run-a",
+        "actor": f"dagster job {JOB}",
+        "at": NOW,
+    }
+
+
+def test_the_same_registration_again_neither_doubles_nor_rewrites_its_entry(log):
+    register(log)
+    before = list(log.find())
+    record_registration(log, trained_model(), run=dagster_run("run-b"), now=NOW + timedelta(days=1))
+    assert list(log.find()) == before
+
+
+def test_every_version_and_every_model_has_an_entry_of_its_own(log):
+    register(log)
+    register(log, version="3")
+    register(log, model="business-evaluator", specialist="business")
+    assert log.count_documents({}) == 3
+
+
+def test_a_decision_says_why_and_on_what_evidence(log):
+    hold(log, champion=champion(0.9))
+    entry = log.find_one()
+    assert (entry["kind"], entry["reason"]) == ("held", "held by f1_threshold")
+    assert entry["metrics"] == {"precision": 0.9, "recall": 0.85, "f1": 0.87, "accuracy": 0.8}
+    assert entry["champion"] == {"version": "1", "precision": 0.9, "recall": 0.85, "f1": 0.9, "accuracy": 0.8}
+    assert entry["report_digest"] == report(champion=champion(0.9)).digest()
+
+
+def test_a_decision_is_kept_once_a_run(log):
+    hold(log)
+    hold(log)
+    assert log.count_documents({}) == 1
+    hold(log, run_id="run-b")
+    assert log.count_documents({}) == 2
+
+
+def test_evidence_without_a_champion_says_so():
+    assert evidence(report(candidate=metrics(f1=0.8)))["champion"] is None
+
+
+@pytest.mark.parametrize(
+    ("tags", "name"),
+    [
+        ({ACTOR_TAG: "nhm retrain by ada", "user": "ada"}, "nhm retrain by ada"),
+        ({"user": "ada"}, "ada"),
+        ({}, f"dagster job {JOB}"),
+    ],
+    ids=["named by its launcher", "started in the UI", "neither"],
+)
+def test_the_actor_is_whom_the_run_names(tags, name):
+    assert actor(DagsterRun(job_name=JOB, run_id="run-a", tags=tags)) == name

@@ -1,0 +1,175 @@
+"""No kill leaves half a promotion or half a rollback: who comes next ends it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nhm_assets.domain.partitions import WEEK
+from nhm_assets.registry import ROLLED_BACK_TAG, all_versions
+from nhm_assets.registry.promotion_lock import hold_intent
+from nhm_assets.registry.transitions import registry_faults
+from tests.support.documents import NOW, WEEK_END
+from tests.support.promotions import (
+    EARLIER,
+    LATER,
+    REASON,
+    Place,
+    let_leases_run_out,
+    promote_here,
+    roll_back_here,
+    start_promotion,
+    start_rollback,
+)
+from tests.support.registry import MODEL, Registry
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A registry and an audit log, as some process has left them."""
+
+    registry: Registry
+    log: Any
+
+    def serving(self) -> str:
+        """The one version in Production, by stage and alias alike, with nothing left open."""
+        stages = self.registry.state()["stages"]
+        (number,) = (number for number, stage in stages.items() if stage == "Production")
+        assert registry_faults(self.registry.client(), MODEL, number) == []
+        assert self.log.count_documents({"state": "open"}) == 0
+        return number
+
+    def marks(self) -> dict[str, str]:
+        """The versions that were rolled back, and why."""
+        versions = all_versions(self.registry.client(), MODEL)
+        return {str(one.version): one.tags[ROLLED_BACK_TAG] for one in versions if ROLLED_BACK_TAG in one.tags}
+
+    @contextmanager
+    def copied(self, folder: Path) -> Iterator["Scene"]:
+        """The same once more, to go on from; the log is put back at the end.
+
+        The folder has to be a new one: MLflow keeps the files open that this process has used.
+        """
+        entries = list(self.log.find())
+        yield Scene(self.registry.copy_to(folder), self.log)
+        self.log.delete_many({})
+        if entries:
+            self.log.insert_many(entries)
+
+
+def add_promoted(registry: Registry, log: Any, window_end: datetime) -> str:
+    """Register a version and promote it."""
+    version = registry.add(window_end)
+    promote_here(registry, log, version, window_end)
+    return version
+
+
+def killed_at_every_call(
+    scene: Scene, mongod_uri: str, folder: Path, start: Callable[..., BaseProcess]
+) -> Iterator[Scene]:
+    """The scene after a kill at each call in turn, the lease of the dead one run out."""
+    for number in range(1000):
+        with scene.copied(folder / f"killed-{number}") as killed:
+            process = start(Place(killed.registry.home, mongod_uri, killed.log.database.name), killed_at=number)
+            process.join()
+            if process.exitcode == 0:
+                assert number > 10
+                return
+            assert process.exitcode == -9
+            let_leases_run_out(killed.log)
+            yield killed
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_promotion_killed_at_any_call_is_ended_by_its_rerun(registry, log, mongod_uri, tmp_path):
+    """SIGKILL instead of the n-th call to MLflow or MongoDB, for every n that there is."""
+    old, new = registry.add(EARLIER), registry.add(WEEK_END)
+    promote_here(registry, log, old, EARLIER)
+    right = {"stages": {old: "Archived", new: "Production"}, "aliases": {"production": new, "previous": old}}
+
+    def start(place: Place, killed_at: int) -> BaseProcess:
+        return start_promotion(place, new, WEEK_END, killed_at=killed_at)
+
+    for killed in killed_at_every_call(Scene(registry, log), mongod_uri, tmp_path, start):
+        promote_here(killed.registry, log, new, WEEK_END)
+        assert killed.serving() == new
+        assert killed.registry.state() == right
+        assert log.count_documents({"state": "done", "kind": "promoted", "version": new}) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_rollback_killed_at_any_call_is_ended_by_the_next_rollback_or_promotion(registry, log, mongod_uri, tmp_path):
+    """Either nothing was decided and nothing has moved, or all of it is done before anything else is.
+
+    A rollback that finds another one interrupted ends it, and goes no further back than that one wanted to.
+    """
+    _, good, bad = (add_promoted(registry, log, end) for end in (EARLIER - WEEK, EARLIER, WEEK_END))
+    newer = registry.add(LATER)
+    rolled_back = {"kind": "rolled_back", "state": "done", "from_version": bad, "version": good}
+    decided = []
+    for killed in killed_at_every_call(Scene(registry, log), mongod_uri, tmp_path, start_rollback):
+        with killed.copied(tmp_path / f"promotion-{len(decided)}") as scene:
+            promote_here(scene.registry, log, newer, LATER)
+            assert scene.serving() == newer
+            decided.append(log.count_documents(rolled_back) == 1)
+            assert scene.marks() == ({bad: REASON} if decided[-1] else {})
+            previous = good if decided[-1] else bad
+            assert scene.registry.state()["aliases"] == {"production": newer, "previous": previous}
+        done = roll_back_here(killed.registry, log)
+        assert (done.version, done.left) == (good, bad)
+        assert log.find_one({"_id": done.audit_id})["state"] == "done"
+        assert killed.serving() == good
+        assert killed.marks() == {bad: REASON}
+        assert log.count_documents(rolled_back) == 1
+    assert decided == sorted(decided)
+    assert set(decided) == {False, True}
+
+
+@pytest.mark.slow
+def test_rollbacks_and_promotions_at_the_same_moment_end_one_after_the_other(registry, database, log, mongod_uri):
+    """Whoever comes first: what was rolled back does not serve, and nothing is half there."""
+    good, bad = (add_promoted(registry, log, end) for end in (EARLIER, WEEK_END))
+    newer = registry.add(LATER)
+    place = Place(registry.home, mongod_uri, database.name)
+    started = [start_promotion(place, newer, LATER), start_rollback(place, good), start_promotion(place, bad, WEEK_END)]
+    for one in started:
+        one.join()
+    assert [one.exitcode for one in started] == [0, 0, 0]
+    ended = Scene(registry, log)
+    left = log.find_one({"kind": "rolled_back"})["from_version"]
+    assert ended.marks() == {left: REASON}
+    assert ended.serving() != left
+
+
+def test_a_promotion_whose_version_is_gone_is_undone(registry, log):
+    old, new = registry.add(EARLIER, stage="Production"), registry.add(WEEK_END)
+    client = registry.client()
+    intent = {"at": NOW, "version": new, "kind": "promotion"}
+    with hold_intent(log, MODEL, intent, repair=pytest.fail, wait_s=1) as held:
+        held.note(from_version=old, previous=old)
+        client.set_registered_model_alias(MODEL, "production", new)
+    client.delete_model_version(MODEL, new)
+    let_leases_run_out(log)
+    latest = registry.add(LATER)
+    promote_here(registry, log, latest, LATER)
+    assert log.find_one({"_id": held.id})["state"] == "undone"
+    assert registry.state()["aliases"] == {"production": latest, "previous": old}
+
+
+def test_a_repaired_intent_says_so(registry, log):
+    version = registry.add(WEEK_END)
+    intent = {"at": NOW, "version": version, "kind": "promotion"}
+    with hold_intent(log, MODEL, intent, repair=pytest.fail, wait_s=1) as held:
+        held.note(from_version=None, previous=None)
+    let_leases_run_out(log)
+    promote_here(registry, log, version, WEEK_END)
+    entry = log.find_one({"_id": held.id})
+    assert (entry["kind"], entry["state"], entry["repaired"]) == ("promoted", "done", True)
+    assert log.count_documents({}) == 1

@@ -1,0 +1,199 @@
+"""By what a run was broken, read from what was raised in its steps."""
+
+from collections.abc import Callable
+
+import pytest
+from dagster import (
+    AssetCheckResult,
+    AssetKey,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    asset,
+    asset_check,
+    define_asset_job,
+)
+from dagster import Definitions as Location
+from dagster._core.errors import DagsterExecutionInterruptedError
+
+from nhm_assets import errors
+from nhm_assets.domain.errors import (
+    DataError,
+    PromotionRefused,
+    RegistryError,
+    RolloutFailed,
+    RolloutRefused,
+    UsageError,
+)
+from nhm_assets.domain.outcomes import BrokenBy
+from nhm_assets.feedback.features import InvalidPlan
+from nhm_assets.runs.failure_cause import Failure, failure_of
+from resources import errors as service_errors
+from resources.errors import (
+    EmbeddedMongoError,
+    IncompatibleMlflow,
+    KubernetesRefused,
+    KubernetesUnavailable,
+    LockLost,
+    MlflowRefused,
+    MlflowUnavailable,
+    MongoRefused,
+    MongoUnavailable,
+    StorageError,
+)
+from tests.support.documents import put, reviewed_opinions
+from tests.support.platform import QUIET, Platform
+from tests.support.retrainings import end_run, put_run
+from tests.support.wiped import session_platform, wiped
+
+__all__ = ["session_platform", "wiped"]
+
+
+def run_of(instance: DagsterInstance, run_id: str) -> DagsterRun:
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    return run
+
+
+def broken(instance: DagsterInstance, body: Callable[[], None], *, blocking: bool = False) -> Failure:
+    """What is said of a run in which an asset does this, or a blocking check on it."""
+
+    @asset
+    def trained_model() -> None:
+        if not blocking:
+            body()
+
+    @asset_check(asset=AssetKey("trained_model"), blocking=True)
+    def loads_as_pyfunc() -> AssetCheckResult:
+        if blocking:
+            body()
+        return AssetCheckResult(passed=not blocking, description="it is no model")
+
+    location = Location([trained_model], asset_checks=[loads_as_pyfunc], jobs=[define_asset_job("one")])
+    result = location.resolve_job_def("one").execute_in_process(
+        instance=instance, raise_on_error=False, run_config=QUIET
+    )
+    assert not result.success
+    return failure_of(instance, run_of(instance, result.run_id))
+
+
+def raised(error: BaseException, cause: BaseException | None = None) -> Callable[[], None]:
+    def body() -> None:
+        raise error from cause
+
+    return body
+
+
+CAUSES = {
+    MongoUnavailable: BrokenBy.MONGODB,
+    LockLost: BrokenBy.MONGODB,
+    MongoRefused: BrokenBy.MONGODB,
+    EmbeddedMongoError: BrokenBy.MONGODB,
+    MlflowUnavailable: BrokenBy.MLFLOW,
+    MlflowRefused: BrokenBy.MLFLOW,
+    IncompatibleMlflow: BrokenBy.MLFLOW,
+    RegistryError: BrokenBy.MLFLOW,
+    KubernetesUnavailable: BrokenBy.KUBERNETES,
+    KubernetesRefused: BrokenBy.KUBERNETES,
+    RolloutFailed: BrokenBy.KUBERNETES,
+    RolloutRefused: BrokenBy.KUBERNETES,
+    StorageError: BrokenBy.STORAGE,
+    DataError: BrokenBy.DATA,
+    InvalidPlan: BrokenBy.DATA,
+    PromotionRefused: BrokenBy.REFUSED,
+    UsageError: BrokenBy.REFUSED,
+    KeyError: BrokenBy.CODE,
+    ZeroDivisionError: BrokenBy.CODE,
+    MemoryError: BrokenBy.CODE,
+}
+
+
+@pytest.mark.parametrize(("error", "by"), CAUSES.items(), ids=lambda one: getattr(one, "__name__", str(one)))
+def test_an_error_says_what_broke_the_run(wiped: Platform, error: type[Exception], by: BrokenBy):
+    failure = broken(wiped.instance, raised(error("the thing and the remedy")))
+    assert failure.by is by
+    assert failure.reason.replace("'", "") == "trained_model: the thing and the remedy"
+
+
+def test_every_error_of_the_platform_and_its_services_is_tried_above():
+    known = {
+        one
+        for module in (errors, service_errors)
+        for one in vars(module).values()
+        if isinstance(one, type) and issubclass(one, errors.NhmError | service_errors.ServiceError)
+    }
+    # Two bases, and the one that no run raises.
+    assert known - {errors.NhmError, service_errors.ServiceError, service_errors.NotifierDown} <= set(CAUSES)
+
+
+def test_the_platforms_own_words_count_more_than_what_caused_them(wiped: Platform):
+    failure = broken(wiped.instance, raised(StorageError("the disk is full"), OSError(28, "No space left on device")))
+    assert failure == Failure(BrokenBy.STORAGE, "trained_model: the disk is full")
+
+
+def test_a_cause_that_is_known_counts_where_the_error_itself_is_not(wiped: Platform):
+    failure = broken(wiped.instance, raised(RuntimeError("it did not work"), MongoUnavailable("MongoDB is away")))
+    assert failure == Failure(BrokenBy.MONGODB, "trained_model: MongoDB is away")
+
+
+def test_mlflows_own_errors_are_mlflows(wiped: Platform):
+    from mlflow.exceptions import MlflowException, RestException
+
+    rest = RestException({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such run"})
+    for error in (MlflowException("no such run"), rest):
+        failure = broken(wiped.instance, raised(error))
+        assert failure.by is BrokenBy.MLFLOW
+        assert "no such run" in failure.reason
+
+
+def test_what_mongodb_refuses_is_mongodbs(wiped: Platform):
+    """A real refusal: the server knows no such command."""
+    failure = broken(wiped.instance, lambda: wiped.database.command("no such command"))
+    assert failure.by is BrokenBy.MONGODB
+    assert "no such command" in failure.reason
+
+
+def test_a_run_that_is_interrupted_in_a_step_was_killed(wiped: Platform):
+    failure = broken(wiped.instance, raised(DagsterExecutionInterruptedError("stop")))
+    assert failure.by is BrokenBy.KILLED
+
+
+def test_a_blocking_check_that_fails_says_its_own_sentence(wiped: Platform):
+    failure = broken(wiped.instance, lambda: None, blocking=True)
+    assert failure == Failure(BrokenBy.DATA, "trained_model: loads_as_pyfunc: it is no model")
+
+
+def test_a_blocking_check_that_crashes_is_no_verdict_on_the_data(wiped: Platform):
+    failure = broken(wiped.instance, raised(KeyError("column")), blocking=True)
+    assert failure.by is BrokenBy.CODE
+    assert failure.reason == "trained_model_loads_as_pyfunc: 'column'"
+
+
+def test_a_blocking_check_of_a_real_run_says_what_is_wrong_with_the_data(wiped: Platform):
+    opinions, reviews = reviewed_opinions(60)
+    put(wiped.database, opinions=opinions, feedback=reviews)
+    result = wiped.retrain(only=["feedback_dataset"])
+    failure = failure_of(wiped.instance, run_of(wiped.instance, result.run_id))
+    assert failure.by is BrokenBy.DATA
+    assert failure.reason.startswith("feedback_dataset: enough_samples: ")
+    assert "60" in failure.reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "says", "reason"),
+    [
+        (DagsterEventType.RUN_FAILURE, "Exceeded maximum runtime", "Exceeded maximum runtime"),
+        (DagsterEventType.RUN_CANCELED, "Run was canceled by ada", "Run was canceled by ada"),
+        (DagsterEventType.RUN_FAILURE, "", "its process ended before it did"),
+    ],
+)
+def test_a_run_without_a_failed_step_was_killed(wiped: Platform, kind: DagsterEventType, says: str, reason: str):
+    run_id = put_run(wiped.instance, status=DagsterRunStatus.STARTED)
+    end_run(wiped.instance, run_id, kind, says)
+    assert failure_of(wiped.instance, run_of(wiped.instance, run_id)) == Failure(BrokenBy.KILLED, reason)
+
+
+def test_a_run_without_any_event_was_killed(wiped: Platform):
+    run = run_of(wiped.instance, put_run(wiped.instance, status=DagsterRunStatus.FAILURE))
+    assert failure_of(wiped.instance, run) == Failure(BrokenBy.KILLED, "its process ended before it did")

@@ -1,0 +1,141 @@
+"""Whether the process behind a run lives: told from another one that got its number, and from one out of sight."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+import psutil
+import pytest
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+
+from nhm_assets.domain.dagster_names import HOUSEKEEPING_JOB, JOB
+from nhm_assets.domain.specialists import Specialist
+from nhm_assets.runs.liveness import PROCESS_TAG, end_dead_runs, is_alive, process_of, run_at_work, this_process
+from tests.support.processes import eventually
+
+HERE = socket.gethostname()
+LAUNCHED_HERE = {
+    ".dagster/grpc_info": json.dumps({"host": "localhost", "socket": "/tmp/code.sock"}),  # noqa: S108 - nothing lies there
+    "nhm/launched_on": HERE,
+}
+OF_TECHNICAL = {"dagster/partition/specialist": "technical"}
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that lives until somebody ends it."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def instance(tmp_path) -> Iterator[DagsterInstance]:
+    with DagsterInstance.local_temp(str(tmp_path), overrides={"telemetry": {"enabled": False}}) as instance:
+        yield instance
+
+
+def gone() -> int:
+    """The id of a process that has ended."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def add_run(
+    instance: DagsterInstance,
+    process: str | None,
+    *,
+    job: str = JOB,
+    status: DagsterRunStatus = DagsterRunStatus.STARTED,
+    tags: Mapping[str, str] = MappingProxyType({}),
+) -> DagsterRun:
+    """A run, in the process that its tag names."""
+    executed = {PROCESS_TAG: process} if process else {}
+    return instance.add_run(DagsterRun(job_name=job, status=status, tags={**executed, **tags}))
+
+
+def test_a_process_that_was_there_at_the_time_is_alive(child):
+    assert is_alive(child.pid, since=time.time())
+    assert is_alive(os.getpid(), since=time.time())
+
+
+def test_a_process_that_has_ended_is_not_alive(child):
+    child.kill()
+    child.wait()
+    assert not is_alive(child.pid, since=time.time())
+
+
+def test_a_process_that_nobody_has_waited_for_is_not_alive(child):
+    """It still has its number; the code server may be as slow to notice as we are here."""
+    child.kill()
+    assert eventually(lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE)
+    assert not is_alive(child.pid, since=time.time())
+
+
+def test_a_process_that_began_later_is_another_one_with_its_number(child):
+    began = psutil.Process(child.pid).create_time()
+    assert is_alive(child.pid, since=began)
+    assert not is_alive(child.pid, since=began - 60)
+
+
+def test_the_process_of_a_run_is_the_one_that_its_tag_names(instance):
+    assert process_of(instance, add_run(instance, this_process())) == os.getpid()
+    assert process_of(instance, add_run(instance, f"{HERE}:42")) == 42
+
+
+def test_a_process_of_another_machine_is_not_taken_for_one_of_this(instance):
+    assert process_of(instance, add_run(instance, f"not-{HERE}:{os.getpid()}")) is None
+
+
+def test_a_launched_run_says_its_process_in_its_events(instance):
+    run = add_run(instance, None, tags=LAUNCHED_HERE)
+    assert process_of(instance, run) is None
+    instance.report_engine_event("Started process for run (pid: 4711).", run)
+    assert process_of(instance, run) == 4711
+
+
+def test_runs_whose_process_is_gone_are_failed_as_killed_and_others_are_left(instance, child):
+    killed = add_run(instance, f"{HERE}:{gone()}")
+    left = {
+        add_run(instance, process, job=job, status=status).run_id: status
+        for process, job, status in [
+            (f"{HERE}:{os.getpid()}", JOB, DagsterRunStatus.STARTED),
+            (f"not-{HERE}:{gone()}", JOB, DagsterRunStatus.STARTED),
+            (None, JOB, DagsterRunStatus.STARTED),
+            (f"{HERE}:{gone()}", HOUSEKEEPING_JOB, DagsterRunStatus.STARTED),
+            (f"{HERE}:{gone()}", JOB, DagsterRunStatus.SUCCESS),
+        ]
+    }
+    assert end_dead_runs(instance) == [killed.run_id]
+    ended = instance.get_run_by_id(killed.run_id)
+    assert ended.status is DagsterRunStatus.FAILURE
+    assert (ended.tags["nhm/outcome"], ended.tags["nhm/broken_by"]) == ("broken", "killed")
+    assert {run: instance.get_run_by_id(run).status for run in left} == left
+    assert end_dead_runs(instance) == []
+
+
+def test_a_run_at_work_is_one_whose_process_lives(instance):
+    add_run(instance, f"{HERE}:{gone()}", tags=OF_TECHNICAL)
+    assert run_at_work(instance, Specialist.TECHNICAL) is None
+    at_work = add_run(instance, this_process(), tags=OF_TECHNICAL)
+    assert run_at_work(instance, Specialist.TECHNICAL).run_id == at_work.run_id
+    assert run_at_work(instance, Specialist.BUSINESS) is None
+
+
+def test_a_run_whose_process_is_out_of_sight_counts_as_at_work(instance):
+    elsewhere = add_run(instance, f"not-{HERE}:{gone()}", tags=OF_TECHNICAL)
+    assert run_at_work(instance, Specialist.TECHNICAL).run_id == elsewhere.run_id
+
+
+@pytest.mark.parametrize("status", [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.FAILURE])
+def test_a_run_that_waits_or_has_ended_is_not_at_work(instance, status: DagsterRunStatus):
+    """What waits may do so for ever where there is no daemon."""
+    add_run(instance, None, status=status, tags=OF_TECHNICAL)
+    assert run_at_work(instance, Specialist.TECHNICAL) is None

@@ -1,0 +1,105 @@
+"""What people and programs are told of the end of a retraining."""
+
+from collections.abc import Mapping
+
+import pytest
+from dagster import DagsterRunStatus
+
+from nhm_assets.runs.notification import Message, message_about
+from tests.support.documents import WEEK
+from tests.support.platform import Platform
+from tests.support.retrainings import partition, put_run
+from tests.support.wiped import session_platform, wiped
+
+__all__ = ["session_platform", "wiped"]
+
+HELD = Message(
+    specialist="technical",
+    week=WEEK,
+    outcome="held",
+    reason="held by recall_threshold, f1_threshold",
+    held_by=("recall_threshold", "f1_threshold"),
+    broken_by=None,
+    model="technical-evaluator",
+    version="7",
+    verdicts={
+        "precision_threshold": (True, "precision 0.812, at least 0.75 is needed"),
+        "recall_threshold": (False, "recall 0.640, at least 0.70 is needed"),
+    },
+    link="http://127.0.0.1:3000/runs/r-1",
+)
+
+
+def test_the_subject_names_specialist_week_outcome_checks_and_version():
+    assert HELD.subject == "technical, week 2026-03-01: held by recall_threshold, f1_threshold (version 7)"
+
+
+def test_the_text_holds_reason_metrics_against_thresholds_and_link():
+    assert HELD.text.splitlines() == [
+        HELD.subject,
+        "held by recall_threshold, f1_threshold",
+        "passed precision_threshold: precision 0.812, at least 0.75 is needed",
+        "FAILED recall_threshold: recall 0.640, at least 0.70 is needed",
+        "http://127.0.0.1:3000/runs/r-1",
+    ]
+
+
+def test_programs_get_the_same():
+    assert HELD.as_json() == {
+        "specialist": "technical",
+        "week": WEEK,
+        "outcome": "held",
+        "reason": "held by recall_threshold, f1_threshold",
+        "held_by": ["recall_threshold", "f1_threshold"],
+        "broken_by": None,
+        "model": "technical-evaluator",
+        "version": "7",
+        "gate": {
+            "precision_threshold": {"passed": True, "says": "precision 0.812, at least 0.75 is needed"},
+            "recall_threshold": {"passed": False, "says": "recall 0.640, at least 0.70 is needed"},
+        },
+        "run": "http://127.0.0.1:3000/runs/r-1",
+        "job": "specialist_retraining",
+    }
+
+
+def told(platform: Platform, tags: Mapping[str, str], status: DagsterRunStatus = DagsterRunStatus.SUCCESS) -> Message:
+    run_id = put_run(platform.instance, partition(specialist="behavior"), status=status, tags=tags)
+    run = platform.instance.get_run_by_id(run_id)
+    assert run is not None
+    return message_about(platform.instance, run, "http://127.0.0.1:3000/")
+
+
+@pytest.mark.parametrize(
+    ("tags", "status", "subject"),
+    [
+        ({"nhm/outcome": "promoted"}, DagsterRunStatus.SUCCESS, "promoted"),
+        ({"nhm/outcome": "promoted", "nhm/held_by": ""}, DagsterRunStatus.SUCCESS, "promoted"),
+        ({"nhm/outcome": "held", "nhm/held_by": "a,b"}, DagsterRunStatus.SUCCESS, "held by a, b"),
+        ({"nhm/outcome": "broken", "nhm/broken_by": "MLflow"}, DagsterRunStatus.FAILURE, "broken by MLflow"),
+        # What the attempt before left behind.
+        (
+            {"nhm/outcome": "broken", "nhm/broken_by": "killed", "nhm/held_by": "a,b"},
+            DagsterRunStatus.FAILURE,
+            "broken by killed",
+        ),
+        ({"nhm/outcome": "promoted", "nhm/broken_by": "killed"}, DagsterRunStatus.SUCCESS, "promoted"),
+    ],
+)
+def test_a_run_is_told_by_its_tags(wiped: Platform, tags: Mapping[str, str], status: DagsterRunStatus, subject: str):
+    assert told(wiped, tags, status).subject == f"behavior, week {WEEK}: {subject}"
+
+
+def test_a_run_that_was_killed_before_it_had_a_version_is_told_without_one(wiped: Platform):
+    message = told(wiped, {"nhm/outcome": "broken", "nhm/broken_by": "killed"}, DagsterRunStatus.FAILURE)
+    assert (message.version, message.verdicts, message.model) == (None, {}, "behavior-evaluator")
+
+
+def test_the_link_leads_to_the_run_whether_or_not_the_address_ends_in_a_slash(wiped: Platform):
+    run_id = put_run(wiped.instance, tags={"nhm/outcome": "promoted"})
+    run = wiped.instance.get_run_by_id(run_id)
+    assert run is not None
+    links = {
+        message_about(wiped.instance, run, url).link for url in ("https://hive.example/d", "https://hive.example/d/")
+    }
+    assert links == {f"https://hive.example/d/runs/{run_id}"}

@@ -1,0 +1,122 @@
+"""What the platform reads from Dagster's records of runs."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from dagster import DagsterRunStatus
+
+from nhm_assets.domain.outcomes import OUTCOME_TAG, Outcome
+from nhm_assets.domain.specialists import Specialist
+from nhm_assets.runs.queries import (
+    UNDER_WAY,
+    attempts,
+    handed_over,
+    last_window_end,
+    outcome_of,
+    run_under_way,
+    run_with_key,
+)
+from tests.support.documents import NOW
+from tests.support.platform import Platform
+from tests.support.retrainings import partition, put_dataset, put_run
+from tests.support.wiped import session_platform, wiped
+
+__all__ = ["session_platform", "wiped"]
+
+TECHNICAL = Specialist("technical")
+SUCCESS, FAILURE, CANCELED = DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED
+
+
+def run(platform: Platform, status: DagsterRunStatus, tags: Mapping[str, str] | None = None, parent: str | None = None):
+    found = platform.instance.get_run_by_id(put_run(platform.instance, status=status, tags=tags, parent=parent))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("status", UNDER_WAY)
+@pytest.mark.parametrize("tag", [None, "broken", "promoted"])
+def test_a_run_that_goes_on_has_come_to_nothing_yet(wiped: Platform, status: DagsterRunStatus, tag: str | None):
+    assert outcome_of(run(wiped, status, {OUTCOME_TAG: tag} if tag else {})) is None
+
+
+@pytest.mark.parametrize("status", [FAILURE, CANCELED])
+@pytest.mark.parametrize("tag", [None, *map(str, Outcome)])
+def test_a_run_that_failed_or_was_canceled_is_broken_whatever_its_tag_says(
+    wiped: Platform, status: DagsterRunStatus, tag: str | None
+):
+    assert outcome_of(run(wiped, status, {OUTCOME_TAG: tag} if tag else {})) is Outcome.BROKEN
+
+
+@pytest.mark.parametrize("tag", [None, *map(str, Outcome)])
+def test_a_run_that_ended_well_came_to_what_its_tag_says_and_is_never_broken(wiped: Platform, tag: str | None):
+    """One that is started over inherits the tag of the attempt that broke."""
+    expected = None if tag in (None, Outcome.BROKEN) else tag
+    assert outcome_of(run(wiped, SUCCESS, {OUTCOME_TAG: tag} if tag else {})) == expected
+
+
+def test_attempts_of_a_run_are_it_and_those_that_it_was_started_over_for(wiped: Platform):
+    first = run(wiped, FAILURE)
+    second = run(wiped, FAILURE, {"dagster/retry_number": "1"}, first.run_id)
+    assert attempts(first) == {first.run_id}
+    assert attempts(second) == {first.run_id, second.run_id}
+
+
+def test_a_persons_re_execution_is_no_further_attempt(wiped: Platform):
+    first = run(wiped, FAILURE)
+    again = run(wiped, SUCCESS, parent=first.run_id)
+    assert attempts(again) == {again.run_id}
+
+
+@pytest.mark.parametrize("status", [*UNDER_WAY, SUCCESS, FAILURE, CANCELED])
+def test_a_run_is_under_way_until_it_ends(wiped: Platform, status: DagsterRunStatus):
+    run_id = put_run(wiped.instance, partition("2026-01-04"), status=status)
+    put_run(wiped.instance, partition("2026-03-01", "business"), status=DagsterRunStatus.STARTED)
+    found = run_under_way(wiped.instance, TECHNICAL)
+    assert (found.run_id if found else None) == (None if status in (SUCCESS, FAILURE, CANCELED) else run_id)
+
+
+def test_of_runs_with_one_key_the_first_counts(wiped: Platform):
+    """A run that Dagster starts over carries the key on."""
+    assert run_with_key(wiped.instance, "key") is None
+    first = put_run(wiped.instance, tags={"dagster/run_key": "key"}, status=FAILURE)
+    put_run(wiped.instance, tags={"dagster/run_key": "key"}, parent=first)
+    put_run(wiped.instance, tags={"dagster/run_key": "another"})
+    found = run_with_key(wiped.instance, "key")
+    assert found is not None
+    assert found.run_id == first
+
+
+@pytest.mark.parametrize(
+    ("status", "tags", "expected"),
+    [
+        (DagsterRunStatus.NOT_STARTED, {"dagster/run_key": "key"}, False),
+        (DagsterRunStatus.NOT_STARTED, {}, True),
+        (DagsterRunStatus.QUEUED, {"dagster/run_key": "key"}, True),
+        (SUCCESS, {"dagster/run_key": "key"}, True),
+    ],
+)
+def test_a_run_that_was_made_for_a_key_and_not_started_is_not_handed_over(
+    wiped: Platform,
+    status: DagsterRunStatus,
+    tags: dict[str, str],
+    expected: bool,  # noqa: FBT001 - a table
+):
+    assert handed_over(run(wiped, status, tags)) is expected
+
+
+def test_without_a_dataset_there_is_no_window(wiped: Platform):
+    put_dataset(wiped.instance, partition("2026-03-01", "business"), NOW)
+    assert last_window_end(wiped.instance, TECHNICAL) is None
+
+
+def test_the_newest_week_counts_and_of_it_the_newest_dataset(wiped: Platform):
+    middle = datetime(2026, 3, 4, 7, 30, tzinfo=UTC)
+    put_dataset(wiped.instance, partition("2026-03-01"), middle)
+    assert last_window_end(wiped.instance, TECHNICAL) == middle
+    put_dataset(wiped.instance, partition("2026-03-01"), partition("2026-03-01").week_end)
+    put_dataset(wiped.instance, partition("2026-01-04"), partition("2026-01-04").week_end)
+    assert last_window_end(wiped.instance, TECHNICAL) == partition("2026-03-01").week_end
+    later = partition("2026-03-08").week_end - timedelta(days=3)
+    put_dataset(wiped.instance, partition("2026-03-08"), later)
+    assert last_window_end(wiped.instance, TECHNICAL) == later

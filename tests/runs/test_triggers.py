@@ -1,0 +1,181 @@
+"""Who may ask for a run: claims on the documents of `retraining_triggers`, and what becomes of those."""
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from nhm_assets.domain.specialists import Specialist
+from nhm_assets.runs.triggers import (
+    Claim,
+    Trigger,
+    claim,
+    last_volume_trigger,
+    note_lapsed,
+    note_launched,
+    note_outcome,
+    volume_trigger_id,
+    weekly_trigger_id,
+)
+from tests.support.retrainings import partition
+
+Triggers = Collection[dict[str, Any]]
+NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
+FIELDS = {"kind": "feedback_volume", "number": 3, "specialist": "technical", "week": "2026-03-15", "requested_at": NOW}
+TECHNICAL = Specialist("technical")
+
+
+@pytest.fixture
+def triggers(database: Database[dict[str, Any]]) -> Triggers:
+    return database["retraining_triggers"]
+
+
+def document(triggers: Triggers) -> dict[str, Any]:
+    (found,) = triggers.find()
+    return found
+
+
+def over(triggers: Triggers) -> None:
+    """Let the lease of every claim run out."""
+    triggers.update_many({}, {"$set": {"claimed_until": datetime.now(UTC) - timedelta(seconds=1)}})
+
+
+def test_the_first_claim_makes_the_document(triggers: Triggers):
+    assert claim(triggers, "a", FIELDS, lease_s=60) is Claim.OURS
+    found = document(triggers)
+    left = found.pop("claimed_until") - datetime.now(UTC)
+    assert timedelta(seconds=50) < left <= timedelta(seconds=61)
+    assert found == {"_id": "a", "status": "requested", **FIELDS}
+
+
+def test_a_text_that_looks_like_an_expression_is_kept_as_it_is(triggers: Triggers):
+    claim(triggers, "a", FIELDS | {"reason": "$week and $$NOW"}, lease_s=60)
+    assert document(triggers)["reason"] == "$week and $$NOW"
+
+
+def test_while_a_claim_holds_it_is_theirs(triggers: Triggers):
+    claim(triggers, "a", FIELDS, lease_s=60)
+    before = document(triggers)
+    assert claim(triggers, "a", FIELDS | {"number": 9}, lease_s=60) is Claim.THEIRS
+    assert document(triggers) == before
+
+
+def test_a_claim_that_ran_out_is_taken_over_once(triggers: Triggers):
+    claim(triggers, "a", FIELDS, lease_s=60)
+    over(triggers)
+    assert claim(triggers, "a", {}, lease_s=60) is Claim.OURS
+    assert claim(triggers, "a", {}, lease_s=60) is Claim.THEIRS
+    assert document(triggers)["number"] == 3
+
+
+@pytest.mark.parametrize("status", ["launched", "lapsed", "promoted", "broken", "retrying"])
+def test_what_is_settled_is_not_claimed_again(triggers: Triggers, status: str):
+    triggers.insert_one({"_id": "a", "status": status})
+    assert claim(triggers, "a", FIELDS, lease_s=60) is Claim.SETTLED
+    assert document(triggers) == {"_id": "a", "status": status}
+
+
+@pytest.fixture
+def clients(mongod_uri: str) -> Iterator[list[MongoClient[dict[str, Any]]]]:
+    opened: list[MongoClient[dict[str, Any]]] = [MongoClient(mongod_uri, tz_aware=True) for _ in range(8)]
+    yield opened
+    for one in opened:
+        one.close()
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["new", "run out"])
+def test_of_many_claims_at_once_one_is_ours(
+    triggers: Triggers,
+    clients: list[MongoClient[dict[str, Any]]],
+    there: bool,  # noqa: FBT001 - a table
+):
+    for turn in range(10):
+        if there:
+            claim(triggers, f"{turn}", FIELDS, lease_s=60)
+            over(triggers)
+        together = threading.Barrier(len(clients))
+        found: list[Claim] = []
+
+        def attempt(client: MongoClient[dict[str, Any]], name: str, together=together, found=found) -> None:
+            together.wait()
+            found.append(claim(client[triggers.database.name][triggers.name], name, FIELDS, lease_s=60))
+
+        threads = [threading.Thread(target=attempt, args=(client, f"{turn}")) for client in clients]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(found) == [Claim.OURS] + [Claim.THEIRS] * (len(clients) - 1)
+
+
+def test_a_launched_run_is_noted_once(triggers: Triggers):
+    claim(triggers, "a", FIELDS, lease_s=60)
+    note_launched(triggers, "a", "run-1", NOW)
+    note_launched(triggers, "a", "run-2", NOW + timedelta(days=1))
+    assert document(triggers) == {"_id": "a", **FIELDS, "status": "launched", "run_id": "run-1", "launched_at": NOW}
+
+
+def test_a_claim_lapses_when_its_owners_time_is_over_and_not_before(triggers: Triggers):
+    """Its owner may be launching the run at this very moment, whatever week it is by now."""
+    claim(triggers, "a", FIELDS, lease_s=60)
+    note_lapsed(triggers, "a")
+    assert document(triggers)["status"] == "requested"
+    over(triggers)
+    note_lapsed(triggers, "a")
+    assert document(triggers) == {"_id": "a", **FIELDS, "status": "lapsed"}
+
+
+def test_what_is_settled_does_not_lapse(triggers: Triggers):
+    claim(triggers, "a", FIELDS, lease_s=60)
+    note_launched(triggers, "a", "run-1", NOW)
+    note_lapsed(triggers, "a")
+    assert document(triggers)["status"] == "launched"
+
+
+RESULT = {"status": "promoted", "run_id": "run-1", "reason": "passed", "broken_by": None, "finished_at": NOW}
+ORIGIN = {"kind": "other", "number": 0, "specialist": "business", "week": "2026-01-04", "requested_at": NOW}
+
+
+def test_an_outcome_completes_the_document_of_its_trigger(triggers: Triggers):
+    claim(triggers, "a", FIELDS, lease_s=60)
+    note_outcome(triggers, "a", ORIGIN, RESULT)
+    assert document(triggers) == {"_id": "a", **FIELDS, **RESULT}
+
+
+def test_a_run_that_nothing_triggered_gets_a_document_of_its_own(triggers: Triggers):
+    note_outcome(triggers, "run:run-1", ORIGIN, RESULT)
+    assert document(triggers) == {"_id": "run:run-1", **ORIGIN, **RESULT}
+
+
+def test_an_outcome_that_is_noted_again_changes_nothing(triggers: Triggers):
+    note_outcome(triggers, "a", ORIGIN, RESULT)
+    note_outcome(triggers, "a", ORIGIN | {"requested_at": NOW + timedelta(days=1)}, RESULT)
+    assert document(triggers) == {"_id": "a", **ORIGIN, **RESULT}
+
+
+def test_the_sensors_newest_trigger_is_the_one_of_the_highest_number(triggers: Triggers):
+    assert last_volume_trigger(triggers, TECHNICAL) is None
+    for number in (2, 10, 9):
+        claim(triggers, f"volume-{number}", FIELDS | {"number": number}, lease_s=60)
+    claim(triggers, "weekly", FIELDS | {"kind": "weekly", "number": 99}, lease_s=60)
+    claim(triggers, "other", FIELDS | {"specialist": "business", "number": 99}, lease_s=60)
+    note_launched(triggers, "volume-10", "run-1", NOW)
+    assert last_volume_trigger(triggers, TECHNICAL) == Trigger(
+        id="volume-10",
+        partition=partition("2026-03-15"),
+        number=10,
+        status="launched",
+        run_id="run-1",
+        requested_at=NOW,
+    )
+
+
+def test_names_of_triggers_follow_from_what_they_ask_for():
+    assert volume_trigger_id(TECHNICAL, 4, NOW) == "feedback_volume:technical:4:20260320T120000"
+    assert volume_trigger_id(TECHNICAL, 1, None) == "feedback_volume:technical:1"
+    assert weekly_trigger_id(partition("2026-11-15", "behavior")) == "weekly:behavior|2026-11-15"
