@@ -30,10 +30,10 @@ from nhm_assets.feedback.quarantine import reason_counts, replace_quarantine
 from nhm_assets.feedback.reader import Reader
 from nhm_assets.feedback.stored_features import ensure_index, write_back
 from nhm_assets.promotion.protocol import Request, promote
-from nhm_assets.registry import version_in_production
 from nhm_assets.registry.audit_log import COLLECTION as AUDIT_LOG
 from nhm_assets.registry.audit_log import evidence, record_decision, record_registration, subject
 from nhm_assets.registry.transitions import registry_faults
+from nhm_assets.registry.versions import version_in_production
 from nhm_assets.resource_factories import mlflow_of, mongo_of
 from nhm_assets.settings import Settings
 from nhm_assets.training.code_version import code_version

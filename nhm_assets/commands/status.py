@@ -67,7 +67,7 @@ def _print_production(settings: Settings) -> None:
 
 
 def _cells(client: "MlflowClient", specialist: Specialist) -> list[str]:
-    from nhm_assets.registry import (
+    from nhm_assets.registry.versions import (
         DATA_SOURCE_TAG,
         DATA_VERSION_TAG,
         WINDOW_END_TAG,

@@ -43,7 +43,7 @@ def validate(*, as_text: bool) -> None:
 
 def _versions(settings: Settings) -> "tuple[dict[str, Expected | None], str | None]":
     """By specialist, what is in Production; and why that is not known."""
-    from nhm_assets.registry import version_in_production
+    from nhm_assets.registry.versions import version_in_production
     from nhm_assets.resource_factories import mlflow_of
     from nhm_assets.rollout.serving import Expected
 

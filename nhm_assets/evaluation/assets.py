@@ -17,7 +17,7 @@ from nhm_assets.evaluation.markdown import comparison_table, importance_table
 from nhm_assets.evaluation.predictions import candidate_shares, champion_shares
 from nhm_assets.evaluation.report import build_report, held_out_rows
 from nhm_assets.evaluation.report_cache import REPORT_METADATA, recorded_report
-from nhm_assets.registry import version_in_production
+from nhm_assets.registry.versions import version_in_production
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_results
 from nhm_assets.steps.retry_policy import tries_again

@@ -13,8 +13,8 @@ from nhm_assets.domain.partitions import specialist_weeks
 from nhm_assets.domain.records import EvaluationReport, Promotion
 from nhm_assets.promotion.protocol import Decision, Request, promote, superseded_by
 from nhm_assets.promotion.recorded_gate import RecordedGate, recorded_gate
-from nhm_assets.registry import version_in_production
 from nhm_assets.registry.audit_log import COLLECTION, actor, evidence, record_decision, said_before, subject
+from nhm_assets.registry.versions import version_in_production
 from nhm_assets.settings import Settings
 from nhm_assets.steps.retry_policy import tries_again
 from resources.mlflow import Mlflow

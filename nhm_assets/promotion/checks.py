@@ -7,8 +7,8 @@ from dagster import AssetCheckExecutionContext, AssetCheckResult, ResourceParam,
 
 from nhm_assets.domain.check_result import Verdict
 from nhm_assets.domain.records import Promotion
-from nhm_assets.registry import version_in_production, window_end
 from nhm_assets.registry.transitions import registry_faults
+from nhm_assets.registry.versions import version_in_production, window_end
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_specs, selected_results
 from nhm_assets.steps.retry_policy import tries_again

@@ -6,7 +6,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from nhm_assets.domain.errors import RegistryError, UsageError
-from nhm_assets.registry import (
+from nhm_assets.registry.promotion_lock import LEASE_S, Intent, hold_intent
+from nhm_assets.registry.recovery import DONE_KINDS, PROMOTION, ROLLBACK, carry_out, finish_or_undo, plan_moves
+from nhm_assets.registry.transitions import registry_faults
+from nhm_assets.registry.versions import (
     ARCHIVED,
     FILES_DELETED_TAG,
     PREVIOUS_ALIAS,
@@ -16,9 +19,6 @@ from nhm_assets.registry import (
     version_if_any,
     version_in_production,
 )
-from nhm_assets.registry.promotion_lock import LEASE_S, Intent, hold_intent
-from nhm_assets.registry.recovery import DONE_KINDS, PROMOTION, ROLLBACK, carry_out, finish_or_undo, plan_moves
-from nhm_assets.registry.transitions import registry_faults
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

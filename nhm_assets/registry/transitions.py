@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nhm_assets.domain.errors import RegistryError
-from nhm_assets.registry import (
+from nhm_assets.registry.versions import (
     ARCHIVED,
     CANDIDATE_ALIAS,
     PREVIOUS_ALIAS,

@@ -18,8 +18,8 @@ from nhm_assets.domain.dagster_names import GROUP
 from nhm_assets.domain.errors import RolloutFailed
 from nhm_assets.domain.partitions import specialist_weeks
 from nhm_assets.domain.records import Promotion, Rollout
-from nhm_assets.registry import version_if_any
 from nhm_assets.registry.audit_log import COLLECTION, actor
+from nhm_assets.registry.versions import version_if_any
 from nhm_assets.rollout.checks import ASSET, loaded_verdict, models_loaded_checks, verdict_on
 from nhm_assets.rollout.execute import Order, Result, roll_out
 from nhm_assets.rollout.markdown import pods_table

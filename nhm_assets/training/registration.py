@@ -17,7 +17,8 @@ import pandas as pd
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES, counts, data_version
 from nhm_assets.domain.partitions import Partition, Window
 from nhm_assets.domain.records import TrainedModel
-from nhm_assets.registry import (
+from nhm_assets.registry.model_files import model_sha256
+from nhm_assets.registry.versions import (
     CANDIDATE_ALIAS,
     CODE_VERSION_TAG,
     DAGSTER_RUN_TAG,
@@ -34,7 +35,6 @@ from nhm_assets.registry import (
     WINDOW_START_TAG,
     all_versions,
 )
-from nhm_assets.registry.model_files import model_sha256
 from nhm_assets.training.forest import learning_rows
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from pymongo.collection import Collection
 
 from nhm_assets.domain.partitions import Partition, last_closed_week, running_week
 from nhm_assets.domain.specialists import SPECIALISTS, Specialist
-from nhm_assets.registry import version_in_production
 from nhm_assets.registry.promotion_lock import hold_intent
 from nhm_assets.registry.transitions import registry_faults
+from nhm_assets.registry.versions import version_in_production
 from tests.daemon.conftest import NewPlatform
 from tests.support.daemon import Unattended, comes_true
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nhm_assets.registry import version_by_alias
+from nhm_assets.registry.versions import version_by_alias
 from tests.support.documents import WEEK, put, reviewed_opinions
 from tests.support.platform import Platform, failed_step, verdicts
 

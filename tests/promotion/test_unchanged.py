@@ -8,7 +8,7 @@ from dagster import ExecuteInProcessResult
 
 from nhm_assets.domain.partitions import WEEK as A_WEEK
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
-from nhm_assets.registry import all_versions
+from nhm_assets.registry.versions import all_versions
 from tests.support.documents import WEEK, put, reviewed_opinions
 from tests.support.platform import Platform
 from tests.support.platforms import module_platform

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from nhm_assets.domain.partitions import WEEK
-from nhm_assets.registry import ROLLED_BACK_TAG, all_versions
 from nhm_assets.registry.promotion_lock import hold_intent
 from nhm_assets.registry.transitions import registry_faults
+from nhm_assets.registry.versions import ROLLED_BACK_TAG, all_versions
 from tests.support.documents import NOW, WEEK_END
 from tests.support.promotions import (
     EARLIER,

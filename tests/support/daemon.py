@@ -26,8 +26,8 @@ from pymongo.database import Database
 from nhm_assets.domain.dagster_names import CODE_LOCATION, JOB
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist
-from nhm_assets.registry import all_versions, version_in_production, window_end
 from nhm_assets.registry.transitions import registry_faults
+from nhm_assets.registry.versions import all_versions, version_in_production, window_end
 from nhm_assets.resource_factories import mlflow_of
 from nhm_assets.runs.liveness import process_of
 from nhm_assets.runs.queries import PARTITION_TAG, RETRY_NUMBER_TAG, SPECIALIST_TAG, WILL_RETRY_TAG

@@ -9,7 +9,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from nhm_assets.registry import PRODUCTION, WINDOW_END_TAG, all_versions
+from nhm_assets.registry.versions import PRODUCTION, WINDOW_END_TAG, all_versions
 from resources.mlflow import Mlflow
 
 MODEL = "technical-evaluator"

@@ -8,7 +8,7 @@ from dagster import AssetKey, ExecuteInProcessResult
 from nhm_assets.definitions import build_definitions
 from nhm_assets.domain.dagster_names import JOB
 from nhm_assets.domain.partitions import Partition
-from nhm_assets.registry import all_versions
+from nhm_assets.registry.versions import all_versions
 from tests.support.documents import WEEK
 from tests.support.platform import QUIET, Platform
 
