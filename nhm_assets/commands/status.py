@@ -67,12 +67,8 @@ def _print_production(settings: Settings) -> None:
 
 
 def _cells(client: "MlflowClient", specialist: Specialist) -> list[str]:
-    from nhm_assets.registry.versions import (
-        DATA_SOURCE_TAG,
-        DATA_VERSION_TAG,
-        WINDOW_END_TAG,
-        version_in_production,
-    )
+    from nhm_assets.registry.versions import version_in_production
+    from nhm_assets.registry.vocabulary import DATA_SOURCE_TAG, DATA_VERSION_TAG, WINDOW_END_TAG
 
     version = version_in_production(client, specialist.registered_model)
     if version is None:

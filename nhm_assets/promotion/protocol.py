@@ -10,7 +10,8 @@ from nhm_assets.domain.outcomes import Outcome
 from nhm_assets.registry.promotion_lock import LEASE_S, Intent, hold_intent
 from nhm_assets.registry.recovery import DONE_KINDS, PROMOTION, carry_out, finish_or_undo, plan_moves
 from nhm_assets.registry.transitions import registry_faults
-from nhm_assets.registry.versions import FILES_DELETED_TAG, ROLLED_BACK_TAG, version_in_production, window_end
+from nhm_assets.registry.versions import version_in_production, window_end
+from nhm_assets.registry.vocabulary import FILES_DELETED_TAG, ROLLED_BACK_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nhm_assets.domain.errors import RegistryError
-from nhm_assets.registry.versions import SHA256_TAG
+from nhm_assets.registry.vocabulary import SHA256_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nhm_assets.registry.promotion_lock import Intent
 from nhm_assets.registry.transitions import forget_previous, put_into_production
-from nhm_assets.registry.versions import ARCHIVED, PRODUCTION, ROLLED_BACK_TAG, version_if_any
+from nhm_assets.registry.versions import version_if_any
+from nhm_assets.registry.vocabulary import ARCHIVED, PRODUCTION, ROLLED_BACK_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

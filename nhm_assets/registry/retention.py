@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nhm_assets.registry.promotion_lock import Intent, hold_intent
 from nhm_assets.registry.recovery import finish_or_undo
-from nhm_assets.registry.versions import ARCHIVED, FILES_DELETED_TAG, all_versions
+from nhm_assets.registry.versions import all_versions
+from nhm_assets.registry.vocabulary import ARCHIVED, FILES_DELETED_TAG
 from resources.mlflow import delete_version_files
 
 if TYPE_CHECKING:

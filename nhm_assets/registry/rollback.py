@@ -9,16 +9,8 @@ from nhm_assets.domain.errors import RegistryError, UsageError
 from nhm_assets.registry.promotion_lock import LEASE_S, Intent, hold_intent
 from nhm_assets.registry.recovery import DONE_KINDS, PROMOTION, ROLLBACK, carry_out, finish_or_undo, plan_moves
 from nhm_assets.registry.transitions import registry_faults
-from nhm_assets.registry.versions import (
-    ARCHIVED,
-    FILES_DELETED_TAG,
-    PREVIOUS_ALIAS,
-    PRODUCTION,
-    ROLLED_BACK_TAG,
-    version_by_alias,
-    version_if_any,
-    version_in_production,
-)
+from nhm_assets.registry.versions import version_by_alias, version_if_any, version_in_production
+from nhm_assets.registry.vocabulary import ARCHIVED, FILES_DELETED_TAG, PREVIOUS_ALIAS, PRODUCTION, ROLLED_BACK_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -4,15 +4,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nhm_assets.domain.errors import RegistryError
-from nhm_assets.registry.versions import (
-    ARCHIVED,
-    CANDIDATE_ALIAS,
-    PREVIOUS_ALIAS,
-    PRODUCTION,
-    PRODUCTION_ALIAS,
-    all_versions,
-    version_by_alias,
-)
+from nhm_assets.registry.versions import all_versions, version_by_alias
+from nhm_assets.registry.vocabulary import ARCHIVED, CANDIDATE_ALIAS, PREVIOUS_ALIAS, PRODUCTION, PRODUCTION_ALIAS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

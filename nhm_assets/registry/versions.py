@@ -1,38 +1,14 @@
-"""The vocabulary of the model registry: stages, aliases, tags, and who is champion."""
+"""The versions of a registered model: all of them, by number, by alias, and the one in Production."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from nhm_assets.domain.errors import RegistryError
+from nhm_assets.registry.vocabulary import PRODUCTION, WINDOW_END_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
-
-STAGING: Final = "Staging"
-PRODUCTION: Final = "Production"
-ARCHIVED: Final = "Archived"
-
-CANDIDATE_ALIAS: Final = "candidate"
-PRODUCTION_ALIAS: Final = "production"
-PREVIOUS_ALIAS: Final = "previous"
-
-PARTITION_TAG: Final = "nhm.partition"
-WINDOW_START_TAG: Final = "nhm.window_start"
-WINDOW_END_TAG: Final = "nhm.window_end"
-DATA_VERSION_TAG: Final = "nhm.data_version"
-CODE_VERSION_TAG: Final = "nhm.code_version"
-DATA_SOURCE_TAG: Final = "nhm.data_source"
-ROWS_TAG: Final = "nhm.rows"
-FINGERPRINT_TAG: Final = "nhm.fingerprint"
-PARAMETERS_TAG: Final = "nhm.parameters"
-SHA256_TAG: Final = "nhm.model_sha256"
-DAGSTER_RUN_TAG: Final = "dagster_run_id"
-TRIAL_OF_TAG: Final = "nhm.trial_of_dagster_run"
-ROLLED_BACK_TAG: Final = "nhm.rolled_back"
-"""Why a version was taken out of Production; neither schedule nor sensor promotes such a version again."""
-FILES_DELETED_TAG: Final = "nhm.files_deleted"
-"""When the files of a version were deleted; its record stays."""
 
 _DOES_NOT_EXIST: Final = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 

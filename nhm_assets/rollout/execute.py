@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from nhm_assets.domain.errors import RegistryError, RolloutFailed, RolloutRefused, UsageError
 from nhm_assets.domain.specialists import SPECIALISTS
 from nhm_assets.registry.rollback import RollbackRequest, roll_back
-from nhm_assets.registry.versions import PRODUCTION, ROLLED_BACK_TAG, version_if_any, version_in_production
+from nhm_assets.registry.versions import version_if_any, version_in_production
+from nhm_assets.registry.vocabulary import PRODUCTION, ROLLED_BACK_TAG
 from nhm_assets.rollout.progress import template_annotations
 from nhm_assets.rollout.restart import NO_REPLICAS, VERSION, Restart, Restarter
 from nhm_assets.rollout.rollout_lock import Turn, turn

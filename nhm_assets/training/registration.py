@@ -18,7 +18,8 @@ from nhm_assets.domain.dataset_schema import FEATURE_NAMES, counts, data_version
 from nhm_assets.domain.partitions import Partition, Window
 from nhm_assets.domain.records import TrainedModel
 from nhm_assets.registry.model_files import model_sha256
-from nhm_assets.registry.versions import (
+from nhm_assets.registry.versions import all_versions
+from nhm_assets.registry.vocabulary import (
     CANDIDATE_ALIAS,
     CODE_VERSION_TAG,
     DAGSTER_RUN_TAG,
@@ -33,7 +34,6 @@ from nhm_assets.registry.versions import (
     STAGING,
     WINDOW_END_TAG,
     WINDOW_START_TAG,
-    all_versions,
 )
 from nhm_assets.training.forest import learning_rows
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nhm_assets.domain.partitions import Partition
-from nhm_assets.registry.versions import DAGSTER_RUN_TAG, PARTITION_TAG, TRIAL_OF_TAG
+from nhm_assets.registry.vocabulary import DAGSTER_RUN_TAG, PARTITION_TAG, TRIAL_OF_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -7,7 +7,7 @@ import pandas as pd
 
 from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.records import TrainedModel
-from nhm_assets.registry.versions import PARTITION_TAG, TRIAL_OF_TAG
+from nhm_assets.registry.vocabulary import PARTITION_TAG, TRIAL_OF_TAG
 from nhm_assets.settings import Settings
 from nhm_assets.training.forest import PARAMETERS, fit_forest, learning_rows
 from nhm_assets.training.registration import Recipe, log_inputs, register

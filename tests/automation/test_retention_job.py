@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from nhm_assets.definitions import build_definitions
 from nhm_assets.domain.dagster_names import HOUSEKEEPING_JOB, JOB
 from nhm_assets.registry.retention import delete_old_files
-from nhm_assets.registry.versions import FILES_DELETED_TAG
+from nhm_assets.registry.vocabulary import FILES_DELETED_TAG
 from nhm_assets.runs.retention import delete_old_runs
 from resources.mlflow import Mlflow
 from tests.support.documents import NOW, WEEK, put, reviewed_opinions

@@ -12,7 +12,7 @@ from nhm_assets.automation.rollback_job import ROLLBACK_OP
 from nhm_assets.definitions import build_definitions
 from nhm_assets.domain.dagster_names import ROLLBACK_JOB
 from nhm_assets.registry.transitions import registry_faults
-from nhm_assets.registry.versions import FILES_DELETED_TAG, ROLLED_BACK_TAG
+from nhm_assets.registry.vocabulary import FILES_DELETED_TAG, ROLLED_BACK_TAG
 from tests.support.documents import NOW, WEEK, WEEK_END, put, reviewed_opinions
 from tests.support.nhm import nhm
 from tests.support.platform import QUIET, Platform, failed_step

@@ -15,7 +15,8 @@ from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.records import EvaluationReport, Metrics
 from nhm_assets.evaluation.gate import DESCRIPTIONS
 from nhm_assets.evaluation.metrics import measure
-from nhm_assets.registry.versions import SHA256_TAG, all_versions
+from nhm_assets.registry.versions import all_versions
+from nhm_assets.registry.vocabulary import SHA256_TAG
 from nhm_assets.training.forest import PARAMETERS, fit_forest
 from tests.support.documents import WEEK, WEEK_END, put, reviewed_opinions
 from tests.support.learnable import learnable, store_dataset

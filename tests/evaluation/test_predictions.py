@@ -8,7 +8,7 @@ from nhm_assets.domain.dataset_schema import FEATURE_NAMES, TEST
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.evaluation.predictions import candidate_shares, champion_shares
 from nhm_assets.registry.model_files import model_sha256
-from nhm_assets.registry.versions import SHA256_TAG
+from nhm_assets.registry.vocabulary import SHA256_TAG
 from tests.support.learnable import learnable
 from tests.support.versions import MODEL, Versions, feature_signature, small_forest
 

@@ -7,7 +7,7 @@ import pytest
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.domain.outcomes import Outcome
 from nhm_assets.registry.transitions import registry_faults
-from nhm_assets.registry.versions import FILES_DELETED_TAG
+from nhm_assets.registry.vocabulary import FILES_DELETED_TAG
 from tests.support.documents import NOW, WEEK_END
 from tests.support.promotions import EARLIER, LATER, Place, promote_here, roll_back_here, start_promotion
 from tests.support.registry import MODEL

@@ -10,7 +10,7 @@ import yaml
 
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.registry.model_files import model_sha256, verified_model
-from nhm_assets.registry.versions import SHA256_TAG
+from nhm_assets.registry.vocabulary import SHA256_TAG
 from tests.support import versions as support
 from tests.support.versions import MODEL, Versions, small_forest
 

@@ -13,7 +13,8 @@ import pytest
 from nhm_assets.domain.partitions import WEEK
 from nhm_assets.registry.promotion_lock import hold_intent
 from nhm_assets.registry.transitions import registry_faults
-from nhm_assets.registry.versions import ROLLED_BACK_TAG, all_versions
+from nhm_assets.registry.versions import all_versions
+from nhm_assets.registry.vocabulary import ROLLED_BACK_TAG
 from tests.support.documents import NOW, WEEK_END
 from tests.support.promotions import (
     EARLIER,

@@ -4,7 +4,7 @@ import pytest
 
 from nhm_assets.domain.errors import RegistryError, UsageError
 from nhm_assets.registry.transitions import registry_faults
-from nhm_assets.registry.versions import FILES_DELETED_TAG, ROLLED_BACK_TAG
+from nhm_assets.registry.vocabulary import FILES_DELETED_TAG, ROLLED_BACK_TAG
 from tests.support.documents import NOW, WEEK_END
 from tests.support.promotions import EARLIER, LATER, REASON, promote_here, roll_back_here
 from tests.support.registry import MODEL, Registry

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from nhm_assets.registry.versions import ROLLED_BACK_TAG, version_in_production
+from nhm_assets.registry.versions import version_in_production
+from nhm_assets.registry.vocabulary import ROLLED_BACK_TAG
 from tests.support.kube import Namespace
 from tests.support.platform import Platform, failed_step, verdicts
 from tests.support.rollouts import Registry, roll_out

@@ -9,7 +9,8 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from nhm_assets.registry.versions import PRODUCTION, WINDOW_END_TAG, all_versions
+from nhm_assets.registry.versions import all_versions
+from nhm_assets.registry.vocabulary import PRODUCTION, WINDOW_END_TAG
 from resources.mlflow import Mlflow
 
 MODEL = "technical-evaluator"

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.registry.model_files import model_sha256
-from nhm_assets.registry.versions import SHA256_TAG
+from nhm_assets.registry.vocabulary import SHA256_TAG
 from nhm_assets.training.forest import PARAMETERS, fit_forest
 from resources.mlflow import Mlflow
 from tests.support.learnable import learnable

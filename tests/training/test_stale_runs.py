@@ -7,7 +7,7 @@ from dagster import DagsterRun, DagsterRunStatus
 
 from nhm_assets.domain.dagster_names import JOB
 from nhm_assets.domain.partitions import Partition
-from nhm_assets.registry.versions import DAGSTER_RUN_TAG, PARTITION_TAG
+from nhm_assets.registry.vocabulary import DAGSTER_RUN_TAG, PARTITION_TAG
 from nhm_assets.training.stale_runs import end_stale_runs
 from tests.support.documents import WEEK
 from tests.support.learnable import learnable, store_dataset

@@ -9,7 +9,8 @@ import pytest
 
 from nhm_assets.domain.dataset_schema import COMPUTED_FEATURES, TEST, TRAIN, VALIDATION
 from nhm_assets.domain.errors import DataError
-from nhm_assets.registry.versions import PARAMETERS_TAG, all_versions
+from nhm_assets.registry.versions import all_versions
+from nhm_assets.registry.vocabulary import PARAMETERS_TAG
 from nhm_assets.training.forest import PARAMETERS
 from nhm_assets.training.tuning import search_parameters
 from tests.support.learnable import learnable, store_dataset
