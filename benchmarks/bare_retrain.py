@@ -21,24 +21,22 @@ from nhm_assets.domain.records import EvaluationReport, Record, TrainedModel
 from nhm_assets.domain.specialists import SPECIALISTS
 from nhm_assets.evaluation.gate import GateRules, failed_gate
 from nhm_assets.evaluation.gate import judge as judge_report
-from nhm_assets.evaluation.predictions import candidate_shares, champion_shares
+from nhm_assets.evaluation.predictions import candidate_probabilities, champion_probabilities
 from nhm_assets.evaluation.report import build_report, held_out_rows
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
 from nhm_assets.feedback.dataset_rules import QualityRules, judge_dataset
-from nhm_assets.feedback.quarantine import COLLECTION as QUARANTINE
-from nhm_assets.feedback.quarantine import reason_counts, replace_quarantine
+from nhm_assets.feedback.quarantine import QUARANTINE, reason_counts, replace_quarantine
 from nhm_assets.feedback.reader import Reader
 from nhm_assets.feedback.stored_features import ensure_index, write_back
 from nhm_assets.promotion.protocol import Request, promote
-from nhm_assets.registry.audit_log import COLLECTION as AUDIT_LOG
-from nhm_assets.registry.audit_log import evidence, record_decision, record_registration, subject
+from nhm_assets.registry.audit_log import AUDIT_LOG, evidence, record_decision, record_registration, subject
 from nhm_assets.registry.transitions import registry_faults
 from nhm_assets.registry.versions import version_in_production
 from nhm_assets.resource_factories import mlflow_of, mongo_of
 from nhm_assets.settings import Settings
 from nhm_assets.training.code_version import code_version
 from nhm_assets.training.forest import PARAMETERS, fit_forest, learning_rows
-from nhm_assets.training.registration import Recipe, find_version, log_inputs, register, stage_candidate
+from nhm_assets.training.registration import TrainingSpec, find_version, log_inputs, register, stage_candidate
 from nhm_assets.training.serving_contract import judge_version
 from nhm_assets.training.stale_runs import end_stale_runs
 from resources.mongo import read_consistently
@@ -120,29 +118,31 @@ def train(
     settings: Settings,
 ) -> TrainedModel:
     """Fit, log and register a version, put it into Staging and judge it there."""
-    recipe = Recipe.of(frame, partition, code_version=code_version(), parameters=PARAMETERS, dagster_run_id=run.run_id)
+    spec = TrainingSpec.of(
+        frame, partition, code_version=code_version(), parameters=PARAMETERS, dagster_run_id=run.run_id
+    )
     experiment = mlflow.experiment_id(partition.specialist.experiment)
     end_stale_runs(client, experiment, partition, lambda _: True)
-    assert find_version(client, recipe) is None, "the MLflow of this measurement is not fresh"
+    assert find_version(client, spec) is None, "the MLflow of this measurement is not fresh"
     rows = learning_rows(frame)
-    with _mlflow_run(client, experiment, recipe) as logger:
-        log_inputs(logger, frame, recipe, str(_path(settings, partition, "feedback_dataset", "parquet")))
+    with _mlflow_run(client, experiment, spec) as logger:
+        log_inputs(logger, frame, spec, str(_path(settings, partition, "feedback_dataset", "parquet")))
         started = time.monotonic()
         forest = fit_forest(rows, PARAMETERS, threads=settings.training_threads)
         logger.log_params(PARAMETERS)
         logger.log_metrics({"fit_seconds": time.monotonic() - started, "rows_learned": len(rows)})
-        trained = register(logger, client, forest, frame, recipe, PARAMETERS)
+        trained = register(logger, client, forest, frame, spec, PARAMETERS)
     stage_candidate(client, trained)
     assert all(verdict.passed for verdict in judge_version(client, trained.model, trained.version))
     return trained
 
 
 @contextmanager
-def _mlflow_run(client: "MlflowClient", experiment_id: str, recipe: Recipe) -> Iterator[Any]:
+def _mlflow_run(client: "MlflowClient", experiment_id: str, spec: TrainingSpec) -> Iterator[Any]:
     """MLflow's own module, logging to a new run: what dagster-mlflow's resource hands through to."""
     import mlflow
 
-    run_id = client.create_run(experiment_id, run_name=str(recipe.partition.key), tags=recipe.tags()).info.run_id
+    run_id = client.create_run(experiment_id, run_name=str(spec.partition.key), tags=spec.tags()).info.run_id
     with mlflow.start_run(run_id=run_id):
         yield mlflow
 
@@ -154,12 +154,12 @@ def evaluate(
     from mlflow.entities import Metric
 
     rows = held_out_rows(frame, trained)
-    candidate, importances = candidate_shares(client, trained.model, trained.version, rows)
+    candidate, importances = candidate_probabilities(client, trained.model, trained.version, rows)
     champion = version_in_production(client, trained.model)
     scored = None
     if champion is not None:
         number = str(champion.version)
-        scored = number, champion_shares(client, trained.model, number, rows, allow_unverified=False)
+        scored = number, champion_probabilities(client, trained.model, number, rows, allow_unverified=False)
     report = build_report(frame, trained, candidate, importances=importances, champion=scored)
     moment = int(time.time() * 1000)
     numbers = report.candidate.model_dump(exclude={"support", "confusion"})

@@ -25,7 +25,7 @@ from nhm_assets.domain.dataset_schema import FEATURE_NAMES, data_version
 from nhm_assets.domain.partitions import Partition, Window
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
 from nhm_assets.feedback.quarantine import reason_counts
-from nhm_assets.feedback.reader import Names, Reader
+from nhm_assets.feedback.reader import CollectionNames, Reader
 from nhm_assets.feedback.stored_features import ensure_index, write_back
 from nhm_assets.resource_factories import mongo_of
 from nhm_assets.settings import Settings
@@ -55,13 +55,13 @@ FROM_PLANS = replace(NAMES, features="no_features")
 WRITTEN_BACK = replace(NAMES, features="written_features")
 
 
-def ours(database: "Database[Document]", names: Names, window: Window) -> pd.DataFrame:
+def ours(database: "Database[Document]", names: CollectionNames, window: Window) -> pd.DataFrame:
     """What `feedback_dataset` does, without Dagster and without the write-back."""
     frame, _ = _build(database, names, window)
     return frame
 
 
-def ours_written_back(database: "Database[Document]", names: Names, window: Window) -> pd.DataFrame:
+def ours_written_back(database: "Database[Document]", names: CollectionNames, window: Window) -> pd.DataFrame:
     """The same, and the computed features added to MongoDB."""
     frame, found = _build(database, names, window)
     written = write_back(database[names.features], found.computed, NOW)
@@ -69,14 +69,14 @@ def ours_written_back(database: "Database[Document]", names: Names, window: Wind
     return frame
 
 
-def counterpart(database: "Database[Document]", names: Names, window: Window) -> pd.DataFrame:
+def counterpart(database: "Database[Document]", names: CollectionNames, window: Window) -> pd.DataFrame:
     """The query-per-document collector."""
     from benchmarks.naive_collector import collect
 
     return collect(database, names, SPECIALIST, window)
 
 
-KINDS: dict[str, tuple[Callable[..., pd.DataFrame], Names]] = {
+KINDS: dict[str, tuple[Callable[..., pd.DataFrame], CollectionNames]] = {
     "counterpart": (counterpart, FROM_PLANS),
     "plans": (ours, FROM_PLANS),
     "written": (ours_written_back, WRITTEN_BACK),
@@ -84,7 +84,7 @@ KINDS: dict[str, tuple[Callable[..., pd.DataFrame], Names]] = {
 }
 
 
-def _build(database: "Database[Document]", names: Names, window: Window) -> tuple[pd.DataFrame, WindowRead]:
+def _build(database: "Database[Document]", names: CollectionNames, window: Window) -> tuple[pd.DataFrame, WindowRead]:
     """From documents to the bytes of a Parquet file, and their digest."""
     partition = Partition.parse(WEEK, SPECIALIST)
 

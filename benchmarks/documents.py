@@ -11,7 +11,7 @@ from nhm_assets.demo.load import make_indexes
 from nhm_assets.domain.dataset_schema import EMBEDDING_FEATURES
 from nhm_assets.domain.partitions import Window
 from nhm_assets.feedback.features import compute_features
-from nhm_assets.feedback.reader import Names
+from nhm_assets.feedback.reader import CollectionNames
 from nhm_assets.feedback.sample_plans import sample_plan, sample_verdict
 from nhm_assets.feedback.stored_features import ensure_index
 from nhm_assets.settings import Settings
@@ -28,7 +28,7 @@ NOW: Final = datetime(2026, 3, 20, 12, tzinfo=UTC)
 _DISAGREEMENT: Final = 0.03
 _BATCH: Final = 2000
 
-NAMES: Final = Names("specialist_feedback", "specialist_opinions", "cognitive_ledger", "plan_features")
+NAMES: Final = CollectionNames("specialist_feedback", "specialist_opinions", "cognitive_ledger", "plan_features")
 
 
 def seed(database: "Database[Document]", specialist: str, count: int, *, every: timedelta, stored_share: float) -> None:

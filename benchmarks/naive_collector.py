@@ -15,7 +15,7 @@ import pandas as pd
 
 from nhm_assets.domain.dataset_schema import COLUMNS, EMBEDDING_FEATURES, FEATURE_NAMES, LABELS
 from nhm_assets.domain.partitions import Window
-from nhm_assets.feedback.reader import Names
+from nhm_assets.feedback.reader import CollectionNames
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -39,7 +39,7 @@ _PATTERNS = [
 _ANTI_PATTERNS = [(["manager", "handler", "util"], -0.3), (["complex", "nested", "deep"], -0.4)]
 
 
-def collect(database: "Database[Document]", names: Names, specialist: str, window: Window) -> pd.DataFrame:
+def collect(database: "Database[Document]", names: CollectionNames, specialist: str, window: Window) -> pd.DataFrame:
     """The rows of one specialist's window, for documents without blemishes."""
     found = database[names.feedback].find(
         {"specialist_type": specialist, "submitted_at": {"$gte": window.start, "$lt": window.end}}
@@ -53,7 +53,7 @@ def collect(database: "Database[Document]", names: Names, specialist: str, windo
     return frame[list(COLUMNS)]
 
 
-def _row(database: "Database[Document]", names: Names, feedback: Document) -> Document:
+def _row(database: "Database[Document]", names: CollectionNames, feedback: Document) -> Document:
     opinion = database[names.opinions].find_one(
         {"opinion_id": feedback["opinion_id"], "specialist_type": feedback["specialist_type"]}
     )

@@ -5,7 +5,7 @@ Importing it reads the environment and nothing else: no network, no disk.
 
 from dagster import Definitions, ResourceDefinition, mem_io_manager
 
-from nhm_assets.automation.retention_job import housekeeping, housekeeping_schedule
+from nhm_assets.automation.retention_job import retention, retention_schedule
 from nhm_assets.automation.retraining_job import retraining_job
 from nhm_assets.automation.rollback_job import rollback_promotion
 from nhm_assets.automation.weekly_schedule import weekly_schedule
@@ -44,8 +44,8 @@ def build_definitions(settings: Settings) -> Definitions:
             specialist_rollout,
         ],
         asset_checks=[feedback_dataset_checks, trained_model_checks, promoted_version_checks],
-        jobs=[retraining_job(settings), rollback_promotion, housekeeping],
-        schedules=[weekly_schedule(), housekeeping_schedule],
+        jobs=[retraining_job(settings), rollback_promotion, retention],
+        schedules=[weekly_schedule(), retention_schedule],
         sensors=[feedback_volume_sensor, retraining_outcome_sensor, lost_retry_sensor],
         # Also for runs that somebody starts from an asset's page, without the job.
         executor=executor_of(settings),

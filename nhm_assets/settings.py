@@ -16,7 +16,7 @@ from pydantic_settings.exceptions import SettingsError
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.outcomes import Outcome
 
-Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 PositiveCount = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     )
 
     feedback_window_days: PositiveCount = Field(30, description="Days of feedback that a partition learns from.")
-    min_feedback_rating: Share = Field(0.0, description="Feedback rated below this is left out.")
+    min_feedback_rating: Fraction = Field(0.0, description="Feedback rated below this is left out.")
     min_real_samples: PositiveCount = Field(1000, description="Rows below which synthetic ones are needed.")
     allow_synthetic_fallback: Literal["auto", "true", "false"] = Field(
         "auto", description="Fill up with synthetic rows; auto: unless ENVIRONMENT is production."
@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     max_feedback_age_days: PositiveCount = Field(
         7, description="Days between the newest feedback and the window's end above which it is stale."
     )
-    max_rejected_fraction: Share = Field(0.05, description="Share of rejected documents above which to warn.")
+    max_rejected_fraction: Fraction = Field(0.05, description="Share of rejected documents above which to warn.")
 
     hyperparameter_tuning: bool = Field(default=False, description="Search hyperparameters before the fit.")
     tuning_trials: PositiveCount = Field(30, description="Trials of that search.")
@@ -85,10 +85,10 @@ class Settings(BaseSettings):
     )
     training_threads: PositiveCount = Field(1, description="Threads that a fit and a prediction may use.")
 
-    precision_threshold: Share = Field(0.75, description="Least precision of the class approve.")
-    recall_threshold: Share = Field(0.70, description="Least recall of the class approve.")
-    f1_threshold: Share = Field(0.72, description="Least F1 of the class approve.")
-    max_f1_regression: Share = Field(0.01, description="How far F1 may fall below the champion's.")
+    precision_threshold: Fraction = Field(0.75, description="Least precision of the class approve.")
+    recall_threshold: Fraction = Field(0.70, description="Least recall of the class approve.")
+    f1_threshold: Fraction = Field(0.72, description="Least F1 of the class approve.")
+    max_f1_regression: Fraction = Field(0.01, description="How far F1 may fall below the champion's.")
     min_test_rows: PositiveCount = Field(100, description="Least test rows for a verdict.")
 
     promotion_wait_s: Seconds = Field(

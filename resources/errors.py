@@ -17,10 +17,8 @@ class MongoUnavailable(ServiceError):
     transient = True
 
 
-class MongoRefused(MongoUnavailable):
+class MongoRefused(ServiceError):
     """MongoDB refuses the credentials, or its address cannot be used."""
-
-    transient = False
 
 
 class LockLost(MongoUnavailable):
@@ -33,10 +31,8 @@ class MlflowUnavailable(ServiceError):
     transient = True
 
 
-class MlflowRefused(MlflowUnavailable):
+class MlflowRefused(ServiceError):
     """MLflow refuses the credentials, or its address cannot be used."""
-
-    transient = False
 
 
 class IncompatibleMlflow(ServiceError):

@@ -155,7 +155,7 @@ class Mlflow:
             return
         raise self._refused(answer.status_code)
 
-    def _refused(self, status: int) -> MlflowUnavailable:
+    def _refused(self, status: int) -> MlflowUnavailable | MlflowRefused:
         hints = {
             401: "check user and password in MLFLOW_TRACKING_URI",
             403: "check the user's rights, and that MLFLOW_SERVER_ALLOWED_HOSTS of the server names this host,"

@@ -134,7 +134,7 @@ def _for_slack(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def tell(notifiers: Sequence[Notifier], subject: str, text: str, content: Mapping[str, Any]) -> dict[str, str | None]:
+def notify(notifiers: Sequence[Notifier], subject: str, text: str, content: Mapping[str, Any]) -> dict[str, str | None]:
     """Tell everybody, whatever becomes of the others.
 
     Returns:

@@ -23,21 +23,21 @@ from nhm_assets.registry.audit_log import ACTOR_TAG
 from nhm_assets.runs.queries import (
     ASKED_AT_TAG,
     TRIGGER_TAG,
-    handed_over,
     last_window_end,
     run_under_way,
     run_with_key,
+    submitted,
 )
 from nhm_assets.runs.triggers import (
-    COLLECTION,
+    EXPIRED,
     FEEDBACK_VOLUME,
-    LAPSED,
     REQUESTED,
+    TRIGGERS,
     Claim,
     Trigger,
     claim,
     last_volume_trigger,
-    note_lapsed,
+    note_expired,
     note_launched,
     volume_trigger_id,
 )
@@ -101,7 +101,7 @@ class _Evaluation:
 
     @property
     def _triggers(self) -> "Collection[Document]":
-        return self.database[COLLECTION]
+        return self.database[TRIGGERS]
 
     def decide(self, specialist: Specialist) -> Decision:
         last = self._settle(last_volume_trigger(self._triggers, specialist))
@@ -139,7 +139,7 @@ class _Evaluation:
         """What keeps enough feedback from being learned from at once."""
         if run := run_under_way(self.instance, specialist):
             return f"run {run.run_id} is under way"
-        if last is None or last.status == LAPSED:
+        if last is None or last.status == EXPIRED:
             return None
         free = last.requested_at + self._cooldown
         asked = f"a run was asked for at {last.requested_at:%Y-%m-%d %H:%M}"
@@ -154,10 +154,10 @@ class _Evaluation:
         if last is None or last.status != REQUESTED:
             return last
         run = run_with_key(self.instance, last.run_key)
-        if run and handed_over(run):
+        if run and submitted(run):
             note_launched(self._triggers, last.id, run.run_id, self.now)
         elif run is None and last.partition.week != running_week(self.now):
-            note_lapsed(self._triggers, last.id)
+            note_expired(self._triggers, last.id)
         else:
             return last
         return last_volume_trigger(self._triggers, last.partition.specialist)

@@ -26,8 +26,7 @@ from dagster import (
 from nhm_assets.domain.dagster_names import OUTCOME_SENSOR
 from nhm_assets.domain.outcomes import BROKEN_BY_TAG, REASON_TAG, Outcome, broken_tags
 from nhm_assets.domain.partitions import Partition
-from nhm_assets.registry.audit_log import COLLECTION as AUDIT_LOG
-from nhm_assets.registry.audit_log import record_broken
+from nhm_assets.registry.audit_log import AUDIT_LOG, record_broken
 from nhm_assets.runs.failure_cause import Failure, failure_of
 from nhm_assets.runs.notification import message_about
 from nhm_assets.runs.queries import (
@@ -40,18 +39,17 @@ from nhm_assets.runs.queries import (
     WILL_RETRY_TAG,
     outcome_of,
 )
-from nhm_assets.runs.triggers import COLLECTION as TRIGGERS
-from nhm_assets.runs.triggers import OTHER, RETRYING, note_launched, note_outcome
+from nhm_assets.runs.triggers import OTHER, RETRYING, TRIGGERS, note_launched, note_outcome
 from nhm_assets.settings import Settings
 from resources.errors import ServiceError
 from resources.mongo import Mongo
-from resources.notifiers import Notifier, tell
+from resources.notifiers import Notifier, notify
 
 if TYPE_CHECKING:
     from dagster import DagsterRun
     from pymongo.database import Database
 
-TOLD_TAG: Final = "nhm/told"
+NOTIFIED_TAG: Final = "nhm/notified"
 """The run's id, and the names of the notifiers that took the message."""
 
 _ENDED: Final = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
@@ -119,7 +117,7 @@ def _is_unreported_retraining(run: "DagsterRun") -> bool:
 
 def _was_told_of(record: RunRecord) -> bool:
     run = record.dagster_run
-    return run.tags.get(TOLD_TAG, "").startswith(run.run_id)
+    return run.tags.get(NOTIFIED_TAG, "").startswith(run.run_id)
 
 
 @dataclass
@@ -162,7 +160,7 @@ class _Reporter:
             # It materialized a part of the graph, successfully, and decided nothing.
             return self._done(run)
         retried = run.tags.get(WILL_RETRY_TAG) == "true"
-        told = retried or outcome not in self.settings.notified_outcomes or self._tell(record, run)
+        told = retried or outcome not in self.settings.notified_outcomes or self._notify(record, run)
         written = self._written_down(record, run, RETRYING if retried else str(outcome))
         return told and written and self._done(run)
 
@@ -176,17 +174,17 @@ class _Reporter:
         self._instance.add_run_tags(run.run_id, {REPORTED_TAG: run.run_id})
         return True
 
-    def _tell(self, record: RunRecord, run: "DagsterRun") -> bool:
+    def _notify(self, record: RunRecord, run: "DagsterRun") -> bool:
         """Whether nobody is left to be told."""
-        run_id, _, names = run.tags.get(TOLD_TAG, "").partition(":")
+        run_id, _, names = run.tags.get(NOTIFIED_TAG, "").partition(":")
         took = set(filter(None, names.split(","))) if run_id == run.run_id else set()
         left = [one for one in self.notifiers if one.name not in took]
         if asked := [one for one in left if one.name not in self._down]:
             message = message_about(self._instance, run, self.settings.dagster_url)
-            answers = tell(asked, message.subject, message.text, message.as_json())
+            answers = notify(asked, message.subject, message.text, message.as_json())
             self._down |= {name for name, fault in answers.items() if fault}
             took |= answers.keys() - self._down
-            self._instance.add_run_tags(run.run_id, {TOLD_TAG: f"{run.run_id}:{','.join(sorted(took))}"})
+            self._instance.add_run_tags(run.run_id, {NOTIFIED_TAG: f"{run.run_id}:{','.join(sorted(took))}"})
             for fault in filter(None, answers.values()):
                 self.context.log.warning("not told of run %s: %s", run.run_id, fault)
         return took >= {one.name for one in left} or self._too_late(record)

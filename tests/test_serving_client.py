@@ -25,8 +25,9 @@ address, model, names, rows = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]),
 mlflow.set_tracking_uri(address)
 frame = pandas.DataFrame([[0.1 * row] * len(names) for row in range(rows)], columns=names)
 loaded = mlflow.pyfunc.load_model(f"models:/{model}/Production")
-shares = loaded.predict(frame)
-print(json.dumps({"mlflow": mlflow.__version__, "sklearn": sklearn.__version__, "shares": shares.tolist()}))
+probabilities = loaded.predict(frame)
+versions = {"mlflow": mlflow.__version__, "sklearn": sklearn.__version__}
+print(json.dumps(versions | {"probabilities": probabilities.tolist()}))
 """
 
 
@@ -61,11 +62,11 @@ def test_a_promoted_version_gives_three_probabilities_a_row(
 
     answer = ask(serving_python, server, f"{specialist}-evaluator")
     assert (answer["mlflow"], answer["sklearn"]) == ("2.19.0", "1.5.2")
-    assert [len(row) for row in answer["shares"]] == [3] * ROWS
-    assert all(abs(sum(row) - 1) < 1e-9 for row in answer["shares"])
+    assert [len(row) for row in answer["probabilities"]] == [3] * ROWS
+    assert all(abs(sum(row) - 1) < 1e-9 for row in answer["probabilities"])
     if absent:
         column = ["reject", "approve", "review_required"].index(absent)
-        assert {row[column] for row in answer["shares"]} == {0.0}
+        assert {row[column] for row in answer["probabilities"]} == {0.0}
 
 
 def ask(python: Path, address: str, model: str) -> dict:

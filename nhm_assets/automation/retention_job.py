@@ -15,10 +15,10 @@ from dagster import (
     op,
 )
 
-from nhm_assets.domain.dagster_names import HOUSEKEEPING_JOB, HOUSEKEEPING_SCHEDULE, IN_MEMORY
+from nhm_assets.domain.dagster_names import IN_MEMORY, RETENTION_JOB, RETENTION_SCHEDULE
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.domain.specialists import Specialist
-from nhm_assets.registry.audit_log import COLLECTION, actor
+from nhm_assets.registry.audit_log import AUDIT_LOG, actor
 from nhm_assets.registry.retention import delete_old_files
 from nhm_assets.runs.retention import delete_old_runs
 from nhm_assets.settings import Settings
@@ -35,7 +35,7 @@ from resources.mongo import Mongo
     ),
 )
 @tries_again
-def throw_away(
+def delete_expired(
     context: OpExecutionContext,
     settings: ResourceParam[Settings],
     mlflow: ResourceParam[Mlflow],
@@ -52,7 +52,7 @@ def throw_away(
             try:
                 result["versions"][specialist.registered_model] = delete_old_files(
                     client,
-                    database[COLLECTION],
+                    database[AUDIT_LOG],
                     specialist.registered_model,
                     keep=settings.keep_versions,
                     fields=fields,
@@ -67,19 +67,19 @@ def throw_away(
 
 
 @job(
-    name=HOUSEKEEPING_JOB,
+    name=RETENTION_JOB,
     executor_def=in_process_executor,
     tags={"dagster/retry_on_asset_or_op_failure": "false"},
     description="Deletes files of old Archived versions and old runs, by KEEP_VERSIONS and KEEP_RUNS_DAYS.",
 )
-def housekeeping() -> None:
+def retention() -> None:
     """One op."""
-    throw_away()
+    delete_expired()
 
 
-housekeeping_schedule = ScheduleDefinition(
-    name=HOUSEKEEPING_SCHEDULE,
-    job=housekeeping,
+retention_schedule = ScheduleDefinition(
+    name=RETENTION_SCHEDULE,
+    job=retention,
     cron_schedule="0 4 * * *",
     execution_timezone="UTC",
     default_status=DefaultScheduleStatus.RUNNING,

@@ -8,9 +8,9 @@ from pydantic import Field
 from nhm_assets.domain.dagster_names import IN_MEMORY, ROLLBACK_JOB
 from nhm_assets.domain.errors import RolloutFailed
 from nhm_assets.domain.partitions import parse_specialist
-from nhm_assets.registry.audit_log import COLLECTION, actor
+from nhm_assets.registry.audit_log import AUDIT_LOG, actor
 from nhm_assets.registry.rollback import RollbackRequest, roll_back
-from nhm_assets.rollout.execute import Order, roll_out
+from nhm_assets.rollout.execute import RolloutRequest, roll_out
 from nhm_assets.rollout.target import Target
 from nhm_assets.runs.queries import attempts
 from nhm_assets.settings import Settings
@@ -57,7 +57,7 @@ def roll_back_version(
         attempts=attempts(context.run),
     )
     with mongo.database() as database, mlflow.client() as client:
-        done = roll_back(client, database[COLLECTION], request, now=settings.now(), wait_s=settings.promotion_wait_s)
+        done = roll_back(client, database[AUDIT_LOG], request, now=settings.now(), wait_s=settings.promotion_wait_s)
     said = f"{done.model}: version {done.version} is in Production" + (
         f", version {done.left} left it" if done.left else " already; nothing was moved"
     )
@@ -94,7 +94,7 @@ def restart_specialist(
         said = "no cluster is configured: they load the version at their next restart"
         return Output(said, metadata={"said": said})
     target = Target.of(settings, rolled_back["specialist"])
-    order = Order(
+    order = RolloutRequest(
         model=rolled_back["model"],
         version=rolled_back["version"],
         dagster_run_id=context.run_id,
@@ -104,7 +104,7 @@ def restart_specialist(
         promotion_wait_s=settings.promotion_wait_s,
     )
     with mongo.database() as database, mlflow.client() as client, kubernetes.cluster() as cluster:
-        result = roll_out(cluster, client, database[COLLECTION], target, order, context.log.info)
+        result = roll_out(cluster, client, database[AUDIT_LOG], target, order, context.log.info)
     if result.broken:
         raise RolloutFailed(result.broken)
     said = f"{result.status}: {result.reason}"

@@ -21,7 +21,7 @@ from nhm_assets.domain.partitions import Partition, last_closed_week
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.registry.audit_log import ACTOR_TAG
 from nhm_assets.runs.queries import ASKED_AT_TAG, TRIGGER_TAG, run_for_closed_week
-from nhm_assets.runs.triggers import COLLECTION, WEEKLY, Claim, claim, weekly_trigger_id
+from nhm_assets.runs.triggers import TRIGGERS, WEEKLY, Claim, claim, weekly_trigger_id
 from nhm_assets.settings import Settings
 from resources.errors import ServiceError
 from resources.mongo import Mongo
@@ -113,7 +113,7 @@ class _Claims:
                 return self._claimed(partition)
             except ServiceError as error:
                 self.away = error
-        self.context.log.warning("%s is asked for without a document in %s: %s", partition.key, COLLECTION, self.away)
+        self.context.log.warning("%s is asked for without a document in %s: %s", partition.key, TRIGGERS, self.away)
         return True
 
     def _claimed(self, partition: Partition) -> bool:
@@ -128,7 +128,7 @@ class _Claims:
         }
         waiting_ends = time.monotonic() + _LEASE_S + 5
         with self.mongo.database() as database:
-            while claim(database[COLLECTION], trigger, fields, lease_s=_LEASE_S) is Claim.THEIRS:
+            while claim(database[TRIGGERS], trigger, fields, lease_s=_LEASE_S) is Claim.THEIRS:
                 if run_for_closed_week(self.context.instance, partition) or time.monotonic() > waiting_ends:
                     return False
                 time.sleep(0.5)

@@ -14,7 +14,7 @@ from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from nhm_assets.evaluation.checks import evaluation_report_checks
 from nhm_assets.evaluation.gate import GateRules, judge
 from nhm_assets.evaluation.markdown import comparison_table, importance_table
-from nhm_assets.evaluation.predictions import candidate_shares, champion_shares
+from nhm_assets.evaluation.predictions import candidate_probabilities, champion_probabilities
 from nhm_assets.evaluation.report import build_report, held_out_rows
 from nhm_assets.evaluation.report_cache import REPORT_METADATA, recorded_report
 from nhm_assets.registry.versions import version_in_production
@@ -71,14 +71,14 @@ def _evaluate(
     settings: Settings,
 ) -> EvaluationReport:
     rows = held_out_rows(frame, trained)
-    candidate, importances = candidate_shares(client, trained.model, trained.version, rows)
+    candidate, importances = candidate_probabilities(client, trained.model, trained.version, rows)
     scored = None
     if champion is not None:
         number = str(champion.version)
-        shares = champion_shares(
+        probabilities = champion_probabilities(
             client, trained.model, number, rows, allow_unverified=settings.allow_unverified_champion
         )
-        scored = (number, shares)
+        scored = (number, probabilities)
     return build_report(frame, trained, candidate, importances=importances, champion=scored)
 
 

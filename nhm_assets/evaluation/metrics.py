@@ -15,18 +15,18 @@ _TAILS = (2.5, 97.5)
 HEADLINE = ("precision", "recall", "f1")
 Labels = np.ndarray
 """Classes 0, 1, 2; shape (n,)."""
-Shares = np.ndarray
+Probabilities = np.ndarray
 """Probabilities of the classes 0, 1, 2; shape (n, 3), rows sum to 1."""
 
 
-def measure(labels: Labels, shares: Shares) -> Metrics:
+def compute_metrics(labels: Labels, probabilities: Probabilities) -> Metrics:
     """All metrics of one model on the test rows.
 
     Brier score: Brier (1950), the form for several classes.
     """
     from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss
 
-    predicted = decide(shares)
+    predicted = predict_labels(probabilities)
     truth, positive = labels == APPROVE, predicted == APPROVE
     precision, recall, f1 = (float(value) for value in _headline(truth & positive, truth, positive))
     return Metrics(
@@ -35,8 +35,8 @@ def measure(labels: Labels, shares: Shares) -> Metrics:
         f1=f1,
         accuracy=float(accuracy_score(labels, predicted)),
         macro_f1=float(f1_score(labels, predicted, labels=CLASSES, average="macro", zero_division=0.0)),
-        brier=brier(labels, shares),
-        log_loss=float(log_loss(labels, shares, labels=CLASSES)),
+        brier=brier(labels, probabilities),
+        log_loss=float(log_loss(labels, probabilities, labels=CLASSES)),
         support={name: int((labels == label).sum()) for label, name in enumerate(CLASS_NAMES)},
         confusion=confusion_matrix(labels, predicted, labels=CLASSES).tolist(),
     )
@@ -48,14 +48,14 @@ def f1_of_approve(labels: Labels, predicted: Labels) -> float:
     return float(_headline(truth & positive, truth, positive)[2])
 
 
-def decide(shares: Shares) -> Labels:
+def predict_labels(probabilities: Probabilities) -> Labels:
     """The most probable class of each row; the first one in a tie, as scikit-learn has it."""
-    return shares.argmax(axis=1)
+    return probabilities.argmax(axis=1)
 
 
-def brier(labels: Labels, shares: Shares) -> float:
+def brier(labels: Labels, probabilities: Probabilities) -> float:
     """Sum over the classes of squared errors, mean over rows: 0 is best, 2 is worst."""
-    return float(((shares - np.eye(len(CLASSES))[labels]) ** 2).sum(axis=1).mean())
+    return float(((probabilities - np.eye(len(CLASSES))[labels]) ** 2).sum(axis=1).mean())
 
 
 def _headline(hits: np.ndarray, truth: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -68,7 +68,7 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
-def intervals(labels: Labels, *models: Shares) -> list[dict[str, Interval]]:
+def intervals(labels: Labels, *models: Probabilities) -> list[dict[str, Interval]]:
     """95 % percentile intervals of precision, recall and F1, by a seeded bootstrap over the test rows.
 
     Args:
@@ -83,7 +83,7 @@ def intervals(labels: Labels, *models: Shares) -> list[dict[str, Interval]]:
     """
     draw = np.random.default_rng(_SEED)
     truth = labels == APPROVE
-    positives = [decide(shares) == APPROVE for shares in models]
+    positives = [predict_labels(probabilities) == APPROVE for probabilities in models]
     samples: list[np.ndarray] = []
     for _ in range(_RESAMPLES // _RESAMPLES_AT_ONCE):
         picked = draw.integers(len(labels), size=(_RESAMPLES_AT_ONCE, len(labels)))
@@ -102,14 +102,14 @@ def _percentiles(values: np.ndarray) -> dict[str, Interval]:
     }
 
 
-def mcnemar(labels: Labels, first: Shares, second: Shares) -> tuple[int, int, float]:
+def mcnemar(labels: Labels, first: Probabilities, second: Probabilities) -> tuple[int, int, float]:
     """Rows only the first model decides rightly, rows only the second does, and the two-sided p-value.
 
     The exact form of McNemar's test (1947): under the null each such row is a fair coin.
     """
     from scipy.stats import binomtest
 
-    right = decide(first) == labels, decide(second) == labels
+    right = predict_labels(first) == labels, predict_labels(second) == labels
     only_first, only_second = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
     if not only_first + only_second:
         return 0, 0, 1.0

@@ -18,7 +18,7 @@ _REPEATS = 5
 _SEED = 42
 
 
-def candidate_shares(
+def candidate_probabilities(
     client: "MlflowClient", model: str, version: str, rows: pd.DataFrame
 ) -> tuple[np.ndarray, dict[str, float]]:
     """The candidate's probabilities for these rows, shape (n, 3), and its feature importances on them.
@@ -44,7 +44,7 @@ def _importances(forest: Any, features: pd.DataFrame, labels: pd.Series) -> dict
     return dict(zip(FEATURE_NAMES, map(float, found.importances_mean), strict=True))
 
 
-def champion_shares(
+def champion_probabilities(
     client: "MlflowClient", model: str, version: str, rows: pd.DataFrame, *, allow_unverified: bool
 ) -> np.ndarray:
     """The champion's probabilities for these rows, asked as the specialists ask it; shape (n, 3).
@@ -60,20 +60,20 @@ def champion_shares(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 answer = mlflow.pyfunc.load_model(str(files)).predict(rows[list(FEATURE_NAMES)])
-            shares = np.asarray(answer, dtype="float64")
+            probabilities = np.asarray(answer, dtype="float64")
         except Exception as error:
             raise RegistryError(
                 f"the version in Production, {model} version {version}, cannot be scored ({error}): roll back to"
                 " one that can be loaded, or archive it, then run this again"
             ) from error
-    if shares.shape != (len(rows), len(CLASS_NAMES)):
+    if probabilities.shape != (len(rows), len(CLASS_NAMES)):
         raise RegistryError(
-            f"the version in Production, {model} version {version}, answers with shape {shares.shape} instead of"
+            f"the version in Production, {model} version {version}, answers with shape {probabilities.shape} instead of"
             f" ({len(rows)}, {len(CLASS_NAMES)}): archive it, then run this again"
         )
-    if not np.isfinite(shares).all():
+    if not np.isfinite(probabilities).all():
         raise RegistryError(
             f"the version in Production, {model} version {version}, answers with values that are not numbers:"
             " archive it, then run this again"
         )
-    return shares
+    return probabilities

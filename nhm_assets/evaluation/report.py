@@ -8,7 +8,7 @@ import pandas as pd
 from nhm_assets.domain.dataset_schema import APPROVE, SYNTHETIC, TEST, data_version
 from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.records import Champion, Comparison, EvaluationReport, TrainedModel
-from nhm_assets.evaluation.metrics import CLASSES, baseline_f1, brier, intervals, mcnemar, measure
+from nhm_assets.evaluation.metrics import CLASSES, baseline_f1, brier, compute_metrics, intervals, mcnemar
 
 
 def held_out_rows(frame: pd.DataFrame, trained: TrainedModel) -> pd.DataFrame:
@@ -50,7 +50,7 @@ def build_report(
     tested = held_out_rows(frame, trained)
     learned = frame[frame["split"] != TEST]
     labels = tested["label"].to_numpy()
-    shares_learned = np.array([(learned["label"] == label).mean() for label in CLASSES])
+    class_shares = np.array([(learned["label"] == label).mean() for label in CLASSES])
     return EvaluationReport(
         **trained.model_dump(
             include={
@@ -69,11 +69,11 @@ def build_report(
         test_rows=len(tested),
         test_approvals=int((labels == APPROVE).sum()),
         synthetic_test=bool((tested["source"] == SYNTHETIC).any()),
-        candidate=measure(labels, candidate),
+        candidate=compute_metrics(labels, candidate),
         intervals=intervals(labels, candidate)[0],
         champion=_compare(labels, candidate, *champion) if champion else None,
         baseline_f1=baseline_f1(learned, tested),
-        prior_brier=brier(labels, np.tile(shares_learned, (len(labels), 1))),
+        prior_brier=brier(labels, np.tile(class_shares, (len(labels), 1))),
         importances=dict(importances),
     )
 
@@ -82,7 +82,7 @@ def _compare(labels: np.ndarray, candidate: np.ndarray, version: str, champion: 
     only_candidate, only_champion, p_value = mcnemar(labels, candidate, champion)
     return Champion(
         version=version,
-        metrics=measure(labels, champion),
+        metrics=compute_metrics(labels, champion),
         comparison=Comparison(
             only_candidate_right=only_candidate,
             only_champion_right=only_champion,

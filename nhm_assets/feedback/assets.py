@@ -9,8 +9,8 @@ from nhm_assets.domain.dagster_names import GROUP
 from nhm_assets.domain.dataset_schema import counts, data_version
 from nhm_assets.domain.partitions import Partition, specialist_weeks
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
-from nhm_assets.feedback.quarantine import COLLECTION, reason_counts, replace_quarantine
-from nhm_assets.feedback.reader import Names, Reader
+from nhm_assets.feedback.quarantine import QUARANTINE, reason_counts, replace_quarantine
+from nhm_assets.feedback.reader import CollectionNames, Reader
 from nhm_assets.feedback.stored_features import ensure_index, write_back
 from nhm_assets.settings import Settings
 from nhm_assets.steps.retry_policy import tries_again
@@ -59,7 +59,7 @@ def feedback_dataset(
     partition = Partition.from_key(context.partition_key)
     now = settings.now()
     window = partition.window(days=settings.feedback_window_days, now=now)
-    names = Names(
+    names = CollectionNames(
         settings.feedback_collection,
         settings.opinions_collection,
         settings.plans_collection,
@@ -74,7 +74,7 @@ def feedback_dataset(
 
         found, as_of = read_consistently(database, read)
         replace_quarantine(
-            database[COLLECTION],
+            database[QUARANTINE],
             found.quarantine,
             partition=str(partition.key),
             run_id=context.run_id,

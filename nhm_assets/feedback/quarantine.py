@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from nhm_assets.feedback.reader import Document
 
-COLLECTION: Final = "feedback_quarantine"
+QUARANTINE: Final = "feedback_quarantine"
 
 
 def quarantine_entries(rejections: Sequence[Rejection], documents: Iterable["Document"]) -> "list[Document]":

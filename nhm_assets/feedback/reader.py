@@ -56,7 +56,7 @@ would lose the difference between a null and a missing field."""
 
 
 @dataclass(frozen=True)
-class Names:
+class CollectionNames:
     """Names of the four collections that a dataset is read from."""
 
     feedback: str
@@ -70,7 +70,7 @@ class Reader:
     """Reads the documents of one specialist, in one session."""
 
     database: "Database[Document]"
-    names: Names
+    names: CollectionNames
     specialist: str
     session: "ClientSession | None"
 

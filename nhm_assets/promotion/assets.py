@@ -13,7 +13,7 @@ from nhm_assets.domain.partitions import specialist_weeks
 from nhm_assets.domain.records import EvaluationReport, Promotion
 from nhm_assets.promotion.protocol import Decision, Request, promote, superseded_by
 from nhm_assets.promotion.recorded_gate import RecordedGate, recorded_gate
-from nhm_assets.registry.audit_log import COLLECTION, actor, evidence, record_decision, said_before, subject
+from nhm_assets.registry.audit_log import AUDIT_LOG, actor, evidence, is_repeat, record_decision, subject
 from nhm_assets.registry.versions import version_in_production
 from nhm_assets.settings import Settings
 from nhm_assets.steps.retry_policy import tries_again
@@ -50,13 +50,13 @@ def promoted_version(
     gate = recorded_gate(context.instance, context.partition_key, evaluation_report.digest())
     _refuse_unjudged(context, evaluation_report, gate)
     with mongo.database() as database, mlflow.client() as client:
-        log = database[COLLECTION]
+        log = database[AUDIT_LOG]
         request = _request(context, evaluation_report, gate)
         decision = _hold(client, request, gate) or promote(
             client, log, request, now=settings.now(), wait_s=settings.promotion_wait_s
         )
         settled = decision.outcome
-        if said_before(log, evaluation_report, settled, decision.reason, run=context.run):
+        if is_repeat(log, evaluation_report, settled, decision.reason, run=context.run):
             decision = replace(decision, outcome=Outcome.UNCHANGED, reason=f"as before: {decision.reason}")
         if decision.outcome is not Outcome.PROMOTED:
             record_decision(

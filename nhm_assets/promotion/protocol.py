@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.domain.outcomes import Outcome
 from nhm_assets.registry.promotion_lock import LEASE_S, Intent, hold_intent
-from nhm_assets.registry.recovery import DONE_KINDS, PROMOTION, carry_out, finish_or_undo, plan_moves
+from nhm_assets.registry.recovery import DONE_KINDS, PROMOTION, apply_moves, finish_or_undo, plan_moves
 from nhm_assets.registry.transitions import registry_faults
 from nhm_assets.registry.versions import version_in_production, window_end
 from nhm_assets.registry.vocabulary import FILES_DELETED_TAG, ROLLED_BACK_TAG
@@ -88,14 +88,14 @@ def promote(
         if reason := superseded_by(champion, request.window_end):
             intent.withdraw()
             return Decision(Outcome.SUPERSEDED, reason, current, None)
-        if reason := barred(client, request.model, request.version):
+        if reason := promotion_blocked_reason(client, request.model, request.version):
             intent.withdraw()
             return Decision(Outcome.HELD, reason, current, None)
         if current == request.version and not registry_faults(client, request.model, request.version):
             intent.withdraw()
             return Decision(Outcome.PROMOTED, "it is the version in Production already", current, None)
         intent.note(**plan_moves(request.version, leaving=current, previous=current))
-        carry_out(client, intent)
+        apply_moves(client, intent)
         intent.close("done", kind=DONE_KINDS[PROMOTION], finished_at=now)
         return Decision(Outcome.PROMOTED, "every gate check passed", current, intent.id)
 
@@ -111,7 +111,7 @@ def superseded_by(champion: "ModelVersion | None", end: datetime) -> str | None:
     )
 
 
-def barred(client: "MlflowClient", model: str, version: str) -> str | None:
+def promotion_blocked_reason(client: "MlflowClient", model: str, version: str) -> str | None:
     """Why a version is promoted no more: it was taken out of Production, or has lost its files; else None."""
     tags = client.get_model_version(model, version).tags
     if FILES_DELETED_TAG in tags:

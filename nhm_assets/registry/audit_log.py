@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nhm_assets.domain.partitions import Partition
     from nhm_assets.domain.records import EvaluationReport, Metrics, TrainedModel
 
-COLLECTION: Final = "model_audit_log"
+AUDIT_LOG: Final = "model_audit_log"
 ACTOR_TAG: Final = "nhm/actor"
 
 Document = dict[str, Any]
@@ -85,7 +85,7 @@ def record_broken(log: "Collection[Document]", partition: "Partition", *, run: "
     _add(log, f"{Outcome.BROKEN}:{run.run_id}", entry)
 
 
-def said_before(
+def is_repeat(
     log: "Collection[Document]", report: "EvaluationReport", outcome: Outcome, reason: str, *, run: "DagsterRun"
 ) -> bool:
     """Whether an earlier run came to the same for this version: the same outcome for the same reason.

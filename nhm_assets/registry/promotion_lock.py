@@ -43,7 +43,7 @@ class Intent:
         """The `_id` of its document."""
         return str(self.document["_id"])
 
-    def require_held(self) -> None:
+    def assert_lease(self) -> None:
         """Raise where the lease has run out, so that somebody else may have taken over."""
         if time.monotonic() >= self._valid_until:
             raise LockLost(
@@ -63,7 +63,7 @@ class Intent:
 
     def note(self, **fields: object) -> None:
         """Add to the document, before anything is done by it."""
-        self.require_held()
+        self.assert_lease()
         self._log.update_one({"_id": self.id, "owner": self.document["owner"]}, {"$set": fields})
         self.document |= fields
 
@@ -186,7 +186,7 @@ def _kept_alive(intent: Intent, lease_s: float) -> Iterator[None]:
             try:
                 intent.renew()
             except PyMongoError:
-                # The next renewal may succeed; `require_held` stops the promotion where none does.
+                # The next renewal may succeed; `assert_lease` stops the promotion where none does.
                 continue
 
     thread = threading.Thread(target=renew, name=f"lease of {intent.id}", daemon=True)

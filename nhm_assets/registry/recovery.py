@@ -31,7 +31,7 @@ def plan_moves(version: str, *, leaving: str | None, previous: str | None) -> di
     return {"from_version": leaving, "previous": previous, "transitions": transitions}
 
 
-def carry_out(client: "MlflowClient", intent: Intent) -> None:
+def apply_moves(client: "MlflowClient", intent: Intent) -> None:
     """Make the moves that the intent has noted; each that is done already is left."""
     document = intent.document
     model, version, left = document["model"], document["version"], document["from_version"]
@@ -41,20 +41,20 @@ def carry_out(client: "MlflowClient", intent: Intent) -> None:
         _unmark(client, intent, model, version)
         if document["previous"] is None:
             # It may name a version that was passed over, and that the next rollback must not choose.
-            forget_previous(client, model, intent.require_held)
-    put_into_production(client, model, version, previous=document["previous"], guard=intent.require_held)
+            forget_previous(client, model, intent.assert_lease)
+    put_into_production(client, model, version, previous=document["previous"], guard=intent.assert_lease)
 
 
 def _mark(client: "MlflowClient", intent: Intent, model: str, version: str | None, reason: str) -> None:
     if version is not None and version_if_any(client, model, version):
-        intent.require_held()
+        intent.assert_lease()
         client.set_model_version_tag(model, version, ROLLED_BACK_TAG, reason)
 
 
 def _unmark(client: "MlflowClient", intent: Intent, model: str, version: str) -> None:
     """Somebody wants this version again, whatever was said of it before."""
     if ROLLED_BACK_TAG in client.get_model_version(model, version).tags:
-        intent.require_held()
+        intent.assert_lease()
         client.delete_model_version_tag(model, version, ROLLED_BACK_TAG)
 
 
@@ -69,11 +69,11 @@ def finish_or_undo(client: "MlflowClient", intent: Intent, *, now: datetime) -> 
         intent.close("abandoned", kind="abandoned", finished_at=now)
         return
     if version_if_any(client, document["model"], document["version"]):
-        carry_out(client, intent)
+        apply_moves(client, intent)
         intent.close("done", kind=DONE_KINDS[document["kind"]], finished_at=now, repaired=True)
         return
     if document["from_version"] is not None:
         put_into_production(
-            client, document["model"], document["from_version"], previous=None, guard=intent.require_held
+            client, document["model"], document["from_version"], previous=None, guard=intent.assert_lease
         )
     intent.close("undone", kind="undone", finished_at=now, repaired=True)

@@ -73,14 +73,14 @@ def delete_old_files(
     def repair(abandoned: Intent) -> None:
         finish_or_undo(client, abandoned, now=now)
 
-    entry = {**fields, "kind": "housekeeping", "reason": f"beyond the newest {keep} Archived versions", "at": now}
+    entry = {**fields, "kind": "retention", "reason": f"beyond the newest {keep} Archived versions", "at": now}
     with hold_intent(log, model, entry, repair=repair, wait_s=wait_s) as intent:
         versions = all_versions(client, model)
         aliases = client.get_registered_model(model).aliases if versions else {}
         deleted = []
         for version in expendable(versions, aliases, keep):
             number = str(version.version)
-            intent.require_held()
+            intent.assert_lease()
             client.set_model_version_tag(model, number, FILES_DELETED_TAG, _BEGUN)
             delete_version_files(client, model, number)
             client.set_model_version_tag(model, number, FILES_DELETED_TAG, now.isoformat(timespec="seconds"))

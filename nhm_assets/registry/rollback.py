@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nhm_assets.domain.errors import RegistryError, UsageError
 from nhm_assets.registry.promotion_lock import LEASE_S, Intent, hold_intent
-from nhm_assets.registry.recovery import DONE_KINDS, PROMOTION, ROLLBACK, carry_out, finish_or_undo, plan_moves
+from nhm_assets.registry.recovery import DONE_KINDS, PROMOTION, ROLLBACK, apply_moves, finish_or_undo, plan_moves
 from nhm_assets.registry.transitions import registry_faults
 from nhm_assets.registry.versions import version_by_alias, version_if_any, version_in_production
 from nhm_assets.registry.vocabulary import ARCHIVED, FILES_DELETED_TAG, PREVIOUS_ALIAS, PRODUCTION, ROLLED_BACK_TAG
@@ -108,7 +108,7 @@ def _go_back(
         return Rollback(request.model, target, None, None)
     previous = _version_before(client, log, request.model, target, leaving=current)
     intent.note(version=target, **plan_moves(target, leaving=current, previous=previous))
-    carry_out(client, intent)
+    apply_moves(client, intent)
     intent.close("done", kind=DONE_KINDS[ROLLBACK], finished_at=now)
     return Rollback(request.model, target, current if current != target else None, intent.id)
 

@@ -18,10 +18,10 @@ from nhm_assets.domain.dagster_names import GROUP
 from nhm_assets.domain.errors import RolloutFailed
 from nhm_assets.domain.partitions import specialist_weeks
 from nhm_assets.domain.records import Promotion, Rollout
-from nhm_assets.registry.audit_log import COLLECTION, actor
+from nhm_assets.registry.audit_log import AUDIT_LOG, actor
 from nhm_assets.registry.versions import version_if_any
 from nhm_assets.rollout.checks import ASSET, loaded_verdict, models_loaded_checks, verdict_on
-from nhm_assets.rollout.execute import Order, Result, roll_out
+from nhm_assets.rollout.execute import Result, RolloutRequest, roll_out
 from nhm_assets.rollout.markdown import pods_table
 from nhm_assets.rollout.serving import Expected
 from nhm_assets.rollout.status_probe import pods_serving
@@ -82,7 +82,7 @@ def specialist_rollout(
         return
     order = _order(context, promoted_version, settings)
     with mongo.database() as database, mlflow.client() as client, kubernetes.cluster() as cluster:
-        result = roll_out(cluster, client, database[COLLECTION], target, order, context.log.info)
+        result = roll_out(cluster, client, database[AUDIT_LOG], target, order, context.log.info)
     if not result.broken:
         yield _output(_record(promoted_version, target, result), result)
     verdict = verdict_on(result)
@@ -92,8 +92,8 @@ def specialist_rollout(
         raise RolloutFailed(result.broken)
 
 
-def _order(context: AssetExecutionContext, promotion: Promotion, settings: Settings) -> Order:
-    return Order(
+def _order(context: AssetExecutionContext, promotion: Promotion, settings: Settings) -> RolloutRequest:
+    return RolloutRequest(
         model=promotion.model,
         version=promotion.version,
         dagster_run_id=context.run_id,

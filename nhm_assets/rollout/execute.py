@@ -32,7 +32,7 @@ _RESTARTS_OF_ONE: Final = 2
 
 
 @dataclass(frozen=True)
-class Order:
+class RolloutRequest:
     """What is to be rolled out, by whom, and what to do where that fails.
 
     Attributes:
@@ -74,8 +74,8 @@ def roll_out(
     client: "MlflowClient",
     log: "Collection[dict[str, Any]]",
     target: Target,
-    order: Order,
-    say: Callable[[str], None],
+    order: RolloutRequest,
+    log_line: Callable[[str], None],
 ) -> Result:
     """Restart a specialist for the version that was promoted, and ask its pods.
 
@@ -88,7 +88,7 @@ def roll_out(
     fields = {**order.fields, "registered_model": order.model, "version": order.version}
     wait_s = _ROLLOUTS_IN_FRONT * _RESTARTS_OF_ONE * target.timeout_s
     with turn(log, {**fields, "dagster_run_id": order.dagster_run_id}, now=order.now, wait_s=wait_s) as mine:
-        found = _Rollout(cluster, client, log, target, order, say, mine).result(started)
+        found = _Rollout(cluster, client, log, target, order, log_line, mine).result(started)
         mine.outcome = {"result": FAILED if found.broken else found.status, "reason": found.broken or found.reason}
         if found.serving is not None:
             mine.outcome |= {"loaded": found.serving.loaded, "proven": found.serving.proven}
@@ -104,8 +104,8 @@ class _Rollout:
         client: "MlflowClient",
         log: "Collection[dict[str, Any]]",
         target: Target,
-        order: Order,
-        say: Callable[[str], None],
+        order: RolloutRequest,
+        log_line: Callable[[str], None],
         mine: Turn,
     ) -> None:
         self._cluster = cluster
@@ -113,7 +113,7 @@ class _Rollout:
         self._log = log
         self._target = target
         self._order = order
-        self._restarter = Restarter(cluster, target, guard=mine.require, say=say)
+        self._restarter = Restarter(cluster, target, guard=mine.require, log=log_line)
 
     def result(self, started: float) -> Result:
         if other := self._other_in_production():

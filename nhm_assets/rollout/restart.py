@@ -14,7 +14,7 @@ from resources.errors import KubernetesRefused, KubernetesUnavailable
 from resources.kubernetes import Cluster
 
 Object = dict[str, Any]
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 T = TypeVar("T")
 
 RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"
@@ -51,15 +51,15 @@ class Restarter:
         cluster: where it is.
         target: which it is.
         guard: called right before anything is changed; raises where we may not any more.
-        say: told what is being waited for.
+        log: told what is being waited for.
     """
 
-    def __init__(self, cluster: Cluster, target: Target, *, guard: Callable[[], None], say: Say) -> None:
+    def __init__(self, cluster: Cluster, target: Target, *, guard: Callable[[], None], log: Log) -> None:
         self._cluster = cluster
         self._target = target
         self._guard = guard
-        self._say = say
-        self._said = ""
+        self._log = log
+        self._logged = ""
         self._away_at = float("-inf")
 
     def restart(self, version: str, run_id: str, *, denied: Callable[[], bool]) -> Restart:
@@ -83,7 +83,7 @@ class Restarter:
             if phase is Phase.COMPLETE and not denied():
                 return self._result(ALREADY_RUNNING, deployment, None)
             if phase is Phase.WAITING:
-                self._tell(f"the restart for version {version} was begun already")
+                self._log_once(f"the restart for version {version} was begun already")
                 return self._finished(None)
         before = self._newest(deployment)
         self._let_others_finish()
@@ -91,7 +91,7 @@ class Restarter:
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         annotations = {RESTARTED_AT: stamp, VERSION: version, RUN_ID: run_id}
         self._cluster.annotate_template(self._target.namespace, self._target.deployment, annotations)
-        self._tell(f"restarted for version {version}")
+        self._log_once(f"restarted for version {version}")
         return self._finished(before)
 
     def _refuse_paused(self, deployment: Object) -> None:
@@ -112,7 +112,7 @@ class Restarter:
                     f" {self._target.timeout_s:.0f} s (ROLLOUT_TIMEOUT_S), and never two specialists are restarted"
                     " at once. See to that one, then run this again"
                 )
-            self._tell(f"waiting for the rollout of {', '.join(moving)}")
+            self._log_once(f"waiting for the rollout of {', '.join(moving)}")
             time.sleep(_POLL_S)
 
     def _is_moving(self, name: str) -> bool:
@@ -145,7 +145,7 @@ class Restarter:
                     f" {progress.reason}"
                 )
                 raise RolloutFailed(self._explained(late, deployment))
-            self._tell(progress.reason)
+            self._log_once(progress.reason)
             time.sleep(_POLL_S)
 
     def _persistently(self, ask: Callable[[], T], deadline: float) -> T:
@@ -156,12 +156,12 @@ class Restarter:
                 self._away_at = time.monotonic()
                 if self._away_at > deadline:
                     raise
-                self._tell(f"{error}; trying on")
+                self._log_once(f"{error}; trying on")
             except KubernetesRefused as error:
                 # An API server that has just come back does not know its own Roles and accounts yet.
                 if time.monotonic() > min(deadline, self._away_at + _COMES_BACK_S):
                     raise
-                self._tell(f"{error}; trying on, since the API server was away a moment ago")
+                self._log_once(f"{error}; trying on, since the API server was away a moment ago")
             time.sleep(_POLL_S)
 
     def _newest(self, deployment: Object) -> Object | None:
@@ -192,8 +192,8 @@ class Restarter:
         said += [f"events: {'; '.join(events)}"] if events else []
         return ". ".join([sentence.rstrip("."), *said])
 
-    def _tell(self, sentence: str) -> None:
+    def _log_once(self, sentence: str) -> None:
         """Say each thing once, however often it is looked at."""
-        if sentence != self._said:
-            self._said = sentence
-            self._say(f"{self._target.deployment}: {sentence}")
+        if sentence != self._logged:
+            self._logged = sentence
+            self._log(f"{self._target.deployment}: {sentence}")

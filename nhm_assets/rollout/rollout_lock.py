@@ -33,7 +33,7 @@ class Turn:
         Raises:
             LockLost: another process may have its turn by now.
         """
-        self._intent.require_held()
+        self._intent.assert_lease()
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def run_for_closed_week(instance: DagsterInstance, partition: Partition) -> "Dag
     return None
 
 
-def handed_over(run: "DagsterRun") -> bool:
+def submitted(run: "DagsterRun") -> bool:
     """Whether a run that schedule or sensor asked for is on its way.
 
     A daemon that dies between making a run and handing it over leaves it unstarted for good, unless the same
@@ -102,7 +102,7 @@ def _settles(run: "DagsterRun") -> bool:
     """Whether the run has come to an outcome, or may still do so. What materializes a part alone has none."""
     if outcome_of(run) not in (None, Outcome.BROKEN):
         return True
-    if not handed_over(run):
+    if not submitted(run):
         return False
     whole = not run.asset_selection or _PROMOTED in run.asset_selection
     return whole and run.status is not DagsterRunStatus.SUCCESS

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
-COLLECTION: Final = "retraining_triggers"
+TRIGGERS: Final = "retraining_triggers"
 REQUESTED: Final = "requested"
 LAUNCHED: Final = "launched"
-LAPSED: Final = "lapsed"
+EXPIRED: Final = "expired"
 RETRYING: Final = "retrying"
 """What `status` says before the outcome."""
 
@@ -140,11 +140,11 @@ def note_launched(triggers: "Collection[Document]", trigger_id: str, run_id: str
     )
 
 
-def note_lapsed(triggers: "Collection[Document]", trigger_id: str) -> None:
+def note_expired(triggers: "Collection[Document]", trigger_id: str) -> None:
     """A trigger whose run was never launched is not asked for any more, once its owner's time is over."""
     triggers.update_one(
         {"_id": trigger_id, "status": REQUESTED, "$expr": {"$lt": ["$claimed_until", "$$NOW"]}},
-        {"$set": {"status": LAPSED}, "$unset": {"claimed_until": 1}},
+        {"$set": {"status": EXPIRED}, "$unset": {"claimed_until": 1}},
     )
 
 

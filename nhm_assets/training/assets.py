@@ -17,12 +17,12 @@ from pydantic import Field
 from nhm_assets.domain.dagster_names import GROUP
 from nhm_assets.domain.partitions import Partition, specialist_weeks
 from nhm_assets.domain.records import TrainedModel
-from nhm_assets.registry.audit_log import COLLECTION, record_registration
+from nhm_assets.registry.audit_log import AUDIT_LOG, record_registration
 from nhm_assets.runs.queries import attempts
 from nhm_assets.settings import Settings
 from nhm_assets.steps.retry_policy import tries_again
 from nhm_assets.training.code_version import code_version
-from nhm_assets.training.registration import Recipe, find_version, stage_candidate
+from nhm_assets.training.registration import TrainingSpec, find_version, stage_candidate
 from nhm_assets.training.stale_runs import end_stale_runs
 from nhm_assets.training.train import train, training_settings
 from resources.mlflow import Mlflow
@@ -60,7 +60,7 @@ def trained_model(
 ) -> Output[TrainedModel]:
     """Fit, log and register; or find the version that this would give."""
     partition = Partition.from_key(context.partition_key)
-    recipe = Recipe.of(
+    spec = TrainingSpec.of(
         feedback_dataset,
         partition,
         code_version=code_version(),
@@ -72,12 +72,12 @@ def trained_model(
     with mlflow.client() as client:
         experiment = mlflow.experiment_id(partition.specialist.experiment)
         end_stale_runs(client, experiment, partition, lambda run: _is_over(context, run))
-        trained = find_version(client, recipe, of_this_run=force)
+        trained = find_version(client, spec, of_this_run=force)
         if trained is None:
-            trained = train(context, mlflow, client, feedback_dataset, recipe, settings)
+            trained = train(context, mlflow, client, feedback_dataset, spec, settings)
         stage_candidate(client, trained)
     with mongo.database() as database:
-        record_registration(database[COLLECTION], trained, run=context.run, now=settings.now())
+        record_registration(database[AUDIT_LOG], trained, run=context.run, now=settings.now())
     return Output(trained, data_version=DataVersion(trained.sha256), metadata=_metadata(trained))
 
 

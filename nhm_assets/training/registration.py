@@ -61,7 +61,7 @@ _NEEDED_TAGS = {
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingSpec:
     """What a model is made from: equal recipes give equal models.
 
     Attributes:
@@ -90,8 +90,8 @@ class Recipe:
         parameters: dict[str, Any],
         dagster_run_id: str,
         attempts: frozenset[str] = frozenset(),
-    ) -> "Recipe":
-        """The recipe for a stored dataset, whose `attrs` say what it was read from."""
+    ) -> "TrainingSpec":
+        """The spec for a stored dataset, whose `attrs` say what it was read from."""
         start, end = map(datetime.fromisoformat, frame.attrs["window"])
         return cls(
             partition=partition,
@@ -126,19 +126,19 @@ class Recipe:
         }
 
 
-def find_version(client: "MlflowClient", recipe: Recipe, *, of_this_run: bool = False) -> TrainedModel | None:
-    """The newest version that was made by this very recipe.
+def find_version(client: "MlflowClient", spec: TrainingSpec, *, of_this_run: bool = False) -> TrainedModel | None:
+    """The newest version that was made by this very spec.
 
     Args:
         client: of the registry.
-        recipe: what it was made from.
+        spec: what it was made from.
         of_this_run: take only what an earlier, interrupted try of this very run has registered.
     """
-    for version in all_versions(client, recipe.partition.specialist.registered_model):
-        made_alike = version.tags.get(FINGERPRINT_TAG) == recipe.fingerprint
-        ours = not of_this_run or version.tags.get(DAGSTER_RUN_TAG) in recipe.attempts
+    for version in all_versions(client, spec.partition.specialist.registered_model):
+        made_alike = version.tags.get(FINGERPRINT_TAG) == spec.fingerprint
+        ours = not of_this_run or version.tags.get(DAGSTER_RUN_TAG) in spec.attempts
         if made_alike and ours and _is_whole(version):
-            return _record(version, recipe)
+            return _record(version, spec)
     return None
 
 
@@ -147,11 +147,11 @@ def _is_whole(version: "ModelVersion") -> bool:
     return version.status == "READY" and tags >= _NEEDED_TAGS and FILES_DELETED_TAG not in tags
 
 
-def _record(version: "ModelVersion", recipe: Recipe) -> TrainedModel:
+def _record(version: "ModelVersion", spec: TrainingSpec) -> TrainedModel:
     tags = version.tags
     return TrainedModel(
-        specialist=recipe.partition.specialist,
-        week=recipe.partition.week,
+        specialist=spec.partition.specialist,
+        week=spec.partition.week,
         window_start=datetime.fromisoformat(tags[WINDOW_START_TAG]),
         window_end=datetime.fromisoformat(tags[WINDOW_END_TAG]),
         model=version.name,
@@ -163,11 +163,11 @@ def _record(version: "ModelVersion", recipe: Recipe) -> TrainedModel:
         data_source=tags[DATA_SOURCE_TAG],
         parameters=json.loads(tags[PARAMETERS_TAG]),
         rows=json.loads(tags[ROWS_TAG]),
-        reused=tags.get(DAGSTER_RUN_TAG) not in recipe.attempts,
+        reused=tags.get(DAGSTER_RUN_TAG) not in spec.attempts,
     )
 
 
-def log_inputs(run: "MlFlow", frame: pd.DataFrame, recipe: Recipe, source: str) -> None:
+def log_inputs(run: "MlFlow", frame: pd.DataFrame, spec: TrainingSpec, source: str) -> None:
     """Name the dataset as the run's input; its digest is the data version."""
     import mlflow.data
 
@@ -178,8 +178,8 @@ def log_inputs(run: "MlFlow", frame: pd.DataFrame, recipe: Recipe, source: str) 
             frame[[*FEATURE_NAMES, "label"]],
             source=source,
             targets="label",
-            name=f"feedback_dataset {recipe.partition.key}",
-            digest=recipe.data_version,
+            name=f"feedback_dataset {spec.partition.key}",
+            digest=spec.data_version,
         )
         run.log_input(dataset, context="training")
 
@@ -189,7 +189,7 @@ def register(
     client: "MlflowClient",
     forest: "RandomForestClassifier",
     frame: pd.DataFrame,
-    recipe: Recipe,
+    spec: TrainingSpec,
     parameters: dict[str, Any],
 ) -> TrainedModel:
     """Log the forest as the specialists load it and make it a version of their registered model.
@@ -198,14 +198,14 @@ def register(
     """
     model_uri = _log_model(run, forest, learning_rows(frame)[list(FEATURE_NAMES)])
     tags = {
-        **recipe.tags(),
+        **spec.tags(),
         PARAMETERS_TAG: json.dumps(parameters, sort_keys=True),
         SHA256_TAG: _stored_sha256(model_uri),
     }
     with contextlib.redirect_stderr(io.StringIO()):
         # MLflow prints what it did; it raises what it could not do.
-        version = run.register_model(model_uri, recipe.partition.specialist.registered_model, tags=tags)
-    return _record(client.get_model_version(version.name, version.version), recipe)
+        version = run.register_model(model_uri, spec.partition.specialist.registered_model, tags=tags)
+    return _record(client.get_model_version(version.name, version.version), spec)
 
 
 def _log_model(run: "MlFlow", forest: "RandomForestClassifier", features: pd.DataFrame) -> str:

@@ -53,9 +53,9 @@ def _loads(files: "Path") -> Verdict:
     rows = pd.DataFrame(math.nan, index=range(3), columns=list(FEATURE_NAMES))
     rows.iloc[0] = 0.0
     try:
-        shares: Any = mlflow.pyfunc.load_model(str(files)).predict(rows)
-        shape = tuple(getattr(shares, "shape", ()))
-        passed = shape == (len(rows), len(CLASS_NAMES)) and bool((abs(shares.sum(axis=1) - 1) < 1e-9).all())
+        probabilities: Any = mlflow.pyfunc.load_model(str(files)).predict(rows)
+        shape = tuple(getattr(probabilities, "shape", ()))
+        passed = shape == (len(rows), len(CLASS_NAMES)) and bool((abs(probabilities.sum(axis=1) - 1) < 1e-9).all())
     except Exception as error:  # noqa: BLE001 - whatever a foreign model raises is the finding
         return Verdict("loads_as_pyfunc", passed=False, reason=f"it does not load or predict: {error}")
     return Verdict("loads_as_pyfunc", passed, f"probabilities of shape {shape} for {len(rows)} rows")

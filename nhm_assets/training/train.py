@@ -10,7 +10,7 @@ from nhm_assets.domain.records import TrainedModel
 from nhm_assets.registry.vocabulary import PARTITION_TAG, TRIAL_OF_TAG
 from nhm_assets.settings import Settings
 from nhm_assets.training.forest import PARAMETERS, fit_forest, learning_rows
-from nhm_assets.training.registration import Recipe, log_inputs, register
+from nhm_assets.training.registration import TrainingSpec, log_inputs, register
 from nhm_assets.training.tuning import search_parameters
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def train(
     mlflow: "Mlflow",
     client: "MlflowClient",
     frame: pd.DataFrame,
-    recipe: Recipe,
+    spec: TrainingSpec,
     settings: Settings,
 ) -> TrainedModel:
     """Train and register one version, in an MLflow run of its own.
@@ -44,28 +44,28 @@ def train(
     rows = learning_rows(frame)
     if rows["label"].nunique() < 2:
         raise DataError(
-            f"the {len(rows)} rows of {recipe.partition.key} to learn from hold fewer than two classes:"
+            f"the {len(rows)} rows of {spec.partition.key} to learn from hold fewer than two classes:"
             " see the check class_coverage of feedback_dataset"
         )
     with mlflow.run(
-        experiment=recipe.partition.specialist.experiment,
-        name=str(recipe.partition.key),
-        tags=recipe.tags(),
+        experiment=spec.partition.specialist.experiment,
+        name=str(spec.partition.key),
+        tags=spec.tags(),
         dagster_run=context.run,
         log=context.log,
     ) as run:
-        parameters = _parameters(client, run, frame, recipe, settings)
-        source = f"{settings.storage}/feedback_dataset/{recipe.partition.specialist}/{recipe.partition.week}.parquet"
-        log_inputs(run, frame, recipe, source)
+        parameters = _parameters(client, run, frame, spec, settings)
+        source = f"{settings.storage}/feedback_dataset/{spec.partition.specialist}/{spec.partition.week}.parquet"
+        log_inputs(run, frame, spec, source)
         started = time.monotonic()
         forest = fit_forest(rows, parameters, threads=settings.training_threads)
         run.log_params(parameters)
         run.log_metrics({"fit_seconds": time.monotonic() - started, "rows_learned": len(rows)})
-        return register(run, client, forest, frame, recipe, parameters)
+        return register(run, client, forest, frame, spec, parameters)
 
 
 def _parameters(
-    client: "MlflowClient", run: "MlFlow", frame: pd.DataFrame, recipe: Recipe, settings: Settings
+    client: "MlflowClient", run: "MlFlow", frame: pd.DataFrame, spec: TrainingSpec, settings: Settings
 ) -> dict[str, Any]:
     if not settings.hyperparameter_tuning:
         return PARAMETERS
@@ -73,8 +73,8 @@ def _parameters(
 
     def log_trial(number: int, parameters: dict[str, Any], score: float) -> None:
         tags = {
-            PARTITION_TAG: str(recipe.partition.key),
-            TRIAL_OF_TAG: recipe.dagster_run_id,
+            PARTITION_TAG: str(spec.partition.key),
+            TRIAL_OF_TAG: spec.dagster_run_id,
             _PARENT_RUN_TAG: parent.run_id,
         }
         trial = client.create_run(parent.experiment_id, run_name=f"trial {number}", tags=tags).info.run_id

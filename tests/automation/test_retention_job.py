@@ -14,7 +14,7 @@ from dagster._core.test_utils import freeze_time
 from mlflow import MlflowClient
 
 from nhm_assets.definitions import build_definitions
-from nhm_assets.domain.dagster_names import HOUSEKEEPING_JOB, JOB
+from nhm_assets.domain.dagster_names import JOB, RETENTION_JOB
 from nhm_assets.registry.retention import delete_old_files
 from nhm_assets.registry.vocabulary import FILES_DELETED_TAG
 from nhm_assets.runs.retention import delete_old_runs
@@ -196,10 +196,10 @@ def test_files_are_really_gone_wherever_mlflow_keeps_them_and_the_kept_ones_load
 
 
 def tidy_by_job(platform: Platform) -> dict[str, Any]:
-    job = build_definitions(platform.settings).resolve_job_def(HOUSEKEEPING_JOB)
+    job = build_definitions(platform.settings).resolve_job_def(RETENTION_JOB)
     result = job.execute_in_process(instance=platform.instance, raise_on_error=False, run_config=QUIET)
     assert result.success
-    return dict(result.output_for_node("throw_away"))
+    return dict(result.output_for_node("delete_expired"))
 
 
 @pytest.mark.slow
@@ -268,7 +268,7 @@ def test_a_model_whose_lock_is_not_to_be_had_is_named_and_holds_nothing_else_up(
         old = add_run(platform.instance, 1)
     result = (
         build_definitions(platform.with_settings(promotion_wait_s=0.1, keep_runs_days=1).settings)
-        .resolve_job_def(HOUSEKEEPING_JOB)
+        .resolve_job_def(RETENTION_JOB)
         .execute_in_process(instance=platform.instance, raise_on_error=False, run_config=QUIET)
     )
     assert f"another promotion of {MODEL}" in failed_step(result)[1]

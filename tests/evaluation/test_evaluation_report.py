@@ -14,7 +14,7 @@ from nhm_assets.domain.outcomes import GATE_CHECKS, REPORT_DIGEST
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.records import EvaluationReport, Metrics
 from nhm_assets.evaluation.gate import DESCRIPTIONS
-from nhm_assets.evaluation.metrics import measure
+from nhm_assets.evaluation.metrics import compute_metrics
 from nhm_assets.registry.versions import all_versions
 from nhm_assets.registry.vocabulary import SHA256_TAG
 from nhm_assets.training.forest import PARAMETERS, fit_forest
@@ -90,7 +90,7 @@ def match(module_platform: Platform) -> Match:
 
 def own_metrics(match: Match, forest: Any) -> Metrics:
     """What a model is worth on the candidate's test rows, measured beside the platform."""
-    return measure(match.tested["label"].to_numpy(), forest.predict_proba(match.tested[list(FEATURE_NAMES)]))
+    return compute_metrics(match.tested["label"].to_numpy(), forest.predict_proba(match.tested[list(FEATURE_NAMES)]))
 
 
 def test_the_champion_is_scored_on_the_candidates_own_test_rows_whatever_it_claims(match):

@@ -8,7 +8,15 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from nhm_assets.domain.dataset_schema import APPROVE, REJECT, REVIEW_REQUIRED
-from nhm_assets.evaluation.metrics import HEADLINE, baseline_f1, brier, decide, intervals, mcnemar, measure
+from nhm_assets.evaluation.metrics import (
+    HEADLINE,
+    baseline_f1,
+    brier,
+    compute_metrics,
+    intervals,
+    mcnemar,
+    predict_labels,
+)
 from tests.support.learnable import learnable
 
 LABELS = np.array([1, 1, 1, 1, 0, 0, 0, 2, 2, 2])
@@ -30,14 +38,14 @@ def drawn(count: int = 200, seed: int = 3) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def test_precision_recall_and_f1_of_approve_by_hand():
-    found = measure(LABELS, sure(DECIDED))
+    found = compute_metrics(LABELS, sure(DECIDED))
     assert found.precision == pytest.approx(3 / 5)
     assert found.recall == pytest.approx(3 / 4)
     assert found.f1 == pytest.approx(2 / 3)
 
 
 def test_accuracy_support_and_confusion_by_hand():
-    found = measure(LABELS, sure(DECIDED))
+    found = compute_metrics(LABELS, sure(DECIDED))
     assert found.accuracy == pytest.approx(6 / 10)
     assert found.support == {"reject": 3, "approve": 4, "review_required": 3}
     assert found.confusion == [[1, 1, 1], [1, 3, 0], [0, 1, 2]]
@@ -45,13 +53,13 @@ def test_accuracy_support_and_confusion_by_hand():
 
 def test_macro_f1_is_the_mean_over_the_three_classes_by_hand():
     reject, approve, review = 2 * 1 / (3 + 2), 2 * 3 / (4 + 5), 2 * 2 / (3 + 3)
-    assert measure(LABELS, sure(DECIDED)).macro_f1 == pytest.approx((reject + approve + review) / 3)
+    assert compute_metrics(LABELS, sure(DECIDED)).macro_f1 == pytest.approx((reject + approve + review) / 3)
 
 
 def test_brier_score_by_hand():
     """(0.5-0)² + (0.3-1)² + 0.2² = 0.78, and 0.1² + 0.1² + (0.8-1)² = 0.06."""
-    shares = np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]])
-    assert brier(np.array([APPROVE, REVIEW_REQUIRED]), shares) == pytest.approx((0.78 + 0.06) / 2)
+    probabilities = np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]])
+    assert brier(np.array([APPROVE, REVIEW_REQUIRED]), probabilities) == pytest.approx((0.78 + 0.06) / 2)
 
 
 def test_the_brier_score_is_0_at_best_and_2_at_worst():
@@ -60,47 +68,47 @@ def test_the_brier_score_is_0_at_best_and_2_at_worst():
 
 
 def test_log_loss_by_hand():
-    shares = np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]])
-    found = measure(np.array([APPROVE, REVIEW_REQUIRED]), shares).log_loss
+    probabilities = np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]])
+    found = compute_metrics(np.array([APPROVE, REVIEW_REQUIRED]), probabilities).log_loss
     assert found == pytest.approx(-(math.log(0.3) + math.log(0.8)) / 2)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_metrics_agree_with_scikit_learn(seed):
-    labels, shares, _ = drawn(seed=seed)
-    decided = shares.argmax(axis=1)
-    found = measure(labels, shares)
+    labels, probabilities, _ = drawn(seed=seed)
+    decided = probabilities.argmax(axis=1)
+    found = compute_metrics(labels, probabilities)
     expected = sklearn_metrics.precision_recall_fscore_support(labels == 1, decided == 1, average="binary")
     assert (found.precision, found.recall, found.f1) == pytest.approx(expected[:3])
     assert found.accuracy == pytest.approx(sklearn_metrics.accuracy_score(labels, decided))
     assert found.macro_f1 == pytest.approx(sklearn_metrics.f1_score(labels, decided, average="macro"))
-    assert found.log_loss == pytest.approx(sklearn_metrics.log_loss(labels, shares))
-    each = [sklearn_metrics.brier_score_loss(labels == label, shares[:, label]) for label in range(3)]
+    assert found.log_loss == pytest.approx(sklearn_metrics.log_loss(labels, probabilities))
+    each = [sklearn_metrics.brier_score_loss(labels == label, probabilities[:, label]) for label in range(3)]
     assert found.brier == pytest.approx(sum(each))
 
 
 def test_precision_is_0_where_nothing_is_approved():
-    found = measure(LABELS, sure(np.full(len(LABELS), REJECT)))
+    found = compute_metrics(LABELS, sure(np.full(len(LABELS), REJECT)))
     assert (found.precision, found.recall, found.f1) == (0, 0, 0)
 
 
 def test_recall_is_0_where_nothing_was_to_be_approved():
     labels = np.array([REJECT, REVIEW_REQUIRED, REJECT])
-    found = measure(labels, sure([APPROVE, REVIEW_REQUIRED, REJECT]))
+    found = compute_metrics(labels, sure([APPROVE, REVIEW_REQUIRED, REJECT]))
     assert (found.precision, found.recall, found.f1) == (0, 0, 0)
     assert found.support["approve"] == 0
 
 
 def test_metrics_exist_where_approve_is_neither_wanted_nor_given():
     labels = np.array([REJECT, REVIEW_REQUIRED])
-    found = measure(labels, sure(labels))
+    found = compute_metrics(labels, sure(labels))
     assert (found.f1, found.accuracy) == (0, 1)
     assert found.macro_f1 == pytest.approx(2 / 3)
 
 
 def test_the_most_probable_class_is_decided_and_the_first_in_a_tie():
-    shares = np.array([[0.2, 0.5, 0.3], [0.4, 0.4, 0.2], [0.1, 0.45, 0.45], [1 / 3, 1 / 3, 1 / 3]])
-    assert decide(shares).tolist() == [1, 0, 1, 0]
+    probabilities = np.array([[0.2, 0.5, 0.3], [0.4, 0.4, 0.2], [0.1, 0.45, 0.45], [1 / 3, 1 / 3, 1 / 3]])
+    assert predict_labels(probabilities).tolist() == [1, 0, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -134,8 +142,8 @@ def test_mcnemar_counts_change_sides_with_the_models_and_the_p_value_stays():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_intervals_hold_the_value_itself_and_stay_within_0_and_1(seed):
-    labels, shares, _ = drawn(seed=seed)
-    found, measured = intervals(labels, shares)[0], measure(labels, shares)
+    labels, probabilities, _ = drawn(seed=seed)
+    found, measured = intervals(labels, probabilities)[0], compute_metrics(labels, probabilities)
     assert tuple(found) == HEADLINE
     for name, interval in found.items():
         assert 0 <= interval.low < getattr(measured, name) < interval.high <= 1
@@ -165,7 +173,7 @@ def test_differences_are_resampled_in_pairs():
     same = intervals(labels, good, good)[1]
     assert {(one.low, one.high) for one in same.values()} == {(0, 0)}
     other = intervals(labels, good, middling)[1]
-    difference = measure(labels, good).f1 - measure(labels, middling).f1
+    difference = compute_metrics(labels, good).f1 - compute_metrics(labels, middling).f1
     assert 0 < other["f1"].low < difference < other["f1"].high
 
 

@@ -6,7 +6,7 @@ from sklearn.dummy import DummyClassifier
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES, TEST
 from nhm_assets.domain.errors import RegistryError
-from nhm_assets.evaluation.predictions import candidate_shares, champion_shares
+from nhm_assets.evaluation.predictions import candidate_probabilities, champion_probabilities
 from nhm_assets.registry.model_files import model_sha256
 from nhm_assets.registry.vocabulary import SHA256_TAG
 from tests.support.learnable import learnable
@@ -25,16 +25,16 @@ def forest():
 
 
 def ask_champion(versions: Versions, version: str, rows, *, allow_unverified: bool = False) -> np.ndarray:
-    return champion_shares(versions.client, MODEL, version, rows, allow_unverified=allow_unverified)
+    return champion_probabilities(versions.client, MODEL, version, rows, allow_unverified=allow_unverified)
 
 
 def test_the_candidate_is_the_registered_model(versions, rows, forest):
-    found, _ = candidate_shares(versions.client, MODEL, versions.add(forest), rows)
+    found, _ = candidate_probabilities(versions.client, MODEL, versions.add(forest), rows)
     assert np.array_equal(found, forest.predict_proba(rows[list(FEATURE_NAMES)]))
 
 
 def test_a_feature_that_decides_everything_is_worth_most_and_the_others_next_to_nothing(versions, rows, forest):
-    _, importances = candidate_shares(versions.client, MODEL, versions.add(forest), rows)
+    _, importances = candidate_probabilities(versions.client, MODEL, versions.add(forest), rows)
     assert tuple(importances) == FEATURE_NAMES
     decisive = importances.pop("risk_score")
     assert decisive > 0.3
@@ -44,19 +44,19 @@ def test_a_feature_that_decides_everything_is_worth_most_and_the_others_next_to_
 def test_another_feature_is_worth_most_where_that_one_decides(versions):
     frame = learnable(noise=0, decided_by="density")
     version = versions.add(small_forest(noise=0, decided_by="density"))
-    _, importances = candidate_shares(versions.client, MODEL, version, frame[frame["split"] == TEST])
+    _, importances = candidate_probabilities(versions.client, MODEL, version, frame[frame["split"] == TEST])
     assert max(importances, key=importances.__getitem__) == "density"
 
 
 def test_importances_are_seeded(versions, rows, forest):
     version = versions.add(forest)
-    one, other = (candidate_shares(versions.client, MODEL, version, rows)[1] for _ in range(2))
+    one, other = (candidate_probabilities(versions.client, MODEL, version, rows)[1] for _ in range(2))
     assert one == other
 
 
 def test_a_candidate_that_cannot_be_verified_is_never_loaded(versions, rows, forest):
     with pytest.raises(RegistryError, match=SHA256_TAG):
-        candidate_shares(versions.client, MODEL, versions.add(forest, verified=False), rows)
+        candidate_probabilities(versions.client, MODEL, versions.add(forest, verified=False), rows)
 
 
 def test_the_champion_answers_as_the_specialists_hear_it(versions, rows, forest):

@@ -5,7 +5,7 @@ import pytest
 
 from nhm_assets.domain.dataset_schema import APPROVE, FEATURE_NAMES, SYNTHETIC, TEST, TRAIN, data_version
 from nhm_assets.domain.errors import DataError
-from nhm_assets.evaluation.metrics import baseline_f1, intervals, mcnemar, measure
+from nhm_assets.evaluation.metrics import baseline_f1, compute_metrics, intervals, mcnemar
 from nhm_assets.evaluation.report import build_report, held_out_rows
 from tests.support.documents import WEEK
 from tests.support.learnable import learnable
@@ -28,7 +28,7 @@ def trained_on(frame, **changes):
     return trained_model(data_version=data_version(frame), **changes)
 
 
-def shares(count: int, seed: int) -> np.ndarray:
+def probabilities(count: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).dirichlet([1, 1, 1], count)
 
 
@@ -54,36 +54,36 @@ def test_a_dataset_without_test_rows_is_refused(frame):
 
 
 def test_a_report_measures_the_candidate_on_the_test_rows(frame, tested):
-    given = shares(len(tested), 1)
+    given = probabilities(len(tested), 1)
     made = build_report(frame, trained_on(frame, version="5"), given, importances=IMPORTANCES, champion=None)
     labels = tested["label"].to_numpy()
     assert (made.version, made.champion) == ("5", None)
     assert (made.test_rows, made.test_approvals) == (30, int((labels == APPROVE).sum()))
-    assert made.candidate == measure(labels, given)
+    assert made.candidate == compute_metrics(labels, given)
     assert made.intervals == intervals(labels, given)[0]
     assert made.baseline_f1 == baseline_f1(frame[frame["split"] != TEST], tested)
     assert made.synthetic_test is False
 
 
 def test_a_report_measures_the_champion_on_the_same_rows(frame, tested):
-    given, champions = shares(len(tested), 1), shares(len(tested), 2)
+    given, champions = probabilities(len(tested), 1), probabilities(len(tested), 2)
     labels = tested["label"].to_numpy()
     made = build_report(frame, trained_on(frame), given, importances=IMPORTANCES, champion=("3", champions)).champion
-    assert (made.version, made.metrics) == ("3", measure(labels, champions))
+    assert (made.version, made.metrics) == ("3", compute_metrics(labels, champions))
     counts = (made.comparison.only_candidate_right, made.comparison.only_champion_right, made.comparison.mcnemar_p)
     assert counts == mcnemar(labels, given, champions)
     assert made.comparison.differences == intervals(labels, given, champions)[1]
 
 
 def test_the_prior_brier_score_is_that_of_the_class_shares_learned_from_by_hand():
-    """Shares 1/2, 1/2 and 0; each test row is an approval: (1/2)² + (1/2 - 1)² + 0² = 1/2."""
+    """Probabilities 1/2, 1/2 and 0; each test row is an approval: (1/2)² + (1/2 - 1)² + 0² = 1/2."""
     frame = learnable(200, label=[0, 1] * 85 + [APPROVE] * 30)
-    made = build_report(frame, trained_on(frame), shares(30, 1), importances=IMPORTANCES, champion=None)
+    made = build_report(frame, trained_on(frame), probabilities(30, 1), importances=IMPORTANCES, champion=None)
     assert made.prior_brier == pytest.approx(0.5)
 
 
 def test_synthetic_test_rows_are_told_from_synthetic_rows_to_learn_from(frame):
     for split, expected in ((TEST, True), (TRAIN, False)):
         mixed = frame.assign(source=np.where(frame["split"] == split, SYNTHETIC, frame["source"]))
-        made = build_report(mixed, trained_on(mixed), shares(30, 1), importances=IMPORTANCES, champion=None)
+        made = build_report(mixed, trained_on(mixed), probabilities(30, 1), importances=IMPORTANCES, champion=None)
         assert made.synthetic_test is expected

@@ -15,7 +15,7 @@ from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import SPECIALISTS
 from nhm_assets.feedback.dataset_builder import assemble, read_window
 from nhm_assets.feedback.quarantine import reason_counts
-from nhm_assets.feedback.reader import Names, Reader
+from nhm_assets.feedback.reader import CollectionNames, Reader
 from nhm_assets.feedback.stored_features import ensure_index, write_back
 from nhm_assets.settings import Settings
 from tests.support.documents import NOW
@@ -50,7 +50,7 @@ def test_the_field_documents_come_to_what_is_expected(
     assert [window.start.isoformat(), window.end.isoformat()] == expected["window"]
     reader = Reader(
         field,
-        Names("specialist_feedback", "specialist_opinions", "cognitive_ledger", "plan_features"),
+        CollectionNames("specialist_feedback", "specialist_opinions", "cognitive_ledger", "plan_features"),
         specialist,
         None,
     )

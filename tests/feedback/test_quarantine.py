@@ -7,7 +7,7 @@ import pytest
 from bson import ObjectId
 from pymongo.database import Database
 
-from nhm_assets.feedback.quarantine import COLLECTION, quarantine_entries, reason_counts, replace_quarantine
+from nhm_assets.feedback.quarantine import QUARANTINE, quarantine_entries, reason_counts, replace_quarantine
 from nhm_assets.feedback.rules import Reason, Rejection
 from tests.support.documents import NOW, feedback
 
@@ -19,18 +19,18 @@ def entries(*documents: dict[str, Any], reason: Reason = Reason.INVALID_RATING) 
 
 
 def replace(database: Database, found: list[dict[str, Any]], *, partition: str = PARTITION, run_id: str = "run-1"):
-    replace_quarantine(database[COLLECTION], found, partition=partition, run_id=run_id, now=NOW)
+    replace_quarantine(database[QUARANTINE], found, partition=partition, run_id=run_id, now=NOW)
 
 
 def kept(database: Database) -> list[tuple[str, str, str]]:
-    found = database[COLLECTION].find()
+    found = database[QUARANTINE].find()
     return sorted((one["partition"], one["document"]["feedback_id"], one["dagster_run_id"]) for one in found)
 
 
 def test_the_whole_document_is_kept_with_reason_partition_and_run(database: Database):
     document = {**feedback(1, _id=ObjectId()), "metadata": {"nested": [1, None, {"deep": "x"}]}, "unknown": 1}
     replace(database, entries(document))
-    (found,) = database[COLLECTION].find()
+    (found,) = database[QUARANTINE].find()
     assert found["document"] == document
     assert found["reason"] == "invalid_rating"
     assert (found["partition"], found["dagster_run_id"], found["quarantined_at"]) == (PARTITION, "run-1", NOW)
@@ -78,9 +78,9 @@ def test_the_same_documents_under_other_ids_are_not_doubled(database: Database):
 def test_a_run_that_was_killed_half_way_is_completed_by_the_next(database: Database):
     """It had written its entries, and not yet removed those before them."""
     replace(database, entries(feedback(1, _id=1)))
-    leftover = dict(database[COLLECTION].find_one())
+    leftover = dict(database[QUARANTINE].find_one())
     replace(database, entries(feedback(2, _id=2)), run_id="run-2")
-    database[COLLECTION].insert_one(leftover)
+    database[QUARANTINE].insert_one(leftover)
     replace(database, entries(feedback(2, _id=2)), run_id="run-3")
     assert kept(database) == [(PARTITION, "feedback-2", "run-3")]
 

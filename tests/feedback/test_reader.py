@@ -9,7 +9,7 @@ from pymongo.database import Database
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.feedback.dataset_builder import read_window
 from nhm_assets.feedback.mongo_batches import BATCH, READ_INDEXES, batches
-from nhm_assets.feedback.reader import Names, Reader
+from nhm_assets.feedback.reader import CollectionNames, Reader
 from nhm_assets.feedback.stored_features import ensure_index
 from nhm_assets.settings import Settings
 from tests.support.commands import Commands, explained, listened, stages
@@ -25,7 +25,7 @@ from tests.support.documents import (
     reviewed_opinions,
 )
 
-NAMES = Names("specialist_feedback", "specialist_opinions", "cognitive_ledger", "plan_features")
+NAMES = CollectionNames("specialist_feedback", "specialist_opinions", "cognitive_ledger", "plan_features")
 
 
 def fill(database: Database[Document], count: int) -> None:

@@ -31,7 +31,7 @@ class Story:
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     stages: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def tell(self, name: str, platform: Platform | None = None, **options: Any) -> ExecuteInProcessResult:
+    def run(self, name: str, platform: Platform | None = None, **options: Any) -> ExecuteInProcessResult:
         result = launch(platform or self.platform, self.specialist, **options)
         assert result.success
         self.runs[name] = result
@@ -70,14 +70,14 @@ def good(module_platform: Platform) -> Story:
     opinions, reviews = reviewed_opinions(900, days=40)
     put(module_platform.database, opinions=opinions, feedback=reviews)
     story = Story(module_platform, "technical")
-    story.tell("first")
-    story.tell("again")
-    story.tell("older", week=WEEK_BEFORE)
-    story.tell("older again", week=WEEK_BEFORE)
-    forced = story.tell("forced", config=FORCE)
-    story.tell("forced, retried", config=FORCE, tags=retry_of(forced))
-    story.tell("forced, executed again", config=FORCE, tags=reexecution_of(forced))
-    story.tell("older, under another champion", week=WEEK_BEFORE)
+    story.run("first")
+    story.run("again")
+    story.run("older", week=WEEK_BEFORE)
+    story.run("older again", week=WEEK_BEFORE)
+    forced = story.run("forced", config=FORCE)
+    story.run("forced, retried", config=FORCE, tags=retry_of(forced))
+    story.run("forced, executed again", config=FORCE, tags=reexecution_of(forced))
+    story.run("older, under another champion", week=WEEK_BEFORE)
     return story
 
 
@@ -88,10 +88,10 @@ def held(module_platform: Platform) -> Story:
     put(module_platform.database, opinions=opinions, feedback=reviews)
     story = Story(module_platform, "business")
     strict = module_platform.with_settings(precision_threshold=1.0)
-    story.tell("first", strict)
-    story.tell("again", strict)
-    story.tell("under looser thresholds")
-    story.tell("once more")
+    story.run("first", strict)
+    story.run("again", strict)
+    story.run("under looser thresholds")
+    story.run("once more")
     return story
 
 

@@ -8,14 +8,14 @@ from dagster import DagsterRun
 
 from nhm_assets.domain.dagster_names import JOB
 from nhm_assets.domain.outcomes import Outcome
-from nhm_assets.registry.audit_log import ACTOR_TAG, COLLECTION, actor, evidence, record_decision, record_registration
+from nhm_assets.registry.audit_log import ACTOR_TAG, AUDIT_LOG, actor, evidence, record_decision, record_registration
 from tests.support.documents import NOW, WEEK, WEEK_END, WINDOW_START
 from tests.support.reports import champion, metrics, report, trained_model
 
 
 @pytest.fixture
 def log(database):
-    return database[COLLECTION]
+    return database[AUDIT_LOG]
 
 
 def dagster_run(run_id: str = "run-a") -> DagsterRun:

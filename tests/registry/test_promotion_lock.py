@@ -44,11 +44,11 @@ def test_another_model_is_promoted_meanwhile(registry, log):
 
 def test_an_owner_whose_lease_ran_out_may_no_longer_write(log):
     with hold_intent(log, MODEL, {"at": NOW}, repair=pytest.fail, wait_s=1, lease_s=LEASE_S) as held:
-        held.require_held()
+        held.assert_lease()
         log.update_one({"_id": held.id}, {"$set": {"owner": "somebody else"}})
         held._valid_until = 0
         with pytest.raises(LockLost, match="lost the lock"):
-            held.require_held()
+            held.assert_lease()
 
 
 def test_who_was_taken_over_changes_the_document_no_more(log):

@@ -18,7 +18,7 @@ from dagster import DagsterRun, build_op_context
 from mlflow.exceptions import MlflowException
 
 from nhm_assets.settings import Settings
-from resources.errors import IncompatibleMlflow, MlflowUnavailable, ServiceError
+from resources.errors import IncompatibleMlflow, MlflowRefused, MlflowUnavailable, ServiceError
 from resources.mlflow import Mlflow, fits
 from tests.support.ports import free_port
 from tests.support.processes import silent_port, talkers
@@ -97,7 +97,7 @@ def test_a_client_fits_a_server_of_its_own_age(client: str, server: str, fit: bo
 
 @pytest.mark.parametrize("version", ["", "<!doctype html>", "three", "3", "404 page not found", "3.x"])
 def test_what_is_no_version_is_not_compared(version: str):
-    with pytest.raises(MlflowUnavailable, match="does not answer like MLflow"):
+    with pytest.raises(MlflowRefused, match="does not answer like MLflow"):
         fits("3.17.2", version)
 
 
@@ -131,7 +131,7 @@ def test_a_server_that_never_answers_is_unavailable_within_the_timeout():
     ],
 )
 def test_an_address_that_cannot_be_used_is_an_error_that_does_not_show_its_password(uri: str, tmp_path: Path):
-    said = refusal(MlflowUnavailable, lambda: enter(Mlflow(uri=uri, home=tmp_path, timeout_s=TIMEOUT_S)))
+    said = refusal(ServiceError, lambda: enter(Mlflow(uri=uri, home=tmp_path, timeout_s=TIMEOUT_S)))
     assert "MLFLOW_TRACKING_URI" in said
 
 
@@ -140,7 +140,7 @@ def test_an_address_that_cannot_be_used_is_an_error_that_does_not_show_its_passw
 )
 def test_a_server_that_is_not_mlflow_is_said_to_be_none(answer: tuple[int, str]):
     with website({}, otherwise=answer) as site:
-        said = refusal(MlflowUnavailable, lambda: enter(at(site.address)))
+        said = refusal(MlflowRefused, lambda: enter(at(site.address)))
     assert "MLFLOW_TRACKING_URI does not answer like MLflow" in said
 
 
@@ -166,22 +166,23 @@ HINTS = {
 
 
 @pytest.mark.parametrize(("status", "hint"), HINTS.items())
-def test_a_server_that_refuses_us_is_unavailable_with_a_hint(status: int, hint: str):
+def test_a_server_that_refuses_us_says_how_with_a_hint(status: int, hint: str):
+    kind = MlflowUnavailable if status == 500 else MlflowRefused
     with website({**FITTING, SEARCH: (status, f"no, {PASSWORD}")}) as site:
-        said = refusal(MlflowUnavailable, lambda: enter(at(site.address)))
+        said = refusal(kind, lambda: enter(at(site.address)))
     assert f"answers {status}" in said
     assert hint in said
     assert f"{USER}:***@" in said
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_server_that_refuses_us_later_on_is_unavailable_too(status: int):
+def test_a_server_may_refuse_us_later_on_too(status: int):
     def use() -> None:
         with at(site.address).client() as client:
             client.create_run("0")
 
     with website(FITTING, otherwise=(status, "no")) as site:
-        assert str(status) in refusal(MlflowUnavailable, use)
+        assert str(status) in refusal(MlflowRefused, use)
 
 
 def credentials_in(site: Website) -> set[str | None]:

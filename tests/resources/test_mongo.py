@@ -11,7 +11,7 @@ import pytest
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
-from resources.errors import EmbeddedMongoError, MongoUnavailable
+from resources.errors import EmbeddedMongoError, MongoRefused, MongoUnavailable, ServiceError
 from resources.mongo import Mongo, read_consistently, snapshot
 from tests.support.mongod import PASSWORD, USER, OwnMongod, lone_mongod, mongod_with_password
 from tests.support.ports import free_port
@@ -25,10 +25,10 @@ def mongo(uri: str, *, timeout_s: float = TIMEOUT_S) -> Mongo:
     return Mongo(uri=uri, home=Path("unused"), database="hive", timeout_s=timeout_s)
 
 
-def refusal(use: Callable[[], Any]) -> str:
+def refusal(use: Callable[[], Any], kind: type[ServiceError] = MongoUnavailable) -> str:
     """What the user is told, after a look for the password in everything that could be printed."""
     started = time.monotonic()
-    with pytest.raises(MongoUnavailable) as caught:
+    with pytest.raises(kind) as caught:
         use()
     assert time.monotonic() - started < TIMEOUT_S + SLACK_S
     assert PASSWORD not in "".join(traceback.format_exception(caught.value))
@@ -79,7 +79,7 @@ def test_the_right_password_lets_us_in(guarded: OwnMongod):
 @pytest.mark.parametrize("wrong", ["not-it", f"{PASSWORD}x"])
 def test_a_wrong_password_is_said_to_be_one(guarded: OwnMongod, wrong: str):
     uri = f"mongodb://{USER}:{wrong}@127.0.0.1:{guarded.port}/?authSource=admin"
-    with pytest.raises(MongoUnavailable, match="refuses the credentials") as caught:
+    with pytest.raises(MongoRefused, match="refuses the credentials") as caught:
         enter(mongo(uri))
     assert "check user, password, authSource" in str(caught.value)
     assert f"127.0.0.1:{guarded.port}" in str(caught.value)
@@ -91,7 +91,7 @@ def test_a_user_without_the_rights_is_told_so(guarded: OwnMongod):
         with mongo(f"mongodb://127.0.0.1:{guarded.port}").database() as database:
             database.feedback.find_one()
 
-    assert "refuses the credentials" in refusal(read)
+    assert "refuses the credentials" in refusal(read, MongoRefused)
 
 
 def test_what_else_the_server_refuses_is_not_taken_for_wrong_credentials(lone: OwnMongod):
@@ -118,7 +118,7 @@ def test_what_else_the_server_refuses_is_not_taken_for_wrong_credentials(lone: O
     ],
 )
 def test_an_address_that_cannot_be_used_is_refused_without_showing_its_password(uri: str):
-    assert refusal(lambda: enter(mongo(uri))).startswith("MONGODB_URI is not a usable MongoDB address")
+    assert refusal(lambda: enter(mongo(uri)), MongoRefused).startswith("MONGODB_URI is not a usable MongoDB address")
 
 
 def test_the_address_and_the_representation_hide_the_password():
@@ -257,7 +257,7 @@ def test_holding_a_server_elsewhere_does_not_even_connect():
 @pytest.mark.parametrize("password", ["hun@ter", "hun/ter", "hun?ter", "hun#ter", "hun@ter/2"])
 def test_a_password_with_a_raw_separator_is_refused_and_no_part_of_it_is_shown(password, tmp_path):
     mongo = Mongo(uri=f"mongodb://bob:{password}@127.0.0.1:9/", home=tmp_path, database="x", timeout_s=1)
-    with pytest.raises(MongoUnavailable, match="percent-encoded") as caught, mongo.database():
+    with pytest.raises(MongoRefused, match="percent-encoded") as caught, mongo.database():
         pass
     assert "hun" not in str(caught.value)
     assert "ter" not in str(caught.value).replace("characters", "")

@@ -12,7 +12,7 @@ import pytest
 from nhm_assets.resource_factories import notifiers_of
 from nhm_assets.settings import Settings
 from resources.errors import NotifierDown
-from resources.notifiers import Mail, Notifier, Slack, Webhook, tell
+from resources.notifiers import Mail, Notifier, Slack, Webhook, notify
 from tests.support.notified import PASSWORD, USER, mail_server, receiver, self_signed
 from tests.support.ports import free_port
 from tests.support.processes import curt_port, silent_port
@@ -251,7 +251,7 @@ def test_one_who_is_down_keeps_nobody_else_from_being_told():
             mail(server.port),
             Slack(slack.address, 5),
         ]
-        answers = tell(all_of_them, SUBJECT, TEXT, CONTENT)
+        answers = notify(all_of_them, SUBJECT, TEXT, CONTENT)
     assert answers["mail"] is None
     assert answers["Slack"] is None
     assert "answers 500" in answers["webhook"]
@@ -296,7 +296,7 @@ def test_libraries_log_no_secret(caplog: pytest.LogCaptureFixture):
     """Slack's address is its password, and the library that posts logs paths where one lets it."""
     caplog.set_level(logging.DEBUG)
     with receiver() as there, mail_server(login=True) as server:
-        answers = tell(
+        answers = notify(
             [Slack(f"{there.address}/{SECRET}", 5), Webhook(f"{there.address}/{SECRET}", 5), plain(server.port)],
             SUBJECT,
             TEXT,

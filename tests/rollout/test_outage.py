@@ -66,7 +66,7 @@ def restart(specialists: Namespace, access: Path, heard: list[str], timeout_s: f
     changes = {"kubeconfig": access, "kubernetes_timeout_s": 1, "rollout_timeout_s": timeout_s}
     settings = Settings(**cluster_settings(specialists, **changes))
     with kubernetes_of(settings).cluster() as cluster:
-        restarter = Restarter(cluster, Target.of(settings, "technical"), guard=lambda: None, say=heard.append)
+        restarter = Restarter(cluster, Target.of(settings, "technical"), guard=lambda: None, log=heard.append)
         return restarter.restart("6", "run-1", denied=lambda: False).status
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from nhm_assets.domain.records import Rollout
 from nhm_assets.resource_factories import kubernetes_of
-from nhm_assets.rollout.execute import Order, Result
-from nhm_assets.rollout.execute import roll_out as carry_out_order
+from nhm_assets.rollout.execute import Result, RolloutRequest
+from nhm_assets.rollout.execute import execute as execute_rollout
 from nhm_assets.rollout.target import Target
 from tests.support.documents import NOW
 from tests.support.kube import ENOUGH, Namespace, deployment, rule
@@ -226,19 +226,21 @@ def test_two_specialists_are_never_restarted_at_once(hive: Platform, specialists
     log = hive.database["model_audit_log"]
     with kubernetes_of(hive.settings).cluster() as cluster, hive.mlflow.client() as client:
 
-        def carry_out(name: str) -> Result:
-            return carry_out_order(cluster, client, log, Target.of(hive.settings, name), orders[name], print)
+        def run_one(name: str) -> Result:
+            return execute_rollout(cluster, client, log, Target.of(hive.settings, name), orders[name], print)
 
         with ThreadPoolExecutor(2) as threads:
-            results = list(threads.map(carry_out, orders))
+            results = list(threads.map(run_one, orders))
     assert [one.status for one in results] == ["rolled out", "rolled out"]
     (_, first_end), (second_begin, _) = sorted(span(specialists, name) for name in (NAME, "specialist-business"))
     assert first_end <= second_begin
 
 
-def order(specialist: str, version: str) -> Order:
+def order(specialist: str, version: str) -> RolloutRequest:
     fields = {"specialist": specialist}
-    return Order(f"{specialist}-evaluator", version, "run-1", fields, rollback=False, now=NOW, promotion_wait_s=1)
+    return RolloutRequest(
+        f"{specialist}-evaluator", version, "run-1", fields, rollback=False, now=NOW, promotion_wait_s=1
+    )
 
 
 def span(specialists: Namespace, name: str) -> tuple[datetime, datetime]:

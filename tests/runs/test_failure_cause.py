@@ -17,7 +17,7 @@ from dagster import (
 from dagster import Definitions as Location
 from dagster._core.errors import DagsterExecutionInterruptedError
 
-from nhm_assets import errors
+from nhm_assets.domain import errors
 from nhm_assets.domain.errors import (
     DataError,
     PromotionRefused,

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 
-from nhm_assets.domain.dagster_names import HOUSEKEEPING_JOB, JOB
+from nhm_assets.domain.dagster_names import JOB, RETENTION_JOB
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.runs.liveness import PROCESS_TAG, end_dead_runs, is_alive, process_of, run_at_work, this_process
 from tests.support.processes import eventually
@@ -109,7 +109,7 @@ def test_runs_whose_process_is_gone_are_failed_as_killed_and_others_are_left(ins
             (f"{HERE}:{os.getpid()}", JOB, DagsterRunStatus.STARTED),
             (f"not-{HERE}:{gone()}", JOB, DagsterRunStatus.STARTED),
             (None, JOB, DagsterRunStatus.STARTED),
-            (f"{HERE}:{gone()}", HOUSEKEEPING_JOB, DagsterRunStatus.STARTED),
+            (f"{HERE}:{gone()}", RETENTION_JOB, DagsterRunStatus.STARTED),
             (f"{HERE}:{gone()}", JOB, DagsterRunStatus.SUCCESS),
         ]
     }

@@ -11,11 +11,11 @@ from nhm_assets.domain.specialists import Specialist
 from nhm_assets.runs.queries import (
     UNDER_WAY,
     attempts,
-    handed_over,
     last_window_end,
     outcome_of,
     run_under_way,
     run_with_key,
+    submitted,
 )
 from tests.support.documents import NOW
 from tests.support.platform import Platform
@@ -102,7 +102,7 @@ def test_a_run_that_was_made_for_a_key_and_not_started_is_not_handed_over(
     tags: dict[str, str],
     expected: bool,  # noqa: FBT001 - a table
 ):
-    assert handed_over(run(wiped, status, tags)) is expected
+    assert submitted(run(wiped, status, tags)) is expected
 
 
 def test_without_a_dataset_there_is_no_window(wiped: Platform):

@@ -16,7 +16,7 @@ from nhm_assets.runs.triggers import (
     Trigger,
     claim,
     last_volume_trigger,
-    note_lapsed,
+    note_expired,
     note_launched,
     note_outcome,
     volume_trigger_id,
@@ -73,7 +73,7 @@ def test_a_claim_that_ran_out_is_taken_over_once(triggers: Triggers):
     assert document(triggers)["number"] == 3
 
 
-@pytest.mark.parametrize("status", ["launched", "lapsed", "promoted", "broken", "retrying"])
+@pytest.mark.parametrize("status", ["launched", "expired", "promoted", "broken", "retrying"])
 def test_what_is_settled_is_not_claimed_again(triggers: Triggers, status: str):
     triggers.insert_one({"_id": "a", "status": status})
     assert claim(triggers, "a", FIELDS, lease_s=60) is Claim.SETTLED
@@ -123,17 +123,17 @@ def test_a_launched_run_is_noted_once(triggers: Triggers):
 def test_a_claim_lapses_when_its_owners_time_is_over_and_not_before(triggers: Triggers):
     """Its owner may be launching the run at this very moment, whatever week it is by now."""
     claim(triggers, "a", FIELDS, lease_s=60)
-    note_lapsed(triggers, "a")
+    note_expired(triggers, "a")
     assert document(triggers)["status"] == "requested"
     over(triggers)
-    note_lapsed(triggers, "a")
-    assert document(triggers) == {"_id": "a", **FIELDS, "status": "lapsed"}
+    note_expired(triggers, "a")
+    assert document(triggers) == {"_id": "a", **FIELDS, "status": "expired"}
 
 
 def test_what_is_settled_does_not_lapse(triggers: Triggers):
     claim(triggers, "a", FIELDS, lease_s=60)
     note_launched(triggers, "a", "run-1", NOW)
-    note_lapsed(triggers, "a")
+    note_expired(triggers, "a")
     assert document(triggers)["status"] == "launched"
 
 

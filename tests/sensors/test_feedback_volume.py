@@ -264,7 +264,7 @@ def test_a_claim_of_the_week_before_lapses_and_holds_nothing_up(platform: Platfo
     let_the_lease_run_out(platform)
     assert list(volume_tick(platform, sunday).requests) == ["technical|2026-03-22"]
     assert [(one["number"], one["week"], one["status"]) for one in triggers(platform)] == [
-        (1, "2026-03-15", "lapsed"),
+        (1, "2026-03-15", "expired"),
         (2, "2026-03-22", "requested"),
     ]
 

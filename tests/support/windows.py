@@ -11,7 +11,7 @@ from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
 from nhm_assets.feedback.quarantine import reason_counts
-from nhm_assets.feedback.reader import Names, Reader
+from nhm_assets.feedback.reader import CollectionNames, Reader
 from tests.support.documents import (
     NOW,
     WEEK,
@@ -21,7 +21,7 @@ from tests.support.documents import (
     put,
 )
 
-NAMES = Names("specialist_feedback", "specialist_opinions", "cognitive_ledger", "plan_features")
+NAMES = CollectionNames("specialist_feedback", "specialist_opinions", "cognitive_ledger", "plan_features")
 SECOND = timedelta(seconds=1)
 STORED = {name: position + 0.5 for position, name in enumerate(FEATURE_NAMES)}
 
