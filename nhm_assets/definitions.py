@@ -33,6 +33,7 @@ def build_definitions(settings: Settings) -> Definitions:
     Resources are plain objects rather than configured ones: Dagster shows and stores configuration, and
     addresses carry passwords.
     """
+    executor = executor_of(settings)
     return Definitions(
         assets=[
             specialist_feedback,
@@ -44,11 +45,11 @@ def build_definitions(settings: Settings) -> Definitions:
             specialist_rollout,
         ],
         asset_checks=[feedback_dataset_checks, trained_model_checks, promoted_version_checks],
-        jobs=[retraining_job(settings), rollback_promotion, retention],
+        jobs=[retraining_job(settings, executor), rollback_promotion, retention],
         schedules=[weekly_schedule(), retention_schedule],
         sensors=[feedback_volume_sensor, retraining_outcome_sensor, lost_retry_sensor],
         # Also for runs that somebody starts from an asset's page, without the job.
-        executor=executor_of(settings),
+        executor=executor,
         resources={
             "settings": ResourceDefinition.hardcoded_resource(settings, "The process's settings."),
             "mongo": ResourceDefinition.hardcoded_resource(mongo_of(settings), "Feedback, opinions, plans, audit log."),

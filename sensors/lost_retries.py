@@ -20,11 +20,13 @@ from dagster import (
     SkipReason,
     sensor,
 )
-from dagster._core.events import RunFailureReason
-from dagster._core.execution.retries import auto_reexecution_should_retry_run
-from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG
-from dagster._time import get_current_datetime
 
+from nhm_assets.domain.dagster_internals import (
+    RUN_FAILURE_REASON_TAG,
+    RunFailureReason,
+    auto_reexecution_should_retry_run,
+    get_current_datetime,
+)
 from nhm_assets.domain.dagster_names import JOB, LOST_RETRY_SENSOR
 from nhm_assets.registry.audit_log import ACTOR_TAG
 from nhm_assets.runs.queries import (

@@ -10,7 +10,23 @@ import pytest
 
 from tests.support.processes import ROOT
 
-STAGES = ("feedback", "training", "evaluation", "promotion", "rollout")
+STAGES = ("feedback", "training", "evaluation", "promotion", "rollout", "monitoring")
+FLOORS = (
+    ("domain", "resources"),
+    ("settings",),
+    ("resource_factories", "steps", "runs"),
+    ("registry",),
+    STAGES,
+    ("sensors", "instance", "automation", "demo"),
+    ("definitions",),
+    ("commands",),
+    ("cli",),
+)
+"""The rooms, bottom to top. A room imports only from lower floors, so neither from its neighbours nor from above."""
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+TOP_LEVEL = {"__init__", "definitions", "settings", "resource_factories", "cli"}
+INTERNALS = Path("nhm_assets/domain/dagster_internals.py")
+"""The one module that may use private names of Dagster."""
 SETTINGS = Path("nhm_assets/settings.py")
 """The one module that may read the environment."""
 
@@ -33,8 +49,12 @@ def imports(path: Path, tree: ast.Module) -> Iterator[str]:
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def in_package(name: str, package: str) -> bool:
-    return name == package or name.startswith(f"{package}.")
+def room_of(name: str) -> str | None:
+    """The room that a module of ours is in; None for modules of others, and for the package itself."""
+    first, *rest = name.split(".")
+    if first in ("resources", "sensors"):
+        return first
+    return rest[0] if first == "nhm_assets" and rest else None
 
 
 def forbidden_imports(root: Path) -> list[str]:
@@ -47,14 +67,30 @@ def forbidden_imports(root: Path) -> list[str]:
 
 
 def forbidden(path: Path, name: str) -> bool:
-    room = path.parts[0]
-    if room == "resources":
-        return in_package(name, "nhm_assets") or in_package(name, "sensors")
-    if in_package(name, "sensors"):
-        return room != "sensors" and path != Path("nhm_assets/definitions.py")
-    stage = path.parts[1] if len(path.parts) > 2 else None
-    others = [f"nhm_assets.{one}" for one in STAGES if one != stage]
-    return stage in STAGES and any(in_package(name, other) for other in others)
+    importing, imported = room_of(".".join(path.with_suffix("").parts)), room_of(name)
+    if importing == imported or imported is None or importing not in FLOOR_OF:
+        return False
+    return imported not in FLOOR_OF or FLOOR_OF[imported] >= FLOOR_OF[importing]
+
+
+def loose_modules(root: Path) -> list[str]:
+    """Modules at the top of the package that belong into a room."""
+    return sorted(path.name for path in (root / "nhm_assets").glob("*.py") if path.stem not in TOP_LEVEL)
+
+
+def unknown_rooms(root: Path) -> list[str]:
+    """Folders of the package that are on no floor."""
+    rooms = {path.parts[1] for path, _ in modules(root) if len(path.parts) > 2 and path.parts[0] == "nhm_assets"}
+    return sorted(rooms - set(FLOOR_OF))
+
+
+def private_names_of_dagster(root: Path) -> list[str]:
+    return [
+        f"{path} imports {name}"
+        for path, tree in modules(root)
+        for name in imports(path, tree)
+        if path != INTERNALS and name.startswith("dagster") and "._" in name
+    ]
 
 
 def readings_of_the_environment(root: Path) -> list[str]:
@@ -89,6 +125,27 @@ def test_every_module_imports_only_what_the_rules_allow():
     assert forbidden_imports(ROOT) == []
 
 
+def test_nothing_lies_loose_at_the_top_and_every_room_has_a_floor():
+    assert loose_modules(ROOT) == []
+    assert unknown_rooms(ROOT) == []
+
+
+def test_a_loose_module_and_an_unknown_room_are_found(tmp_path: Path):
+    tree_with(tmp_path, "nhm_assets/attic/old.py", "")
+    (tmp_path / "nhm_assets" / "helpers.py").write_text("")
+    assert loose_modules(tmp_path) == ["helpers.py"]
+    assert unknown_rooms(tmp_path) == ["attic"]
+
+
+def test_private_names_of_dagster_are_imported_by_one_module():
+    assert private_names_of_dagster(ROOT) == []
+    assert private_names_of_dagster_in(INTERNALS)
+
+
+def private_names_of_dagster_in(path: Path) -> list[str]:
+    return [name for name in imports(path, ast.parse((ROOT / path).read_text())) if "._" in name]
+
+
 def test_nothing_but_the_settings_reads_the_environment():
     assert readings_of_the_environment(ROOT) == []
 
@@ -115,9 +172,20 @@ def tree_with(root: Path, path: str, line: str) -> Path:
         ("nhm_assets/training/train.py", "from .. import feedback"),
         ("nhm_assets/training/train.py", "def f():\n    from nhm_assets.rollout import assets"),
         ("nhm_assets/training/train.py", "if TYPE_CHECKING:\n    from nhm_assets.feedback import rules"),
+        ("nhm_assets/training/train.py", "from nhm_assets.instance import home"),
+        ("nhm_assets/registry/versions.py", "from nhm_assets.promotion import protocol"),
+        ("nhm_assets/runs/queries.py", "from nhm_assets.steps import asset_checks"),
+        ("nhm_assets/runs/queries.py", "from nhm_assets.registry import audit_log"),
+        ("nhm_assets/domain/records.py", "from nhm_assets.settings import Settings"),
+        ("nhm_assets/domain/records.py", "from resources.errors import ServiceError"),
+        ("nhm_assets/settings.py", "from nhm_assets.instance import run_pods"),
+        ("nhm_assets/automation/retraining_job.py", "from nhm_assets.instance import run_pods"),
+        ("nhm_assets/definitions.py", "from nhm_assets.commands import health"),
+        ("nhm_assets/definitions.py", "from nhm_assets.attic import old"),
         ("resources/mongo.py", "from nhm_assets.settings import Settings"),
         ("resources/mongo.py", "import sensors.feedback_volume"),
-        ("nhm_assets/cli.py", "from sensors import feedback_volume"),
+        ("sensors/volume.py", "from nhm_assets.automation import retraining_job"),
+        ("nhm_assets/automation/retraining_job.py", "from sensors import feedback_volume"),
     ],
 )
 def test_an_import_against_the_rules_is_found(tmp_path: Path, path: str, line: str):
@@ -130,13 +198,14 @@ def test_an_import_against_the_rules_is_found(tmp_path: Path, path: str, line: s
         ("nhm_assets/training/train.py", "from nhm_assets.training.forest import fit\nfrom . import forest"),
         (
             "nhm_assets/training/train.py",
-            "from nhm_assets.domain.dataset_schema import FEATURES\nfrom resources.mlflow import Mlflow",
+            "from nhm_assets.domain.records import X\nfrom resources.mlflow import Mlflow",
         ),
         ("nhm_assets/definitions.py", "from sensors import volume\nfrom nhm_assets.feedback.assets import x"),
         (
             "sensors/volume.py",
-            "from nhm_assets.automation.retraining_job import job\nfrom resources.mongo import Mongo\nimport sensors.b",
+            "from nhm_assets.runs import queries\nfrom resources.mongo import Mongo\nimport sensors.b",
         ),
+        ("nhm_assets/cli.py", "from nhm_assets.commands.dev import dev\nimport nhm_assets"),
         ("resources/mongo.py", "from resources.addresses import masked\nimport nhm_assets_of_somebody_else"),
     ],
 )

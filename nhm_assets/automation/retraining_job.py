@@ -2,16 +2,16 @@
 
 from dagster import (
     AssetSelection,
+    ExecutorDefinition,
     HookContext,
     define_asset_job,
     failure_hook,
 )
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from nhm_assets.domain.dagster_internals import UnresolvedAssetJobDefinition
 from nhm_assets.domain.dagster_names import GROUP, JOB
 from nhm_assets.domain.outcomes import broken_tags
 from nhm_assets.domain.partitions import specialist_weeks
-from nhm_assets.instance.run_pods import executor_of
 from nhm_assets.runs.failure_cause import failure_of
 from nhm_assets.settings import Settings
 
@@ -26,13 +26,13 @@ def tag_broken_run(context: HookContext) -> None:
     context.instance.add_run_tags(context.run_id, broken_tags(failure.by, failure.reason))
 
 
-def retraining_job(settings: Settings) -> UnresolvedAssetJobDefinition:
+def retraining_job(settings: Settings, executor: ExecutorDefinition) -> UnresolvedAssetJobDefinition:
     """The job `specialist_retraining` under these settings."""
     return define_asset_job(
         JOB,
         selection=AssetSelection.groups(GROUP),
         partitions_def=specialist_weeks,
-        executor_def=executor_of(settings),
+        executor_def=executor,
         hooks={tag_broken_run},
         tags={
             "dagster/max_runtime": str(settings.max_run_seconds),

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from dagster import DagsterInstance
-from dagster._core.storage.runs.schema import KeyValueStoreTable
-from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import IntegrityError
+
+from nhm_assets.domain.dagster_internals import KeyValueStoreTable, SqlRunStorage
 
 _CLAIMS: Final = "nhm/claims/"
 _LAUNCH: Final = _CLAIMS + "launch/"

@@ -1,9 +1,8 @@
 """Dagster's queue, in which every run of a partition counts for its specialist, however it was asked for."""
 
-from dagster import DagsterRun, QueuedRunCoordinator
-from dagster._core.run_coordinator import SubmitRunContext
-from dagster._core.storage.tags import MAX_RETRIES_TAG
+from dagster import DagsterRun, QueuedRunCoordinator, SubmitRunContext
 
+from nhm_assets.domain.dagster_internals import MAX_RETRIES_TAG
 from nhm_assets.domain.partitions import Partition, specialist_weeks
 from nhm_assets.instance.claims import claim_retry
 from nhm_assets.registry.audit_log import ACTOR_TAG

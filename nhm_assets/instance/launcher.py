@@ -8,16 +8,15 @@ import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dagster._core.launcher import (
+from nhm_assets.domain.dagster_internals import (
+    MAX_RETRIES_TAG,
     CheckRunHealthResult,
+    ConfigurableClassData,
     DefaultRunLauncher,
     LaunchRunContext,
     RunLauncher,
     WorkerStatus,
 )
-from dagster._core.storage.tags import MAX_RETRIES_TAG
-from dagster._serdes import ConfigurableClassData
-
 from nhm_assets.instance.claims import claim_launch, release_launch
 from nhm_assets.runs.liveness import LAUNCHED_ON_TAG, is_alive, process_of
 

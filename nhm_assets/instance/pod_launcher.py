@@ -3,13 +3,13 @@
 from typing import Final
 
 from dagster import DagsterRun
-from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 from dagster_k8s import K8sRunLauncher
 from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.job import UserDefinedDagsterK8sConfig
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
+from nhm_assets.domain.dagster_internals import CheckRunHealthResult, WorkerStatus
 from nhm_assets.instance.launcher import GuardedRunLauncher
 from nhm_assets.instance.run_pods import run_pod_config
 from nhm_assets.runs.liveness import POD_TAG, PROCESS_TAG

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dagster import AssetCheckKey, AssetKey, DagsterInstance
-from dagster._core.event_api import PartitionKeyFilter
-from dagster._core.storage.asset_check_execution_record import (
-    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
-)
 
+from nhm_assets.domain.dagster_internals import (
+    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
+    PartitionKeyFilter,
+)
 from nhm_assets.domain.outcomes import GATE_CHECKS, REPORT_DIGEST
 
 if TYPE_CHECKING:
-    from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
+    from nhm_assets.domain.dagster_internals import AssetCheckExecutionRecord
 
 _REPORT = AssetKey("evaluation_report")
 _RECORDS_LOOKED_THROUGH = 50

@@ -10,7 +10,8 @@ from nhm_assets.domain.outcomes import BrokenBy
 
 if TYPE_CHECKING:
     from dagster import DagsterRun
-    from dagster._utils.error import SerializableErrorInfo
+
+    from nhm_assets.domain.dagster_internals import SerializableErrorInfo
 
 _BY_ERROR: Final = {
     "MongoUnavailable": BrokenBy.MONGODB,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult, JobDefinition
-from dagster._core.utils import make_new_run_id
 
+from nhm_assets.domain.dagster_internals import make_new_run_id
 from nhm_assets.domain.dagster_names import CODE_LOCATION
 from nhm_assets.domain.dataset_schema import SPLITS, counts, data_version
 from nhm_assets.domain.errors import UsageError

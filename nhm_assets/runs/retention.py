@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Final
 
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, DagsterRunStatus, RunsFilter
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
+from nhm_assets.domain.dagster_internals import SqliteEventLogStorage
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist
 

@@ -3,8 +3,7 @@
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 
-from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetCheckSeverity, AssetCheckSpec
-from dagster_shared.utils.warnings import PreviewWarning
+from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, PreviewWarning
 
 from nhm_assets.domain.check_result import Verdict
 from nhm_assets.domain.partitions import specialist_weeks

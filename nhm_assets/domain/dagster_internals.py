@@ -1,0 +1,51 @@
+"""Every private name of Dagster that the platform uses; an upgrade of Dagster is checked here.
+
+Tested with Dagster 1.13. Nothing else in the product imports from a module of Dagster whose name begins with `_`.
+"""
+
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.event_api import PartitionKeyFilter
+from dagster._core.events import RunFailureReason
+from dagster._core.execution.retries import auto_reexecution_should_retry_run
+from dagster._core.launcher import (
+    CheckRunHealthResult,
+    DefaultRunLauncher,
+    LaunchRunContext,
+    RunLauncher,
+    WorkerStatus,
+)
+from dagster._core.storage.asset_check_execution_record import (
+    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
+    AssetCheckExecutionRecord,
+)
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.runs.schema import KeyValueStoreTable
+from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
+from dagster._core.storage.tags import MAX_RETRIES_TAG, RUN_FAILURE_REASON_TAG
+from dagster._core.utils import make_new_run_id
+from dagster._serdes import ConfigurableClassData
+from dagster._time import get_current_datetime
+from dagster._utils.error import SerializableErrorInfo
+
+__all__ = [
+    "COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES",
+    "MAX_RETRIES_TAG",
+    "RUN_FAILURE_REASON_TAG",
+    "AssetCheckExecutionRecord",
+    "CheckRunHealthResult",
+    "ConfigurableClassData",
+    "DefaultRunLauncher",
+    "KeyValueStoreTable",
+    "LaunchRunContext",
+    "PartitionKeyFilter",
+    "RunFailureReason",
+    "RunLauncher",
+    "SerializableErrorInfo",
+    "SqlRunStorage",
+    "SqliteEventLogStorage",
+    "UnresolvedAssetJobDefinition",
+    "WorkerStatus",
+    "auto_reexecution_should_retry_run",
+    "get_current_datetime",
+    "make_new_run_id",
+]
