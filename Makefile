@@ -11,7 +11,7 @@ WORKERS ?= 4
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST = pytest -n $(WORKERS) --no-loadscope-reorder
 
-.PHONY: retrain test test-fast test-mlflow2 test-exhaustive bench dev lint types install environments clean
+.PHONY: retrain test test-fast test-mlflow2 test-exhaustive bench dev lint types dagster-yaml install environments clean
 
 retrain: install ## make up documents, retrain the five specialists, print the table
 	$(BIN)/nhm seed
@@ -36,6 +36,9 @@ test-exhaustive: install ## what takes too long for every day: twelve weeks of a
 
 bench: install ## the figures of docs/performance.md
 	$(BIN)/python -m benchmarks
+
+dagster-yaml: ## write every dagster.yaml from its parts in deploy/dagster
+	$(PYTHON) -m deploy.dagster_yaml
 
 lint: install
 	$(BIN)/ruff check .
