@@ -2,6 +2,16 @@
 
 from typing import Final
 
+from dagster import AssetKey
+
+SPECIALIST_FEEDBACK: Final = AssetKey("specialist_feedback")
+SPECIALIST_OPINIONS: Final = AssetKey("specialist_opinions")
+FEEDBACK_DATASET: Final = AssetKey("feedback_dataset")
+TRAINED_MODEL: Final = AssetKey("trained_model")
+EVALUATION_REPORT: Final = AssetKey("evaluation_report")
+PROMOTED_VERSION: Final = AssetKey("promoted_version")
+SPECIALIST_ROLLOUT: Final = AssetKey("specialist_rollout")
+
 CODE_LOCATION: Final = "nhm_assets"
 GROUP: Final = "specialist_models"
 JOB: Final = "specialist_retraining"

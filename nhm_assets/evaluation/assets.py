@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from dagster import AssetCheckResult, AssetExecutionContext, MetadataValue, Output, ResourceParam, asset
 
-from nhm_assets.domain.dagster_names import GROUP
+from nhm_assets.domain.dagster_names import EVALUATION_REPORT, GROUP
 from nhm_assets.domain.outcomes import REPORT_DIGEST
 from nhm_assets.domain.partitions import specialist_weeks
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
@@ -58,7 +58,7 @@ def evaluation_report(
             report = _evaluate(client, feedback_dataset, trained_model, champion, settings)
             _log_metrics(client, report)
     yield Output(report, metadata=_metadata(report) | {"reused": reused})
-    for result in check_results("evaluation_report", judge(report, GateRules.of(settings))):
+    for result in check_results(EVALUATION_REPORT, judge(report, GateRules.of(settings))):
         # Binds the verdict to this very report: promotion looks for it.
         yield result._replace(metadata={**result.metadata, REPORT_DIGEST: MetadataValue.text(report.digest())})
 

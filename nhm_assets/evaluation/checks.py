@@ -4,7 +4,8 @@ They are specs of the asset itself and evaluated in its own step, so nobody can 
 without them.
 """
 
+from nhm_assets.domain.dagster_names import EVALUATION_REPORT
 from nhm_assets.evaluation.gate import DESCRIPTIONS
 from nhm_assets.steps.asset_checks import check_specs
 
-evaluation_report_checks = check_specs("evaluation_report", DESCRIPTIONS)
+evaluation_report_checks = check_specs(EVALUATION_REPORT, DESCRIPTIONS)

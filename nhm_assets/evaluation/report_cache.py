@@ -2,16 +2,16 @@
 
 from typing import TYPE_CHECKING, Final
 
-from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
+from dagster import AssetRecordsFilter, DagsterInstance
 from pydantic import ValidationError
 
+from nhm_assets.domain.dagster_names import EVALUATION_REPORT
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 REPORT_METADATA: Final = "report"
-_REPORT: Final = AssetKey("evaluation_report")
 _LOOKED_THROUGH: Final = 10
 """Materializations of the partition that are searched for a report on this version."""
 
@@ -26,7 +26,7 @@ def recorded_report(
     """
     if not trained.reused:
         return None
-    where = AssetRecordsFilter(asset_key=_REPORT, asset_partitions=[partition_key])
+    where = AssetRecordsFilter(asset_key=EVALUATION_REPORT, asset_partitions=[partition_key])
     today = str(champion.version) if champion else None
     for record in instance.fetch_materializations(where, limit=_LOOKED_THROUGH).records:
         materialization = record.asset_materialization

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from dagster import AssetExecutionContext, AssetSpec, DataVersion, MetadataValue, Output, ResourceParam, asset
 
-from nhm_assets.domain.dagster_names import GROUP
+from nhm_assets.domain.dagster_names import GROUP, SPECIALIST_FEEDBACK, SPECIALIST_OPINIONS
 from nhm_assets.domain.dataset_schema import counts, data_version
 from nhm_assets.domain.partitions import Partition, specialist_weeks
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pymongo.client_session import ClientSession
 
 specialist_feedback = AssetSpec(
-    "specialist_feedback",
+    SPECIALIST_FEEDBACK,
     partitions_def=specialist_weeks,
     group_name=GROUP,
     kinds={"mongodb"},
@@ -29,7 +29,7 @@ specialist_feedback = AssetSpec(
 )
 
 specialist_opinions = AssetSpec(
-    "specialist_opinions",
+    SPECIALIST_OPINIONS,
     partitions_def=specialist_weeks,
     group_name=GROUP,
     kinds={"mongodb"},

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 from dagster import AssetCheckExecutionContext, AssetCheckResult, ResourceParam, multi_asset_check
 
+from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
 from nhm_assets.feedback.dataset_rules import BLOCKING, DESCRIPTIONS, QualityRules, judge_dataset
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_specs, selected_results
@@ -12,7 +13,7 @@ from nhm_assets.steps.asset_checks import check_specs, selected_results
 
 @multi_asset_check(
     name="feedback_dataset_checks",
-    specs=check_specs("feedback_dataset", DESCRIPTIONS, blocking=BLOCKING),
+    specs=check_specs(FEEDBACK_DATASET, DESCRIPTIONS, blocking=BLOCKING),
     can_subset=True,
 )
 def feedback_dataset_checks(
@@ -24,4 +25,4 @@ def feedback_dataset_checks(
         max_feedback_age_days=settings.max_feedback_age_days,
         max_rejected_fraction=settings.max_rejected_fraction,
     )
-    yield from selected_results(context, "feedback_dataset", judge_dataset(feedback_dataset, rules))
+    yield from selected_results(context, FEEDBACK_DATASET, judge_dataset(feedback_dataset, rules))

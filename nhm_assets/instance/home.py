@@ -4,10 +4,10 @@ import os
 from contextlib import AbstractContextManager, nullcontext
 from importlib import resources
 
-from dagster import AssetKey, DagsterInstance
+from dagster import DagsterInstance
 from filelock import FileLock
 
-from nhm_assets.domain.dagster_names import CODE_LOCATION
+from nhm_assets.domain.dagster_names import CODE_LOCATION, PROMOTED_VERSION
 from nhm_assets.settings import Settings, set_library_environment
 
 WORKSPACE_FILE = "workspace.yaml"
@@ -46,7 +46,7 @@ def dagster_instance(settings: Settings) -> DagsterInstance:
         instance = DagsterInstance.get()
         instance.get_runs(limit=1)
         instance.all_instigator_state()
-        instance.get_latest_materialization_event(AssetKey("promoted_version"))
+        instance.get_latest_materialization_event(PROMOTED_VERSION)
     return instance
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from dagster import AssetCheckExecutionContext, AssetCheckResult, ResourceParam, multi_asset_check
 
 from nhm_assets.domain.check_result import Verdict
+from nhm_assets.domain.dagster_names import PROMOTED_VERSION
 from nhm_assets.domain.records import Promotion
 from nhm_assets.registry.transitions import registry_faults
 from nhm_assets.registry.versions import version_in_production, window_end
@@ -23,7 +24,7 @@ DESCRIPTIONS = {
 }
 
 
-@multi_asset_check(name="promoted_version_checks", specs=check_specs("promoted_version", DESCRIPTIONS), can_subset=True)
+@multi_asset_check(name="promoted_version_checks", specs=check_specs(PROMOTED_VERSION, DESCRIPTIONS), can_subset=True)
 @tries_again
 def promoted_version_checks(
     context: AssetCheckExecutionContext,
@@ -34,7 +35,7 @@ def promoted_version_checks(
     """Read the registry back."""
     with mlflow.client() as client:
         verdict = _judge(client, promoted_version)
-    yield from selected_results(context, "promoted_version", [verdict])
+    yield from selected_results(context, PROMOTED_VERSION, [verdict])
 
 
 def _judge(client: "MlflowClient", promotion: Promotion) -> Verdict:

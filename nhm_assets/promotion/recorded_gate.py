@@ -3,18 +3,18 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dagster import AssetCheckKey, AssetKey, DagsterInstance
+from dagster import AssetCheckKey, DagsterInstance
 
 from nhm_assets.domain.dagster_internals import (
     COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
     PartitionKeyFilter,
 )
+from nhm_assets.domain.dagster_names import EVALUATION_REPORT
 from nhm_assets.domain.outcomes import GATE_CHECKS, REPORT_DIGEST
 
 if TYPE_CHECKING:
     from nhm_assets.domain.dagster_internals import AssetCheckExecutionRecord
 
-_REPORT = AssetKey("evaluation_report")
 _RECORDS_LOOKED_THROUGH = 50
 """Verdicts of one partition's check that are searched when the latest is about another report."""
 
@@ -42,7 +42,7 @@ class RecordedGate:
 
 def recorded_gate(instance: DagsterInstance, partition_key: str, report_digest: str) -> RecordedGate:
     """Look up the gate's verdicts of a partition that name the report with this digest."""
-    keys = {name: AssetCheckKey(_REPORT, name) for name in GATE_CHECKS}
+    keys = {name: AssetCheckKey(EVALUATION_REPORT, name) for name in GATE_CHECKS}
     where = PartitionKeyFilter(key=partition_key)
     storage = instance.event_log_storage
     latest = storage.get_latest_asset_check_execution_by_key(list(keys.values()), partition_filter=where)

@@ -6,7 +6,6 @@ from typing import Any
 from dagster import (
     AssetCheckResult,
     AssetExecutionContext,
-    AssetKey,
     AssetOut,
     MetadataValue,
     Output,
@@ -14,13 +13,13 @@ from dagster import (
     multi_asset,
 )
 
-from nhm_assets.domain.dagster_names import GROUP
+from nhm_assets.domain.dagster_names import GROUP, SPECIALIST_ROLLOUT
 from nhm_assets.domain.errors import RolloutFailed
 from nhm_assets.domain.partitions import specialist_weeks
 from nhm_assets.domain.records import Promotion, Rollout
 from nhm_assets.registry.audit_log import AUDIT_LOG, actor
 from nhm_assets.registry.versions import version_if_any
-from nhm_assets.rollout.checks import ASSET, loaded_verdict, models_loaded_checks, verdict_on
+from nhm_assets.rollout.checks import loaded_verdict, models_loaded_checks, verdict_on
 from nhm_assets.rollout.execute import Result, RolloutRequest, roll_out
 from nhm_assets.rollout.markdown import pods_table
 from nhm_assets.rollout.serving import Expected
@@ -34,14 +33,15 @@ from resources.kubernetes import Kubernetes
 from resources.mlflow import Mlflow
 from resources.mongo import Mongo
 
+_NAME = SPECIALIST_ROLLOUT.to_user_string()
 _NOT_CONFIGURED = "no cluster is configured (KUBECONFIG, or a pod's own), so nothing was restarted and no pod was asked"
 
 
 # One asset, yet declared as several can be: so its check may stay without a result where nobody was asked.
 @multi_asset(
-    name=ASSET,
+    name=_NAME,
     outs={
-        ASSET: AssetOut(
+        _NAME: AssetOut(
             group_name=GROUP,
             io_manager_key="records",
             is_required=False,
@@ -71,14 +71,14 @@ def specialist_rollout(
     wanted = bool(context.selected_asset_check_keys)
     if not kubernetes.configured:
         context.log.warning(_NOT_CONFIGURED)
-        if AssetKey(ASSET) in context.selected_asset_keys:
+        if SPECIALIST_ROLLOUT in context.selected_asset_keys:
             yield _output(_not_configured(promoted_version))
         return
-    if AssetKey(ASSET) not in context.selected_asset_keys:
+    if SPECIALIST_ROLLOUT not in context.selected_asset_keys:
         with kubernetes.cluster() as cluster, mlflow.client() as client:
             made_by = version_if_any(client, promoted_version.model, promoted_version.version)
             expected = Expected(target.specialist, promoted_version.version, made_by.run_id if made_by else None)
-            yield from check_results(ASSET, [loaded_verdict(pods_serving(cluster, target, expected))])
+            yield from check_results(SPECIALIST_ROLLOUT, [loaded_verdict(pods_serving(cluster, target, expected))])
         return
     order = _order(context, promoted_version, settings)
     with mongo.database() as database, mlflow.client() as client, kubernetes.cluster() as cluster:
@@ -87,7 +87,7 @@ def specialist_rollout(
         yield _output(_record(promoted_version, target, result), result)
     verdict = verdict_on(result)
     if verdict and wanted:
-        yield from check_results(ASSET, [verdict])
+        yield from check_results(SPECIALIST_ROLLOUT, [verdict])
     if result.broken:
         raise RolloutFailed(result.broken)
 
@@ -145,4 +145,4 @@ def _output(rollout: Rollout, result: Result | None = None) -> Output[Rollout]:
     }
     if result and result.serving:
         metadata["models"] = MetadataValue.md(pods_table(result.serving))
-    return Output(rollout, output_name=ASSET, metadata=metadata)
+    return Output(rollout, output_name=_NAME, metadata=metadata)

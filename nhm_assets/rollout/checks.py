@@ -5,16 +5,16 @@ from typing import Final
 from dagster import MetadataValue
 
 from nhm_assets.domain.check_result import Verdict
+from nhm_assets.domain.dagster_names import SPECIALIST_ROLLOUT
 from nhm_assets.rollout.execute import Result
 from nhm_assets.rollout.markdown import pods_table
 from nhm_assets.rollout.serving import Serving
 from nhm_assets.steps.asset_checks import check_specs
 
-ASSET: Final = "specialist_rollout"
 MODELS_LOADED: Final = "models_loaded"
 
 models_loaded_checks = check_specs(
-    ASSET,
+    SPECIALIST_ROLLOUT,
     {
         MODELS_LOADED: "Every ready pod of the specialist answers `/status` with SERVING, model_loaded and"
         " mlflow_connected, and, where it says which version it has loaded, with the promoted one. Where it does not"

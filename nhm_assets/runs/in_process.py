@@ -9,7 +9,7 @@ import pandas as pd
 from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult, JobDefinition
 
 from nhm_assets.domain.dagster_internals import make_new_run_id
-from nhm_assets.domain.dagster_names import CODE_LOCATION
+from nhm_assets.domain.dagster_names import CODE_LOCATION, EVALUATION_REPORT, FEEDBACK_DATASET, TRAINED_MODEL
 from nhm_assets.domain.dataset_schema import SPLITS, counts, data_version
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.outcomes import HELD_BY_TAG, OUTCOME_TAG, REASON_TAG, Outcome
@@ -136,9 +136,9 @@ def _describe(
         window=window,
         outcome=outcome,
         held_by=tuple(held_by.split(",")) if held_by else (),
-        frame=_output(result, "feedback_dataset"),
-        trained=_output(result, "trained_model"),
-        report=_output(result, "evaluation_report"),
+        frame=_output(result, FEEDBACK_DATASET),
+        trained=_output(result, TRAINED_MODEL),
+        report=_output(result, EVALUATION_REPORT),
         error=failure.reason if failure else None,
         run_id=result.run_id,
         seconds=seconds,
@@ -146,11 +146,10 @@ def _describe(
     )
 
 
-def _output(result: ExecuteInProcessResult, asset: str) -> Any:
+def _output(result: ExecuteInProcessResult, asset: AssetKey) -> Any:
     """What the asset came to in this run; None where the run did not get there."""
-    key = AssetKey(asset)
     materialized = {event.asset_key for event in result.get_asset_materialization_events()}
-    return result.asset_value(key) if key in materialized else None
+    return result.asset_value(asset) if asset in materialized else None
 
 
 def as_json(one: Retraining, stage: str | None) -> dict[str, Any]:

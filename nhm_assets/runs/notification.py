@@ -3,17 +3,15 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dagster import AssetKey, DagsterEventType, DagsterInstance
+from dagster import DagsterEventType, DagsterInstance
 
-from nhm_assets.domain.dagster_names import JOB
+from nhm_assets.domain.dagster_names import EVALUATION_REPORT, JOB
 from nhm_assets.domain.outcomes import BROKEN_BY_TAG, GATE_CHECKS, HELD_BY_TAG, REASON_TAG, Outcome
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.runs.queries import PARTITION_TAG, outcome_of
 
 if TYPE_CHECKING:
     from dagster import AssetCheckEvaluation, DagsterRun
-
-_REPORT = AssetKey("evaluation_report")
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class Message:
 def message_about(instance: DagsterInstance, run: "DagsterRun", dagster_url: str) -> Message:
     """Read from a finished run's tags and events what there is to tell."""
     partition = Partition.from_key(run.tags[PARTITION_TAG])
-    verdicts = [one for one in _check_evaluations(instance, run) if one.asset_key == _REPORT]
+    verdicts = [one for one in _check_evaluations(instance, run) if one.asset_key == EVALUATION_REPORT]
     outcome = outcome_of(run)
     held_by = "" if outcome is Outcome.BROKEN else run.tags.get(HELD_BY_TAG, "")
     return Message(

@@ -3,8 +3,9 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster import AssetRecordsFilter, DagsterInstance, DagsterRunStatus, RunsFilter
 
+from nhm_assets.domain.dagster_names import FEEDBACK_DATASET, PROMOTED_VERSION
 from nhm_assets.domain.outcomes import OUTCOME_TAG, Outcome
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist
@@ -36,8 +37,6 @@ UNDER_WAY: Final = [
     DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
 ]
-_DATASET: Final = AssetKey("feedback_dataset")
-_PROMOTED: Final = AssetKey("promoted_version")
 
 
 def attempts(run: "DagsterRun") -> frozenset[str]:
@@ -104,7 +103,7 @@ def _settles(run: "DagsterRun") -> bool:
         return True
     if not submitted(run):
         return False
-    whole = not run.asset_selection or _PROMOTED in run.asset_selection
+    whole = not run.asset_selection or PROMOTED_VERSION in run.asset_selection
     return whole and run.status is not DagsterRunStatus.SUCCESS
 
 
@@ -115,10 +114,10 @@ def _asked_at(record: "RunRecord") -> datetime:
 
 def last_window_end(instance: DagsterInstance, specialist: Specialist) -> datetime | None:
     """End of the newest window that a dataset of this specialist was materialized for; None where none was."""
-    keys = instance.get_materialized_partitions(_DATASET)
+    keys = instance.get_materialized_partitions(FEEDBACK_DATASET)
     partitions = [one for one in map(Partition.from_key, keys) if one.specialist == specialist]
     for partition in sorted(partitions, key=lambda one: one.week, reverse=True):
-        where = AssetRecordsFilter(asset_key=_DATASET, asset_partitions=[str(partition.key)])
+        where = AssetRecordsFilter(asset_key=FEEDBACK_DATASET, asset_partitions=[str(partition.key)])
         for record in instance.fetch_materializations(where, limit=1).records:
             window = record.asset_materialization and record.asset_materialization.metadata.get("window")
             if window and isinstance(window.value, list):

@@ -4,15 +4,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster import AssetRecordsFilter, DagsterInstance, DagsterRunStatus, RunsFilter
 
 from nhm_assets.domain.dagster_internals import SqliteEventLogStorage
+from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist
 
 _RUNS_A_DAY: Final = 500
 _ENDED: Final = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
-_DATASET: Final = AssetKey("feedback_dataset")
 
 
 def delete_old_runs(instance: DagsterInstance, *, before: datetime) -> int:
@@ -46,10 +46,10 @@ def _delete_what_is_left(instance: DagsterInstance, run_id: str) -> None:
 
 def _runs_of_newest_datasets(instance: DagsterInstance) -> set[str]:
     newest: dict[Specialist, str] = {}
-    for key in instance.get_materialized_partitions(_DATASET):
+    for key in instance.get_materialized_partitions(FEEDBACK_DATASET):
         partition = Partition.from_key(key)
         if newest.get(partition.specialist, "") < partition.week:
             newest[partition.specialist] = partition.week
     keys = [str(Partition(week, specialist).key) for specialist, week in newest.items()]
-    where = [AssetRecordsFilter(asset_key=_DATASET, asset_partitions=[key]) for key in keys]
+    where = [AssetRecordsFilter(asset_key=FEEDBACK_DATASET, asset_partitions=[key]) for key in keys]
     return {record.run_id for one in where for record in instance.fetch_materializations(one, limit=1).records}

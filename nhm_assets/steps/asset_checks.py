@@ -3,13 +3,22 @@
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 
-from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetCheckSeverity, AssetCheckSpec, PreviewWarning
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetKey,
+    PreviewWarning,
+)
 
 from nhm_assets.domain.check_result import Verdict
 from nhm_assets.domain.partitions import specialist_weeks
 
 
-def check_specs(asset: str, descriptions: Mapping[str, str], *, blocking: Iterable[str] = ()) -> list[AssetCheckSpec]:
+def check_specs(
+    asset: AssetKey, descriptions: Mapping[str, str], *, blocking: Iterable[str] = ()
+) -> list[AssetCheckSpec]:
     """Partitioned check specs of an asset, by name -> description; a blocking one that fails breaks the run."""
     with warnings.catch_warnings():
         # Partitioned checks are a preview in Dagster 1.13. Without them a check would not know its week.
@@ -26,7 +35,7 @@ def check_specs(asset: str, descriptions: Mapping[str, str], *, blocking: Iterab
         ]
 
 
-def check_results(asset: str, verdicts: Iterable[Verdict]) -> Iterator[AssetCheckResult]:
+def check_results(asset: AssetKey, verdicts: Iterable[Verdict]) -> Iterator[AssetCheckResult]:
     """One check result a verdict."""
     for verdict in verdicts:
         yield AssetCheckResult(
@@ -40,7 +49,7 @@ def check_results(asset: str, verdicts: Iterable[Verdict]) -> Iterator[AssetChec
 
 
 def selected_results(
-    context: AssetCheckExecutionContext, asset: str, verdicts: Iterable[Verdict]
+    context: AssetCheckExecutionContext, asset: AssetKey, verdicts: Iterable[Verdict]
 ) -> Iterator[AssetCheckResult]:
     """The results of those checks that this run was asked for."""
     wanted = {key.name for key in context.selected_asset_check_keys}

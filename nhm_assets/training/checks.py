@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from dagster import AssetCheckExecutionContext, AssetCheckResult, ResourceParam, multi_asset_check
 
+from nhm_assets.domain.dagster_names import TRAINED_MODEL
 from nhm_assets.domain.records import TrainedModel
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_specs, selected_results
@@ -14,7 +15,7 @@ from resources.mlflow import Mlflow
 
 @multi_asset_check(
     name="trained_model_checks",
-    specs=check_specs("trained_model", DESCRIPTIONS, blocking=DESCRIPTIONS),
+    specs=check_specs(TRAINED_MODEL, DESCRIPTIONS, blocking=DESCRIPTIONS),
     can_subset=True,
 )
 @tries_again
@@ -27,4 +28,4 @@ def trained_model_checks(
     """Judge the version as it stands in the registry."""
     with mlflow.client() as client:
         verdicts = judge_version(client, trained_model.model, trained_model.version)
-    yield from selected_results(context, "trained_model", verdicts)
+    yield from selected_results(context, TRAINED_MODEL, verdicts)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES, counts, data_version
 from nhm_assets.domain.partitions import Partition, Window
 from nhm_assets.domain.records import TrainedModel
@@ -178,7 +179,7 @@ def log_inputs(run: "MlFlow", frame: pd.DataFrame, spec: TrainingSpec, source: s
             frame[[*FEATURE_NAMES, "label"]],
             source=source,
             targets="label",
-            name=f"feedback_dataset {spec.partition.key}",
+            name=f"{FEEDBACK_DATASET.to_user_string()} {spec.partition.key}",
             digest=spec.data_version,
         )
         run.log_input(dataset, context="training")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
 from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.records import TrainedModel
 from nhm_assets.registry.vocabulary import PARTITION_TAG, TRIAL_OF_TAG
@@ -55,8 +56,8 @@ def train(
         log=context.log,
     ) as run:
         parameters = _parameters(client, run, frame, spec, settings)
-        source = f"{settings.storage}/feedback_dataset/{spec.partition.specialist}/{spec.partition.week}.parquet"
-        log_inputs(run, frame, spec, source)
+        file = f"{FEEDBACK_DATASET.to_user_string()}/{spec.partition.specialist}/{spec.partition.week}.parquet"
+        log_inputs(run, frame, spec, f"{settings.storage}/{file}")
         started = time.monotonic()
         forest = fit_forest(rows, parameters, threads=settings.training_threads)
         run.log_params(parameters)
