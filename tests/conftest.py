@@ -21,8 +21,9 @@ from tests.support.platform import Platform
 from tests.support.postgres import Postgres, postgres_server
 
 _KUBECONFIG = os.environ.get("KUBECONFIG")
+DATA = Path(__file__).parent / "data"
 SHARED = Path(__file__).parents[2] / "shared"
-"""Reference documents that stand beside the project."""
+"""The whole field, outside the repository: only tests marked `shared` need it. Everything else is in tests/data."""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -123,18 +124,20 @@ def given_cluster(pytestconfig: pytest.Config) -> Path | None:
 
 @pytest.fixture(scope="session")
 def field_documents() -> Path:
-    """Documents as they come from the field; the test is skipped where they are absent."""
-    return _shared("field")
+    """All documents as they come from the field; a test is skipped where they are absent."""
+    folder = SHARED / "field"
+    if not folder.exists():
+        pytest.skip(f"{folder} does not exist: the whole field is not part of the repository")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def field_slice() -> Path:
+    """A small part of the field documents, with the numbers that they must result in."""
+    return DATA / "field"
 
 
 @pytest.fixture(scope="session")
 def golden_vectors() -> Path:
-    """Recorded feature vectors; the test is skipped where they are absent."""
-    return _shared("golden") / "plan_features.jsonl"
-
-
-def _shared(name: str) -> Path:
-    folder = SHARED / name
-    if not folder.exists():
-        pytest.skip(f"the reference documents ({name}) do not stand beside the project")
-    return folder
+    """Plans with the features that the original extractor computed for them."""
+    return DATA / "golden" / "plan_features.jsonl"
