@@ -1,6 +1,7 @@
-# One image for all parts of the platform: webserver, daemon, code location, runs, MLflow server.
-# Build it with `docker build -t nhm-assets:0.1.0 .`; everything in it is pinned by constraints.txt. For an MLflow server
-# 2.x of your own: `--build-arg CONSTRAINTS=constraints-mlflow2.txt`.
+# One image for all parts of the platform: webserver, daemon, code location, runs and MLflow server.
+#   docker build -t nhm-assets:0.1.0 .
+# constraints.txt pins every package. If your MLflow server is a 2.x, build with
+# `--build-arg CONSTRAINTS=constraints-mlflow2.txt`.
 ARG PYTHON=python:3.11.13-slim-bookworm
 
 FROM ${PYTHON} AS build
@@ -16,7 +17,7 @@ COPY sensors sensors
 RUN /opt/nhm/bin/pip install --compile -c ${CONSTRAINTS} '.[postgres,s3]'
 
 FROM ${PYTHON}
-# Wheels bring their libraries along: nothing of Debian's is needed beside Python.
+# The wheels contain the libraries that they need, so no Debian package is installed.
 COPY --from=build /opt/nhm /opt/nhm
 RUN groupadd --gid 10001 nhm \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin nhm \

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run once, by the image, when the data folder is new: the second user and database.
+# Creates MLflow's user and database. The postgres image runs this once, when the data folder is new.
 set -eu
 psql --set=ON_ERROR_STOP=1 --set=password="$MLFLOW_PG_PASSWORD" --username "$POSTGRES_USER" --dbname postgres <<'SQL'
 CREATE ROLE mlflow LOGIN PASSWORD :'password';
