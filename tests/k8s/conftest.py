@@ -19,7 +19,7 @@ from resources.mlflow import Mlflow
 from tests.conftest import SHARED
 from tests.support.documents import WEEK_END, put, reviewed_opinions
 from tests.support.kube import deployment, start_control_plane, start_node, stop_control_plane
-from tests.support.manifests import PRODUCTION, Manifest, as_list, find, for_old_server, rendered
+from tests.support.manifests import JOB_FILE, PRODUCTION, Manifest, as_list, documents, find, for_old_server, rendered
 from tests.support.servers import mlflow_server
 from tests.support.web import website
 
@@ -83,6 +83,12 @@ class Cluster:
         path = folder / f"{account}.kubeconfig"
         path.write_text(yaml.safe_dump(config))
         return path
+
+
+@pytest.fixture(scope="package")
+def production() -> list[Manifest]:
+    """What operators apply: the production overlay, and the Job by hand. Tests must not change it."""
+    return [*rendered(PRODUCTION), *documents(JOB_FILE)]
 
 
 @pytest.fixture(scope="package")

@@ -1,4 +1,4 @@
-"""The Kubernetes manifests as `kubectl` renders them, and a way to put them on the older server of the tests."""
+"""The Kubernetes manifests as `kubectl` renders them, their validation, and their form for the tests' older server."""
 
 import copy
 import json
@@ -22,17 +22,17 @@ OVERLAYS = sorted(path.parent for path in K8S.glob("overlays/*/kustomization.yam
 Manifest = dict[str, Any]
 
 NO_OVERRIDE = ("setpriv", "--bounding-set=-dac_override", "--") if os.geteuid() == 0 else ()
-"""Put before a command: to a process without this right a read-only folder is read-only, even where it is root's."""
+"""Put before a command. Without this right, even root cannot write into a read-only folder."""
 
 _OLDER = {
     ("batch/v1", "CronJob"): "batch/v1beta1",
     ("policy/v1", "PodDisruptionBudget"): "policy/v1beta1",
 }
-"""What the tests' server (1.20) serves under an older name only."""
+"""Kinds that the tests' server (1.20) knows only in an older API version."""
 
 
 def rendered(folder: Path) -> list[Manifest]:
-    """What `kubectl apply -k` would send; the test is skipped where there is no `kubectl`."""
+    """The manifests that `kubectl apply -k` would send. Skips the test if `kubectl` is not installed."""
     if shutil.which("kubectl") is None:
         pytest.skip("`kubectl` is not installed")
     done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, check=False)
@@ -41,7 +41,7 @@ def rendered(folder: Path) -> list[Manifest]:
 
 
 def with_component(folder: Path, name: str) -> list[Manifest]:
-    """The production overlay with one component more."""
+    """The manifests of the production overlay with one more component."""
     overlay = folder / "overlays" / "mine"
     shutil.copytree(PRODUCTION.parents[1], folder, dirs_exist_ok=True)
     overlay.mkdir()
@@ -55,33 +55,49 @@ def documents(path: Path) -> list[Manifest]:
 
 
 def find(manifests: list[Manifest], kind: str, name: str, namespace: str = "mlflow") -> Manifest:
-    """The one object of that kind and name."""
+    """The only object of this kind and name."""
+    expected = (kind, name, namespace)
     matching = [
-        one
-        for one in manifests
-        if one["kind"] == kind and one["metadata"]["name"] == name and one["metadata"].get("namespace") == namespace
+        manifest
+        for manifest in manifests
+        if (manifest["kind"], manifest["metadata"]["name"], manifest["metadata"].get("namespace")) == expected
     ]
-    assert len(matching) == 1, f"{len(matching)} of {kind}/{name} in {namespace}"
+    assert len(matching) == 1, f"{len(matching)} manifests are {kind}/{name} in namespace {namespace}, expected 1"
     return matching[0]
 
 
 def pod_templates(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
     """The pod template of every workload, by kind and name."""
-    for one in manifests:
-        spec = one.get("spec", {})
+    for manifest in manifests:
+        spec = manifest.get("spec", {})
         spec = spec.get("jobTemplate", {}).get("spec", spec)
         if "template" in spec:
-            yield f"{one['kind']}/{one['metadata']['name']}", spec["template"]
+            yield f"{manifest['kind']}/{manifest['metadata']['name']}", spec["template"]
 
 
 def containers(template: Manifest) -> list[Manifest]:
-    """All containers of a pod: those that prepare the work and those that do it."""
+    """All containers of a pod, the init containers first."""
     pod = template["spec"]
     return [*pod.get("initContainers", []), *pod["containers"]]
 
 
+def newest_versions() -> list[str]:
+    """The three newest minor versions of Kubernetes whose schemas are installed."""
+    from kubernetes_validate.utils import all_versions
+
+    return sorted(set(all_versions()), key=lambda version: [int(part) for part in version.split(".")])[-3:]
+
+
+def validate(manifests: list[Manifest], version: str) -> None:
+    """Check manifests against the published schemas of a version of Kubernetes; unknown fields are errors."""
+    import kubernetes_validate
+
+    for manifest in manifests:
+        kubernetes_validate.validate(manifest, version, strict=True)
+
+
 def for_old_server(manifest: Manifest) -> Manifest:
-    """The same object in the words of Kubernetes 1.20: older API versions, and no gRPC probes yet."""
+    """The same object for Kubernetes 1.20, which has older API versions and no gRPC probes."""
     adapted = copy.deepcopy(manifest)
     adapted["apiVersion"] = _OLDER.get((adapted["apiVersion"], adapted["kind"]), adapted["apiVersion"])
     for _, template in pod_templates([adapted]):
@@ -94,5 +110,5 @@ def for_old_server(manifest: Manifest) -> Manifest:
 
 
 def as_list(manifests: list[Manifest]) -> str:
-    """One document for `kubectl apply -f -`."""
+    """All manifests as one document, for `kubectl apply -f -`."""
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
