@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from dagster import DagsterInstance
-from dagster._core.scheduler.instigation import TickStatus
 from pymongo.database import Database
 
 from nhm_assets.domain.partitions import Partition
+from tests.support.dagster_internals import TickStatus
 from tests.support.postgres import USER
 from tests.support.retrainings import partition
 from tests.support.reviews import review, review_at

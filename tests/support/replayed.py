@@ -1,6 +1,6 @@
-"""The code location as a daemon loads it in this process: its clock and its addresses are read anew at each tick.
+"""The code location as a daemon loads it in this process. Its clock and its addresses are read again at each tick.
 
-Schedule and sensor are the real ones. Nothing here executes a run, so the job is one asset, which is soon planned.
+Schedule and sensor are the real ones. No run is executed, so the job has one asset, which keeps planning fast.
 """
 
 from dagster import Definitions, ResourceDefinition, define_asset_job

@@ -1,17 +1,22 @@
-"""Retrainings as Dagster records them, without the work: for those who only look at what became of a run."""
+"""Retrainings as Dagster records them, without the work: for tests that only look at how a run ended."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 
 from dagster import AssetKey, AssetMaterialization, DagsterEvent, DagsterEventType, DagsterInstance, DagsterRunStatus
-from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
-from dagster._core.test_utils import create_run_for_test, freeze_time
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from nhm_assets.domain.dagster_names import JOB
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist
+from tests.support.dagster_internals import (
+    InProcessCodeLocationOrigin,
+    LoadableTargetOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+    create_run_for_test,
+    freeze_time,
+)
 from tests.support.documents import WEEK
 
 _LOCATION = InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="nhm_assets.definitions"), location_name="nhm")
@@ -32,9 +37,9 @@ def put_run(
     created: datetime | None = None,
     parent: str | None = None,
 ) -> str:
-    """Id of a new run of the job for a partition; `only` names the assets of one that materializes a part."""
+    """Create a run of the job for a partition and return its id; `only` selects the assets that it materializes."""
     of = of or partition()
-    named = {
+    partition_tags = {
         "dagster/partition": str(of.key),
         "dagster/partition/specialist": str(of.specialist),
         "dagster/partition/week": of.week,
@@ -44,7 +49,7 @@ def put_run(
             instance,
             job_name=JOB,
             status=status,
-            tags=named | dict(tags or {}),
+            tags=partition_tags | dict(tags or {}),
             asset_selection=frozenset(map(AssetKey, only)) if only else None,
             parent_run_id=parent,
             root_run_id=parent,
@@ -54,12 +59,12 @@ def put_run(
 
 
 def put_dataset(instance: DagsterInstance, of: Partition, end: datetime) -> None:
-    """The materialization of a dataset whose window ended then."""
+    """Record the materialization of a dataset whose window ended at this time."""
     window = [(of.week_end - timedelta(days=30)).isoformat(), end.isoformat()]
     event = AssetMaterialization("feedback_dataset", partition=str(of.key), metadata={"window": window})
     instance.report_runless_asset_event(event)
 
 
 def end_run(instance: DagsterInstance, run_id: str, kind: DagsterEventType, message: str = "") -> None:
-    """Let a run end, as the process that executes it says so."""
+    """Report an event of a run, as the process that executes it does."""
     instance.report_dagster_event(DagsterEvent(kind.value, JOB, message=message), run_id)

@@ -1,4 +1,4 @@
-"""Days of a daemon's life, some hours at a time: Dagster's own schedule and sensor loops under a clock that is set."""
+"""Simulated days of a daemon: Dagster's own schedule and sensor loops, evaluated every few hours of a set clock."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -8,17 +8,20 @@ from datetime import datetime, timedelta
 
 import pytest
 from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
-from dagster._core.remote_origin import InProcessCodeLocationOrigin
-from dagster._core.scheduler.instigation import InstigatorTick
-from dagster._core.test_utils import create_test_daemon_workspace_context, freeze_time
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
-from dagster._daemon.sensor import execute_sensor_iteration
-from dagster._scheduler.scheduler import launch_scheduled_runs
 
 from nhm_assets.domain.outcomes import OUTCOME_TAG
 from nhm_assets.domain.partitions import Partition
+from tests.support.dagster_internals import (
+    InProcessCodeLocationOrigin,
+    InProcessWorkspaceLoadTarget,
+    InstigatorTick,
+    LoadableTargetOrigin,
+    WorkspaceProcessContext,
+    create_test_daemon_workspace_context,
+    execute_sensor_iteration,
+    freeze_time,
+    launch_scheduled_runs,
+)
 from tests.support.retrainings import end_run, put_dataset, put_run
 
 _LOCATION = InProcessCodeLocationOrigin(
@@ -28,12 +31,12 @@ _QUIET = logging.getLogger("simulated_daemon")
 _QUIET.setLevel(logging.CRITICAL)
 
 STEP = timedelta(hours=4)
-"""Between two evaluations; begun at 02:00, one of them is when the weekly schedule is due."""
+"""The time between two evaluations. If the first is at 02:00, one of them is when the weekly schedule is due."""
 
 
 @dataclass(frozen=True)
 class Fate:
-    """What becomes of a run: how long it takes, and whether it breaks before it has a dataset."""
+    """How a run ends: how long it takes, and whether it breaks before it has a dataset."""
 
     takes: timedelta = timedelta(0)
     breaks: bool = False
@@ -41,10 +44,10 @@ class Fate:
 
 @dataclass
 class Days:
-    """A daemon whose clock is set, and the runs that it launches.
+    """A daemon with a set clock, and the runs that it launches.
 
     Attributes:
-        fate_of: what becomes of a run of this specialist that starts at this time.
+        fate_of: how a run of this specialist ends that starts at this time.
     """
 
     instance: DagsterInstance
@@ -53,15 +56,15 @@ class Days:
     fate_of: Callable[[str, datetime], Fate]
     _working: list[tuple[datetime, DagsterRun, Fate]] = field(default_factory=list)
 
-    def live(self, start: datetime, end: datetime) -> None:
-        """Evaluate schedule and sensor again and again, from start on, before end."""
+    def advance(self, start: datetime, end: datetime) -> None:
+        """Evaluate schedule and sensor every `STEP` from start until just before end."""
         now = start
         while now < end:
             self.environment.setenv("NHM_NOW", now.isoformat())
             with freeze_time(now):
                 self._end_runs(now)
                 for _ in launch_scheduled_runs(self.workspace, _QUIET, now, {}):
-                    """What it yields are heartbeats and faults; those stand in the ticks."""
+                    """It yields heartbeats and errors; the errors are recorded in the ticks."""
                 for _ in execute_sensor_iteration(self.workspace, _QUIET, None, None):
                     """The same."""
                 self._start_runs(now)
@@ -69,15 +72,17 @@ class Days:
             now += STEP
 
     def retrain_by_hand(self, partition: Partition, now: datetime) -> None:
-        """What a person starts from the UI, and what becomes of it."""
+        """A run that a person starts from the UI, and that promotes its candidate."""
         with freeze_time(now):
             put_dataset(self.instance, partition, min(partition.week_end, now))
             put_run(self.instance, partition, tags={OUTCOME_TAG: "promoted"})
 
     def ticks(self) -> list[InstigatorTick]:
-        """All that were evaluated."""
+        """The ticks of all evaluations."""
         states = self.instance.all_instigator_state()
-        return [tick for one in states for tick in self.instance.get_ticks(one.instigator_origin_id, one.selector_id)]
+        return [
+            tick for state in states for tick in self.instance.get_ticks(state.instigator_origin_id, state.selector_id)
+        ]
 
     def _start_runs(self, now: datetime) -> None:
         for run in self.instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.QUEUED])):
@@ -89,7 +94,7 @@ class Days:
             self._working.append((now + fate.takes, run, fate))
 
     def _end_runs(self, now: datetime) -> None:
-        for entry in [one for one in self._working if one[0] <= now]:
+        for entry in [entry for entry in self._working if entry[0] <= now]:
             self._working.remove(entry)
             _, run, fate = entry
             self.instance.add_run_tags(run.run_id, {OUTCOME_TAG: "broken" if fate.breaks else "promoted"})
@@ -101,7 +106,7 @@ class Days:
 def simulated_daemon(
     instance: DagsterInstance, environment: pytest.MonkeyPatch, fate_of: Callable[[str, datetime], Fate]
 ) -> Iterator[Days]:
-    """A daemon without its process. It finds MongoDB by the environment, as a real one does."""
+    """A daemon without its process. It finds MongoDB through the environment, as a real one does."""
     target = InProcessWorkspaceLoadTarget(_LOCATION)
     with create_test_daemon_workspace_context(target, instance) as workspace:
         yield Days(instance, workspace, environment, fate_of)

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from dagster import DagsterInstance, ExecuteInProcessResult, IOManager, asset, materialize
-from dagster._core.errors import DagsterUserCodeExecutionError
 from pydantic import BaseModel, ConfigDict
 
 from nhm_assets.domain.partitions import Partition, specialist_weeks
+from tests.support.dagster_internals import DagsterUserCodeExecutionError
 from tests.support.documents import WEEK
 from tests.support.platform import QUIET
 

@@ -1,0 +1,69 @@
+"""Every private name of Dagster that the tests use; an upgrade of Dagster is checked here.
+
+The product has a module of its own for this: `nhm_assets/domain/dagster_internals.py`.
+"""
+
+from dagster._config import process_config, resolve_to_config_type, validate_config
+from dagster._core.errors import DagsterExecutionInterruptedError, DagsterUserCodeExecutionError
+from dagster._core.event_api import PartitionKeyFilter
+from dagster._core.instance.config import dagster_instance_config, dagster_instance_config_schema
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.launcher import LaunchRunContext, WorkerStatus
+from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
+from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
+from dagster._core.storage.compute_log_manager import ComputeIOType
+from dagster._core.storage.defs_state.base import _current_storage
+from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
+from dagster._core.storage.runs.schema import KeyValueStoreTable
+from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG
+from dagster._core.test_utils import create_run_for_test, create_test_daemon_workspace_context, freeze_time
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._core.workspace.config_schema import process_workspace_config
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget, ModuleTarget
+from dagster._daemon.controller import all_daemons_live
+from dagster._daemon.sensor import execute_sensor_iteration
+from dagster._scheduler.scheduler import launch_scheduled_runs
+
+__all__ = [
+    "RUN_FAILURE_REASON_TAG",
+    "ComputeIOType",
+    "DagsterExecutionInterruptedError",
+    "DagsterUserCodeExecutionError",
+    "InProcessCodeLocationOrigin",
+    "InProcessWorkspaceLoadTarget",
+    "InstanceRef",
+    "InstigatorTick",
+    "KeyValueStoreTable",
+    "LaunchRunContext",
+    "LoadableTargetOrigin",
+    "ModuleTarget",
+    "NoOpComputeLogManager",
+    "PartitionKeyFilter",
+    "QueuedRunCoordinator",
+    "RemoteJobOrigin",
+    "RemoteRepositoryOrigin",
+    "SubmitRunContext",
+    "TickStatus",
+    "WorkerStatus",
+    "WorkspaceProcessContext",
+    "all_daemons_live",
+    "create_run_for_test",
+    "create_test_daemon_workspace_context",
+    "dagster_instance_config",
+    "dagster_instance_config_schema",
+    "execute_sensor_iteration",
+    "forget_entered_instance",
+    "freeze_time",
+    "launch_scheduled_runs",
+    "process_config",
+    "process_workspace_config",
+    "resolve_to_config_type",
+    "validate_config",
+]
+
+
+def forget_entered_instance() -> None:
+    """Dagster remembers the state storage of the instance that was entered last. Forget it."""
+    _current_storage.set(None)
