@@ -1,4 +1,4 @@
-"""Fixtures: real servers, started once, and a clean place in them for every test."""
+"""Fixtures: real servers, started once, and an empty place in them for every test."""
 
 import os
 import shutil
@@ -9,16 +9,18 @@ from typing import Any
 
 import pytest
 from dagster import DagsterInstance
-from dagster._core.storage.defs_state.base import _current_storage
 from pymongo import MongoClient
 from pymongo.database import Database
 
 from nhm_assets.settings import Settings
 from resources.embedded_mongo import embedded_mongod
 from resources.mlflow import Mlflow
+from tests.support.dagster_internals import forget_entered_instance
 from tests.support.documents import NOW
 from tests.support.platform import Platform
 from tests.support.postgres import Postgres, postgres_server
+from tests.support.progress import Progress, announce
+from tests.support.schedule import ByFile, longest_first
 
 _KUBECONFIG = os.environ.get("KUBECONFIG")
 DATA = Path(__file__).parent / "data"
@@ -26,17 +28,25 @@ SHARED = Path(__file__).parents[2] / "shared"
 """The whole field, outside the repository: only tests marked `shared` need it. Everything else is in tests/data."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Show which servers are being started."""
+    config.pluginmanager.register(Progress(config))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that take longest."""
+    longest_first(items)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """How tests are dealt out to several processes."""
-    from tests.support.schedule import ByRoom
-
-    return ByRoom(config, log)
+    """Deal the tests out to several processes."""
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _clean_environment() -> Iterator[None]:
-    """No setting of the machine that runs the tests reaches them."""
+    """Remove all settings of this machine from the environment."""
     with pytest.MonkeyPatch.context() as patch:
         for field in Settings.model_fields:
             patch.delenv(field.upper(), raising=False)
@@ -47,27 +57,29 @@ def _clean_environment() -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_instance_of_another_module() -> None:
-    """Dagster remembers the instance that was entered last, which may be gone by the time of the next module."""
-    _current_storage.set(None)
+    """Dagster remembers the instance that was entered last, and the next module may run when that is gone."""
+    forget_entered_instance()
 
 
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that all test processes of a run share."""
+    """A folder that all test processes share."""
     base = tmp_path_factory.getbasetemp()
     return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
 
 
 @pytest.fixture(scope="session")
 def mongod_uri(shared_folder: Path) -> Iterator[str]:
-    """Address of a real mongod, a replica set of one, that the test processes share."""
+    """Address of a real mongod: a replica set of one, shared by all test processes."""
+    if not (shared_folder / "mongod").exists():
+        announce("mongod")
     with embedded_mongod(shared_folder / "mongod") as uri:
         yield uri
 
 
 @pytest.fixture
 def database(mongod_uri: str) -> Iterator[Database[dict[str, Any]]]:
-    """A database of the test's own."""
+    """An empty database for one test."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with MongoClient(mongod_uri, tz_aware=True) as client:
         yield client[name]
@@ -76,14 +88,14 @@ def database(mongod_uri: str) -> Iterator[Database[dict[str, Any]]]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A real PostgreSQL, for instances as in `deploy/postgres`."""
+    """A real PostgreSQL server, for instances as in `deploy/postgres`."""
     with postgres_server() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def migrated_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an empty MLflow database; migrating one takes a second, copying none."""
+    """A folder with an empty MLflow database. To create one takes a second; to copy this one takes no time."""
     home = tmp_path_factory.mktemp("mlflow-template")
     with Mlflow(uri=None, home=home, timeout_s=10).client():
         return home
@@ -113,13 +125,13 @@ def platform(
 
 @pytest.fixture(scope="session")
 def given_cluster(pytestconfig: pytest.Config) -> Path | None:
-    """Access to a cluster that somebody gives us to make and delete things in.
+    """Kubeconfig of a cluster in which the tests may create and delete objects, if one is given.
 
-    That is NHM_TEST_KUBECONFIG, or KUBECONFIG where it is these tests that are asked for: `pytest -m kubernetes`.
+    That is NHM_TEST_KUBECONFIG, or KUBECONFIG if only these tests are run: `pytest -m kubernetes`.
     """
-    asked_for = pytestconfig.getoption("markexpr") == "kubernetes"
-    given = os.environ.get("NHM_TEST_KUBECONFIG") or (_KUBECONFIG if asked_for else None)
-    return Path(given) if given else None
+    only_these_tests = pytestconfig.getoption("markexpr") == "kubernetes"
+    kubeconfig = os.environ.get("NHM_TEST_KUBECONFIG") or (_KUBECONFIG if only_these_tests else None)
+    return Path(kubeconfig) if kubeconfig else None
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Fixtures: a platform that nobody tends, on each of the two instances that are deployed."""
+"""Fixture: a platform with the real daemon, on each of the two instances that are deployed."""
 
 import shutil
 import uuid
@@ -9,32 +9,33 @@ from typing import Any
 
 import pytest
 
-from tests.support.daemon import Unattended, unattended
+from tests.support.daemon import DaemonPlatform
+from tests.support.daemon_instance import daemon_platform
 from tests.support.processes import ROOT
 
-NewPlatform = Callable[..., Unattended]
+NewPlatform = Callable[..., DaemonPlatform]
 
 
-@pytest.fixture(params=["local", "postgres"])
+@pytest.fixture(params=["local", pytest.param("postgres", marks=pytest.mark.slow)])
 def new_platform(
     request: pytest.FixtureRequest, tmp_path: Path, mongod_uri: str, migrated_mlflow: Path
 ) -> Iterator[NewPlatform]:
-    """Makes a platform with the settings that a test gives, on the instance in `deploy/local` or `deploy/postgres`."""
+    """Creates a platform with the settings that a test gives; its instance is `deploy/local` or `deploy/postgres`."""
     variables = {}
     if request.param == "postgres":
         variables = request.getfixturevalue("postgres").new_database(f"dagster_{uuid.uuid4().hex[:12]}")
     shutil.copytree(migrated_mlflow, tmp_path / "nhm" / "mlflow")
-    file = ROOT / "deploy" / request.param / "dagster.yaml"
-    with ExitStack() as made:
+    instance_file = ROOT / "deploy" / request.param / "dagster.yaml"
+    with ExitStack() as stack:
 
-        def make(
+        def create(
             *,
             mongod_uri: str = mongod_uri,
             module: str = "nhm_assets.definitions",
             start_timeout_s: int = 180,
             **settings: Any,
-        ) -> Unattended:
-            place = {"module": module, "start_timeout_s": start_timeout_s}
-            return made.enter_context(unattended(tmp_path, mongod_uri, file, variables, **place, **settings))
+        ) -> DaemonPlatform:
+            options = {"module": module, "start_timeout_s": start_timeout_s, **settings}
+            return stack.enter_context(daemon_platform(tmp_path, mongod_uri, instance_file, variables, **options))
 
-        yield make
+        yield create

@@ -1,4 +1,4 @@
-"""What the platform leans on goes away and comes back, one after the other, under the real daemon."""
+"""The services that the platform depends on go away and come back, one after the other, under the real daemon."""
 
 import subprocess
 import time
@@ -15,13 +15,13 @@ from nhm_assets.domain.specialists import Specialist
 from nhm_assets.registry.promotion_lock import hold_intent
 from nhm_assets.runs.queries import RETRY_NUMBER_TAG
 from tests.daemon.conftest import NewPlatform
-from tests.support.daemon import Unattended, comes_true
+from tests.support.daemon import DaemonPlatform, becomes_true
 from tests.support.documents import put, reviewed_opinions
 from tests.support.mongod import OwnMongod, lone_mongod
 from tests.support.postgres import Postgres
 
 SPECIALIST = Specialist.TECHNICAL
-AWAY_S = 10
+OUTAGE_S = 10
 
 
 @pytest.fixture
@@ -32,14 +32,14 @@ def mongod(tmp_path: Path) -> Iterator[OwnMongod]:
 
 @pytest.fixture
 def dagsters_database(request: pytest.FixtureRequest) -> Postgres | None:
-    """The server of the instance's database, where it has one."""
-    on_postgres = "postgres" in request.node.callspec.params.values()
-    return request.getfixturevalue("postgres") if on_postgres else None
+    """The database server of the instance; None where the instance is on SQLite."""
+    is_postgres = "postgres" in request.node.callspec.params.values()
+    return request.getfixturevalue("postgres") if is_postgres else None
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_services_that_go_away_and_come_back_lose_no_feedback_and_double_no_run(
+def test_an_outage_of_each_service_loses_no_feedback_and_doubles_no_run(
     mongod: OwnMongod, new_platform: NewPlatform, dagsters_database: Postgres | None
 ):
     platform = new_platform(mongod_uri=mongod.uri, min_real_samples=100, min_test_rows=40, mongodb_timeout_s=3)
@@ -47,53 +47,55 @@ def test_services_that_go_away_and_come_back_lose_no_feedback_and_double_no_run(
     opinions, reviews = reviewed_opinions(400, specialist=str(SPECIALIST), end=end, days=10 / 86400)
     put(platform.database, opinions=opinions, feedback=reviews[:50])
     daemon = platform.start_daemon()
-    assert comes_true(lambda: said(platform, "technical: 50 of 100 feedback documents"), within_s=60), platform.log
+    assert becomes_true(lambda: has_tick_with(platform, "technical: 50 of 100 feedback documents"), timeout_s=60), (
+        platform.log
+    )
 
     mongod.kill()
     unreachable = f"MongoDB at {mongod.uri} cannot be reached"
-    assert comes_true(lambda: said(platform, unreachable), within_s=90), platform.log
+    assert becomes_true(lambda: has_tick_with(platform, unreachable), timeout_s=90), platform.log
     mongod.start()
     kill_code_server(daemon)
     with another_promotion(platform) as promotion:
         put(platform.database, feedback=reviews[50:])
-        assert comes_true(platform.runs, within_s=150), platform.log
+        assert becomes_true(platform.runs, timeout_s=150), platform.log
         (run,) = platform.runs()
-        assert comes_true(lambda: platform.has_started(run.run_id, "promoted_version"), within_s=150), platform.log
+        assert becomes_true(lambda: platform.has_started(run.run_id, "promoted_version"), timeout_s=150), platform.log
         kill_code_server(daemon)
         if dagsters_database:
             dagsters_database.crash()
         promotion.withdraw()
-        time.sleep(AWAY_S)
+        time.sleep(OUTAGE_S)
         if dagsters_database:
             dagsters_database.start()
-    assert comes_true(lambda: outcomes(platform) == ["promoted"], within_s=300, every_s=2), platform.log
-    assert all(one.is_finished for one in platform.runs())
-    # More than one is a process that died and was started over.
-    assert all(RETRY_NUMBER_TAG in one.tags for one in platform.runs()[1:]), platform.log
+    assert becomes_true(lambda: outcomes(platform) == ["promoted"], timeout_s=300, every_s=2), platform.log
+    assert all(run.is_finished for run in platform.runs())
+    # If there is more than one run, a process died and the run was retried.
+    assert all(RETRY_NUMBER_TAG in run.tags for run in platform.runs()[1:]), platform.log
     assert platform.registry(SPECIALIST) == (["Production"], [])
-    assert daemon.poll() is None, "a daemon does not end with what it leans on"
+    assert daemon.poll() is None, "the daemon ended with a service that it depends on"
 
 
 def kill_code_server(daemon: subprocess.Popen[bytes]) -> None:
-    """SIGKILL for the process that holds the code location; its runs live on."""
-    (server,) = [one for one in psutil.Process(daemon.pid).children() if "grpc" in one.cmdline()]
+    """SIGKILL the code server; the processes of its runs live on."""
+    (server,) = [child for child in psutil.Process(daemon.pid).children() if "grpc" in child.cmdline()]
     server.kill()
 
 
-def another_promotion(platform: Unattended) -> Any:
-    """Somebody else who promotes the same specialist, until told to withdraw."""
+def another_promotion(platform: DaemonPlatform) -> Any:
+    """Somebody else who promotes the same specialist, until `withdraw` is called."""
     log, fields = platform.database["model_audit_log"], {"kind": "promotion", "at": datetime.now(UTC)}
     return hold_intent(log, SPECIALIST.registered_model, fields, repair=lambda _: None, wait_s=5)
 
 
-def said(platform: Unattended, words: str) -> bool:
-    """Whether a tick of the sensor gave this as its reason, or failed with it."""
+def has_tick_with(platform: DaemonPlatform, text: str) -> bool:
+    """Whether a tick of the sensor was skipped for this reason, or failed with this error."""
     return any(
-        words in (tick.error.to_string() if tick.error else tick.skip_reason or "")
+        text in (tick.error.to_string() if tick.error else tick.skip_reason or "")
         for tick in platform.ticks(VOLUME_SENSOR)
     )
 
 
-def outcomes(platform: Unattended) -> list[str]:
-    """What `retraining_triggers` says became of all retrainings."""
-    return [one.get("status") for one in platform.database["retraining_triggers"].find()]
+def outcomes(platform: DaemonPlatform) -> list[str]:
+    """The status of every retraining in `retraining_triggers`."""
+    return [trigger.get("status") for trigger in platform.database["retraining_triggers"].find()]

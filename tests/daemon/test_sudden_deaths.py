@@ -1,4 +1,4 @@
-"""SIGKILL for everything that runs, with each specialist at another point of its way."""
+"""Every process is killed by SIGKILL while each specialist is at a different step of its retraining."""
 
 import os
 import signal
@@ -20,126 +20,127 @@ from nhm_assets.registry.promotion_lock import hold_intent
 from nhm_assets.registry.transitions import registry_faults
 from nhm_assets.registry.versions import version_in_production
 from tests.daemon.conftest import NewPlatform
-from tests.support.daemon import Unattended, comes_true
+from tests.support.daemon import DaemonPlatform, becomes_true
 
 SETTINGS = {
     "min_real_samples": 300,
     "min_test_rows": 40,
     "max_concurrent_runs": 3,
-    # More than the feedback that lies in the running week's window from the beginning.
+    # More than the feedback that is in the running week's window from the beginning.
     "retraining_feedback_threshold": 400,
 }
-RUNS_IT_TAKES = {"technical": 1, "business": 2, "behavior": 2, "evolution": 2, "architecture": 1}
-"""One, and another one where the process of the first was killed."""
+EXPECTED_RUNS = {"technical": 1, "business": 2, "behavior": 2, "evolution": 2, "architecture": 1}
+"""One per specialist, and a second one where the process of the first was killed."""
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_whatever_they_were_doing_when_struck_all_specialists_are_retrained_once_and_whole(new_platform: NewPlatform):
+def test_after_every_process_is_killed_each_specialist_is_retrained_once_and_completely(new_platform: NewPlatform):
     platform = new_platform(start_timeout_s=60, **SETTINGS)
     now = datetime.now(UTC)
-    closed = {one: Partition(last_closed_week(now), one) for one in Specialist}
+    closed = {specialist: Partition(last_closed_week(now), specialist) for specialist in Specialist}
     for partition in closed.values():
         platform.add_feedback(partition.specialist, 600, end=partition.week_end, days=45)
-    daemon, web = platform.start_daemon(), platform.start_web()
+    daemon, webserver = platform.start_daemon(), platform.start_webserver()
 
-    with promotion_held_back(platform, Specialist.EVOLUTION) as let_it_begin:
-        promoting = web.launch(closed[Specialist.EVOLUTION])
-        assert comes_true(lambda: platform.has_started(promoting, "promoted_version"), within_s=120), platform.log
+    with delayed_promotion(platform, Specialist.EVOLUTION) as freeze_in_promotion:
+        promoting = webserver.launch(closed[Specialist.EVOLUTION])
+        assert becomes_true(lambda: platform.has_started(promoting, "promoted_version"), timeout_s=120), platform.log
         with FileLock(platform.settings.nhm_home / "mlflow" / "migration.lock"):
-            training = web.launch(closed[Specialist.BEHAVIOR])
-            assert comes_true(lambda: platform.has_started(training, "trained_model"), within_s=120), platform.log
-            let_it_begin(promoting)
-            starting = web.launch(closed[Specialist.BUSINESS])
+            training = webserver.launch(closed[Specialist.BEHAVIOR])
+            assert becomes_true(lambda: platform.has_started(training, "trained_model"), timeout_s=120), platform.log
+            freeze_in_promotion(promoting)
+            starting = webserver.launch(closed[Specialist.BUSINESS])
             freeze_before_it_starts(platform, starting)
-            queued = web.launch(closed[Specialist.ARCHITECTURE])
+            queued = webserver.launch(closed[Specialist.ARCHITECTURE])
             platform.add_feedback(Specialist.TECHNICAL, 300, end=datetime.now(UTC), days=10 / 86400, seed=2)
-            assert comes_true(lambda: claims(platform).find_one(), within_s=90, every_s=0.005), platform.log
+            assert becomes_true(lambda: claims(platform).find_one(), timeout_s=90, every_s=0.005), platform.log
             platform.kill(daemon)
-    # The one that was claimed has no run, and the others are where they were struck.
+    # The claimed retraining has no run yet, and the other runs are as they were when their processes were killed.
     assert {run.run_id: run.status for run in platform.runs()} == {
         promoting: DagsterRunStatus.STARTED,
         training: DagsterRunStatus.STARTED,
         starting: DagsterRunStatus.STARTING,
         queued: DagsterRunStatus.QUEUED,
     }
-    assert [one["dagster_run_id"] for one in open_intents(platform)] == [promoting]
+    assert [intent["dagster_run_id"] for intent in open_intents(platform)] == [promoting]
 
-    # The claim's two minutes are over.
+    # Let the claim expire now instead of after two minutes.
     claims(platform).update_one({}, [{"$set": {"claimed_until": "$$NOW"}}])
     platform.start_daemon()
-    due = {str(one.key) for one in closed.values() if one.specialist != "technical"}
+    due = {str(partition.key) for partition in closed.values() if partition.specialist != "technical"}
     due.add(f"technical|{running_week(now)}")
-    assert comes_true(lambda: promoted(platform) == due, within_s=600), platform.log
+    assert becomes_true(lambda: promoted(platform) == due, timeout_s=600), platform.log
     assert all(run.is_finished for run in platform.runs())
-    assert {one: len(platform.runs(one)) for one in SPECIALISTS} == RUNS_IT_TAKES
+    assert {name: len(platform.runs(name)) for name in SPECIALISTS} == EXPECTED_RUNS
     assert open_intents(platform) == []
-    assert {one: faults(platform, one) for one in Specialist} == {one: [] for one in Specialist}
-    assert {one: versions(platform, one) for one in Specialist} == dict.fromkeys(Specialist, 1)
+    assert {name: faults(platform, name) for name in Specialist} == {name: [] for name in Specialist}
+    assert {name: versions(platform, name) for name in Specialist} == dict.fromkeys(Specialist, 1)
 
 
 @contextmanager
-def promotion_held_back(platform: Unattended, specialist: Specialist) -> Iterator[Any]:
-    """Promotions of a specialist wait, until the function that this gives lets one begin and freezes it in the middle.
+def delayed_promotion(platform: DaemonPlatform, specialist: Specialist) -> Iterator[Any]:
+    """Makes promotions of a specialist wait. Yields a function that lets the promotion of a run begin, then freezes it.
 
-    The middle: it has written down what it is about to do, and waits for the registry to take the first move.
+    The promotion is frozen when its intent is recorded, and the registry has not made the first transition.
     """
     log, model = platform.database["model_audit_log"], specialist.registered_model
     held = hold_intent(log, model, {"kind": "promotion"}, repair=lambda _: None, wait_s=5)
     intent = held.__enter__()
 
-    def let_it_begin(run_id: str) -> None:
+    def freeze_in_promotion(run_id: str) -> None:
         registry = sqlite3.connect(platform.settings.nhm_home / "mlflow" / "mlflow.db")
         registry.execute("BEGIN IMMEDIATE")
         intent.withdraw()
-        decided = {"model": model, "state": "open", "dagster_run_id": run_id, "transitions": {"$exists": True}}
-        assert comes_true(lambda: log.find_one(decided), within_s=15, every_s=0.01), platform.log
+        recorded = {"model": model, "state": "open", "dagster_run_id": run_id, "transitions": {"$exists": True}}
+        assert becomes_true(lambda: log.find_one(recorded), timeout_s=15, every_s=0.01), platform.log
         freeze(platform, run_id)
         registry.close()
 
     try:
-        yield let_it_begin
+        yield freeze_in_promotion
     finally:
         held.__exit__(None, None, None)
 
 
-def freeze_before_it_starts(platform: Unattended, run_id: str) -> None:
-    """Stop the process of a run that has been launched, while it is still loading the code."""
-    assert comes_true(lambda: platform.process_of(run_id), within_s=60, every_s=0.05), platform.log
-    # Its launcher waits to hear that it lives.
+def freeze_before_it_starts(platform: DaemonPlatform, run_id: str) -> None:
+    """Stop the process of a launched run while it is still loading the code."""
+    assert becomes_true(lambda: platform.process_of(run_id), timeout_s=60, every_s=0.05), platform.log
+    # Its launcher waits until the process reports that it is alive.
     time.sleep(0.2)
     freeze(platform, run_id)
 
 
-def freeze(platform: Unattended, run_id: str) -> None:
+def freeze(platform: DaemonPlatform, run_id: str) -> None:
+    """Stop the process of a run; it stays alive and does nothing."""
     process = platform.process_of(run_id)
     assert process
     os.kill(process, signal.SIGSTOP)
 
 
-def claims(platform: Unattended) -> Collection[dict[str, Any]]:
+def claims(platform: DaemonPlatform) -> Collection[dict[str, Any]]:
     return platform.database["retraining_triggers"]
 
 
-def open_intents(platform: Unattended) -> list[dict[str, Any]]:
+def open_intents(platform: DaemonPlatform) -> list[dict[str, Any]]:
     return list(platform.database["model_audit_log"].find({"state": "open"}))
 
 
-def promoted(platform: Unattended) -> set[str]:
-    """The partitions with a run that has promoted its candidate."""
-    ended = [run for run in platform.runs() if run.status is DagsterRunStatus.SUCCESS]
-    return {run.tags["dagster/partition"] for run in ended if run.tags.get("nhm/outcome") == "promoted"}
+def promoted(platform: DaemonPlatform) -> set[str]:
+    """The partitions that have a run which promoted its candidate."""
+    succeeded = [run for run in platform.runs() if run.status is DagsterRunStatus.SUCCESS]
+    return {run.tags["dagster/partition"] for run in succeeded if run.tags.get("nhm/outcome") == "promoted"}
 
 
-def faults(platform: Unattended, specialist: Specialist) -> list[str]:
-    """What is wrong with the version in Production, and with there being none."""
+def faults(platform: DaemonPlatform, specialist: Specialist) -> list[str]:
+    """The faults of the version in Production; a missing version is a fault too."""
     with platform.mlflow.client() as client:
         version = version_in_production(client, specialist.registered_model)
         if version is None:
-            return ["none is in Production"]
+            return ["no version is in Production"]
         return registry_faults(client, specialist.registered_model, str(version.version))
 
 
-def versions(platform: Unattended, specialist: Specialist) -> int:
+def versions(platform: DaemonPlatform, specialist: Specialist) -> int:
     with platform.mlflow.client() as client:
         return len(client.search_model_versions(f"name='{specialist.registered_model}'"))

@@ -1,4 +1,4 @@
-"""A quarter of a year of all specialists at once, by the command that people type. It takes a quarter of an hour."""
+"""A backfill of twelve weeks of all specialists, by the command that people type. It takes a quarter of an hour."""
 
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -9,24 +9,23 @@ from nhm_assets.domain.dagster_names import JOB
 from nhm_assets.domain.partitions import Partition, last_closed_week
 from nhm_assets.domain.specialists import Specialist
 from tests.daemon.conftest import NewPlatform
-from tests.support.daemon import Unattended, comes_true
+from tests.support.daemon import DaemonPlatform, becomes_true
 from tests.support.servers import SCRIPTS
 
 WEEKS = 12
 DAYS = WEEKS * 7 + 40
-A_DAY = 13
+FEEDBACK_PER_DAY = 13
 SETTINGS = {
     "min_real_samples": 200,
     "min_test_rows": 40,
     "retraining_feedback_threshold": 10_000,
-    # Which week is promoted is to hang on the weeks alone, not on the order in which they come.
+    # Which week is promoted depends on the weeks alone, not on the order in which they run.
     "max_f1_regression": 1.0,
 }
 CONTRADICTORY = Specialist.BEHAVIOR
-"""Of this one nothing good can come of the newest week."""
+"""The specialist whose newest week has contradictory feedback, so that its candidate is held."""
 
 
-@pytest.mark.slow
 @pytest.mark.exhaustive
 @pytest.mark.timeout(3600)
 def test_a_backfill_of_twelve_weeks_ends_with_the_newest_good_versions_in_production(new_platform: NewPlatform):
@@ -34,26 +33,27 @@ def test_a_backfill_of_twelve_weeks_ends_with_the_newest_good_versions_in_produc
     newest = Partition(last_closed_week(datetime.now(UTC)), Specialist.TECHNICAL).week_end
     for specialist in Specialist:
         good_until = newest - timedelta(weeks=1) if specialist is CONTRADICTORY else newest
-        platform.add_feedback(specialist, DAYS * A_DAY, end=good_until, days=DAYS)
-    platform.add_feedback(CONTRADICTORY, 7 * A_DAY, end=newest, days=7, disagreement=1.0)
+        platform.add_feedback(specialist, DAYS * FEEDBACK_PER_DAY, end=good_until, days=DAYS)
+    platform.add_feedback(CONTRADICTORY, 7 * FEEDBACK_PER_DAY, end=newest, days=7, disagreement=1.0)
     platform.start_daemon()
 
     weeks = [f"{newest - timedelta(weeks=back):%Y-%m-%d}" for back in range(1, WEEKS + 1)]
     partitions = [Partition(week, specialist) for specialist in Specialist for week in weeks]
-    names = ",".join(str(one.key) for one in partitions)
+    names = ",".join(str(partition.key) for partition in partitions)
     backfill(platform, names)
-    assert comes_true(lambda: platform.ended(len(partitions)), within_s=3000, every_s=5), platform.log
+    assert becomes_true(lambda: platform.has_finished(len(partitions)), timeout_s=3000, every_s=5), platform.log
     outcomes = {run.tags["dagster/partition"]: run.tags["nhm/outcome"] for run in platform.runs()}
     assert outcomes.keys() == {str(one.key) for one in partitions}
     assert set(outcomes.values()) <= {"promoted", "held", "superseded"}
     assert outcomes[str(Partition(weeks[0], CONTRADICTORY).key)] == "held"
-    expected = {one: newest - timedelta(weeks=one is CONTRADICTORY) for one in Specialist}
-    assert {one: platform.production_window(one) for one in Specialist} == expected
-    assert {one: platform.registry(one)[1] for one in Specialist} == {one: [] for one in Specialist}
+    expected = {name: newest - timedelta(weeks=name is CONTRADICTORY) for name in Specialist}
+    assert {name: platform.production_window(name) for name in Specialist} == expected
+    assert {name: platform.registry(name)[1] for name in Specialist} == {name: [] for name in Specialist}
 
 
-def backfill(platform: Unattended, names: str) -> None:
-    # The daemon's own workspace: it launches a run in the code location that the run names.
+def backfill(platform: DaemonPlatform, names: str) -> None:
+    """Start a backfill of these partitions."""
+    # It must be the daemon's own workspace: the daemon launches a run in the code location that the run names.
     command = [
         SCRIPTS / "dagster",
         "job",

@@ -18,7 +18,7 @@ from dagster._core.workspace.load_target import ModuleTarget
 from sqlalchemy import select, update
 
 from nhm_assets.instance.claims import claim_launch, claim_retry, release_launch
-from tests.support.daemon import comes_true
+from tests.support.daemon import becomes_true
 from tests.support.processes import ROOT
 from tests.support.retrainings import put_run
 
@@ -153,7 +153,7 @@ def test_a_run_that_two_daemons_launch_gets_one_process_and_ends_well(daemons):
         )
         for daemon in (one, other):
             daemon.run_launcher.launch_run(LaunchRunContext(dagster_run=run, workspace=workspace))
-        assert comes_true(lambda: one.get_run_by_id(run.run_id).is_finished, within_s=60)
+        assert becomes_true(lambda: one.get_run_by_id(run.run_id).is_finished, timeout_s=60)
         assert one.get_run_by_id(run.run_id).status is DagsterRunStatus.SUCCESS
         assert len(processes(one, run)) == 1, processes(one, run)
 

@@ -1,4 +1,4 @@
-"""The code location with its weekly schedule moved to the next minute, and every one after that."""
+"""The code location with a weekly schedule that is due every minute."""
 
 from dagster import Definitions
 
@@ -8,8 +8,8 @@ from nhm_assets.domain.dagster_names import SCHEDULE
 from nhm_assets.settings import Settings
 
 
-def _moved(product: Definitions) -> Definitions:
-    others = [one for one in product.schedules or () if one.name != SCHEDULE]
+def _with_schedule_every_minute(product: Definitions) -> Definitions:
+    others = [schedule for schedule in product.schedules or () if schedule.name != SCHEDULE]
     return Definitions(
         assets=product.assets,
         asset_checks=product.asset_checks,
@@ -21,4 +21,4 @@ def _moved(product: Definitions) -> Definitions:
     )
 
 
-defs = _moved(build_definitions(Settings.load()))
+defs = _with_schedule_every_minute(build_definitions(Settings.load()))

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests, Debian's, in a folder of its own."""
+"""A real PostgreSQL server for tests: Debian's programs, data in a temporary folder."""
 
 import os
 import pwd
@@ -15,15 +15,16 @@ import pytest
 
 from tests.support.ports import free_port
 from tests.support.processes import eventually
+from tests.support.progress import announce
 
 USER = "dagster"
 _INSTALLED = Path("/usr/lib/postgresql")
-_FOR_TESTS = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+_FAST = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 
 
 @dataclass
 class Postgres:
-    """A server that can be ended and started again; whoever is on this machine may connect."""
+    """A server that can be stopped and started again. Every user of this machine may connect."""
 
     programs: Path
     folder: Path
@@ -32,11 +33,11 @@ class Postgres:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it on what it has kept, and wait until it answers."""
-        place = ["-D", self.folder / "data", "-h", "127.0.0.1", "-p", str(self.port), "-k", self.folder]
+        """Start it on the data that it has, and wait until it answers."""
+        options = ["-D", self.folder / "data", "-h", "127.0.0.1", "-p", str(self.port), "-k", self.folder]
         with (self.folder / "log").open("a") as log:
             self.process = subprocess.Popen(
-                [self.programs / "postgres", *place, *_FOR_TESTS],
+                [self.programs / "postgres", *options, *_FAST],
                 stdout=log,
                 stderr=log,
                 user=self.account,
@@ -45,33 +46,34 @@ class Postgres:
                 start_new_session=True,
             )
         ready = [self.programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
-        answers = eventually(lambda: subprocess.run(ready, check=False).returncode == 0, within_s=60)
-        assert answers, f"PostgreSQL did not start:\n{(self.folder / 'log').read_text()[-3000:]}"
+        is_ready = eventually(lambda: subprocess.run(ready, check=False).returncode == 0, within_s=60)
+        assert is_ready, f"PostgreSQL did not start:\n{(self.folder / 'log').read_text()[-3000:]}"
 
     def crash(self) -> None:
-        """End it at once, as pg_ctl's `immediate` does: it recovers from its log when it starts again."""
+        """Stop it at once, like pg_ctl's `immediate` mode: it recovers from its log when it starts again."""
         if self.process:
             self.process.send_signal(signal.SIGQUIT)
             self.process.wait()
 
     def new_database(self, name: str) -> dict[str, str]:
-        """Create a database, and give what `deploy/postgres/dagster.yaml` reads from the environment."""
+        """Create a database. Returns the environment variables that `deploy/postgres/dagster.yaml` reads."""
         command = [self.programs / "createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", USER, name]
         subprocess.run(command, check=True, capture_output=True)
         return {
             "DAGSTER_PG_HOST": "127.0.0.1",
             "DAGSTER_PG_PORT": str(self.port),
             "DAGSTER_PG_USERNAME": USER,
-            "DAGSTER_PG_PASSWORD": "not-asked-for",
+            "DAGSTER_PG_PASSWORD": "not-checked",
             "DAGSTER_PG_DB": name,
         }
 
 
 @contextmanager
 def postgres_server() -> Iterator[Postgres]:
-    """A new server; the test is skipped where PostgreSQL is not installed."""
+    """A new server. The test is skipped where PostgreSQL is not installed."""
     programs = _programs()
-    # It refuses to be root, and whoever else it is cannot look into root's temporary folders.
+    announce("PostgreSQL")
+    # PostgreSQL refuses to run as root, and another account cannot read root's temporary folders.
     folder, account = Path(tempfile.mkdtemp(prefix="nhm-postgres-")), _account()
     server = Postgres(programs, folder, account, free_port())
     try:
@@ -87,18 +89,18 @@ def postgres_server() -> Iterator[Postgres]:
 
 
 def _programs() -> Path:
-    found = sorted(_INSTALLED.glob("*/bin/initdb"))
-    if not found:
+    installed = sorted(_INSTALLED.glob("*/bin/initdb"))
+    if not installed:
         pytest.skip(f"PostgreSQL is not installed under {_INSTALLED}: apt-get install postgresql")
-    return found[-1].parent
+    return installed[-1].parent
 
 
 def _account() -> str | None:
-    """Whom the server runs as, where that cannot be us."""
+    """The account that the server runs as; None if it can be our own."""
     if os.geteuid() != 0:
         return None
-    known = {one.pw_name for one in pwd.getpwall()}
-    return "postgres" if "postgres" in known else "nobody"
+    accounts = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in accounts else "nobody"
 
 
 def _environment() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Real MLflow servers for tests, each a process of its own."""
+"""Real MLflow servers for tests, each in a process of its own."""
 
 import os
 import signal
@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.support.ports import free_port
+from tests.support.progress import announce
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 _START_TIMEOUT_S = 90
@@ -18,7 +19,8 @@ _START_TIMEOUT_S = 90
 
 @contextmanager
 def mlflow_server(folder: Path, *, program: Path = SCRIPTS / "mlflow", port: int | None = None) -> Iterator[str]:
-    """Address of an MLflow server that keeps its database and artifacts in `folder`."""
+    """Yields the address of an MLflow server that keeps its database and artifacts in `folder`."""
+    announce("an MLflow server")
     port = port or free_port()
     folder.mkdir(parents=True, exist_ok=True)
     command = [program, "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
@@ -26,24 +28,24 @@ def mlflow_server(folder: Path, *, program: Path = SCRIPTS / "mlflow", port: int
     command += ["--artifacts-destination", str(folder / "artifacts")]
     address = f"http://127.0.0.1:{port}"
     with (folder / "server.log").open("a") as log:
-        # It runs no jobs of its own here, and would start eight processes for them.
+        # These tests need no jobs of the server, and it would start eight processes for them.
         environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
         server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=environment, start_new_session=True)
     try:
-        _wait_until_it_answers(address, server, folder / "server.log")
+        _wait_until_ready(address, server, folder / "server.log")
         yield address
     finally:
         end_group(server)
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process and the workers that it has started."""
+    """Kill a process and the workers that it has started."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def _wait_until_it_answers(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_ready(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + _START_TIMEOUT_S
     while True:
         try:

@@ -1,4 +1,4 @@
-"""A code location with a job that takes a second, for tests of what launches runs."""
+"""A code location with a job that takes a second, for tests of run launchers."""
 
 import time
 

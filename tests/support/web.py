@@ -1,4 +1,4 @@
-"""A small web server on a real socket, for answers that no well-meaning MLflow server gives."""
+"""A small web server on a real socket, for responses that a working MLflow server never sends."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,12 +8,12 @@ from threading import Thread
 
 Answer = tuple[int, str]
 Answers = Mapping[str, Answer | list[Answer]]
-"""Path -> status and text; of a list each answer is given once, in turn, and the last one from then on."""
+"""Path -> status and text. A list gives its answers in turn, one per request, and repeats the last one."""
 
 
 @dataclass
 class Website:
-    """Where it is, and what it was asked: path, and the credentials that came along."""
+    """The server's address, and the requests that it got: path and Authorization header."""
 
     address: str
     asked: list[tuple[str, str | None]] = field(default_factory=list)
@@ -21,16 +21,16 @@ class Website:
 
 @contextmanager
 def website(answers: Answers, *, otherwise: Answer = (404, "not found")) -> Iterator[Website]:
-    """Answers each path (without its query) by status and text."""
+    """A server that answers each path, without its query, with a status and a text."""
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
             path = self.path.split("?")[0]
             site.asked.append((path, self.headers["Authorization"]))
-            found = answers.get(path, otherwise)
-            if isinstance(found, list):
-                found = found.pop(0) if len(found) > 1 else found[0]
-            status, text = found
+            response = answers.get(path, otherwise)
+            if isinstance(response, list):
+                response = response.pop(0) if len(response) > 1 else response[0]
+            status, text = response
             self.rfile.read(int(self.headers["Content-Length"] or 0))
             self.send_response(status)
             self.send_header("Content-Length", str(len(text)))
@@ -38,7 +38,7 @@ def website(answers: Answers, *, otherwise: Answer = (404, "not found")) -> Iter
             self.wfile.write(text.encode())
 
         def log_message(self, *_: object) -> None:
-            """Nothing on the terminal."""
+            """Print nothing."""
 
     for method in ("GET", "POST", "PATCH"):
         setattr(Handler, f"do_{method}", Handler.answer)
