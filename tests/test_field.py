@@ -1,4 +1,4 @@
-"""The main path on documents as they come from the field, from `nhm seed` to the registry."""
+"""The main path on documents from the field: `nhm seed`, retraining, the registry, `nhm status`."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from nhm_assets.settings import Settings
 from tests.support.nhm import nhm, read_report
 from tests.support.platform import QUIET, failed_step
 
-pytestmark = [pytest.mark.slow, pytest.mark.shared]
+pytestmark = [pytest.mark.servers, pytest.mark.shared]
 
 WEEK, WEEK_BEFORE = "2026-11-15", "2026-11-08"
 NOW = "2026-11-22T12:00:00+00:00"
@@ -24,7 +24,7 @@ NOW = "2026-11-22T12:00:00+00:00"
 def test_the_week_of_the_field(
     field_documents: Path, tmp_path: Path, mongod_uri: str, database, monkeypatch: pytest.MonkeyPatch
 ):
-    """One test, since each step builds on the registry that the one before has left."""
+    """This is one test because each step needs the registry as the step before left it."""
     settings = {
         "nhm_home": tmp_path / "home",
         "nhm_now": NOW,
@@ -40,11 +40,10 @@ def test_the_week_of_the_field(
 
     first = retrain(WEEK)
     expected = json.loads((field_documents / "EXPECTED.json").read_text())
-    for specialist, wanted in expected["specialists"].items():
-        found = first[specialist]["dataset"]
-        assert {name: found[name] for name in ("rows", "labels", "splits", "quarantined")} == {
-            name: wanted[name] for name in ("rows", "labels", "splits", "quarantined")
-        }
+    for specialist, expected_dataset in expected["specialists"].items():
+        dataset = first[specialist]["dataset"]
+        for name in ("rows", "labels", "splits", "quarantined"):
+            assert dataset[name] == expected_dataset[name], name
         assert first[specialist]["window"] == expected["window"]
     outcomes = {name: entry["outcome"] for name, entry in first.items()}
     assert outcomes == dict.fromkeys(SPECIALISTS, "promoted") | {"behavior": "held"}
@@ -69,14 +68,14 @@ def test_the_week_of_the_field(
         line = next(line for line in shown.splitlines() if line.strip().startswith(name))
         assert line.split()[1] == version
 
-    # What the instance file reads, and the command line sets.
+    # The instance file reads this variable; the command line sets it.
     monkeypatch.setenv("MAX_CONCURRENT_RUNS", "2")
     refused = promote_alone("behavior", {**settings, "mongodb_uri": mongod_uri})
     assert "precision_threshold" in refused
 
 
 def promote_alone(specialist: str, settings: dict) -> str:
-    """Materialize `promoted_version` by itself, and return the sentence that refuses it."""
+    """Materialize only `promoted_version`, and return the message of its failure."""
     loaded = Settings(**settings)
     job = build_definitions(loaded).resolve_job_def(JOB)
     with DagsterInstance.from_config(str(loaded.dagster_folder)) as instance:

@@ -1,6 +1,6 @@
-"""MLflow servers that clusters still run: 2.9.2, in an environment of its own.
+"""An old MLflow server that clusters still run: 2.9.2, in an environment of its own.
 
-`make test-mlflow2` builds it, and runs this module with the client 2.22 and with the client 3.x.
+`make test-mlflow2` creates that environment and runs this module with the client 2.22 and with the client 3.x.
 """
 
 import os
@@ -15,7 +15,7 @@ from tests.support.nhm import nhm
 from tests.support.platform import Platform, verdicts
 from tests.support.servers import mlflow_server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 
 OLD_CLIENT = mlflow.__version__.startswith("2.")
 
@@ -24,7 +24,7 @@ OLD_CLIENT = mlflow.__version__.startswith("2.")
 def old_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     python = Path(os.environ.get("NHM_TEST_MLFLOW29_PYTHON", ".venv-mlflow-server-2.9/bin/python"))
     if not python.exists():
-        pytest.skip("the server's environment is missing: `make test-mlflow2` builds it")
+        pytest.skip("the server's environment is missing: `make test-mlflow2` creates it")
     with mlflow_server(tmp_path_factory.mktemp("server"), program=python.with_name("mlflow")) as address:
         yield address
 

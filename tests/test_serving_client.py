@@ -1,6 +1,6 @@
-"""A specialist's own client loads what was promoted, through a real MLflow server.
+"""A specialist's client loads the promoted version through a real MLflow server.
 
-The client runs in an environment of its own (tests/environments/serving.txt, built by `make test`).
+The client runs in an environment of its own (tests/environments/serving.txt); `make test` creates it.
 """
 
 import json
@@ -16,7 +16,7 @@ from tests.support.documents import put, reviewed_opinions
 from tests.support.platform import Platform, verdicts
 from tests.support.servers import mlflow_server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 
 ROWS = 7
 LOAD_AND_PREDICT = """
@@ -39,10 +39,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def serving_python() -> Path:
-    """The interpreter of a specialist's environment."""
+    """The Python of a specialist's environment."""
     python = Path(os.environ.get("NHM_TEST_SERVING_PYTHON", ".venv-serving/bin/python"))
     if not python.exists():
-        pytest.skip("the serving environment is missing: `make test` builds it, NHM_TEST_SERVING_PYTHON names it")
+        pytest.skip(
+            "the serving environment is missing: `make test` creates it, NHM_TEST_SERVING_PYTHON names its Python"
+        )
     return python
 
 
@@ -50,28 +52,29 @@ def serving_python() -> Path:
     ("specialist", "absent"),
     [("technical", None), ("business", "reject"), ("evolution", "review_required")],
 )
-def test_a_promoted_version_gives_three_probabilities_a_row(
+def test_a_promoted_version_returns_three_probabilities_per_row(
     platform: Platform, server: str, serving_python: Path, specialist: str, absent: str | None
 ):
-    kept = [one for one in ("approve", "reject", "review_required") if one != absent]
+    kept = [label for label in ("approve", "reject", "review_required") if label != absent]
     opinions, reviews = reviewed_opinions(500, specialist=specialist, recommendations=kept)
     put(platform.database, opinions=opinions, feedback=reviews)
     served = platform.with_settings(mlflow_tracking_uri=server)
     result = served.retrain(specialist)
     assert served.tags(result)["nhm/outcome"] == "promoted", verdicts(result)
 
-    answer = ask(serving_python, server, f"{specialist}-evaluator")
-    assert (answer["mlflow"], answer["sklearn"]) == ("2.19.0", "1.5.2")
-    assert [len(row) for row in answer["probabilities"]] == [3] * ROWS
-    assert all(abs(sum(row) - 1) < 1e-9 for row in answer["probabilities"])
+    response = predict(serving_python, server, f"{specialist}-evaluator")
+    assert (response["mlflow"], response["sklearn"]) == ("2.19.0", "1.5.2")
+    assert [len(row) for row in response["probabilities"]] == [3] * ROWS
+    assert all(abs(sum(row) - 1) < 1e-9 for row in response["probabilities"])
     if absent:
         column = ["reject", "approve", "review_required"].index(absent)
-        assert {row[column] for row in answer["probabilities"]} == {0.0}
+        assert {row[column] for row in response["probabilities"]} == {0.0}
 
 
-def ask(python: Path, address: str, model: str) -> dict:
-    asked = [address, model, json.dumps(FEATURE_NAMES), str(ROWS)]
-    command = [str(python), "-W", "ignore", "-c", LOAD_AND_PREDICT, *asked]
+def predict(python: Path, address: str, model: str) -> dict:
+    """Load the version in Production with this Python, and return its predictions and library versions."""
+    arguments = [address, model, json.dumps(FEATURE_NAMES), str(ROWS)]
+    command = [str(python), "-W", "ignore", "-c", LOAD_AND_PREDICT, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

@@ -1,4 +1,4 @@
-"""Services that fail and files that break, in whole runs: what the run says, and that the next one is clean."""
+"""Services that fail and files that are damaged, in whole runs: the run's message, and that the next run succeeds."""
 
 import os
 import shutil
@@ -17,38 +17,39 @@ from tests.support.platform import Platform, failed_step
 from tests.support.ports import free_port
 from tests.support.servers import mlflow_server
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.servers
 
 
 @pytest.fixture
 def learnable(platform: Platform) -> Platform:
+    """A platform with feedback that a forest can learn from."""
     opinions, reviews = reviewed_opinions(400)
     put(platform.database, opinions=opinions, feedback=reviews)
     return platform
 
 
 def open_runs(address: str) -> list[str]:
+    """The ids of MLflow runs of `technical` that have not ended."""
     client = MlflowClient(address, address)
     experiment = client.get_experiment_by_name("technical-specialist")
-    found = client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'") if experiment else []
-    return [run.info.run_id for run in found]
+    runs = client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'") if experiment else []
+    return [run.info.run_id for run in runs]
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_mlflow_that_goes_away_in_training_breaks_the_run_and_the_rerun_is_clean(learnable: Platform, tmp_path: Path):
+def test_an_mlflow_outage_in_training_breaks_the_run_and_the_next_run_is_clean(learnable: Platform, tmp_path: Path):
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     served = learnable.with_settings(mlflow_tracking_uri=address)
     searching = served.with_settings(hyperparameter_tuning=True, tuning_trials=500)
-    with ExitStack() as running:
-        running.enter_context(mlflow_server(tmp_path / "server", port=port))
+    with ExitStack() as server:
+        server.enter_context(mlflow_server(tmp_path / "server", port=port))
 
         def stop_server_in_training() -> None:
             deadline = time.monotonic() + 60
             while not open_runs(address) and time.monotonic() < deadline:
                 time.sleep(0.1)
-            running.close()
+            server.close()
 
         stopping = threading.Thread(target=stop_server_in_training)
         stopping.start()
@@ -66,7 +67,7 @@ def test_mlflow_that_goes_away_in_training_breaks_the_run_and_the_rerun_is_clean
         assert served.tags(again)["nhm/outcome"] == "promoted"
         assert open_runs(address) == []
         versions = MlflowClient(address, address).search_model_versions("name='technical-evaluator'")
-        assert [one.current_stage for one in versions] == ["Production"]
+        assert [version.current_stage for version in versions] == ["Production"]
 
 
 def test_a_damaged_dataset_is_named_with_the_remedy(learnable: Platform):
@@ -83,7 +84,7 @@ def test_a_damaged_dataset_is_named_with_the_remedy(learnable: Platform):
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 16 KiB."""
+    """A folder on a file system of 16 KiB."""
     folder = tmp_path / "small"
     folder.mkdir()
     mounted = subprocess.run(
@@ -95,7 +96,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_breaks_the_run_and_leaves_what_was_stored(learnable: Platform, small_disk: Path):
+def test_a_full_disk_breaks_the_run_and_leaves_no_partial_file(learnable: Platform, small_disk: Path):
     on_small_disk = learnable.with_settings(nhm_storage=str(small_disk))
     result = on_small_disk.retrain()
     assert not result.success
@@ -107,16 +108,16 @@ def test_a_full_disk_breaks_the_run_and_leaves_what_was_stored(learnable: Platfo
 
 
 def test_no_secret_reaches_events_or_tags(platform: Platform):
-    """The password is wrong in the address and right nowhere else."""
-    secret = "s3cret-word"  # noqa: S105 - that is what is looked for
+    """The run names the server's address; the password in that address is nowhere."""
+    secret = "s3cret-word"  # noqa: S105 - the test looks for it
     refused = platform.with_settings(
         mongodb_uri=f"mongodb://nhm:{secret}@127.0.0.1:9/?authSource=admin", mongodb_timeout_s=1
     )
     result = refused.retrain()
     assert not result.success
-    said = "".join(map(str, refused.instance.all_logs(result.run_id))) + str(refused.tags(result))
-    assert "mongodb://nhm:***@127.0.0.1:9" in said
-    assert secret not in said
+    recorded = "".join(map(str, refused.instance.all_logs(result.run_id))) + str(refused.tags(result))
+    assert "mongodb://nhm:***@127.0.0.1:9" in recorded
+    assert secret not in recorded
 
 
 def test_storage_that_vanished_between_stages_is_named(learnable: Platform):

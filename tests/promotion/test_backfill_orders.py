@@ -1,4 +1,4 @@
-"""Backfills: whatever the order in which the weeks come, the newest good version ends in Production."""
+"""Backfills: in whatever order the weeks run, the newest good version ends in Production."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -21,19 +21,19 @@ __all__ = ["log", "registry"]
 
 WEEKS = 12
 HELD = (3, 7, 11)
-"""Weeks whose candidates the gate holds, the newest among them."""
+"""Weeks whose candidates are held. The newest week is one of them."""
 NEWEST_GOOD = 10
 ENDS = [WEEK_END + WEEK * number for number in range(WEEKS)]
 
 
 def orders(count: int) -> list[list[int]]:
-    """The two plain ones, and others drawn with a seed of their own."""
-    drawn = [random.Random(seed).sample(range(WEEKS), WEEKS) for seed in range(count - 2)]
-    return [list(range(WEEKS)), list(reversed(range(WEEKS))), *drawn]
+    """Orders of the weeks: oldest first, newest first, and shuffled ones, each with its own seed."""
+    shuffled = [random.Random(seed).sample(range(WEEKS), WEEKS) for seed in range(count - 2)]
+    return [list(range(WEEKS)), list(reversed(range(WEEKS))), *shuffled]
 
 
 def backfill(registry: Registry, log: Any, order: list[int], *, at_once: int) -> dict[str, datetime]:
-    """A version a week, registered in this order, and promoted unless the gate holds it; version -> window end."""
+    """Register one version per week in this order and promote it unless it is held; version -> window end."""
     versions = {week: registry.add(ENDS[week]) for week in order}
 
     def promote(week: int) -> Outcome:
@@ -61,21 +61,21 @@ def assert_the_newest_good_one_serves(registry: Registry, log: Any, ends: dict[s
 
 
 @pytest.mark.parametrize("order", orders(8), ids=str)
-def test_one_after_the_other_in_any_order_the_newest_good_week_serves(registry, log, order):
+def test_in_any_order_one_after_the_other_the_newest_good_week_serves(registry, log, order):
     ends = backfill(registry, log, order, at_once=1)
     assert_the_newest_good_one_serves(registry, log, ends)
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 @pytest.mark.parametrize("order", orders(4), ids=str)
 def test_all_at_once_the_newest_good_week_serves(registry, log, order):
     ends = backfill(registry, log, order, at_once=WEEKS)
     assert_the_newest_good_one_serves(registry, log, ends)
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 def test_whole_runs_in_a_shuffled_order_end_with_the_newest_week_in_production(platform: Platform):
-    """Four weeks of one specialist; the weeks that come too late are superseded, and stay in Staging."""
+    """Four weeks of one specialist. Weeks that run after a newer one are superseded and stay in Staging."""
     weeks = [(WEEK_END - WEEK * (back + 1)).strftime("%Y-%m-%d") for back in range(4)]
     newest, second, third, oldest = weeks
     opinions, reviews = reviewed_opinions(1000, days=55)
@@ -90,8 +90,10 @@ def test_whole_runs_in_a_shuffled_order_end_with_the_newest_week_in_production(p
         second: "superseded",
     }
     with platform.mlflow.client() as client:
-        found = {one.tags["nhm.partition"]: one for one in client.search_model_versions(f"name='{MODEL}'")}
-        stages = {week: found[f"technical|{week}"].current_stage for week in weeks}
-        serving = str(found[f"technical|{newest}"].version)
+        versions = {
+            version.tags["nhm.partition"]: version for version in client.search_model_versions(f"name='{MODEL}'")
+        }
+        stages = {week: versions[f"technical|{week}"].current_stage for week in weeks}
+        serving = str(versions[f"technical|{newest}"].version)
         assert registry_faults(client, MODEL, serving) == []
     assert stages == {third: "Archived", newest: "Production", oldest: "Staging", second: "Staging"}
