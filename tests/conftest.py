@@ -25,7 +25,10 @@ from tests.support.schedule import ByFile, longest_first
 _KUBECONFIG = os.environ.get("KUBECONFIG")
 DATA = Path(__file__).parent / "data"
 SHARED = Path(__file__).parents[2] / "shared"
-"""The whole field, outside the repository: only tests marked `shared` need it. Everything else is in tests/data."""
+"""What is not part of the repository: the whole field, and scripts that start a Kubernetes control plane.
+
+Tests that need one of them are skipped without it. All other test data are in tests/data.
+"""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -137,10 +140,13 @@ def given_cluster(pytestconfig: pytest.Config) -> Path | None:
 @pytest.fixture(scope="session")
 def field_documents() -> Path:
     """All documents as they come from the field; a test is skipped where they are absent."""
-    folder = SHARED / "field"
-    if not folder.exists():
-        pytest.skip(f"{folder} does not exist: the whole field is not part of the repository")
-    return folder
+    return _shared("field")
+
+
+@pytest.fixture(scope="session")
+def control_plane_scripts() -> Path:
+    """Scripts that start a Kubernetes control plane on this machine; a test is skipped where they are absent."""
+    return _shared("kube")
 
 
 @pytest.fixture(scope="session")
@@ -153,3 +159,10 @@ def field_slice() -> Path:
 def golden_vectors() -> Path:
     """Plans with the features that the original extractor computed for them."""
     return DATA / "golden" / "plan_features.jsonl"
+
+
+def _shared(name: str) -> Path:
+    folder = SHARED / name
+    if not folder.exists():
+        pytest.skip(f"{folder} does not exist: it is not part of the repository")
+    return folder

@@ -16,14 +16,12 @@ from pymongo import MongoClient
 
 from nhm_assets.domain.specialists import SPECIALISTS
 from resources.mlflow import Mlflow
-from tests.conftest import SHARED
 from tests.support.documents import WEEK_END, put, reviewed_opinions
 from tests.support.kube import deployment, start_control_plane, start_node, stop_control_plane
 from tests.support.manifests import JOB_FILE, PRODUCTION, Manifest, as_list, documents, find, for_old_server, rendered
 from tests.support.servers import mlflow_server
 from tests.support.web import website
 
-KUBE = SHARED / "kube"
 SPECIALISTS_NAMESPACE = "semantic-translation"
 SERVING = {"status": "SERVING", "details": {"model_loaded": True, "mlflow_connected": True, "ledger_connected": True}}
 _ALL_WORDS_KNOWN = (1, 25)
@@ -92,21 +90,22 @@ def production() -> list[Manifest]:
 
 
 @pytest.fixture(scope="package")
-def cluster(tmp_path_factory: pytest.TempPathFactory, given_cluster: Path | None) -> Iterator[Cluster]:
+def cluster(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, given_cluster: Path | None
+) -> Iterator[Cluster]:
     """The cluster that is given, or a control plane and a stand-in node of this machine."""
     if given_cluster:
         yield Cluster(given_cluster)
         return
-    if not KUBE.exists():
-        pytest.skip("no cluster: none is given (README.md), and ../shared/kube does not stand beside the project")
+    scripts = request.getfixturevalue("control_plane_scripts")
     # Of this test process alone: the platform's namespace and the names in it are always the same.
     folder = tmp_path_factory.mktemp("kube")
     try:
-        kubeconfig = start_control_plane(KUBE, folder)
-        start_node(KUBE, folder)
+        kubeconfig = start_control_plane(scripts, folder)
+        start_node(scripts, folder)
         yield Cluster(kubeconfig)
     finally:
-        stop_control_plane(KUBE, folder)
+        stop_control_plane(scripts, folder)
 
 
 @pytest.fixture(scope="package")

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SHARED
 from tests.support.kube import Namespace, deployment, namespace, shared_control_plane
 from tests.support.platform import Platform
 from tests.support.rollouts import Registry, cluster_settings
@@ -15,14 +14,12 @@ TECHNICAL = "specialist-technical"
 
 
 @pytest.fixture(scope="package")
-def kubeconfig(shared_folder: Path, given_cluster: Path | None) -> Iterator[Path]:
+def kubeconfig(request: pytest.FixtureRequest, shared_folder: Path, given_cluster: Path | None) -> Iterator[Path]:
     """Access to a cluster whose node acts out what the pods' annotations say."""
     if given_cluster:
         yield given_cluster
         return
-    scripts = SHARED / "kube"
-    if not scripts.exists():
-        pytest.skip("no cluster: none is given (README.md), and no control plane stands beside the project")
+    scripts = request.getfixturevalue("control_plane_scripts")
     with shared_control_plane(scripts, shared_folder / "kubernetes") as found:
         yield found
 

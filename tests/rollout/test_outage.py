@@ -17,7 +17,6 @@ from nhm_assets.rollout.restart import VERSION, Restarter
 from nhm_assets.rollout.target import Target
 from nhm_assets.settings import Settings
 from resources.errors import KubernetesUnavailable
-from tests.conftest import SHARED
 from tests.support.kube import (
     ENOUGH,
     Namespace,
@@ -37,18 +36,15 @@ NAME = "specialist-technical"
 
 
 @pytest.fixture(scope="module")
-def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def own_cluster(tmp_path_factory: pytest.TempPathFactory, control_plane_scripts: Path) -> Iterator[Path]:
     """A control plane that nobody else uses, since it is stopped and killed here."""
-    scripts = SHARED / "kube"
-    if not scripts.exists():
-        pytest.skip("no control plane stands beside the project, and a cluster of somebody else's is not stopped")
     folder = tmp_path_factory.mktemp("kube")
     try:
-        start_control_plane(scripts, folder)
-        start_node(scripts, folder)
+        start_control_plane(control_plane_scripts, folder)
+        start_node(control_plane_scripts, folder)
         yield folder / "kubeconfig"
     finally:
-        stop_control_plane(scripts, folder)
+        stop_control_plane(control_plane_scripts, folder)
 
 
 @pytest.fixture
