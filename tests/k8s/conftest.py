@@ -1,4 +1,4 @@
-"""A real control plane, while these tests last, with the production overlay on it."""
+"""A real control plane for these tests, with the production overlay applied."""
 
 import json
 import subprocess
@@ -24,13 +24,14 @@ from tests.support.web import website
 
 SPECIALISTS_NAMESPACE = "semantic-translation"
 SERVING = {"status": "SERVING", "details": {"model_loaded": True, "mlflow_connected": True, "ledger_connected": True}}
-_ALL_WORDS_KNOWN = (1, 25)
+_ALL_KINDS_KNOWN = (1, 25)
+"""The first version of Kubernetes that serves every kind in the version that the manifests use."""
 _PASSWORDS = ("dagster-postgresql-secret", "mlflow-postgresql-secret")
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Kubernetes, as its administrator sees it."""
+    """A Kubernetes cluster, with an administrator's access."""
 
     kubeconfig: Path
 
@@ -45,7 +46,7 @@ class Cluster:
         )
 
     def kubectl(self, *arguments: object, send: str | None = None) -> str:
-        """What `kubectl` prints; it must succeed."""
+        """The output of `kubectl`, which must succeed."""
         done = self.try_kubectl(*arguments, send=send)
         assert done.returncode == 0, f"kubectl {' '.join(map(str, arguments))}: {done.stderr}{done.stdout}"
         return done.stdout
@@ -58,12 +59,12 @@ class Cluster:
 
     @property
     def is_old(self) -> bool:
-        """Whether the server knows some words of the manifests only by older names."""
+        """Whether the server knows some kinds of the manifests only in older API versions."""
         version = json.loads(self.kubectl("version", "-o", "json"))["serverVersion"]
-        return (int(version["major"]), int(version["minor"].rstrip("+"))) < _ALL_WORDS_KNOWN
+        return (int(version["major"]), int(version["minor"].rstrip("+"))) < _ALL_KINDS_KNOWN
 
     def put_secret(self, name: str, values: Mapping[str, object]) -> None:
-        """A Secret in the platform's namespace, replaced where it is there."""
+        """Create or replace a Secret in the platform's namespace."""
         self.apply(
             {
                 "apiVersion": "v1",
@@ -74,7 +75,7 @@ class Cluster:
         )
 
     def as_account(self, account: str, folder: Path) -> Path:
-        """A kubeconfig by which one gets in as this ServiceAccount of the platform, and as nobody else."""
+        """A kubeconfig with the token of this ServiceAccount of the platform, and no other credentials."""
         token = self.kubectl("create", "token", account, "-n", "mlflow", "--duration=1h").strip()
         config = yaml.safe_load(self.kubeconfig.read_text())
         config["users"] = [{"name": config["contexts"][0]["context"]["user"], "user": {"token": token}}]
@@ -93,12 +94,12 @@ def production() -> list[Manifest]:
 def cluster(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, given_cluster: Path | None
 ) -> Iterator[Cluster]:
-    """The cluster that is given, or a control plane and a stand-in node of this machine."""
+    """The cluster that the caller provides, or a control plane and a test node on this machine."""
     if given_cluster:
         yield Cluster(given_cluster)
         return
     scripts = request.getfixturevalue("control_plane_scripts")
-    # Of this test process alone: the platform's namespace and the names in it are always the same.
+    # Only for this test process, because the platform's namespace and names are always the same.
     folder = tmp_path_factory.mktemp("kube")
     try:
         kubeconfig = start_control_plane(scripts, folder)
@@ -110,11 +111,11 @@ def cluster(
 
 @pytest.fixture(scope="package")
 def deployed(cluster: Cluster, shared_folder: Path) -> Cluster:
-    """The cluster with the production overlay, as far as this server knows its words, and made-up passwords.
+    """The cluster with the production overlay, adapted to the version of the server, and made-up passwords.
 
-    There is no PostgreSQL behind the Services here, so Dagster's instance is in SQLite.
+    No PostgreSQL runs behind the Service here, so Dagster's instance is in SQLite.
     """
-    manifests = [for_old_server(one) if cluster.is_old else one for one in rendered(PRODUCTION)]
+    manifests = [for_old_server(manifest) if cluster.is_old else manifest for manifest in rendered(PRODUCTION)]
     config = find(manifests, "ConfigMap", "nhm-dagster")["data"]
     config["dagster.yaml"] = in_sqlite(config["dagster.yaml"], shared_folder / "dagster-in-cluster")
     if cluster.try_kubectl("get", "namespace", SPECIALISTS_NAMESPACE).returncode:
@@ -131,14 +132,14 @@ def deployed(cluster: Cluster, shared_folder: Path) -> Cluster:
 
 @dataclass(frozen=True)
 class Retrainable:
-    """The deployed platform with a database and an MLflow server behind it, and feedback on all five specialists."""
+    """The deployed platform with MongoDB, an MLflow server, and feedback on all five specialists."""
 
     cluster: Cluster
     mlflow_uri: str
     settings: dict[str, str]
 
     def production_version(self, specialist: str) -> str | None:
-        """The version that the alias names; the stage must name the same."""
+        """The version that has the alias `production`; the same version must be in the stage Production."""
         mlflow = Mlflow(uri=self.mlflow_uri, home=Path("unused"), timeout_s=10)
         with mlflow.client() as client:
             name = f"{specialist}-evaluator"
@@ -146,13 +147,13 @@ class Retrainable:
                 return None
             version = client.get_registered_model(name).aliases.get("production")
             staged = client.get_latest_versions(name, ["Production"])
-            assert [one.version for one in staged] == ([version] if version else [])
+            assert [registered.version for registered in staged] == ([version] if version else [])
             return version
 
 
 @contextmanager
 def _without_background_jobs() -> Iterator[None]:
-    """As in the manifests: the MLflow server's eight further processes are for language models."""
+    """Start the MLflow server without its eight processes for language models, as the manifests do."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
         yield
@@ -160,7 +161,7 @@ def _without_background_jobs() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def retrainable(deployed: Cluster, mongod_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Retrainable]:
-    """What the pods of the tests of one module find behind their Secrets, and in place of some settings."""
+    """The deployed platform whose Secrets name real servers; some settings are replaced through `nhm-secrets`."""
     database = f"test_{uuid.uuid4().hex[:12]}"
     with (
         _without_background_jobs(),
@@ -178,7 +179,7 @@ def retrainable(deployed: Cluster, mongod_uri: str, tmp_path_factory: pytest.Tem
             "MIN_REAL_SAMPLES": "300",
             "MIN_TEST_ROWS": "40",
             "RETRAINING_FEEDBACK_THRESHOLD": "100000",
-            # The specialists' pods only pretend to run: this one answers for all of them.
+            # The specialists' pods run nothing. This server answers for all of them.
             "SPECIALIST_STATUS_URL": f"{specialist.address}/status",
         }
         deployed.put_secret("mongodb-secret", {"uri": mongod_uri})
@@ -188,7 +189,7 @@ def retrainable(deployed: Cluster, mongod_uri: str, tmp_path_factory: pytest.Tem
 
 
 def in_sqlite(dagster_yaml: str, folder: Path) -> str:
-    """The same instance, but for its storage."""
+    """The same configuration with the storage in SQLite."""
     config = yaml.safe_load(dagster_yaml)
     folder.mkdir(parents=True, exist_ok=True)
     config["storage"] = {"sqlite": {"base_dir": str(folder)}}

@@ -1,4 +1,4 @@
-"""What the two ServiceAccounts may do, asked of a real API server: what is listed here, and nothing else."""
+"""A real API server gives the two ServiceAccounts exactly the rights that are listed here."""
 
 import pytest
 
@@ -98,43 +98,45 @@ FORBIDDEN = {
 CLUSTER_WIDE = [("list", "nodes"), ("list", "namespaces"), ("create", "clusterrolebindings"), ("list", "secrets")]
 
 
-def may(cluster: Cluster, account: str, verb: str, what: str, *where: str) -> bool:
-    resource, _, subresource = what.partition("/")
-    asked = [verb, what] if resource in {"secret", "deployment"} else [verb, resource]
-    if subresource and asked[1] == resource:
-        asked.append(f"--subresource={subresource}")
-    done = cluster.try_kubectl("auth", "can-i", *asked, f"--as=system:serviceaccount:{PLATFORM}:{account}", *where)
+def may(cluster: Cluster, account: str, verb: str, target: str, *scope: str) -> bool:
+    """Whether the API server allows an account to do this; a subresource follows its resource after a slash."""
+    resource, _, subresource = target.partition("/")
+    question = [verb, target] if resource in {"secret", "deployment"} else [verb, resource]
+    if subresource and question[1] == resource:
+        question.append(f"--subresource={subresource}")
+    done = cluster.try_kubectl("auth", "can-i", *question, f"--as=system:serviceaccount:{PLATFORM}:{account}", *scope)
     answer = done.stdout.strip().splitlines()[-1]
     assert answer.split()[0] in {"yes", "no"}, done.stderr
     return answer.startswith("yes")
 
 
-def answers(cluster: Cluster, table: dict[str, list[tuple[str, str, str]]], account: str) -> set[tuple[str, ...]]:
+def allowed(cluster: Cluster, table: dict[str, list[tuple[str, str, str]]], account: str) -> set[tuple[str, ...]]:
+    """The rows of a table that the API server allows the account."""
     return {row for row in table[account] if may(cluster, account, row[1], row[2], "-n", row[0])}
 
 
 @pytest.mark.parametrize("account", ALLOWED)
 def test_an_account_may_do_what_its_work_needs(deployed: Cluster, account: str):
-    assert answers(deployed, ALLOWED, account) == set(ALLOWED[account])
+    assert allowed(deployed, ALLOWED, account) == set(ALLOWED[account])
 
 
 @pytest.mark.parametrize("account", FORBIDDEN)
 def test_an_account_may_do_nothing_else(deployed: Cluster, account: str):
-    assert answers(deployed, FORBIDDEN, account) == set()
+    assert allowed(deployed, FORBIDDEN, account) == set()
 
 
 @pytest.mark.parametrize("account", ALLOWED)
 def test_an_account_has_no_rights_over_the_whole_cluster(deployed: Cluster, account: str):
-    assert not any(may(deployed, account, verb, what, "--all-namespaces") for verb, what in CLUSTER_WIDE)
+    assert not any(may(deployed, account, verb, target, "--all-namespaces") for verb, target in CLUSTER_WIDE)
 
 
 def rights(cluster: Cluster, account: str, namespace: str) -> set[str]:
-    """Every right that the server lists for the account, but the ones that everybody has."""
+    """Every right that the server lists for the account, without those that every account has."""
     listed = cluster.kubectl(
         "auth", "can-i", "--list", "-n", namespace, f"--as=system:serviceaccount:{PLATFORM}:{account}"
     )
     lines = [" ".join(line.split()) for line in listed.splitlines()[1:]]
-    return {line for line in lines if not line.startswith(("[", "selfsubject", "selfsubject"))}
+    return {line for line in lines if not line.startswith(("[", "selfsubject"))}
 
 
 @pytest.mark.parametrize(
@@ -146,16 +148,16 @@ def rights(cluster: Cluster, account: str, namespace: str) -> set[str]:
         ("nhm-dagster", SPECIALISTS, 0),
     ],
 )
-def test_no_right_was_forgotten_in_the_tables(deployed: Cluster, account: str, namespace: str, count: int):
-    found = rights(deployed, account, namespace)
-    assert len(found) == count, found
+def test_the_tables_are_complete(deployed: Cluster, account: str, namespace: str, count: int):
+    listed = rights(deployed, account, namespace)
+    assert len(listed) == count, listed
 
 
-def test_a_right_too_much_is_noticed(deployed: Cluster):
-    """The tables above find what they look for: with one binding more they would fail."""
+def test_an_extra_right_is_noticed(deployed: Cluster):
+    """With one more RoleBinding, the tests above would fail."""
     binding = ["rolebinding", "too-much", "-n", PLATFORM]
     deployed.kubectl("create", *binding, "--clusterrole=view", f"--serviceaccount={PLATFORM}:nhm-run")
     try:
-        assert answers(deployed, FORBIDDEN, "nhm-run")
+        assert allowed(deployed, FORBIDDEN, "nhm-run")
     finally:
         deployed.kubectl("delete", *binding)

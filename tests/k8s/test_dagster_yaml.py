@@ -1,4 +1,4 @@
-"""The cluster's dagster.yaml, read by Dagster itself and by the launcher that it names."""
+"""Dagster and the run launcher accept the cluster's dagster.yaml."""
 
 import copy
 import json
@@ -39,32 +39,32 @@ def config(files: dict[str, str]) -> dict[str, Any]:
 
 
 def loaded(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The configuration after Dagster's own schema has seen it."""
+    """The configuration after Dagster has checked it against its schema."""
     (folder / "dagster.yaml").write_text(yaml.safe_dump(config))
-    found, _ = dagster_instance_config(str(folder))
-    return dict(found)
+    checked, _ = dagster_instance_config(str(folder))
+    return dict(checked)
 
 
 def launcher_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The launcher's part after dagster-k8s's own schema has seen it."""
+    """The launcher's configuration after dagster-k8s has checked it against its schema."""
     checked = process_config(DagsterK8sJobConfig.config_type_run_launcher(), config["run_launcher"]["config"])
     assert checked.success, checked.errors
     return dict(checked.value)
 
 
 def test_dagster_accepts_it(config: dict[str, Any], tmp_path: Path):
-    found = loaded(config, tmp_path)
-    assert found["run_retries"] == {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False}
-    assert found["run_monitoring"]["enabled"] is True
-    assert found["telemetry"] == {"enabled": False}
+    checked = loaded(config, tmp_path)
+    assert checked["run_retries"] == {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False}
+    assert checked["run_monitoring"]["enabled"] is True
+    assert checked["telemetry"] == {"enabled": False}
 
 
-def test_dagster_refuses_a_key_that_it_does_not_know(config: dict[str, Any], tmp_path: Path):
+def test_dagster_refuses_an_unknown_key(config: dict[str, Any], tmp_path: Path):
     with pytest.raises(DagsterInvalidConfigError):
         loaded(config | {"run_retry": {"enabled": True}}, tmp_path)
 
 
-def test_its_parts_can_be_made(config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_dagster_can_create_what_it_names(config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for name, value in STORAGE.items():
         monkeypatch.setenv(name, value)
     (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(config))
@@ -78,22 +78,22 @@ def test_its_parts_can_be_made(config: dict[str, Any], tmp_path: Path, monkeypat
     assert instance.storage_data.module_name == "dagster_postgres"
 
 
-def test_the_storage_settings_stand_in_the_configmap():
-    found = find(rendered(PRODUCTION), "ConfigMap", "nhm-dagster-storage")["data"]
-    assert found == {name: value for name, value in STORAGE.items() if name in found}
-    assert STORAGE.keys() - found.keys() == {"DAGSTER_PG_PASSWORD", "MAX_CONCURRENT_RUNS"}
+def test_the_configmap_holds_the_storage_settings():
+    data = find(rendered(PRODUCTION), "ConfigMap", "nhm-dagster-storage")["data"]
+    assert data == {name: value for name, value in STORAGE.items() if name in data}
+    assert STORAGE.keys() - data.keys() == {"DAGSTER_PG_PASSWORD", "MAX_CONCURRENT_RUNS"}
 
 
-def test_the_launcher_accepts_its_part_and_its_job_fits_the_published_schema(config: dict[str, Any]):
+def test_the_launcher_accepts_its_configuration_and_its_job_fits_the_published_schema(config: dict[str, Any]):
     import kubernetes
     import kubernetes_validate
 
-    found = launcher_config(config)
+    checked = launcher_config(config)
     job = construct_dagster_k8s_job(
         DagsterK8sJobConfig(job_image="nhm-assets:0.1.0"),
         ["dagster"],
         "dagster-run-1",
-        user_defined_k8s_config=UserDefinedDagsterK8sConfig.from_dict(found["run_k8s_config"]),
+        user_defined_k8s_config=UserDefinedDagsterK8sConfig.from_dict(checked["run_k8s_config"]),
     )
     body = json.loads(json.dumps(kubernetes.client.ApiClient().sanitize_for_serialization(job)))
     kubernetes_validate.validate(body, kubernetes_validate.latest_version(), strict=True)
@@ -109,16 +109,16 @@ def test_the_launcher_accepts_its_part_and_its_job_fits_the_published_schema(con
     ("part", "key"),
     [("container_config", "volume_mount"), ("pod_spec_config", "toleration"), ("job_metadata", "label")],
 )
-def test_a_misspelt_key_of_the_pod_is_refused(config: dict[str, Any], part: str, key: str):
+def test_a_misspelled_key_of_the_pod_is_refused(config: dict[str, Any], part: str, key: str):
     broken = copy.deepcopy(launcher_config(config)["run_k8s_config"])
     broken[part][key] = []
     with pytest.raises(Exception, match=key):
         UserDefinedDagsterK8sConfig.from_dict(broken)
 
 
-def test_the_workspace_is_the_service_of_the_code_location(files: dict[str, str]):
+def test_the_workspace_names_the_service_of_the_code_location(files: dict[str, str]):
     workspace = yaml.safe_load(files["workspace.yaml"])
     process_workspace_config(workspace)
-    (server,) = (one["grpc_server"] for one in workspace["load_from"])
+    (server,) = (location["grpc_server"] for location in workspace["load_from"])
     service = find(rendered(PRODUCTION), "Service", server["host"])
     assert [port["port"] for port in service["spec"]["ports"]] == [server["port"]]

@@ -1,4 +1,4 @@
-"""The Dockerfile, read as Docker reads it; its install step run in a fresh environment, since no engine is at hand."""
+"""The Dockerfile is parsed, and its install step runs in a fresh environment, because no container engine is here."""
 
 import os
 import re
@@ -23,7 +23,7 @@ Step = tuple[str, str]
 
 
 def steps(text: str) -> list[Step]:
-    """Instruction and arguments, one after another, without comments and line ends."""
+    """Each instruction with its arguments, without comments and continued lines."""
     lines = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
     joined = re.sub(r"\\\n\s*", " ", lines)
     return [
@@ -36,28 +36,28 @@ def arguments(name: str, text: str = DOCKERFILE) -> list[str]:
 
 
 def ignored(path: Path) -> bool:
-    """Whether .dockerignore, which names what is let in, leaves this out."""
+    """Whether .dockerignore, which lists exceptions to ignoring everything, ignores this path."""
     names = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     return not any(path.is_relative_to(name) for name in names)
 
 
 def sources() -> list[str]:
-    """What is copied from the project into the image."""
-    copied = [shlex.split(one) for one in arguments("COPY") if not one.startswith("--from")]
+    """The paths that are copied from the project into the image."""
+    copied = [shlex.split(copy) for copy in arguments("COPY") if not copy.startswith("--from")]
     return [source for words in copied for source in words[:-1]]
 
 
 def build_arguments() -> dict[str, str]:
-    """What a build can be given, with the values that it has where it is not."""
-    return dict(one.split("=", 1) for one in arguments("ARG"))
+    """The arguments of the build and their defaults."""
+    return dict(argument.split("=", 1) for argument in arguments("ARG"))
 
 
 def test_the_base_is_pinned_to_a_patch_version():
     assert re.fullmatch(r"python:3\.11\.\d+-slim-[a-z]+", build_arguments()["PYTHON"])
-    assert {one.split()[0] for one in arguments("FROM")} == {"${PYTHON}"}
+    assert {base.split()[0] for base in arguments("FROM")} == {"${PYTHON}"}
 
 
-def test_the_image_runs_as_the_user_that_the_manifests_demand():
+def test_the_image_runs_as_the_user_of_the_manifests():
     assert steps(DOCKERFILE)[-2][0] == "USER"
     user = arguments("USER")[-1].split(":")[0]
     assert int(user) > 0
@@ -68,7 +68,7 @@ def test_the_image_runs_as_the_user_that_the_manifests_demand():
     assert ours == {int(user)}
 
 
-def test_everything_copied_is_there_and_let_in():
+def test_every_copied_path_exists_and_is_not_ignored():
     assert sources()
     for source in sources():
         assert (ROOT / source).exists(), source
@@ -76,23 +76,23 @@ def test_everything_copied_is_there_and_let_in():
 
 
 @pytest.mark.parametrize("path", [".git", ".env", "tests", ".nhm/mongodb", "k8s/overlays/production/secret.yaml"])
-def test_whatever_else_lies_about_stays_outside(path: str):
+def test_everything_else_is_ignored(path: str):
     assert ignored(Path(path))
 
 
 def secrets(text: str) -> list[str]:
-    """Variables of the image that look as if they carried one."""
-    named = re.compile(r"(?i)(password|secret|token|credential|_uri|access_key)\w*=")
-    return [one for kind in ("ENV", "ARG") for one in arguments(kind, text) if named.search(one)]
+    """Variables of the image whose names suggest a secret."""
+    suspicious = re.compile(r"(?i)(password|secret|token|credential|_uri|access_key)\w*=")
+    return [rest for kind in ("ENV", "ARG") for rest in arguments(kind, text) if suspicious.search(rest)]
 
 
-def test_no_secret_is_built_in():
+def test_the_image_contains_no_secret():
     assert secrets(DOCKERFILE) == []
     assert secrets(f"{DOCKERFILE}\nENV MONGODB_URI=mongodb://somewhere") != []
 
 
-def test_nothing_is_installed_that_is_not_pinned():
-    installs = [one for one in arguments("RUN") if re.search(r"\b(pip install|apt-get|curl|wget)\b", one)]
+def test_every_installed_package_is_pinned():
+    installs = [command for command in arguments("RUN") if re.search(r"\b(pip install|apt-get|curl|wget)\b", command)]
     assert len(installs) == 1
     assert "-c ${CONSTRAINTS}" in installs[0]
     assert build_arguments()["CONSTRAINTS"] == "constraints.txt"
@@ -100,13 +100,13 @@ def test_nothing_is_installed_that_is_not_pinned():
 
 @dataclass(frozen=True)
 class Installed:
-    """The environment that the install steps made, and a folder that nobody may write to."""
+    """The environment that the install steps created, and a read-only folder."""
 
     programs: Path
     folder: Path
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a program without root's right to write wherever it likes."""
+        """Run a program without root's right to write everywhere."""
         variables = environment() | {"HOME": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
         variables["DAGSTER_HOME"] = str(self.folder.with_name("home"))
         return subprocess.run(
@@ -122,16 +122,16 @@ class Installed:
 
 @pytest.fixture(scope="module")
 def installed() -> Iterator[Installed]:
-    """What the build stage leaves behind, in another place."""
-    # Some gigabytes: not kept, as pytest would.
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
+    """The environment of the build stage, in a temporary folder."""
+    # pytest would keep these gigabytes.
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         for source in sources():
             target = folder / "src" / source
             target.parent.mkdir(parents=True, exist_ok=True)
             if (ROOT / source).is_dir():
-                leave_out = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(ROOT / source, target, symlinks=True, ignore=leave_out)
+                ignore = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(ROOT / source, target, symlinks=True, ignore=ignore)
             else:
                 shutil.copy(ROOT / source, target)
         for step in arguments("RUN", DOCKERFILE.rpartition("FROM ")[0]):
@@ -146,7 +146,7 @@ def installed() -> Iterator[Installed]:
                 check=False,
             )
             assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-        # What was built from is not in the image.
+        # The image does not contain the sources.
         shutil.rmtree(folder / "src")
         empty = folder / "empty"
         empty.mkdir(mode=0o555)
@@ -157,7 +157,7 @@ def installed() -> Iterator[Installed]:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 class TestInstalled:
-    """The programs of the image, in an environment that the Dockerfile's own steps made."""
+    """The programs of the image, in an environment that the steps of the Dockerfile created."""
 
     def test_the_command_starts(self, installed: Installed):
         done = installed.run("nhm", "--help")
@@ -168,13 +168,13 @@ class TestInstalled:
         done = installed.run("dagster", "definitions", "validate", "-m", "nhm_assets.definitions")
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def test_every_program_that_the_manifests_start_is_there(self, installed: Installed):
+    def test_every_program_that_the_manifests_start_is_installed(self, installed: Installed):
         for name, template in pod_templates(rendered(PRODUCTION)):
             for container in containers(template):
                 if "nhm-assets" in container["image"]:
                     assert (installed.programs / container["command"][0]).exists(), name
 
-    def test_the_template_and_the_drivers_are_there(self, installed: Installed):
+    def test_the_template_and_the_drivers_are_installed(self, installed: Installed):
         done = installed.run(
             "python",
             "-c",
@@ -188,7 +188,7 @@ class TestInstalled:
         for package in ("nhm_assets", "dagster", "mlflow"):
             assert list(packages.glob(f"python*/site-packages/{package}/__pycache__/__init__.*.pyc")), package
 
-    def test_a_folder_that_cannot_be_written_to_is_what_they_were_run_in(self, installed: Installed):
+    def test_the_programs_ran_in_a_read_only_folder(self, installed: Installed):
         refused = installed.run("python", "-c", "open('made', 'w')")
         assert "PermissionError" in refused.stderr
         assert list(installed.folder.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Who may talk to whom, worked out from the NetworkPolicies as a cluster's network would."""
+"""Which pods may connect to which, derived from the NetworkPolicies as a cluster's network does."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pytest
 from tests.support.manifests import PRODUCTION, Manifest, rendered
 
 PODS = ("webserver", "daemon", "code-location", "specialist-retraining", "postgresql", "mlflow")
-WAYS = {
+CONNECTIONS = {
     ("webserver", "code-location", 4000),
     ("daemon", "code-location", 4000),
     ("webserver", "postgresql", 5432),
@@ -32,35 +32,36 @@ def labels(component: str) -> dict[str, str]:
     return {"app": "neural-hive", "component": component}
 
 
-def selects(selector: dict[str, Any], found: dict[str, str]) -> bool:
-    exact = all(found.get(key) == value for key, value in selector.get("matchLabels", {}).items())
-    return exact and all(found.get(one["key"]) in one["values"] for one in selector.get("matchExpressions", []))
+def selects(selector: dict[str, Any], pod: dict[str, str]) -> bool:
+    """Whether a selector matches a pod with these labels."""
+    exact = all(pod.get(key) == value for key, value in selector.get("matchLabels", {}).items())
+    return exact and all(pod.get(term["key"]) in term["values"] for term in selector.get("matchExpressions", []))
 
 
 def rules(policies: list[Manifest], component: str, direction: str) -> list[dict[str, Any]]:
-    """The rules for one direction; a pod that no policy of that direction selects would be open to all."""
-    applying = [
-        one["spec"]
-        for one in policies
-        if direction.capitalize() in one["spec"]["policyTypes"]
-        and selects(one["spec"]["podSelector"], labels(component))
+    """The rules for one direction. A pod that no policy of that direction selects would be open to everybody."""
+    matching = [
+        policy["spec"]
+        for policy in policies
+        if direction.capitalize() in policy["spec"]["policyTypes"]
+        and selects(policy["spec"]["podSelector"], labels(component))
     ]
-    assert applying, f"{component} is open"
-    return [rule for spec in applying for rule in spec.get(direction, [])]
+    assert matching, f"{component} is open"
+    return [rule for spec in matching for rule in spec.get(direction, [])]
 
 
 def allows(rule: dict[str, Any], side: str, other: str, port: int) -> bool:
-    """Whether a rule lets through a pod of the same namespace; a peer with a namespace selector means other ones."""
-    if port not in {one["port"] for one in rule.get("ports", [])}:
+    """Whether a rule allows a pod of the same namespace; a peer with a namespace selector means other namespaces."""
+    if port not in {entry["port"] for entry in rule.get("ports", [])}:
         return False
     peers = rule.get(side)
     return peers is None or any(
-        "podSelector" in one and "namespaceSelector" not in one and selects(one["podSelector"], labels(other))
-        for one in peers
+        "podSelector" in peer and "namespaceSelector" not in peer and selects(peer["podSelector"], labels(other))
+        for peer in peers
     )
 
 
-def open_ways(policies: list[Manifest]) -> set[tuple[str, str, int]]:
+def allowed_connections(policies: list[Manifest]) -> set[tuple[str, str, int]]:
     ports = {"webserver": 3000, "code-location": 4000, "postgresql": 5432, "mlflow": 5000}
     return {
         (source, target, port)
@@ -73,26 +74,28 @@ def open_ways(policies: list[Manifest]) -> set[tuple[str, str, int]]:
 
 @pytest.fixture(scope="module")
 def policies() -> list[Manifest]:
-    return [one for one in rendered(PRODUCTION) if one["kind"] == "NetworkPolicy"]
+    return [manifest for manifest in rendered(PRODUCTION) if manifest["kind"] == "NetworkPolicy"]
 
 
-def test_the_ways_inside_are_the_ones_that_the_work_needs(policies: list[Manifest]):
-    assert open_ways(policies) == WAYS
+def test_pods_may_make_exactly_the_connections_that_they_need(policies: list[Manifest]):
+    assert allowed_connections(policies) == CONNECTIONS
 
 
-def test_one_policy_too_much_is_noticed(policies: list[Manifest]):
-    everything = {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": [{"port": 5000}]}]}
+def test_an_extra_policy_is_noticed(policies: list[Manifest]):
+    outwards = {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": [{"port": 5000}]}]}
     inwards = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"ports": [{"port": 5000}]}]}
-    assert open_ways([*policies, {"spec": everything}, {"spec": inwards}]) > WAYS
+    assert allowed_connections([*policies, {"spec": outwards}, {"spec": inwards}]) > CONNECTIONS
 
 
 @pytest.mark.parametrize("component", PODS)
-def test_a_pod_reaches_outside_only_on_the_ports_of_its_services(policies: list[Manifest], component: str):
+def test_a_pod_reaches_other_networks_only_on_the_expected_ports(policies: list[Manifest], component: str):
     outwards = [rule for rule in rules(policies, component, "egress") if "to" not in rule]
     assert {port["port"] for rule in outwards for port in rule["ports"]} == OUTSIDE[component]
 
 
-def test_nothing_is_open_that_no_policy_names(policies: list[Manifest]):
+def test_a_pod_that_no_policy_names_is_closed(policies: list[Manifest]):
     assert rules(policies, "somebody-new", "ingress") == []
     with pytest.raises(AssertionError, match="is open"):
-        rules([one for one in policies if one["metadata"]["name"] != "default-deny"], "somebody-new", "ingress")
+        rules(
+            [policy for policy in policies if policy["metadata"]["name"] != "default-deny"], "somebody-new", "ingress"
+        )

@@ -1,4 +1,4 @@
-"""Runs as Jobs: by the production dagster.yaml, the real daemon and the accounts of the manifests."""
+"""Runs as Jobs, with the production dagster.yaml, the real daemon and the accounts of the manifests."""
 
 from collections.abc import Iterator
 
@@ -22,13 +22,13 @@ UNDISTURBED, KILLED, DELETED, BY_HAND = "technical", "business", "evolution", "b
 
 @pytest.fixture(scope="module")
 def dagster(retrainable: Retrainable, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dagster]:
-    with dagster_in_cluster(retrainable, tmp_path_factory.mktemp("dagster")) as found:
-        yield found
+    with dagster_in_cluster(retrainable, tmp_path_factory.mktemp("dagster")) as dagster:
+        yield dagster
 
 
 @pytest.fixture(scope="module")
 def ended(dagster: Dagster) -> Dagster:
-    """Three runs at once: one undisturbed, one whose pod is killed for memory, one whose pod is deleted."""
+    """Three runs at the same time: nothing happens to one, the pod of one runs out of memory, one pod is deleted."""
     kubectl = dagster.retrainable.cluster.kubectl
     disturbances = {
         KILLED: lambda pod: kubectl(
@@ -58,7 +58,7 @@ def test_a_run_trains_and_promotes_as_a_job_with_its_own_account(ended: Dagster)
     assert pod["serviceAccountName"] == "nhm-run"
 
 
-def test_the_job_of_a_run_carries_what_operators_and_nodes_go_by(ended: Dagster):
+def test_the_job_of_a_run_has_the_labels_limits_and_resources_of_the_settings(ended: Dagster):
     (run,) = ended.wait_for(UNDISTURBED, 1)
     job = ended.job_of(run)
     labels = {"component": "specialist-retraining", "app": "neural-hive"}
@@ -70,7 +70,7 @@ def test_the_job_of_a_run_carries_what_operators_and_nodes_go_by(ended: Dagster)
     assert container["resources"] == run_pod_config(Settings(), UNDISTURBED)["container_config"]["resources"]
 
 
-def test_a_job_killed_for_memory_is_retried_and_ends_well(ended: Dagster):
+def test_a_run_whose_pod_runs_out_of_memory_is_retried_and_promotes(ended: Dagster):
     first, second = ended.wait_for(KILLED, 2)
     assert first.status is DagsterRunStatus.FAILURE
     assert "OOMKilled" in ended.story(first)
@@ -79,7 +79,7 @@ def test_a_job_killed_for_memory_is_retried_and_ends_well(ended: Dagster):
     assert ended.retrainable.production_version(KILLED)
 
 
-def test_a_run_whose_pod_is_deleted_is_retried_and_ends_well(ended: Dagster):
+def test_a_run_whose_pod_is_deleted_is_retried_and_promotes(ended: Dagster):
     first, second = ended.wait_for(DELETED, 2)
     assert first.status is DagsterRunStatus.FAILURE
     assert second.status is DagsterRunStatus.SUCCESS, ended.story(second)
@@ -89,14 +89,14 @@ def test_a_run_whose_pod_is_deleted_is_retried_and_ends_well(ended: Dagster):
     assert ended.disturbed[DELETED] not in {pod["metadata"]["name"] for pod in pods}
 
 
-def test_a_retraining_by_hand_is_left_alone_by_the_daemon_beside_it(ended: Dagster):
-    """The daemon watches it, though it has no Job of its own: taken for dead, it would be started a second time."""
+def test_the_daemon_leaves_a_retraining_by_hand_alone(ended: Dagster):
+    """The run has no Job of its own. If the daemon took it for dead, it would start it a second time."""
     cluster = ended.retrainable.cluster
     job = yaml.safe_load(JOB_FILE.read_text())
     job["metadata"]["name"] = "beside-the-daemon"
     pod = job["spec"]["template"]["spec"]
     pod["containers"][0]["command"] += ["--specialist", BY_HAND, "--week", WEEK]
-    (instance,) = [one for one in pod["volumes"] if one["name"] == "instance"]
+    (instance,) = [volume for volume in pod["volumes"] if volume["name"] == "instance"]
     instance["configMap"]["name"] = "of-the-daemon"
     config = {"dagster.yaml": (ended.home / "dagster.yaml").read_text()}
     metadata = {"name": "of-the-daemon", "namespace": "mlflow"}
@@ -107,7 +107,7 @@ def test_a_retraining_by_hand_is_left_alone_by_the_daemon_beside_it(ended: Dagst
     assert "Detected run worker status" not in ended.story(run)
 
 
-def test_the_log_of_a_run_is_found_by_its_label(ended: Dagster):
+def test_the_label_finds_the_log_of_a_run(ended: Dagster):
     (run,) = ended.wait_for(UNDISTURBED, 1)
     log = ended.retrainable.cluster.kubectl(
         "logs", "-n", "mlflow", "-l", "component=specialist-retraining", "--tail=-1"
@@ -115,6 +115,6 @@ def test_the_log_of_a_run_is_found_by_its_label(ended: Dagster):
     assert run.run_id in log
 
 
-def test_the_daemon_gets_by_without_writing_into_the_instance_folder(ended: Dagster):
+def test_the_daemon_writes_nothing_into_the_instance_folder(ended: Dagster):
     ended.wait_for(UNDISTURBED, 1)
     assert [path.name for path in ended.home.iterdir()] == ["dagster.yaml"]

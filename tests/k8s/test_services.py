@@ -1,6 +1,6 @@
-"""The MLflow server of the manifests, started as its container says, on a database made as PostgreSQL's does.
+"""The MLflow server of the manifests starts on a new PostgreSQL database and answers to the names of its Service.
 
-It answers under the names of its Service.
+Command, environment and probes are those of its container.
 """
 
 import os
@@ -28,16 +28,16 @@ def pod() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def container(pod: dict[str, Any]) -> dict[str, Any]:
-    (found,) = pod["containers"]
-    return dict(found)
+    (container,) = pod["containers"]
+    return dict(container)
 
 
-PASSWORD = "letters4nd5igits"  # noqa: S105 - of a server on this machine that asks for none
+PASSWORD = "letters4nd5igits"  # noqa: S105 - of a server on this machine that needs none
 
 
 @pytest.fixture(scope="module")
 def database(postgres: Postgres) -> Postgres:
-    """A PostgreSQL in which the script of the manifests has made MLflow's user and database."""
+    """A PostgreSQL in which the script of the manifests has created MLflow's user and database."""
     postgres.new_database("dagster")
     (script,) = find(rendered(PRODUCTION), "ConfigMap", "postgresql-init")["data"].values()
     variables = {
@@ -52,18 +52,19 @@ def database(postgres: Postgres) -> Postgres:
 
 
 def command_and_environment(container: dict[str, Any], database: Postgres) -> tuple[list[str], dict[str, str]]:
-    """What a container starts, with the database that is on this machine."""
-    address, here = "postgresql.mlflow.svc.cluster.local:5432", f"127.0.0.1:{database.port}"
-    program, *arguments = [word.replace(address, here) for word in container["command"]]
-    # What has no value of its own is the Secret's.
-    environment = {one["name"]: one.get("value", PASSWORD).replace(address, here) for one in container["env"]}
+    """Command and environment of a container, with the database on this machine."""
+    in_cluster, local = "postgresql.mlflow.svc.cluster.local:5432", f"127.0.0.1:{database.port}"
+    program, *arguments = [word.replace(in_cluster, local) for word in container["command"]]
+    # A variable without a value gets the password from a Secret.
+    values = {variable["name"]: variable.get("value", PASSWORD) for variable in container["env"]}
+    environment = {name: value.replace(in_cluster, local) for name, value in values.items()}
     assert environment["PGPASSWORD"] == PASSWORD
     return [str(SCRIPTS / program), *arguments], os.environ | environment
 
 
 @pytest.fixture(scope="module")
 def prepared(pod: dict[str, Any], database: Postgres) -> list[subprocess.CompletedProcess[str]]:
-    """What the container that goes before the server came to, on a new database and on its own work."""
+    """Results of the init container: on a new database, and again on the database that it created."""
     (container,) = pod["initContainers"]
     command, environment = command_and_environment(container, database)
     return [
@@ -76,7 +77,7 @@ def prepared(pod: dict[str, Any], database: Postgres) -> list[subprocess.Complet
 def port(
     container: dict[str, Any], database: Postgres, prepared: object, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[int]:
-    """Where the server listens: the container's command and environment, but for host, folder and port."""
+    """Port of a server that has the container's command and environment, except for folder and port."""
     folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
     command, environment = command_and_environment(container, database)
     environment["MLFLOW_ARTIFACTS_DESTINATION"] = str(folder / "artifacts")
@@ -93,11 +94,11 @@ def port(
 
 
 def answer(port: int, path: str, host: str) -> int | None:
-    """The status of an answer to a request for that host; None where nobody listens."""
+    """HTTP status of a request with this Host header; None if nothing listens."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Host": host})
     try:
-        with urllib.request.urlopen(request, timeout=10) as found:
-            return int(found.status)
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return int(response.status)
     except urllib.error.HTTPError as error:
         return error.code
     except OSError:
@@ -108,16 +109,16 @@ REGISTRY = "/api/2.0/mlflow/registered-models/search?max_results=1"
 
 
 @pytest.mark.slow
-def test_its_database_is_made_and_made_again_without_harm_and_without_a_password_in_the_log(
+def test_the_init_container_can_run_twice_and_logs_no_password(
     prepared: list[subprocess.CompletedProcess[str]],
 ):
-    said = "".join(done.stdout + done.stderr for done in prepared)
-    assert [done.returncode for done in prepared] == [0, 0], said
-    assert PASSWORD not in said
+    output = "".join(done.stdout + done.stderr for done in prepared)
+    assert [done.returncode for done in prepared] == [0, 0], output
+    assert PASSWORD not in output
 
 
 @pytest.mark.slow
-def test_it_answers_under_every_name_of_its_service(port: int):
+def test_it_answers_to_every_name_of_its_service(port: int):
     hosts = [*NAMES, *(f"{name}:5000" for name in NAMES)]
     assert {host: answer(port, REGISTRY, host) for host in hosts} == dict.fromkeys(hosts, 200)
 
@@ -126,13 +127,13 @@ def test_it_answers_under_every_name_of_its_service(port: int):
 def test_it_answers_its_own_probes(port: int, container: dict[str, Any]):
     for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
         probe = container[kind]["httpGet"]
-        headers = {one["name"]: one["value"] for one in probe.get("httpHeaders", [])}
+        headers = {header["name"]: header["value"] for header in probe.get("httpHeaders", [])}
         assert answer(port, probe["path"], headers.get("Host", "10.1.2.3:5000")) == 200, kind
 
 
 @pytest.mark.slow
-def test_it_refuses_any_other_name_while_its_health_stays_green(port: int):
-    """Why readiness asks the registry: a server that refuses its clients would look well."""
+def test_it_refuses_other_names_while_its_health_stays_green(port: int):
+    """So readiness asks the registry: a server that refuses its clients would look healthy."""
     assert answer(port, REGISTRY, "mlflow.elsewhere.example.org") == 403
     assert answer(port, "/health", "mlflow.elsewhere.example.org") == 200
 

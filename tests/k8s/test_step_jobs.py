@@ -1,4 +1,4 @@
-"""The documented switch: with RUN_EXECUTOR=k8s_job every step of a run is a Job of its own."""
+"""With RUN_EXECUTOR=k8s_job, every step of a run is a Job."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,13 +18,13 @@ SWITCHED = {"RUN_EXECUTOR": "k8s_job"}
 
 @pytest.fixture
 def dagster(retrainable: Retrainable, tmp_path: Path) -> Iterator[Dagster]:
-    """The component's rights, and the setting where runs find it."""
-    rendered = with_component(tmp_path / "k8s", "step-jobs")
-    retrainable.cluster.apply(*(find(rendered, kind, "nhm-run-steps") for kind in ("Role", "RoleBinding")))
+    """Dagster in a cluster with the component's rights and its setting."""
+    manifests = with_component(tmp_path / "k8s", "step-jobs")
+    retrainable.cluster.apply(*(find(manifests, kind, "nhm-run-steps") for kind in ("Role", "RoleBinding")))
     retrainable.cluster.put_secret("nhm-secrets", retrainable.settings | SWITCHED)
     (tmp_path / "dagster").mkdir()
-    with dagster_in_cluster(retrainable, tmp_path / "dagster", **SWITCHED) as found:
-        yield found
+    with dagster_in_cluster(retrainable, tmp_path / "dagster", **SWITCHED) as dagster:
+        yield dagster
     retrainable.cluster.put_secret("nhm-secrets", retrainable.settings)
 
 
@@ -34,5 +34,5 @@ def test_each_step_is_a_job_and_the_run_promotes(dagster: Dagster):
     assert run.status is DagsterRunStatus.SUCCESS, dagster.story(run)
     assert run.tags[OUTCOME_TAG] == "promoted"
     jobs = dagster.retrainable.cluster.get("jobs", "-n", "mlflow")["items"]
-    steps = [one for one in jobs if one["metadata"]["labels"].get("dagster/run-id") == run.run_id]
-    assert len([one for one in steps if one["metadata"]["name"].startswith("dagster-step-")]) > 5
+    of_run = [job["metadata"]["name"] for job in jobs if job["metadata"]["labels"].get("dagster/run-id") == run.run_id]
+    assert len([name for name in of_run if name.startswith("dagster-step-")]) > 5

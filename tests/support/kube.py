@@ -1,4 +1,4 @@
-"""A real Kubernetes control plane on this machine, Deployments of specialists in it, and users with few rights."""
+"""A real Kubernetes control plane on this machine, Deployments of specialists, and users with few rights."""
 
 import fcntl
 import subprocess
@@ -21,13 +21,13 @@ START_TIMEOUT_S = 120
 
 @contextmanager
 def shared_control_plane(scripts: Path, folder: Path) -> Iterator[Path]:
-    """The kubeconfig of a control plane with a node, which all test processes use; the last one stops it."""
+    """The kubeconfig of a control plane and a node that all test processes share; the last process stops them."""
     folder.mkdir(exist_ok=True)
-    up, users = folder / "kube", folder / "users"
-    with users.open("w") as used:
+    up = folder / "kube"
+    with (folder / "users").open("w") as users:
         with (folder / "starting").open("w") as starting:
             fcntl.flock(starting, fcntl.LOCK_EX)
-            fcntl.flock(used, fcntl.LOCK_SH)
+            fcntl.flock(users, fcntl.LOCK_SH)
             if not (up / "kubeconfig").exists():
                 start_control_plane(scripts, up)
                 start_node(scripts, up)
@@ -36,21 +36,22 @@ def shared_control_plane(scripts: Path, folder: Path) -> Iterator[Path]:
         finally:
             with (folder / "starting").open("w") as starting:
                 fcntl.flock(starting, fcntl.LOCK_EX)
-                fcntl.flock(used, fcntl.LOCK_UN)
-                if is_last(used):
+                fcntl.flock(users, fcntl.LOCK_UN)
+                if nobody_holds(users):
                     stop_control_plane(scripts, up)
 
 
-def is_last(used: Any) -> bool:
+def nobody_holds(lock: Any) -> bool:
+    """Whether no other process holds this file's lock."""
     try:
-        fcntl.flock(used, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
 
 
 def start_control_plane(scripts: Path, folder: Path) -> Path:
-    """The kubeconfig of a control plane that keeps its data in the folder."""
+    """Start a control plane with its data in the folder, and give its kubeconfig."""
     for script in ([scripts / "build.sh"], [scripts / "up.sh", folder]):
         done = subprocess.run(script, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{script[0].name}: {done.stderr[-3000:]}"
@@ -58,14 +59,14 @@ def start_control_plane(scripts: Path, folder: Path) -> Path:
 
 
 def start_node(scripts: Path, folder: Path) -> None:
-    """Start the stand-in node beside a control plane; `stop_control_plane` ends it."""
+    """Start the test node of a control plane; `stop_control_plane` stops it."""
     command = [sys.executable, scripts / "node.py", "--dir", folder, "--path-prefix", Path(sys.executable).parent]
     with (folder / "node.log").open("w") as log:
         node = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    said = folder / "node.log"
-    ready = eventually(lambda: "ready" in said.read_text() or node.poll() is not None, within_s=START_TIMEOUT_S)
-    assert ready, "node.py says nothing"
-    assert node.poll() is None, f"node.py: {said.read_text()[-3000:]}"
+    log_file = folder / "node.log"
+    ready = eventually(lambda: "ready" in log_file.read_text() or node.poll() is not None, within_s=START_TIMEOUT_S)
+    assert ready, f"node.py was not ready within {START_TIMEOUT_S} s"
+    assert node.poll() is None, f"node.py: {log_file.read_text()[-3000:]}"
 
 
 def stop_control_plane(scripts: Path, folder: Path) -> None:
@@ -74,12 +75,12 @@ def stop_control_plane(scripts: Path, folder: Path) -> None:
 
 
 def pid_of(kubeconfig: Path, process: str) -> int:
-    """A process of the control plane: apiserver, etcd or controller-manager."""
+    """Process id of a part of the control plane: apiserver, etcd or controller-manager."""
     return int((kubeconfig.parent / f"{process}.pid").read_text().split()[0])
 
 
 def deployment(name: str, **changes: Any) -> Document:
-    """A Deployment whose pods only pretend to run. Named fields go into its spec, `template` into its annotations."""
+    """A Deployment whose pods run nothing. Keywords are fields of its spec; `template` holds its pods' annotations."""
     annotations = {"nhm.test/ready-after": "0.2", **changes.pop("template", {})}
     container = {"name": "specialist", "image": "specialist", "ports": [{"name": "http", "containerPort": 8000}]}
     container |= changes.pop("container", {})
@@ -102,7 +103,7 @@ def deployment(name: str, **changes: Any) -> Document:
 
 @dataclass
 class Namespace:
-    """A namespace of a test's own."""
+    """A namespace for one test."""
 
     kubeconfig: Path
     name: str
@@ -117,17 +118,17 @@ class Namespace:
         self.rbac = RbacAuthorizationV1Api(self.api)
 
     def add(self, body: Document, *, wait: bool = True) -> None:
-        """Make a Deployment, and wait until it is available."""
+        """Create a Deployment and wait until it is available."""
         self.apps.create_namespaced_deployment(self.name, body)
         if wait:
             self.ready(body["metadata"]["name"], body["spec"]["replicas"])
 
     def ready(self, name: str, count: int) -> None:
-        """Wait until so many pods of a Deployment are available."""
+        """Wait until this number of a Deployment's pods is available."""
         assert eventually(lambda: (self.get(name)["status"].get("availableReplicas") or 0) == count)
 
     def get(self, name: str) -> Document:
-        """A Deployment as the API server shows it."""
+        """A Deployment as the API server returns it."""
         read = self.apps.read_namespaced_deployment(name, self.name)
         return dict(self.api.sanitize_for_serialization(read))
 
@@ -135,24 +136,24 @@ class Namespace:
         self.apps.patch_namespaced_deployment(name, self.name, {"spec": spec})
 
     def annotate_template(self, name: str, **annotations: str | None) -> None:
-        """Change how the next pods behave; underscores stand for dashes."""
-        named = {f"nhm.test/{key.replace('_', '-')}": value for key, value in annotations.items()}
-        self.patch(name, template={"metadata": {"annotations": named}})
+        """Change how the next pods behave; underscores in names become dashes."""
+        annotated = {f"nhm.test/{key.replace('_', '-')}": value for key, value in annotations.items()}
+        self.patch(name, template={"metadata": {"annotations": annotated}})
 
     def annotations(self, name: str) -> dict[str, str]:
         """The annotations of a Deployment's pod template."""
         return dict(self.get(name)["spec"]["template"]["metadata"].get("annotations") or {})
 
     def pods(self, name: str) -> list[Any]:
-        """The pods of a Deployment that are not on their way out, by name."""
-        found = self.core.list_namespaced_pod(self.name, label_selector=f"app={name}").items
-        return sorted((one for one in found if not one.metadata.deletion_timestamp), key=lambda one: one.metadata.name)
+        """The pods of a Deployment that are not being deleted, sorted by name."""
+        pods = self.core.list_namespaced_pod(self.name, label_selector=f"app={name}").items
+        return sorted((pod for pod in pods if not pod.metadata.deletion_timestamp), key=lambda pod: pod.metadata.name)
 
     def replica_sets(self, name: str) -> list[str]:
-        """Names of all ReplicaSets of a Deployment, the oldest first."""
-        found = self.apps.list_namespaced_replica_set(self.name, label_selector=f"app={name}").items
+        """Names of all ReplicaSets of a Deployment, oldest first."""
+        sets = self.apps.list_namespaced_replica_set(self.name, label_selector=f"app={name}").items
         revision = "deployment.kubernetes.io/revision"
-        return [one.metadata.name for one in sorted(found, key=lambda one: int(one.metadata.annotations[revision]))]
+        return [each.metadata.name for each in sorted(sets, key=lambda each: int(each.metadata.annotations[revision]))]
 
     def user(self, folder: Path, *rules: Document) -> Path:
         """The kubeconfig of a new ServiceAccount with these rights in the namespace."""
@@ -175,9 +176,9 @@ class Namespace:
 
 
 def rule(group: str, resources: str, verbs: str, names: list[str] | None = None) -> Document:
-    """A rule of a Role; resources and verbs are separated by blanks."""
-    found: Document = {"apiGroups": [group], "resources": resources.split(), "verbs": verbs.split()}
-    return found | ({"resourceNames": names} if names else {})
+    """A rule of a Role; spaces separate resources and verbs."""
+    body: Document = {"apiGroups": [group], "resources": resources.split(), "verbs": verbs.split()}
+    return body | ({"resourceNames": names} if names else {})
 
 
 ENOUGH = (
@@ -187,23 +188,23 @@ ENOUGH = (
     rule("", "pods/proxy", "get"),
     rule("", "events", "list"),
 )
-"""All that a rollout needs, and nothing else."""
+"""Exactly the rights that a rollout needs."""
 
 
 @contextmanager
 def namespace(kubeconfig: Path) -> Iterator[Namespace]:
-    """A new namespace, deleted at the end without waiting for that."""
-    found = Namespace(kubeconfig, f"specialists-{uuid.uuid4().hex[:8]}")
-    found.core.create_namespace({"metadata": {"name": found.name}})
+    """A new namespace. It is deleted at the end, without waiting."""
+    created = Namespace(kubeconfig, f"specialists-{uuid.uuid4().hex[:8]}")
+    created.core.create_namespace({"metadata": {"name": created.name}})
     try:
-        yield found
+        yield created
     finally:
-        found.core.delete_namespace(found.name, _request_timeout=30)
-        found.api.close()
+        created.core.delete_namespace(created.name, _request_timeout=30)
+        created.api.close()
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """How long a call takes."""
+    """Seconds that a call takes."""
     started = time.monotonic()
     work()
     return time.monotonic() - started

@@ -1,4 +1,4 @@
-"""Dagster as the cluster's daemon sees it, whose runs become Jobs."""
+"""Dagster with the configuration of the cluster, where runs become Jobs."""
 
 import json
 import os
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
 DAGSTER = Path(sysconfig.get_path("scripts")) / "dagster"
 MODULE = ("-m", "nhm_assets.definitions")
 RUN_S = 200
-"""A run starts a Python, trains and promotes; on busy cores that takes a while."""
+"""A run starts a Python process, trains and promotes. On busy cores that takes a while."""
 LOST_RETRY_S = 240
-"""On a busy machine Dagster now and then passes a retry over; our sensor makes up for it after two minutes."""
+"""On a busy machine Dagster sometimes skips a retry. Our sensor starts it after two minutes."""
 
 
 @dataclass
 class Dagster:
-    """An instance whose runs become Jobs, and the environment of its processes."""
+    """A Dagster instance whose runs become Jobs, and the environment of its processes."""
 
     instance: DagsterInstance
     home: Path
     environment: dict[str, str]
     retrainable: "Retrainable"
     disturbed: dict[str, str] = field(default_factory=dict)
-    """The pods that were killed or deleted, by specialist."""
+    """Names of the pods that were killed or deleted, by specialist."""
 
     def launch(self, *specialists: str) -> None:
-        """Put a run for each into the queue, as a button or a schedule would."""
+        """Put one run per specialist into the queue, as the UI or a schedule does."""
         commands = [
             subprocess.Popen(
                 [*NO_OVERRIDE, DAGSTER, "job", "launch", *MODULE, "-j", JOB, "--tags", partition_tags(specialist)],
@@ -55,19 +55,18 @@ class Dagster:
             for specialist in specialists
         ]
         for command in commands:
-            said, _ = command.communicate()
-            assert command.returncode == 0, said
+            output, _ = command.communicate()
+            assert command.returncode == 0, output
 
     def runs(self, specialist: str) -> list[DagsterRun]:
-        """The runs of a specialist, the oldest first."""
-        found = self.instance.get_runs(RunsFilter(tags={"dagster/partition/specialist": specialist}))
-        return found[::-1]
+        """The runs of a specialist, oldest first."""
+        return self.instance.get_runs(RunsFilter(tags={"dagster/partition/specialist": specialist}))[::-1]
 
     def job_of(self, run: DagsterRun) -> dict[str, Any]:
         return self.retrainable.cluster.get("job", f"dagster-run-{run.run_id}", "-n", "mlflow")
 
     def pod_at_work(self, specialist: str) -> str | None:
-        """Name of the pod of a specialist's first run; None before the run has started."""
+        """Name of the pod of a specialist's first run; None if the run has not started."""
         runs = self.runs(specialist)
         if not runs or runs[0].status is not DagsterRunStatus.STARTED:
             return None
@@ -75,12 +74,12 @@ class Dagster:
         return str(self.retrainable.cluster.get("pods", "-n", "mlflow", "-l", label)["items"][0]["metadata"]["name"])
 
     def wait_for(self, specialist: str, count: int, *, within_s: float = RUN_S) -> list[DagsterRun]:
-        """The runs of a specialist when there are that many and all have ended."""
+        """Wait until a specialist has this many runs and all have ended, and give them."""
         ended = eventually(
-            lambda: len(self.runs(specialist)) >= count and all(one.is_finished for one in self.runs(specialist)),
+            lambda: len(self.runs(specialist)) >= count and all(run.is_finished for run in self.runs(specialist)),
             within_s=within_s + (LOST_RETRY_S if count > 1 else 0),
         )
-        assert ended, [(one.run_id, one.status) for one in self.runs(specialist)]
+        assert ended, [(run.run_id, run.status) for run in self.runs(specialist)]
         return self.runs(specialist)
 
     def story(self, run: DagsterRun) -> str:
@@ -88,14 +87,14 @@ class Dagster:
 
 
 def partition_tags(specialist: str) -> str:
-    """The tags by which Dagster knows the partition of a run."""
+    """The tags that tell Dagster the partition of a run."""
     dimensions = {"dagster/partition/specialist": specialist, "dagster/partition/week": WEEK}
     return json.dumps({"dagster/partition": str(Partition.parse(WEEK, specialist).key)} | dimensions)
 
 
 @contextmanager
 def daemon(environment: dict[str, str], log: Path) -> Iterator[None]:
-    """The real `dagster-daemon`, with its code server."""
+    """The real `dagster-daemon` with its code server."""
     command = [*NO_OVERRIDE, DAGSTER.with_name("dagster-daemon"), "run", *MODULE]
     with log.open("w") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
@@ -109,7 +108,7 @@ def daemon(environment: dict[str, str], log: Path) -> Iterator[None]:
 
 @contextmanager
 def dagster_in_cluster(retrainable: "Retrainable", folder: Path, **settings: str) -> Iterator[Dagster]:
-    """Dagster as the cluster's daemon sees it: its account, its settings, its dagster.yaml but for storage and pace."""
+    """Dagster with the daemon's account and settings and the cluster's dagster.yaml; storage and intervals differ."""
     home = folder / "home"
     home.mkdir()
     manifests = rendered(PRODUCTION)
@@ -123,7 +122,7 @@ def dagster_in_cluster(retrainable: "Retrainable", folder: Path, **settings: str
     config["run_monitoring"]["poll_interval_seconds"] = 2
     config["run_coordinator"]["config"]["dequeue_interval_seconds"] = 1
     (home / "dagster.yaml").write_text(yaml.safe_dump(config))
-    # In a pod it is a ConfigMap, which cannot be written to.
+    # In a pod this folder is a ConfigMap, which is read-only.
     home.chmod(0o555)
     variables = find(manifests, "ConfigMap", "nhm-settings")["data"] | retrainable.settings | settings
     environment = (

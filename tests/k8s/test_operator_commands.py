@@ -1,4 +1,4 @@
-"""What operators have always typed, typed here against a real API server whose node runs the pods."""
+"""The commands that operators know by heart work against a real API server whose node runs the pods."""
 
 import base64
 import json
@@ -28,21 +28,21 @@ MANUAL = "specialist-retraining-manual-1"
 
 @pytest.fixture(scope="module")
 def applied(retrainable: Retrainable) -> Retrainable:
-    """The Job, applied from its file as it stands and waited for."""
+    """The platform after the Job was applied from its unchanged file and has completed."""
     cluster = retrainable.cluster
     cluster.kubectl("apply", "-f", JOB_FILE)
     wait_for(cluster, JOB)
     return retrainable
 
 
-def wait_for(cluster: Cluster, job: str, condition: str = "complete") -> None:
-    """`kubectl wait` until the Job ends, and no longer where it ends otherwise."""
-    waiting = ("wait", f"--for=condition={condition}", "--timeout=5s", *NAMESPACE, f"job/{job}")
+def wait_for(cluster: Cluster, job: str, expected: str = "complete") -> None:
+    """Run `kubectl wait`, but stop as soon as the Job has ended in another way."""
+    waiting = ("wait", f"--for=condition={expected}", "--timeout=5s", *NAMESPACE, f"job/{job}")
 
     def has_ended() -> bool:
         if cluster.try_kubectl(*waiting).returncode == 0:
             return True
-        return any(one["type"] in {"Complete", "Failed"} for one in conditions())
+        return any(condition["type"] in {"Complete", "Failed"} for condition in conditions())
 
     def conditions() -> list[dict[str, Any]]:
         return list(cluster.get("job", job, *NAMESPACE)["status"].get("conditions", []))
@@ -59,24 +59,24 @@ def test_the_job_retrains_all_five_specialists(applied: Retrainable):
     assert applied.production_version("technical") == "1"
 
 
-def test_the_run_restarts_a_promoted_specialist_under_its_own_account(applied: Retrainable):
+def test_the_run_restarts_a_promoted_specialist_with_its_own_account(applied: Retrainable):
     template = applied.cluster.get("deployment", "specialist-technical", "-n", "semantic-translation")["spec"][
         "template"
     ]
     assert "kubectl.kubernetes.io/restartedAt" in template["metadata"]["annotations"]
 
 
-def test_its_job_is_listed_by_the_label(applied: Retrainable):
+def test_the_label_lists_its_job(applied: Retrainable):
     listed = applied.cluster.kubectl("get", "jobs", *NAMESPACE, *LABEL, "--no-headers")
     assert JOB in listed
 
 
-def test_its_log_is_found_by_the_label(applied: Retrainable):
+def test_the_label_finds_its_log(applied: Retrainable):
     assert "technical" in applied.cluster.kubectl("logs", *NAMESPACE, *LABEL, "--tail=-1")
 
 
 def test_a_job_whose_retraining_breaks_never_completes(applied: Retrainable):
-    """The wait above can fail: a Job that asks for a week that does not exist ends as failed."""
+    """A Job for a week that does not exist fails, so waiting for it to complete fails too."""
     job = yaml.safe_load(JOB_FILE.read_text())
     job["metadata"]["name"] = "broken"
     job["spec"]["template"]["spec"]["containers"][0]["command"] += ["--week", "2026-01-05"]
@@ -86,7 +86,7 @@ def test_a_job_whose_retraining_breaks_never_completes(applied: Retrainable):
         wait_for(applied.cluster, "broken")
 
 
-def test_the_suspended_cronjob_is_a_template_for_a_job_by_hand(applied: Retrainable, tmp_path: Path):
+def test_a_job_can_be_created_from_the_suspended_cronjob(applied: Retrainable, tmp_path: Path):
     cluster = applied.cluster
     command = ["create", "job", "--from=cronjob/specialist-models-retraining", MANUAL, *NAMESPACE]
     if cluster.is_old:
@@ -107,7 +107,7 @@ def test_the_cronjob_starts_nothing_by_itself(deployed: Cluster):
 
 
 def plain_access(server: str) -> dict[str, Any]:
-    """A kubeconfig for a server that asks for no credentials."""
+    """A kubeconfig for a server that needs no credentials."""
     return {
         "apiVersion": "v1",
         "kind": "Config",
@@ -119,9 +119,9 @@ def plain_access(server: str) -> dict[str, Any]:
 
 @contextmanager
 def newer_api(cluster: Cluster, folder: Path) -> Iterator[str]:
-    """The same API server, which now serves CronJobs as batch/v1, as every server since 1.21 does.
+    """A proxy before the API server that serves CronJobs as batch/v1, as every server since 1.21 does.
 
-    `kubectl create job --from` knows no older ones.
+    `kubectl create job --from` does not know the older API version.
     """
     access = yaml.safe_load(cluster.kubeconfig.read_text())
     target = access["clusters"][0]["cluster"]["server"]
@@ -132,23 +132,23 @@ def newer_api(cluster: Cluster, folder: Path) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def pass_on(self) -> None:
+        def forward(self) -> None:
             path = (
                 self.path.replace("/apis/batch/v1/", "/apis/batch/v1beta1/") if "/cronjobs" in self.path else self.path
             )
-            sent = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
-            sent["Content-Type"] = self.headers["Content-Type"] or "application/json"
+            headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+            headers["Content-Type"] = self.headers["Content-Type"] or "application/json"
             body = self.rfile.read(int(self.headers["Content-Length"] or 0))
-            got = requests.request(
-                self.command, target + path, data=body, headers=sent, verify=str(authority), timeout=30
+            response = requests.request(
+                self.command, target + path, data=body, headers=headers, verify=str(authority), timeout=30
             )
-            answer = got.json()
+            answer = response.json()
             if path.split("?")[0] == "/apis/batch/v1":
                 names = {"name": "cronjobs", "singularName": "cronjob", "kind": "CronJob", "namespaced": True}
                 answer["resources"].append(names | {"verbs": ["get", "list"]})
             if answer.get("kind") == "CronJob":
                 answer["apiVersion"] = "batch/v1"
-            self.answer(got.status_code, json.dumps(answer).encode())
+            self.answer(response.status_code, json.dumps(answer).encode())
 
         def answer(self, status: int, text: bytes) -> None:
             self.send_response(status)
@@ -158,10 +158,10 @@ def newer_api(cluster: Cluster, folder: Path) -> Iterator[str]:
             self.wfile.write(text)
 
         def log_message(self, *_: object) -> None:
-            """Nothing on the terminal."""
+            """Print nothing."""
 
     for method in ("GET", "POST"):
-        setattr(Handler, f"do_{method}", Handler.pass_on)
+        setattr(Handler, f"do_{method}", Handler.forward)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
