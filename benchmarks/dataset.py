@@ -203,9 +203,9 @@ def _speed(seconds: np.ndarray) -> list[Figure]:
     faster = np.median(seconds[:, :1] / seconds[:, 1:], axis=0)
     names = "ours from plans", "ours from plans, features written back", "ours from stored features"
     return [
-        Figure("counterpart: a query per document, networkx, from plans", f"{rates[0]:,.0f} rows/s"),
+        Figure("naive collector: a query per document, networkx, from plans", f"{rates[0]:,.0f} rows/s"),
         *(Figure(name, f"{rate:,.0f} rows/s") for name, rate in zip(names, rates[1:], strict=True)),
-        *(at_least(f"{name} : counterpart", *one) for name, *one in zip(names, faster, (4, 4, 20), strict=True)),
+        *(at_least(f"{name} : naive collector", *one) for name, *one in zip(names, faster, (4, 4, 20), strict=True)),
     ]
 
 

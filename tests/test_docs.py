@@ -1,0 +1,141 @@
+"""What the documents name exists: files, links, make targets, subcommands. Their lines are short enough to read."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nhm_assets.cli import main
+from tests.support.processes import ROOT
+
+DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/*.md"))
+LONGEST_LINE = 120
+OVERLAY = ROOT / "k8s/overlays/production"
+"""Paths that begin with two dots are written into an overlay."""
+CREATED_BY_THE_READER = {"k8s/overlays/mine", "k8s/overlays/mine/kustomization.yaml"}
+FOLDERS = tuple(path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".venv"))
+IGNORED_FOLDERS = (".venv", ".git", ".nhm", "node_modules")
+
+
+def code(text: str) -> Iterator[str]:
+    """What a document shows as code: indented lines without their shell comments, and text between backticks."""
+    for line in text.splitlines():
+        if line.startswith("    "):
+            yield line.partition("# ")[0].strip()
+        else:
+            yield from re.findall(r"`([^`]+)`", line)
+
+
+def paths(text: str) -> set[str]:
+    """Files and folders of the project that a document names in its code."""
+    words = {word.rstrip("/,:") for line in code(text) for word in re.split(r"[\s'\"=(),]+", line)}
+    in_folder = {word for word in words if word.startswith(tuple(f"{folder}/" for folder in (*FOLDERS, "..", "../..")))}
+    by_name = {word for word in words if re.fullmatch(r"[\w.-]+\.(py|md|yaml|txt|toml|env|sh)", word)}
+    return in_folder | by_name | words & {"Dockerfile", "Makefile"}
+
+
+def exists(path: str) -> bool:
+    if path in CREATED_BY_THE_READER or "..." in path:
+        return True
+    if path.startswith(".."):
+        return (OVERLAY / path).exists()
+    return (ROOT / path).exists() or ("/" not in path and any(found.name == path for found in project_files()))
+
+
+def project_files() -> Iterator[Path]:
+    for folder in ROOT.iterdir():
+        if folder.is_dir() and not folder.name.startswith(IGNORED_FOLDERS):
+            yield from folder.rglob("*.*")
+
+
+def missing_paths(text: str) -> list[str]:
+    return sorted(path for path in paths(text) if not exists(path))
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of a document's headings, as GitHub derives them."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def broken_links(document: Path, text: str) -> list[str]:
+    """Relative links of a document whose file or heading does not exist."""
+    return [
+        link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link and is_broken(document, text, link)
+    ]
+
+
+def is_broken(document: Path, text: str, link: str) -> bool:
+    name, _, anchor = link.partition("#")
+    target = document.parent / name if name else document
+    if not target.exists():
+        return True
+    return bool(anchor) and anchor not in anchors(target.read_text() if name else text)
+
+
+def unknown_make_targets(text: str) -> set[str]:
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    calls = [line.split("make ", 1)[1] for line in code(text) if re.match(r"([A-Z_]+=\S+ )*make ", line)]
+    return {word for call in calls for word in call.split() if re.fullmatch(r"[a-z0-9-]+", word)} - targets
+
+
+def unknown_subcommands(text: str) -> set[str]:
+    """Words after `nhm` that are no subcommand; `nhm_assets` and names of files are no commands."""
+    called = {match for line in code(text) for match in re.findall(r"(?:^|\s)nhm ([a-z]+)\b", line)}
+    return called - set(main.commands)
+
+
+@pytest.fixture(params=DOCUMENTS, ids=lambda path: path.name)
+def document(request: pytest.FixtureRequest) -> Path:
+    return Path(request.param)
+
+
+def test_every_path_that_a_document_names_exists(document: Path):
+    assert missing_paths(document.read_text()) == []
+
+
+def test_every_relative_link_leads_somewhere(document: Path):
+    assert broken_links(document, document.read_text()) == []
+
+
+def test_every_make_target_and_every_subcommand_that_a_document_names_exists(document: Path):
+    assert unknown_make_targets(document.read_text()) == set()
+    assert unknown_subcommands(document.read_text()) == set()
+
+
+def test_no_line_is_too_long(document: Path):
+    too_long = [number for number, line in enumerate(document.read_text().splitlines(), 1) if len(line) > LONGEST_LINE]
+    assert too_long == []
+
+
+def test_documents_stand_by_themselves(document: Path):
+    """Readers have the repository, and nothing that lies beside it."""
+    assert "../shared" not in document.read_text()
+
+
+def test_the_readme_fits_two_screens():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 100
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see `nhm_assets/gone.py`",
+        "    kubectl apply -f k8s/jobs/gone.yaml  # a comment",
+        "the file `gone.yaml`",
+        "add `../../components/gone` to it",
+    ],
+)
+def test_a_path_that_does_not_exist_is_noticed(text: str):
+    assert len(missing_paths(text)) == 1
+
+
+@pytest.mark.parametrize("link", ["[x](docs/gone.md)", "[x](docs/architecture.md#gone)", "# Here\n[x](#there)"])
+def test_a_broken_link_is_noticed(link: str):
+    assert len(broken_links(ROOT / "README.md", link)) == 1
+
+
+def test_an_unknown_target_and_an_unknown_subcommand_are_noticed():
+    assert unknown_make_targets("run `make everything`\n\n    make lint typos  # now") == {"everything", "typos"}
+    assert unknown_subcommands("run `nhm deploy`\n\n    FORCE_RETRAIN=true nhm train") == {"deploy", "train"}
