@@ -36,9 +36,10 @@ from nhm_assets.resource_factories import mlflow_of, mongo_of
 from nhm_assets.settings import Settings
 from nhm_assets.training.code_version import code_version
 from nhm_assets.training.forest import PARAMETERS, fit_forest, learning_rows
-from nhm_assets.training.registration import TrainingSpec, find_version, log_inputs, register, stage_candidate
+from nhm_assets.training.registration import find_version, log_inputs, register, stage_candidate
 from nhm_assets.training.serving_contract import judge_version
 from nhm_assets.training.stale_runs import end_stale_runs
+from nhm_assets.training.training_spec import TrainingSpec
 from resources.mongo import read_consistently
 
 if TYPE_CHECKING:

@@ -22,9 +22,10 @@ from nhm_assets.runs.queries import attempts
 from nhm_assets.settings import Settings
 from nhm_assets.steps.retry_policy import tries_again
 from nhm_assets.training.code_version import code_version
-from nhm_assets.training.registration import TrainingSpec, find_version, stage_candidate
+from nhm_assets.training.registration import find_version, stage_candidate
 from nhm_assets.training.stale_runs import end_stale_runs
 from nhm_assets.training.train import train, training_settings
+from nhm_assets.training.training_spec import TrainingSpec
 from resources.mlflow import Mlflow
 from resources.mongo import Mongo
 

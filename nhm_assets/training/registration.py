@@ -1,12 +1,10 @@
 """From a fitted forest to a version in the registry, exactly once for the same data, code and parameters."""
 
 import contextlib
-import hashlib
 import io
 import json
 import tempfile
 import warnings
-from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -15,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
-from nhm_assets.domain.dataset_schema import FEATURE_NAMES, counts, data_version
-from nhm_assets.domain.partitions import Partition, Window
+from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.domain.records import TrainedModel
 from nhm_assets.registry.model_files import model_sha256
 from nhm_assets.registry.versions import all_versions
@@ -29,7 +26,6 @@ from nhm_assets.registry.vocabulary import (
     FILES_DELETED_TAG,
     FINGERPRINT_TAG,
     PARAMETERS_TAG,
-    PARTITION_TAG,
     ROWS_TAG,
     SHA256_TAG,
     STAGING,
@@ -37,6 +33,7 @@ from nhm_assets.registry.vocabulary import (
     WINDOW_START_TAG,
 )
 from nhm_assets.training.forest import learning_rows
+from nhm_assets.training.training_spec import TrainingSpec
 
 if TYPE_CHECKING:
     from dagster_mlflow.resources import MlFlow
@@ -59,72 +56,6 @@ _NEEDED_TAGS = {
     ROWS_TAG,
 }
 """A version that somebody took one of these from is not taken again."""
-
-
-@dataclass(frozen=True)
-class TrainingSpec:
-    """What a model is made from: equal recipes give equal models.
-
-    Attributes:
-        parameters: what the fit, or the search for its parameters, is given.
-        dagster_run_id: who makes it; no part of the fingerprint.
-        attempts: the Dagster runs that try to make it, this one among them; no part of the fingerprint.
-    """
-
-    partition: Partition
-    window: Window
-    data_version: str
-    data_source: str
-    code_version: str
-    parameters: dict[str, Any]
-    rows: dict[str, int]
-    dagster_run_id: str
-    attempts: frozenset[str]
-
-    @classmethod
-    def of(
-        cls,
-        frame: pd.DataFrame,
-        partition: Partition,
-        *,
-        code_version: str,
-        parameters: dict[str, Any],
-        dagster_run_id: str,
-        attempts: frozenset[str] = frozenset(),
-    ) -> "TrainingSpec":
-        """The spec for a stored dataset, whose `attrs` say what it was read from."""
-        start, end = map(datetime.fromisoformat, frame.attrs["window"])
-        return cls(
-            partition=partition,
-            window=Window(start, end),
-            data_version=data_version(frame),
-            data_source=frame.attrs["data_source"],
-            code_version=code_version,
-            parameters=parameters,
-            rows=counts(frame["split"]),
-            dagster_run_id=dagster_run_id,
-            attempts=attempts | {dagster_run_id},
-        )
-
-    @property
-    def fingerprint(self) -> str:
-        """32 hex digits over partition, data, code and parameters."""
-        content = [str(self.partition.key), self.data_version, self.code_version, self.parameters]
-        return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
-
-    def tags(self) -> dict[str, str]:
-        """The tags of run and version: everything that a TrainedModel says, but for the model file."""
-        return {
-            PARTITION_TAG: str(self.partition.key),
-            WINDOW_START_TAG: self.window.start.isoformat(),
-            WINDOW_END_TAG: self.window.end.isoformat(),
-            DATA_VERSION_TAG: self.data_version,
-            DATA_SOURCE_TAG: self.data_source,
-            CODE_VERSION_TAG: self.code_version,
-            ROWS_TAG: json.dumps(self.rows),
-            FINGERPRINT_TAG: self.fingerprint,
-            DAGSTER_RUN_TAG: self.dagster_run_id,
-        }
 
 
 def find_version(client: "MlflowClient", spec: TrainingSpec, *, of_this_run: bool = False) -> TrainedModel | None:

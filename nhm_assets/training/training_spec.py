@@ -1,0 +1,91 @@
+"""What a model is trained from: partition, data, code and parameters, and their fingerprint."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+from nhm_assets.domain.dataset_schema import counts, data_version
+from nhm_assets.domain.partitions import Partition, Window
+from nhm_assets.registry.vocabulary import (
+    CODE_VERSION_TAG,
+    DAGSTER_RUN_TAG,
+    DATA_SOURCE_TAG,
+    DATA_VERSION_TAG,
+    FINGERPRINT_TAG,
+    PARTITION_TAG,
+    ROWS_TAG,
+    WINDOW_END_TAG,
+    WINDOW_START_TAG,
+)
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """Everything that decides what a model becomes: equal specs result in equal models.
+
+    Attributes:
+        window: the days of feedback that the model learns from.
+        parameters: given to the fit, or to the search for its parameters.
+        rows: number of rows by split.
+        dagster_run_id: the run that trains; not part of the fingerprint.
+        attempts: this Dagster run and the earlier ones that it retries; not part of the fingerprint.
+    """
+
+    partition: Partition
+    window: Window
+    data_version: str
+    data_source: str
+    code_version: str
+    parameters: dict[str, Any]
+    rows: dict[str, int]
+    dagster_run_id: str
+    attempts: frozenset[str]
+
+    @classmethod
+    def of(
+        cls,
+        frame: pd.DataFrame,
+        partition: Partition,
+        *,
+        code_version: str,
+        parameters: dict[str, Any],
+        dagster_run_id: str,
+        attempts: frozenset[str] = frozenset(),
+    ) -> "TrainingSpec":
+        """The spec for a stored dataset; its `attrs` carry the window and the data source."""
+        start, end = map(datetime.fromisoformat, frame.attrs["window"])
+        return cls(
+            partition=partition,
+            window=Window(start, end),
+            data_version=data_version(frame),
+            data_source=frame.attrs["data_source"],
+            code_version=code_version,
+            parameters=parameters,
+            rows=counts(frame["split"]),
+            dagster_run_id=dagster_run_id,
+            attempts=attempts | {dagster_run_id},
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hex digits over partition, data, code and parameters."""
+        content = [str(self.partition.key), self.data_version, self.code_version, self.parameters]
+        return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+    def tags(self) -> dict[str, str]:
+        """Tags of the MLflow run and of the version: the whole TrainedModel except for the model file."""
+        return {
+            PARTITION_TAG: str(self.partition.key),
+            WINDOW_START_TAG: self.window.start.isoformat(),
+            WINDOW_END_TAG: self.window.end.isoformat(),
+            DATA_VERSION_TAG: self.data_version,
+            DATA_SOURCE_TAG: self.data_source,
+            CODE_VERSION_TAG: self.code_version,
+            ROWS_TAG: json.dumps(self.rows),
+            FINGERPRINT_TAG: self.fingerprint,
+            DAGSTER_RUN_TAG: self.dagster_run_id,
+        }
