@@ -1,4 +1,4 @@
-"""What the stages hand to each other beside frames: frozen records, kept as JSON."""
+"""The records that stages pass to each other besides frames: frozen, and stored as JSON."""
 
 import hashlib
 import json
@@ -11,26 +11,23 @@ from nhm_assets.domain.partitions import Partition, Window
 
 
 class Record(BaseModel):
-    """A frozen record; what it does not know is an error, never dropped."""
+    """A frozen record. An unknown field is an error and is never dropped."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     def digest(self) -> str:
-        """32 hex digits that are equal exactly when the records are."""
-        # Sorted, since a record that has been stored may come back with its maps in another order.
+        """32 hex digits; two records have the same digest exactly when they are equal."""
+        # Sorted, because a stored record may come back with its maps in another order.
         content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 
 
-class TrainedModel(Record):
-    """A version of a registered model, and what it was made from.
+class VersionRecord(Record):
+    """A record about one version of a registered model.
 
     Attributes:
-        window_start, window_end: the half-open window, in UTC, of the feedback it learned from.
-        run_id: the MLflow run that it was logged in.
-        sha256: of the model file.
-        rows: number of rows by split; the model learned from train and validation.
-        reused: whether the version existed before, made from the same data, code and parameters.
+        window_start, window_end: half-open window, in UTC, of the feedback that the version learned from.
+        run_id: the MLflow run that logged it.
     """
 
     specialist: str
@@ -40,6 +37,17 @@ class TrainedModel(Record):
     model: str
     version: str
     run_id: str
+
+
+class TrainedModel(VersionRecord):
+    """A registered version, and what it was trained from.
+
+    Attributes:
+        sha256: of the model file.
+        rows: number of rows by split; the model learned from train and validation.
+        reused: whether the version already existed, trained from the same data, code and parameters.
+    """
+
     sha256: str
     data_version: str
     code_version: str
@@ -50,25 +58,26 @@ class TrainedModel(Record):
 
     @property
     def partition(self) -> Partition:
-        """The partition that it was trained for."""
+        """The partition that the model was trained for."""
         return Partition.parse(self.week, self.specialist)
 
     @property
     def window(self) -> Window:
-        """The window that it learned from."""
+        """The window that the model learned from."""
         return Window(self.window_start, self.window_end)
 
 
 class Metrics(Record):
-    """How well one model does on the test rows. The positive class is approve.
+    """How good one model is on the test rows. The positive class is approve.
 
     Attributes:
         precision, recall, f1: of the class approve.
         accuracy, macro_f1: over the three classes.
-        brier: sum over the classes of squared probability errors, mean over rows; 0 is best, 2 worst.
-        log_loss: natural logarithm, mean over rows.
+        brier: squared probability errors, summed over the classes, mean over the rows; 0 is best, 2 is worst.
+        log_loss: natural logarithm, mean over the rows.
         support: test rows by class.
-        confusion: rows are true classes, columns predicted ones, in the order reject, approve, review.
+        confusion: 3 x 3 counts; rows are true classes, columns are predicted classes, in the order reject,
+            approve, review_required.
     """
 
     precision: float
@@ -90,10 +99,10 @@ class Interval(Record):
 
 
 class Comparison(Record):
-    """Candidate against champion on the same rows.
+    """Candidate and champion on the same rows.
 
     Attributes:
-        only_candidate_right, only_champion_right: rows that just one of the two decides rightly.
+        only_candidate_right, only_champion_right: number of rows that only this one classifies correctly.
         mcnemar_p: two-sided p-value of McNemar's test on these two counts.
         differences: 95 % intervals of candidate minus champion, for precision, recall and F1.
     """
@@ -112,26 +121,19 @@ class Champion(Record):
     comparison: Comparison
 
 
-class EvaluationReport(Record):
-    """All that the gate judges by, and what explains it.
+class EvaluationReport(VersionRecord):
+    """Everything that the gate judges, and what explains it.
 
     Attributes:
-        test_rows: rows of the split test.
-        test_approvals: those of them that are labelled approve.
+        test_rows: number of rows in the split test.
+        test_approvals: number of them that are labelled approve.
         synthetic_test: whether the test rows are synthetic.
         intervals: 95 % intervals of the candidate's precision, recall and F1.
         baseline_f1: F1 of two dummies on the same rows, `most_frequent` and `stratified`.
-        prior_brier: Brier score of always predicting the class shares of the rows learned from.
-        importances: how much F1 falls when a feature's test values are shuffled, mean over repeats.
+        prior_brier: Brier score of always predicting the class frequencies of the training rows.
+        importances: loss of F1 when the test values of a feature are shuffled, mean over repeats.
     """
 
-    specialist: str
-    week: str
-    window_start: datetime
-    window_end: datetime
-    model: str
-    version: str
-    run_id: str
     data_version: str
     code_version: str
     data_source: str
@@ -150,8 +152,8 @@ class Promotion(Record):
     """A finished promotion: the version is in Production and carries the alias `production`.
 
     Attributes:
-        previous_version: the one in Production before; None where there was none, or it was this one.
-        audit_id: `_id` of the document in the audit log; None where the version was there already.
+        previous_version: the version in Production before; None if there was none, or it was this version.
+        audit_id: `_id` of the document in the audit log; None if the version was already in Production.
     """
 
     specialist: str
@@ -165,17 +167,17 @@ class Promotion(Record):
 
 
 class Rollout(Record):
-    """What became of restarting a specialist for the version that was promoted.
+    """The result of restarting a specialist for the promoted version.
 
     Attributes:
-        status: `not configured` where there is no cluster, `no replicas` where the Deployment is to have no pods,
-            `superseded` where another version is in Production by now: then nothing was restarted.
-        old_replica_set, new_replica_set: names; None where nothing was replaced, or nothing is there.
-        pods: names of the pods of the new one.
-        seconds: from the beginning, another specialist's turn included, to the end.
-        loaded: whether every pod says that a model is loaded; None where none was asked.
-        proven: whether every pod names the promoted version, or its run; None where none was asked.
-        reason: all that in a sentence.
+        status: `not configured` without a cluster, `no replicas` if the Deployment is scaled to zero,
+            `superseded` if another version is in Production by now. In these cases nothing was restarted.
+        old_replica_set, new_replica_set: names; None if nothing was replaced, or nothing exists.
+        pods: names of the pods of the new ReplicaSet.
+        seconds: total duration, including the wait for another specialist's rollout.
+        loaded: whether every pod reports a loaded model; None if no pod was asked.
+        proven: whether every pod reports the promoted version or its run; None if no pod was asked.
+        reason: the result in one sentence.
     """
 
     specialist: str

@@ -1,1 +1,1 @@
-"""A candidate is measured on the newest rows, beside the champion, and judged."""
+"""Stage 3: evaluates the candidate and the champion on the newest rows, and judges the candidate by the gate."""

@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     check_specs=evaluation_report_checks,
     kinds={"sklearn", "mlflow"},
     description=(
-        "The candidate's metrics on the newest rows, those of the version in Production on the same rows, their"
-        " comparison, and what each feature is worth. The checks on it are the gate: one that fails holds the"
-        " candidate in Staging, and the run stays green. A version that was evaluated against the same champion"
-        " before keeps its report; the checks judge it by today's thresholds."
+        "Metrics of the candidate and of the champion on the same newest rows, their comparison, and the importance of"
+        " each feature. Its checks are the gate: if one fails, the candidate is held in Staging and the run stays"
+        " green. A version that was already evaluated against the same champion keeps its report; the checks always"
+        " use the current thresholds."
     ),
 )
 @tries_again
@@ -49,7 +49,7 @@ def evaluation_report(
     settings: ResourceParam[Settings],
     mlflow: ResourceParam[Mlflow],
 ) -> Iterator[Output[EvaluationReport] | AssetCheckResult]:
-    """Score, compare and judge; report and verdicts are yielded together."""
+    """Evaluate and judge the candidate; report and verdicts are yielded together."""
     with mlflow.client() as client:
         champion = version_in_production(client, trained_model.model)
         report = recorded_report(context.instance, context.partition_key, trained_model, champion)
@@ -59,7 +59,7 @@ def evaluation_report(
             _log_metrics(client, report)
     yield Output(report, metadata=_metadata(report) | {"reused": reused})
     for result in check_results(EVALUATION_REPORT, judge(report, GateRules.of(settings))):
-        # Binds the verdict to this very report: promotion looks for it.
+        # Binds the verdict to exactly this report: the promotion looks for it.
         yield result._replace(metadata={**result.metadata, REPORT_DIGEST: MetadataValue.text(report.digest())})
 
 
@@ -72,24 +72,24 @@ def _evaluate(
 ) -> EvaluationReport:
     rows = held_out_rows(frame, trained)
     candidate, importances = candidate_probabilities(client, trained.model, trained.version, rows)
-    scored = None
+    champion_scores = None
     if champion is not None:
         number = str(champion.version)
         probabilities = champion_probabilities(
             client, trained.model, number, rows, allow_unverified=settings.allow_unverified_champion
         )
-        scored = (number, probabilities)
-    return build_report(frame, trained, candidate, importances=importances, champion=scored)
+        champion_scores = (number, probabilities)
+    return build_report(frame, trained, candidate, importances=importances, champion=champion_scores)
 
 
 def _log_metrics(client: "MlflowClient", report: EvaluationReport) -> None:
-    """Add the metrics to the run that trained the candidate, where people look for them."""
+    """Add the metrics to the MLflow run that trained the candidate."""
     from mlflow.entities import Metric
 
-    moment = int(time.time() * 1000)
-    numbers = report.candidate.model_dump(exclude={"support", "confusion"})
+    timestamp_ms = int(time.time() * 1000)
+    metrics = report.candidate.model_dump(exclude={"support", "confusion"})
     client.log_batch(
-        report.run_id, metrics=[Metric(f"test_{name}", value, moment, 0) for name, value in numbers.items()]
+        report.run_id, metrics=[Metric(f"test_{name}", value, timestamp_ms, 0) for name, value in metrics.items()]
     )
 
 

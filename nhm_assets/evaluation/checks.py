@@ -1,7 +1,6 @@
-"""The checks on `evaluation_report`: the gate, and two beside it.
+"""The checks on `evaluation_report`: the gate, and two more that only warn.
 
-They are specs of the asset itself and evaluated in its own step, so nobody can materialize the report
-without them.
+They are check specs of the asset itself and run in its step, so nobody can materialize the report without them.
 """
 
 from nhm_assets.domain.dagster_names import EVALUATION_REPORT

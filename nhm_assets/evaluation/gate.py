@@ -1,4 +1,4 @@
-"""The gate: one pure function of a report and the settings, one verdict a rule."""
+"""The gate: one pure function. A report and the settings go in, one verdict per rule comes out."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,27 +10,28 @@ from nhm_assets.domain.records import EvaluationReport
 if TYPE_CHECKING:
     from nhm_assets.settings import Settings
 
-LEAST_PER_CLASS = 20
-"""Test rows that are approve, and that are not, below which a verdict would rest on too few."""
-IMPLAUSIBLE_F1 = 0.995
+MIN_ROWS_PER_CLASS = 20
+"""Required test rows that are approve, and required test rows that are not."""
+SUSPICIOUS_F1 = 0.995
 
 DESCRIPTIONS = {
     "precision_threshold": "Gate: precision of approve on the test rows reaches PRECISION_THRESHOLD.",
     "recall_threshold": "Gate: recall of approve on the test rows reaches RECALL_THRESHOLD.",
     "f1_threshold": "Gate: F1 of approve on the test rows reaches F1_THRESHOLD.",
-    "not_worse_than_production": "Gate: F1 is at most MAX_F1_REGRESSION below that of the version in Production,"
-    " scored on the same rows.",
-    "beats_baseline": "Gate: F1 is above that of two dummies that look at no feature.",
-    "enough_evidence": f"Gate: MIN_TEST_ROWS test rows, {LEAST_PER_CLASS} of them approve and {LEAST_PER_CLASS} not.",
-    "data_source_allowed": "Gate: in production the test rows are real feedback.",
-    "calibrated": "The Brier score is better than that of always predicting the class shares.",
-    "plausible": f"F1 is at most {IMPLAUSIBLE_F1}; above that, a feature probably gives the label away.",
+    "not_worse_than_production": "Gate: F1 is at most MAX_F1_REGRESSION below that of the version in Production"
+    " on the same rows.",
+    "beats_baseline": "Gate: F1 is above that of two dummy classifiers that ignore the features.",
+    "enough_evidence": f"Gate: there are at least MIN_TEST_ROWS test rows; at least {MIN_ROWS_PER_CLASS} are approve"
+    f" and {MIN_ROWS_PER_CLASS} are not.",
+    "data_source_allowed": "Gate: in production, the test rows are real feedback.",
+    "calibrated": "The Brier score is better than that of always predicting the class frequencies.",
+    "plausible": f"F1 is at most {SUSPICIOUS_F1}. A higher F1 is suspicious: a feature probably reveals the label.",
 }
 
 
 @dataclass(frozen=True)
 class GateRules:
-    """The settings that the gate judges by."""
+    """The settings of the gate."""
 
     precision_threshold: float
     recall_threshold: float
@@ -41,7 +42,7 @@ class GateRules:
 
     @classmethod
     def of(cls, settings: "Settings") -> "GateRules":
-        """The rules of this process's settings."""
+        """The rules from the settings."""
         return cls(
             precision_threshold=settings.precision_threshold,
             recall_threshold=settings.recall_threshold,
@@ -53,7 +54,7 @@ class GateRules:
 
 
 def judge(report: EvaluationReport, rules: GateRules) -> list[Verdict]:
-    """One verdict a rule, in the order of `DESCRIPTIONS`; those named in `GATE_CHECKS` decide."""
+    """One verdict per rule, in the order of `DESCRIPTIONS`. The rules in `GATE_CHECKS` decide the promotion."""
     candidate = report.candidate
     return [
         _reaches("precision", candidate.precision, rules.precision_threshold),
@@ -69,75 +70,86 @@ def judge(report: EvaluationReport, rules: GateRules) -> list[Verdict]:
 
 
 def failed_gate(verdicts: list[Verdict]) -> list[str]:
-    """Names of the gate's rules that do not hold; empty where the candidate passes."""
+    """Names of the gate checks that failed; empty if the candidate passes the gate."""
     return [verdict.check for verdict in verdicts if verdict.check in GATE_CHECKS and not verdict.passed]
 
 
 def _reaches(metric: str, value: float, threshold: float) -> Verdict:
-    name = f"{metric}_threshold"
-    return Verdict(
-        name,
-        value >= threshold,
-        f"{metric} {value:.3f}, wanted is {threshold:.3f}",
-        {metric: value, name.upper(): threshold},
-    )
+    check = f"{metric}_threshold"
+    result = f"{metric.capitalize()} {value:.3f}"
+    if value >= threshold:
+        reason = f"{result} reaches the required {threshold:.3f}."
+    else:
+        reason = f"{result} is below the required {threshold:.3f} (by {_difference(threshold - value)})."
+    return Verdict(check, value >= threshold, reason, {metric: value, check.upper(): threshold})
 
 
-def _not_worse(report: EvaluationReport, most: float) -> Verdict:
-    name = "not_worse_than_production"
+def _difference(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.0005 else "less than 0.001"
+
+
+def _not_worse(report: EvaluationReport, max_regression: float) -> Verdict:
+    check, f1 = "not_worse_than_production", report.candidate.f1
     if report.champion is None:
-        return Verdict(name, passed=True, reason="no version is in Production yet", figures={"f1": report.candidate.f1})
-    champion, f1 = report.champion.metrics.f1, report.candidate.f1
-    return Verdict(
-        name,
-        f1 >= champion - most,
-        f"F1 {f1:.3f}; version {report.champion.version} in Production has {champion:.3f} on the same rows,"
-        f" and {most:.3f} less is allowed",
-        {"f1": f1, "production_f1": champion, "MAX_F1_REGRESSION": most},
-    )
+        return Verdict(
+            check, passed=True, reason="There is no version in Production to compare with.", figures={"f1": f1}
+        )
+    champion_f1 = report.champion.metrics.f1
+    passed = f1 >= champion_f1 - max_regression
+    compared = f"F1 {f1:.3f} is {{}} the {champion_f1:.3f} of version {report.champion.version} in Production"
+    if f1 >= champion_f1:
+        reason = f"{compared.format('not below')} on the same rows."
+    else:
+        below = f"{_difference(champion_f1 - f1)} below"
+        limit = "within the allowed" if passed else "more than the allowed"
+        reason = f"{compared.format(below)} on the same rows, {limit} {max_regression:.3f}."
+    figures = {"f1": f1, "production_f1": champion_f1, "MAX_F1_REGRESSION": max_regression}
+    return Verdict(check, passed, reason, figures)
 
 
 def _beats_baseline(report: EvaluationReport) -> Verdict:
-    best = max(report.baseline_f1, key=lambda name: report.baseline_f1[name])
-    reason = f"F1 {report.candidate.f1:.3f}; the dummy {best} has {report.baseline_f1[best]:.3f}"
-    passed = report.candidate.f1 > report.baseline_f1[best]
-    return Verdict("beats_baseline", passed, reason, {"f1": report.candidate.f1, **report.baseline_f1})
+    f1, baselines = report.candidate.f1, report.baseline_f1
+    best = max(baselines, key=lambda name: baselines[name])
+    passed = f1 > baselines[best]
+    reason = f"F1 {f1:.3f} is {'' if passed else 'not '}above the {baselines[best]:.3f} of the dummy classifier {best}."
+    return Verdict("beats_baseline", passed, reason, {"f1": f1, **baselines})
 
 
-def _enough_evidence(report: EvaluationReport, wanted: int) -> Verdict:
-    approvals, others = report.test_approvals, report.test_rows - report.test_approvals
+def _enough_evidence(report: EvaluationReport, min_rows: int) -> Verdict:
+    rows, approvals = report.test_rows, report.test_approvals
+    passed = rows >= min_rows and min(approvals, rows - approvals) >= MIN_ROWS_PER_CLASS
     return Verdict(
         "enough_evidence",
-        report.test_rows >= wanted and min(approvals, others) >= LEAST_PER_CLASS,
-        f"{report.test_rows} test rows, {approvals} approve and {others} not; wanted are {wanted}, with"
-        f" {LEAST_PER_CLASS} of each",
-        {"test_rows": report.test_rows, "approve": approvals, "MIN_TEST_ROWS": wanted},
+        passed,
+        f"{rows} test rows ({approvals} approve, {rows - approvals} not) are {'enough' if passed else 'too few'}:"
+        f" required are {min_rows}, with at least {MIN_ROWS_PER_CLASS} of each kind.",
+        {"test_rows": rows, "approve": approvals, "MIN_TEST_ROWS": min_rows},
     )
 
 
 def _data_source_allowed(report: EvaluationReport, *, in_production: bool) -> Verdict:
-    tested_on = "synthetic" if report.synthetic_test else "real"
-    where = "production" if in_production else "no production"
-    return Verdict(
-        "data_source_allowed",
-        not (report.synthetic_test and in_production),
-        f"tested on {tested_on} rows, ENVIRONMENT is {where}",
-        {"data_source": report.data_source, "synthetic_test": report.synthetic_test},
-    )
+    passed = not (report.synthetic_test and in_production)
+    if not report.synthetic_test:
+        reason = "The test rows are real feedback."
+    else:
+        allowed = "allowed outside" if passed else "not allowed in"
+        reason = f"The test rows are synthetic, which is {allowed} production (see ENVIRONMENT)."
+    figures = {"data_source": report.data_source, "synthetic_test": report.synthetic_test}
+    return Verdict("data_source_allowed", passed, reason, figures)
 
 
 def _calibrated(report: EvaluationReport) -> Verdict:
     brier, prior = report.candidate.brier, report.prior_brier
-    return Verdict(
-        "calibrated",
-        brier < prior,
-        f"Brier score {brier:.3f}; always predicting the class shares gives {prior:.3f}",
-        {"brier": brier, "prior_brier": prior},
-        warns_only=True,
+    passed = brier < prior
+    reason = (
+        f"Brier score {brier:.3f} is {'' if passed else 'not '}better than {prior:.3f}, the score of always predicting"
+        " the class frequencies."
     )
+    return Verdict("calibrated", passed, reason, {"brier": brier, "prior_brier": prior}, warns_only=True)
 
 
 def _plausible(report: EvaluationReport) -> Verdict:
     f1 = report.candidate.f1
-    reason = f"F1 {f1:.3f}, implausible is above {IMPLAUSIBLE_F1}"
-    return Verdict("plausible", f1 <= IMPLAUSIBLE_F1, reason, {"f1": f1}, warns_only=True)
+    passed = f1 <= SUSPICIOUS_F1
+    reason = f"F1 {f1:.3f} is {'plausible' if passed else 'suspicious'} (suspicious above {SUSPICIOUS_F1})."
+    return Verdict("plausible", passed, reason, {"f1": f1}, warns_only=True)

@@ -7,21 +7,21 @@ _ROWS = ("precision", "recall", "f1", "accuracy", "macro_f1", "brier", "log_loss
 
 
 def comparison_table(report: EvaluationReport) -> str:
-    """Candidate, its 95 % intervals and champion, metric by metric; then the confusion matrix."""
+    """One row per metric: candidate, its 95 % interval, champion. The confusion matrix follows."""
     champion = report.champion
     title = f"version {champion.version} in Production" if champion else "Production"
     lines = [f"| | candidate, version {report.version} | 95 % | {title} |", "|---|---|---|---|"]
     for name in _ROWS:
         interval = report.intervals.get(name)
         shown = f"{interval.low:.3f} to {interval.high:.3f}" if interval else ""
-        other = f"{getattr(champion.metrics, name):.3f}" if champion else "none"
-        lines.append(f"| {name} | {getattr(report.candidate, name):.3f} | {shown} | {other} |")
+        champion_value = f"{getattr(champion.metrics, name):.3f}" if champion else "none"
+        lines.append(f"| {name} | {getattr(report.candidate, name):.3f} | {shown} | {champion_value} |")
     if champion:
         comparison = champion.comparison
         lines.append("")
         lines.append(
-            f"Only the candidate is right in {comparison.only_candidate_right} rows, only the champion in"
-            f" {comparison.only_champion_right} (McNemar's p = {comparison.mcnemar_p:.3f})."
+            f"Only the candidate is correct in {comparison.only_candidate_right} rows, only the champion in"
+            f" {comparison.only_champion_right} (McNemar's test: p = {comparison.mcnemar_p:.3f})."
         )
     lines += ["", f"| true \\ predicted | {' | '.join(CLASS_NAMES)} |", "|---|---|---|---|"]
     for name, row in zip(CLASS_NAMES, report.candidate.confusion, strict=True):
@@ -30,8 +30,8 @@ def comparison_table(report: EvaluationReport) -> str:
 
 
 def importance_table(report: EvaluationReport) -> str:
-    """Features by what they are worth, the most valuable first."""
-    ordered = sorted(report.importances.items(), key=lambda one: -one[1])
+    """Features by importance, the most important first."""
+    ordered = sorted(report.importances.items(), key=lambda item: -item[1])
     return "\n".join(
         ["| feature | F1 lost when shuffled |", "|---|---|", *(f"| {name} | {loss:.4f} |" for name, loss in ordered)]
     )

@@ -1,4 +1,4 @@
-"""How well probabilities fit the labels. The positive class is approve; ratios with an empty denominator are 0."""
+"""Metrics of predicted probabilities. The positive class is approve; a ratio with the denominator 0 is 0."""
 
 import numpy as np
 import pandas as pd
@@ -20,10 +20,7 @@ Probabilities = np.ndarray
 
 
 def compute_metrics(labels: Labels, probabilities: Probabilities) -> Metrics:
-    """All metrics of one model on the test rows.
-
-    Brier score: Brier (1950), the form for several classes.
-    """
+    """All metrics of one model on the test rows. The Brier score is the multi-class form of Brier (1950)."""
     from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss
 
     predicted = predict_labels(probabilities)
@@ -49,19 +46,19 @@ def f1_of_approve(labels: Labels, predicted: Labels) -> float:
 
 
 def predict_labels(probabilities: Probabilities) -> Labels:
-    """The most probable class of each row; the first one in a tie, as scikit-learn has it."""
+    """The most probable class of each row; the first one in a tie, as in scikit-learn."""
     return probabilities.argmax(axis=1)
 
 
 def brier(labels: Labels, probabilities: Probabilities) -> float:
-    """Sum over the classes of squared errors, mean over rows: 0 is best, 2 is worst."""
+    """Squared errors, summed over the classes, mean over the rows: 0 is best, 2 is worst."""
     return float(((probabilities - np.eye(len(CLASSES))[labels]) ** 2).sum(axis=1).mean())
 
 
 def _headline(hits: np.ndarray, truth: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, ...]:
     """Precision, recall and F1 along the last axis."""
-    both, actual, called = (np.sum(part, axis=-1, dtype="float64") for part in (hits, truth, positive))
-    return _ratio(both, called), _ratio(both, actual), _ratio(2 * both, actual + called)
+    hit, actual, predicted = (np.sum(part, axis=-1, dtype="float64") for part in (hits, truth, positive))
+    return _ratio(hit, predicted), _ratio(hit, actual), _ratio(2 * hit, actual + predicted)
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -73,26 +70,26 @@ def intervals(labels: Labels, *models: Probabilities) -> list[dict[str, Interval
 
     Args:
         labels: of the test rows.
-        models: probabilities of one model, or of two on the same rows.
+        models: probabilities of one model, or of two models on the same rows.
 
     Returns:
-        The intervals of the first model; and, given two, those of the differences first minus second,
+        The intervals of the first model. With two models also those of the differences, first minus second,
         resampled in pairs.
 
     Source: Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapter 13.
     """
-    draw = np.random.default_rng(_SEED)
+    rng = np.random.default_rng(_SEED)
     truth = labels == APPROVE
     positives = [predict_labels(probabilities) == APPROVE for probabilities in models]
     samples: list[np.ndarray] = []
     for _ in range(_RESAMPLES // _RESAMPLES_AT_ONCE):
-        picked = draw.integers(len(labels), size=(_RESAMPLES_AT_ONCE, len(labels)))
+        sample = rng.integers(len(labels), size=(_RESAMPLES_AT_ONCE, len(labels)))
         samples.append(
-            np.array([_headline((truth & positive)[picked], truth[picked], positive[picked]) for positive in positives])
+            np.array([_headline((truth & positive)[sample], truth[sample], positive[sample]) for positive in positives])
         )
     values = np.concatenate(samples, axis=-1)
-    wanted = [values[0]] if len(models) == 1 else [values[0], values[0] - values[1]]
-    return [_percentiles(one) for one in wanted]
+    results = [values[0]] if len(models) == 1 else [values[0], values[0] - values[1]]
+    return [_percentiles(result) for result in results]
 
 
 def _percentiles(values: np.ndarray) -> dict[str, Interval]:
@@ -103,28 +100,28 @@ def _percentiles(values: np.ndarray) -> dict[str, Interval]:
 
 
 def mcnemar(labels: Labels, first: Probabilities, second: Probabilities) -> tuple[int, int, float]:
-    """Rows only the first model decides rightly, rows only the second does, and the two-sided p-value.
+    """Rows that only the first model classifies correctly, rows that only the second does, two-sided p-value.
 
-    The exact form of McNemar's test (1947): under the null each such row is a fair coin.
+    The exact form of McNemar's test (1947): under the null hypothesis each such row is a fair coin.
     """
     from scipy.stats import binomtest
 
-    right = predict_labels(first) == labels, predict_labels(second) == labels
-    only_first, only_second = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    correct = predict_labels(first) == labels, predict_labels(second) == labels
+    only_first, only_second = int((correct[0] & ~correct[1]).sum()), int((correct[1] & ~correct[0]).sum())
     if not only_first + only_second:
         return 0, 0, 1.0
     p_value = binomtest(only_first, only_first + only_second).pvalue
     return only_first, only_second, float(p_value)
 
 
-def baseline_f1(learned: pd.DataFrame, tested: pd.DataFrame) -> dict[str, float]:
-    """F1 of dummies that look at no feature: always the majority class, and classes drawn by their shares."""
+def baseline_f1(training_rows: pd.DataFrame, test_rows: pd.DataFrame) -> dict[str, float]:
+    """F1 of two dummy classifiers: always the majority class, and classes drawn by their frequency."""
     from sklearn.dummy import DummyClassifier
 
     scores = {}
-    labels = tested["label"].to_numpy()
+    labels = test_rows["label"].to_numpy()
     for strategy in ("most_frequent", "stratified"):
         dummy = DummyClassifier(strategy=strategy, random_state=_SEED)
-        dummy.fit(learned[list(FEATURE_NAMES)], learned["label"])
-        scores[strategy] = f1_of_approve(labels, dummy.predict(tested[list(FEATURE_NAMES)]))
+        dummy.fit(training_rows[list(FEATURE_NAMES)], training_rows["label"])
+        scores[strategy] = f1_of_approve(labels, dummy.predict(test_rows[list(FEATURE_NAMES)]))
     return scores

@@ -1,4 +1,4 @@
-"""Models as they stand in the registry, asked about rows."""
+"""Predictions of registered versions, loaded from the registry after their files are verified."""
 
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,8 @@ def candidate_probabilities(
 ) -> tuple[np.ndarray, dict[str, float]]:
     """The candidate's probabilities for these rows, shape (n, 3), and its feature importances on them.
 
-    Importance of a feature: how much F1 of approve falls when its values are shuffled, mean over
-    repeats (Breiman 2001, as scikit-learn's permutation_importance has it).
+    The importance of a feature is the loss of F1 of approve when its values are shuffled, mean over repeats
+    (Breiman 2001, scikit-learn's permutation_importance).
     """
     import mlflow.sklearn
 
@@ -37,43 +37,38 @@ def candidate_probabilities(
 def _importances(forest: Any, features: pd.DataFrame, labels: pd.Series) -> dict[str, float]:
     from sklearn.inspection import permutation_importance
 
-    def score(model: Any, asked: pd.DataFrame, truth: pd.Series) -> float:
-        return f1_of_approve(truth.to_numpy(), model.predict(asked))
+    def score(model: Any, rows: pd.DataFrame, truth: pd.Series) -> float:
+        return f1_of_approve(truth.to_numpy(), model.predict(rows))
 
-    found = permutation_importance(forest, features, labels, scoring=score, n_repeats=_REPEATS, random_state=_SEED)
-    return dict(zip(FEATURE_NAMES, map(float, found.importances_mean), strict=True))
+    result = permutation_importance(forest, features, labels, scoring=score, n_repeats=_REPEATS, random_state=_SEED)
+    return dict(zip(FEATURE_NAMES, map(float, result.importances_mean), strict=True))
 
 
 def champion_probabilities(
     client: "MlflowClient", model: str, version: str, rows: pd.DataFrame, *, allow_unverified: bool
 ) -> np.ndarray:
-    """The champion's probabilities for these rows, asked as the specialists ask it; shape (n, 3).
+    """The champion's probabilities for these rows, shape (n, 3), through pyfunc as the specialists call it.
 
     Raises:
-        RegistryError: it cannot be verified, loaded or read. A champion that cannot be scored is never
-            taken for a bad one.
+        RegistryError: it cannot be verified or loaded, or its answer is unusable. A champion that cannot be
+            scored never counts as a bad one.
     """
     import mlflow.pyfunc
 
+    subject = f"the version in Production, {model} version {version},"
+    remedy = "roll back to a version that works, or archive this one, then run this again"
     with verified_model(client, model, version, allow_unverified=allow_unverified) as files:
         try:
             with warnings.catch_warnings():
+                # A version from elsewhere may warn of anything; its answer is checked below.
                 warnings.simplefilter("ignore")
                 answer = mlflow.pyfunc.load_model(str(files)).predict(rows[list(FEATURE_NAMES)])
             probabilities = np.asarray(answer, dtype="float64")
         except Exception as error:
-            raise RegistryError(
-                f"the version in Production, {model} version {version}, cannot be scored ({error}): roll back to"
-                " one that can be loaded, or archive it, then run this again"
-            ) from error
+            raise RegistryError(f"{subject} cannot be scored ({error}): {remedy}") from error
     if probabilities.shape != (len(rows), len(CLASS_NAMES)):
-        raise RegistryError(
-            f"the version in Production, {model} version {version}, answers with shape {probabilities.shape} instead of"
-            f" ({len(rows)}, {len(CLASS_NAMES)}): archive it, then run this again"
-        )
+        expected = (len(rows), len(CLASS_NAMES))
+        raise RegistryError(f"{subject} predicts the shape {probabilities.shape} instead of {expected}: {remedy}")
     if not np.isfinite(probabilities).all():
-        raise RegistryError(
-            f"the version in Production, {model} version {version}, answers with values that are not numbers:"
-            " archive it, then run this again"
-        )
+        raise RegistryError(f"{subject} predicts values that are not numbers: {remedy}")
     return probabilities

@@ -12,21 +12,21 @@ from nhm_assets.evaluation.metrics import CLASSES, baseline_f1, brier, compute_m
 
 
 def held_out_rows(frame: pd.DataFrame, trained: TrainedModel) -> pd.DataFrame:
-    """The rows to test on, of exactly the dataset that the model was made from.
+    """The test rows of exactly the dataset that the model was trained on.
 
     Raises:
-        DataError: the dataset is another one, or has no test rows.
+        DataError: it is another dataset, or it has no test rows.
     """
-    found = data_version(frame)
-    if found != trained.data_version:
+    stored = data_version(frame)
+    if stored != trained.data_version:
         raise DataError(
-            f"{trained.model} version {trained.version} was trained on data version {trained.data_version}, stored is"
-            f" {found}: the dataset of {trained.specialist} {trained.week} was made again since. Materialize"
-            " trained_model for it first"
+            f"{trained.model} version {trained.version} was trained on data version {trained.data_version}, but the"
+            f" stored dataset has {stored}: the dataset of {trained.specialist} {trained.week} was rebuilt after the"
+            " training. Materialize trained_model for it first"
         )
     rows = frame[frame["split"] == TEST]
     if rows.empty:
-        raise DataError(f"the dataset of {trained.specialist} {trained.week} has no test rows")
+        raise DataError(f"the dataset of {trained.specialist} {trained.week} has no test rows: wait for more feedback")
     return rows.reset_index(drop=True)
 
 
@@ -38,42 +38,29 @@ def build_report(
     importances: Mapping[str, float],
     champion: tuple[str, np.ndarray] | None,
 ) -> EvaluationReport:
-    """Measure and compare.
+    """Compute the metrics of candidate and champion, and compare them.
 
     Args:
         frame: the dataset.
         trained: the candidate.
         candidate: its probabilities for the test rows, shape (n, 3).
         importances: by feature.
-        champion: number and probabilities, for the same rows, of the version in Production.
+        champion: number of the version in Production, and its probabilities for the same rows.
     """
-    tested = held_out_rows(frame, trained)
-    learned = frame[frame["split"] != TEST]
-    labels = tested["label"].to_numpy()
-    class_shares = np.array([(learned["label"] == label).mean() for label in CLASSES])
+    test_rows = held_out_rows(frame, trained)
+    training_rows = frame[frame["split"] != TEST]
+    labels = test_rows["label"].to_numpy()
+    class_frequencies = np.array([(training_rows["label"] == label).mean() for label in CLASSES])
     return EvaluationReport(
-        **trained.model_dump(
-            include={
-                "specialist",
-                "week",
-                "window_start",
-                "window_end",
-                "model",
-                "version",
-                "run_id",
-                "data_version",
-                "code_version",
-                "data_source",
-            }
-        ),
-        test_rows=len(tested),
+        **trained.model_dump(include=TrainedModel.model_fields.keys() & EvaluationReport.model_fields.keys()),
+        test_rows=len(test_rows),
         test_approvals=int((labels == APPROVE).sum()),
-        synthetic_test=bool((tested["source"] == SYNTHETIC).any()),
+        synthetic_test=bool((test_rows["source"] == SYNTHETIC).any()),
         candidate=compute_metrics(labels, candidate),
         intervals=intervals(labels, candidate)[0],
         champion=_compare(labels, candidate, *champion) if champion else None,
-        baseline_f1=baseline_f1(learned, tested),
-        prior_brier=brier(labels, np.tile(class_shares, (len(labels), 1))),
+        baseline_f1=baseline_f1(training_rows, test_rows),
+        prior_brier=brier(labels, np.tile(class_frequencies, (len(labels), 1))),
         importances=dict(importances),
     )
 

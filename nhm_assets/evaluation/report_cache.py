@@ -1,4 +1,4 @@
-"""The report that a version has already, where evaluating it again would say the same."""
+"""The recorded report of a reused version, if evaluating it again would give the same result."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -12,33 +12,32 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 REPORT_METADATA: Final = "report"
-_LOOKED_THROUGH: Final = 10
-"""Materializations of the partition that are searched for a report on this version."""
+_MAX_MATERIALIZATIONS: Final = 10
+"""The newest materializations of the partition that are searched for a report on this version."""
 
 
 def recorded_report(
     instance: DagsterInstance, partition_key: str, trained: TrainedModel, champion: "ModelVersion | None"
 ) -> EvaluationReport | None:
-    """The newest recorded report on a reused version, if it was made under today's circumstances.
+    """The newest recorded report on a reused version, if it is still valid.
 
-    That is: against the champion of today; or the version is the champion by now, and would be compared with
-    itself.
+    It is valid if it compares with the current champion, or if the version itself is the champion by now.
     """
     if not trained.reused:
         return None
-    where = AssetRecordsFilter(asset_key=EVALUATION_REPORT, asset_partitions=[partition_key])
-    today = str(champion.version) if champion else None
-    for record in instance.fetch_materializations(where, limit=_LOOKED_THROUGH).records:
+    records_filter = AssetRecordsFilter(asset_key=EVALUATION_REPORT, asset_partitions=[partition_key])
+    champion_version = str(champion.version) if champion else None
+    for record in instance.fetch_materializations(records_filter, limit=_MAX_MATERIALIZATIONS).records:
         materialization = record.asset_materialization
-        found = materialization and materialization.metadata.get(REPORT_METADATA)
+        recorded = materialization and materialization.metadata.get(REPORT_METADATA)
         try:
-            report = EvaluationReport.model_validate(found.value) if found else None
+            report = EvaluationReport.model_validate(recorded.value) if recorded else None
         except ValidationError:
-            # Recorded by a release whose reports looked otherwise.
+            # An earlier release recorded it, with other fields.
             continue
         if report and _is_about(report, trained):
-            compared_with = report.champion.version if report.champion else None
-            return report if today in (trained.version, compared_with) else None
+            compared_version = report.champion.version if report.champion else None
+            return report if champion_version in (trained.version, compared_version) else None
     return None
 
 

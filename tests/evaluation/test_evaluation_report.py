@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 UP_TO_EVALUATION = ["trained_model", "evaluation_report"]
 PARTITION = Partition.parse(WEEK, "technical").key
 BOASTS = {"f1": "0.999", "test_f1": "0.999"}
-"""What a version claims of itself; nobody may believe it."""
+"""What a version claims about itself; the platform must not believe it."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Match:
     """One candidate, against a good champion and then against a bad one, in whole runs."""
 
     platform: Platform
-    tested: pd.DataFrame
+    test_rows: pd.DataFrame
     good: Any
     bad: Any
     held: ExecuteInProcessResult
@@ -45,7 +45,7 @@ class Match:
 
 
 def install(platform: Platform, forest: Any, **options: Any) -> str:
-    """Put a version that was not made here into Production; the one before is archived."""
+    """Put a version from elsewhere into Production; the version before is archived."""
     with platform.mlflow.client() as client:
         version = Versions(client, platform.settings.nhm_home).add(forest, **options)
         client.transition_model_version_stage(MODEL, version, "Production", archive_existing_versions=True)
@@ -68,32 +68,34 @@ def failed_checks(result: ExecuteInProcessResult) -> set[str]:
 
 @pytest.fixture(scope="module")
 def match(module_platform: Platform) -> Match:
-    """Reviewers contradicted each other while the candidate learned, and agreed in the rows it is tested on.
+    """Reviewers disagree in the training rows and agree in the test rows.
 
-    The good champion knows the test rows by heart; the bad one takes approvals for rejections.
+    The good champion was fitted on the test rows; the bad one confuses approvals and rejections.
     """
     platform = module_platform.with_settings(precision_threshold=0.2, recall_threshold=0.2, f1_threshold=0.2)
     older = reviewed_opinions(340, seed=1, disagreement=0.7, end=WEEK_END - timedelta(days=2), days=28)
     newest = reviewed_opinions(60, seed=2, disagreement=0, days=2)
     put(platform.database, opinions=older[0] + newest[0], feedback=older[1] + newest[1])
     frame = platform.retrain(only=["feedback_dataset"]).asset_value(AssetKey("feedback_dataset"))
-    tested = frame[frame["split"] == TEST]
-    good = fit_forest(tested, PARAMETERS, threads=1)
-    bad = fit_forest(tested.assign(label=tested["label"].replace({0: 1, 1: 0})), PARAMETERS, threads=1)
+    test_rows = frame[frame["split"] == TEST]
+    good = fit_forest(test_rows, PARAMETERS, threads=1)
+    bad = fit_forest(test_rows.assign(label=test_rows["label"].replace({0: 1, 1: 0})), PARAMETERS, threads=1)
     install(platform, good)
     held = platform.retrain()
     stages_when_held = stages(platform)
     install(platform, bad, tags=BOASTS)
     promoted = platform.retrain()
-    return Match(platform, tested, good, bad, held, promoted, stages_when_held)
+    return Match(platform, test_rows, good, bad, held, promoted, stages_when_held)
 
 
 def own_metrics(match: Match, forest: Any) -> Metrics:
-    """What a model is worth on the candidate's test rows, measured beside the platform."""
-    return compute_metrics(match.tested["label"].to_numpy(), forest.predict_proba(match.tested[list(FEATURE_NAMES)]))
+    """Metrics of a model on the test rows of the candidate, computed outside the platform."""
+    return compute_metrics(
+        match.test_rows["label"].to_numpy(), forest.predict_proba(match.test_rows[list(FEATURE_NAMES)])
+    )
 
 
-def test_the_champion_is_scored_on_the_candidates_own_test_rows_whatever_it_claims(match):
+def test_the_champion_is_scored_on_the_test_rows_of_the_candidate_whatever_its_tags_claim(match):
     held, promoted = report_of(match.held), report_of(match.promoted)
     assert (held.champion.version, promoted.champion.version) == ("1", "3")
     assert held.champion.metrics == own_metrics(match, match.good)
@@ -101,7 +103,7 @@ def test_the_champion_is_scored_on_the_candidates_own_test_rows_whatever_it_clai
     assert promoted.champion.metrics.f1 < held.candidate.f1 < held.champion.metrics.f1 - 0.01
 
 
-def test_the_candidate_is_the_same_both_times(match):
+def test_the_candidate_is_the_same_in_both_runs(match):
     held, promoted = report_of(match.held), report_of(match.promoted)
     assert (held.version, promoted.version) == ("2", "2")
     assert held.candidate == promoted.candidate
@@ -130,7 +132,7 @@ def test_a_bad_champion_lets_a_better_candidate_pass(match):
     assert stages(match.platform) == {"1": "Archived", "2": "Production", "3": "Archived"}
 
 
-def test_the_comparison_says_who_is_right_where_the_other_is_wrong(match):
+def test_the_comparison_counts_where_only_one_of_the_two_is_correct(match):
     held, promoted = (report_of(result).champion.comparison for result in (match.held, match.promoted))
     assert held.only_champion_right > held.only_candidate_right
     assert promoted.only_candidate_right > promoted.only_champion_right
@@ -138,7 +140,7 @@ def test_the_comparison_says_who_is_right_where_the_other_is_wrong(match):
 
 
 @pytest.mark.parametrize("which", ["held", "promoted"])
-def test_every_check_is_recorded_with_the_report_that_it_is_about(match, which):
+def test_every_check_is_recorded_with_the_digest_of_its_report(match, which):
     result = getattr(match, which)
     (materialized,) = (
         record
@@ -170,20 +172,20 @@ def test_the_report_is_shown_with_its_tables(match):
     assert shown.metadata["report"].value == report_of(match.held).model_dump(mode="json")
 
 
-def test_a_dataset_made_again_since_the_training_is_refused_until_the_model_is_trained_on_it(platform: Platform):
+def test_a_dataset_rebuilt_after_the_training_is_refused_until_the_model_is_trained_on_it(platform: Platform):
     store_dataset(platform, learnable(seed=1))
     assert platform.retrain(only=["trained_model"]).success
     store_dataset(platform, learnable(seed=2))
     refused = platform.retrain(only=["evaluation_report"])
     step, message = failed_step(refused)
     assert step == "evaluation_report"
-    assert f"technical {WEEK} was made again since. Materialize trained_model" in message
+    assert f"technical {WEEK} was rebuilt after the training. Materialize trained_model" in message
     assert verdicts(refused) == {}
     assert platform.retrain(only=UP_TO_EVALUATION).success
 
 
 def test_a_champion_without_a_digest_breaks_the_run_unless_that_is_allowed(platform: Platform):
-    """Such a champion was made before the platform. It is neither trusted unasked nor taken for a bad one."""
+    """Such a champion is older than the platform. It is not trusted without permission, and does not count as bad."""
     store_dataset(platform, learnable())
     champion = install(platform, small_forest(seed=5), verified=False)
     refused = platform.retrain(only=UP_TO_EVALUATION)

@@ -1,4 +1,4 @@
-"""Each rule of the gate, both ways and at its boundary."""
+"""Each rule of the gate: passing, failing and at its boundary."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def test_a_good_report_passes_every_rule():
     assert failed(report()) == []
 
 
-def test_there_is_one_verdict_a_rule_in_the_order_of_their_descriptions():
+def test_there_is_one_verdict_per_rule_in_the_order_of_the_descriptions():
     assert [verdict.check for verdict in judge(report(), RULES)] == list(DESCRIPTIONS)
     assert list(DESCRIPTIONS) == [*GATE_CHECKS, *BESIDE_THE_GATE]
 
@@ -34,13 +34,13 @@ def test_there_is_one_verdict_a_rule_in_the_order_of_their_descriptions():
     ("metric", "threshold"), [("precision", "precision_threshold"), ("recall", "recall_threshold")]
 )
 @pytest.mark.parametrize(("value", "passes"), [(0.81, True), (0.8, True), (0.7999999, False), (0.0, False)])
-def test_precision_and_recall_pass_from_their_threshold_on(metric, threshold, value, passes):
+def test_precision_and_recall_pass_at_their_threshold_and_above(metric, threshold, value, passes):
     made = report(candidate=metrics(**{metric: value}))
     assert failed(made, **{threshold: 0.8}) == ([] if passes else [threshold])
 
 
 @pytest.mark.parametrize(("value", "passes"), [(0.81, True), (0.8, True), (0.7999999, False)])
-def test_f1_passes_from_its_threshold_on(value, passes):
+def test_f1_passes_at_its_threshold_and_above(value, passes):
     made = report(candidate=metrics(f1=value))
     assert failed(made, f1_threshold=0.8) == ([] if passes else ["f1_threshold"])
 
@@ -48,25 +48,25 @@ def test_f1_passes_from_its_threshold_on(value, passes):
 def test_without_a_champion_nothing_is_worse_than_production():
     verdict = judged(report(champion=None))["not_worse_than_production"]
     assert verdict.passed
-    assert "no version is in Production" in verdict.reason
+    assert verdict.reason == "There is no version in Production to compare with."
 
 
 @pytest.mark.parametrize(
     ("f1", "most", "passes"),
     [(0.95, 0.01, True), (0.9, 0.01, True), (0.89, 0.01, True), (0.8899, 0.01, False), (0.9, 0.0, True)],
 )
-def test_f1_may_fall_as_far_below_the_champions_as_is_allowed_and_no_further(f1, most, passes):
+def test_f1_may_be_below_that_of_the_champion_by_the_allowed_regression_and_no_more(f1, most, passes):
     made = report(candidate=metrics(f1=f1), champion=champion(0.9))
     assert failed(made, max_f1_regression=most) == ([] if passes else ["not_worse_than_production"])
 
 
-def test_any_fall_is_too_far_where_none_is_allowed():
+def test_without_an_allowed_regression_any_regression_fails():
     made = report(candidate=metrics(f1=0.8999999), champion=champion(0.9))
     assert failed(made, max_f1_regression=0.0) == ["not_worse_than_production"]
 
 
-def test_exactly_the_allowed_fall_passes_however_the_numbers_round():
-    """0.87 - 0.01 and the like are not what they seem in binary."""
+def test_exactly_the_allowed_regression_passes_whatever_the_rounding():
+    """0.87 - 0.01 and the like are not exact in binary."""
     refused = [
         thousandths
         for thousandths in range(740, 1001)
@@ -76,7 +76,7 @@ def test_exactly_the_allowed_fall_passes_however_the_numbers_round():
     assert refused == []
 
 
-def test_the_champion_is_named_in_the_reason():
+def test_the_reason_names_the_champion():
     verdict = judged(report(champion=champion(0.95, version="7")))["not_worse_than_production"]
     assert "version 7" in verdict.reason
     assert verdict.figures == {"f1": 0.87, "production_f1": 0.95, "MAX_F1_REGRESSION": 0.01}
@@ -84,7 +84,7 @@ def test_the_champion_is_named_in_the_reason():
 
 @pytest.mark.parametrize("dummy", ["most_frequent", "stratified"])
 @pytest.mark.parametrize(("f1", "passes"), [(0.861, True), (0.86, False), (0.85, False)])
-def test_f1_must_be_above_that_of_either_dummy(dummy, f1, passes):
+def test_f1_must_be_above_that_of_both_dummy_classifiers(dummy, f1, passes):
     made = report(candidate=metrics(f1=f1), baseline_f1={"most_frequent": 0.1, "stratified": 0.1} | {dummy: 0.86})
     assert failed(made) == ([] if passes else ["beats_baseline"])
 
@@ -101,12 +101,12 @@ def test_f1_must_be_above_that_of_either_dummy(dummy, f1, passes):
         (0, 0, False),
     ],
 )
-def test_evidence_is_enough_from_100_rows_on_with_20_of_each_kind(rows, approvals, passes):
+def test_100_test_rows_with_20_of_each_kind_are_enough_evidence(rows, approvals, passes):
     made = report(test_rows=rows, test_approvals=approvals)
     assert failed(made) == ([] if passes else ["enough_evidence"])
 
 
-def test_the_least_number_of_test_rows_is_a_setting():
+def test_the_required_number_of_test_rows_is_a_setting():
     assert failed(report(test_rows=100), min_test_rows=101) == ["enough_evidence"]
 
 
@@ -119,28 +119,28 @@ def test_only_in_production_must_test_rows_be_real(synthetic, in_production, pas
     assert failed(made, in_production=in_production) == ([] if passes else ["data_source_allowed"])
 
 
-def test_rows_learned_from_may_be_synthetic_in_production():
+def test_training_rows_may_be_synthetic_in_production():
     assert failed(report(data_source="hybrid"), in_production=True) == []
 
 
 @pytest.mark.parametrize(("brier", "passes"), [(0.659, True), (0.66, False), (0.7, False)])
-def test_calibration_must_be_better_than_always_predicting_the_class_shares(brier, passes):
+def test_calibration_must_be_better_than_always_predicting_the_class_frequencies(brier, passes):
     assert failed(report(candidate=metrics(brier=brier))) == ([] if passes else ["calibrated"])
 
 
 @pytest.mark.parametrize(("f1", "passes"), [(0.99, True), (0.995, True), (0.9951, False), (1.0, False)])
-def test_an_f1_above_0_995_is_implausible(f1, passes):
+def test_an_f1_above_0_995_is_suspicious(f1, passes):
     assert failed(report(candidate=metrics(f1=f1))) == ([] if passes else ["plausible"])
 
 
-def test_what_stands_beside_the_gate_warns_and_holds_nobody():
+def test_checks_outside_the_gate_only_warn():
     verdicts = judge(report(candidate=metrics(brier=1.0, f1=1.0)), RULES)
     assert [verdict.check for verdict in verdicts if not verdict.passed] == BESIDE_THE_GATE
     assert failed_gate(verdicts) == []
     assert [verdict.check for verdict in verdicts if verdict.warns_only] == BESIDE_THE_GATE
 
 
-def test_every_rule_of_the_gate_that_fails_is_named():
+def test_every_failed_gate_check_is_named():
     hopeless = report(
         candidate=metrics(precision=0.1, recall=0.1, f1=0.1, brier=1.0),
         champion=champion(0.9),
@@ -151,13 +151,85 @@ def test_every_rule_of_the_gate_that_fails_is_named():
     assert failed_gate(found) == list(GATE_CHECKS)
 
 
-def test_every_verdict_gives_its_reason_with_the_figures():
+def test_every_verdict_has_a_reason_and_figures():
     for verdict in judge(report(champion=champion(0.8)), RULES):
         assert verdict.reason
         assert verdict.figures
 
 
-def test_the_rules_are_those_of_the_settings():
+@pytest.mark.parametrize(
+    ("check", "changes", "reason"),
+    [
+        ("precision_threshold", {"candidate": metrics(precision=0.91)}, "Precision 0.910 reaches the required 0.750."),
+        (
+            "precision_threshold",
+            {"candidate": metrics(precision=0.701)},
+            "Precision 0.701 is below the required 0.750 (by 0.049).",
+        ),
+        (
+            "f1_threshold",
+            {"candidate": metrics(f1=0.7199999)},
+            "F1 0.720 is below the required 0.720 (by less than 0.001).",
+        ),
+        (
+            "not_worse_than_production",
+            {"champion": champion(0.87)},
+            "F1 0.870 is not below the 0.870 of version 1 in Production on the same rows.",
+        ),
+        (
+            "not_worse_than_production",
+            {"champion": champion(0.875)},
+            "F1 0.870 is 0.005 below the 0.875 of version 1 in Production on the same rows, within the allowed 0.010.",
+        ),
+        (
+            "not_worse_than_production",
+            {"champion": champion(0.9)},
+            (
+                "F1 0.870 is 0.030 below the 0.900 of version 1 in Production on the same rows,"
+                " more than the allowed 0.010."
+            ),
+        ),
+        ("beats_baseline", {}, "F1 0.870 is above the 0.500 of the dummy classifier most_frequent."),
+        (
+            "beats_baseline",
+            {"candidate": metrics(f1=0.5)},
+            "F1 0.500 is not above the 0.500 of the dummy classifier most_frequent.",
+        ),
+        (
+            "enough_evidence",
+            {},
+            "200 test rows (70 approve, 130 not) are enough: required are 100, with at least 20 of each kind.",
+        ),
+        (
+            "enough_evidence",
+            {"test_approvals": 3},
+            "200 test rows (3 approve, 197 not) are too few: required are 100, with at least 20 of each kind.",
+        ),
+        ("data_source_allowed", {}, "The test rows are real feedback."),
+        (
+            "data_source_allowed",
+            {"synthetic_test": True},
+            "The test rows are synthetic, which is allowed outside production (see ENVIRONMENT).",
+        ),
+        (
+            "calibrated",
+            {},
+            "Brier score 0.300 is better than 0.660, the score of always predicting the class frequencies.",
+        ),
+        ("plausible", {}, "F1 0.870 is plausible (suspicious above 0.995)."),
+        ("plausible", {"candidate": metrics(f1=1.0)}, "F1 1.000 is suspicious (suspicious above 0.995)."),
+    ],
+)
+def test_a_reason_gives_the_verdict_first(check, changes, reason):
+    assert judged(report(**changes))[check].reason == reason
+
+
+def test_synthetic_test_rows_in_production_are_named():
+    verdict = judged(report(synthetic_test=True), in_production=True)["data_source_allowed"]
+    assert verdict.reason == "The test rows are synthetic, which is not allowed in production (see ENVIRONMENT)."
+
+
+def test_the_rules_come_from_the_settings():
     settings = Settings(
         precision_threshold=0.1,
         recall_threshold=0.2,

@@ -1,14 +1,14 @@
-"""The report as people read it in the UI."""
+"""The Markdown tables of a report."""
 
 from nhm_assets.evaluation.markdown import comparison_table, importance_table
 from tests.support.reports import champion, metrics, report
 
 
-def test_candidate_and_champion_stand_side_by_side():
+def test_candidate_and_champion_are_shown_side_by_side():
     table = comparison_table(report(candidate=metrics(f1=0.8123), champion=champion(0.7012, version="7")))
     assert "| f1 | 0.812 | 0.800 to 0.920 | 0.701 |" in table
     assert "version 7 in Production" in table
-    assert "Only the candidate is right in 7 rows, only the champion in 4 (McNemar's p = 0.549)." in table
+    assert "Only the candidate is correct in 7 rows, only the champion in 4 (McNemar's test: p = 0.549)." in table
 
 
 def test_without_a_champion_nothing_is_compared():
@@ -23,7 +23,7 @@ def test_the_confusion_matrix_names_true_and_predicted_classes():
     assert "| approve | 5 | 60 | 5 |" in table
 
 
-def test_features_are_listed_by_what_they_are_worth():
+def test_features_are_listed_by_importance():
     lines = importance_table(report()).splitlines()
     assert lines[2:4] == ["| risk_score | 0.4000 |", "| complexity_score | 0.1000 |"]
     assert len(lines) == 2 + 26

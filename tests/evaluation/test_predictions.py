@@ -1,4 +1,4 @@
-"""Models as they stand in the registry, asked about rows."""
+"""Predictions of candidate and champion, loaded from the registry."""
 
 import numpy as np
 import pytest
@@ -24,16 +24,16 @@ def forest():
     return small_forest(noise=0)
 
 
-def ask_champion(versions: Versions, version: str, rows, *, allow_unverified: bool = False) -> np.ndarray:
+def score_champion(versions: Versions, version: str, rows, *, allow_unverified: bool = False) -> np.ndarray:
     return champion_probabilities(versions.client, MODEL, version, rows, allow_unverified=allow_unverified)
 
 
 def test_the_candidate_is_the_registered_model(versions, rows, forest):
-    found, _ = candidate_probabilities(versions.client, MODEL, versions.add(forest), rows)
-    assert np.array_equal(found, forest.predict_proba(rows[list(FEATURE_NAMES)]))
+    probabilities, _ = candidate_probabilities(versions.client, MODEL, versions.add(forest), rows)
+    assert np.array_equal(probabilities, forest.predict_proba(rows[list(FEATURE_NAMES)]))
 
 
-def test_a_feature_that_decides_everything_is_worth_most_and_the_others_next_to_nothing(versions, rows, forest):
+def test_the_feature_that_decides_everything_is_the_most_important_and_the_others_hardly_matter(versions, rows, forest):
     _, importances = candidate_probabilities(versions.client, MODEL, versions.add(forest), rows)
     assert tuple(importances) == FEATURE_NAMES
     decisive = importances.pop("risk_score")
@@ -41,7 +41,7 @@ def test_a_feature_that_decides_everything_is_worth_most_and_the_others_next_to_
     assert all(abs(loss) < decisive / 3 for loss in importances.values())
 
 
-def test_another_feature_is_worth_most_where_that_one_decides(versions):
+def test_another_deciding_feature_is_the_most_important(versions):
     frame = learnable(noise=0, decided_by="density")
     version = versions.add(small_forest(noise=0, decided_by="density"))
     _, importances = candidate_probabilities(versions.client, MODEL, version, frame[frame["split"] == TEST])
@@ -50,8 +50,8 @@ def test_another_feature_is_worth_most_where_that_one_decides(versions):
 
 def test_importances_are_seeded(versions, rows, forest):
     version = versions.add(forest)
-    one, other = (candidate_probabilities(versions.client, MODEL, version, rows)[1] for _ in range(2))
-    assert one == other
+    first, second = (candidate_probabilities(versions.client, MODEL, version, rows)[1] for _ in range(2))
+    assert first == second
 
 
 def test_a_candidate_that_cannot_be_verified_is_never_loaded(versions, rows, forest):
@@ -59,51 +59,51 @@ def test_a_candidate_that_cannot_be_verified_is_never_loaded(versions, rows, for
         candidate_probabilities(versions.client, MODEL, versions.add(forest, verified=False), rows)
 
 
-def test_the_champion_answers_as_the_specialists_hear_it(versions, rows, forest):
-    found = ask_champion(versions, versions.add(forest), rows)
-    assert np.array_equal(found, forest.predict_proba(rows[list(FEATURE_NAMES)]))
+def test_the_champion_predicts_what_the_specialists_get(versions, rows, forest):
+    probabilities = score_champion(versions, versions.add(forest), rows)
+    assert np.array_equal(probabilities, forest.predict_proba(rows[list(FEATURE_NAMES)]))
 
 
-def test_a_champion_without_a_digest_is_asked_only_where_that_is_allowed(versions, rows, forest):
+def test_a_champion_without_a_digest_is_scored_only_if_allowed(versions, rows, forest):
     version = versions.add(forest, verified=False)
     with pytest.raises(RegistryError, match="ALLOW_UNVERIFIED_CHAMPION"):
-        ask_champion(versions, version, rows)
-    assert ask_champion(versions, version, rows, allow_unverified=True).shape == (len(rows), 3)
+        score_champion(versions, version, rows)
+    assert score_champion(versions, version, rows, allow_unverified=True).shape == (len(rows), 3)
 
 
-def test_a_champion_that_answers_with_classes_is_refused(versions, rows, forest):
+def test_a_champion_that_predicts_classes_is_refused(versions, rows, forest):
     version = versions.add(forest, pyfunc_predict_fn="predict")
-    with pytest.raises(RegistryError, match=rf"version {version}, answers with shape \({len(rows)},\)"):
-        ask_champion(versions, version, rows)
+    with pytest.raises(RegistryError, match=rf"version {version}, predicts the shape \({len(rows)},\)"):
+        score_champion(versions, version, rows)
 
 
 def test_a_champion_of_two_classes_is_refused(versions, rows):
     two = DummyClassifier(strategy="prior").fit(rows[list(FEATURE_NAMES)], np.arange(len(rows)) % 2)
-    with pytest.raises(RegistryError, match=rf"answers with shape \({len(rows)}, 2\)"):
-        ask_champion(versions, versions.add(two), rows)
+    with pytest.raises(RegistryError, match=rf"predicts the shape \({len(rows)}, 2\)"):
+        score_champion(versions, versions.add(two), rows)
 
 
-def test_a_champion_whose_answers_are_not_numbers_is_refused(versions, rows):
+def test_a_champion_that_predicts_nan_is_refused(versions, rows):
     version = versions.add(Clueless(strategy="prior").fit(rows[list(FEATURE_NAMES)], np.arange(len(rows)) % 3))
-    with pytest.raises(RegistryError, match=f"version {version}"):
-        ask_champion(versions, version, rows)
+    with pytest.raises(RegistryError, match=f"version {version}, predicts values that are not numbers"):
+        score_champion(versions, version, rows)
 
 
-def test_a_champion_that_takes_other_columns_cannot_be_scored_and_the_remedy_is_named(versions, rows, forest):
+def test_a_champion_with_other_columns_cannot_be_scored_and_the_error_names_the_remedy(versions, rows, forest):
     version = versions.add(forest, signature=feature_signature((*FEATURE_NAMES, "human_rating")))
     with pytest.raises(RegistryError, match="cannot be scored") as error:
-        ask_champion(versions, version, rows)
+        score_champion(versions, version, rows)
     assert f"{MODEL} version {version}" in str(error.value)
     assert "roll back" in str(error.value)
 
 
-def test_a_champion_whose_file_cannot_be_read_is_never_taken_for_a_bad_one(versions, rows, forest):
+def test_a_champion_whose_file_cannot_be_read_never_counts_as_a_bad_one(versions, rows, forest):
     version = versions.add(forest)
     files = versions.files(version)
     (files / "model.pkl").write_bytes(b"as it was registered, and no pickle")
     versions.client.set_model_version_tag(MODEL, version, SHA256_TAG, model_sha256(files))
     with pytest.raises(RegistryError, match="cannot be scored"):
-        ask_champion(versions, version, rows)
+        score_champion(versions, version, rows)
 
 
 class Clueless(DummyClassifier):
