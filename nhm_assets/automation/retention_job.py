@@ -1,4 +1,4 @@
-"""What is thrown away every day: files of old model versions, and Dagster's old runs."""
+"""The daily retention job: deletes the files of old model versions and old Dagster runs."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,8 +30,8 @@ from resources.mongo import Mongo
 @op(
     out=Out(io_manager_key=IN_MEMORY),
     description=(
-        "Deletes the files of Archived versions beyond the newest KEEP_VERSIONS of each model (never of one with an"
-        " alias; their records stay), and Dagster's runs older than KEEP_RUNS_DAYS."
+        "Deletes the files of Archived versions beyond the newest KEEP_VERSIONS of each model, but never of a version"
+        " with an alias (records stay). Deletes Dagster runs older than KEEP_RUNS_DAYS days."
     ),
 )
 @tries_again
@@ -41,11 +41,11 @@ def delete_expired(
     mlflow: ResourceParam[Mlflow],
     mongo: ResourceParam[Mongo],
 ) -> Output[dict[str, Any]]:
-    """The runs, then one model after the other; a model that is in a bad state holds the others up no more."""
-    # Dagster's own clock decides how old a run is.
+    """Delete runs first, then files, model by model; a model with an error does not stop the others."""
+    # The age of a run follows Dagster's clock, not NHM_NOW.
     oldest = datetime.now(UTC) - timedelta(days=settings.keep_runs_days)
     result: dict[str, Any] = {"runs": delete_old_runs(context.instance, before=oldest), "versions": {}}
-    faults = []
+    errors = []
     with mongo.database() as database, mlflow.client() as client:
         for specialist in Specialist:
             fields = {"specialist": str(specialist), "dagster_run_id": context.run_id, "actor": actor(context.run)}
@@ -60,9 +60,9 @@ def delete_expired(
                     wait_s=settings.promotion_wait_s,
                 )
             except RegistryError as error:
-                faults.append(str(error))
-    if faults:
-        raise RegistryError("; ".join(faults))
+                errors.append(str(error))
+    if errors:
+        raise RegistryError("; ".join(errors))
     return Output(result, metadata=result)
 
 
@@ -70,10 +70,10 @@ def delete_expired(
     name=RETENTION_JOB,
     executor_def=in_process_executor,
     tags={"dagster/retry_on_asset_or_op_failure": "false"},
-    description="Deletes files of old Archived versions and old runs, by KEEP_VERSIONS and KEEP_RUNS_DAYS.",
+    description="Deletes the files of old Archived versions (KEEP_VERSIONS) and old runs (KEEP_RUNS_DAYS).",
 )
 def retention() -> None:
-    """One op."""
+    """A job with one op."""
     delete_expired()
 
 

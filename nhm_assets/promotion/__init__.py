@@ -1,1 +1,1 @@
-"""A candidate that passed the gate becomes the version in Production."""
+"""Stage 4: puts a candidate that passed the gate into Production."""

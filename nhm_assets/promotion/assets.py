@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     output_required=False,
     kinds={"mlflow"},
     description=(
-        "The candidate in stage Production, with the alias `production`; the version before is Archived, with the"
-        " alias `previous`. Only a candidate whose gate checks are all recorded as passed for exactly this report"
-        " gets here. Held (the gate said no, or a person rolled the version back) and superseded (Production learned"
-        " from a newer window) candidates yield nothing and leave the run green, tagged `nhm/outcome`. Where an"
-        " earlier run came to the same for the same version, the outcome is `unchanged`."
+        "The candidate in stage Production, with the alias `production`. The version before is Archived, with the"
+        " alias `previous`. Only a candidate is promoted whose gate checks have all passed for exactly this report."
+        " A held candidate (the gate said no, or a person rolled the version back) and a superseded one (the champion"
+        " learned from a newer window) yield nothing; the run stays green and its tag `nhm/outcome` says why. If an"
+        " earlier run had the same outcome for the same version, the outcome is `unchanged`."
     ),
 )
 @tries_again
@@ -46,17 +46,17 @@ def promoted_version(
     mlflow: ResourceParam[Mlflow],
     mongo: ResourceParam[Mongo],
 ) -> Iterator[Output[Promotion]]:
-    """Ask the recorded gate, then promote; hold or refuse where it is not open."""
+    """Promote the candidate if its recorded gate is open; else hold or refuse it."""
     gate = recorded_gate(context.instance, context.partition_key, evaluation_report.digest())
-    _refuse_unjudged(context, evaluation_report, gate)
+    _refuse_without_verdicts(context, evaluation_report, gate)
     with mongo.database() as database, mlflow.client() as client:
         log = database[AUDIT_LOG]
         request = _request(context, evaluation_report, gate)
         decision = _hold(client, request, gate) or promote(
             client, log, request, now=settings.now(), wait_s=settings.promotion_wait_s
         )
-        settled = decision.outcome
-        if is_repeat(log, evaluation_report, settled, decision.reason, run=context.run):
+        outcome = decision.outcome
+        if is_repeat(log, evaluation_report, outcome, decision.reason, run=context.run):
             decision = replace(decision, outcome=Outcome.UNCHANGED, reason=f"as before: {decision.reason}")
         if decision.outcome is not Outcome.PROMOTED:
             record_decision(
@@ -67,17 +67,17 @@ def promoted_version(
                 run=context.run,
                 now=settings.now(),
             )
-    _tag(context, decision, gate.failed if settled is Outcome.HELD else ())
-    if settled is Outcome.PROMOTED:
+    _tag(context, decision, gate.failed if outcome is Outcome.HELD else ())
+    if outcome is Outcome.PROMOTED:
         promotion = _promotion(evaluation_report, decision)
         yield Output(promotion, metadata={**promotion.model_dump(mode="json"), "reason": decision.reason})
 
 
 def _hold(client: "MlflowClient", request: Request, gate: RecordedGate) -> Decision | None:
-    """Why nothing is promoted where the gate is shut; None where it is open.
+    """The decision if the gate is closed; None if it is open.
 
-    An older window comes first: whatever the gate says of it, it could not displace the champion. (A champion
-    that learned from the candidate's test rows would mostly win the comparison on them, too.)
+    An older window is checked first: whatever the gate says, such a candidate must not replace the champion. (A
+    champion that learned from the candidate's test rows would also win most comparisons on them.)
     """
     if gate.open:
         return None
@@ -87,18 +87,18 @@ def _hold(client: "MlflowClient", request: Request, gate: RecordedGate) -> Decis
     return Decision(Outcome.HELD, f"held by {', '.join(gate.failed)}", None, None)
 
 
-def _refuse_unjudged(context: AssetExecutionContext, report: EvaluationReport, gate: RecordedGate) -> None:
-    """A candidate is held quietly in the run that judged it; asked for again by itself, it is refused."""
-    named = f"{report.model} version {report.version} ({report.specialist}, week {report.week})"
+def _refuse_without_verdicts(context: AssetExecutionContext, report: EvaluationReport, gate: RecordedGate) -> None:
+    """Refuse a report without verdicts, and a candidate that an earlier run has held already."""
+    candidate = f"{report.model} version {report.version} ({report.specialist}, week {report.week})"
     if gate.missing:
         raise PromotionRefused(
-            f"{named} is not promoted: no verdict on exactly this report is recorded for"
+            f"{candidate} is not promoted: there is no verdict on exactly this report for"
             f" {', '.join(gate.missing)}. Materialize evaluation_report and promoted_version together"
         )
     if gate.failed and context.run_id not in gate.run_ids:
         raise PromotionRefused(
-            f"{named} is not promoted: the gate holds it by {', '.join(gate.failed)}. It stays in Staging; the checks"
-            " on evaluation_report say why. Retrain on other data, or change the thresholds and evaluate again"
+            f"{candidate} is not promoted: it is held by {', '.join(gate.failed)} and stays in Staging. The checks on"
+            " evaluation_report say why. Retrain on other data, or change the thresholds and evaluate again"
         )
 
 
@@ -125,7 +125,7 @@ def _promotion(report: EvaluationReport, decision: Decision) -> Promotion:
 
 def _tag(context: AssetExecutionContext, decision: Decision, held_by: Sequence[str]) -> None:
     context.log.info("%s: %s", decision.outcome, decision.reason)
-    # All of them, since a run that is started over inherits the tags of the one before.
+    # Every tag is set, because a retried run inherits the tags of the run before.
     tags = {
         OUTCOME_TAG: str(decision.outcome),
         REASON_TAG: shortened(decision.reason),

@@ -1,4 +1,4 @@
-"""The check on `promoted_version`: what the registry shows is what was promoted."""
+"""The check on `promoted_version`: the registry shows what was promoted."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 DESCRIPTIONS = {
-    "registry_consistent": "One version is in stage Production, the alias `production` names the same one, `previous`"
-    " names an archived one, and it is this partition's version or one with a newer window.",
+    "registry_consistent": "One version is in stage Production, and the alias `production` names it. It is the version"
+    " of this partition or of a newer window. The alias `previous` names an Archived version.",
 }
 
 
@@ -32,19 +32,23 @@ def promoted_version_checks(
     settings: ResourceParam[Settings],  # noqa: ARG001 - read by tries_again
     mlflow: ResourceParam[Mlflow],
 ) -> Iterator[AssetCheckResult]:
-    """Read the registry back."""
+    """Compare the registry with the promotion."""
     with mlflow.client() as client:
         verdict = _judge(client, promoted_version)
     yield from selected_results(context, PROMOTED_VERSION, [verdict])
 
 
 def _judge(client: "MlflowClient", promotion: Promotion) -> Verdict:
-    serving = version_in_production(client, promotion.model)
-    if serving is None:
-        return Verdict("registry_consistent", passed=False, reason=f"no version of {promotion.model} is in Production")
-    number, end = str(serving.version), window_end(serving)
+    champion = version_in_production(client, promotion.model)
+    if champion is None:
+        return Verdict("registry_consistent", passed=False, reason=f"No version of {promotion.model} is in Production.")
+    number, end = str(champion.version), window_end(champion)
     faults = registry_faults(client, promotion.model, number)
     if number != promotion.version and (end is None or end < promotion.window_end):
-        faults.append(f"version {number}, of an older window, displaced version {promotion.version}")
-    reason = "; ".join(faults) or f"version {number} is in Production, by stage and by alias"
+        faults.append(f"version {number} of an older window replaced version {promotion.version}")
+    reason = (
+        f"The registry is inconsistent: {'; '.join(faults)}."
+        if faults
+        else f"Version {number} is in Production, by stage and by alias."
+    )
     return Verdict("registry_consistent", not faults, reason, {"production": number})

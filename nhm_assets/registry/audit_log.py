@@ -1,7 +1,6 @@
-"""The audit log in MongoDB: who moved which model version from where to where, why, and on what evidence.
+"""The audit log in MongoDB: who moved which model version, from which stage to which, why, and on what evidence.
 
-A document is added once and found by an `_id` that follows from what happened, so that a repeated run
-repeats nothing.
+The `_id` of a document is derived from the event, so a repeated run adds nothing twice.
 """
 
 from collections.abc import Mapping
@@ -25,14 +24,14 @@ Document = dict[str, Any]
 
 
 def actor(run: "DagsterRun") -> str:
-    """Who stands behind a run: the person or program that its launcher named, else Dagster."""
+    """The person or program that launched a run, else the Dagster job."""
     return run.tags.get(ACTOR_TAG) or run.tags.get("user") or f"dagster job {run.job_name}"
 
 
 def record_registration(
     log: "Collection[Document]", trained: "TrainedModel", *, run: "DagsterRun", now: datetime
 ) -> None:
-    """A new version entered stage Staging."""
+    """Record that a new version entered stage Staging."""
     entry = {
         "kind": "registered",
         **subject(trained),
@@ -56,7 +55,7 @@ def record_decision(
     run: "DagsterRun",
     now: datetime,
 ) -> None:
-    """A candidate stays where it is, and why."""
+    """Record that a candidate was not promoted, and why."""
     entry = {
         "kind": str(outcome),
         **subject(report),
@@ -70,7 +69,7 @@ def record_decision(
 
 
 def record_broken(log: "Collection[Document]", partition: "Partition", *, run: "DagsterRun", now: datetime) -> None:
-    """A retraining could not do its work, and by what it was broken."""
+    """Record that a retraining broke, and why."""
     entry = {
         "kind": str(Outcome.BROKEN),
         "specialist": str(partition.specialist),
@@ -88,10 +87,9 @@ def record_broken(log: "Collection[Document]", partition: "Partition", *, run: "
 def is_repeat(
     log: "Collection[Document]", report: "EvaluationReport", outcome: Outcome, reason: str, *, run: "DagsterRun"
 ) -> bool:
-    """Whether an earlier run came to the same for this version: the same outcome for the same reason.
+    """Whether an earlier run had the same outcome for this version, for the same reason.
 
-    A promotion is in the log by the time this is asked, and so is one that an interrupted attempt of this very
-    run has made: neither is an earlier run's.
+    The promotion by this run, or by an interrupted attempt of it, is already in the log. It is not an earlier run.
     """
     same: Document = {"kind": str(outcome), "model": report.model, "version": report.version}
     if outcome is not Outcome.PROMOTED:
@@ -102,7 +100,7 @@ def is_repeat(
 
 
 def evidence(report: "EvaluationReport") -> Document:
-    """What a decision rests on: metrics of candidate and champion, and the report's digest."""
+    """The evidence of a decision: metrics of candidate and champion, and the digest of the report."""
     champion = report.champion
     return {
         "metrics": _headline(report.candidate),
@@ -116,7 +114,7 @@ def _headline(metrics: "Metrics") -> dict[str, float]:
 
 
 def subject(record: "TrainedModel | EvaluationReport") -> Document:
-    """The fields that name a version, its data and its training run."""
+    """The fields that identify a version, its data and its training run."""
     return {
         "specialist": record.specialist,
         "week": record.week,

@@ -1,7 +1,6 @@
-"""A registered model's files, verified before anything here loads them.
+"""The files of a registered model, verified before the platform loads them.
 
-Loading a model runs code that its file holds. So the file must be the one that was registered: its
-SHA-256 stands as a tag of the version.
+Loading a model runs code from its file. So the file must be the registered one: its SHA-256 is a tag of the version.
 """
 
 import hashlib
@@ -24,43 +23,42 @@ _LOADER = "mlflow.sklearn"
 def verified_model(
     client: "MlflowClient", model: str, version: str, *, allow_unverified: bool = False
 ) -> Iterator[Path]:
-    """A folder with the files of a version, for as long as the body runs.
+    """A folder with the verified files of a version; it exists until the body ends.
 
     Args:
         client: of the registry.
         model: name of the registered model.
-        version: its number.
-        allow_unverified: accept a version that carries no digest; a wrong digest is never accepted.
+        version: number of the version.
+        allow_unverified: accept a version without a digest; a wrong digest is never accepted.
 
     Raises:
-        RegistryError: the model file is not the one that was registered, or cannot be verified.
+        RegistryError: the model file is not the registered one, or cannot be verified.
     """
     import mlflow.artifacts
 
-    wanted = client.get_model_version(model, version).tags.get(SHA256_TAG)
-    if wanted is None and not allow_unverified:
+    expected = client.get_model_version(model, version).tags.get(SHA256_TAG)
+    if expected is None and not allow_unverified:
         raise RegistryError(
-            f"{model} version {version} carries no tag {SHA256_TAG}, so its file cannot be verified: set that tag"
-            " to the SHA-256 of a model file you trust, or set ALLOW_UNVERIFIED_CHAMPION=true until it is replaced"
+            f"{model} version {version} has no tag {SHA256_TAG}, so its file cannot be verified. Set that tag"
+            " to the SHA-256 of a model file that you trust, or set ALLOW_UNVERIFIED_CHAMPION=true until it is replaced"
         )
     with tempfile.TemporaryDirectory(prefix="nhm-model-") as folder:
         files = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{model}/{version}", dst_path=folder))
-        if wanted is not None:
-            found = model_sha256(files)
-            if found != wanted:
+        if expected is not None:
+            actual = model_sha256(files)
+            if actual != expected:
                 raise RegistryError(
-                    f"the file of {model} version {version} has SHA-256 {found}, registered was {wanted}: somebody"
-                    " replaced it. Do not load it; archive the version and train again with"
-                    " FORCE_RETRAIN=true"
+                    f"the file of {model} version {version} was replaced: its SHA-256 is {actual}, but {expected} was"
+                    " registered. Do not load it. Archive the version and train again with FORCE_RETRAIN=true"
                 )
         yield files
 
 
 def model_sha256(files: Path) -> str:
-    """SHA-256, in hex, of the model file that `mlflow.sklearn` would load from this folder.
+    """SHA-256, in hex, of the model file that `mlflow.sklearn` loads from this folder.
 
     Raises:
-        RegistryError: the folder is not one of an MLflow scikit-learn model.
+        RegistryError: the folder holds no scikit-learn model of MLflow, or one that loads more than its model file.
     """
     from mlflow.models import Model
 
@@ -68,9 +66,11 @@ def model_sha256(files: Path) -> str:
     pyfunc, sklearn = flavors.get("python_function", {}), flavors.get("sklearn", {})
     loader, pickled = pyfunc.get("loader_module"), sklearn.get("pickled_model")
     if loader != _LOADER or pickled is None:
-        raise RegistryError(f"{files.name} is no scikit-learn model of MLflow (it loads by {loader})")
+        raise RegistryError(
+            f"{files.name} is not a scikit-learn model of MLflow (its loader is {loader}): do not load it"
+        )
     if pyfunc.get("model_path") != pickled or pyfunc.get("data") or pyfunc.get("code") or sklearn.get("code"):
         raise RegistryError(
-            f"the scikit-learn model {files.name} would load more than its model file {pickled}: do not load it"
+            f"the scikit-learn model {files.name} loads more than its model file {pickled}: do not load it"
         )
     return hashlib.sha256((files / pickled).read_bytes()).hexdigest()

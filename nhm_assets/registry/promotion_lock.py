@@ -1,9 +1,9 @@
-"""The intent to promote: an open document in the audit log, and at the same time the specialist's lock.
+"""The lock of a registered model: one open document in the audit log, with a lease.
 
-MLflow has neither transactions nor compare-and-swap. So a promotion first writes down what it is about to
-do. A unique index lets one intent a model be open, and its owner renews a lease on it while alive. Whoever
-finds an open intent whose lease has run out takes it over and finishes or undoes it before anything else.
-Leases are kept by the clock of the MongoDB server, so no two machines need to agree on the time.
+MLflow has neither transactions nor compare-and-swap. So a promotion first records in the document of its lock
+what it intends to do. A unique index allows one open lock per model, and its owner renews the lease while it
+lives. A process that finds an open lock with an expired lease takes it over, and finishes or undoes the
+interrupted work first. Leases use the clock of the MongoDB server, so clocks of machines need not agree.
 """
 
 import threading
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pymongo.collection import Collection
 
 Document = dict[str, Any]
-Repair = Callable[["Intent"], None]
+Recover = Callable[["PromotionLock"], None]
 
 LEASE_S: Final = 15.0
 _RENEWALS_PER_LEASE: Final = 4
@@ -29,8 +29,8 @@ _LOCK_INDEX: Final = "one_open_intent_per_model"
 OPEN: Final = "open"
 
 
-class Intent:
-    """An open intent that this process holds."""
+class PromotionLock:
+    """The lock of one model, held by this process. Its document becomes the entry in the audit log."""
 
     def __init__(self, log: "Collection[Document]", document: Document, lease_s: float) -> None:
         self._log = log
@@ -40,101 +40,107 @@ class Intent:
 
     @property
     def id(self) -> str:
-        """The `_id` of its document."""
+        """`_id` of the document in the audit log."""
         return str(self.document["_id"])
 
     def assert_lease(self) -> None:
-        """Raise where the lease has run out, so that somebody else may have taken over."""
+        """Check that this process still holds the lock; call it before every write.
+
+        Raises:
+            LockLost: the lease has expired, so another process may have taken the lock over.
+        """
         if time.monotonic() >= self._valid_until:
             raise LockLost(
-                f"lost the lock on {self.document['model']} (MongoDB did not answer in {self._lease_s:.0f} s, or this"
-                " process stood still): run this again"
+                f"lost the lock on {self.document['model']}: MongoDB did not answer within {self._lease_s:.0f} s, or"
+                " this process was suspended. Run this again"
             )
 
     def renew(self) -> None:
         """Extend the lease."""
-        before = time.monotonic()
-        found = self._log.update_one(
+        started = time.monotonic()
+        result = self._log.update_one(
             {"_id": self.id, "state": OPEN, "owner": self.document["owner"]},
             [{"$set": {"lease_until": _lease_end(self._lease_s)}}],
         )
-        if found.matched_count:
-            self._valid_until = before + self._lease_s
+        if result.matched_count:
+            self._valid_until = started + self._lease_s
 
-    def note(self, **fields: object) -> None:
-        """Add to the document, before anything is done by it."""
+    def update(self, **fields: object) -> None:
+        """Record in the document what is about to be done."""
         self.assert_lease()
         self._log.update_one({"_id": self.id, "owner": self.document["owner"]}, {"$set": fields})
         self.document |= fields
 
-    def close(self, state: str, **fields: object) -> None:
-        """End the intent; its document stays in the log as what became of it."""
+    def release(self, state: str, **fields: object) -> None:
+        """Release the lock; its document stays in the audit log, with the result."""
         self._log.update_one(
             {"_id": self.id, "owner": self.document["owner"], "state": OPEN},
             {"$set": {"state": state, **fields}, "$unset": {"lease_until": 1, "owner": 1}},
         )
 
-    def withdraw(self) -> None:
-        """Remove the document: nothing was done, and nothing needs to be remembered."""
+    def discard(self) -> None:
+        """Release the lock and delete its document, because nothing was done."""
         self._log.delete_one({"_id": self.id, "owner": self.document["owner"], "state": OPEN})
 
 
 @contextmanager
-def hold_intent(
+def hold_lock(
     log: "Collection[Document]",
     model: str,
     fields: Mapping[str, object],
     *,
-    repair: Repair,
+    recover: Recover,
     wait_s: float,
     lease_s: float = LEASE_S,
-) -> Iterator[Intent]:
-    """Open an intent for a model as soon as no other one is open, and keep its lease alive.
+) -> Iterator[PromotionLock]:
+    """Acquire the lock of a model as soon as it is free, and renew its lease until the body ends.
 
-    Leaving without `close` or `withdraw` leaves it open, for the next one to repair.
+    If the body calls neither `release` nor `discard`, the lock stays open and the next owner recovers it.
 
     Args:
         log: the audit log.
         model: name of the registered model.
-        fields: what the document says; its `kind`, too.
-        repair: finishes or undoes an intent that its owner left open, and closes it.
-        wait_s: seconds to wait for another's intent.
-        lease_s: seconds after which an owner that shows no sign of life is taken for dead.
+        fields: of the document, with its `kind`.
+        recover: finishes or undoes the work of a lock that its owner left open, and releases it.
+        wait_s: seconds to wait while another process holds the lock.
+        lease_s: seconds without a renewal after which the owner counts as dead.
 
     Raises:
-        RegistryError: another intent on the model does not end in time.
+        RegistryError: another process did not release the lock in time.
     """
     log.create_index("model", name=_LOCK_INDEX, unique=True, partialFilterExpression={"state": OPEN})
-    intent = _acquire(log, model, fields, repair, time.monotonic() + wait_s, lease_s)
-    with _kept_alive(intent, lease_s):
-        yield intent
+    lock = _acquire(log, model, fields, recover, time.monotonic() + wait_s, lease_s)
+    with _renewed(lock, lease_s):
+        yield lock
 
 
 def _acquire(
     log: "Collection[Document]",
     model: str,
     fields: Mapping[str, object],
-    repair: Repair,
+    recover: Recover,
     deadline: float,
     lease_s: float,
-) -> Intent:
+) -> PromotionLock:
     while True:
-        if intent := _open(log, model, fields, lease_s):
-            return intent
-        if abandoned := _take_over(log, model, lease_s):
-            with _kept_alive(abandoned, lease_s):
-                repair(abandoned)
+        if lock := _try_acquire(log, model, fields, lease_s):
+            return lock
+        if expired := _take_over_expired(log, model, lease_s):
+            with _renewed(expired, lease_s):
+                recover(expired)
             continue
         if time.monotonic() > deadline:
             other = log.find_one({"model": model, "state": OPEN}) or {}
             raise RegistryError(
-                f"another {other.get('kind', 'change')} of {model} has been under way since {other.get('at')} (run"
-                f" {other.get('dagster_run_id')}): wait for it to end, then run this again"
+                f"another {other.get('kind', 'change')} of {model} has been running since {other.get('at')} (run"
+                f" {other.get('dagster_run_id')}): wait until it ends, then run this again"
             )
         time.sleep(_POLL_S)
 
 
-def _open(log: "Collection[Document]", model: str, fields: Mapping[str, object], lease_s: float) -> Intent | None:
+def _try_acquire(
+    log: "Collection[Document]", model: str, fields: Mapping[str, object], lease_s: float
+) -> PromotionLock | None:
     from pymongo.errors import DuplicateKeyError
 
     token = uuid.uuid4().hex
@@ -145,16 +151,16 @@ def _open(log: "Collection[Document]", model: str, fields: Mapping[str, object],
         "state": OPEN,
         "owner": token,
     }
-    # An update by pipeline, since an insert cannot use the server's clock.
-    stage: list[Document] = [{"$set": {"lease_until": _lease_end(lease_s), **_literals(document)}}]
+    # An update with a pipeline, because an insert cannot use the clock of the server.
+    pipeline: list[Document] = [{"$set": {"lease_until": _lease_end(lease_s), **_literals(document)}}]
     try:
-        log.update_one({"_id": document["_id"]}, stage, upsert=True)
+        log.update_one({"_id": document["_id"]}, pipeline, upsert=True)
     except DuplicateKeyError:
         return None
-    return Intent(log, document, lease_s)
+    return PromotionLock(log, document, lease_s)
 
 
-def _take_over(log: "Collection[Document]", model: str, lease_s: float) -> Intent | None:
+def _take_over_expired(log: "Collection[Document]", model: str, lease_s: float) -> PromotionLock | None:
     from pymongo import ReturnDocument
 
     token = uuid.uuid4().hex
@@ -163,7 +169,7 @@ def _take_over(log: "Collection[Document]", model: str, lease_s: float) -> Inten
         [{"$set": {"owner": token, "lease_until": _lease_end(lease_s)}}],
         return_document=ReturnDocument.AFTER,
     )
-    return Intent(log, document, lease_s) if document else None
+    return PromotionLock(log, document, lease_s) if document else None
 
 
 def _lease_end(lease_s: float) -> Document:
@@ -171,12 +177,12 @@ def _lease_end(lease_s: float) -> Document:
 
 
 def _literals(document: Document) -> Document:
-    """Values that a pipeline takes as they are, dollar signs and all."""
+    """Protects values from evaluation in a pipeline, such as a reason that begins with a dollar sign."""
     return {key: {"$literal": value} for key, value in document.items() if key != "_id"}
 
 
 @contextmanager
-def _kept_alive(intent: Intent, lease_s: float) -> Iterator[None]:
+def _renewed(lock: PromotionLock, lease_s: float) -> Iterator[None]:
     from pymongo.errors import PyMongoError
 
     done = threading.Event()
@@ -184,12 +190,12 @@ def _kept_alive(intent: Intent, lease_s: float) -> Iterator[None]:
     def renew() -> None:
         while not done.wait(lease_s / _RENEWALS_PER_LEASE):
             try:
-                intent.renew()
+                lock.renew()
             except PyMongoError:
-                # The next renewal may succeed; `assert_lease` stops the promotion where none does.
+                # The next renewal may succeed. If none does, `assert_lease` stops the promotion.
                 continue
 
-    thread = threading.Thread(target=renew, name=f"lease of {intent.id}", daemon=True)
+    thread = threading.Thread(target=renew, name=f"lease of {lock.id}", daemon=True)
     thread.start()
     try:
         yield

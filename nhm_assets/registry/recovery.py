@@ -1,10 +1,10 @@
-"""What an open intent stands for, carried out: by its owner, or by whoever finds it abandoned."""
+"""Carries out what a lock records: by its owner, or by the process that takes an abandoned lock over."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from nhm_assets.registry.promotion_lock import Intent
-from nhm_assets.registry.transitions import forget_previous, put_into_production
+from nhm_assets.registry.promotion_lock import PromotionLock
+from nhm_assets.registry.transitions import delete_previous_alias, put_into_production
 from nhm_assets.registry.versions import version_if_any
 from nhm_assets.registry.vocabulary import ARCHIVED, PRODUCTION, ROLLED_BACK_TAG
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 PROMOTION: Final = "promotion"
 ROLLBACK: Final = "rollback"
 DONE_KINDS: Final = {PROMOTION: "promoted", ROLLBACK: "rolled_back"}
-"""Kind of an open intent -> kind of the audit log's entry that it becomes."""
+"""Kind of an open lock -> kind of its finished entry in the audit log."""
 
 
 def plan_moves(version: str, *, leaving: str | None, previous: str | None) -> dict[str, Any]:
-    """The fields of an intent that say what is about to be done.
+    """The fields of a lock that record what is about to be done.
 
     Args:
-        version: goes into Production.
-        leaving: is there now; None where there is none.
-        previous: what the alias `previous` is to name; None for nothing.
+        version: the version that goes into Production.
+        leaving: the version in Production now; None if there is none.
+        previous: the version that the alias `previous` shall name; None for no version.
     """
     transitions = [{"version": version, "to_stage": PRODUCTION}]
     if leaving is not None and leaving != version:
@@ -31,49 +31,50 @@ def plan_moves(version: str, *, leaving: str | None, previous: str | None) -> di
     return {"from_version": leaving, "previous": previous, "transitions": transitions}
 
 
-def apply_moves(client: "MlflowClient", intent: Intent) -> None:
-    """Make the moves that the intent has noted; each that is done already is left."""
-    document = intent.document
-    model, version, left = document["model"], document["version"], document["from_version"]
+def apply_moves(client: "MlflowClient", lock: PromotionLock) -> None:
+    """Apply the moves that the lock records; a move that is already done is skipped."""
+    document = lock.document
+    model, version, from_version = document["model"], document["version"], document["from_version"]
     if document["kind"] == ROLLBACK:
-        if left != version:
-            _mark(client, intent, model, left, document["reason"])
-        _unmark(client, intent, model, version)
+        if from_version != version:
+            _tag_rolled_back(client, lock, from_version, document["reason"])
+        _untag_rolled_back(client, lock, version)
         if document["previous"] is None:
-            # It may name a version that was passed over, and that the next rollback must not choose.
-            forget_previous(client, model, intent.assert_lease)
-    put_into_production(client, model, version, previous=document["previous"], guard=intent.assert_lease)
+            # It may name a version that this rollback skipped, and that the next one must not choose.
+            delete_previous_alias(client, model, lock.assert_lease)
+    put_into_production(client, model, version, previous=document["previous"], assert_lease=lock.assert_lease)
 
 
-def _mark(client: "MlflowClient", intent: Intent, model: str, version: str | None, reason: str) -> None:
+def _tag_rolled_back(client: "MlflowClient", lock: PromotionLock, version: str | None, reason: str) -> None:
+    model = lock.document["model"]
     if version is not None and version_if_any(client, model, version):
-        intent.assert_lease()
+        lock.assert_lease()
         client.set_model_version_tag(model, version, ROLLED_BACK_TAG, reason)
 
 
-def _unmark(client: "MlflowClient", intent: Intent, model: str, version: str) -> None:
-    """Somebody wants this version again, whatever was said of it before."""
+def _untag_rolled_back(client: "MlflowClient", lock: PromotionLock, version: str) -> None:
+    """A person wants this version back, so an earlier rollback of it no longer counts."""
+    model = lock.document["model"]
     if ROLLED_BACK_TAG in client.get_model_version(model, version).tags:
-        intent.assert_lease()
+        lock.assert_lease()
         client.delete_model_version_tag(model, version, ROLLED_BACK_TAG)
 
 
-def finish_or_undo(client: "MlflowClient", intent: Intent, *, now: datetime) -> None:
-    """Bring an abandoned intent to its end.
+def recover(client: "MlflowClient", lock: PromotionLock, *, now: datetime) -> None:
+    """Finish or undo what an abandoned lock records, and release it.
 
-    Without a `from_version` nothing was moved yet, so nothing is. Otherwise it had been decided and the moves
-    are finished; only where the version is gone by now, Production goes back to the one before.
+    Without `from_version` nothing was moved, so nothing needs to be done. Otherwise the moves were decided and are
+    finished. Only if the version no longer exists, the version before goes back into Production.
     """
-    document = intent.document
+    document = lock.document
     if "from_version" not in document:
-        intent.close("abandoned", kind="abandoned", finished_at=now)
+        lock.release("abandoned", kind="abandoned", finished_at=now)
         return
-    if version_if_any(client, document["model"], document["version"]):
-        apply_moves(client, intent)
-        intent.close("done", kind=DONE_KINDS[document["kind"]], finished_at=now, repaired=True)
+    model, from_version = document["model"], document["from_version"]
+    if version_if_any(client, model, document["version"]):
+        apply_moves(client, lock)
+        lock.release("done", kind=DONE_KINDS[document["kind"]], finished_at=now, repaired=True)
         return
-    if document["from_version"] is not None:
-        put_into_production(
-            client, document["model"], document["from_version"], previous=None, guard=intent.assert_lease
-        )
-    intent.close("undone", kind="undone", finished_at=now, repaired=True)
+    if from_version is not None:
+        put_into_production(client, model, from_version, previous=None, assert_lease=lock.assert_lease)
+    lock.release("undone", kind="undone", finished_at=now, repaired=True)

@@ -1,12 +1,13 @@
-"""Old model versions lose their files, never their record."""
+"""Deletes the files of old model versions; their records stay."""
 
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from nhm_assets.registry.promotion_lock import Intent, hold_intent
-from nhm_assets.registry.recovery import finish_or_undo
+from nhm_assets.registry.promotion_lock import hold_lock
+from nhm_assets.registry.recovery import recover
 from nhm_assets.registry.versions import all_versions
 from nhm_assets.registry.vocabulary import ARCHIVED, FILES_DELETED_TAG
 from resources.mlflow import delete_version_files
@@ -17,38 +18,41 @@ if TYPE_CHECKING:
     from pymongo.collection import Collection
 
 FILES_DELETED: Final = "files_deleted"
-"""Kind of the audit log's entry."""
+"""Kind of the entry in the audit log."""
 _BEGUN: Final = "begun"
-_COPY: Final = re.compile(r"models:/[^/]+/")
-"""Where the files of a version that was copied from another one are said to lie."""
+_COPIED_SOURCE: Final = re.compile(r"models:/[^/]+/")
+"""The source of a version that was copied from another version."""
 
 
-def expendable(versions: "Sequence[ModelVersion]", aliases: Mapping[str, Any], keep: int) -> "list[ModelVersion]":
-    """The versions whose files may go: Archived, without an alias, and not among the newest `keep` Archived ones.
+def deletable_versions(
+    versions: "Sequence[ModelVersion]", aliases: Mapping[str, Any], keep: int
+) -> "list[ModelVersion]":
+    """The versions whose files may be deleted.
 
-    Nor may those that another version shares.
+    They are Archived, but not among the newest `keep` Archived versions; they have no alias, and no other version
+    shares their files.
 
     Args:
         versions: of one model, newest first.
-        aliases: alias -> number of the version that it names.
-        keep: how many Archived versions keep their files.
+        aliases: alias -> number of its version.
+        keep: number of Archived versions that keep their files.
     """
-    named = {str(number) for number in aliases.values()}
+    with_alias = {str(number) for number in aliases.values()}
     archived = [version for version in versions if version.current_stage == ARCHIVED]
     return [
         version
         for version in archived[keep:]
-        if str(version.version) not in named
+        if str(version.version) not in with_alias
         and version.tags.get(FILES_DELETED_TAG) in (None, _BEGUN)
         and not _shares_files(version, versions)
     ]
 
 
 def _shares_files(version: "ModelVersion", versions: "Sequence[ModelVersion]") -> bool:
-    """Whether it is a copy of a version, or has one: MLflow copies the record alone."""
+    """Whether the version is a copy, or has a copy: MLflow copies only the record, not the files."""
     addresses = {version.source, f"models:/{version.name}/{version.version}"}
-    others = {one.source for one in versions if one is not version}
-    return bool(_COPY.match(version.source or "") or addresses & others)
+    others = {other.source for other in versions if other is not version}
+    return bool(_COPIED_SOURCE.match(version.source or "") or addresses & others)
 
 
 def delete_old_files(
@@ -61,32 +65,37 @@ def delete_old_files(
     now: datetime,
     wait_s: float,
 ) -> list[str]:
-    """Delete the files of a model's expendable versions, under the lock of its promotions.
+    """Delete the files of old versions of a model, while holding its promotion lock.
 
-    A version is marked before its files go, so that nobody builds on one that is half there; a deletion that
-    was interrupted is finished the next time.
+    A version is tagged before its files are deleted, so that nothing uses a half-deleted one. The next call
+    finishes an interrupted deletion.
+
+    Args:
+        client: of the registry.
+        log: the audit log.
+        model: name of the registered model.
+        keep: number of Archived versions that keep their files.
+        fields: more fields of the audit log: the actor, the run.
+        now: time for the audit log.
+        wait_s: seconds to wait while a promotion holds the lock.
 
     Returns:
-        The numbers of these versions.
+        The numbers of the versions whose files were deleted.
     """
-
-    def repair(abandoned: Intent) -> None:
-        finish_or_undo(client, abandoned, now=now)
-
     entry = {**fields, "kind": "retention", "reason": f"beyond the newest {keep} Archived versions", "at": now}
-    with hold_intent(log, model, entry, repair=repair, wait_s=wait_s) as intent:
+    with hold_lock(log, model, entry, recover=partial(recover, client, now=now), wait_s=wait_s) as lock:
         versions = all_versions(client, model)
         aliases = client.get_registered_model(model).aliases if versions else {}
         deleted = []
-        for version in expendable(versions, aliases, keep):
+        for version in deletable_versions(versions, aliases, keep):
             number = str(version.version)
-            intent.assert_lease()
+            lock.assert_lease()
             client.set_model_version_tag(model, number, FILES_DELETED_TAG, _BEGUN)
             delete_version_files(client, model, number)
             client.set_model_version_tag(model, number, FILES_DELETED_TAG, now.isoformat(timespec="seconds"))
             deleted.append(number)
         if deleted:
-            intent.close("done", kind=FILES_DELETED, versions=deleted, finished_at=now)
+            lock.release("done", kind=FILES_DELETED, versions=deleted, finished_at=now)
         else:
-            intent.withdraw()
+            lock.discard()
     return deleted

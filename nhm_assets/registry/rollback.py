@@ -1,4 +1,4 @@
-"""Back to an earlier version: the same moves as a promotion, under the same lock, in the same log."""
+"""Rollback to an earlier version: the same moves as a promotion, under the same lock, in the same audit log."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from nhm_assets.domain.errors import RegistryError, UsageError
-from nhm_assets.registry.promotion_lock import LEASE_S, Intent, hold_intent
-from nhm_assets.registry.recovery import DONE_KINDS, PROMOTION, ROLLBACK, apply_moves, finish_or_undo, plan_moves
+from nhm_assets.registry.promotion_lock import LEASE_S, PromotionLock, hold_lock
+from nhm_assets.registry.recovery import DONE_KINDS, PROMOTION, ROLLBACK, apply_moves, plan_moves, recover
 from nhm_assets.registry.transitions import registry_faults
 from nhm_assets.registry.versions import version_by_alias, version_if_any, version_in_production
 from nhm_assets.registry.vocabulary import ARCHIVED, FILES_DELETED_TAG, PREVIOUS_ALIAS, PRODUCTION, ROLLED_BACK_TAG
@@ -22,15 +22,15 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True)
 class RollbackRequest:
-    """A wish to have an earlier version in Production again.
+    """A request to put an earlier version back into Production.
 
     Attributes:
         model: name of the registered model.
-        reason: why, in a person's words.
-        to: number of the version wanted; None for the one that the alias `previous` names.
-        leaving: number of the version that must be in Production for the wish to make sense; None for any.
-        fields: what else the audit log says: who asked for it, in which run.
-        attempts: the Dagster runs that carry out this very wish; what one of them has done is not done again.
+        reason: why, in the words of a person.
+        to: number of the target version; None for the version that the alias `previous` names.
+        leaving: number of the version that must be in Production now, or the request is refused; None for any.
+        fields: more fields of the audit log: the actor, the run.
+        attempts: the Dagster runs that execute this request; a rollback by one of them is not repeated.
     """
 
     model: str
@@ -43,11 +43,11 @@ class RollbackRequest:
 
 @dataclass(frozen=True)
 class Rollback:
-    """A finished rollback: `version` is in Production, `left` is Archived and marked.
+    """A finished rollback: `version` is in Production, `left` is Archived and tagged as rolled back.
 
     Attributes:
-        left: None where no version was in Production, or it was this one already.
-        audit_id: `_id` of the document in the audit log; None where nothing was moved.
+        left: None if no version was in Production, or if `version` already was.
+        audit_id: `_id` of the document in the audit log; None if nothing was moved.
     """
 
     model: str
@@ -65,113 +65,115 @@ def roll_back(
     wait_s: float,
     lease_s: float = LEASE_S,
 ) -> Rollback:
-    """Put an earlier version into Production; the one there is Archived, and never promoted again by itself.
+    """Put an earlier version into Production. The one there is Archived, and never promoted again automatically.
 
     Args:
         client: of the registry.
         log: the audit log.
-        request: what is asked for.
-        now: time for the log.
+        request: which version, and why.
+        now: time for the audit log.
         wait_s: seconds to wait for another promotion of the same model.
-        lease_s: see `hold_intent`.
+        lease_s: see `hold_lock`.
 
     Raises:
-        UsageError: there is no reason, or no such version to go back to.
-        RegistryError: another promotion does not end, or the registry does not keep what was written.
+        UsageError: the reason is missing, or the target version does not exist or cannot serve.
+        RegistryError: another promotion did not end in time, or the registry does not show what was written.
     """
     if not request.reason.strip():
-        raise UsageError("a rollback needs a reason: it is what people read in the audit log")
-    ended: list[str] = []
+        raise UsageError("a rollback needs a reason: say why, for the people who read the audit log")
+    recovered: list[str] = []
 
-    def repair(abandoned: Intent) -> None:
-        finish_or_undo(client, abandoned, now=now)
-        ended.append(abandoned.id)
+    def recover_and_remember(abandoned: PromotionLock) -> None:
+        recover(client, abandoned, now=now)
+        recovered.append(abandoned.id)
 
     fields = {**(request.fields or {}), "kind": ROLLBACK, "reason": request.reason, "at": now}
-    with hold_intent(log, request.model, fields, repair=repair, wait_s=wait_s, lease_s=lease_s) as intent:
-        if done := _done_before(log, request, ended):
-            intent.withdraw()
-            return done
-        return _go_back(client, log, request, intent, now)
+    with hold_lock(log, request.model, fields, recover=recover_and_remember, wait_s=wait_s, lease_s=lease_s) as lock:
+        if finished := _finished_rollback(log, request, recovered):
+            lock.discard()
+            return finished
+        return _roll_back(client, log, request, lock, now)
 
 
-def _go_back(
-    client: "MlflowClient", log: "Collection[Document]", request: RollbackRequest, intent: Intent, now: datetime
+def _roll_back(
+    client: "MlflowClient", log: "Collection[Document]", request: RollbackRequest, lock: PromotionLock, now: datetime
 ) -> Rollback:
     try:
-        current, target = _from_and_to(client, request)
+        current, target = _current_and_target(client, request)
     except (UsageError, RegistryError):
-        intent.withdraw()
+        lock.discard()
         raise
     if current == target and not registry_faults(client, request.model, target):
-        intent.withdraw()
+        lock.discard()
         return Rollback(request.model, target, None, None)
     previous = _version_before(client, log, request.model, target, leaving=current)
-    intent.note(version=target, **plan_moves(target, leaving=current, previous=previous))
-    apply_moves(client, intent)
-    intent.close("done", kind=DONE_KINDS[ROLLBACK], finished_at=now)
-    return Rollback(request.model, target, current if current != target else None, intent.id)
+    lock.update(version=target, **plan_moves(target, leaving=current, previous=previous))
+    apply_moves(client, lock)
+    lock.release("done", kind=DONE_KINDS[ROLLBACK], finished_at=now)
+    return Rollback(request.model, target, current if current != target else None, lock.id)
 
 
-def _done_before(log: "Collection[Document]", request: RollbackRequest, ended: list[str]) -> Rollback | None:
-    """What an earlier, interrupted attempt has come to: by itself, or by our ending it just now.
+def _finished_rollback(log: "Collection[Document]", request: RollbackRequest, recovered: list[str]) -> Rollback | None:
+    """The rollback that an earlier attempt has finished, or that was recovered just now; None if there is none.
 
-    Without this, who asks again for the previous version, having heard no answer, would go back twice.
+    Without this, a person who asks again after an interruption would roll back twice.
     """
-    ours: list[Document] = [{"dagster_run_id": {"$in": sorted(request.attempts)}}]
+    earlier: list[Document] = [{"dagster_run_id": {"$in": sorted(request.attempts)}}]
     if request.to is None and request.leaving is None:
-        ours.append({"_id": {"$in": ended}})
-    found = log.find_one({"model": request.model, "kind": DONE_KINDS[ROLLBACK], "$or": ours}, sort=[("at", -1)])
-    if found is None:
+        earlier.append({"_id": {"$in": recovered}})
+    entry = log.find_one({"model": request.model, "kind": DONE_KINDS[ROLLBACK], "$or": earlier}, sort=[("at", -1)])
+    if entry is None:
         return None
-    left = found["from_version"] if found["from_version"] != found["version"] else None
-    return Rollback(request.model, found["version"], left, str(found["_id"]))
+    left = entry["from_version"] if entry["from_version"] != entry["version"] else None
+    return Rollback(request.model, entry["version"], left, str(entry["_id"]))
 
 
-def _from_and_to(client: "MlflowClient", request: RollbackRequest) -> tuple[str | None, str]:
+def _current_and_target(client: "MlflowClient", request: RollbackRequest) -> tuple[str | None, str]:
     model = request.model
     champion = version_in_production(client, model)
     current = str(champion.version) if champion else None
     if request.leaving is not None and request.leaving != current:
         raise RegistryError(
-            f"{model} is not rolled back: version {request.leaving} was to leave {PRODUCTION}, and {current} is there"
+            f"{model} is not rolled back: version {request.leaving} should leave {PRODUCTION}, but {current} is in it"
         )
     target = version_by_alias(client, model, PREVIOUS_ALIAS) if request.to is None else request.to
     if target is None:
-        raise UsageError(f"{model} has no previous version to go back to: name one with --to")
+        raise UsageError(f"{model} has no previous version: name the target with --to")
     version = version_if_any(client, model, target)
     if version is None:
-        raise UsageError(f"{model} has no version {target!r}: `nhm status` and the MLflow UI show those there are")
+        raise UsageError(
+            f"{model} has no version {target!r}: `nhm status` and the MLflow UI show the existing versions"
+        )
     if FILES_DELETED_TAG in version.tags:
         raise UsageError(
-            f"{model} version {target} cannot serve: its files were deleted (KEEP_VERSIONS), only its record is left"
+            f"{model} version {target} cannot serve: its files were deleted (KEEP_VERSIONS). Name another version"
         )
     if version.current_stage not in (ARCHIVED, PRODUCTION):
         raise UsageError(
-            f"{model} version {target} was never in {PRODUCTION} (its stage is {version.current_stage}): a"
-            " rollback goes back to one that was; what the gate held is not let in this way"
+            f"{model} version {target} was never in {PRODUCTION} (its stage is {version.current_stage}). A rollback"
+            " cannot promote a held candidate: name a version that was in Production before"
         )
-    # As the registry writes it: it takes "02" for 2.
+    # The number as the registry writes it: it reads "02" as 2.
     return current, str(version.version)
 
 
 def _version_before(
     client: "MlflowClient", log: "Collection[Document]", model: str, target: str, *, leaving: str | None
 ) -> str | None:
-    """The version that `target` replaced when it was promoted; where that could not serve, the next further back."""
-    looked_at: set[str] = set()
+    """The version that `target` replaced when it was promoted; if that one cannot serve, the one before it."""
+    visited: set[str] = set()
     number: str | None = target
-    while number is not None and number not in looked_at:
-        looked_at.add(number)
-        asked = {"model": model, "version": number, "kind": DONE_KINDS[PROMOTION]}
-        promotion = log.find_one(asked, sort=[("at", -1)]) or {}
+    while number is not None and number not in visited:
+        visited.add(number)
+        query = {"model": model, "version": number, "kind": DONE_KINDS[PROMOTION]}
+        promotion = log.find_one(query, sort=[("at", -1)]) or {}
         number = promotion.get("from_version")
-        if number not in (None, target, leaving) and _could_serve(version_if_any(client, model, number)):
+        if number not in (None, target, leaving) and _can_serve(version_if_any(client, model, number)):
             return number
     return None
 
 
-def _could_serve(version: "ModelVersion | None") -> bool:
+def _can_serve(version: "ModelVersion | None") -> bool:
     if version is None or version.current_stage != ARCHIVED:
         return False
     return not version.tags.keys() & {ROLLED_BACK_TAG, FILES_DELETED_TAG}

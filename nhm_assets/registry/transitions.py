@@ -1,4 +1,4 @@
-"""The moves of a promotion in the registry: each can be repeated, and all are read back."""
+"""The writes of a promotion in the registry: each can be repeated, and the result is read back."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -10,71 +10,72 @@ from nhm_assets.registry.vocabulary import ARCHIVED, CANDIDATE_ALIAS, PREVIOUS_A
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-Guard = Callable[[], None]
+AssertLease = Callable[[], None]
+"""Raises if this process no longer holds the lock."""
 
 
 def put_into_production(
-    client: "MlflowClient", model: str, version: str, *, previous: str | None, guard: Guard
+    client: "MlflowClient", model: str, version: str, *, previous: str | None, assert_lease: AssertLease
 ) -> None:
-    """Make a version the one in Production, by stage and by alias, and its predecessor the previous one.
+    """Put a version into Production, by stage and by alias, and set the alias `previous`.
 
-    Aliases move first and the stage, which the specialists load by, last. Every move looks first whether
-    it is done already, so an interrupted promotion is finished by calling this again.
+    The aliases move first. The stage, by which the specialists load, moves last. Every write is skipped if it is
+    already done, so calling this again finishes an interrupted promotion.
 
     Args:
         client: of the registry.
         model: name of the registered model.
-        version: the one to promote.
-        previous: the one that the alias `previous` is to name; None leaves it, unless it names `version`.
-        guard: called before each write; raises where we may no longer write.
+        version: number of the version to promote.
+        previous: number that the alias `previous` shall name; None keeps it, unless it names `version`.
+        assert_lease: called before each write; raises if this process no longer holds the lock.
 
     Raises:
-        RegistryError: the registry does not show afterwards what was written.
+        RegistryError: the registry does not show what was written.
     """
     if previous is not None and previous != version:
-        _point(client, model, PREVIOUS_ALIAS, previous, guard)
+        _set_alias(client, model, PREVIOUS_ALIAS, previous, assert_lease)
     else:
-        _unpoint(client, model, PREVIOUS_ALIAS, version, guard)
-    _point(client, model, PRODUCTION_ALIAS, version, guard)
-    _unpoint(client, model, CANDIDATE_ALIAS, version, guard)
-    serving = [str(one.version) for one in all_versions(client, model) if one.current_stage == PRODUCTION]
-    if serving != [version]:
-        guard()
-        # One call for both: at no moment is the stage empty.
+        _delete_alias(client, model, PREVIOUS_ALIAS, version, assert_lease)
+    _set_alias(client, model, PRODUCTION_ALIAS, version, assert_lease)
+    _delete_alias(client, model, CANDIDATE_ALIAS, version, assert_lease)
+    in_production = [str(item.version) for item in all_versions(client, model) if item.current_stage == PRODUCTION]
+    if in_production != [version]:
+        assert_lease()
+        # One call moves both versions, so the stage is never empty.
         client.transition_model_version_stage(model, version, PRODUCTION, archive_existing_versions=True)
     if faults := registry_faults(client, model, version):
         raise RegistryError(f"{model} version {version} was promoted, but {'; '.join(faults)}")
 
 
-def forget_previous(client: "MlflowClient", model: str, guard: Guard) -> None:
-    """Remove the alias `previous`: there is no version that a rollback should choose by itself."""
+def delete_previous_alias(client: "MlflowClient", model: str, assert_lease: AssertLease) -> None:
+    """Delete the alias `previous`: a rollback must not choose a version by itself."""
     if version_by_alias(client, model, PREVIOUS_ALIAS) is not None:
-        guard()
+        assert_lease()
         client.delete_registered_model_alias(model, PREVIOUS_ALIAS)
 
 
-def _point(client: "MlflowClient", model: str, alias: str, version: str, guard: Guard) -> None:
+def _set_alias(client: "MlflowClient", model: str, alias: str, version: str, assert_lease: AssertLease) -> None:
     if version_by_alias(client, model, alias) != version:
-        guard()
+        assert_lease()
         client.set_registered_model_alias(model, alias, version)
 
 
-def _unpoint(client: "MlflowClient", model: str, alias: str, version: str, guard: Guard) -> None:
-    """Remove an alias that would name the version in Production a second time."""
+def _delete_alias(client: "MlflowClient", model: str, alias: str, version: str, assert_lease: AssertLease) -> None:
+    """Delete an alias if it names this version, which is about to be in Production."""
     if version_by_alias(client, model, alias) == version:
-        guard()
+        assert_lease()
         client.delete_registered_model_alias(model, alias)
 
 
 def registry_faults(client: "MlflowClient", model: str, version: str) -> list[str]:
-    """What contradicts that this version is the one in Production, in plain words."""
-    stages = {str(one.version): one.current_stage for one in all_versions(client, model)}
-    serving = [number for number, stage in stages.items() if stage == PRODUCTION]
+    """Every contradiction to this version being the one in Production, in plain words; empty if there is none."""
+    stages = {str(item.version): item.current_stage for item in all_versions(client, model)}
+    in_production = [number for number, stage in stages.items() if stage == PRODUCTION]
     alias = version_by_alias(client, model, PRODUCTION_ALIAS)
     previous = version_by_alias(client, model, PREVIOUS_ALIAS)
     faults = []
-    if serving != [version]:
-        faults.append(f"in stage {PRODUCTION} are {serving or 'no versions'}, not {version}")
+    if in_production != [version]:
+        faults.append(f"stage {PRODUCTION} holds {in_production or 'no version'}, not {version}")
     if alias != version:
         faults.append(f"the alias {PRODUCTION_ALIAS} names {alias}, not {version}")
     if previous is not None and (previous == version or stages.get(previous) != ARCHIVED):

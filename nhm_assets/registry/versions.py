@@ -1,4 +1,4 @@
-"""The versions of a registered model: all of them, by number, by alias, and the one in Production."""
+"""Look-ups of the versions of a registered model: all, by number, by alias, and the one in Production."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -14,23 +14,23 @@ _DOES_NOT_EXIST: Final = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 def version_in_production(client: "MlflowClient", model: str) -> "ModelVersion | None":
-    """The version in stage Production; None where there is none.
+    """The version in stage Production; None if there is none.
 
     Raises:
         RegistryError: several versions are in that stage.
     """
-    found = [version for version in all_versions(client, model) if version.current_stage == PRODUCTION]
-    if len(found) > 1:
-        numbers = ", ".join(str(version.version) for version in found)
+    in_production = [version for version in all_versions(client, model) if version.current_stage == PRODUCTION]
+    if len(in_production) > 1:
+        numbers = ", ".join(str(version.version) for version in in_production)
         raise RegistryError(
             f"{model} has versions {numbers} in stage {PRODUCTION}: archive all but the one that should serve,"
             " then run this again"
         )
-    return found[0] if found else None
+    return in_production[0] if in_production else None
 
 
 def all_versions(client: "MlflowClient", model: str) -> "list[ModelVersion]":
-    """Every version of a registered model, newest first; empty where the model is unknown."""
+    """Every version of a registered model, newest first; empty if the model does not exist."""
     versions: list[ModelVersion] = []
     token = None
     while True:
@@ -42,7 +42,7 @@ def all_versions(client: "MlflowClient", model: str) -> "list[ModelVersion]":
 
 
 def version_by_alias(client: "MlflowClient", model: str, alias: str) -> str | None:
-    """The version number that an alias names; None where there is no such alias or model."""
+    """The number of the version that an alias names; None if the alias or the model does not exist."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -54,7 +54,7 @@ def version_by_alias(client: "MlflowClient", model: str, alias: str) -> str | No
 
 
 def version_if_any(client: "MlflowClient", model: str, version: str) -> "ModelVersion | None":
-    """The version of that number; None where there is none."""
+    """The version with this number; None if it does not exist."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -66,6 +66,6 @@ def version_if_any(client: "MlflowClient", model: str, version: str) -> "ModelVe
 
 
 def window_end(version: "ModelVersion") -> datetime | None:
-    """End of the window that a version learned from; None for one that was not made here."""
+    """End of the window that a version learned from; None for a version from elsewhere."""
     end = version.tags.get(WINDOW_END_TAG)
     return datetime.fromisoformat(end) if end else None

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from nhm_assets.domain.errors import NhmError, RegistryError, RolloutRefused
-from nhm_assets.registry.promotion_lock import LEASE_S, OPEN, Intent, hold_intent
+from nhm_assets.registry.promotion_lock import LEASE_S, OPEN, PromotionLock, hold_lock
 from resources.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ KIND: Final = "rollout"
 class Turn:
     """The turn that this process has; what is put into `outcome` goes into the audit log."""
 
-    def __init__(self, intent: Intent) -> None:
+    def __init__(self, intent: PromotionLock) -> None:
         self._intent = intent
         self.outcome: Document = {}
 
@@ -58,13 +58,13 @@ def turn(
         RolloutRefused: another rollout does not end in time.
     """
 
-    def close_interrupted(abandoned: Intent) -> None:
+    def close_interrupted(abandoned: PromotionLock) -> None:
         """What it restarted is finished by the cluster, and seen to its end by a re-run."""
-        abandoned.close("interrupted", result="interrupted", finished_at=now)
+        abandoned.release("interrupted", result="interrupted", finished_at=now)
 
     with ExitStack() as stack:
-        holding = hold_intent(
-            log, LOCK, {**fields, "kind": KIND, "at": now}, repair=close_interrupted, wait_s=wait_s, lease_s=lease_s
+        holding = hold_lock(
+            log, LOCK, {**fields, "kind": KIND, "at": now}, recover=close_interrupted, wait_s=wait_s, lease_s=lease_s
         )
         try:
             intent = stack.enter_context(holding)
@@ -75,9 +75,9 @@ def turn(
             yield mine
         except (NhmError, ServiceError) as error:
             seconds = round(time.monotonic() - started, 3)
-            intent.close("failed", result="failed", reason=str(error), seconds=seconds, finished_at=now)
+            intent.release("failed", result="failed", reason=str(error), seconds=seconds, finished_at=now)
             raise
-        intent.close("done", **mine.outcome, seconds=round(time.monotonic() - started, 3), finished_at=now)
+        intent.release("done", **mine.outcome, seconds=round(time.monotonic() - started, 3), finished_at=now)
 
 
 def _other(log: "Collection[Document]", wait_s: float) -> str:

@@ -88,8 +88,8 @@ def test_what_is_missing_in_the_launchpad_is_named_by_dagster(platform: Platform
     ("config", "said"),
     [
         ({"specialist": "oracle"}, "unknown specialist 'oracle'; the five are"),
-        ({"specialist": "business"}, "business-evaluator has no previous version to go back to: name one with --to"),
-        ({"to": "9"}, f"{MODEL} has no version '9': `nhm status` and the MLflow UI show those there are"),
+        ({"specialist": "business"}, "business-evaluator has no previous version: name the target with --to"),
+        ({"to": "9"}, f"{MODEL} has no version '9': `nhm status` and the MLflow UI show the existing versions"),
         ({"to": "1"}, f"{MODEL} version 1 cannot serve: its files were deleted"),
         ({"reason": "  "}, "a rollback needs a reason"),
     ],
@@ -176,7 +176,7 @@ def test_the_command_goes_back_says_so_and_ends_with_0_and_then_there_is_no_prev
 
     refused = nhm("rollback", "technical", "--reason", REASON, **command)
     assert refused.returncode == 1
-    assert refused.stderr == f"nhm: {MODEL} has no previous version to go back to: name one with --to\n"
+    assert refused.stderr == f"nhm: {MODEL} has no previous version: name the target with --to\n"
 
     back = nhm("rollback", "technical", "--to", "2", "--reason", "it was the data", **command)
     assert back.returncode == 0

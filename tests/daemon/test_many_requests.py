@@ -12,7 +12,7 @@ from dagster import DagsterRunStatus, RunRecord
 
 from nhm_assets.domain.partitions import Partition, last_closed_week
 from nhm_assets.domain.specialists import Specialist
-from nhm_assets.registry.promotion_lock import hold_intent
+from nhm_assets.registry.promotion_lock import hold_lock
 from tests.daemon.conftest import NewPlatform
 from tests.support.daemon import DaemonPlatform, becomes_true
 
@@ -107,9 +107,9 @@ def kill_a_run_in_training(platform: DaemonPlatform) -> str:
 def another_promotion(platform: DaemonPlatform, specialist: Specialist) -> Iterator[None]:
     """While this lasts, somebody else promotes this specialist and does not finish."""
     log, fields = platform.database["model_audit_log"], {"kind": "promotion", "at": datetime.now(UTC)}
-    with hold_intent(log, specialist.registered_model, fields, repair=lambda _: None, wait_s=5) as intent:
+    with hold_lock(log, specialist.registered_model, fields, recover=lambda _: None, wait_s=5) as intent:
         yield
-        intent.withdraw()
+        intent.discard()
 
 
 def is_finished(platform: DaemonPlatform, run_id: str) -> bool:

@@ -12,7 +12,7 @@ import pytest
 
 from nhm_assets.domain.dagster_names import VOLUME_SENSOR
 from nhm_assets.domain.specialists import Specialist
-from nhm_assets.registry.promotion_lock import hold_intent
+from nhm_assets.registry.promotion_lock import hold_lock
 from nhm_assets.runs.queries import RETRY_NUMBER_TAG
 from tests.daemon.conftest import NewPlatform
 from tests.support.daemon import DaemonPlatform, becomes_true
@@ -64,7 +64,7 @@ def test_an_outage_of_each_service_loses_no_feedback_and_doubles_no_run(
         kill_code_server(daemon)
         if dagsters_database:
             dagsters_database.crash()
-        promotion.withdraw()
+        promotion.discard()
         time.sleep(OUTAGE_S)
         if dagsters_database:
             dagsters_database.start()
@@ -83,9 +83,9 @@ def kill_code_server(daemon: subprocess.Popen[bytes]) -> None:
 
 
 def another_promotion(platform: DaemonPlatform) -> Any:
-    """Somebody else who promotes the same specialist, until `withdraw` is called."""
+    """Somebody else who promotes the same specialist, until `discard` is called."""
     log, fields = platform.database["model_audit_log"], {"kind": "promotion", "at": datetime.now(UTC)}
-    return hold_intent(log, SPECIALIST.registered_model, fields, repair=lambda _: None, wait_s=5)
+    return hold_lock(log, SPECIALIST.registered_model, fields, recover=lambda _: None, wait_s=5)
 
 
 def has_tick_with(platform: DaemonPlatform, text: str) -> bool:

@@ -16,7 +16,7 @@ from pymongo.collection import Collection
 
 from nhm_assets.domain.partitions import Partition, last_closed_week, running_week
 from nhm_assets.domain.specialists import SPECIALISTS, Specialist
-from nhm_assets.registry.promotion_lock import hold_intent
+from nhm_assets.registry.promotion_lock import hold_lock
 from nhm_assets.registry.transitions import registry_faults
 from nhm_assets.registry.versions import version_in_production
 from tests.daemon.conftest import NewPlatform
@@ -85,13 +85,13 @@ def delayed_promotion(platform: DaemonPlatform, specialist: Specialist) -> Itera
     The promotion is frozen when its intent is recorded, and the registry has not made the first transition.
     """
     log, model = platform.database["model_audit_log"], specialist.registered_model
-    held = hold_intent(log, model, {"kind": "promotion"}, repair=lambda _: None, wait_s=5)
+    held = hold_lock(log, model, {"kind": "promotion"}, recover=lambda _: None, wait_s=5)
     intent = held.__enter__()
 
     def freeze_in_promotion(run_id: str) -> None:
         registry = sqlite3.connect(platform.settings.nhm_home / "mlflow" / "mlflow.db")
         registry.execute("BEGIN IMMEDIATE")
-        intent.withdraw()
+        intent.discard()
         recorded = {"model": model, "state": "open", "dagster_run_id": run_id, "transitions": {"$exists": True}}
         assert becomes_true(lambda: log.find_one(recorded), timeout_s=15, every_s=0.01), platform.log
         freeze(platform, run_id)

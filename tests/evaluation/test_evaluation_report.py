@@ -191,7 +191,7 @@ def test_a_champion_without_a_digest_breaks_the_run_unless_that_is_allowed(platf
     refused = platform.retrain(only=UP_TO_EVALUATION)
     step, message = failed_step(refused)
     assert step == "evaluation_report"
-    assert f"{MODEL} version {champion} carries no tag {SHA256_TAG}" in message
+    assert f"{MODEL} version {champion} has no tag {SHA256_TAG}" in message
     assert "ALLOW_UNVERIFIED_CHAMPION=true" in message
     assert platform.tags(refused)["nhm/outcome"] == "broken"
     allowed = platform.with_settings(allow_unverified_champion=True).retrain(only=["evaluation_report"])

@@ -111,7 +111,7 @@ AGAIN = pytest.mark.parametrize(
 def test_the_same_again_is_unchanged_and_says_what_it_came_to_before(told: Story, first, again):
     assert told.outcome(first) in ("promoted", "superseded", "held")
     assert told.outcome(again) == "unchanged"
-    before = {"promoted": "it is the version in Production already"}.get(told.outcome(first), told.reason(first))
+    before = {"promoted": "already in Production"}.get(told.outcome(first), told.reason(first))
     assert told.reason(again) == f"as before: {before}"
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.domain.outcomes import Outcome
-from nhm_assets.registry.promotion_lock import hold_intent
+from nhm_assets.registry.promotion_lock import hold_lock
 from resources.errors import LockLost
 from tests.support.documents import NOW, WEEK_END
 from tests.support.promotions import let_leases_run_out, promote_here
@@ -17,18 +17,18 @@ def test_a_living_promotion_is_waited_for_and_not_taken_over(registry, log):
     """It renews its lease for as long as it works, so that it may take longer than one."""
     version = registry.add(WEEK_END)
     with (
-        hold_intent(log, MODEL, {"at": NOW}, repair=pytest.fail, wait_s=1, lease_s=LEASE_S) as held,
+        hold_lock(log, MODEL, {"at": NOW}, recover=pytest.fail, wait_s=1, lease_s=LEASE_S) as held,
         pytest.raises(RegistryError, match="under way"),
     ):
         promote_here(registry, log, version, WEEK_END, wait_s=1.5 * LEASE_S, lease_s=LEASE_S)
-    held.withdraw()
+    held.discard()
     assert promote_here(registry, log, version, WEEK_END).outcome is Outcome.PROMOTED
 
 
 def test_a_dead_one_is_taken_over_by_who_waits_for_it(registry, log):
     """It was decided, and nothing was noted of what it would do, so nothing was done."""
     version = registry.add(WEEK_END)
-    with hold_intent(log, MODEL, {"at": NOW}, repair=pytest.fail, wait_s=1) as dead:
+    with hold_lock(log, MODEL, {"at": NOW}, recover=pytest.fail, wait_s=1) as dead:
         pass
     assert let_leases_run_out(log) == 1
     assert promote_here(registry, log, version, WEEK_END).outcome is Outcome.PROMOTED
@@ -37,13 +37,13 @@ def test_a_dead_one_is_taken_over_by_who_waits_for_it(registry, log):
 
 def test_another_model_is_promoted_meanwhile(registry, log):
     version = registry.add(WEEK_END)
-    with hold_intent(log, "business-evaluator", {"at": NOW}, repair=pytest.fail, wait_s=1) as held:
+    with hold_lock(log, "business-evaluator", {"at": NOW}, recover=pytest.fail, wait_s=1) as held:
         assert promote_here(registry, log, version, WEEK_END).outcome is Outcome.PROMOTED
-        held.withdraw()
+        held.discard()
 
 
 def test_an_owner_whose_lease_ran_out_may_no_longer_write(log):
-    with hold_intent(log, MODEL, {"at": NOW}, repair=pytest.fail, wait_s=1, lease_s=LEASE_S) as held:
+    with hold_lock(log, MODEL, {"at": NOW}, recover=pytest.fail, wait_s=1, lease_s=LEASE_S) as held:
         held.assert_lease()
         log.update_one({"_id": held.id}, {"$set": {"owner": "somebody else"}})
         held._valid_until = 0
@@ -52,15 +52,15 @@ def test_an_owner_whose_lease_ran_out_may_no_longer_write(log):
 
 
 def test_who_was_taken_over_changes_the_document_no_more(log):
-    with hold_intent(log, MODEL, {"at": NOW}, repair=pytest.fail, wait_s=1) as held:
+    with hold_lock(log, MODEL, {"at": NOW}, recover=pytest.fail, wait_s=1) as held:
         log.update_one({"_id": held.id}, {"$set": {"owner": "somebody else"}})
         before = log.find_one({"_id": held.id})
-        held.note(version="9")
+        held.update(version="9")
         held.close("done")
-        held.withdraw()
+        held.discard()
         assert log.find_one({"_id": held.id}) == before
 
 
 def test_values_with_dollar_signs_are_kept_as_they_are(log):
-    with hold_intent(log, MODEL, {"reason": "$kind of odd"}, repair=pytest.fail, wait_s=1) as held:
+    with hold_lock(log, MODEL, {"reason": "$kind of odd"}, recover=pytest.fail, wait_s=1) as held:
         assert log.find_one({"_id": held.id})["reason"] == "$kind of odd"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nhm_assets.domain.partitions import WEEK
-from nhm_assets.registry.promotion_lock import hold_intent
+from nhm_assets.registry.promotion_lock import hold_lock
 from nhm_assets.registry.transitions import registry_faults
 from nhm_assets.registry.versions import all_versions
 from nhm_assets.registry.vocabulary import ROLLED_BACK_TAG
@@ -153,8 +153,8 @@ def test_a_promotion_whose_version_is_gone_is_undone(registry, log):
     old, new = registry.add(EARLIER, stage="Production"), registry.add(WEEK_END)
     client = registry.client()
     intent = {"at": NOW, "version": new, "kind": "promotion"}
-    with hold_intent(log, MODEL, intent, repair=pytest.fail, wait_s=1) as held:
-        held.note(from_version=old, previous=old)
+    with hold_lock(log, MODEL, intent, recover=pytest.fail, wait_s=1) as held:
+        held.update(from_version=old, previous=old)
         client.set_registered_model_alias(MODEL, "production", new)
     client.delete_model_version(MODEL, new)
     let_leases_run_out(log)
@@ -167,8 +167,8 @@ def test_a_promotion_whose_version_is_gone_is_undone(registry, log):
 def test_a_repaired_intent_says_so(registry, log):
     version = registry.add(WEEK_END)
     intent = {"at": NOW, "version": version, "kind": "promotion"}
-    with hold_intent(log, MODEL, intent, repair=pytest.fail, wait_s=1) as held:
-        held.note(from_version=None, previous=None)
+    with hold_lock(log, MODEL, intent, recover=pytest.fail, wait_s=1) as held:
+        held.update(from_version=None, previous=None)
     let_leases_run_out(log)
     promote_here(registry, log, version, WEEK_END)
     entry = log.find_one({"_id": held.id})

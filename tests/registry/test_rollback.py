@@ -57,7 +57,7 @@ def test_a_second_rollback_goes_further_back_and_never_to_the_one_that_left(regi
     assert roll_back_here(registry, log).version == first
     assert registry.state()["aliases"] == {"production": first}
     assert marks(registry).keys() == {second, third}
-    with pytest.raises(UsageError, match="no previous version to go back to: name one with --to"):
+    with pytest.raises(UsageError, match="no previous version: name the target with --to"):
         roll_back_here(registry, log)
 
 
@@ -82,7 +82,7 @@ def test_a_version_that_was_passed_over_by_name_is_not_the_next_to_go_back_to(re
     first, second, _ = three
     roll_back_here(registry, log, first)
     assert "previous" not in registry.state()["aliases"]
-    with pytest.raises(UsageError, match="name one with --to"):
+    with pytest.raises(UsageError, match="name the target with --to"):
         roll_back_here(registry, log)
     assert roll_back_here(registry, log, second).version == second
 
@@ -193,7 +193,7 @@ def test_a_rollback_of_a_version_that_has_left_already_is_refused(registry, log,
     """A rollout that fails wants its own version out, and no other one."""
     _, second, third = three
     before, entries = registry.state(), log.count_documents({})
-    with pytest.raises(RegistryError, match=f"version {second} was to leave Production, and {third} is there"):
+    with pytest.raises(RegistryError, match=f"version {second} should leave Production, but {third} is in it"):
         roll_back_here(registry, log, leaving=second)
     assert (registry.state(), log.count_documents({})) == (before, entries)
     assert roll_back_here(registry, log, leaving=third).left == third

@@ -14,7 +14,7 @@ from dagster import DagsterEventType, ExecuteInProcessResult, OpExecutionContext
 
 from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.specialists import Specialist
-from nhm_assets.registry.promotion_lock import LEASE_S, hold_intent
+from nhm_assets.registry.promotion_lock import LEASE_S, hold_lock
 from nhm_assets.registry.transitions import registry_faults
 from nhm_assets.resource_factories import mlflow_of, mongo_of
 from nhm_assets.settings import Settings
@@ -193,10 +193,10 @@ def test_a_promotion_that_mongodb_left_in_the_middle_is_ended_by_its_own_next_tr
 
     def leave_in_the_middle() -> None:
         registry = sqlite3.connect(platform.settings.nhm_home / "mlflow" / "mlflow.db")
-        with hold_intent(log, model, {"kind": "promotion", "at": NOW}, repair=lambda _: None, wait_s=5) as held:
+        with hold_lock(log, model, {"kind": "promotion", "at": NOW}, recover=lambda _: None, wait_s=5) as held:
             assert eventually(lambda: has_begun(platform, "promoted_version"), within_s=90)
             registry.execute("BEGIN IMMEDIATE")
-            held.withdraw()
+            held.discard()
         assert eventually(lambda: log.find_one(undertaken), within_s=15)
         mongo_door.shut()
         time.sleep(LEASE_S + 1)

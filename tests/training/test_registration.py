@@ -293,7 +293,7 @@ def test_a_replaced_model_file_breaks_the_run_and_the_remedy_that_is_named_heals
     (reason,) = {check.description for check in broken.get_asset_check_evaluations() if not check.passed}
     with platform.mlflow.client() as client:
         client.transition_model_version_stage(MODEL, "1", "Archived")
-    assert "archive the version and train again" in reason
+    assert "Archive the version and train again" in reason
     forced = "FORCE_RETRAIN=true" in reason
     assert platform.with_settings(force_retrain=forced).retrain(only=["trained_model"]).success
     assert platform.retrain(only=["trained_model"]).success
