@@ -140,7 +140,7 @@ def train(
 
 @contextmanager
 def _mlflow_run(client: "MlflowClient", experiment_id: str, spec: TrainingSpec) -> Iterator[Any]:
-    """MLflow's own module, logging to a new run: what dagster-mlflow's resource hands through to."""
+    """MLflow's own functions, logging into a new run: dagster-mlflow's class has the same."""
     import mlflow
 
     run_id = client.create_run(experiment_id, run_name=str(spec.partition.key), tags=spec.tags()).info.run_id

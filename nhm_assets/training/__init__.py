@@ -1,1 +1,1 @@
-"""A dataset becomes a registered candidate."""
+"""Stage 2: trains a model on a dataset and registers it as a candidate."""

@@ -31,10 +31,10 @@ from resources.mongo import Mongo
 
 
 class TrainingConfig(Config):
-    """What the launchpad may ask of one run."""
+    """Options of one run in the launchpad."""
 
     force: bool = Field(
-        default=False, description="Train even where a version of the same data, code and parameters exists."
+        default=False, description="Train even if a version of the same data, code and parameters exists."
     )
 
 
@@ -44,10 +44,10 @@ class TrainingConfig(Config):
     io_manager_key="records",
     kinds={"sklearn", "mlflow"},
     description=(
-        "A version of `{specialist}-evaluator` in MLflow: a random forest fitted on the train and validation rows,"
-        " logged as the specialists load it, in stage Staging with the alias `candidate`. Where a version of the"
-        " same data, code and parameters exists, that one is taken, and the outcome is `unchanged` (FORCE_RETRAIN=true,"
-        " or `force: true` in the launchpad, trains anew)."
+        "A version of `{specialist}-evaluator` in MLflow: a random forest, fitted on the train and validation rows and"
+        " logged as the specialists load it. It is in stage Staging, with the alias `candidate`. If a version of the"
+        " same data, code and parameters exists, it is reused and the outcome is `unchanged`. To train anyway, set"
+        " FORCE_RETRAIN=true, or `force: true` in the launchpad."
     ),
 )
 @tries_again
@@ -59,7 +59,7 @@ def trained_model(
     mlflow: ResourceParam[Mlflow],
     mongo: ResourceParam[Mongo],
 ) -> Output[TrainedModel]:
-    """Fit, log and register; or find the version that this would give."""
+    """Train and register a version, or reuse the one from the same data, code and parameters."""
     partition = Partition.from_key(context.partition_key)
     spec = TrainingSpec.of(
         feedback_dataset,
@@ -83,7 +83,7 @@ def trained_model(
 
 
 def _is_over(context: AssetExecutionContext, run_id: str) -> bool:
-    """Whether nobody logs for that Dagster run any more; this one has not begun to, in this try."""
+    """Whether that Dagster run logs no more. This run has not begun to log in this attempt."""
     run = context.instance.get_run_by_id(run_id)
     return run is None or run.is_finished or run_id == context.run_id
 

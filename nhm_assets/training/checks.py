@@ -1,4 +1,4 @@
-"""The checks on `trained_model`: what cannot be served breaks the run before anybody evaluates it."""
+"""The checks on `trained_model`: a model that cannot be served breaks the run before its evaluation."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,7 @@ def trained_model_checks(
     settings: ResourceParam[Settings],  # noqa: ARG001 - read by tries_again
     mlflow: ResourceParam[Mlflow],
 ) -> Iterator[AssetCheckResult]:
-    """Judge the version as it stands in the registry."""
+    """Check the version in the registry."""
     with mlflow.client() as client:
         verdicts = judge_version(client, trained_model.model, trained_model.version)
     yield from selected_results(context, TRAINED_MODEL, verdicts)

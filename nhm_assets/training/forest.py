@@ -1,4 +1,4 @@
-"""The random forest: its parameters, the rows it learns from, and its three classes."""
+"""The random forest: its parameters, its training rows and its three classes."""
 
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,34 +21,34 @@ PARAMETERS: Final[dict[str, Any]] = {
 
 
 def learning_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows that the final model is fitted on: train and validation, never test."""
+    """The rows that the model is fitted on: train and validation, never test."""
     return frame[frame["split"] != TEST]
 
 
 def fit_forest(rows: pd.DataFrame, parameters: dict[str, Any], *, threads: int) -> "RandomForestClassifier":
     """Fit a forest that knows all three classes, in the order reject, approve, review_required.
 
-    A class that the rows lack gets one row of weight zero. Trees leave rows without weight out, so nothing is
-    learned from it; it gives `predict_proba` the column of zeros that the specialists read. (The row is drawn
-    in bootstraps like any other, so the forest differs from one without it as one of another seed would.)
+    For each missing class, one row with weight zero is added. Trees ignore rows without weight, so the forest learns
+    nothing from it, but `predict_proba` gets the column of zeros that the specialists expect. (Bootstraps draw the
+    row like any other, so the forest differs from one without it as one with another seed does.)
 
     Args:
-        rows: dataset rows, in the dataset's order; another order gives another forest.
+        rows: dataset rows, in the order of the dataset; another order results in another forest.
         parameters: of RandomForestClassifier.
-        threads: of the fit; they do not change the result.
+        threads: of the fit; their number does not change the result.
     """
     from sklearn.ensemble import RandomForestClassifier
 
-    absent = sorted(set(range(len(CLASS_NAMES))) - set(rows["label"]))
+    missing = sorted(set(range(len(CLASS_NAMES))) - set(rows["label"]))
     features = rows[list(FEATURE_NAMES)]
     labels = rows["label"].to_numpy()
     weights = None
-    if absent:
-        weightless = pd.DataFrame(0.0, index=range(len(absent)), columns=features.columns)
+    if missing:
+        weightless = pd.DataFrame(0.0, index=range(len(missing)), columns=features.columns)
         features = pd.concat([features, weightless], ignore_index=True)
-        weights = np.append(np.ones(len(labels)), np.zeros(len(absent)))
-        labels = np.append(labels, absent)
+        weights = np.append(np.ones(len(labels)), np.zeros(len(missing)))
+        labels = np.append(labels, missing)
     forest = RandomForestClassifier(**parameters, n_jobs=threads)
     forest.fit(features, labels, sample_weight=weights)
-    # Serving pods have small CPU limits, and one row at a time to predict.
+    # Serving pods have small CPU limits and predict one row at a time.
     return forest.set_params(n_jobs=1)

@@ -1,4 +1,4 @@
-"""From a fitted forest to a version in the registry, exactly once for the same data, code and parameters."""
+"""Registers a fitted forest as a version, once for the same data, code and parameters."""
 
 import contextlib
 import io
@@ -55,26 +55,26 @@ _NEEDED_TAGS = {
     PARAMETERS_TAG,
     ROWS_TAG,
 }
-"""A version that somebody took one of these from is not taken again."""
+"""A version that lost one of these tags is not reused."""
 
 
 def find_version(client: "MlflowClient", spec: TrainingSpec, *, of_this_run: bool = False) -> TrainedModel | None:
-    """The newest version that was made by this very spec.
+    """The newest version that was trained from exactly this spec; None if there is none.
 
     Args:
         client: of the registry.
-        spec: what it was made from.
-        of_this_run: take only what an earlier, interrupted try of this very run has registered.
+        spec: what the version must be trained from.
+        of_this_run: accept only a version that this Dagster run, or a run that it retries, has registered.
     """
     for version in all_versions(client, spec.partition.specialist.registered_model):
-        made_alike = version.tags.get(FINGERPRINT_TAG) == spec.fingerprint
-        ours = not of_this_run or version.tags.get(DAGSTER_RUN_TAG) in spec.attempts
-        if made_alike and ours and _is_whole(version):
+        same_spec = version.tags.get(FINGERPRINT_TAG) == spec.fingerprint
+        accepted = not of_this_run or version.tags.get(DAGSTER_RUN_TAG) in spec.attempts
+        if same_spec and accepted and _is_complete(version):
             return _record(version, spec)
     return None
 
 
-def _is_whole(version: "ModelVersion") -> bool:
+def _is_complete(version: "ModelVersion") -> bool:
     tags = version.tags.keys()
     return version.status == "READY" and tags >= _NEEDED_TAGS and FILES_DELETED_TAG not in tags
 
@@ -99,13 +99,14 @@ def _record(version: "ModelVersion", spec: TrainingSpec) -> TrainedModel:
     )
 
 
-def log_inputs(run: "MlFlow", frame: pd.DataFrame, spec: TrainingSpec, source: str) -> None:
-    """Name the dataset as the run's input; its digest is the data version."""
+def log_inputs(run: "type[MlFlow]", frame: pd.DataFrame, spec: TrainingSpec, source: str) -> None:
+    """Log the dataset as input of the run; its digest is the data version."""
     import mlflow.data
 
     with warnings.catch_warnings():
-        # It warns of integers that may be missing (labels never are), and of two names for the same kind of source.
-        warnings.simplefilter("ignore")
+        # Labels are integers that are never missing, and it does not matter how MLflow calls the kind of source.
+        warnings.filterwarnings("ignore", message=".*integer column", category=UserWarning)
+        warnings.filterwarnings("ignore", message=".*source can be interpreted in multiple ways", category=UserWarning)
         dataset = mlflow.data.from_pandas(
             frame[[*FEATURE_NAMES, "label"]],
             source=source,
@@ -117,16 +118,16 @@ def log_inputs(run: "MlFlow", frame: pd.DataFrame, spec: TrainingSpec, source: s
 
 
 def register(
-    run: "MlFlow",
+    run: "type[MlFlow]",
     client: "MlflowClient",
     forest: "RandomForestClassifier",
     frame: pd.DataFrame,
     spec: TrainingSpec,
     parameters: dict[str, Any],
 ) -> TrainedModel:
-    """Log the forest as the specialists load it and make it a version of their registered model.
+    """Log the forest as the specialists load it, and register it as a version of their model.
 
-    The version appears with all its tags in one call, so that there is never one that says only half.
+    One call creates the version with all its tags, so no version ever has only some of them.
     """
     model_uri = _log_model(run, forest, learning_rows(frame)[list(FEATURE_NAMES)])
     tags = {
@@ -135,24 +136,24 @@ def register(
         SHA256_TAG: _stored_sha256(model_uri),
     }
     with contextlib.redirect_stderr(io.StringIO()):
-        # MLflow prints what it did; it raises what it could not do.
+        # MLflow prints success messages to stderr; errors are raised.
         version = run.register_model(model_uri, spec.partition.specialist.registered_model, tags=tags)
     return _record(client.get_model_version(version.name, version.version), spec)
 
 
-def _log_model(run: "MlFlow", forest: "RandomForestClassifier", features: pd.DataFrame) -> str:
+def _log_model(run: "type[MlFlow]", forest: "RandomForestClassifier", features: pd.DataFrame) -> str:
     from mlflow.models import infer_signature
 
     example = features.head(_EXAMPLE_ROWS)
     # The name of this argument differs between the 2.x and the 3.x client.
-    named = {"name" if run.__version__.startswith("3.") else "artifact_path": _ARTIFACT}
+    artifact_name = {"name" if run.__version__.startswith("3.") else "artifact_path": _ARTIFACT}
     logged = run.sklearn.log_model(
         forest,
-        **named,
+        **artifact_name,
         signature=infer_signature(example, forest.predict_proba(example)),
         input_example=example,
         pyfunc_predict_fn="predict_proba",
-        # What the specialists' client reads; the newer default refuses forests.
+        # The format that the client of the specialists reads; the newer default refuses forests.
         serialization_format="cloudpickle",
         pip_requirements=[f"{name}=={metadata.version(name)}" for name in _REQUIREMENTS],
     )
@@ -160,7 +161,7 @@ def _log_model(run: "MlFlow", forest: "RandomForestClassifier", features: pd.Dat
 
 
 def _stored_sha256(model_uri: str) -> str:
-    """Digest of the file as the artifact store gives it back."""
+    """SHA-256 of the model file, read back from the artifact store."""
     import mlflow.artifacts
 
     with tempfile.TemporaryDirectory(prefix="nhm-model-") as folder:
@@ -168,7 +169,7 @@ def _stored_sha256(model_uri: str) -> str:
 
 
 def stage_candidate(client: "MlflowClient", trained: TrainedModel) -> None:
-    """Put a version into Staging under the alias `candidate`, unless it has moved on already."""
+    """Put a version into Staging with the alias `candidate`, unless it is already Archived or in Production."""
     version = client.get_model_version(trained.model, trained.version)
     if version.current_stage == _UNSTAGED:
         client.transition_model_version_stage(trained.model, trained.version, STAGING)

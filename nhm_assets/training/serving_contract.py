@@ -1,4 +1,4 @@
-"""Whether a registered version is what the specialists can load and read."""
+"""Checks that the specialists can load a registered version and read its predictions."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 SERVING_SKLEARN = "1.5.2"
-"""What the specialists run. A pickled forest is only promised to load in the version that wrote it."""
+"""The version that the specialists run. A pickled forest is sure to load only in the version that wrote it."""
 
 _SERVING_FORMAT = "cloudpickle"
 
 DESCRIPTIONS = {
     "signature_matches_features": "The model's signature names the 26 features, in order, as doubles.",
-    "loads_as_pyfunc": "The version loads by its registry address and gives probabilities of shape (n, 3).",
-    "sklearn_compatible": f"It was written as cloudpickle by scikit-learn {SERVING_SKLEARN}, which specialists run.",
+    "loads_as_pyfunc": "The version loads from the registry and predicts probabilities of shape (n, 3).",
+    "sklearn_compatible": f"It was saved as cloudpickle by scikit-learn {SERVING_SKLEARN}, which the specialists run.",
 }
 
 
 def judge_version(client: "MlflowClient", model: str, version: str) -> list[Verdict]:
-    """One verdict a check, of a version as it stands in the registry."""
+    """One verdict per check, on a version in the registry."""
     try:
         with verified_model(client, model, version) as files:
             return [_signature(files), _loads(files), _sklearn(files)]
@@ -40,32 +40,36 @@ def _signature(files: "Path") -> Verdict:
     from mlflow.models import Model
 
     signature = Model.load(str(files)).signature
-    found = [(one.name, one.type.name) for one in signature.inputs] if signature else []
-    wanted = [(name, "double") for name in FEATURE_NAMES]
-    reason = "the 26 features, in order" if found == wanted else f"the signature reads {found}"
-    return Verdict("signature_matches_features", found == wanted, reason)
+    actual = [(column.name, column.type.name) for column in signature.inputs] if signature else []
+    expected = [(name, "double") for name in FEATURE_NAMES]
+    passed = actual == expected
+    reason = "The signature names the 26 features, in order, as doubles." if passed else f"The signature is {actual}."
+    return Verdict("signature_matches_features", passed, reason)
 
 
 def _loads(files: "Path") -> Verdict:
     import mlflow.pyfunc
 
-    # A plan without stored features has no embedding, so a model must cope with rows like this one.
+    # A plan without stored features has no embedding, so the model must accept missing values.
     rows = pd.DataFrame(math.nan, index=range(3), columns=list(FEATURE_NAMES))
     rows.iloc[0] = 0.0
     try:
         probabilities: Any = mlflow.pyfunc.load_model(str(files)).predict(rows)
         shape = tuple(getattr(probabilities, "shape", ()))
         passed = shape == (len(rows), len(CLASS_NAMES)) and bool((abs(probabilities.sum(axis=1) - 1) < 1e-9).all())
-    except Exception as error:  # noqa: BLE001 - whatever a foreign model raises is the finding
-        return Verdict("loads_as_pyfunc", passed=False, reason=f"it does not load or predict: {error}")
-    return Verdict("loads_as_pyfunc", passed, f"probabilities of shape {shape} for {len(rows)} rows")
+    except Exception as error:  # noqa: BLE001 - a model from elsewhere may raise anything
+        return Verdict("loads_as_pyfunc", passed=False, reason=f"The version does not load or predict: {error}")
+    return Verdict("loads_as_pyfunc", passed, f"The prediction for {len(rows)} rows has the shape {shape}.")
 
 
 def _sklearn(files: "Path") -> Verdict:
     from mlflow.models import Model
 
     flavor = Model.load(str(files)).flavors["sklearn"]
-    written, form = flavor.get("sklearn_version"), flavor.get("serialization_format")
-    passed = (written, form) == (SERVING_SKLEARN, _SERVING_FORMAT)
-    reason = f"written by scikit-learn {written} as {form}; the specialists run {SERVING_SKLEARN}"
-    return Verdict("sklearn_compatible", passed, reason, {"sklearn": str(written), "format": str(form)})
+    version, file_format = flavor.get("sklearn_version"), flavor.get("serialization_format")
+    passed = (version, file_format) == (SERVING_SKLEARN, _SERVING_FORMAT)
+    reason = (
+        f"Saved by scikit-learn {version} as {file_format}; required are {SERVING_SKLEARN}, which the specialists run,"
+        f" and {_SERVING_FORMAT}."
+    )
+    return Verdict("sklearn_compatible", passed, reason, {"sklearn": str(version), "format": str(file_format)})

@@ -1,4 +1,4 @@
-"""MLflow runs that their Dagster run left behind: MLflow was away when it wanted to end them."""
+"""Ends MLflow runs that are still open though their Dagster run has ended, because MLflow was away then."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -17,12 +17,12 @@ def end_stale_runs(
 
     Args:
         client: of MLflow.
-        experiment_id: where the specialist's runs stand.
-        partition: whose runs are looked at.
-        has_ended: whether the Dagster run of that id has ended, or was never known.
+        experiment_id: experiment of the specialist.
+        partition: only its runs are ended.
+        has_ended: whether the Dagster run with this id has ended or is unknown.
 
     Returns:
-        The ids of the runs that were ended, as KILLED.
+        The ids of the ended runs; their status is KILLED.
     """
     query = f"attributes.status = 'RUNNING' and tags.`{PARTITION_TAG}` = '{partition.key}'"
     ended = []

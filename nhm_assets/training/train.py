@@ -1,4 +1,4 @@
-"""One training: the MLflow run, the search where it is wanted, the fit and the registration."""
+"""One training: the MLflow run, the optional search for parameters, the fit and the registration."""
 
 import time
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ _PARENT_RUN_TAG = "mlflow.parentRunId"
 
 
 def training_settings(settings: Settings) -> dict[str, Any]:
-    """What the model depends on beside data and code."""
+    """The parameters that the model depends on, besides data and code."""
     return PARAMETERS | ({"tuning_trials": settings.tuning_trials} if settings.hyperparameter_tuning else {})
 
 
@@ -41,21 +41,17 @@ def train(
     """Train and register one version, in an MLflow run of its own.
 
     Raises:
-        DataError: the rows hold fewer than two classes.
+        DataError: the training rows hold fewer than two classes.
     """
     rows = learning_rows(frame)
     if rows["label"].nunique() < 2:
         raise DataError(
-            f"the {len(rows)} rows of {spec.partition.key} to learn from hold fewer than two classes:"
+            f"the {len(rows)} training rows of {spec.partition.key} hold fewer than two classes:"
             " see the check class_coverage of feedback_dataset"
         )
-    with mlflow.run(
-        experiment=spec.partition.specialist.experiment,
-        name=str(spec.partition.key),
-        tags=spec.tags(),
-        dagster_run=context.run,
-        log=context.log,
-    ) as run:
+    experiment, name = spec.partition.specialist.experiment, str(spec.partition.key)
+    with mlflow.run(experiment=experiment, name=name, tags=spec.tags()) as run:
+        context.log.info("The training is logged in MLflow run %s", run.active_run().info.run_id)
         parameters = _parameters(client, run, frame, spec, settings)
         file = f"{FEEDBACK_DATASET.to_user_string()}/{spec.partition.specialist}/{spec.partition.week}.parquet"
         log_inputs(run, frame, spec, f"{settings.storage}/{file}")
@@ -67,7 +63,7 @@ def train(
 
 
 def _parameters(
-    client: "MlflowClient", run: "MlFlow", frame: pd.DataFrame, spec: TrainingSpec, settings: Settings
+    client: "MlflowClient", run: "type[MlFlow]", frame: pd.DataFrame, spec: TrainingSpec, settings: Settings
 ) -> dict[str, Any]:
     if not settings.hyperparameter_tuning:
         return PARAMETERS

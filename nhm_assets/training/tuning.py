@@ -1,4 +1,4 @@
-"""The search for hyperparameters: on validation rows, which are newer than the rows learned from."""
+"""The search for hyperparameters on the validation rows, which are newer than the train rows."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -18,21 +18,21 @@ _RANGES: Final = {
     "min_samples_split": (2, 20),
     "min_samples_leaf": (1, 10),
 }
-"""Lowest and highest value that the search tries."""
+"""Lowest and highest value of the search."""
 
 TrialLogger = Callable[[int, dict[str, Any], float], None]
 
 
 def search_parameters(frame: pd.DataFrame, *, trials: int, threads: int, log_trial: TrialLogger) -> dict[str, Any]:
-    """The parameters with the best F1 of approve on the validation rows; test rows are never looked at.
+    """The parameters with the best F1 of approve on the validation rows; the test rows are not used.
 
-    The search is seeded: the same rows give the same parameters.
+    The search is seeded: the same rows result in the same parameters.
 
     Args:
         frame: the dataset.
-        trials: how many parameter sets are tried; the first is the default set.
+        trials: number of parameter sets; the first is the default set.
         threads: of each fit.
-        log_trial: told the number, the parameters and the score of each trial.
+        log_trial: called with number, parameters and score of each trial.
 
     Raises:
         DataError: there are no validation rows to search on.
@@ -43,7 +43,7 @@ def search_parameters(frame: pd.DataFrame, *, trials: int, threads: int, log_tri
     train, validation = frame[frame["split"] == TRAIN], frame[frame["split"] == VALIDATION]
     if validation.empty or train.empty:
         raise DataError(
-            "there are no validation rows to tune on: wait for more feedback or set HYPERPARAMETER_TUNING=false"
+            "there are no validation rows for the tuning: wait for more feedback, or set HYPERPARAMETER_TUNING=false"
         )
 
     def score(trial: "optuna.Trial") -> float:
