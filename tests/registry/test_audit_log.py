@@ -1,4 +1,4 @@
-"""The audit log: who did what to which version, once."""
+"""The audit log: who did what with which version, recorded once."""
 
 from datetime import timedelta
 from typing import Any
@@ -32,7 +32,7 @@ def hold(log: Any, run_id: str = "run-a", **changes: Any) -> None:
     )
 
 
-def test_a_registration_says_what_entered_staging_from_which_data(log):
+def test_a_registration_records_the_version_and_its_data(log):
     register(log)
     (entry,) = log.find()
     assert entry == {
@@ -55,21 +55,21 @@ def test_a_registration_says_what_entered_staging_from_which_data(log):
     }
 
 
-def test_the_same_registration_again_neither_doubles_nor_rewrites_its_entry(log):
+def test_a_repeated_registration_does_not_change_the_log(log):
     register(log)
     before = list(log.find())
     record_registration(log, trained_model(), run=dagster_run("run-b"), now=NOW + timedelta(days=1))
     assert list(log.find()) == before
 
 
-def test_every_version_and_every_model_has_an_entry_of_its_own(log):
+def test_each_version_of_each_model_has_its_own_entry(log):
     register(log)
     register(log, version="3")
     register(log, model="business-evaluator", specialist="business")
     assert log.count_documents({}) == 3
 
 
-def test_a_decision_says_why_and_on_what_evidence(log):
+def test_a_decision_records_reason_and_evidence(log):
     hold(log, champion=champion(0.9))
     entry = log.find_one()
     assert (entry["kind"], entry["reason"]) == ("held", "held by f1_threshold")
@@ -78,7 +78,7 @@ def test_a_decision_says_why_and_on_what_evidence(log):
     assert entry["report_digest"] == report(champion=champion(0.9)).digest()
 
 
-def test_a_decision_is_kept_once_a_run(log):
+def test_a_decision_is_recorded_once_per_run(log):
     hold(log)
     hold(log)
     assert log.count_documents({}) == 1
@@ -86,7 +86,7 @@ def test_a_decision_is_kept_once_a_run(log):
     assert log.count_documents({}) == 2
 
 
-def test_evidence_without_a_champion_says_so():
+def test_evidence_without_a_champion_is_none():
     assert evidence(report(candidate=metrics(f1=0.8)))["champion"] is None
 
 
@@ -99,5 +99,5 @@ def test_evidence_without_a_champion_says_so():
     ],
     ids=["named by its launcher", "started in the UI", "neither"],
 )
-def test_the_actor_is_whom_the_run_names(tags, name):
+def test_the_actor_comes_from_the_tags_of_the_run(tags, name):
     assert actor(DagsterRun(job_name=JOB, run_id="run-a", tags=tags)) == name

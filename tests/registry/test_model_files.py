@@ -1,4 +1,4 @@
-"""Nothing is loaded that is not the file which was registered."""
+"""Only the registered model file is ever loaded."""
 
 import hashlib
 import os
@@ -33,7 +33,7 @@ class Marks:
 
 
 def refused(registry: Versions, version: str, **options) -> str:
-    """The sentence with which a version is refused."""
+    """The text of the error that refuses a version."""
     with pytest.raises(RegistryError) as error, verified_model(registry.client, MODEL, version, **options):
         pytest.fail("a version that should be refused was handed out")
     assert f"{MODEL} version {version}" in str(error.value) or "scikit-learn" in str(error.value)
@@ -41,7 +41,7 @@ def refused(registry: Versions, version: str, **options) -> str:
 
 
 def change_flavors(files: Path, **flavors) -> None:
-    """Change what MLmodel says of these flavors."""
+    """Change these flavors in MLmodel."""
     path = files / "MLmodel"
     described = yaml.safe_load(path.read_text())
     for name, changes in flavors.items():
@@ -49,7 +49,7 @@ def change_flavors(files: Path, **flavors) -> None:
     path.write_text(yaml.safe_dump(described))
 
 
-def test_the_registered_file_is_handed_out_for_as_long_as_it_is_needed(versions, forest):
+def test_the_registered_file_exists_until_the_body_ends(versions, forest):
     version = versions.add(forest)
     with verified_model(versions.client, MODEL, version) as files:
         assert (files / "model.pkl").read_bytes() == (versions.files(version) / "model.pkl").read_bytes()
@@ -62,19 +62,19 @@ def test_the_digest_is_that_of_the_model_file(versions, forest):
 
 
 @pytest.mark.parametrize("allow_unverified", [False, True])
-def test_a_replaced_file_is_refused_whatever_is_allowed(versions, forest, allow_unverified):
+def test_a_replaced_file_is_always_refused(versions, forest, allow_unverified):
     version = versions.add(forest)
     (versions.files(version) / "model.pkl").write_bytes(pickle.dumps("another"))
     assert "was replaced" in refused(versions, version, allow_unverified=allow_unverified)
 
 
-def test_a_version_without_a_digest_is_refused_and_the_remedies_are_named(versions, forest):
+def test_a_version_without_a_digest_is_refused_and_the_error_names_the_remedies(versions, forest):
     reason = refused(versions, versions.add(forest, verified=False))
     assert SHA256_TAG in reason
     assert "ALLOW_UNVERIFIED_CHAMPION=true" in reason
 
 
-def test_a_version_without_a_digest_is_handed_out_where_that_is_allowed(versions, forest):
+def test_a_version_without_a_digest_is_accepted_if_allowed(versions, forest):
     version = versions.add(forest, verified=False)
     with verified_model(versions.client, MODEL, version, allow_unverified=True) as files:
         assert (files / "model.pkl").exists()
@@ -92,12 +92,12 @@ def test_a_model_without_the_scikit_learn_flavor_is_refused(versions, forest):
     described = yaml.safe_load(path.read_text())
     del described["flavors"]["sklearn"]
     path.write_text(yaml.safe_dump(described))
-    assert "no scikit-learn model" in refused(versions, version)
+    assert "is not a scikit-learn model" in refused(versions, version)
 
 
 @pytest.mark.parametrize("key", ["model_path", "data"])
 def test_a_model_whose_pyfunc_loads_another_file_than_the_verified_one_is_refused(versions, forest, tmp_path, key):
-    """The right file lies where the digest is taken, and another where MLflow's pyfunc looks."""
+    """The digest is of the right file, but the pyfunc of MLflow loads another one."""
     version = versions.add(forest)
     files = versions.files(version)
     (files / "other.pkl").write_bytes(pickle.dumps(Marks(tmp_path / "mark")))
@@ -107,8 +107,8 @@ def test_a_model_whose_pyfunc_loads_another_file_than_the_verified_one_is_refuse
 
 
 @pytest.mark.parametrize("flavor", ["python_function", "sklearn"])
-def test_a_model_that_brings_code_of_its_own_is_refused(versions, forest, flavor):
-    """MLflow puts that folder on the import path before it loads anything."""
+def test_a_model_with_code_of_its_own_is_refused(versions, forest, flavor):
+    """MLflow puts the folder of this code on the import path before it loads the model."""
     version = versions.add(forest)
     (versions.files(version) / "code").mkdir()
     change_flavors(versions.files(version), **{flavor: {"code": "code"}})

@@ -1,4 +1,4 @@
-"""The intent in the audit log, which is also the lock of a model."""
+"""The lock of a model: who may hold it, for how long, and who takes it over."""
 
 import pytest
 
@@ -13,20 +13,20 @@ from tests.support.registry import MODEL
 LEASE_S = 2.0
 
 
-def test_a_living_promotion_is_waited_for_and_not_taken_over(registry, log):
-    """It renews its lease for as long as it works, so that it may take longer than one."""
+def test_a_running_promotion_is_not_taken_over(registry, log):
+    """It renews its lease while it works, so it may take longer than one lease."""
     version = registry.add(WEEK_END)
     with (
         hold_lock(log, MODEL, {"at": NOW}, recover=pytest.fail, wait_s=1, lease_s=LEASE_S) as held,
-        pytest.raises(RegistryError, match="under way"),
+        pytest.raises(RegistryError, match="has been running since"),
     ):
         promote_here(registry, log, version, WEEK_END, wait_s=1.5 * LEASE_S, lease_s=LEASE_S)
     held.discard()
     assert promote_here(registry, log, version, WEEK_END).outcome is Outcome.PROMOTED
 
 
-def test_a_dead_one_is_taken_over_by_who_waits_for_it(registry, log):
-    """It was decided, and nothing was noted of what it would do, so nothing was done."""
+def test_the_lock_of_a_dead_process_is_taken_over(registry, log):
+    """Its document records no moves, so nothing was moved."""
     version = registry.add(WEEK_END)
     with hold_lock(log, MODEL, {"at": NOW}, recover=pytest.fail, wait_s=1) as dead:
         pass
@@ -35,14 +35,14 @@ def test_a_dead_one_is_taken_over_by_who_waits_for_it(registry, log):
     assert log.find_one({"_id": dead.id})["state"] == "abandoned"
 
 
-def test_another_model_is_promoted_meanwhile(registry, log):
+def test_the_lock_of_one_model_does_not_block_another(registry, log):
     version = registry.add(WEEK_END)
     with hold_lock(log, "business-evaluator", {"at": NOW}, recover=pytest.fail, wait_s=1) as held:
         assert promote_here(registry, log, version, WEEK_END).outcome is Outcome.PROMOTED
         held.discard()
 
 
-def test_an_owner_whose_lease_ran_out_may_no_longer_write(log):
+def test_an_owner_with_an_expired_lease_may_not_write(log):
     with hold_lock(log, MODEL, {"at": NOW}, recover=pytest.fail, wait_s=1, lease_s=LEASE_S) as held:
         held.assert_lease()
         log.update_one({"_id": held.id}, {"$set": {"owner": "somebody else"}})
@@ -51,16 +51,16 @@ def test_an_owner_whose_lease_ran_out_may_no_longer_write(log):
             held.assert_lease()
 
 
-def test_who_was_taken_over_changes_the_document_no_more(log):
+def test_a_former_owner_cannot_change_the_document(log):
     with hold_lock(log, MODEL, {"at": NOW}, recover=pytest.fail, wait_s=1) as held:
         log.update_one({"_id": held.id}, {"$set": {"owner": "somebody else"}})
         before = log.find_one({"_id": held.id})
         held.update(version="9")
-        held.close("done")
+        held.release("done")
         held.discard()
         assert log.find_one({"_id": held.id}) == before
 
 
-def test_values_with_dollar_signs_are_kept_as_they_are(log):
+def test_values_with_dollar_signs_are_stored_unchanged(log):
     with hold_lock(log, MODEL, {"reason": "$kind of odd"}, recover=pytest.fail, wait_s=1) as held:
         assert log.find_one({"_id": held.id})["reason"] == "$kind of odd"

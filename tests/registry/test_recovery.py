@@ -1,4 +1,4 @@
-"""No kill leaves half a promotion or half a rollback: who comes next ends it."""
+"""A kill never leaves half a promotion or half a rollback: the next process finishes or undoes it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,13 +32,13 @@ from tests.support.registry import MODEL, Registry
 
 @dataclass(frozen=True)
 class Scene:
-    """A registry and an audit log, as some process has left them."""
+    """A registry and an audit log, as a process has left them."""
 
     registry: Registry
     log: Any
 
     def serving(self) -> str:
-        """The one version in Production, by stage and alias alike, with nothing left open."""
+        """The one version in Production, by stage and alias, with no open lock."""
         stages = self.registry.state()["stages"]
         (number,) = (number for number, stage in stages.items() if stage == "Production")
         assert registry_faults(self.registry.client(), MODEL, number) == []
@@ -46,7 +46,7 @@ class Scene:
         return number
 
     def marks(self) -> dict[str, str]:
-        """The versions that were rolled back, and why."""
+        """The versions that were rolled back -> reason."""
         versions = all_versions(self.registry.client(), MODEL)
         return {str(one.version): one.tags[ROLLED_BACK_TAG] for one in versions if ROLLED_BACK_TAG in one.tags}
 
@@ -73,7 +73,7 @@ def add_promoted(registry: Registry, log: Any, window_end: datetime) -> str:
 def killed_at_every_call(
     scene: Scene, mongod_uri: str, folder: Path, start: Callable[..., BaseProcess]
 ) -> Iterator[Scene]:
-    """The scene after a kill at each call in turn, the lease of the dead one run out."""
+    """The scene after a kill at each call in turn, with an expired lease."""
     for number in range(1000):
         with scene.copied(folder / f"killed-{number}") as killed:
             process = start(Place(killed.registry.home, mongod_uri, killed.log.database.name), killed_at=number)
@@ -88,8 +88,8 @@ def killed_at_every_call(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_promotion_killed_at_any_call_is_ended_by_its_rerun(registry, log, mongod_uri, tmp_path):
-    """SIGKILL instead of the n-th call to MLflow or MongoDB, for every n that there is."""
+def test_a_promotion_killed_at_any_call_is_finished_by_its_rerun(registry, log, mongod_uri, tmp_path):
+    """SIGKILL instead of the n-th call to MLflow or MongoDB, for every n."""
     old, new = registry.add(EARLIER), registry.add(WEEK_END)
     promote_here(registry, log, old, EARLIER)
     right = {"stages": {old: "Archived", new: "Production"}, "aliases": {"production": new, "previous": old}}
@@ -106,7 +106,9 @@ def test_a_promotion_killed_at_any_call_is_ended_by_its_rerun(registry, log, mon
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_rollback_killed_at_any_call_is_ended_by_the_next_rollback_or_promotion(registry, log, mongod_uri, tmp_path):
+def test_a_rollback_killed_at_any_call_is_finished_by_the_next_rollback_or_promotion(
+    registry, log, mongod_uri, tmp_path
+):
     """Either nothing was decided and nothing has moved, or all of it is done before anything else is.
 
     A rollback that finds another one interrupted ends it, and goes no further back than that one wanted to.
@@ -134,26 +136,26 @@ def test_a_rollback_killed_at_any_call_is_ended_by_the_next_rollback_or_promotio
 
 
 @pytest.mark.slow
-def test_rollbacks_and_promotions_at_the_same_moment_end_one_after_the_other(registry, database, log, mongod_uri):
-    """Whoever comes first: what was rolled back does not serve, and nothing is half there."""
+def test_simultaneous_rollbacks_and_promotions_run_one_after_the_other(registry, database, log, mongod_uri):
+    """Whichever is first, a rolled back version is not in Production, and nothing is half done."""
     good, bad = (add_promoted(registry, log, end) for end in (EARLIER, WEEK_END))
     newer = registry.add(LATER)
     place = Place(registry.home, mongod_uri, database.name)
     started = [start_promotion(place, newer, LATER), start_rollback(place, good), start_promotion(place, bad, WEEK_END)]
-    for one in started:
-        one.join()
-    assert [one.exitcode for one in started] == [0, 0, 0]
+    for process in started:
+        process.join()
+    assert [process.exitcode for process in started] == [0, 0, 0]
     ended = Scene(registry, log)
     left = log.find_one({"kind": "rolled_back"})["from_version"]
     assert ended.marks() == {left: REASON}
     assert ended.serving() != left
 
 
-def test_a_promotion_whose_version_is_gone_is_undone(registry, log):
+def test_a_promotion_whose_version_was_deleted_is_undone(registry, log):
     old, new = registry.add(EARLIER, stage="Production"), registry.add(WEEK_END)
     client = registry.client()
-    intent = {"at": NOW, "version": new, "kind": "promotion"}
-    with hold_lock(log, MODEL, intent, recover=pytest.fail, wait_s=1) as held:
+    fields = {"at": NOW, "version": new, "kind": "promotion"}
+    with hold_lock(log, MODEL, fields, recover=pytest.fail, wait_s=1) as held:
         held.update(from_version=old, previous=old)
         client.set_registered_model_alias(MODEL, "production", new)
     client.delete_model_version(MODEL, new)
@@ -164,10 +166,10 @@ def test_a_promotion_whose_version_is_gone_is_undone(registry, log):
     assert registry.state()["aliases"] == {"production": latest, "previous": old}
 
 
-def test_a_repaired_intent_says_so(registry, log):
+def test_a_recovered_promotion_is_marked_as_repaired(registry, log):
     version = registry.add(WEEK_END)
-    intent = {"at": NOW, "version": version, "kind": "promotion"}
-    with hold_lock(log, MODEL, intent, recover=pytest.fail, wait_s=1) as held:
+    fields = {"at": NOW, "version": version, "kind": "promotion"}
+    with hold_lock(log, MODEL, fields, recover=pytest.fail, wait_s=1) as held:
         held.update(from_version=None, previous=None)
     let_leases_run_out(log)
     promote_here(registry, log, version, WEEK_END)
