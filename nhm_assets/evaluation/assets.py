@@ -97,10 +97,7 @@ def _metadata(report: EvaluationReport) -> dict[str, Any]:
     return {
         "model": report.model,
         "version": report.version,
-        "precision": report.candidate.precision,
-        "recall": report.candidate.recall,
-        "f1": report.candidate.f1,
-        "accuracy": report.candidate.accuracy,
+        **report.candidate.model_dump(include={"precision", "recall", "f1", "accuracy"}),
         "champion_f1": report.champion.metrics.f1 if report.champion else None,
         "metrics": MetadataValue.md(comparison_table(report)),
         "importances": MetadataValue.md(importance_table(report)),

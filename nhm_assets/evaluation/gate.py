@@ -1,6 +1,6 @@
 """The gate: one pure function. A report and the settings go in, one verdict per rule comes out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from nhm_assets.domain.check_result import Verdict
@@ -42,15 +42,8 @@ class GateRules:
 
     @classmethod
     def of(cls, settings: "Settings") -> "GateRules":
-        """The rules from the settings."""
-        return cls(
-            precision_threshold=settings.precision_threshold,
-            recall_threshold=settings.recall_threshold,
-            f1_threshold=settings.f1_threshold,
-            max_f1_regression=settings.max_f1_regression,
-            min_test_rows=settings.min_test_rows,
-            in_production=settings.in_production,
-        )
+        """The rules from the settings of the same names."""
+        return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})
 
 
 def judge(report: EvaluationReport, rules: GateRules) -> list[Verdict]:

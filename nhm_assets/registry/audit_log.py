@@ -39,11 +39,8 @@ def record_registration(
         "to_stage": "Staging",
         "reason": f"trained on {sum(trained.rows.values())} rows ({trained.data_source})",
         "rows": trained.rows,
-        "dagster_run_id": run.run_id,
-        "actor": actor(run),
-        "at": now,
     }
-    _add(log, f"registered:{trained.model}:{trained.version}", entry)
+    _add(log, f"registered:{trained.model}:{trained.version}", entry, run, now)
 
 
 def record_decision(
@@ -56,16 +53,8 @@ def record_decision(
     now: datetime,
 ) -> None:
     """Record that a candidate was not promoted, and why."""
-    entry = {
-        "kind": str(outcome),
-        **subject(report),
-        "reason": reason,
-        **evidence(report),
-        "dagster_run_id": run.run_id,
-        "actor": actor(run),
-        "at": now,
-    }
-    _add(log, f"{outcome}:{report.model}:{report.version}:{run.run_id}", entry)
+    entry = {"kind": str(outcome), **subject(report), "reason": reason, **evidence(report)}
+    _add(log, f"{outcome}:{report.model}:{report.version}:{run.run_id}", entry, run, now)
 
 
 def record_broken(log: "Collection[Document]", partition: "Partition", *, run: "DagsterRun", now: datetime) -> None:
@@ -77,11 +66,8 @@ def record_broken(log: "Collection[Document]", partition: "Partition", *, run: "
         "model": partition.specialist.registered_model,
         "reason": run.tags.get(REASON_TAG, ""),
         "broken_by": run.tags.get(BROKEN_BY_TAG),
-        "dagster_run_id": run.run_id,
-        "actor": actor(run),
-        "at": now,
     }
-    _add(log, f"{Outcome.BROKEN}:{run.run_id}", entry)
+    _add(log, f"{Outcome.BROKEN}:{run.run_id}", entry, run, now)
 
 
 def is_repeat(
@@ -126,5 +112,8 @@ def subject(record: "TrainedModel | EvaluationReport") -> Document:
     }
 
 
-def _add(log: "Collection[Document]", entry_id: str, entry: Mapping[str, Any]) -> None:
-    log.update_one({"_id": entry_id}, {"$setOnInsert": entry}, upsert=True)
+def _add(
+    log: "Collection[Document]", entry_id: str, entry: Mapping[str, Any], run: "DagsterRun", now: datetime
+) -> None:
+    origin = {"dagster_run_id": run.run_id, "actor": actor(run), "at": now}
+    log.update_one({"_id": entry_id}, {"$setOnInsert": {**entry, **origin}}, upsert=True)

@@ -109,33 +109,21 @@ def hold_lock(
         RegistryError: another process did not release the lock in time.
     """
     log.create_index("model", name=_LOCK_INDEX, unique=True, partialFilterExpression={"state": OPEN})
-    lock = _acquire(log, model, fields, recover, time.monotonic() + wait_s, lease_s)
-    with _renewed(lock, lease_s):
-        yield lock
-
-
-def _acquire(
-    log: "Collection[Document]",
-    model: str,
-    fields: Mapping[str, object],
-    recover: Recover,
-    deadline: float,
-    lease_s: float,
-) -> PromotionLock:
-    while True:
-        if lock := _try_acquire(log, model, fields, lease_s):
-            return lock
+    deadline = time.monotonic() + wait_s
+    while (lock := _try_acquire(log, model, fields, lease_s)) is None:
         if expired := _take_over_expired(log, model, lease_s):
             with _renewed(expired, lease_s):
                 recover(expired)
-            continue
-        if time.monotonic() > deadline:
+        elif time.monotonic() > deadline:
             other = log.find_one({"model": model, "state": OPEN}) or {}
             raise RegistryError(
                 f"another {other.get('kind', 'change')} of {model} has been running since {other.get('at')} (run"
                 f" {other.get('dagster_run_id')}): wait until it ends, then run this again"
             )
-        time.sleep(_POLL_S)
+        else:
+            time.sleep(_POLL_S)
+    with _renewed(lock, lease_s):
+        yield lock
 
 
 def _try_acquire(

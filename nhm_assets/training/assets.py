@@ -89,14 +89,6 @@ def _is_over(context: AssetExecutionContext, run_id: str) -> bool:
 
 
 def _metadata(trained: TrainedModel) -> dict[str, Any]:
-    return {
-        "model": trained.model,
-        "version": trained.version,
-        "mlflow_run_id": trained.run_id,
-        "data_version": trained.data_version,
-        "code_version": trained.code_version,
-        "data_source": trained.data_source,
-        "parameters": MetadataValue.json(trained.parameters),
-        "rows": MetadataValue.json(trained.rows),
-        "reused": trained.reused,
-    }
+    shown = trained.model_dump(include={"model", "version", "data_version", "code_version", "data_source", "reused"})
+    tables = {"parameters": MetadataValue.json(trained.parameters), "rows": MetadataValue.json(trained.rows)}
+    return {**shown, "mlflow_run_id": trained.run_id, **tables}

@@ -15,23 +15,9 @@ import pandas as pd
 from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.domain.records import TrainedModel
+from nhm_assets.registry import vocabulary
 from nhm_assets.registry.model_files import model_sha256
 from nhm_assets.registry.versions import all_versions
-from nhm_assets.registry.vocabulary import (
-    CANDIDATE_ALIAS,
-    CODE_VERSION_TAG,
-    DAGSTER_RUN_TAG,
-    DATA_SOURCE_TAG,
-    DATA_VERSION_TAG,
-    FILES_DELETED_TAG,
-    FINGERPRINT_TAG,
-    PARAMETERS_TAG,
-    ROWS_TAG,
-    SHA256_TAG,
-    STAGING,
-    WINDOW_END_TAG,
-    WINDOW_START_TAG,
-)
 from nhm_assets.training.forest import learning_rows
 from nhm_assets.training.training_spec import TrainingSpec
 
@@ -46,14 +32,14 @@ _REQUIREMENTS = ("scikit-learn", "cloudpickle", "numpy", "pandas")
 _EXAMPLE_ROWS = 5
 _UNSTAGED = "None"
 _NEEDED_TAGS = {
-    WINDOW_START_TAG,
-    WINDOW_END_TAG,
-    SHA256_TAG,
-    DATA_VERSION_TAG,
-    CODE_VERSION_TAG,
-    DATA_SOURCE_TAG,
-    PARAMETERS_TAG,
-    ROWS_TAG,
+    vocabulary.WINDOW_START_TAG,
+    vocabulary.WINDOW_END_TAG,
+    vocabulary.SHA256_TAG,
+    vocabulary.DATA_VERSION_TAG,
+    vocabulary.CODE_VERSION_TAG,
+    vocabulary.DATA_SOURCE_TAG,
+    vocabulary.PARAMETERS_TAG,
+    vocabulary.ROWS_TAG,
 }
 """A version that lost one of these tags is not reused."""
 
@@ -67,8 +53,8 @@ def find_version(client: "MlflowClient", spec: TrainingSpec, *, of_this_run: boo
         of_this_run: accept only a version that this Dagster run, or a run that it retries, has registered.
     """
     for version in all_versions(client, spec.partition.specialist.registered_model):
-        same_spec = version.tags.get(FINGERPRINT_TAG) == spec.fingerprint
-        accepted = not of_this_run or version.tags.get(DAGSTER_RUN_TAG) in spec.attempts
+        same_spec = version.tags.get(vocabulary.FINGERPRINT_TAG) == spec.fingerprint
+        accepted = not of_this_run or version.tags.get(vocabulary.DAGSTER_RUN_TAG) in spec.attempts
         if same_spec and accepted and _is_complete(version):
             return _record(version, spec)
     return None
@@ -76,7 +62,7 @@ def find_version(client: "MlflowClient", spec: TrainingSpec, *, of_this_run: boo
 
 def _is_complete(version: "ModelVersion") -> bool:
     tags = version.tags.keys()
-    return version.status == "READY" and tags >= _NEEDED_TAGS and FILES_DELETED_TAG not in tags
+    return version.status == "READY" and tags >= _NEEDED_TAGS and vocabulary.FILES_DELETED_TAG not in tags
 
 
 def _record(version: "ModelVersion", spec: TrainingSpec) -> TrainedModel:
@@ -84,18 +70,18 @@ def _record(version: "ModelVersion", spec: TrainingSpec) -> TrainedModel:
     return TrainedModel(
         specialist=spec.partition.specialist,
         week=spec.partition.week,
-        window_start=datetime.fromisoformat(tags[WINDOW_START_TAG]),
-        window_end=datetime.fromisoformat(tags[WINDOW_END_TAG]),
+        window_start=datetime.fromisoformat(tags[vocabulary.WINDOW_START_TAG]),
+        window_end=datetime.fromisoformat(tags[vocabulary.WINDOW_END_TAG]),
         model=version.name,
         version=str(version.version),
         run_id=str(version.run_id),
-        sha256=tags[SHA256_TAG],
-        data_version=tags[DATA_VERSION_TAG],
-        code_version=tags[CODE_VERSION_TAG],
-        data_source=tags[DATA_SOURCE_TAG],
-        parameters=json.loads(tags[PARAMETERS_TAG]),
-        rows=json.loads(tags[ROWS_TAG]),
-        reused=tags.get(DAGSTER_RUN_TAG) not in spec.attempts,
+        sha256=tags[vocabulary.SHA256_TAG],
+        data_version=tags[vocabulary.DATA_VERSION_TAG],
+        code_version=tags[vocabulary.CODE_VERSION_TAG],
+        data_source=tags[vocabulary.DATA_SOURCE_TAG],
+        parameters=json.loads(tags[vocabulary.PARAMETERS_TAG]),
+        rows=json.loads(tags[vocabulary.ROWS_TAG]),
+        reused=tags.get(vocabulary.DAGSTER_RUN_TAG) not in spec.attempts,
     )
 
 
@@ -132,8 +118,8 @@ def register(
     model_uri = _log_model(run, forest, learning_rows(frame)[list(FEATURE_NAMES)])
     tags = {
         **spec.tags(),
-        PARAMETERS_TAG: json.dumps(parameters, sort_keys=True),
-        SHA256_TAG: _stored_sha256(model_uri),
+        vocabulary.PARAMETERS_TAG: json.dumps(parameters, sort_keys=True),
+        vocabulary.SHA256_TAG: _stored_sha256(model_uri),
     }
     with contextlib.redirect_stderr(io.StringIO()):
         # MLflow prints success messages to stderr; errors are raised.
@@ -172,6 +158,6 @@ def stage_candidate(client: "MlflowClient", trained: TrainedModel) -> None:
     """Put a version into Staging with the alias `candidate`, unless it is already Archived or in Production."""
     version = client.get_model_version(trained.model, trained.version)
     if version.current_stage == _UNSTAGED:
-        client.transition_model_version_stage(trained.model, trained.version, STAGING)
-    if version.current_stage in (_UNSTAGED, STAGING):
-        client.set_registered_model_alias(trained.model, CANDIDATE_ALIAS, trained.version)
+        client.transition_model_version_stage(trained.model, trained.version, vocabulary.STAGING)
+    if version.current_stage in (_UNSTAGED, vocabulary.STAGING):
+        client.set_registered_model_alias(trained.model, vocabulary.CANDIDATE_ALIAS, trained.version)

@@ -10,17 +10,7 @@ import pandas as pd
 
 from nhm_assets.domain.dataset_schema import counts, data_version
 from nhm_assets.domain.partitions import Partition, Window
-from nhm_assets.registry.vocabulary import (
-    CODE_VERSION_TAG,
-    DAGSTER_RUN_TAG,
-    DATA_SOURCE_TAG,
-    DATA_VERSION_TAG,
-    FINGERPRINT_TAG,
-    PARTITION_TAG,
-    ROWS_TAG,
-    WINDOW_END_TAG,
-    WINDOW_START_TAG,
-)
+from nhm_assets.registry import vocabulary
 
 
 @dataclass(frozen=True)
@@ -79,13 +69,13 @@ class TrainingSpec:
     def tags(self) -> dict[str, str]:
         """Tags of the MLflow run and of the version: the whole TrainedModel except for the model file."""
         return {
-            PARTITION_TAG: str(self.partition.key),
-            WINDOW_START_TAG: self.window.start.isoformat(),
-            WINDOW_END_TAG: self.window.end.isoformat(),
-            DATA_VERSION_TAG: self.data_version,
-            DATA_SOURCE_TAG: self.data_source,
-            CODE_VERSION_TAG: self.code_version,
-            ROWS_TAG: json.dumps(self.rows),
-            FINGERPRINT_TAG: self.fingerprint,
-            DAGSTER_RUN_TAG: self.dagster_run_id,
+            vocabulary.PARTITION_TAG: str(self.partition.key),
+            vocabulary.WINDOW_START_TAG: self.window.start.isoformat(),
+            vocabulary.WINDOW_END_TAG: self.window.end.isoformat(),
+            vocabulary.DATA_VERSION_TAG: self.data_version,
+            vocabulary.DATA_SOURCE_TAG: self.data_source,
+            vocabulary.CODE_VERSION_TAG: self.code_version,
+            vocabulary.ROWS_TAG: json.dumps(self.rows),
+            vocabulary.FINGERPRINT_TAG: self.fingerprint,
+            vocabulary.DAGSTER_RUN_TAG: self.dagster_run_id,
         }
