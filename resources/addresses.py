@@ -1,4 +1,4 @@
-"""Addresses that may carry secrets: how to show them, and how to take the secret out."""
+"""Addresses that may contain secrets: how to show them, and how to take the credentials out."""
 
 from urllib.parse import unquote
 
@@ -6,15 +6,15 @@ _HIDDEN = "***"
 
 
 def masked(address: str) -> str:
-    """The address without password and without options, fit for a log.
+    """The address without password and options, safe to log.
 
-    It also hides what a badly written address may have put into the wrong place: everything between
-    `//` and the last `@` but a plain user name, and a location whose port is none.
+    It also hides secrets in the wrong place of a malformed address: everything between `//` and the last `@` except a
+    plain user name, and a host whose port is not a number.
     """
     scheme, separator, rest = address.partition("://")
     if not separator:
         return _HIDDEN if "@" in address else address
-    # A password may hold a raw `?` or `/`: the credentials end at the last `@`, wherever it stands.
+    # A password may contain a raw `?` or `/`, so the credentials end at the last `@`.
     credentials, at, location = rest.rpartition("@")
     location = location.split("?", 1)[0]
     if not at:
@@ -35,7 +35,7 @@ def split_credentials(address: str) -> tuple[str, str | None, str | None]:
 
 
 def _looks_like_credentials(location: str) -> bool:
-    """Whether user and password stand where host and port belong: a port is a number."""
+    """Whether user and password are in the place of host and port: a port would be a number."""
     hosts = location.split("/", 1)[0].split(",")
     ports = (host.rpartition("]")[2].partition(":")[2] for host in hosts)
     return any(port and not port.isdigit() for port in ports)

@@ -1,13 +1,12 @@
-"""A real mongod on this machine, for as long as somebody uses it.
+"""A real mongod on this machine, which runs as long as somebody uses it.
 
-Every user holds a shared lock on `users.lock`. The first one starts a keeper: a small process of its own
-that runs mongod as its child and waits for the exclusive lock on the same file. The kernel gives it that
-lock when the last user has gone, however it went, and the keeper stops mongod. Should the keeper itself
-be killed, the kernel sends mongod SIGTERM. So there is never a second mongod on one folder, and none is
-left behind.
+Every user holds a shared lock on `users.lock`. The first user starts a keeper: a small process that runs mongod as
+its child and waits for the exclusive lock on the same file. The kernel grants that lock when the last user has ended
+for whatever reason, and the keeper stops mongod. If the keeper itself is killed, the kernel sends mongod SIGTERM. So
+there is never a second mongod on one folder, and none is left behind.
 
-Who lives is told by locks too, since a process id may outlive its process: the keeper holds `keeper.lock`,
-and keeper and mongod together hold `data.lock`.
+Locks also show which process is alive, because a process id may be reused: the keeper holds `keeper.lock`, and keeper
+and mongod together hold `data.lock`.
 """
 
 import ctypes
@@ -47,12 +46,12 @@ _DEBIAN_PACKAGES = {
 
 @contextmanager
 def embedded_mongod(folder: Path) -> Iterator[str]:
-    """Address of the mongod whose data lie in `folder`, started where it is not running yet.
+    """Address of the mongod with its data in `folder`, which is started if it is not running.
 
-    It is a replica set of one, so that a window can be read as of one point in time.
+    It is a replica set with one member, so that reads can use snapshots.
 
     Raises:
-        EmbeddedMongoError: there is no mongod, or it does not start; the message says what to do.
+        EmbeddedMongoError: there is no mongod, or it does not start. The message says what to do.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _open_lock(folder / "users.lock") as users:
@@ -67,7 +66,7 @@ def embedded_mongod(folder: Path) -> Iterator[str]:
 
 
 def find_mongod() -> str:
-    """Path of a mongod: the one of the extra `local`, else the one on the PATH.
+    """Path of mongod: from the extra `local`, else from the PATH.
 
     Raises:
         EmbeddedMongoError: there is none.
@@ -81,25 +80,25 @@ def find_mongod() -> str:
     if on_path := shutil.which("mongod"):
         return on_path
     raise EmbeddedMongoError(
-        "MONGODB_URI is not set and there is no mongod on this machine: set MONGODB_URI, install the extra"
+        "MONGODB_URI is not set and there is no mongod on this machine. Set MONGODB_URI, install the extra"
         " `local` (x86-64 Linux), or put a mongod on the PATH"
     )
 
 
 def require_runnable(mongod: str) -> None:
-    """Raise where this mongod cannot be run here, e.g. for want of a shared library."""
+    """Raise EmbeddedMongoError if this mongod does not run here, for example because a shared library is missing."""
     try:
-        attempt = subprocess.run([mongod, "--version"], capture_output=True, text=True, check=False)
+        result = subprocess.run([mongod, "--version"], capture_output=True, text=True, check=False)
     except OSError as error:
         raise EmbeddedMongoError(f"{mongod} does not run here: {error.strerror}") from error
-    if attempt.returncode == 0:
+    if result.returncode == 0:
         return
     for library, package in _DEBIAN_PACKAGES.items():
-        if library in attempt.stderr:
+        if library in result.stderr:
             raise EmbeddedMongoError(
-                f"mongod needs the library {library}: apt-get install {package} (or set MONGODB_URI)"
+                f"mongod needs the library {library}. Run apt-get install {package}, or set MONGODB_URI"
             )
-    reason = attempt.stderr.strip().splitlines()[-1:] or ["no message"]
+    reason = result.stderr.strip().splitlines()[-1:] or ["no message"]
     raise EmbeddedMongoError(f"{mongod} does not run here: {reason[0]}")
 
 
@@ -108,7 +107,7 @@ def _open_lock(path: Path) -> IO[str]:
 
 
 def _running_port(folder: Path) -> int | None:
-    """Port of the mongod that a living keeper runs in this folder."""
+    """Port of the running mongod in this folder; None if there is none."""
     if not _is_held(folder / "keeper.lock"):
         return None
     try:
@@ -122,7 +121,7 @@ def _running_port(folder: Path) -> int | None:
 def _start(folder: Path) -> int:
     mongod = find_mongod()
     require_runnable(mongod)
-    # A keeper that was killed leaves its mongod a moment to end.
+    # After a keeper was killed, its mongod may take a moment to end.
     _wait_while(lambda: _is_held(folder / "data.lock"), _STOP_TIMEOUT_S)
     port = _free_port(folder)
     log = folder / "mongod.log"
@@ -138,8 +137,8 @@ def _start(folder: Path) -> int:
     while _running_port(folder) is None:
         if keeper.poll() is not None or time.monotonic() > deadline:
             raise EmbeddedMongoError(
-                f"mongod did not start on the data in {folder}: see {log}."
-                " Is another mongod using that folder, or is the disk full?"
+                f"mongod did not start on the data in {folder}; {log} says why."
+                " Check that no other mongod uses that folder and that the disk is not full"
             )
         time.sleep(0.02)
     _become_primary(port)
@@ -147,29 +146,29 @@ def _start(folder: Path) -> int:
 
 
 def _free_port(folder: Path) -> int:
-    """The port used last, since a replica set knows its members by it; else any free one."""
+    """The port used last, because a replica set identifies its members by it; else any free port."""
     remembered = folder / "port"
     try:
-        wanted = int(remembered.read_text())
+        last_port = int(remembered.read_text())
     except (FileNotFoundError, ValueError):
-        wanted = 0
-    for port in (wanted, 0):
+        last_port = 0
+    for port in (last_port, 0):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            found = int(probe.getsockname()[1])
-        remembered.write_text(str(found))
-        return found
-    raise EmbeddedMongoError("no free port on 127.0.0.1 for mongod")
+            free_port = int(probe.getsockname()[1])
+        remembered.write_text(str(free_port))
+        return free_port
+    raise EmbeddedMongoError("there is no free port on 127.0.0.1 for mongod. Close other servers, then try again")
 
 
 def _become_primary(port: int) -> None:
-    """Have the mongod at this port accept writes, as the replica set's one member.
+    """Make the mongod at this port accept writes, as the only member of its replica set.
 
-    It refuses meanwhile, or closes every connection, while it finds out whether it is the member that its
-    configuration names (who has taken the port of before is asked, too) and whenever its state changes.
+    Until then it refuses commands or closes connections. It does so while it checks whether it is the member that its
+    configuration names (it asks whoever has that member's port now), and whenever its state changes.
     """
     from pymongo import MongoClient
     from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
@@ -181,10 +180,10 @@ def _become_primary(port: int) -> None:
             try:
                 if _is_primary(client, port):
                     return
-                reason = "it does not become primary"
+                reason = "it did not become primary"
             except PyMongoError as error:
-                passing = isinstance(error, OperationFailure) and error.code == _NOT_YET_INITIALIZED
-                if not passing and not isinstance(error, AutoReconnect):
+                is_temporary = isinstance(error, OperationFailure) and error.code == _NOT_YET_INITIALIZED
+                if not is_temporary and not isinstance(error, AutoReconnect):
                     raise EmbeddedMongoError(f"mongod on 127.0.0.1:{port} cannot be set up: {error}") from error
                 reason = str(error)
             if time.monotonic() > deadline:
@@ -193,7 +192,7 @@ def _become_primary(port: int) -> None:
 
 
 def _is_primary(client: "MongoClient[dict[str, Any]]", port: int) -> bool:
-    """Whether this mongod accepts writes, after its replica set got the configuration for this port."""
+    """Configure the replica set for this port where necessary, and return whether mongod accepts writes."""
     host = f"127.0.0.1:{port}"
     config = client.local["system.replset"].find_one()
     if config is None:
@@ -206,7 +205,7 @@ def _is_primary(client: "MongoClient[dict[str, Any]]", port: int) -> bool:
 
 
 def _leave(folder: Path, users: IO[str]) -> None:
-    """Give up our lock; the last user waits until the keeper has stopped mongod."""
+    """Release our lock. The last user waits until the keeper has stopped mongod."""
     fcntl.flock(users, fcntl.LOCK_UN)
     _wait_while(lambda: _is_held(folder / "data.lock") and not _used_by_others(users), _STOP_TIMEOUT_S)
 
@@ -218,13 +217,13 @@ def _wait_while(condition: Callable[[], bool], timeout_s: float) -> None:
 
 
 def _is_held(path: Path) -> bool:
-    """Whether a living process holds the lock of that file."""
+    """Whether a running process holds the lock on that file."""
     with _open_lock(path) as file:
         return not _try_lock(file, fcntl.LOCK_EX)
 
 
 def _used_by_others(users: IO[str]) -> bool:
-    """Whether somebody holds the shared lock; the keeper, once it stops mongod, holds the exclusive one."""
+    """Whether another user holds the shared lock. A keeper that stops mongod holds the exclusive one."""
     if _try_lock(users, fcntl.LOCK_EX):
         return False
     return _try_lock(users, fcntl.LOCK_SH)
@@ -240,18 +239,18 @@ def _try_lock(file: IO[str], kind: int) -> bool:
 
 
 def _die_with_parent() -> None:
-    """Have the kernel send SIGTERM to this process when its parent dies (Linux)."""
+    """Ask the kernel to send this process SIGTERM when its parent dies (Linux)."""
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 def _keep(folder: Path, mongod: str, port: int) -> None:
-    """Run mongod until the last user has gone; the body of the keeper process."""
+    """Run mongod until the last user has ended. This is what the keeper process does."""
     command = [mongod, "--dbpath", str(folder / "data"), "--bind_ip", "127.0.0.1", "--port", str(port)]
     command += ["--replSet", _REPLICA_SET, "--logpath", str(folder / "mongod.log"), "--logappend", "--quiet"]
     command += ["--setParameter", "diagnosticDataCollectionEnabled=false", "--wiredTigerCacheSizeGB", "0.5"]
     (folder / "data").mkdir(exist_ok=True, mode=0o700)
-    # Either signal ends the wait for the lock below: somebody wants us gone, or mongod itself has ended.
+    # Either signal ends the wait for the lock below: we were asked to stop, or mongod itself has ended.
     for ending in (signal.SIGTERM, signal.SIGCHLD):
         signal.signal(ending, _exit)
     with _open_lock(folder / "keeper.lock") as own, _open_lock(folder / "data.lock") as data:
@@ -261,7 +260,7 @@ def _keep(folder: Path, mongod: str, port: int) -> None:
             command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent, pass_fds=[data.fileno()]
         )
         try:
-            # Written whole or not at all: others read it while we write.
+            # Replaced in one step, because others may read it at any time.
             draft = folder / "keeper.json.new"
             draft.write_text(json.dumps({"pid": os.getpid(), "port": port}))
             draft.replace(folder / "keeper.json")

@@ -1,4 +1,4 @@
-"""MongoDB: one short-lived client a use, read as of one point in time where the server can promise that."""
+"""MongoDB: one short-lived client per use, and reads from one point in time if the server supports it."""
 
 import logging
 import time
@@ -26,13 +26,13 @@ _log = logging.getLogger(__name__)
 
 
 class Mongo:
-    """The MongoDB that feedback, opinions and plans lie in.
+    """The MongoDB with feedback, opinions and plans.
 
     Args:
-        uri: its address; None for a mongod of this machine's own.
-        home: folder of that mongod.
+        uri: its address; None for an embedded mongod on this machine.
+        home: folder of the embedded mongod.
         database: name of the database.
-        timeout_s: seconds until an unreachable server is an error.
+        timeout_s: seconds until an unreachable server counts as an error.
     """
 
     def __init__(self, *, uri: str | None, home: Path, database: str, timeout_s: float) -> None:
@@ -46,12 +46,12 @@ class Mongo:
 
     @property
     def address(self) -> str:
-        """The address as it may be shown: without password and options."""
-        return masked(self._uri) if self._uri else f"mongod of its own under {self._home}"
+        """The address without password and options, safe to show."""
+        return masked(self._uri) if self._uri else f"embedded mongod in {self._home}"
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep a mongod of this machine running in between uses; nothing to do for a server elsewhere."""
+        """Keep the embedded mongod running between uses; with a server elsewhere, do nothing."""
         if self._uri:
             yield
             return
@@ -60,12 +60,12 @@ class Mongo:
 
     @contextmanager
     def database(self) -> Iterator["Database[dict[str, Any]]"]:
-        """The database, reachable at the time of entering.
+        """The database; the server is reachable on entry.
 
         Raises:
-            MongoUnavailable: the server cannot be reached, or goes away in the body.
-            MongoRefused: it refuses the credentials, or the address cannot be used.
-            EmbeddedMongoError: the mongod of this machine cannot be started.
+            MongoUnavailable: the server cannot be reached, on entry or in the body.
+            MongoRefused: it refuses the credentials, or the address is not usable.
+            EmbeddedMongoError: the embedded mongod cannot be started.
         """
         if self._uri:
             with self._connected(self._uri) as database:
@@ -84,15 +84,15 @@ class Mongo:
             yield client[self._database]
         except AutoReconnect as error:
             raise MongoUnavailable(
-                f"MongoDB at {self.address} cannot be reached ({_first_line(error)}):"
-                " check MONGODB_URI, the network and whether the server runs, then run this again"
+                f"MongoDB at {self.address} cannot be reached ({_first_line(error)})."
+                " Check MONGODB_URI, the network and that the server runs, then run this again"
             ) from None
         except OperationFailure as error:
             if error.code not in (_AUTHENTICATION_FAILED, _UNAUTHORIZED):
                 raise
             raise MongoRefused(
-                f"MongoDB at {self.address} refuses the credentials ({_first_line(error)}):"
-                " check user, password, authSource and the user's roles in MONGODB_URI"
+                f"MongoDB at {self.address} refuses the credentials ({_first_line(error)})."
+                " Check user, password, authSource and the user's roles in MONGODB_URI"
             ) from None
         finally:
             client.close()
@@ -102,7 +102,7 @@ class Mongo:
         from pymongo import MongoClient
         from pymongo.errors import InvalidURI, PyMongoError
 
-        milliseconds = int(self._timeout_s * 1000)
+        timeout_ms = int(self._timeout_s * 1000)
         if _has_raw_credentials(uri):
             raise self._unusable()
         try:
@@ -110,38 +110,37 @@ class Mongo:
                 uri,
                 tz_aware=True,
                 datetime_conversion=DatetimeConversion.DATETIME_AUTO,
-                serverSelectionTimeoutMS=milliseconds,
-                connectTimeoutMS=milliseconds,
+                serverSelectionTimeoutMS=timeout_ms,
+                connectTimeoutMS=timeout_ms,
                 socketTimeoutMS=_READ_TIMEOUT_S * 1000,
                 appname="nhm",
                 w="majority",
             )
         except (InvalidURI, PyMongoError, ValueError, OSError):
-            # The library's own words quote parts of the address, a password perhaps among them.
+            # The library's message quotes parts of the address, perhaps with the password.
             raise self._unusable() from None
 
     def _unusable(self) -> MongoRefused:
         return MongoRefused(
-            f"MONGODB_URI is not a usable MongoDB address ({self.address}): it should look like"
-            " mongodb://user:password@host:27017/?authSource=admin, special characters percent-encoded"
+            f"MONGODB_URI is not a usable MongoDB address ({self.address}). It should look like"
+            " mongodb://user:password@host:27017/?authSource=admin, with special characters percent-encoded"
         )
 
 
 def _has_raw_credentials(uri: str) -> bool:
-    """Whether user or password hold a character that ends them early: its rest would be taken for a host."""
+    """Whether user or password contain a character that ends them early, so that the rest would count as the host."""
     credentials = uri.partition("://")[2].rpartition("@")[0]
     return any(character in credentials for character in "@/?#")
 
 
 @contextmanager
 def snapshot(database: "Database[dict[str, Any]]") -> Iterator["ClientSession | None"]:
-    """A session whose reads all see one point in time; None where the server cannot promise that.
-
-    Replica sets and sharded clusters can, a standalone server cannot.
-    """
+    """A session whose reads all see one point in time; None if the server is standalone, which has no snapshots."""
     hello = database.command("hello")
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
-        _log.warning("MongoDB is a standalone server: feedback written while a window is read may be half seen")
+        _log.warning(
+            "MongoDB is a standalone server: a read may see only part of the feedback that is written meanwhile"
+        )
         yield None
         return
     with database.client.start_session(snapshot=True) as session:
@@ -158,10 +157,10 @@ def _first_line(error: Exception) -> str:
 def read_consistently(
     database: "Database[dict[str, Any]]", read: Callable[["ClientSession | None"], T]
 ) -> tuple[T, str]:
-    """Run a reader in one snapshot, and say as of when it read.
+    """Read in one snapshot, and return the result and the time that the snapshot shows.
 
-    A snapshot can be refused for a moment, while an index is being made, or grow too old for a server that
-    keeps little history; then everything is read again in a new one.
+    The server can refuse a snapshot while an index is being built, or if it keeps too little history. Then everything
+    is read again in a new snapshot.
     """
     from pymongo.errors import OperationFailure
 
@@ -173,7 +172,7 @@ def read_consistently(
         except OperationFailure as error:
             if error.code not in _SNAPSHOT_REFUSED or attempt == _SNAPSHOT_ATTEMPTS:
                 raise
-            _log.warning("MongoDB refused the snapshot (%s), reading again", _first_line(error))
+            _log.warning("MongoDB refused the snapshot (%s): reading again", _first_line(error))
             time.sleep(attempt)
     raise AssertionError("unreachable: the last attempt returns or raises")
 

@@ -1,6 +1,6 @@
-"""Where assets are kept: frames as Parquet, records as JSON, in a folder or any fsspec store.
+"""Stores assets: frames as Parquet and records as JSON, in a folder or any fsspec store.
 
-A file is written whole or not at all, and carries the partition in its name:
+A file is written completely or not at all. Its name contains the partition:
 `<storage>/<asset>/<specialist>/<week>.parquet`.
 """
 
@@ -28,7 +28,7 @@ _ATTRS_KEY = b"nhm.attrs"
 
 
 class _StoredIOManager(UPathIOManager):
-    """What frames and records have in common: where they lie, whole files, and errors that help.
+    """What frames and records share: their location, complete files, and helpful errors.
 
     Args:
         storage: a folder, or an address that fsspec understands, such as s3://bucket/prefix.
@@ -43,20 +43,20 @@ class _StoredIOManager(UPathIOManager):
 
         try:
             path = UPath(self._storage)
-            path.fs  # noqa: B018 - the library that reads it is imported only now
+            path.fs  # noqa: B018 - imports the library that reads it
         except ValueError as error:
             raise StorageError(
-                f"NHM_STORAGE is {masked(self._storage)}, of a kind that nothing reads ({error})"
+                f"NHM_STORAGE {masked(self._storage)} is of an unknown kind ({error}). Use a folder or s3://bucket/prefix"
             ) from error
         except ImportError as error:
             raise StorageError(
-                f"NHM_STORAGE is {masked(self._storage)}, and this machine lacks what reads it ({error}):"
-                " for s3:// install the extra `s3`"
+                f"NHM_STORAGE {masked(self._storage)} needs a library that is not installed ({error})."
+                " For s3:// install the extra `s3`"
             ) from error
         return path
 
     def handle_output(self, context: OutputContext, obj: Any) -> None:
-        """Keep the object.
+        """Store the object.
 
         Raises:
             StorageError: it cannot be written.
@@ -67,7 +67,7 @@ class _StoredIOManager(UPathIOManager):
             raise _write_error(self._base_path, error) from error
 
     def dump_to_path(self, context: OutputContext, obj: Any, path: "UPath") -> None:  # noqa: ARG002 - Dagster's
-        """Write the object's bytes, whole or not at all."""
+        """Write the object's bytes, completely or not at all."""
         content = self.to_bytes(obj)
         try:
             _write_whole(path, content)
@@ -86,7 +86,7 @@ class _StoredIOManager(UPathIOManager):
         except FileNotFoundError:
             raise StorageError(f"{path} does not exist: materialize {asset} for this partition first") from None
         except _store_errors() as error:
-            raise StorageError(f"{path} cannot be read ({error}): check NHM_STORAGE and its rights") from error
+            raise StorageError(f"{path} cannot be read ({error}): check NHM_STORAGE and its permissions") from error
         try:
             return self.from_bytes(content, context)
         except ValueError as error:
@@ -94,16 +94,16 @@ class _StoredIOManager(UPathIOManager):
             raise StorageError(f"{path} is damaged ({reason}): materialize {asset} for this partition again") from error
 
     def to_bytes(self, obj: Any) -> bytes:
-        """The object as file content."""
+        """The object as the content of a file."""
         raise NotImplementedError
 
     def from_bytes(self, content: bytes, context: InputContext) -> Any:
-        """The object that the content stands for; raises ValueError where it stands for none."""
+        """The object with this content. Raises ValueError if the content is damaged."""
         raise NotImplementedError
 
 
 class FrameIOManager(_StoredIOManager):
-    """Keeps pandas frames, their `attrs` included, as Parquet. Equal frames give equal bytes."""
+    """Stores pandas frames with their `attrs` as Parquet. Equal frames give equal bytes."""
 
     extension: str | None = ".parquet"
 
@@ -112,7 +112,7 @@ class FrameIOManager(_StoredIOManager):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        # Without the attributes, which PyArrow would add once more, in whatever order they came about.
+        # Otherwise PyArrow stores the attributes once more, in the order in which they were set.
         bare = obj.copy(deep=False)
         bare.attrs = {}
         table = pa.Table.from_pandas(bare, preserve_index=False)
@@ -136,15 +136,15 @@ class FrameIOManager(_StoredIOManager):
         return frame
 
     def get_metadata(self, context: OutputContext, obj: "pd.DataFrame") -> dict[str, MetadataValue]:  # noqa: ARG002
-        """Rows and columns, under the names that Dagster's UI plots and knows."""
+        """Row count and address, under the names that Dagster's UI knows."""
         return {
             "dagster/row_count": MetadataValue.int(len(obj)),
-            "dagster/uri": MetadataValue.text(f"{masked(self._storage)}"),
+            "dagster/uri": MetadataValue.text(masked(self._storage)),
         }
 
 
 class RecordIOManager(_StoredIOManager):
-    """Keeps pydantic models as JSON; the type that an asset's signature names is the one that is read."""
+    """Stores pydantic models as JSON, and reads them as the type in the asset's signature."""
 
     extension: str | None = ".json"
 
@@ -161,7 +161,7 @@ def check_storage(storage: str) -> None:
     """Write, read and remove a small file.
 
     Raises:
-        StorageError: one of these is not possible.
+        StorageError: one of these failed.
     """
     base = _StoredIOManager(storage)._base_path
     probe = base / f".probe-{os.getpid()}"
@@ -177,7 +177,7 @@ def check_storage(storage: str) -> None:
 
 
 def _store_errors() -> tuple[type[Exception], ...]:
-    """What reading and writing raise. fsspec makes an OSError of most, not of an S3 that is out of reach."""
+    """What reading and writing raise. fsspec turns most errors into OSError, but not that of an unreachable S3."""
     botocore = sys.modules.get("botocore.exceptions")
     return (OSError, botocore.BotoCoreError) if botocore else (OSError,)
 
@@ -204,6 +204,6 @@ def _write_error(path: "UPath", error: Exception) -> StorageError:
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(
             f"{path} cannot be written: the disk is full. Free space there or set NHM_STORAGE to another place,"
-            " then run this again; what was stored before is untouched"
+            " then run this again. Files stored earlier are unchanged"
         )
-    return StorageError(f"{path} cannot be written ({error}): check NHM_STORAGE and its rights")
+    return StorageError(f"{path} cannot be written ({error}): check NHM_STORAGE and its permissions")

@@ -1,7 +1,7 @@
-"""A year of made-up documents: plans, the five specialists' opinions, reviewers' feedback, and its blemishes.
+"""A year of made-up documents: plans, opinions of the five specialists, and reviewers' feedback with typical flaws.
 
-Every document follows from the number of its plan, so the same moment always gives the same documents.
-The reviewers of `behavior` disagree so often that no model can learn from them.
+Every document depends only on the number of its plan, so the same `now` always gives the same documents. The
+reviewers of `behavior` disagree so often that no model can learn from them.
 """
 
 import json
@@ -19,20 +19,20 @@ from nhm_assets.feedback.sample_plans import sample_plan, sample_verdict
 Document = dict[str, Any]
 
 DAYS: Final = 365
-PLANS_A_DAY: Final = 40
+PLANS_PER_DAY: Final = 40
 HOPELESS: Final = Specialist.BEHAVIOR
 
 _DISAGREEMENT: Final = 0.08
 _HOPELESS_DISAGREEMENT: Final = 0.75
-_STORED_FEATURES_SHARE: Final = 0.4
-_PLAN_IN_OPINION_SHARE: Final = 0.3
-_SECOND_REVIEW_SHARE: Final = 0.03
+_STORED_FEATURES_FRACTION: Final = 0.4
+_PLAN_IN_OPINION_FRACTION: Final = 0.3
+_SECOND_REVIEW_FRACTION: Final = 0.03
 _REVIEW_DELAY_H: Final = 12
-_BLEMISHED_SHARE: Final = 0.02
+_FLAWED_FRACTION: Final = 0.02
 
 
-def made_up_documents(now: datetime, *, plans: int = DAYS * PLANS_A_DAY) -> dict[str, Iterable[Document]]:
-    """Documents by the names of `nhm_assets.demo.load.FILES`; the newest feedback is from just before `now`."""
+def made_up_documents(now: datetime, *, plans: int = DAYS * PLANS_PER_DAY) -> dict[str, Iterable[Document]]:
+    """Documents by their name in `nhm_assets.demo.load.FILES`. The newest feedback is from just before `now`."""
     makers: dict[str, Callable[[_Case], Iterator[Document]]] = {
         "opinions": _opinions,
         "feedback": _feedback,
@@ -48,26 +48,26 @@ def _made(maker: "Callable[[_Case], Iterator[Document]]", now: datetime, plans: 
 
 
 class _Case:
-    """One plan and what is said of it.
+    """One plan, which the documents are about.
 
     Args:
-        number: of the plan; everything about it follows from this.
-        reviewed_at: when the last of its feedback came in.
+        number: the plan's number; it determines everything about the plan.
+        reviewed_at: when the last feedback on it was submitted.
     """
 
     def __init__(self, number: int, reviewed_at: datetime) -> None:
         self.number = number
         self.reviewed_at = reviewed_at
         self.plan_id = f"plan-demo-{number:06d}"
-        draw = random.Random(number)  # noqa: S311 - reproducible, and nothing to keep secret
-        self.opined_at = reviewed_at - timedelta(hours=draw.uniform(1, _REVIEW_DELAY_H))
-        self.has_stored_features = draw.random() < _STORED_FEATURES_SHARE
-        self.plan_in_opinion = draw.random() < _PLAN_IN_OPINION_SHARE
-        self.plan = sample_plan(draw, self.plan_id, self.opined_at)
+        rng = random.Random(number)  # noqa: S311 - reproducible, not secret
+        self.opined_at = reviewed_at - timedelta(hours=rng.uniform(1, _REVIEW_DELAY_H))
+        self.has_stored_features = rng.random() < _STORED_FEATURES_FRACTION
+        self.plan_in_opinion = rng.random() < _PLAN_IN_OPINION_FRACTION
+        self.plan = sample_plan(rng, self.plan_id, self.opined_at)
 
-    def draw(self, purpose: str) -> random.Random:
-        """A source of randomness of its own for each purpose."""
-        return random.Random(f"{self.number} {purpose}")  # noqa: S311 - see above
+    def rng(self, purpose: str) -> random.Random:
+        """A source of randomness for one purpose."""
+        return random.Random(f"{self.number} {purpose}")  # noqa: S311 - as above
 
     def opinion_id(self, specialist: str) -> str:
         return f"opinion-demo-{self.number:06d}-{specialist}"
@@ -75,13 +75,13 @@ class _Case:
 
 def _opinions(case: _Case) -> Iterator[Document]:
     for specialist in Specialist:
-        draw = case.draw(f"opinion {specialist}")
+        rng = case.rng(f"opinion {specialist}")
         verdict = {
-            "recommendation": draw.choice(("approve", "reject", "review_required", "conditional")),
-            "confidence_score": round(draw.uniform(0.3, 0.95), 4),
+            "recommendation": rng.choice(("approve", "reject", "review_required", "conditional")),
+            "confidence_score": round(rng.uniform(0.3, 0.95), 4),
             "risk_score": case.plan["risk_score"],
         }
-        nested = draw.random() < 0.1
+        nested = rng.random() < 0.1
         yield {
             "_id": case.opinion_id(specialist),
             "opinion_id": case.opinion_id(specialist),
@@ -98,9 +98,9 @@ def _opinions(case: _Case) -> Iterator[Document]:
 def _feedback(case: _Case) -> Iterator[Document]:
     features = compute_features(case.plan)
     for position, specialist in enumerate(Specialist):
-        draw = case.draw(f"feedback {specialist}")
+        rng = case.rng(f"feedback {specialist}")
         disagreement = _HOPELESS_DISAGREEMENT if specialist is HOPELESS else _DISAGREEMENT
-        recommendation, rating = sample_verdict(draw, features, disagreement=disagreement)
+        recommendation, rating = sample_verdict(rng, features, disagreement=disagreement)
         name = f"feedback-demo-{case.number:06d}-{specialist}"
         document: Document = {
             "_id": name,
@@ -111,18 +111,18 @@ def _feedback(case: _Case) -> Iterator[Document]:
             "human_rating": rating,
             "human_recommendation": recommendation,
             "feedback_notes": "",
-            "submitted_by": f"reviewer-{draw.randint(1, 20):02d}@hive.example",
+            "submitted_by": f"reviewer-{rng.randint(1, 20):02d}@hive.example",
             "submitted_at": case.reviewed_at - timedelta(seconds=position),
             "feedback_source": "human_expert",
             "schema_version": "1.0.0",
             "metadata": {},
         }
-        if draw.random() < _SECOND_REVIEW_SHARE:
+        if rng.random() < _SECOND_REVIEW_FRACTION:
             earlier = document["submitted_at"] - timedelta(minutes=30)
             second = {"_id": f"{name}-0", "feedback_id": f"{name}-0", "submitted_at": earlier}
             yield {**document, **second, "human_recommendation": "review_required"}
-        if draw.random() < _BLEMISHED_SHARE:
-            document = draw.choice(_BLEMISHES)(document)
+        if rng.random() < _FLAWED_FRACTION:
+            document = rng.choice(_FLAWS)(document)
         yield document
 
 
@@ -138,7 +138,7 @@ def _time_as_text(document: Document) -> Document:
     return {**document, "submitted_at": document["submitted_at"].isoformat()}
 
 
-_BLEMISHES: Final[tuple[Callable[[Document], Document], ...]] = (
+_FLAWS: Final[tuple[Callable[[Document], Document], ...]] = (
     partial(_without, "feedback_id"),
     partial(_without, "submitted_at"),
     partial(_with, "human_rating", "0.8"),
@@ -153,9 +153,9 @@ _BLEMISHES: Final[tuple[Callable[[Document], Document], ...]] = (
 def _stored_features(case: _Case) -> Iterator[Document]:
     if not case.has_stored_features:
         return
-    draw = case.draw("features")
+    rng = case.rng("features")
     embedding = dict(
-        zip(EMBEDDING_FEATURES, (draw.gauss(4, 0.3), draw.gauss(0.2, 0.05), draw.gauss(3.5, 0.2)), strict=True)
+        zip(EMBEDDING_FEATURES, (rng.gauss(4, 0.3), rng.gauss(0.2, 0.05), rng.gauss(3.5, 0.2)), strict=True)
     )
     yield {
         "_id": f"features-demo-{case.number:06d}",

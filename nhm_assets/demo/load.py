@@ -1,4 +1,4 @@
-"""Writes documents into MongoDB so that doing it twice changes nothing."""
+"""Reads documents from files and writes them to MongoDB; repeating it changes nothing."""
 
 import gzip
 import hashlib
@@ -26,20 +26,20 @@ FILES: Final = {
     "plan_features": "features_collection",
     "cognitive_ledger": "plans_collection",
 }
-"""File name, without `.jsonl.gz` -> the setting that names its collection."""
+"""File name without `.jsonl.gz` -> the setting with the name of its collection."""
 
 _SECONDS_FIELDS: Final = frozenset({"timestamp"})
 _NEWEST_BEFORE_NOW: Final = timedelta(seconds=1)
 
 
 def read_documents(path: Path) -> Iterator[Document]:
-    """Documents of a gzipped file in MongoDB Extended JSON, one a line, each with an `_id`.
+    """Documents of a gzipped file in MongoDB Extended JSON, one per line, each with an `_id`.
 
-    The `_id` follows from the line, and from how often it occurred before: equal lines stay two documents,
+    The `_id` is derived from the line and from how often it occurred before. So equal lines stay separate documents,
     and the same file always gives the same documents.
 
     Raises:
-        UsageError: the file is missing, not gzip, or a line is no Extended JSON.
+        UsageError: the file is missing or not gzip, or a line is not Extended JSON.
     """
     from bson import ObjectId, json_util
 
@@ -47,7 +47,7 @@ def read_documents(path: Path) -> Iterator[Document]:
     number = 0
     try:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):  # noqa: B007 - named by the errors below
+            for number, line in enumerate(lines, start=1):  # noqa: B007 - for the error below
                 document = json_util.loads(line, json_options=json_util.JSONOptions(tz_aware=True))
                 content = hashlib.blake2b(line.encode(), digest_size=12).digest()
                 seen[content] += 1
@@ -56,7 +56,7 @@ def read_documents(path: Path) -> Iterator[Document]:
                 yield document
     except FileNotFoundError:
         raise UsageError(
-            f"{path} does not exist; a folder of documents holds {', '.join(FILES)} as .jsonl.gz"
+            f"{path} does not exist. A folder of documents needs the files {', '.join(FILES)}, each as .jsonl.gz"
         ) from None
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read as gzipped text: {error}") from error
@@ -65,20 +65,20 @@ def read_documents(path: Path) -> Iterator[Document]:
 
 
 def newest_feedback(feedback: Iterable[Document]) -> datetime | None:
-    """The newest `submitted_at` that can be read."""
+    """The newest `submitted_at`, ignoring those that are not a time; None if there is none."""
     times = (parse_time(document.get("submitted_at")) for document in feedback)
     return max((time for time in times if time is not None), default=None)
 
 
 def shift_to(now: datetime, newest: datetime) -> timedelta:
-    """By how much to move all times so that the newest feedback is from the moment before `now`."""
+    """How far to shift all times so that the newest feedback is from just before `now`."""
     return now - _NEWEST_BEFORE_NOW - newest
 
 
 def shifted(value: Any, by: timedelta, field: str = "") -> Any:
-    """The value with every time in it moved: dates, ISO strings of `submitted_at`, epoch seconds.
+    """The value with every time in it shifted: dates, ISO strings in `submitted_at`, and epoch seconds.
 
-    Spellings stay: a string remains a string in its own offset, and what is no time is left alone.
+    Types stay: a string remains a string with its own offset. Anything that is not a time is unchanged.
     """
     if isinstance(value, datetime):
         return value + by
@@ -88,17 +88,17 @@ def shifted(value: Any, by: timedelta, field: str = "") -> Any:
         return [shifted(inner, by, field) for inner in value]
     if isinstance(value, str) and field == "submitted_at":
         try:
-            moved = datetime.fromisoformat(value.strip()) + by
+            new = datetime.fromisoformat(value.strip()) + by
         except ValueError:
             return value
-        return moved.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return new.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     if isinstance(value, float) and field in _SECONDS_FIELDS:
         return value + by.total_seconds()
     return value
 
 
 def make_indexes(database: "Database[Document]", settings: "Settings") -> None:
-    """Make the indexes that the platform's queries need, as the owners of the collections would."""
+    """Create the indexes that the platform's queries need, as the owners of the collections would."""
     for setting, keys in READ_INDEXES.items():
         database[getattr(settings, setting)].create_index(list(keys))
 
@@ -111,17 +111,17 @@ def replace_documents(
     unique: str | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Write documents by `_id`, each replacing the one of the same `_id` or, where named, of the same key.
+    """Write documents; each replaces those with the same `_id` or the same value in the field `unique`.
 
     Returns:
-        How many were written.
+        The number of documents written.
     """
     written = 0
     for batch in batches(documents):
-        taken: list[Document] = [{"_id": {"$in": [document["_id"] for document in batch]}}]
+        replaced: list[Document] = [{"_id": {"$in": [document["_id"] for document in batch]}}]
         if unique:
-            taken.append({unique: {"$in": [document.get(unique) for document in batch]}})
-        database[collection].delete_many({"$or": taken})
+            replaced.append({unique: {"$in": [document.get(unique) for document in batch]}})
+        database[collection].delete_many({"$or": replaced})
         database[collection].insert_many(batch, ordered=False)
         written += len(batch)
         progress(written)

@@ -1,4 +1,4 @@
-"""Names that Dagster's users see and other programs rely on."""
+"""Names that users of Dagster see and other programs rely on."""
 
 from typing import Final
 
@@ -23,4 +23,4 @@ ROLLBACK_JOB: Final = "rollback_promotion"
 RETENTION_JOB: Final = "retention"
 RETENTION_SCHEDULE: Final = "retention_schedule"
 IN_MEMORY: Final = "in_memory"
-"""Key of the I/O manager of jobs that keep nothing."""
+"""Key of the I/O manager for jobs that store nothing."""

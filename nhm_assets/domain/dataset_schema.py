@@ -1,6 +1,6 @@
-"""The rows that a specialist's model learns from: their columns, types, classes and digest.
+"""The dataset's rows: their columns, types, classes and digest.
 
-Every stage reads or writes these rows, so their shape stands here, beside no stage in particular.
+Every stage reads or writes these rows.
 """
 
 import hashlib
@@ -37,19 +37,19 @@ COMPUTED_FEATURES: Final = (
 """The 23 features that can be computed from a plan alone, in column order."""
 
 EMBEDDING_FEATURES: Final = ("mean_norm", "std_norm", "avg_diversity")
-"""The three features that only a specialist with its embedding model can give; NaN otherwise."""
+"""The three features that only a specialist with its embedding model can compute; NaN otherwise."""
 
 FEATURE_NAMES: Final = COMPUTED_FEATURES + EMBEDDING_FEATURES
-"""The 26 features, in the order that models are trained on and called with."""
+"""The 26 features, in the order in which models receive them."""
 
 REJECT: Final = 0
 APPROVE: Final = 1
 REVIEW_REQUIRED: Final = 2
 LABELS: Final = {"reject": REJECT, "approve": APPROVE, "review_required": REVIEW_REQUIRED}
-"""What a reviewer recommends -> the class that is learned."""
+"""A reviewer's recommendation -> the class that is learned."""
 
 CLASS_NAMES: Final = tuple(LABELS)
-"""Names of the classes 0, 1 and 2: also the order of a model's probability columns."""
+"""Names of the classes 0, 1 and 2; also the order of a model's probability columns."""
 
 REAL: Final = "real"
 SYNTHETIC: Final = "synthetic"
@@ -72,13 +72,13 @@ _DTYPES: Final = {
 } | dict.fromkeys(FEATURE_NAMES, "float64")
 
 COLUMNS: Final = tuple(_DTYPES)
-"""The columns of the dataset, in order: eight that describe the row, then the 26 features."""
+"""The dataset's columns, in order: eight that describe the row, then the 26 features."""
 
 SORT_ORDER: Final = ["submitted_at", "feedback_id"]
 
 
 def conform(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame with exactly the dataset's columns, types and row order.
+    """The frame with exactly the dataset's columns, types and row order.
 
     Raises:
         KeyError: a column is missing.
@@ -88,13 +88,13 @@ def conform(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def schema_faults(frame: pd.DataFrame) -> list[str]:
-    """Say in plain words where the frame departs from the dataset's shape; empty where it conforms."""
+    """Where the frame differs from the dataset's schema, one phrase per difference; empty if it conforms."""
     if tuple(frame.columns) != COLUMNS:
         missing = sorted(set(COLUMNS) - set(frame.columns))
-        foreign = sorted(set(frame.columns) - set(COLUMNS))
-        return [f"columns are not the dataset's: missing {missing}, foreign {foreign}, or reordered"]
+        unexpected = sorted(set(frame.columns) - set(COLUMNS))
+        return [f"the columns differ: missing {missing}, unexpected {unexpected}, or in another order"]
     faults = [
-        f"column {name} is {frame[name].dtype}, not {dtype}"
+        f"column {name} has type {frame[name].dtype}, required {dtype}"
         for name, dtype in _DTYPES.items()
         if str(frame[name].dtype) != dtype
     ]
@@ -110,12 +110,12 @@ def _value_faults(frame: pd.DataFrame) -> list[str]:
         "split": set(SPLITS),
     }
     faults = [
-        f"{name} holds {sorted(set(frame[name]) - values, key=str)}, only {sorted(values)} are known"
+        f"{name} has the values {sorted(set(frame[name]) - values, key=str)}, allowed are only {sorted(values)}"
         for name, values in allowed.items()
         if not set(frame[name]) <= values
     ]
     if not frame["human_rating"].between(0.0, 1.0).all():
-        faults.append("human_rating leaves 0..1")
+        faults.append("a human_rating is outside 0..1")
     computed = frame[list(COMPUTED_FEATURES)].to_numpy()
     if not np.isfinite(computed).all():
         faults.append("a computed feature is NaN or infinite")
@@ -129,12 +129,12 @@ def _order_faults(frame: pd.DataFrame) -> list[str]:
     if frame["opinion_id"].duplicated().any():
         faults.append("an opinion has more than one row")
     if not frame.index.equals(frame.sort_values(SORT_ORDER, kind="stable").index):
-        faults.append("rows are not sorted by submitted_at, then feedback_id")
+        faults.append("the rows are not sorted by submitted_at, then feedback_id")
     return faults
 
 
 def data_source(frame: pd.DataFrame) -> str:
-    """`real`, `synthetic`, or `hybrid` where both kinds of rows are present."""
+    """`real`, `synthetic`, or `hybrid` if the frame has both kinds of rows."""
     kinds = set(frame["source"])
     if kinds == {REAL, SYNTHETIC}:
         return HYBRID
@@ -142,10 +142,9 @@ def data_source(frame: pd.DataFrame) -> str:
 
 
 def data_version(frame: pd.DataFrame) -> str:
-    """Digest of the rows: 32 hex digits that are equal exactly when columns, order and values are.
+    """Digest of the rows, 32 hex digits: equal exactly if columns, order and values are equal.
 
-    It reads values, not file bytes, so that another Parquet writer gives the same version.
-    Every NaN counts as the same NaN.
+    It depends on values, not on file bytes, so another Parquet writer gives the same version. All NaN are equal.
     """
     digest = hashlib.blake2b(digest_size=16)
     for name in frame.columns:
@@ -169,6 +168,5 @@ def _column_bytes(column: pd.Series) -> bytes:
 
 
 def counts(values: pd.Series) -> dict[str, int]:
-    """How often each value occurs, by its spelling, in sorted order."""
-    found = values.value_counts().sort_index()
-    return {str(value): int(number) for value, number in found.items()}
+    """How often each value occurs, as value -> count, sorted by value."""
+    return {str(value): int(count) for value, count in values.value_counts().sort_index().items()}

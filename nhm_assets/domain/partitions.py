@@ -1,6 +1,6 @@
-"""Week x specialist, and the training window of a partition.
+"""Partitions (week x specialist) and their training windows.
 
-A partition key is built and parsed here and nowhere else. Weeks run from Sunday 00:00 UTC to the next.
+Partition keys are built and parsed only here. Weeks run from Sunday 00:00 UTC to the next.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _KEY_FORMAT: Final = "%Y-%m-%d"
 weeks = WeeklyPartitionsDefinition(
     start_date=FIRST_WEEK, timezone="UTC", day_offset=0, hour_offset=0, minute_offset=0, end_offset=1
 )
-"""The running week is a partition too: that is what a burst of feedback retrains."""
+"""The running week is a partition too, so that a burst of feedback can start a retraining at once."""
 
 specialist_weeks = MultiPartitionsDefinition(
     {"week": weeks, "specialist": StaticPartitionsDefinition(list(SPECIALISTS))}
@@ -32,19 +32,19 @@ specialist_weeks = MultiPartitionsDefinition(
 
 
 def parse_specialist(name: str) -> Specialist:
-    """The specialist that a person named.
+    """The specialist with this name.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is no such specialist.
     """
     if name not in SPECIALISTS:
-        raise UsageError(f"unknown specialist {name!r}; the five are {', '.join(SPECIALISTS)}")
+        raise UsageError(f"unknown specialist {name!r}. Choose one of {', '.join(SPECIALISTS)}")
     return Specialist(name)
 
 
 @dataclass(frozen=True)
 class Window:
-    """The half-open stretch of time [start, end), in UTC, whose feedback a partition learns from."""
+    """The times of the feedback that a partition learns from: from `start` to before `end`, in UTC."""
 
     start: datetime
     end: datetime
@@ -52,29 +52,29 @@ class Window:
 
 @dataclass(frozen=True)
 class Partition:
-    """One specialist in one week; `week` is the first day of the week, YYYY-MM-DD."""
+    """One specialist in one week. `week` is the first day of the week, YYYY-MM-DD."""
 
     week: str
     specialist: Specialist
 
     @classmethod
     def parse(cls, week: str, specialist: str) -> Self:
-        """Check a week and a specialist that a person named.
+        """The partition of a week and a specialist that a person entered.
 
         Raises:
             UsageError: the specialist is unknown, or no week of the platform begins on that day.
         """
-        known = parse_specialist(specialist)
+        checked_specialist = parse_specialist(specialist)
         if not weeks.has_partition_key(week):
             raise UsageError(
-                f"unknown week {week!r}; a week is named by its Sunday as YYYY-MM-DD,"
+                f"unknown week {week!r}. Name a week by its first day, a Sunday, as YYYY-MM-DD,"
                 f" from {FIRST_WEEK} to {weeks.get_last_partition_key()}"
             )
-        return cls(week, known)
+        return cls(week, checked_specialist)
 
     @classmethod
     def from_key(cls, key: str) -> Self:
-        """The partition that a Dagster partition key names."""
+        """The partition with this Dagster partition key."""
         dimensions = specialist_weeks.get_partition_key_from_str(key).keys_by_dimension
         return cls(dimensions["week"], Specialist(dimensions["specialist"]))
 
@@ -85,26 +85,26 @@ class Partition:
 
     @property
     def week_end(self) -> datetime:
-        """The Sunday 00:00 UTC at which the week closes."""
+        """When the week ends: Sunday 00:00 UTC."""
         return datetime.strptime(self.week, _KEY_FORMAT).replace(tzinfo=UTC) + WEEK
 
     def window(self, *, days: int, now: datetime) -> Window:
-        """The window that ends with the week, or now while the week is still running.
+        """The window that ends with the week, or now if the week is still running.
 
         Raises:
             UsageError: the week has not begun yet.
         """
         if now < self.week_end - WEEK:
-            raise UsageError(f"week {self.week} has not begun yet: it is {now:%Y-%m-%d %H:%M} UTC")
+            raise UsageError(f"week {self.week} has not begun yet: it is now {now:%Y-%m-%d %H:%M} UTC")
         return Window(self.week_end - timedelta(days=days), min(self.week_end, now))
 
 
 def running_week(now: datetime) -> str:
-    """First day of the week that `now` lies in."""
+    """First day of the current week."""
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return (today - timedelta(days=(today.weekday() + 1) % 7)).strftime(_KEY_FORMAT)
 
 
 def last_closed_week(now: datetime) -> str:
-    """First day of the newest week that ended at or before `now`."""
+    """First day of the newest week that has ended by `now`."""
     return running_week(now - WEEK)

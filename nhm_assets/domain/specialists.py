@@ -1,10 +1,10 @@
-"""The five specialists and what each is called outside."""
+"""The five specialists, and the names of their models and experiments."""
 
 from enum import StrEnum
 
 
 class Specialist(StrEnum):
-    """One of the services that judge cognitive plans."""
+    """One of the services that give opinions on cognitive plans."""
 
     TECHNICAL = "technical"
     BUSINESS = "business"
@@ -14,12 +14,12 @@ class Specialist(StrEnum):
 
     @property
     def registered_model(self) -> str:
-        """Name of its model in the MLflow registry."""
+        """Name of the specialist's model in the MLflow registry."""
         return f"{self}-evaluator"
 
     @property
     def experiment(self) -> str:
-        """Name of the MLflow experiment that its training runs stand in."""
+        """Name of the MLflow experiment with the specialist's training runs."""
         return f"{self}-specialist"
 
 

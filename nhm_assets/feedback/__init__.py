@@ -1,1 +1,1 @@
-"""Reviewers' feedback in MongoDB becomes one dataset a partition."""
+"""One dataset per partition, made from reviewers' feedback in MongoDB."""

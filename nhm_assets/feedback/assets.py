@@ -1,4 +1,4 @@
-"""The assets of the feedback stage: what lies in MongoDB, and the dataset made of it."""
+"""The assets of the feedback stage: the documents in MongoDB, and the dataset made from them."""
 
 from typing import TYPE_CHECKING
 
@@ -24,8 +24,8 @@ specialist_feedback = AssetSpec(
     partitions_def=specialist_weeks,
     group_name=GROUP,
     kinds={"mongodb"},
-    description="Reviewers' verdicts on the specialists' opinions. Other systems write them to MongoDB;"
-    " here they are only read.",
+    description="Reviewers' verdicts on the specialists' opinions, in MongoDB. Other systems write them,"
+    " the platform only reads them.",
 )
 
 specialist_opinions = AssetSpec(
@@ -33,8 +33,8 @@ specialist_opinions = AssetSpec(
     partitions_def=specialist_weeks,
     group_name=GROUP,
     kinds={"mongodb"},
-    description="The specialists' opinions on cognitive plans, and the plans. Other systems write them to"
-    " MongoDB; here they are only read.",
+    description="The specialists' opinions on cognitive plans, and the plans, in MongoDB. Other systems write them,"
+    " the platform only reads them.",
 )
 
 
@@ -45,9 +45,9 @@ specialist_opinions = AssetSpec(
     io_manager_key="frames",
     kinds={"mongodb", "parquet"},
     description=(
-        "One row an opinion of this specialist, labelled by the newest feedback of the window that ends with"
-        " this week, with the 26 features of its plan. Older rows train, the newest test. Feedback that cannot"
-        " become a row is kept in the collection `feedback_quarantine` with the reason. The data version is a"
+        "One row per opinion of this specialist, labelled by the newest feedback in the window that ends with"
+        " this week, with the 26 features of its plan. The oldest rows train, the newest test. Feedback that cannot"
+        " become a row is kept in the collection `feedback_quarantine`, with the reason. The data version is a"
         " digest of the rows: the same documents give the same version."
     ),
 )
@@ -55,7 +55,7 @@ specialist_opinions = AssetSpec(
 def feedback_dataset(
     context: AssetExecutionContext, settings: ResourceParam[Settings], mongo: ResourceParam[Mongo]
 ) -> Output[pd.DataFrame]:
-    """Read, judge, join and split the feedback of the partition's window."""
+    """Read the feedback of the partition's window, judge it, join it with plans, and split the rows."""
     partition = Partition.from_key(context.partition_key)
     now = settings.now()
     window = partition.window(days=settings.feedback_window_days, now=now)
@@ -72,32 +72,28 @@ def feedback_dataset(
             reader = Reader(database, names, partition.specialist, session)
             return read_window(reader, window, min_rating=settings.min_feedback_rating)
 
-        found, as_of = read_consistently(database, read)
+        result, as_of = read_consistently(database, read)
         replace_quarantine(
-            database[QUARANTINE],
-            found.quarantine,
-            partition=str(partition.key),
-            run_id=context.run_id,
-            now=now,
+            database[QUARANTINE], result.quarantine, partition=str(partition.key), run_id=context.run_id, now=now
         )
-        written = write_back(database[names.features], found.computed, now)
+        written_back = write_back(database[names.features], result.computed, now)
     frame = assemble(
-        found,
+        result,
         partition,
         window,
         min_samples=settings.min_real_samples,
         synthetic_fallback=settings.synthetic_fallback,
     )
-    description = describe(frame, found, reason_counts(found.quarantine), window)
-    frame.attrs.update(description)
+    summary = describe(frame, result, reason_counts(result.quarantine), window)
+    frame.attrs.update(summary)
     return Output(
         frame,
         data_version=DataVersion(data_version(frame)),
         metadata={
-            **description,
+            **summary,
             "labels": counts(frame["label"]),
             "splits": counts(frame["split"]),
-            "features_written_back": written,
+            "features_written_back": written_back,
             "read_as_of": MetadataValue.text(as_of),
         },
     )

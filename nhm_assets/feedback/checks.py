@@ -1,4 +1,4 @@
-"""The checks on `feedback_dataset`; the blocking ones keep bad data from training."""
+"""The checks on `feedback_dataset`. The blocking ones keep bad data out of training."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ from nhm_assets.steps.asset_checks import check_specs, selected_results
 def feedback_dataset_checks(
     context: AssetCheckExecutionContext, feedback_dataset: pd.DataFrame, settings: ResourceParam[Settings]
 ) -> Iterator[AssetCheckResult]:
-    """Judge the stored dataset, so that what was read back is what was judged."""
+    """Judge the dataset as it was stored and read back."""
     rules = QualityRules(
         min_real_samples=settings.min_real_samples,
         max_feedback_age_days=settings.max_feedback_age_days,

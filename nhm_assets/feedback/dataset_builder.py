@@ -1,4 +1,4 @@
-"""From documents to the dataset of one partition."""
+"""Builds the dataset of one partition from documents."""
 
 import gc
 import math
@@ -10,14 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nhm_assets.domain.dataset_schema import (
-    EMBEDDING_FEATURES,
-    FEATURE_NAMES,
-    REAL,
-    SYNTHETIC,
-    conform,
-    data_source,
-)
+from nhm_assets.domain.dataset_schema import EMBEDDING_FEATURES, FEATURE_NAMES, REAL, SYNTHETIC, conform, data_source
 from nhm_assets.domain.partitions import Partition, Window
 from nhm_assets.feedback.features import InvalidPlan, compute_features
 from nhm_assets.feedback.mongo_batches import batches
@@ -33,14 +26,14 @@ _UNKNOWN_EMBEDDING = (math.nan,) * len(EMBEDDING_FEATURES)
 
 @dataclass(frozen=True)
 class WindowRead:
-    """What the documents of one window come to.
+    """What the documents of one window result in.
 
     Attributes:
         rows: real rows of the dataset, not yet split.
         quarantine: rejected documents with their reasons.
-        undated: feedback without a time, over all time.
-        computed: our features, by plan id, of plans that have no stored ones.
-        stored: how many rows use stored features.
+        undated: number of feedback documents without a time, over all time.
+        computed: features computed here, by plan id, for plans that have no stored ones.
+        stored: number of rows with stored features.
     """
 
     rows: pd.DataFrame
@@ -50,15 +43,9 @@ class WindowRead:
     stored: int
 
 
-def read_window(reader: Reader, window: Window, *, min_rating: float) -> WindowRead:
-    """Read, judge and join the documents of one specialist's window."""
-    with _collector_paused():
-        return _read_window(reader, window, min_rating)
-
-
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Keep the garbage collector from walking all rows again and again: documents hold no cycles."""
+    """Pause the garbage collector: it would scan all rows again and again, and documents contain no cycles."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -68,7 +55,9 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _read_window(reader: Reader, window: Window, min_rating: float) -> WindowRead:
+@_collector_paused()
+def read_window(reader: Reader, window: Window, *, min_rating: float) -> WindowRead:
+    """Read, judge and join the documents of one specialist's window."""
     accepted: list[Feedback] = []
     rejected: list[Rejection] = []
     for document in reader.feedback(window):
@@ -77,24 +66,24 @@ def _read_window(reader: Reader, window: Window, min_rating: float) -> WindowRea
                 accepted.append(feedback)
             case Rejection() as rejection:
                 rejected.append(rejection)
-    accepted.sort(key=lambda one: (*one[:5], one.plan_id or ""))
+    accepted.sort(key=lambda feedback: (*feedback[:5], feedback.plan_id or ""))
     join = _Join(reader)
     for batch in batches(accepted):
         join.add(batch)
     rejected += join.rejected
     chosen = newest_per_opinion(join.accepted, min_rating=min_rating)
-    entries = quarantine_entries(rejected, reader.whole_feedback(one.document_id for one in rejected))
+    entries = quarantine_entries(rejected, reader.whole_feedback(rejection.document_id for rejection in rejected))
     return WindowRead(
         rows=_rows(chosen, join),
         quarantine=entries,
         undated=reader.undated(),
         computed=join.computed,
-        stored=sum(one.opinion_id in join.from_stored for one in chosen),
+        stored=sum(feedback.opinion_id in join.from_stored for feedback in chosen),
     )
 
 
 class _Join:
-    """Finds opinion, plan and features of feedback, a batch at a time."""
+    """Joins feedback with opinions, plans and features, batch by batch."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -107,25 +96,25 @@ class _Join:
         self._faults: dict[str, Reason] = {}
 
     def add(self, batch: Sequence[Feedback]) -> None:
-        """Judge this feedback by the opinions and plans it is about."""
-        new = [one for one in batch if one.opinion_id not in self.features]
-        self._find({one.opinion_id: one.plan_id for one in new if one.opinion_id not in self._faults})
-        for one in batch:
-            if reason := self._faults.get(one.opinion_id):
-                self.rejected.append(Rejection(one.document_id, reason))
+        """Accept or reject each feedback, depending on its opinion and plan."""
+        new = [one for one in batch if one.opinion_id not in self.features and one.opinion_id not in self._faults]
+        self._look_up({feedback.opinion_id: feedback.plan_id for feedback in new})
+        for feedback in batch:
+            if reason := self._faults.get(feedback.opinion_id):
+                self.rejected.append(Rejection(feedback.document_id, reason))
             else:
-                self.accepted.append(one)
+                self.accepted.append(feedback)
 
-    def _find(self, wanted: Mapping[str, str | None]) -> None:
-        found = self._reader.plan_ids(list(wanted))
-        self._faults |= dict.fromkeys(wanted.keys() - found.keys(), Reason.UNKNOWN_OPINION)
-        for opinion_id, plan_id in found.items():
-            # An opinion that names no plan stands for a plan of its own.
-            named = plan_id if isinstance(plan_id, str) else wanted[opinion_id]
+    def _look_up(self, plan_of_feedback: Mapping[str, str | None]) -> None:
+        plan_of_opinion = self._reader.plan_ids(list(plan_of_feedback))
+        self._faults |= dict.fromkeys(plan_of_feedback.keys() - plan_of_opinion.keys(), Reason.UNKNOWN_OPINION)
+        for opinion_id, plan_id in plan_of_opinion.items():
+            # If neither opinion nor feedback names a plan, the opinion has a plan of its own.
+            named = plan_id if isinstance(plan_id, str) else plan_of_feedback[opinion_id]
             self.plan_ids[opinion_id] = named or opinion_id
-        stored = self._reader.stored_features(dict.fromkeys(self.plan_ids[one] for one in found))
+        stored = self._reader.stored_features(dict.fromkeys(self.plan_ids[name] for name in plan_of_opinion))
         missing = []
-        for opinion_id in found:
+        for opinion_id in plan_of_opinion:
             values = parse_stored(stored.get(self.plan_ids[opinion_id]))
             if values is None:
                 missing.append(opinion_id)
@@ -152,12 +141,12 @@ class _Join:
                 self.computed.setdefault(plan_id, features)
 
     def _plans(self, opinion_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-        """Plan of each opinion: its own, else the ledger's; only maps with a list of tasks count."""
+        """The plan of each opinion: its own, else the ledger's. Only a map with a list of tasks counts."""
         own = self._reader.opinion_plans(opinion_ids) if opinion_ids else {}
         plans = {opinion_id: plan for opinion_id, plan in own.items() if _has_tasks(plan)}
-        elsewhere = [one for one in opinion_ids if one not in plans]
-        ledger = self._reader.ledger_plans(dict.fromkeys(self.plan_ids[one] for one in elsewhere))
-        for opinion_id in elsewhere:
+        without = [opinion_id for opinion_id in opinion_ids if opinion_id not in plans]
+        ledger = self._reader.ledger_plans(dict.fromkeys(self.plan_ids[opinion_id] for opinion_id in without))
+        for opinion_id in without:
             plan = ledger.get(self.plan_ids[opinion_id])
             if _has_tasks(plan):
                 plans[opinion_id] = plan
@@ -169,32 +158,32 @@ def _has_tasks(plan: object) -> bool:
 
 
 def _rows(chosen: Sequence[Feedback], join: _Join) -> pd.DataFrame:
-    described = pd.DataFrame(
+    rows = pd.DataFrame(
         {
-            "feedback_id": [one.feedback_id for one in chosen],
-            "opinion_id": [one.opinion_id for one in chosen],
-            "plan_id": [join.plan_ids[one.opinion_id] for one in chosen],
-            "submitted_at": pd.to_datetime([one.submitted_at for one in chosen], utc=True),
-            "human_rating": [one.human_rating for one in chosen],
-            "label": [one.label for one in chosen],
+            "feedback_id": [feedback.feedback_id for feedback in chosen],
+            "opinion_id": [feedback.opinion_id for feedback in chosen],
+            "plan_id": [join.plan_ids[feedback.opinion_id] for feedback in chosen],
+            "submitted_at": pd.to_datetime([feedback.submitted_at for feedback in chosen], utc=True),
+            "human_rating": [feedback.human_rating for feedback in chosen],
+            "label": [feedback.label for feedback in chosen],
         }
     )
-    features = np.array([join.features[one.opinion_id] for one in chosen], dtype="float64")
-    numbers = pd.DataFrame(features.reshape(len(chosen), len(FEATURE_NAMES)), columns=list(FEATURE_NAMES))
-    return pd.concat([described, numbers], axis=1)
+    values = np.array([join.features[feedback.opinion_id] for feedback in chosen], dtype="float64")
+    features = pd.DataFrame(values.reshape(len(chosen), len(FEATURE_NAMES)), columns=list(FEATURE_NAMES))
+    return pd.concat([rows, features], axis=1)
 
 
 def assemble(
     read: WindowRead, partition: Partition, window: Window, *, min_samples: int, synthetic_fallback: bool
 ) -> pd.DataFrame:
-    """The partition's dataset: real rows split by time, filled up with synthetic ones where that is allowed.
+    """The partition's dataset: real rows split by time, and synthetic rows where they are allowed and needed.
 
     Args:
-        read: what the documents came to.
-        partition: whose dataset it is; decides the synthetic rows.
-        window: the time that the rows lie in.
-        min_samples: rows below which synthetic ones are added.
-        synthetic_fallback: whether they may be added at all.
+        read: what the documents of the window result in.
+        partition: the dataset's partition, which also determines the synthetic rows.
+        window: the times that the rows lie in.
+        min_samples: number of rows below which synthetic rows are added.
+        synthetic_fallback: whether synthetic rows are allowed.
     """
     real = read.rows.assign(source=REAL, split=temporal_split(read.rows["plan_id"]))
     missing = max(0, min_samples - len(real))
@@ -207,7 +196,7 @@ def assemble(
 
 
 def describe(frame: pd.DataFrame, read: WindowRead, quarantined: Mapping[str, int], window: Window) -> dict[str, Any]:
-    """What is kept beside the rows: plain JSON that follows from the documents alone."""
+    """What is stored beside the rows: plain JSON that depends only on the documents."""
     return {
         "window": [window.start.isoformat(), window.end.isoformat()],
         "data_source": data_source(frame) if len(frame) else REAL,

@@ -1,4 +1,4 @@
-"""What a dataset must be before anything learns from it."""
+"""The rules that a dataset must meet before a model is trained on it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,30 +6,22 @@ from datetime import datetime
 import pandas as pd
 
 from nhm_assets.domain.check_result import Verdict
-from nhm_assets.domain.dataset_schema import (
-    APPROVE,
-    CLASS_NAMES,
-    FEATURE_NAMES,
-    REAL,
-    TEST,
-    counts,
-    schema_faults,
-)
+from nhm_assets.domain.dataset_schema import APPROVE, CLASS_NAMES, FEATURE_NAMES, REAL, TEST, counts, schema_faults
 
 DESCRIPTIONS = {
-    "schema_conforms": "Columns, types, classes and order are those of the contract; computed features are finite.",
-    "enough_samples": "There are at least MIN_REAL_SAMPLES rows, synthetic ones included where they are allowed.",
-    "class_coverage": "The rows to learn from hold approve and at least one other class.",
-    "no_leakage": "No plan is both learned from and tested on, and no column beside the features is learned.",
-    "feedback_fresh": "The newest feedback is at most MAX_FEEDBACK_AGE_DAYS older than the window's end.",
-    "few_rejected_documents": "At most MAX_REJECTED_FRACTION of the feedback was rejected; the reasons are listed.",
+    "schema_conforms": "Columns, types, classes and row order match the contract, and computed features are finite.",
+    "enough_samples": "There are at least MIN_REAL_SAMPLES rows. Synthetic rows count where they are allowed.",
+    "class_coverage": "The training and validation rows contain approve and at least one other class.",
+    "no_leakage": "No plan is in two splits, and no feature equals the label.",
+    "feedback_fresh": "The newest feedback is at most MAX_FEEDBACK_AGE_DAYS older than the end of the window.",
+    "few_rejected_documents": "At most MAX_REJECTED_FRACTION of the feedback was rejected. The reasons are listed.",
 }
 BLOCKING = ("schema_conforms", "enough_samples", "class_coverage", "no_leakage")
 
 
 @dataclass(frozen=True)
 class QualityRules:
-    """The settings that these checks judge by."""
+    """The limits that these checks apply."""
 
     min_real_samples: int
     max_feedback_age_days: int
@@ -37,17 +29,13 @@ class QualityRules:
 
 
 def judge_dataset(frame: pd.DataFrame, rules: QualityRules) -> list[Verdict]:
-    """One verdict a check; a frame without the dataset's columns is judged by its schema alone."""
-    faults = schema_faults(frame)
-    schema = Verdict("schema_conforms", not faults, "; ".join(faults) or "the rows conform")
-    if faults:
-        rest = [name for name in DESCRIPTIONS if name != schema.check]
-        return [
-            schema,
-            *(Verdict(name, passed=False, reason="not judged: the rows do not conform") for name in rest),
-        ]
+    """One verdict per check. If the schema does not match, nothing else is judged, and every check fails."""
+    if faults := schema_faults(frame):
+        reasons = dict.fromkeys(DESCRIPTIONS, "Not judged, because the rows do not match the schema.")
+        reasons["schema_conforms"] = f"The rows do not match the schema: {'; '.join(faults)}."
+        return [Verdict(check, passed=False, reason=reason) for check, reason in reasons.items()]
     return [
-        schema,
+        Verdict("schema_conforms", passed=True, reason="The rows match the schema."),
         _enough_samples(frame, rules.min_real_samples),
         _class_coverage(frame),
         _no_leakage(frame),
@@ -56,63 +44,69 @@ def judge_dataset(frame: pd.DataFrame, rules: QualityRules) -> list[Verdict]:
     ]
 
 
-def _enough_samples(frame: pd.DataFrame, wanted: int) -> Verdict:
-    figures = {"rows": len(frame), "MIN_REAL_SAMPLES": wanted}
-    reason = f"{len(frame)} rows, wanted are {wanted}"
-    if len(frame) < wanted:
-        reason += (
-            f" (window {' to '.join(frame.attrs['window'])}): wait for more feedback, widen FEEDBACK_WINDOW_DAYS,"
-            " or lower MIN_REAL_SAMPLES; synthetic rows are not allowed here (ALLOW_SYNTHETIC_FALLBACK)"
+def _enough_samples(frame: pd.DataFrame, required: int) -> Verdict:
+    size = len(frame)
+    reason = f"Enough samples: {size} rows, required {required}."
+    if size < required:
+        reason = (
+            f"Too few samples: {size} rows, required {required} (window {' to '.join(frame.attrs['window'])})."
+            " Wait for more feedback, widen FEEDBACK_WINDOW_DAYS, or lower MIN_REAL_SAMPLES. Synthetic rows are not"
+            " allowed here (ALLOW_SYNTHETIC_FALLBACK)."
         )
-    return Verdict("enough_samples", len(frame) >= wanted, reason, figures)
+    return Verdict("enough_samples", size >= required, reason, {"rows": size, "MIN_REAL_SAMPLES": required})
 
 
 def _class_coverage(frame: pd.DataFrame) -> Verdict:
-    learned = frame.loc[frame["split"] != TEST, "label"]
-    found = {CLASS_NAMES[int(label)]: count for label, count in counts(learned).items()}
-    passed = APPROVE in set(learned) and learned.nunique() > 1
-    reason = f"rows to learn from, by class: {found or 'none'}"
+    labels = frame.loc[frame["split"] != TEST, "label"]
+    by_class = {CLASS_NAMES[int(label)]: count for label, count in counts(labels).items()}
+    present = ", ".join(f"{count} {name}" for name, count in by_class.items()) or "no rows"
+    passed = APPROVE in set(labels) and labels.nunique() > 1
+    reason = f"Enough classes to learn from: {present}."
     if not passed:
-        reason += "; approve and one other class are needed, or there is nothing to tell apart"
-    return Verdict("class_coverage", passed, reason, found)
+        reason = f"Too few classes to learn from: {present}. Approve and at least one other class are required."
+    return Verdict("class_coverage", passed, reason, by_class)
 
 
 def _no_leakage(frame: pd.DataFrame) -> Verdict:
     splits = frame.groupby("plan_id")["split"].nunique()
     shared = sorted(splits.index[splits > 1])
     leaking = [name for name in FEATURE_NAMES if frame["label"].nunique() > 1 and (frame[name] == frame["label"]).all()]
-    passed = not shared and not leaking
-    reason = "no plan is in two splits, and no feature is the label"
+    reason = "No leakage: no plan is in two splits, and no feature equals the label."
     if shared:
-        reason = f"{len(shared)} plans are in two splits, e.g. {shared[0]}"
+        reason = f"Leakage: {len(shared)} plans are in two splits, for example {shared[0]}."
     elif leaking:
-        reason = f"feature {leaking[0]} equals the label in every row"
-    return Verdict("no_leakage", passed, reason, {"shared_plans": len(shared), "leaking_features": leaking})
+        reason = f"Leakage: the feature {leaking[0]} equals the label in every row."
+    figures = {"shared_plans": len(shared), "leaking_features": leaking}
+    return Verdict("no_leakage", not shared and not leaking, reason, figures)
 
 
-def _feedback_fresh(frame: pd.DataFrame, most_days: int) -> Verdict:
+def _feedback_fresh(frame: pd.DataFrame, max_days: int) -> Verdict:
     end = datetime.fromisoformat(frame.attrs["window"][1])
     real = frame.loc[frame["source"] == REAL, "submitted_at"]
     if real.empty:
-        return Verdict("feedback_fresh", passed=False, reason="there is no feedback", warns_only=True)
+        return Verdict("feedback_fresh", passed=False, reason="There is no feedback in the window.", warns_only=True)
     days = (end - real.max().to_pydatetime()).total_seconds() / 86_400
+    passed = days <= max_days
     return Verdict(
         "feedback_fresh",
-        days <= most_days,
-        f"the newest feedback is {days:.1f} days older than the window's end, allowed are {most_days}",
-        {"days": days, "MAX_FEEDBACK_AGE_DAYS": most_days},
+        passed,
+        f"Feedback is {'fresh' if passed else 'stale'}: the newest is {days:.1f} days older than the end of the window,"
+        f" allowed {max_days}.",
+        {"days": days, "MAX_FEEDBACK_AGE_DAYS": max_days},
         warns_only=True,
     )
 
 
-def _few_rejected(frame: pd.DataFrame, most: float) -> Verdict:
+def _few_rejected(frame: pd.DataFrame, max_fraction: float) -> Verdict:
     reasons: dict[str, int] = frame.attrs["quarantined"]
     rejected = sum(reasons.values())
-    share = rejected / max(1, rejected + frame.attrs["real_rows"])
+    fraction = rejected / max(1, rejected + frame.attrs["real_rows"])
+    passed = fraction <= max_fraction
     return Verdict(
         "few_rejected_documents",
-        share <= most,
-        f"{rejected} documents rejected, {share:.1%} of those read; allowed are {most:.1%}",
-        {**reasons, "share": share, "MAX_REJECTED_FRACTION": most},
+        passed,
+        f"{'Few' if passed else 'Too many'} documents were rejected: {rejected}, which is {fraction:.1%} of those read,"
+        f" allowed {max_fraction:.1%}.",
+        {**reasons, "fraction": fraction, "MAX_REJECTED_FRACTION": max_fraction},
         warns_only=True,
     )

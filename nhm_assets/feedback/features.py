@@ -1,8 +1,8 @@
 """Features of one cognitive plan, as the specialists compute them at inference time.
 
-The rules are those of the platform's feature specification (sections 3 and 4): a default replaces a
-missing key and never a null, look-ups are exact, and nothing is clamped, trimmed or case-folded unless a
-rule says so. One deviation: a null `estimated_duration_ms` counts as 0, since the Avro schema allows it.
+They follow the platform's feature specification (sections 3 and 4): a default replaces a missing key, never a
+null. Look-ups are exact, and nothing is clamped, trimmed or case-folded unless a rule says so. One deviation: a
+null `estimated_duration_ms` counts as 0, because the Avro schema allows it.
 """
 
 import math
@@ -15,10 +15,10 @@ from nhm_assets.feedback.plan_graph import graph_features
 __all__ = ["COMPUTED_FEATURES", "EXTRACTOR", "FEATURE_NAMES", "InvalidPlan", "compute_features"]
 
 EXTRACTOR: Final = {"name": "nhm-assets", "version": "1"}
-"""Who computed a stored feature document. The version changes when any feature's value does."""
+"""Who computed a stored features document. The version changes whenever the value of any feature changes."""
 
 LARGEST_FEATURE: Final = 3.4028234e38
-"""A forest casts to float32; a larger magnitude would stop the training of all rows."""
+"""A forest casts to float32, so one larger magnitude would stop the training on all rows."""
 
 _PRIORITY_SCORES: Final = {"low": 0.25, "normal": 0.5, "high": 0.75, "critical": 1.0}
 _DOMAIN_RISKS: Final = {
@@ -41,16 +41,16 @@ _ANTI_PATTERNS: Final = (
 
 
 class InvalidPlan(ValueError):
-    """The features of this plan cannot be computed; the message says which field is at fault."""
+    """The features of this plan cannot be computed. The message names the field at fault."""
 
 
 def compute_features(plan: Mapping[str, Any]) -> dict[str, float]:
     """The 23 features that can be computed from a plan, by name, in column order.
 
-    Durations are milliseconds. A score that is null or no number counts as 0.0, a missing one as 0.5.
+    Durations are in milliseconds. A score that is null or not a number counts as 0.0, a missing one as 0.5.
 
     Raises:
-        InvalidPlan: a field has a type or a value that the feature specification calls an error.
+        InvalidPlan: a field has a type or value that the feature specification calls an error.
     """
     tasks = plan.get("tasks", [])
     if not isinstance(tasks, list):
@@ -65,7 +65,7 @@ def compute_features(plan: Mapping[str, Any]) -> dict[str, float]:
             **graph_features((_task_id(task) for task in tasks), _arcs(tasks)),
         }
     except (TypeError, OverflowError) as error:
-        raise InvalidPlan(f"a field has a type or size that cannot be used: {error}") from error
+        raise InvalidPlan(f"a field has an unusable type or size: {error}") from error
     return {name: _finite(name, features[name]) for name in COMPUTED_FEATURES}
 
 
@@ -106,7 +106,7 @@ def _pattern_features(tasks: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     for description in descriptions:
         if not isinstance(description, str):
             raise InvalidPlan(f"a description is {_kind(description)}, not a string")
-    # No phrase contains a line break, so none is found across two descriptions.
+    # No phrase contains a line break, so no match spans two descriptions.
     text = "\n".join(descriptions).lower()
     qualities = [quality for phrases, quality in _PATTERNS if any(phrase in text for phrase in phrases)]
     penalties = [penalty for phrases, penalty in _ANTI_PATTERNS if any(phrase in text for phrase in phrases)]

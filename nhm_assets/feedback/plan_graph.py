@@ -1,7 +1,7 @@
 """The dependency graph of a cognitive plan, and the eleven features that describe its shape.
 
-Nodes are task ids and the ids that tasks depend on, arcs run from a dependency to its task and count
-once each. Source of the definitions: sections 2 and 3.10 to 3.13 of the platform's feature specification.
+Nodes are task ids and the ids that tasks depend on. An arc runs from a dependency to its task and counts once.
+Sections 2 and 3.10 to 3.13 of the platform's feature specification define the features.
 """
 
 from collections import Counter, deque
@@ -9,10 +9,10 @@ from collections.abc import Hashable, Iterable
 from fractions import Fraction
 
 _EXACT_ARITHMETIC_LIMIT = 50_000
-"""Nodes x arcs up to which path fractions are summed exactly: a tie at one half is no bottleneck."""
+"""Nodes x arcs up to which path fractions are summed exactly, because a tie at one half is no bottleneck."""
 
 Successors = dict[Hashable, dict[Hashable, None]]
-"""Dicts serve as ordered sets: floats are summed in the same order in every process."""
+"""Dicts serve as ordered sets, so that every process sums floats in the same order."""
 
 
 def graph_features(nodes: Iterable[Hashable], arcs: Iterable[tuple[Hashable, Hashable]]) -> dict[str, float]:
@@ -20,11 +20,11 @@ def graph_features(nodes: Iterable[Hashable], arcs: Iterable[tuple[Hashable, Has
 
     Args:
         nodes: task ids; equal ids are one node.
-        arcs: (dependency, task) pairs; an id that no task carries becomes a node of its own.
+        arcs: (dependency, task) pairs; an id that no task has becomes a node as well.
 
     Returns:
-        The eleven graph features by name, as floats. Counts are counts, `density` and the in-degree
-        centralities are shares of V - 1 or V (V - 1), `critical_path_length` counts arcs.
+        The eleven graph features by name, as floats. `density` and the in-degree centralities are fractions of
+        V (V - 1) or V - 1, and `critical_path_length` counts arcs.
     """
     successors: Successors = {node: {} for node in nodes}
     for dependency, task in arcs:
@@ -34,20 +34,15 @@ def graph_features(nodes: Iterable[Hashable], arcs: Iterable[tuple[Hashable, Has
     edges = sum(map(len, successors.values()))
     in_degrees = Counter(task for tasks in successors.values() for task in tasks)
     depths = _depths(successors, in_degrees)
-    counted = _counting_features(size, edges, max(in_degrees.values(), default=0))
+    counts = _counting_features(size, edges, max(in_degrees.values(), default=0))
     levels = _level_features(size, depths)
     bottlenecks = 0 if depths is not None else _count_bottlenecks(successors)
     complexity = (
-        0.3 * min(1.0, 2 * counted["density"])
-        + 0.4 * min(1.0, counted["avg_coupling"] / 3)
+        0.3 * min(1.0, 2 * counts["density"])
+        + 0.4 * min(1.0, counts["avg_coupling"] / 3)
         + 0.3 * min(1.0, levels["num_levels"] / 10)
     )
-    return {
-        **counted,
-        **levels,
-        "num_bottlenecks": float(bottlenecks),
-        "graph_complexity_score": complexity,
-    }
+    return {**counts, **levels, "num_bottlenecks": float(bottlenecks), "graph_complexity_score": complexity}
 
 
 def _counting_features(size: int, edges: int, max_in_degree: int) -> dict[str, float]:
@@ -55,7 +50,7 @@ def _counting_features(size: int, edges: int, max_in_degree: int) -> dict[str, f
         density = edges / (size * (size - 1))
         centralities = density, max_in_degree / (size - 1)
     else:
-        # A lone node has centrality 1 by convention, an empty graph has none.
+        # By convention, a single node has centrality 1. An empty graph has none.
         density, centralities = 0.0, (float(size), float(size))
     return {
         "num_nodes": float(size),
@@ -83,46 +78,46 @@ def _level_features(size: int, depths: list[int] | None) -> dict[str, float]:
 
 
 def _depths(successors: Successors, in_degrees: Counter[Hashable]) -> list[int] | None:
-    """Arcs on the longest path into each node; None where the graph has a cycle or a self-loop."""
-    waiting = dict(in_degrees)
-    depth = {node: 0 for node in successors if node not in waiting}
+    """Number of arcs on the longest path into each node; None if the graph has a cycle or a self-loop."""
+    remaining = dict(in_degrees)
+    depth = {node: 0 for node in successors if node not in remaining}
     ready = list(depth)
     for node in ready:
         for task in successors[node]:
             depth[task] = max(depth.get(task, 0), depth[node] + 1)
-            waiting[task] -= 1
-            if not waiting[task]:
+            remaining[task] -= 1
+            if not remaining[task]:
                 ready.append(task)
     return list(depth.values()) if len(ready) == len(successors) else None
 
 
 def _count_bottlenecks(successors: Successors) -> int:
-    """Nodes whose betweenness exceeds one half, strictly.
+    """Number of nodes whose betweenness is strictly greater than one half.
 
-    Only a cyclic graph can have one. Betweenness is summed as Brandes does it (2001, "A faster
-    algorithm for betweenness centrality"), unscaled, and compared with half the number of ordered pairs.
+    Only a cyclic graph can have one. Betweenness is summed by Brandes' method (2001, "A faster algorithm for
+    betweenness centrality"), unscaled, and compared with half the number of ordered pairs.
     """
     size = len(successors)
     if size <= 2:
         return 0
     exact = size * sum(map(len, successors.values())) <= _EXACT_ARITHMETIC_LIMIT
-    one = Fraction(1) if exact else 1.0
-    through: dict[Hashable, Fraction | float] = dict.fromkeys(successors, 0 * one)
+    unit = Fraction(1) if exact else 1.0
+    betweenness: dict[Hashable, Fraction | float] = dict.fromkeys(successors, 0 * unit)
     for source in successors:
-        for node, share in _dependencies_on(source, successors, one).items():
+        for node, dependency in _dependencies_on(source, successors, unit).items():
             if node != source:
-                through[node] += share
+                betweenness[node] += dependency
     pairs = (size - 1) * (size - 2)
-    return sum(2 * share > pairs for share in through.values())
+    return sum(2 * value > pairs for value in betweenness.values())
 
 
 def _dependencies_on(
-    source: Hashable, successors: Successors, one: Fraction | float
+    source: Hashable, successors: Successors, unit: Fraction | float
 ) -> dict[Hashable, Fraction | float]:
-    """For each node, the sum over targets of the share of shortest paths from source that pass it."""
+    """For each node, the sum over all targets of the fraction of shortest paths from source that pass through it."""
     distance = {source: 0}
     paths: Counter[Hashable] = Counter({source: 1})
-    before: dict[Hashable, list[Hashable]] = {source: []}
+    predecessors: dict[Hashable, list[Hashable]] = {source: []}
     queue = deque([source])
     order = []
     while queue:
@@ -131,13 +126,13 @@ def _dependencies_on(
         for task in successors[node]:
             if task not in distance:
                 distance[task] = distance[node] + 1
-                before[task] = []
+                predecessors[task] = []
                 queue.append(task)
             if distance[task] == distance[node] + 1:
                 paths[task] += paths[node]
-                before[task].append(node)
-    share: dict[Hashable, Fraction | float] = dict.fromkeys(order, 0 * one)
+                predecessors[task].append(node)
+    dependency: dict[Hashable, Fraction | float] = dict.fromkeys(order, 0 * unit)
     for task in reversed(order):
-        for node in before[task]:
-            share[node] += (one * paths[node] / paths[task]) * (1 + share[task])
-    return share
+        for node in predecessors[task]:
+            dependency[node] += (unit * paths[node] / paths[task]) * (1 + dependency[task])
+    return dependency

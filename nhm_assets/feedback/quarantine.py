@@ -1,4 +1,4 @@
-"""Rejected feedback is kept: the document, the reason, the partition and the run."""
+"""Keeps rejected feedback: the document, the reason, the partition and the run."""
 
 import hashlib
 from collections import Counter
@@ -17,7 +17,7 @@ QUARANTINE: Final = "feedback_quarantine"
 
 
 def quarantine_entries(rejections: Sequence[Rejection], documents: Iterable["Document"]) -> "list[Document]":
-    """The rejected documents with their reasons; equal ones (all but `_id`) count once."""
+    """The rejected documents with their reasons. Documents that are equal in all but `_id` count once."""
     reasons = {_key(rejection.document_id): rejection.reason for rejection in rejections}
     entries: dict[str, Document] = {}
     for document in documents:
@@ -26,28 +26,23 @@ def quarantine_entries(rejections: Sequence[Rejection], documents: Iterable["Doc
 
 
 def reason_counts(entries: "Sequence[Document]") -> dict[str, int]:
-    """How many documents were rejected for each reason, in the order of the reasons."""
-    found = Counter(entry["reason"] for entry in entries)
-    return {str(reason): found[reason] for reason in Reason if found[reason]}
+    """Number of rejected documents per reason, in the order of the reasons."""
+    counts = Counter(entry["reason"] for entry in entries)
+    return {str(reason): counts[reason] for reason in Reason if counts[reason]}
 
 
 def replace_quarantine(
-    collection: "Collection[Document]",
-    entries: "Sequence[Document]",
-    *,
-    partition: str,
-    run_id: str,
-    now: datetime,
+    collection: "Collection[Document]", entries: "Sequence[Document]", *, partition: str, run_id: str, now: datetime
 ) -> None:
-    """Make these entries the partition's quarantine.
+    """Replace the partition's quarantine with these entries.
 
-    An entry's `_id` follows from partition and content. So a run that is killed in between leaves entries
-    that the next run finds again, and never doubles one.
+    The `_id` of an entry is derived from partition and content, so that the run after a killed one overwrites its
+    entries instead of adding them again.
     """
     from pymongo import ReplaceOne
 
     collection.create_index("partition")
-    kept = [
+    documents = [
         {
             "_id": f"{partition}:{entry['digest']}",
             "partition": partition,
@@ -58,9 +53,9 @@ def replace_quarantine(
         }
         for entry in entries
     ]
-    if kept:
-        collection.bulk_write([ReplaceOne({"_id": one["_id"]}, one, upsert=True) for one in kept])
-    collection.delete_many({"partition": partition, "_id": {"$nin": [one["_id"] for one in kept]}})
+    if documents:
+        collection.bulk_write([ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in documents])
+    collection.delete_many({"partition": partition, "_id": {"$nin": [document["_id"] for document in documents]}})
 
 
 def _digest(document: "Document") -> str:

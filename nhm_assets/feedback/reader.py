@@ -1,4 +1,4 @@
-"""What is read from MongoDB, and how: one range scan of feedback, everything else by id in batches."""
+"""Reads from MongoDB: feedback by one range scan, everything else by id in batches."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _FEEDBACK_FIELDS: Final = (
     "human_rating",
     "human_recommendation",
 )
-_NO_DATE_TYPES: Final = (
+_TYPES_WITHOUT_TIME: Final = (
     "number",
     "bool",
     "object",
@@ -34,16 +34,17 @@ _NO_DATE_TYPES: Final = (
     "minKey",
     "maxKey",
 )
-"""One range of the index each. Arrays are found by what they hold: asked for by type they have no range."""
+"""BSON types that are not a time. Each uses a range of the index. Arrays are not among them: a query by type finds
+an array by its elements, without a range."""
 
-_NOT_SURELY_A_TIME: Final = (
+_DOUBTFUL_TIME: Final = (
     r"^(?!\d{4}-((0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
     r"([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)?)?$)"
 )
-"""Strings that are not surely a time of the year they begin with. A lookahead, since a negated regex would
-be judged on the documents instead of the index."""
+"""Matches strings that may be no time, or a time in another year than they begin with. It is a lookahead because
+MongoDB evaluates a negated regex on the documents, not on the index."""
 
-_PLAN_BALLAST: Final = (
+_UNUSED_PLAN_FIELDS: Final = (
     "cognitive_plan.execution_order",
     "cognitive_plan.reasoning_summary",
     "cognitive_plan.metadata",
@@ -51,8 +52,8 @@ _PLAN_BALLAST: Final = (
     "cognitive_plan.tasks.metadata",
     "cognitive_plan.tasks.required_capabilities",
 )
-"""Parts of a plan that no feature reads. They are taken out rather than the others picked, since picking
-would lose the difference between a null and a missing field."""
+"""Parts of a plan that no feature reads. Queries exclude them instead of including the rest, because including
+would hide the difference between a null and a missing field."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class CollectionNames:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads the documents of one specialist, in one session."""
+    """Reads the documents of one specialist in one session."""
 
     database: "Database[Document]"
     names: CollectionNames
@@ -75,42 +76,39 @@ class Reader:
     session: "ClientSession | None"
 
     def feedback(self, window: Window) -> Iterator[Document]:
-        """Feedback that may lie in the window: what dates and strings say is for the rules to judge."""
-        # The specialist stands in every branch: only then does each get a range of the index of its own.
+        """Feedback that may lie in the window; `rules.judge` decides whether its time does."""
+        # Every branch names the specialist: only then does each use its own range of the index.
         branches = [{"specialist_type": self.specialist, "submitted_at": times} for times in _may_lie_in(window)]
         yield from self.database[self.names.feedback].find(
             {"$or": branches}, dict.fromkeys(_FEEDBACK_FIELDS, 1), session=self.session, batch_size=5000
         )
 
     def undated(self) -> int:
-        """How many of the specialist's feedback documents carry no time, over all time."""
+        """Number of the specialist's feedback documents without a time, over all time."""
         query = {"specialist_type": self.specialist, "submitted_at": None}
         return self.database[self.names.feedback].count_documents(query, session=self.session)
 
     def whole_feedback(self, document_ids: Iterable[Any]) -> Iterator[Document]:
-        """Feedback documents by `_id`, with all their fields."""
+        """Feedback documents by `_id`, with all fields."""
         return self._by_ids(self.names.feedback, "_id", document_ids)
 
     def plan_ids(self, opinion_ids: Sequence[str]) -> dict[str, Any]:
-        """Opinion id -> its plan id, for those of these opinions that exist and are the specialist's."""
+        """Opinion id -> plan id, for those of these opinions that exist and belong to the specialist."""
         query = {"opinion_id": {"$in": list(opinion_ids)}, "specialist_type": self.specialist}
-        found = self.database[self.names.opinions].find(
+        opinions = self.database[self.names.opinions].find(
             query, {"opinion_id": 1, "plan_id": 1}, session=self.session, batch_size=BATCH
         )
-        # Should an id occur twice, the last in the order of `_id` counts, in every run.
-        ordered = sorted(found, key=lambda opinion: str(opinion["_id"]))
-        return {one["opinion_id"]: one.get("plan_id") for one in ordered if isinstance(one["opinion_id"], str)}
+        return _by_opinion_id(opinions, "plan_id")
 
     def opinion_plans(self, opinion_ids: Sequence[str]) -> dict[str, Any]:
-        """Opinion id -> its `cognitive_plan`, whatever that is, for those that carry one."""
+        """Opinion id -> its `cognitive_plan`, of whatever type; None for an opinion without one."""
         pipeline: list[Document] = [
             {"$match": {"opinion_id": {"$in": list(opinion_ids)}, "specialist_type": self.specialist}},
             {"$project": {"opinion_id": 1, "cognitive_plan": 1}},
-            {"$project": dict.fromkeys(_PLAN_BALLAST, 0)},
+            {"$project": dict.fromkeys(_UNUSED_PLAN_FIELDS, 0)},
         ]
-        found = self.database[self.names.opinions].aggregate(pipeline, session=self.session, batchSize=BATCH)
-        ordered = sorted(found, key=lambda opinion: str(opinion["_id"]))
-        return {one["opinion_id"]: one.get("cognitive_plan") for one in ordered if isinstance(one["opinion_id"], str)}
+        opinions = self.database[self.names.opinions].aggregate(pipeline, session=self.session, batchSize=BATCH)
+        return _by_opinion_id(opinions, "cognitive_plan")
 
     def ledger_plans(self, plan_ids: Iterable[str]) -> dict[str, Any]:
         """Plan id -> `plan_data` of its ledger document."""
@@ -139,17 +137,23 @@ class Reader:
             )
 
 
-def _may_lie_in(window: Window) -> list[Any]:
-    """Ranges of one index: dates in the window, strings of its years, and what may be no time at all.
+def _by_opinion_id(opinions: Iterable[Document], field: str) -> dict[str, Any]:
+    # If an id occurs twice, the opinion with the greatest `_id` counts, so that every run gives the same.
+    ordered = sorted(opinions, key=lambda opinion: str(opinion["_id"]))
+    return {each["opinion_id"]: each.get(field) for each in ordered if isinstance(each["opinion_id"], str)}
 
-    An offset moves a string's own date by less than a day, which only matters at the turn of a year.
+
+def _may_lie_in(window: Window) -> list[Any]:
+    """Ranges of one index: dates in the window, strings of its years, and everything that may be no time at all.
+
+    A string's offset moves its date by less than a day, which matters only at the turn of a year.
     """
     day = timedelta(days=1)
     years = str((window.start - day).year), str((window.end + day).year + 1)
     return [
         {"$gte": window.start, "$lt": window.end},
         {"$gte": years[0], "$lt": years[1]},
-        {"$regex": _NOT_SURELY_A_TIME},
+        {"$regex": _DOUBTFUL_TIME},
         [],
-        *({"$type": kind} for kind in _NO_DATE_TYPES),
+        *({"$type": kind} for kind in _TYPES_WITHOUT_TIME),
     ]

@@ -1,4 +1,4 @@
-"""Which feedback counts: one document at a time, then one a opinion.
+"""Which feedback counts: first each document alone, then one per opinion.
 
 The rules and the order of the reasons are those of the platform's contract, "One row of the dataset".
 """
@@ -17,7 +17,7 @@ from nhm_assets.feedback.times import parse_time
 
 
 class Reason(StrEnum):
-    """Why a feedback document is rejected; the first that applies, in this order."""
+    """Why a feedback document is rejected. The first reason that applies counts, in this order."""
 
     MISSING_FEEDBACK_ID = "missing_feedback_id"
     INVALID_SUBMITTED_AT = "invalid_submitted_at"
@@ -29,7 +29,7 @@ class Reason(StrEnum):
 
 
 class Feedback(NamedTuple):
-    """A feedback document that passed the rules which need no other document."""
+    """A feedback document that passed the rules for a document alone."""
 
     submitted_at: datetime
     feedback_id: str
@@ -41,14 +41,14 @@ class Feedback(NamedTuple):
 
 
 class Rejection(NamedTuple):
-    """A feedback document that cannot become a row, by its `_id`."""
+    """A feedback document that cannot become a row."""
 
     document_id: Any
     reason: Reason
 
 
 def parse_rating(value: object) -> float | None:
-    """A number from 0 to 1; None for anything else. Strings and booleans are no numbers."""
+    """A number from 0 to 1; None for anything else. Strings and booleans are not numbers."""
     if isinstance(value, Decimal128):
         decimal = value.to_decimal()
         value = float(decimal) if decimal.is_finite() else None
@@ -58,12 +58,12 @@ def parse_rating(value: object) -> float | None:
 
 
 def parse_recommendation(value: object) -> int | None:
-    """The class of a recommendation, blanks and case aside; None where it is not one of the three."""
+    """The class of a recommendation, ignoring outer blanks and case; None if it is not one of the three."""
     return LABELS.get(value.strip().lower()) if isinstance(value, str) else None
 
 
 def judge(document: Mapping[str, Any], window: Window) -> Feedback | Rejection | None:
-    """Apply the rules that need this document alone; None where its time lies outside the window."""
+    """Apply the rules for this document alone; None if its time lies outside the window."""
     document_id = document["_id"]
     submitted_at = parse_time(document.get("submitted_at"))
     if submitted_at is not None and not window.start <= submitted_at < window.end:
@@ -83,29 +83,21 @@ def judge(document: Mapping[str, Any], window: Window) -> Feedback | Rejection |
     if not isinstance(opinion_id, str):
         return Rejection(document_id, Reason.UNKNOWN_OPINION)
     plan_id = document.get("plan_id")
-    return Feedback(
-        submitted_at,
-        feedback_id,
-        label,
-        rating,
-        opinion_id,
-        plan_id if isinstance(plan_id, str) else None,
-        document_id,
-    )
+    own_plan_id = plan_id if isinstance(plan_id, str) else None
+    return Feedback(submitted_at, feedback_id, label, rating, opinion_id, own_plan_id, document_id)
 
 
 def newest_per_opinion(feedback: Iterable[Feedback], *, min_rating: float) -> list[Feedback]:
-    """One feedback an opinion: the newest, then the one with the greatest id.
+    """One feedback per opinion: the newest, then the one with the greatest id.
 
-    Equal copies fall together here. Feedback rated below `min_rating` is left out before the choice.
-    What still ties differs in label or rating alone, and the greater one wins, so that the order in which
-    documents are read decides nothing.
+    Feedback rated below `min_rating` is left out first. Equal copies count once. A tie that remains differs only in
+    label or rating; the greater one wins, so that the order of reading decides nothing.
     """
     chosen: dict[str, Feedback] = {}
-    for one in feedback:
-        if one.human_rating < min_rating:
+    for candidate in feedback:
+        if candidate.human_rating < min_rating:
             continue
-        other = chosen.get(one.opinion_id)
-        if other is None or one[:4] > other[:4]:
-            chosen[one.opinion_id] = one
-    return sorted(chosen.values(), key=lambda one: one[:5])
+        best = chosen.get(candidate.opinion_id)
+        if best is None or candidate[:4] > best[:4]:
+            chosen[candidate.opinion_id] = candidate
+    return sorted(chosen.values(), key=lambda feedback: feedback[:5])

@@ -1,4 +1,4 @@
-"""Cognitive plans and verdicts drawn at random: for synthetic rows and for the demo's documents."""
+"""Cognitive plans and verdicts drawn at random, for synthetic rows and for demo documents."""
 
 import random
 from collections.abc import Mapping
@@ -42,10 +42,10 @@ _REJECTED_ABOVE: Final = 1.2
 _MOST_TASKS: Final = 9
 
 
-def sample_plan(draw: random.Random, plan_id: str, created_at: datetime) -> dict[str, Any]:
-    """A cognitive plan of two to nine tasks whose dependencies point backwards."""
-    tasks = [_sample_task(draw, position) for position in range(draw.randint(2, _MOST_TASKS))]
-    risk = round(draw.betavariate(2, 2), 4)
+def sample_plan(rng: random.Random, plan_id: str, created_at: datetime) -> dict[str, Any]:
+    """A cognitive plan of two to nine tasks that depend only on earlier tasks."""
+    tasks = [_sample_task(rng, position) for position in range(rng.randint(2, _MOST_TASKS))]
+    risk = round(rng.betavariate(2, 2), 4)
     return {
         "plan_id": plan_id,
         "version": "1.0.0",
@@ -56,38 +56,38 @@ def sample_plan(draw: random.Random, plan_id: str, created_at: datetime) -> dict
         "risk_band": "low" if risk < 0.35 else "medium" if risk < 0.7 else "high",
         "status": "validated",
         "created_at": created_at,
-        "complexity_score": round(draw.betavariate(2, 2), 4),
-        "original_domain": draw.choice(_DOMAINS),
-        "original_priority": draw.choice(_PRIORITIES),
+        "complexity_score": round(rng.betavariate(2, 2), 4),
+        "original_domain": rng.choice(_DOMAINS),
+        "original_priority": rng.choice(_PRIORITIES),
         "original_security_level": "internal",
         "metadata": {},
     }
 
 
-def _sample_task(draw: random.Random, position: int) -> dict[str, Any]:
-    dependencies = [f"task_{earlier}" for earlier in range(position) if draw.random() < 0.4]
+def _sample_task(rng: random.Random, position: int) -> dict[str, Any]:
+    dependencies = [f"task_{earlier}" for earlier in range(position) if rng.random() < 0.4]
     return {
         "task_id": f"task_{position}",
-        "task_type": draw.choice(_TASK_TYPES),
-        "description": f"{draw.choice(_ACTIONS)} {draw.choice(_SUBJECTS)}",
+        "task_type": rng.choice(_TASK_TYPES),
+        "description": f"{rng.choice(_ACTIONS)} {rng.choice(_SUBJECTS)}",
         "dependencies": dependencies,
-        "estimated_duration_ms": draw.randint(5_000, 120_000),
-        "required_capabilities": draw.sample(("read", "write", "network", "compute"), k=2),
+        "estimated_duration_ms": rng.randint(5_000, 120_000),
+        "required_capabilities": rng.sample(("read", "write", "network", "compute"), k=2),
         "parameters": {},
         "metadata": {},
     }
 
 
-def sample_verdict(draw: random.Random, features: Mapping[str, float], *, disagreement: float) -> tuple[str, float]:
-    """What a reviewer might recommend for a plan with these features, and a rating 0..1 beside it.
+def sample_verdict(rng: random.Random, features: Mapping[str, float], *, disagreement: float) -> tuple[str, float]:
+    """What a reviewer might recommend for a plan with these features, and a rating from 0 to 1.
 
     Args:
-        draw: source of randomness.
+        rng: source of randomness.
         features: the computed features of the plan.
-        disagreement: how often the reviewer says something at random instead.
+        disagreement: the fraction of recommendations that are random instead.
     """
-    if draw.random() < disagreement:
-        recommendation = draw.choice(("approve", "reject", "review_required"))
+    if rng.random() < disagreement:
+        recommendation = rng.choice(("approve", "reject", "review_required"))
     else:
         doubt = (
             1.4 * features["risk_score"]
@@ -98,4 +98,4 @@ def sample_verdict(draw: random.Random, features: Mapping[str, float], *, disagr
             recommendation = "approve"
         else:
             recommendation = "reject" if doubt > _REJECTED_ABOVE else "review_required"
-    return recommendation, round(draw.uniform(0.4, 1.0), 3)
+    return recommendation, round(rng.uniform(0.4, 1.0), 3)

@@ -1,7 +1,7 @@
-"""Features of plans in MongoDB: those of the specialists are used, ours are added beside them.
+"""Stored plan features in MongoDB: those of the specialists are used, ours are added for other readers.
 
-Ours are never read back. They lack the embedding features, so a dataset that read them would depend on
-which specialist was trained first; they are there for other readers.
+Ours are never read back. They lack the embedding features, so a dataset that used them would depend on which
+specialist was trained first.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 _DUPLICATE_KEY = 11000
 _IN_COLUMN_ORDER = itemgetter(*FEATURE_NAMES)
-_ANOTHER_INDEX_THERE = (85, 86)
+_INDEX_CONFLICT = (85, 86)
 
 
 def parse_stored(document: Mapping[str, Any] | None) -> tuple[float, ...] | None:
     """The 26 numbers of a stored features document, in column order.
 
-    None where the document is missing, unreadable or incomplete, or holds something that is no number.
+    None if the document is missing, unreadable or incomplete, or if a value is not a number.
     """
     features = (document or {}).get("features")
     if isinstance(features, str):
@@ -42,7 +42,7 @@ def parse_stored(document: Mapping[str, Any] | None) -> tuple[float, ...] | None
         values: tuple[Any, ...] = _IN_COLUMN_ORDER(aggregated)
     except (KeyError, TypeError):
         return None
-    # Nearly always all are floats, and then one sum tells that none is NaN, infinite or too large.
+    # Fast path: nearly always all are floats, and then one sum shows that none is NaN, infinite or too large.
     if set(map(type, values)) == {float} and sum(map(abs, values)) <= LARGEST_FEATURE:
         return values
     return tuple(map(float, values)) if all(map(_is_number, values)) else None
@@ -54,7 +54,7 @@ def _is_number(value: object) -> bool:
 
 
 def needs_ours(document: Mapping[str, Any] | None) -> bool:
-    """Whether our features of a plan are to be written: there are none, or ours of another version."""
+    """Whether to write our features of a plan: it has none, or ours of another version."""
     if document is None:
         return True
     extractor = document.get("extractor")
@@ -62,10 +62,10 @@ def needs_ours(document: Mapping[str, Any] | None) -> bool:
 
 
 def ensure_index(collection: "Collection[Document]") -> None:
-    """Make sure that a plan has one features document.
+    """Make sure that no plan has more than one features document.
 
     Raises:
-        DataError: a plan has several already.
+        DataError: a plan already has several, or an index of another kind is in the way.
     """
     from pymongo.errors import OperationFailure
 
@@ -75,17 +75,17 @@ def ensure_index(collection: "Collection[Document]") -> None:
         collection.create_index("plan_id", unique=True)
     except OperationFailure as error:
         if error.code == _DUPLICATE_KEY:
-            twice = (error.details or {}).get("keyValue", {}).get("plan_id")
+            plan_id = (error.details or {}).get("keyValue", {}).get("plan_id")
             raise DataError(
-                f"collection {collection.name} holds more than one document for plan {twice!r}: remove all but"
-                " one of each plan, since plan_id must be unique there"
+                f"collection {collection.name} has more than one document for plan {plan_id!r}, but plan_id must be"
+                " unique there. Remove all but one document of each plan"
             ) from error
-        if error.code not in _ANOTHER_INDEX_THERE:
+        if error.code not in _INDEX_CONFLICT:
             raise
         if not _is_unique(collection):
             raise DataError(
-                f"collection {collection.name} has an index on plan_id that is not unique, so a plan could get two"
-                " documents: drop that index once no plan has several; the next run makes it as a unique one"
+                f"collection {collection.name} has an index on plan_id that is not unique, so a plan could have several"
+                " documents. Remove all but one of each plan, then drop that index: the next run creates a unique one"
             ) from error
 
 
@@ -95,9 +95,9 @@ def _is_unique(collection: "Collection[Document]") -> bool:
 
 
 def write_back(collection: "Collection[Document]", computed: Mapping[str, Mapping[str, float]], now: datetime) -> int:
-    """Store our features of these plans, and say of how many.
+    """Store our features of these plans, and return how many were written.
 
-    A document without our mark is never replaced, not even one that a specialist writes at this moment.
+    A document that is not ours is never replaced, not even one that a specialist writes at the same time.
     """
     from nhm_assets.feedback.mongo_batches import batches
 
@@ -124,7 +124,7 @@ def _write_batch(
     try:
         return len(collection.insert_many(documents, ordered=False).inserted_ids)
     except BulkWriteError as error:
-        # Somebody was faster with a plan or two; theirs stand.
+        # A specialist stored features of some of these plans first. Those stay.
         faults = error.details["writeErrors"]
         if any(fault["code"] != _DUPLICATE_KEY for fault in faults):
             raise

@@ -1,8 +1,8 @@
-"""Synthetic rows, for where reviewers have not said enough yet.
+"""Synthetic rows, for partitions with too little feedback.
 
-Plans are drawn at random, their features computed as ever, and the label follows a simple rule of thumb:
-the riskier and the more complex, the less likely an approval. Such rows teach a model to start with; they
-are marked, and a model that was tested on them alone never reaches Production where that is forbidden.
+Plans are drawn at random and their features computed as usual. The label follows a simple rule: the riskier and the
+more complex the plan, the less likely an approval. Such rows are marked, and a model that was tested only on them
+never reaches Production where that is forbidden.
 """
 
 import hashlib
@@ -16,23 +16,23 @@ from nhm_assets.feedback.features import compute_features
 from nhm_assets.feedback.sample_plans import sample_plan, sample_verdict
 
 _DISAGREEMENT = 0.08
-"""How often the rule of thumb is broken, as reviewers do."""
+"""How often the label is random instead, as with real reviewers."""
 
 
 def synthetic_rows(partition: Partition, window: Window, count: int) -> pd.DataFrame:
-    """Rows of the dataset's columns, spread over the window; the same partition gives the same rows.
+    """Rows with the dataset's columns, spread evenly over the window; the same partition gives the same rows.
 
-    Their `split` is train; where there is no real row at all, the caller splits them by time.
+    Their `split` is train. If there are no real rows at all, the caller splits them by time.
     """
     seed = hashlib.blake2b(str(partition.key).encode(), digest_size=8).digest()
-    draw = random.Random(seed)  # noqa: S311 - reproducible, and nothing to keep secret
+    rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
     step = (window.end - window.start) / (count + 1)
     rows = []
     for number in range(1, count + 1):
         name = f"synthetic-{partition.specialist}-{partition.week}-{number:05d}"
         submitted_at = window.start + step * number
-        features = compute_features(sample_plan(draw, name, submitted_at))
-        label, rating = sample_verdict(draw, features, disagreement=_DISAGREEMENT)
+        features = compute_features(sample_plan(rng, name, submitted_at))
+        label, rating = sample_verdict(rng, features, disagreement=_DISAGREEMENT)
         rows.append(
             {
                 "feedback_id": name,

@@ -1,4 +1,4 @@
-"""When feedback was submitted: what counts as a time, and how many documents are newer than one."""
+"""When feedback was submitted: what counts as a time, and how much feedback lies in a window."""
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -9,7 +9,7 @@ from nhm_assets.domain.specialists import Specialist
 if TYPE_CHECKING:
     from pymongo.collection import Collection
 
-_LONGEST_COUNT_S: Final = 10
+_COUNT_TIMEOUT_S: Final = 10
 
 
 def parse_time(value: object) -> datetime | None:
@@ -24,17 +24,17 @@ def parse_time(value: object) -> datetime | None:
 
 
 def count_feedback(collection: "Collection[dict[str, Any]]", specialist: Specialist, window: Window) -> int:
-    """How many feedback documents of a specialist were submitted in the window.
+    """Number of feedback documents of a specialist that were submitted in the window.
 
-    Two ranges of the index on (specialist_type, submitted_at), so the cost follows what is in the window:
-    dates are counted by the server; of strings, whose order is nearly that of their times, those of the
-    window and of a day around it are looked at.
+    It reads two ranges of the index on (specialist_type, submitted_at), so the cost depends only on what is in the
+    window. The server counts dates. Strings sort nearly like their times, so those of the window and of one day
+    around it are read and parsed.
     """
     dates = {"specialist_type": specialist.value, "submitted_at": {"$gte": window.start, "$lt": window.end}}
     day = timedelta(days=1)
-    first, last = ((window.start - day).strftime("%Y-%m-%d"), (window.end + 2 * day).strftime("%Y-%m-%d"))
+    first, last = (window.start - day).strftime("%Y-%m-%d"), (window.end + 2 * day).strftime("%Y-%m-%d")
     strings = {"specialist_type": specialist.value, "submitted_at": {"$gte": first, "$lt": last}}
-    count = collection.count_documents(dates, maxTimeMS=_LONGEST_COUNT_S * 1000)
-    found = collection.find(strings, {"_id": 0, "submitted_at": 1}).max_time_ms(_LONGEST_COUNT_S * 1000)
-    times = (parse_time(document["submitted_at"]) for document in found)
+    count = collection.count_documents(dates, maxTimeMS=_COUNT_TIMEOUT_S * 1000)
+    documents = collection.find(strings, {"_id": 0, "submitted_at": 1}).max_time_ms(_COUNT_TIMEOUT_S * 1000)
+    times = (parse_time(document["submitted_at"]) for document in documents)
     return count + sum(1 for time in times if time is not None and window.start <= time < window.end)

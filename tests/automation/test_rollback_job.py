@@ -87,7 +87,7 @@ def test_what_is_missing_in_the_launchpad_is_named_by_dagster(platform: Platform
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"specialist": "oracle"}, "unknown specialist 'oracle'; the five are"),
+        ({"specialist": "oracle"}, "unknown specialist 'oracle'. Choose one of"),
         ({"specialist": "business"}, "business-evaluator has no previous version: name the target with --to"),
         ({"to": "9"}, f"{MODEL} has no version '9': `nhm status` and the MLflow UI show the existing versions"),
         ({"to": "1"}, f"{MODEL} version 1 cannot serve: its files were deleted"),

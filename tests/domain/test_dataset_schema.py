@@ -73,16 +73,16 @@ def test_unknown_embedding_features_are_no_fault():
 @pytest.mark.parametrize(
     ("columns", "fault"),
     [
-        ({"foreign": 1.0}, "foreign ['foreign']"),
-        ({"label": [0.0] * 20}, "column label is float64, not int64"),
-        ({"num_tasks": [1] * 20}, "column num_tasks is int64, not float64"),
-        ({"submitted_at": ["2026-03-01"] * 20}, "column submitted_at is object"),
-        ({"label": 3}, "label holds [3]"),
-        ({"source": "imagined"}, "source holds ['imagined']"),
-        ({"split": "holdout"}, "split holds ['holdout']"),
-        ({"split": ["holdout", None] * 10}, "split holds"),
-        ({"human_rating": 1.5}, "human_rating leaves 0..1"),
-        ({"human_rating": math.nan}, "human_rating leaves 0..1"),
+        ({"foreign": 1.0}, "unexpected ['foreign']"),
+        ({"label": [0.0] * 20}, "column label has type float64, required int64"),
+        ({"num_tasks": [1] * 20}, "column num_tasks has type int64, required float64"),
+        ({"submitted_at": ["2026-03-01"] * 20}, "column submitted_at has type object"),
+        ({"label": 3}, "label has the values [3]"),
+        ({"source": "imagined"}, "source has the values ['imagined']"),
+        ({"split": "holdout"}, "split has the values ['holdout']"),
+        ({"split": ["holdout", None] * 10}, "split has the values"),
+        ({"human_rating": 1.5}, "a human_rating is outside 0..1"),
+        ({"human_rating": math.nan}, "a human_rating is outside 0..1"),
         ({"risk_score": math.nan}, "a computed feature is NaN or infinite"),
         ({"density": -math.inf}, "a computed feature is NaN or infinite"),
         ({"mean_norm": math.inf}, "an embedding feature is infinite"),
@@ -96,12 +96,12 @@ def test_a_fault_is_named(columns: dict, fault: str):
 @pytest.mark.parametrize("order", [list(reversed(range(20))), [1, 0, *range(2, 20)]])
 def test_rows_out_of_order_are_a_fault(order: list[int]):
     frame = dataset().iloc[order].reset_index(drop=True)
-    assert schema_faults(frame) == ["rows are not sorted by submitted_at, then feedback_id"]
+    assert schema_faults(frame) == ["the rows are not sorted by submitted_at, then feedback_id"]
 
 
 def test_missing_and_reordered_columns_are_a_fault():
     assert "missing ['label']" in schema_faults(dataset().drop(columns="label"))[0]
-    assert "reordered" in schema_faults(dataset()[list(reversed(COLUMNS))])[0]
+    assert "in another order" in schema_faults(dataset()[list(reversed(COLUMNS))])[0]
 
 
 @pytest.mark.parametrize(

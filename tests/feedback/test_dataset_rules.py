@@ -62,7 +62,7 @@ def test_without_the_columns_nothing_else_can_be_judged():
 def test_one_row_too_few_fails_and_says_what_to_do():
     assert failed(dataset(19)) == ["enough_samples"]
     reason = verdicts(dataset(19))["enough_samples"].reason
-    assert reason.startswith("19 rows, wanted are 20")
+    assert reason.startswith("Too few samples: 19 rows, required 20")
     assert "2026-02-06" in reason
     for remedy in ("FEEDBACK_WINDOW_DAYS", "MIN_REAL_SAMPLES", "ALLOW_SYNTHETIC_FALLBACK"):
         assert remedy in reason
@@ -156,4 +156,4 @@ def test_too_many_rejected_documents_are_a_warning_with_the_reasons():
 def test_the_share_of_rejected_documents_is_of_real_ones():
     frame = dataset(95, source=["real"] * 45 + ["synthetic"] * 50)
     frame.attrs["quarantined"] = {"invalid_rating": 5}
-    assert verdicts(frame)["few_rejected_documents"].figures["share"] == pytest.approx(0.1)
+    assert verdicts(frame)["few_rejected_documents"].figures["fraction"] == pytest.approx(0.1)

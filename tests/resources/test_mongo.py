@@ -57,7 +57,7 @@ def test_a_closed_port_is_unavailable_with_the_address_and_what_to_do():
     said = refusal(lambda: enter(mongo(f"mongodb://{USER}:{PASSWORD}@127.0.0.1:{port}/?authSource=admin")))
     assert f"mongodb://{USER}:***@127.0.0.1:{port}/" in said
     assert "cannot be reached" in said
-    assert "check MONGODB_URI" in said
+    assert "Check MONGODB_URI" in said
 
 
 def test_a_server_that_never_answers_is_unavailable_within_the_timeout():
@@ -81,7 +81,7 @@ def test_a_wrong_password_is_said_to_be_one(guarded: OwnMongod, wrong: str):
     uri = f"mongodb://{USER}:{wrong}@127.0.0.1:{guarded.port}/?authSource=admin"
     with pytest.raises(MongoRefused, match="refuses the credentials") as caught:
         enter(mongo(uri))
-    assert "check user, password, authSource" in str(caught.value)
+    assert "Check user, password, authSource" in str(caught.value)
     assert f"127.0.0.1:{guarded.port}" in str(caught.value)
     assert wrong not in "".join(traceback.format_exception(caught.value))
 
@@ -233,7 +233,7 @@ def test_an_error_that_is_none_of_the_snapshot_is_not_tried_again(database: Data
 
 def test_without_an_address_a_mongod_of_its_own_runs_while_it_is_held(tmp_path: Path):
     client = Mongo(uri=None, home=tmp_path / "mongodb", database="hive", timeout_s=10)
-    assert client.address == f"mongod of its own under {tmp_path / 'mongodb'}"
+    assert client.address == f"embedded mongod in {tmp_path / 'mongodb'}"
     with client.held():
         with client.database() as database:
             database.feedback.insert_one({"_id": 1})

@@ -242,7 +242,7 @@ def test_a_folder_that_takes_no_writes_is_an_error_that_names_the_setting(frames
         with pytest.raises(StorageError, match="cannot be written") as caught:
             use()
         assert str(unwritable) in str(caught.value)
-        assert "check NHM_STORAGE and its rights" in str(caught.value)
+        assert "check NHM_STORAGE and its permissions" in str(caught.value)
 
 
 def test_a_file_where_the_storage_should_be_is_an_error_and_is_left_alone(frames: FrameIOManager, storage: Path):
@@ -268,7 +268,7 @@ def test_an_address_whose_library_is_missing_is_an_error_that_names_the_extra():
     ):
         with pytest.raises(StorageError, match="install the extra `s3`") as caught:
             use()
-        assert "NHM_STORAGE is gs://bucket/prefix" in str(caught.value)
+        assert "NHM_STORAGE gs://bucket/prefix" in str(caught.value)
 
 
 def test_an_address_of_an_unknown_kind_is_an_error_that_names_the_setting():
