@@ -1,7 +1,7 @@
 """Every environment variable that the platform reads: its type, unit, default and meaning.
 
-Nothing else in the code reads the environment. A value that cannot be used stops the program at start
-with the variable's name. Secrets are `SecretStr`: they print as asterisks wherever they end up.
+No other module reads the environment. A value that cannot be used stops the program at start; the error names the
+variable. Secrets are `SecretStr`: wherever they are printed, they show as asterisks.
 """
 
 import os
@@ -22,11 +22,11 @@ PositiveCount = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
-"""An amount of something, as Kubernetes writes it: 500m, 2, 1Gi."""
+"""A quantity in Kubernetes notation: 500m, 2, 1Gi."""
 
 
 class PodResources(BaseModel):
-    """Resources of a run's pod, each where it shall differ; None leaves the general setting in force."""
+    """Resources of the pods that retrain one specialist. None: the setting for all specialists applies."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,83 +36,98 @@ class PodResources(BaseModel):
 
 
 class Settings(BaseSettings):
-    """The settings of one process. A field's environment variable is its name in capitals."""
+    """The settings of one process. The environment variable of a field is its name in capitals."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
-    nhm_home: Path = Field(Path(".nhm"), description="Folder of everything that is kept on this machine.")
-    dagster_home: Path | None = Field(None, description="Dagster's instance folder; default NHM_HOME/dagster.")
+    nhm_home: Path = Field(Path(".nhm"), description="Folder for all files that the platform keeps on this machine.")
+    dagster_home: Path | None = Field(None, description="Folder of the Dagster instance. Default: NHM_HOME/dagster.")
     nhm_storage: str | None = Field(
-        None, description="Folder or s3:// address of datasets and records; default NHM_HOME/storage."
+        None, description="Folder or s3:// address for datasets and records. Default: NHM_HOME/storage."
     )
     nhm_now: datetime | None = Field(
-        None, description="ISO time that stands in for the clock, to replay a day; no offset means UTC."
+        None, description="ISO time to use instead of the clock, to replay a day. Without an offset it is UTC."
     )
-    environment: str = Field("development", description="`production` forbids synthetic data.")
+    environment: str = Field(
+        "development",
+        description="development, staging or production. In production, synthetic data is not used by default.",
+    )
 
     mongodb_uri: SecretStr | None = Field(
-        None, description="MongoDB address; unset: a mongod of its own under NHM_HOME."
+        None, description="Address of MongoDB. Unset: a local mongod is started, with its data under NHM_HOME."
     )
-    mongodb_database: str = Field("neural_hive", description="Database of all collections.")
-    mongodb_timeout_s: Seconds = Field(10.0, description="Seconds until an unreachable MongoDB is an error.")
-    feedback_collection: str = Field("specialist_feedback", description="Reviewers' feedback; only read.")
-    opinions_collection: str = Field("specialist_opinions", description="Specialists' opinions; only read.")
-    plans_collection: str = Field("cognitive_ledger", description="Cognitive plans; only read.")
-    features_collection: str = Field("plan_features", description="Stored plan features; read and added to.")
+    mongodb_database: str = Field("neural_hive", description="MongoDB database that holds all collections.")
+    mongodb_timeout_s: Seconds = Field(10.0, description="Seconds to wait for MongoDB before it counts as unreachable.")
+    feedback_collection: str = Field("specialist_feedback", description="Collection of reviewers' feedback. Read only.")
+    opinions_collection: str = Field(
+        "specialist_opinions", description="Collection of the specialists' opinions. Read only."
+    )
+    plans_collection: str = Field("cognitive_ledger", description="Collection of cognitive plans. Read only.")
+    features_collection: str = Field(
+        "plan_features", description="Collection of stored plan features. Read, and missing features are added."
+    )
 
-    mlflow_tracking_uri: SecretStr | None = Field(None, description="MLflow server; unset: SQLite under NHM_HOME.")
-    mlflow_timeout_s: Seconds = Field(10.0, description="Seconds until an unreachable MLflow is an error.")
+    mlflow_tracking_uri: SecretStr | None = Field(
+        None, description="Address of the MLflow server. Unset: an SQLite database under NHM_HOME."
+    )
+    mlflow_timeout_s: Seconds = Field(10.0, description="Seconds to wait for MLflow before it counts as unreachable.")
     allow_unverified_champion: bool = Field(
         default=False,
-        description="Load a Production version that carries no SHA-256 tag, e.g. one made before the platform.",
+        description="Load a Production version without a SHA-256 tag, for example one from before this platform.",
     )
 
-    feedback_window_days: PositiveCount = Field(30, description="Days of feedback that a partition learns from.")
-    min_feedback_rating: Fraction = Field(0.0, description="Feedback rated below this is left out.")
-    min_real_samples: PositiveCount = Field(1000, description="Rows below which synthetic ones are needed.")
+    feedback_window_days: PositiveCount = Field(30, description="Days of feedback that each retraining learns from.")
+    min_feedback_rating: Fraction = Field(0.0, description="Feedback with a rating (0 to 1) below this is ignored.")
+    min_real_samples: PositiveCount = Field(
+        1000, description="Rows of real feedback required. With fewer, synthetic rows are added or the run fails."
+    )
     allow_synthetic_fallback: Literal["auto", "true", "false"] = Field(
-        "auto", description="Fill up with synthetic rows; auto: unless ENVIRONMENT is production."
+        "auto", description="Whether synthetic rows may be added. auto: yes, unless ENVIRONMENT is production."
     )
     max_feedback_age_days: PositiveCount = Field(
-        7, description="Days between the newest feedback and the window's end above which it is stale."
+        7, description="Warn if the newest feedback is more than this many days older than the window's end."
     )
-    max_rejected_fraction: Fraction = Field(0.05, description="Share of rejected documents above which to warn.")
+    max_rejected_fraction: Fraction = Field(
+        0.05, description="Warn if more than this fraction (0 to 1) of the feedback documents is rejected."
+    )
 
-    hyperparameter_tuning: bool = Field(default=False, description="Search hyperparameters before the fit.")
-    tuning_trials: PositiveCount = Field(30, description="Trials of that search.")
+    hyperparameter_tuning: bool = Field(default=False, description="Search for better hyperparameters before training.")
+    tuning_trials: PositiveCount = Field(30, description="Number of trials in that search.")
     force_retrain: bool = Field(
-        default=False, description="Train even where a version of the same data, code and parameters exists."
+        default=False, description="Train again even if a version with the same data, code and parameters exists."
     )
-    training_threads: PositiveCount = Field(1, description="Threads that a fit and a prediction may use.")
+    training_threads: PositiveCount = Field(1, description="Threads for training and for predictions.")
 
-    precision_threshold: Fraction = Field(0.75, description="Least precision of the class approve.")
-    recall_threshold: Fraction = Field(0.70, description="Least recall of the class approve.")
-    f1_threshold: Fraction = Field(0.72, description="Least F1 of the class approve.")
-    max_f1_regression: Fraction = Field(0.01, description="How far F1 may fall below the champion's.")
-    min_test_rows: PositiveCount = Field(100, description="Least test rows for a verdict.")
+    precision_threshold: Fraction = Field(0.75, description="Minimum precision (class approve) for a promotion.")
+    recall_threshold: Fraction = Field(0.70, description="Minimum recall (class approve) for a promotion.")
+    f1_threshold: Fraction = Field(0.72, description="Minimum F1 (class approve) for a promotion.")
+    max_f1_regression: Fraction = Field(
+        0.01, description="How far the F1 of a candidate may be below that of the version in Production."
+    )
+    min_test_rows: PositiveCount = Field(100, description="Minimum number of test rows for a promotion.")
 
     promotion_wait_s: Seconds = Field(
-        300.0, description="Seconds to wait for another promotion of the same specialist."
+        300.0, description="Seconds to wait for another promotion of the same specialist to finish."
     )
 
     retraining_feedback_threshold: PositiveCount = Field(
-        100, description="New feedback of a specialist at which the sensor retrains it in mid-week."
+        100, description="Amount of new feedback on a specialist that starts a retraining before the week ends."
     )
     retraining_cooldown_hours: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        24.0, description="Hours between two retrainings of a specialist that the sensor starts."
+        24.0, description="Minimum hours between two such retrainings of a specialist."
     )
-    max_concurrent_runs: PositiveCount = Field(2, description="Runs at a time, of all specialists; the rest queue.")
-    max_run_seconds: PositiveCount = Field(7200, description="Seconds after which a run is ended.")
+    max_concurrent_runs: PositiveCount = Field(2, description="Maximum number of runs at a time. Other runs queue.")
+    max_run_seconds: PositiveCount = Field(7200, description="Seconds after which a run is stopped.")
     service_retries: Count = Field(
-        4, description="How often a step tries again when MongoDB, MLflow or Kubernetes is out of reach."
+        4, description="Number of retries of a step when MongoDB, MLflow or Kubernetes cannot be reached."
     )
     service_retry_delay_s: Seconds = Field(
-        5.0, description="Seconds before the first of these tries; doubled for each further one, give or take a third."
+        5.0, description="Seconds before the first retry. Each further delay is doubled, plus or minus a third."
     )
     keep_versions: PositiveCount = Field(
-        20, description="Archived versions a model whose files are kept; older ones keep their record alone."
+        20, description="Archived versions per model that keep their files. Of older ones, only the record is kept."
     )
-    keep_runs_days: PositiveCount = Field(365, description="Days after which Dagster's runs are deleted.")
+    keep_runs_days: PositiveCount = Field(365, description="Days to keep Dagster runs before they are deleted.")
 
     dagster_url: str = Field("http://127.0.0.1:3000", description="Address of Dagster's web UI, for links to runs.")
     slack_webhook_url: SecretStr | None = Field(None, description="Slack webhook that outcomes are sent to.")
@@ -130,49 +145,51 @@ class Settings(BaseSettings):
     notify_timeout_s: Seconds = Field(10.0, description="Seconds until a receiver of outcomes counts as down.")
 
     kubeconfig: Path | None = Field(
-        None, description="Access to the specialists' cluster; unset: that of the pod this runs in, or none."
+        None,
+        description="Kubeconfig file for the specialists' cluster. Unset: access of this pod; outside a pod, no cluster.",
     )
     kubernetes_service_host: str | None = Field(
-        None, description="Set by Kubernetes in every pod: then the pod's own ServiceAccount is used."
+        None, description="Set by Kubernetes in every pod. If set, the pod's own ServiceAccount is used."
     )
     pod_name: str | None = Field(
-        None, description="Name of the pod this runs in; the manifests set it, so that the daemon sees the pod's end."
+        None, description="Name of this pod, set by the manifests. The daemon uses it to notice that the pod has ended."
     )
-    pod_namespace: str | None = Field(None, description="Namespace of that pod; likewise.")
+    pod_namespace: str | None = Field(None, description="Namespace of this pod, set by the manifests.")
     specialist_namespace: str = Field("semantic-translation", description="Namespace of the specialists.")
     specialist_deployment: str = Field(
-        "specialist-{specialist}", description="Name of a specialist's Deployment; {specialist} is replaced."
+        "specialist-{specialist}",
+        description="Name of a specialist's Deployment. {specialist} is replaced by its name.",
     )
     specialist_status_url: str | None = Field(
         None,
-        description="Address of a specialist's /status, where pods are asked directly; {specialist} and {pod_ip} are"
-        " replaced. Unset: through the API server's proxy.",
+        description="Address of a pod's /status for direct requests; {specialist} and {pod_ip} are replaced."
+        " Unset: requests go through the API server.",
     )
-    rollout_timeout_s: Seconds = Field(600.0, description="Seconds for a restarted Deployment to be ready.")
+    rollout_timeout_s: Seconds = Field(600.0, description="Seconds to wait for a restarted Deployment to be ready.")
     model_load_timeout_s: Seconds = Field(
-        120.0, description="Seconds for a specialist that is ready after its restart to have its model loaded."
+        120.0, description="Seconds to wait for a restarted specialist, once ready, to load its model."
     )
     kubernetes_timeout_s: Seconds = Field(
-        10.0, description="Seconds until a silent API server, or a pod that is asked and silent, is an error."
+        10.0, description="Seconds to wait for an answer of the API server or of a pod."
     )
     rollback_on_failed_rollout: bool = Field(
-        default=False, description="Bring the previous version back where a rollout fails or the model does not load."
+        default=False, description="Promote the previous version again if a rollout fails or the model does not load."
     )
 
-    run_cpu_request: Quantity = Field("500m", description="Processor that the pod of a run asks for.")
-    run_cpu_limit: Quantity = Field("2", description="Processor that the pod of a run may use.")
-    run_memory: Quantity = Field("2Gi", description="Memory that the pod of a run asks for and may use.")
+    run_cpu_request: Quantity = Field("500m", description="CPU request of a run's pod, in Kubernetes notation.")
+    run_cpu_limit: Quantity = Field("2", description="CPU limit of a run's pod, in Kubernetes notation.")
+    run_memory: Quantity = Field("2Gi", description="Memory request and limit of a run's pod, in Kubernetes notation.")
     run_resources: dict[str, PodResources] = Field(
         {},
-        description="Where a specialist needs other amounts, as JSON: specialist -> cpu_request, cpu_limit, memory.",
+        description="Other amounts for single specialists, as JSON: specialist -> cpu_request, cpu_limit, memory.",
     )
-    run_node_selector: dict[str, str] = Field({}, description="Labels of the nodes that runs may land on, as JSON.")
+    run_node_selector: dict[str, str] = Field({}, description="Node labels that runs require, as JSON.")
     run_tolerations: list[dict[str, Any]] = Field(
-        [], description="Tolerations of the pods of runs, as JSON, as Kubernetes writes them."
+        [], description="Tolerations of the pods of runs, as a JSON list in Kubernetes notation."
     )
-    run_ttl_s: PositiveCount = Field(86400, description="Seconds that the Job of an ended run is kept.")
+    run_ttl_s: PositiveCount = Field(86400, description="Seconds to keep the Job of a finished run.")
     run_executor: Literal["in_process", "k8s_job"] = Field(
-        "in_process", description="On Kubernetes: one pod a run, or one more for each step of it."
+        "in_process", description="On Kubernetes: in_process: one pod per run. k8s_job: also one pod per step."
     )
 
     @field_validator("nhm_home", "dagster_home")
@@ -183,14 +200,14 @@ class Settings(BaseSettings):
     @field_validator("nhm_storage")
     @classmethod
     def _absolute_folder(cls, storage: str | None) -> str | None:
-        """A folder means the same place whatever the working directory of a process."""
+        """A relative folder must mean the same place in every process, whatever its working directory."""
         if storage is None:
             return None
         if "://" not in storage:
             return str(Path(storage).expanduser().absolute())
-        # Files are shown with their addresses, in Dagster's events too.
+        # Addresses of files are shown, for example in Dagster's events.
         if "@" in storage:
-            raise ValueError("must not carry user and password: give them in the variables of the store's library")
+            raise ValueError("must not contain a user and password: set them in the variables of the storage library")
         return storage
 
     @field_validator("nhm_now")
@@ -205,29 +222,29 @@ class Settings(BaseSettings):
     def _known_outcomes(cls, named: str) -> str:
         unknown = outcomes_named(named) - set(Outcome)
         if unknown:
-            raise ValueError(f"knows no {', '.join(sorted(unknown))}; there are {', '.join(Outcome)}")
+            raise ValueError(f"unknown outcome {', '.join(sorted(unknown))}; choose from {', '.join(Outcome)}")
         return named
 
     @classmethod
     def load(cls) -> Self:
-        """The settings of this process's environment.
+        """The settings from the environment of this process.
 
         Raises:
-            UsageError: a variable cannot be used; the message names it and says why.
+            UsageError: a value is invalid. The message names the variable and the reason.
         """
         try:
             return cls()
         except ValidationError as error:
             reasons = "; ".join(_reason(fault["loc"], fault["msg"]) for fault in error.errors())
-            raise UsageError(f"unusable setting: {reasons}") from None
+            raise UsageError(f"invalid setting: {reasons}") from None
         except SettingsError as error:
-            # Its sentence names the field between quotation marks, and nothing else of use.
+            # The message contains the field's name in quotation marks, and nothing else of use.
             field = str(error).partition('"')[2].partition('"')[0]
-            raise UsageError(f"unusable setting: {field.upper()}: is no JSON") from None
+            raise UsageError(f"invalid setting: {field.upper()}: is not valid JSON") from None
 
     @property
     def storage(self) -> str:
-        """Where datasets and records are kept: a folder or an fsspec address."""
+        """Folder or fsspec address of datasets and records."""
         return self.nhm_storage or str(self.nhm_home / "storage")
 
     @property
@@ -237,12 +254,12 @@ class Settings(BaseSettings):
 
     @property
     def in_production(self) -> bool:
-        """Whether real decisions hang on the outcome."""
+        """Whether this is the production deployment."""
         return self.environment.strip().lower() in {"production", "prod"}
 
     @property
     def synthetic_fallback(self) -> bool:
-        """Whether synthetic rows may fill up a dataset that is too small."""
+        """Whether synthetic rows may be added to a dataset that is too small."""
         if self.allow_synthetic_fallback == "auto":
             return not self.in_production
         return self.allow_synthetic_fallback == "true"
@@ -253,7 +270,7 @@ class Settings(BaseSettings):
         return outcomes_named(self.notify_outcomes)
 
     def now(self) -> datetime:
-        """The time, in UTC: `NHM_NOW` where it is set."""
+        """The current time in UTC, or `NHM_NOW` if it is set."""
         return self.nhm_now or datetime.now(UTC)
 
 
@@ -268,11 +285,11 @@ def _reason(location: tuple[int | str, ...], message: str) -> str:
 
 
 def set_library_environment(settings: Settings) -> None:
-    """Tell Dagster, which takes these from the environment alone, where its instance is and how many runs may work."""
+    """Set the variables that Dagster reads from the environment only."""
     os.environ["DAGSTER_HOME"] = str(settings.dagster_folder)
     os.environ["MAX_CONCURRENT_RUNS"] = str(settings.max_concurrent_runs)
 
 
 def inherited_environment() -> dict[str, str]:
-    """The environment that a program started by us is given."""
+    """The environment for programs that we start."""
     return {**os.environ, "PYTHONUNBUFFERED": "1"}

@@ -144,7 +144,7 @@ BAD = {
 def test_a_value_that_cannot_be_used_is_refused_by_the_name_of_its_variable(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ):
-    with pytest.raises(UsageError, match=f"^unusable setting: {variable}: "):
+    with pytest.raises(UsageError, match=f"^invalid setting: {variable}: "):
         loaded(monkeypatch, **{variable: value})
 
 
