@@ -1,29 +1,40 @@
-"""The `nhm` command. Each subcommand stands in a module of its own under `commands/`."""
+"""The `nhm` command. Each subcommand has a module in `commands/`."""
 
-import gc
 import sys
+import warnings
 
 import click
 
+from nhm_assets.commands.dev import dev, mongod
+from nhm_assets.commands.retrain import retrain
+from nhm_assets.commands.rollback import rollback
+from nhm_assets.commands.seed import seed
+from nhm_assets.commands.settings import settings
+from nhm_assets.commands.status import status
+from nhm_assets.commands.validate import validate
 from nhm_assets.domain.errors import NhmError, UsageError
 from resources.errors import ServiceError
 
-_WRONG_USE = 2
-_BROKEN = 1
+KNOWN_WARNINGS = (
+    # Dagster, about features that we use: data versions of outputs, partitioned asset checks, dagster-mlflow.
+    r".* is currently in (beta|preview)",
+    # MLflow: two of its source types fit a dataset in a local folder, and both mean the same.
+    r"The specified dataset source can be interpreted in multiple ways",
+    # MLflow, about the label column of a logged dataset. No model reads that column.
+    r"Hint: Inferred schema contains integer column",
+)
+"""How the warnings begin that no command shows. Nobody who runs a command can do anything about them."""
 
 
 class _Commands(click.Group):
-    """Prints the platform's own errors as one sentence: the thing and the remedy, no stack trace."""
+    """Prints the platform's own errors as one sentence, without a stack trace."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except UsageError as error:
-            click.echo(f"nhm: {error}", err=True)
-            sys.exit(_WRONG_USE)
         except (NhmError, ServiceError) as error:
             click.echo(f"nhm: {error}", err=True)
-            sys.exit(_BROKEN)
+            sys.exit(2 if isinstance(error, UsageError) else 1)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,24 +42,11 @@ class _Commands(click.Group):
 def main() -> None:
     """Retrain the specialists of the Neural Hive Mind, and see what is in production.
 
-    Everything is configured by environment variables; `nhm settings` lists them.
+    Environment variables configure everything. `nhm settings` lists them.
     """
-    # The collector would walk the growing pile of imported modules again and again. Commands that work for long
-    # switch it on again once they have imported what they need.
-    gc.disable()
+    for message in KNOWN_WARNINGS:
+        warnings.filterwarnings("ignore", message)
 
 
-def _add_commands() -> None:
-    from nhm_assets.commands.dev import dev, mongod
-    from nhm_assets.commands.retrain import retrain
-    from nhm_assets.commands.rollback import rollback
-    from nhm_assets.commands.seed import seed
-    from nhm_assets.commands.settings import settings
-    from nhm_assets.commands.status import status
-    from nhm_assets.commands.validate import validate
-
-    for command in (seed, retrain, rollback, status, validate, settings, dev, mongod):
-        main.add_command(command)
-
-
-_add_commands()
+for command in (seed, retrain, rollback, status, validate, settings, dev, mongod):
+    main.add_command(command)

@@ -1,6 +1,6 @@
-"""The code location: the one place where assets, checks, jobs and resources meet.
+"""The code location: brings together assets, checks, jobs, schedules, sensors and resources.
 
-Importing it reads the environment and nothing else: no network, no disk.
+Importing it reads the environment, but no network and no disk.
 """
 
 from dagster import Definitions, ResourceDefinition, mem_io_manager
@@ -30,8 +30,8 @@ from sensors.run_status import retraining_outcome_sensor
 def build_definitions(settings: Settings) -> Definitions:
     """The code location with these settings.
 
-    Resources are plain objects rather than configured ones: Dagster shows and stores configuration, and
-    addresses carry passwords.
+    Resources are plain objects without Dagster configuration: Dagster shows and stores configuration, and addresses
+    contain passwords.
     """
     executor = executor_of(settings)
     return Definitions(
@@ -48,14 +48,14 @@ def build_definitions(settings: Settings) -> Definitions:
         jobs=[retraining_job(settings, executor), rollback_promotion, retention],
         schedules=[weekly_schedule(), retention_schedule],
         sensors=[feedback_volume_sensor, retraining_outcome_sensor, lost_retry_sensor],
-        # Also for runs that somebody starts from an asset's page, without the job.
+        # For runs without a job, started from an asset's page.
         executor=executor,
         resources={
-            "settings": ResourceDefinition.hardcoded_resource(settings, "The process's settings."),
+            "settings": ResourceDefinition.hardcoded_resource(settings, "Settings of the process."),
             "mongo": ResourceDefinition.hardcoded_resource(mongo_of(settings), "Feedback, opinions, plans, audit log."),
             "mlflow": ResourceDefinition.hardcoded_resource(mlflow_of(settings), "Training runs and model registry."),
             "kubernetes": ResourceDefinition.hardcoded_resource(kubernetes_of(settings), "The specialists' cluster."),
-            "notifiers": ResourceDefinition.hardcoded_resource(notifiers_of(settings), "Who is told of outcomes."),
+            "notifiers": ResourceDefinition.hardcoded_resource(notifiers_of(settings), "Receivers of outcomes."),
             IN_MEMORY: mem_io_manager,
             "frames": FrameIOManager(settings.storage),
             "records": RecordIOManager(settings.storage),

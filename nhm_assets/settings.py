@@ -146,7 +146,7 @@ class Settings(BaseSettings):
 
     kubeconfig: Path | None = Field(
         None,
-        description="Kubeconfig file for the specialists' cluster. Unset: access of this pod; outside a pod, no cluster.",
+        description="Kubeconfig file of the specialists' cluster. Unset: access of this pod, or outside a pod none.",
     )
     kubernetes_service_host: str | None = Field(
         None, description="Set by Kubernetes in every pod. If set, the pod's own ServiceAccount is used."

@@ -1,4 +1,4 @@
-"""`nhm dev` and `nhm mongod`: the whole platform on this machine, for people to look at."""
+"""`nhm dev` and `nhm mongod`: the whole platform on this machine, to try it and to look around."""
 
 import shlex
 import signal
@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from nhm_assets.domain.errors import UsageError
+from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.settings import Settings, inherited_environment
 
 
@@ -21,54 +22,59 @@ from nhm_assets.settings import Settings, inherited_environment
     "--mlflow-port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port of the MLflow server."
 )
 def dev(port: int, mlflow_port: int) -> None:
-    """Run MongoDB, an MLflow server, and Dagster's webserver and daemon together until interrupted.
+    """Run MongoDB, an MLflow server, and Dagster's webserver and daemon until you press Ctrl-C.
 
-    What MONGODB_URI and MLFLOW_TRACKING_URI name is used instead of starting one. Everything listens on
-    127.0.0.1 alone.
+    If MONGODB_URI or MLFLOW_TRACKING_URI is set, that server is used and none is started. Everything listens on
+    127.0.0.1 only.
     """
-    try:
-        from honcho.manager import Manager
-    except ImportError:
-        raise UsageError("nhm dev needs the extra `local`: pip install 'nhm-assets[local]'") from None
-    from nhm_assets.instance.home import WORKSPACE_FILE, dagster_instance
+    with startup_without_gc():
+        from nhm_assets.instance.home import WORKSPACE_FILE, dagster_instance
+        from nhm_assets.resource_factories import mlflow_of
+
+        try:
+            from honcho.manager import Manager
+        except ImportError:
+            raise UsageError("nhm dev needs the extra `local`: pip install 'nhm-assets[local]'") from None
 
     settings = Settings.load()
     _require_free(port, "--port")
     if settings.mlflow_tracking_uri is None:
         _require_free(mlflow_port, "--mlflow-port")
-    # Created before webserver and daemon open it at the same moment.
+    # Create the instance before webserver and daemon open it at the same time.
     dagster_instance(settings).dispose()
     environment = inherited_environment()
     manager = Manager()
     if settings.mongodb_uri is None:
         manager.add_process("mongod", _command("nhm", "mongod"), env=environment)
+    mlflow_address = mlflow_of(settings).address
     if settings.mlflow_tracking_uri is None:
         home = settings.nhm_home / "mlflow"
         home.mkdir(parents=True, exist_ok=True)
-        # It runs no jobs of its own here, and would start eight processes for them.
-        without_jobs = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **environment}
-        manager.add_process("mlflow", _mlflow_server(home, mlflow_port), env=without_jobs)
-        environment = {**environment, "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{mlflow_port}"}
+        # MLflow would start eight processes for jobs that nobody uses here.
+        mlflow_environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **environment}
+        manager.add_process("mlflow", _mlflow_server(home, mlflow_port), env=mlflow_environment)
+        mlflow_address = environment["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{mlflow_port}"
     environment = {"DAGSTER_URL": f"http://127.0.0.1:{port}", **environment}
     workspace = ("-w", str(settings.dagster_folder / WORKSPACE_FILE))
     web = _command("dagster-webserver", "-h", "127.0.0.1", "-p", str(port), *workspace)
     manager.add_process("webserver", web, env=environment)
     manager.add_process("daemon", _command("dagster-daemon", "run", *workspace), env=environment)
-    click.echo(f"Dagster: http://127.0.0.1:{port}   MLflow: http://127.0.0.1:{mlflow_port}   end with Ctrl-C")
+    click.echo(f"Dagster: http://127.0.0.1:{port}   MLflow: {mlflow_address}   Press Ctrl-C to stop.")
     manager.loop()
     sys.exit(manager.returncode)
 
 
 def _require_free(port: int, option: str) -> None:
-    """Raise where something listens there already: most likely another `nhm dev`, whose daemon must be the only one."""
+    """Raise if the port is in use, most likely by another `nhm dev`: there must be one daemon only."""
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
-            raise UsageError(f"port {port} is in use: end what listens there, or choose another one by {option}")
+            raise UsageError(
+                f"port {port} is in use. Stop the program that uses it, or choose another port with {option}."
+            )
 
 
 def _mlflow_server(home: Path, port: int) -> str:
-    # Artifacts are written beside the database by the clients themselves, so that versions made with and
-    # without the server can be read either way.
+    # Clients write artifacts to the folder themselves, so models can be read with and without this server.
     return _command(
         "mlflow",
         "server",
@@ -79,13 +85,13 @@ def _mlflow_server(home: Path, port: int) -> str:
 
 
 def _command(program: str, *arguments: str) -> str:
-    """A program of this very environment, whatever the PATH says."""
+    """The command line of a program from this Python environment."""
     return shlex.join([str(Path(sysconfig.get_path("scripts")) / program), *arguments])
 
 
 @click.command()
 def mongod() -> None:
-    """Keep the mongod of this machine running until interrupted."""
+    """Keep the local MongoDB running until you press Ctrl-C."""
     from nhm_assets.resource_factories import mongo_of
 
     settings = Settings.load()

@@ -1,4 +1,4 @@
-"""Whether the services that the platform stands on answer, asked before anything is started."""
+"""Whether MongoDB, MLflow and storage answer. Commands check this before they start any work."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Service:
-    """One service: where it is, and what is wrong with it (None: it answers)."""
+    """One service: its name, its address, and what is wrong with it (None: it answers)."""
 
     name: str
     address: str
@@ -25,47 +25,49 @@ class Service:
 
 
 def require_services(settings: Settings) -> None:
-    """Raise the first fault found.
+    """Raise if a service cannot be used.
 
     Raises:
         ServiceError: MongoDB, MLflow or storage does not answer or cannot be used.
     """
-    for ask in _questions(settings).values():
-        ask()
+    for _, _, check in _checks(settings):
+        check()
 
 
-def services(settings: Settings) -> list[Service]:
-    """Ask every service, whatever the others say."""
-    addresses = {
-        "MongoDB": mongo_of(settings).address,
-        "MLflow": mlflow_of(settings).address,
-        "storage": masked(settings.storage),
-    }
-    found = []
-    for name, ask in _questions(settings).items():
-        try:
-            ask()
-        except ServiceError as error:
-            found.append(Service(name, addresses[name], str(error)))
-        else:
-            found.append(Service(name, addresses[name], None))
-    return found
+def check_services(settings: Settings) -> list[Service]:
+    """Check every service, also after one has failed."""
+    return [Service(name, address, _fault(check)) for name, address, check in _checks(settings)]
 
 
-def _questions(settings: Settings) -> dict[str, Callable[[], None]]:
-    def ask_mongo() -> None:
-        with mongo_of(settings).database():
+def _fault(check: Callable[[], None]) -> str | None:
+    try:
+        check()
+    except ServiceError as error:
+        return str(error)
+    return None
+
+
+def _checks(settings: Settings) -> list[tuple[str, str, Callable[[], None]]]:
+    """Name and address of each service, and a function that raises if it cannot be used."""
+    mongo, mlflow = mongo_of(settings), mlflow_of(settings)
+
+    def check_mongo() -> None:
+        with mongo.database():
             pass
 
-    def ask_mlflow() -> None:
-        with mlflow_of(settings).client():
+    def check_mlflow() -> None:
+        with mlflow.client():
             pass
 
-    return {"MongoDB": ask_mongo, "MLflow": ask_mlflow, "storage": lambda: check_storage(settings.storage)}
+    return [
+        ("MongoDB", mongo.address, check_mongo),
+        ("MLflow", mlflow.address, check_mlflow),
+        ("storage", masked(settings.storage), lambda: check_storage(settings.storage)),
+    ]
 
 
 def missing_indexes(database: "Database[dict[str, Any]]", settings: Settings) -> list[str]:
-    """How to make, in the MongoDB shell, the indexes that are missing on collections we only read."""
+    """The MongoDB shell commands that create the missing indexes of the collections that we only read."""
     commands = []
     for setting, keys in READ_INDEXES.items():
         name = getattr(settings, setting)

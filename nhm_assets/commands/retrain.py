@@ -1,18 +1,18 @@
-"""`nhm retrain`: the job for one week and the specialists asked for, and a table of what became of them."""
+"""`nhm retrain`: run the retraining job for one week and the chosen specialists, and print a table of the results."""
 
-import gc
 import getpass
 import json
 import signal
 import socket
 import sys
-import warnings
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from nhm_assets.domain.errors import NhmError
+from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.domain.specialists import SPECIALISTS
 from nhm_assets.settings import Settings
 from resources.errors import ServiceError
@@ -21,88 +21,85 @@ if TYPE_CHECKING:
     from nhm_assets.domain.partitions import Partition
     from nhm_assets.runs.in_process import Retraining
 
-_COLUMNS = ("specialist", "rows", "source", "prec.", "recall", "F1", "gate", "version", "stage", "sec.")
+_COLUMNS = ("specialist", "rows", "source", "prec.", "recall", "F1", "outcome", "version", "stage", "sec.")
 _NUMBERS = {"rows", "prec.", "recall", "F1", "version", "sec."}
 
 
 @click.command()
-@click.option("--week", metavar="YYYY-MM-DD", help="First day (a Sunday) of the week; default: the last closed one.")
+@click.option("--week", metavar="YYYY-MM-DD", help="First day (a Sunday) of the week. Default: the last closed week.")
 @click.option(
     "--specialist",
     "specialists",
     metavar="NAME",
     multiple=True,
-    help="One of the five, may be given several times; default: all.",
+    help="Specialist to retrain. Repeat it for several. Default: all.",
 )
 @click.option(
-    "--report", type=click.Path(dir_okay=False, path_type=Path), help="Write what became of each to this file, as JSON."
+    "--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the results to this file, as JSON."
 )
 def retrain(week: str | None, specialists: tuple[str, ...], report: Path | None) -> None:
     """Retrain specialists on the feedback up to the end of a week.
 
     Each specialist is one run of the Dagster job `specialist_retraining`, recorded in the configured instance.
-    Ends with 0 also where a candidate was held, with 1 where a run broke, with 2 on wrong use.
+    Exit code: 0 if no run broke (a held candidate is fine), 1 if a run broke, 2 if the command was used wrongly.
     """
-    from nhm_assets.domain.partitions import Partition, last_closed_week
+    with startup_without_gc():
+        from nhm_assets.domain.partitions import Partition, last_closed_week
 
     settings = Settings.load()
     chosen = week or last_closed_week(settings.now())
     partitions = [Partition.parse(chosen, specialist) for specialist in dict.fromkeys(specialists or SPECIALISTS)]
     if report and not report.absolute().parent.is_dir():
-        raise click.BadParameter(f"{report.absolute().parent} is no folder", param_hint="--report")
-    signal.signal(signal.SIGTERM, _interrupt)
+        raise click.BadParameter(f"folder {report.absolute().parent} does not exist", param_hint="--report")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     results = _retrain(settings, partitions)
     stages = _stages(settings, results)
     if report:
         _write_report(report, results, stages)
     _print_table(results, stages)
-    sys.exit(1 if any(one.error for one in results) else 0)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+    _print_remarks(results)
+    sys.exit(1 if any(result.error for result in results) else 0)
 
 
 def _retrain(settings: Settings, partitions: "list[Partition]") -> "list[Retraining]":
-    from nhm_assets.commands.health import require_services
-    from nhm_assets.definitions import build_definitions
-    from nhm_assets.domain.dagster_names import JOB
-    from nhm_assets.domain.outcomes import Outcome
-    from nhm_assets.instance.home import dagster_instance
-    from nhm_assets.registry.audit_log import ACTOR_TAG
-    from nhm_assets.resource_factories import mongo_of
-    from nhm_assets.runs.in_process import Retraining, in_process_tags, retrain_partition, wait_for_turn
-    from nhm_assets.runs.liveness import end_dead_runs
+    with startup_without_gc():
+        from nhm_assets.commands.health import require_services
+        from nhm_assets.definitions import build_definitions
+        from nhm_assets.domain.dagster_names import JOB
+        from nhm_assets.domain.outcomes import Outcome
+        from nhm_assets.instance.home import dagster_instance
+        from nhm_assets.registry.audit_log import ACTOR_TAG
+        from nhm_assets.resource_factories import mongo_of
+        from nhm_assets.runs.in_process import Retraining, in_process_tags, retrain_partition, wait_for_other_run
+        from nhm_assets.runs.liveness import end_dead_runs
 
-    warnings.simplefilter("ignore")
-    window = {one: one.window(days=settings.feedback_window_days, now=settings.now()) for one in partitions}
-    actor = f"{getpass.getuser()}@{socket.gethostname()}, nhm retrain"
-    results = []
+    windows = {
+        partition: partition.window(days=settings.feedback_window_days, now=settings.now()) for partition in partitions
+    }
+    tags = in_process_tags(settings) | {ACTOR_TAG: f"{getpass.getuser()}@{socket.gethostname()}, nhm retrain"}
+    results: list[Retraining] = []
     try:
         with mongo_of(settings).held(), dagster_instance(settings) as instance, _Progress() as progress:
-            require_services(settings)
-            end_dead_runs(instance)
-            job = build_definitions(settings).resolve_job_def(JOB)
-            gc.freeze()
-            gc.enable()
-            for partition in partitions:
+            with startup_without_gc():
+                require_services(settings)
+                end_dead_runs(instance)
+                job = build_definitions(settings).resolve_job_def(JOB)
+            for partition, window in windows.items():
                 progress.start(partition)
-                wait_for_turn(instance, partition.specialist, wait_s=settings.max_run_seconds, progress=progress.step)
-                tags = in_process_tags(settings) | {ACTOR_TAG: actor}
-                done = retrain_partition(job, instance, partition, window[partition], tags=tags, progress=progress.step)
-                results.append(done)
-                progress.end(done)
+                timeout_s = settings.max_run_seconds
+                wait_for_other_run(instance, partition.specialist, timeout_s=timeout_s, progress=progress.step)
+                result = retrain_partition(job, instance, partition, window, tags=tags, progress=progress.step)
+                results.append(result)
+                progress.end(result)
     except (ServiceError, NhmError) as error:
-        # Nothing could start: every partition that was asked for is broken, by the same thing.
-        waiting = partitions[len(results) :]
-        results += [
-            Retraining(one, window[one], Outcome.BROKEN, (), None, None, None, str(error), None, 0.0) for one in waiting
-        ]
+        # The partitions that are left cannot start either, for the same reason.
+        left = partitions[len(results) :]
+        results += [Retraining(one, windows[one], Outcome.BROKEN, error=str(error)) for one in left]
     return results
 
 
 class _Progress:
-    """What is being done now, on a terminal; one line a finished partition, anywhere."""
+    """Shows the current step on a terminal, and one line per finished partition anywhere."""
 
     def __enter__(self) -> "_Progress":
         from rich.console import Console
@@ -123,83 +120,78 @@ class _Progress:
     def step(self, name: str) -> None:
         self._status.update(f"{self._name}: {name}")
 
-    def end(self, done: "Retraining") -> None:
-        self._console.print(f"{self._name}: {done.outcome} in {done.seconds:.1f} s", highlight=False)
+    def end(self, result: "Retraining") -> None:
+        self._console.print(f"{self._name}: {result.outcome} in {result.seconds:.1f} s", highlight=False)
 
 
 def _stages(settings: Settings, results: "list[Retraining]") -> list[str | None]:
-    """Stage of each result's version, as the registry shows it now."""
+    """The current stage of each result's version in the registry."""
     from nhm_assets.resource_factories import mlflow_of
 
-    if not any(one.trained for one in results):
-        return [None] * len(results)
-    stages: list[str | None] = []
-    try:
-        with mlflow_of(settings).client() as client:
-            for one in results:
-                trained = one.trained
-                stages.append(
-                    client.get_model_version(trained.model, trained.version).current_stage if trained else None
-                )
-    except ServiceError:
-        stages += [None] * (len(results) - len(stages))
+    stages: list[str | None] = [None] * len(results)
+    trained = [(position, result.trained) for position, result in enumerate(results) if result.trained]
+    if trained:
+        try:
+            with mlflow_of(settings).client() as client:
+                for position, model in trained:
+                    stages[position] = client.get_model_version(model.model, model.version).current_stage
+        except ServiceError:
+            # MLflow went away after the runs. Their results are worth more than this column.
+            pass
     return stages
 
 
 def _write_report(path: Path, results: "list[Retraining]", stages: list[str | None]) -> None:
     from nhm_assets.runs.in_process import as_json
 
-    entries = [as_json(one, stage) for one, stage in zip(results, stages, strict=True)]
+    entries = [as_json(result, stage) for result, stage in zip(results, stages, strict=True)]
     path.write_text(json.dumps(entries, indent=2) + "\n")
 
 
 def _print_table(results: "list[Retraining]", stages: list[str | None]) -> None:
     from nhm_assets.commands.tables import print_table
 
-    if any(one.run_id for one in results):
-        rows = [_cells(one, stage) for one, stage in zip(results, stages, strict=True)]
-        print_table(f"Retraining of the week {results[0].partition.week}", _COLUMNS, rows, numbers=_NUMBERS)
-    _print_remarks(results)
+    if any(result.run_id for result in results):
+        rows = [_cells(result, stage) for result, stage in zip(results, stages, strict=True)]
+        print_table(f"Retraining for week {results[0].partition.week}", _COLUMNS, rows, numbers=_NUMBERS)
 
 
 def _print_remarks(results: "list[Retraining]") -> None:
-    """What the table has no room for: why a candidate is held, rows that nobody reviewed, what broke."""
+    """What the table has no room for: why a candidate is held, synthetic rows, what broke a run."""
     from nhm_assets.domain.outcomes import Outcome
 
-    for one in results:
-        if one.held_by:
-            click.echo(f"{one.partition.specialist} is held by {', '.join(one.held_by)}")
-        elif one.outcome in (Outcome.HELD, Outcome.SUPERSEDED):
-            click.echo(f"{one.partition.specialist} is {one.outcome}: {one.reason}")
-    made_up = [str(one.partition.specialist) for one in results if _has_synthetic(one)]
-    if made_up:
+    for result in results:
+        if result.held_by:
+            click.echo(f"{result.partition.specialist} is held: failed {', '.join(result.held_by)}")
+        elif result.outcome in (Outcome.HELD, Outcome.SUPERSEDED):
+            click.echo(f"{result.partition.specialist} is {result.outcome}: {result.reason}")
+    synthetic = [
+        str(result.partition.specialist)
+        for result in results
+        if result.frame is not None and result.frame.attrs["synthetic_rows"]
+    ]
+    if synthetic:
         click.echo(
-            f"warning: {', '.join(made_up)} learned from synthetic rows, as there is too little feedback"
-            " (ALLOW_SYNTHETIC_FALLBACK=false or ENVIRONMENT=production forbids that)",
+            f"warning: {', '.join(synthetic)} learned from synthetic rows, because there is too little feedback."
+            " To forbid this, set ALLOW_SYNTHETIC_FALLBACK=false or ENVIRONMENT=production.",
             err=True,
         )
-    broken: dict[str, list[str]] = {}
-    for one in results:
-        if one.error:
-            broken.setdefault(one.error, []).append(str(one.partition.specialist))
-    for error, names in broken.items():
-        click.echo(f"broken: {', '.join(names)}: {error}", err=True)
+    broken: dict[str, list[str]] = defaultdict(list)
+    for result in results:
+        if result.error:
+            broken[result.error].append(str(result.partition.specialist))
+    for error, specialists in broken.items():
+        click.echo(f"broken: {', '.join(specialists)}: {error}", err=True)
 
 
-def _has_synthetic(one: "Retraining") -> bool:
-    return one.frame is not None and bool(one.frame.attrs["synthetic_rows"])
-
-
-def _cells(one: "Retraining", stage: str | None) -> list[str]:
-    metrics = one.report.candidate if one.report else None
-    shown = [f"{value:.3f}" for value in (metrics.precision, metrics.recall, metrics.f1)] if metrics else ["", "", ""]
+def _cells(result: "Retraining", stage: str | None) -> list[str]:
+    frame, metrics = result.frame, result.report.candidate if result.report else None
     return [
-        str(one.partition.specialist),
-        str(len(one.frame)) if one.frame is not None else "",
-        one.frame.attrs["data_source"] if one.frame is not None else "",
-        *shown,
-        str(one.outcome),
-        one.trained.version if one.trained else "",
+        str(result.partition.specialist),
+        *(["", ""] if frame is None else [str(len(frame)), frame.attrs["data_source"]]),
+        *([f"{value:.3f}" for value in (metrics.precision, metrics.recall, metrics.f1)] if metrics else [""] * 3),
+        str(result.outcome),
+        result.trained.version if result.trained else "",
         stage or "",
-        f"{one.seconds:.1f}",
+        f"{result.seconds:.1f}",
     ]

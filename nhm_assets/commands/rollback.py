@@ -3,10 +3,10 @@
 import getpass
 import socket
 import sys
-import warnings
 
 import click
 
+from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.settings import Settings
 
 
@@ -21,18 +21,18 @@ def rollback(specialist: str, version: str | None, reason: str) -> None:
     to it by --to takes the mark away. Where a cluster is configured the specialist is restarted; elsewhere it loads
     the version at its next restart.
     """
-    from nhm_assets.automation.rollback_job import RESTART_OP, ROLLBACK_OP
-    from nhm_assets.commands.health import require_services
-    from nhm_assets.definitions import build_definitions
-    from nhm_assets.domain.dagster_names import ROLLBACK_JOB
-    from nhm_assets.domain.partitions import parse_specialist
-    from nhm_assets.instance.home import dagster_instance
-    from nhm_assets.registry.audit_log import ACTOR_TAG
-    from nhm_assets.resource_factories import mongo_of
-    from nhm_assets.runs.failure_cause import failure_of
-    from nhm_assets.runs.in_process import IN_PROCESS, in_process_tags
+    with startup_without_gc():
+        from nhm_assets.automation.rollback_job import RESTART_OP, ROLLBACK_OP
+        from nhm_assets.commands.health import require_services
+        from nhm_assets.definitions import build_definitions
+        from nhm_assets.domain.dagster_names import ROLLBACK_JOB
+        from nhm_assets.domain.partitions import parse_specialist
+        from nhm_assets.instance.home import dagster_instance
+        from nhm_assets.registry.audit_log import ACTOR_TAG
+        from nhm_assets.resource_factories import mongo_of
+        from nhm_assets.runs.failure_cause import failure_of
+        from nhm_assets.runs.in_process import IN_PROCESS, in_process_tags
 
-    warnings.simplefilter("ignore")
     settings = Settings.load()
     asked = {"specialist": str(parse_specialist(specialist)), "reason": reason, "to": version}
     person = f"{getpass.getuser()}@{socket.gethostname()}, nhm rollback"

@@ -1,7 +1,5 @@
-"""`nhm seed`: documents to try the platform with."""
+"""`nhm seed`: write demo documents into MongoDB."""
 
-import gc
-import warnings
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nhm_assets.domain.errors import UsageError
+from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,33 +20,34 @@ if TYPE_CHECKING:
     "--from",
     "folder",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Load documents from this folder's .jsonl.gz files (MongoDB Extended JSON) instead of making some up.",
+    help="Load the .jsonl.gz files (MongoDB Extended JSON) in this folder. Default: generate documents.",
 )
-@click.option("--rebase", is_flag=True, help="Shift all times so that the newest feedback is from the moment before.")
+@click.option(
+    "--rebase", is_flag=True, help="With --from: shift all times so that the newest feedback is one second old."
+)
 def seed(folder: Path | None, *, rebase: bool) -> None:
-    """Write demo documents into MongoDB: a year of plans, opinions and feedback, some of them blemished.
+    """Write a year of demo plans, opinions and feedback into MongoDB. A few of them are invalid on purpose.
 
-    Doing it again replaces them; nothing is doubled. Refused where ENVIRONMENT is production.
+    A second call replaces the documents of the first. Not allowed if ENVIRONMENT is production.
     """
-    from nhm_assets.demo.documents import made_up_documents
-    from nhm_assets.demo.load import FILES, make_indexes, replace_documents
-    from nhm_assets.feedback.stored_features import ensure_index
-    from nhm_assets.resource_factories import mongo_of
+    with startup_without_gc():
+        from nhm_assets.demo.documents import made_up_documents
+        from nhm_assets.demo.load import FILES, make_indexes, replace_documents
+        from nhm_assets.feedback.stored_features import ensure_index
+        from nhm_assets.resource_factories import mongo_of
 
-    gc.enable()
-    warnings.simplefilter("ignore")
     settings = Settings.load()
     if settings.in_production:
-        raise UsageError("nhm seed writes demo documents, and ENVIRONMENT is production: nothing was written")
+        raise UsageError("nothing was written: nhm seed writes demo documents, and ENVIRONMENT is production")
     if rebase and folder is None:
-        raise UsageError("--rebase goes with --from: documents made up here always end at this moment")
-    documents = _loaded(folder, settings, rebase=rebase) if folder else made_up_documents(settings.now())
+        raise UsageError("--rebase needs --from: generated documents always end now")
+    documents = _read_folder(folder, settings, rebase=rebase) if folder else made_up_documents(settings.now())
     with mongo_of(settings).database() as database:
         make_indexes(database, settings)
         ensure_index(database[settings.features_collection])
-        for name, made in documents.items():
+        for name, content in documents.items():
             collection = getattr(settings, FILES[name])
-            written = replace_documents(database, collection, made, unique=_UNIQUE.get(name))
+            written = replace_documents(database, collection, content, unique=_UNIQUE.get(name))
             click.echo(f"{collection}: {written:,} documents")
         _report_size(database, settings)
 
@@ -55,18 +55,20 @@ def seed(folder: Path | None, *, rebase: bool) -> None:
 _UNIQUE = {"plan_features": "plan_id", "cognitive_ledger": "plan_id"}
 
 
-def _loaded(folder: Path, settings: Settings, *, rebase: bool) -> dict[str, Iterable[dict[str, Any]]]:
+def _read_folder(folder: Path, settings: Settings, *, rebase: bool) -> dict[str, Iterable[dict[str, Any]]]:
     from nhm_assets.demo.load import FILES, newest_feedback, read_documents, shift_to, shifted
 
-    by = timedelta(0)
+    shift = timedelta(0)
     if rebase:
         newest = newest_feedback(read_documents(folder / "feedback.jsonl.gz"))
         if newest is None:
-            raise UsageError(f"no feedback in {folder} carries a time, so there is nothing to rebase by")
-        by = shift_to(settings.now(), newest)
-    return {name: (shifted(document, by) for document in read_documents(folder / f"{name}.jsonl.gz")) for name in FILES}
+            raise UsageError(f"cannot rebase: no feedback in {folder} has a time")
+        shift = shift_to(settings.now(), newest)
+    return {
+        name: (shifted(document, shift) for document in read_documents(folder / f"{name}.jsonl.gz")) for name in FILES
+    }
 
 
 def _report_size(database: "Database[dict[str, Any]]", settings: Settings) -> None:
     total = database[settings.feedback_collection].estimated_document_count()
-    click.echo(f"database {settings.mongodb_database} now holds {total:,} feedback documents")
+    click.echo(f"database {settings.mongodb_database} now contains {total:,} feedback documents")

@@ -1,30 +1,33 @@
-"""`nhm settings`: every environment variable, its default, its value and its meaning."""
+"""`nhm settings`: every environment variable with its value and meaning."""
 
 import click
 from pydantic import SecretStr
 
+from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.settings import Settings
 from resources.addresses import masked
 
 _ADDRESSES = ("mongodb_uri", "mlflow_tracking_uri")
-"""Of the other secrets, webhooks are addresses too, and secret as a whole: who knows one can write there."""
+"""Secrets that are shown with the password masked. Of all others, nothing is shown: a webhook is secret as a whole."""
 
 
 @click.command()
 def settings() -> None:
-    """List every setting: variable, value in force, meaning. Secrets are masked."""
-    from nhm_assets.commands.tables import print_table
+    """List every setting: variable, current value, meaning. Secrets are masked."""
+    with startup_without_gc():
+        from nhm_assets.commands.tables import print_table
 
-    loaded = Settings.load()
-    rows = []
-    for name, field in Settings.model_fields.items():
-        shown = _shown(name, getattr(loaded, name))
-        rows.append([name.upper(), "" if shown is None else str(shown), field.description or ""])
+    current = Settings.load()
+    rows = [
+        [name.upper(), _displayed(name, getattr(current, name)), field.description or ""]
+        for name, field in Settings.model_fields.items()
+    ]
     print_table("Settings", ("variable", "value", "meaning"), rows)
 
 
-def _shown(name: str, value: object) -> object:
-    """A value as anybody may see it. Of secrets only two are addresses whose host is worth showing."""
-    if not isinstance(value, SecretStr):
-        return value
-    return masked(value.get_secret_value()) if name in _ADDRESSES else "***"
+def _displayed(name: str, value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, SecretStr):
+        return masked(value.get_secret_value()) if name in _ADDRESSES else "***"
+    return str(value)

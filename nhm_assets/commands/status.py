@@ -1,12 +1,12 @@
-"""`nhm status`: what is in production, since when and from which data, and whether the services answer."""
+"""`nhm status`: whether the services answer, and what is in production, since when and from which data."""
 
 import sys
-import warnings
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
+from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.settings import Settings
 
@@ -18,27 +18,27 @@ _COLUMNS = ("specialist", "version", "since", "window", "data version", "source"
 
 @click.command()
 def status() -> None:
-    """Show what is in production and whether MongoDB, MLflow and storage answer.
+    """Show whether MongoDB, MLflow and storage answer, and what is in production.
 
-    Ends with 0 where all of them do, else with 1.
+    Exit code: 0 if all services answer, otherwise 1.
     """
-    from nhm_assets.commands.health import services
-    from nhm_assets.instance.home import prepare_home
-
-    warnings.simplefilter("ignore")
     settings = Settings.load()
-    prepare_home(settings)
-    found = services(settings)
-    for service in found:
+    with startup_without_gc():
+        from nhm_assets.commands.health import check_services
+        from nhm_assets.instance.home import prepare_home
+
+        prepare_home(settings)
+        services = check_services(settings)
+    for service in services:
         click.echo(f"{service.name:8} {'FAULT' if service.fault else 'ok':6} {service.address}")
         if service.fault:
             click.echo(f"{'':15} {service.fault}")
-    answering = {service.name for service in found if not service.fault}
+    answering = {service.name for service in services if not service.fault}
     if "MongoDB" in answering:
         _print_missing_indexes(settings)
     if "MLflow" in answering:
         _print_production(settings)
-    sys.exit(0 if len(answering) == len(found) else 1)
+    sys.exit(0 if len(answering) == len(services) else 1)
 
 
 def _print_missing_indexes(settings: Settings) -> None:
@@ -49,8 +49,8 @@ def _print_missing_indexes(settings: Settings) -> None:
         commands = missing_indexes(database, settings)
     if commands:
         click.echo(
-            f"\nIndexes are missing in database {settings.mongodb_database}, so reading a window scans whole"
-            " collections. Their owner can make them with:"
+            f"\nIndexes are missing in database {settings.mongodb_database}, so MongoDB scans whole collections to read"
+            " a window. The owner of the database can create them in mongosh:"
         )
         for command in commands:
             click.echo(f"  {command}")
@@ -73,7 +73,7 @@ def _cells(client: "MlflowClient", specialist: Specialist) -> list[str]:
     version = version_in_production(client, specialist.registered_model)
     if version is None:
         return ["none"]
-    # MLflow has no time of a stage's change of its own; in Production a version is changed by nothing else.
+    # MLflow does not record when a stage changed. Nothing else updates a version while it is in Production.
     since = datetime.fromtimestamp(version.last_updated_timestamp / 1000, UTC)
     metrics = client.get_run(version.run_id).data.metrics if version.run_id else {}
     return [

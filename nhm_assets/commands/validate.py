@@ -1,14 +1,13 @@
 """`nhm validate`: whether the five specialists have their models loaded, as their pods say themselves."""
 
-import gc
 import json
 import sys
-import warnings
 from typing import TYPE_CHECKING
 
 import click
 
 from nhm_assets.domain.errors import RegistryError
+from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.settings import Settings
 from resources.errors import ServiceError
@@ -25,14 +24,13 @@ def validate(*, as_text: bool) -> None:
 
     Ends with 0 where all five have, else with 1.
     """
-    from nhm_assets.resource_factories import kubernetes_of
-    from nhm_assets.rollout.target import Target
-    from nhm_assets.rollout.validation import validate as ask
+    with startup_without_gc():
+        from nhm_assets.resource_factories import kubernetes_of
+        from nhm_assets.rollout.target import Target
+        from nhm_assets.rollout.validation import validate as ask
 
-    warnings.simplefilter("ignore")
     settings = Settings.load()
     with kubernetes_of(settings).cluster() as cluster:
-        gc.enable()
         versions, unknown = _versions(settings)
         found = ask(cluster, [Target.of(settings, str(one)) for one in Specialist], versions)
     _print_json(found, unknown) if as_text else _print(found)

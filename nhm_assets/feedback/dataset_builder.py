@@ -1,9 +1,7 @@
 """Builds the dataset of one partition from documents."""
 
-import gc
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nhm_assets.domain.dataset_schema import EMBEDDING_FEATURES, FEATURE_NAMES, REAL, SYNTHETIC, conform, data_source
+from nhm_assets.domain.garbage_collector import gc_paused
 from nhm_assets.domain.partitions import Partition, Window
 from nhm_assets.feedback.features import InvalidPlan, compute_features
 from nhm_assets.feedback.mongo_batches import batches
@@ -43,19 +42,8 @@ class WindowRead:
     stored: int
 
 
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Pause the garbage collector: it would scan all rows again and again, and documents contain no cycles."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
-@_collector_paused()
+# Documents contain no reference cycles, so the collector would find nothing.
+@gc_paused()
 def read_window(reader: Reader, window: Window, *, min_rating: float) -> WindowRead:
     """Read, judge and join the documents of one specialist's window."""
     accepted: list[Feedback] = []

@@ -1,4 +1,4 @@
-"""Runs the one job for a partition in this process, and says what became of it."""
+"""Runs the retraining job for a partition in this process, and describes the result."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -28,29 +28,31 @@ Progress = Callable[[str], None]
 _POLL_S = 2.0
 _REPOSITORY_TAG = ".dagster/repository"
 IN_PROCESS = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-"""Run config of a job that the command line runs itself: what there is to say, the command says."""
+"""Run config of a job that a command runs itself: the command reports, so Dagster's log stays off the terminal."""
 
 
 @dataclass(frozen=True)
 class Retraining:
-    """One partition's run, as far as it got.
+    """The result of one partition's run. What the run did not reach is None.
 
     Attributes:
-        error: what broke it and what to do; None where nothing did.
+        held_by: names of the failed gate checks.
+        frame: the dataset.
+        error: what broke the run and what to do; None if nothing did.
         seconds: wall time of the run.
-        reason: the sentence that goes with the outcome.
+        reason: explains the outcome in one sentence.
     """
 
     partition: Partition
     window: Window
     outcome: Outcome
-    held_by: tuple[str, ...]
-    frame: pd.DataFrame | None
-    trained: TrainedModel | None
-    report: EvaluationReport | None
-    error: str | None
-    run_id: str | None
-    seconds: float
+    held_by: tuple[str, ...] = ()
+    frame: pd.DataFrame | None = None
+    trained: TrainedModel | None = None
+    report: EvaluationReport | None = None
+    error: str | None = None
+    run_id: str | None = None
+    seconds: float = 0.0
     reason: str = ""
 
 
@@ -63,15 +65,15 @@ def retrain_partition(
     tags: Mapping[str, str],
     progress: Progress,
 ) -> Retraining:
-    """Run the job for one partition and wait for its end.
+    """Run the job for one partition and wait until it ends.
 
     Args:
         job: `specialist_retraining`.
-        instance: where the run is recorded.
+        instance: records the run.
         partition: what to retrain.
-        window: its window, for the report of a run that breaks before it is read.
-        tags: of the run: which process executes it, and who asks for it.
-        progress: told the name of each step as it starts.
+        window: the partition's window, for the result of a run that breaks before it reads the window.
+        tags: tags of the run: which process executes it, and who started it.
+        progress: called with the name of each step as it starts.
     """
     started = time.monotonic()
     run_id = make_new_run_id()
@@ -87,30 +89,32 @@ def retrain_partition(
     return _describe(result, instance, partition, window, time.monotonic() - started)
 
 
-def wait_for_turn(instance: DagsterInstance, specialist: Specialist, *, wait_s: float, progress: Progress) -> None:
-    """Wait until no process works on a run of this specialist: two would write the same dataset.
+def wait_for_other_run(
+    instance: DagsterInstance, specialist: Specialist, *, timeout_s: float, progress: Progress
+) -> None:
+    """Wait while another run of this specialist is in progress: both would write the same dataset.
 
-    Whatever queues waits for us in its turn, once our run has begun.
+    Queued runs are not waited for. They wait for ours once it has started.
 
     Raises:
         UsageError: the other run does not end in time.
     """
-    deadline = time.monotonic() + wait_s
+    deadline = time.monotonic() + timeout_s
     while other := run_at_work(instance, specialist):
         if time.monotonic() > deadline:
             raise UsageError(
-                f"run {other.run_id} of {specialist} has been at work for longer than {wait_s:.0f} s"
-                " (MAX_RUN_SECONDS): end it in Dagster's UI, then run this again"
+                f"another run of {specialist} ({other.run_id}) did not end within {timeout_s:.0f} s (MAX_RUN_SECONDS)."
+                " Terminate it in Dagster's UI, then run this again."
             )
         progress(f"waiting for run {other.run_id}")
         time.sleep(_POLL_S)
 
 
 def in_process_tags(settings: Settings) -> dict[str, str]:
-    """Tags of a run that this very process executes."""
+    """Tags of a run that this process executes itself."""
     pod = f"{settings.pod_namespace}/{settings.pod_name}" if settings.pod_namespace and settings.pod_name else None
     in_pod = {POD_TAG: pod} if pod else {}
-    # The last lists the run under the job's own page in the UI.
+    # With the repository tag, the UI lists the run on the page of its job.
     return {PROCESS_TAG: this_process(), **in_pod, _REPOSITORY_TAG: f"__repository__@{CODE_LOCATION}"}
 
 
@@ -147,41 +151,38 @@ def _describe(
 
 
 def _output(result: ExecuteInProcessResult, asset: AssetKey) -> Any:
-    """What the asset came to in this run; None where the run did not get there."""
+    """The value of the asset in this run; None if the run did not materialize it."""
     materialized = {event.asset_key for event in result.get_asset_materialization_events()}
     return result.asset_value(asset) if asset in materialized else None
 
 
-def as_json(one: Retraining, stage: str | None) -> dict[str, Any]:
-    """The entry of `nhm retrain --report` for one partition.
+def as_json(result: Retraining, stage: str | None) -> dict[str, Any]:
+    """The entry of one partition in the file that `nhm retrain --report` writes.
 
     Args:
-        one: what became of it.
-        stage: stage of its model version in the registry, now.
+        result: the result of the partition's run.
+        stage: the current stage of its model version in the registry.
     """
-    frame, trained, report = one.frame, one.trained, one.report
+    frame, trained, report, window = result.frame, result.trained, result.report, result.window
+    champion = report.champion if report else None
     return {
-        "specialist": str(one.partition.specialist),
-        "week": one.partition.week,
-        "window": frame.attrs["window"]
-        if frame is not None
-        else [one.window.start.isoformat(), one.window.end.isoformat()],
+        "specialist": str(result.partition.specialist),
+        "week": result.partition.week,
+        "window": [window.start.isoformat(), window.end.isoformat()] if frame is None else frame.attrs["window"],
         "dataset": None if frame is None else _dataset(frame),
-        "metrics": None if report is None else _headline(report.candidate),
-        "champion": {"version": report.champion.version, **_headline(report.champion.metrics)}
-        if report and report.champion
-        else None,
-        "outcome": str(one.outcome),
-        "held_by": list(one.held_by),
-        "error": one.error,
+        "metrics": _headline(report.candidate) if report else None,
+        "champion": {"version": champion.version, **_headline(champion.metrics)} if champion else None,
+        "outcome": str(result.outcome),
+        "held_by": list(result.held_by),
+        "error": result.error,
         "model": {
-            "name": one.partition.specialist.registered_model,
+            "name": result.partition.specialist.registered_model,
             "version": trained.version if trained else None,
             "stage": stage,
         },
-        "dagster_run_id": one.run_id,
+        "dagster_run_id": result.run_id,
         "mlflow_run_id": trained.run_id if trained else None,
-        "seconds": round(one.seconds, 3),
+        "seconds": round(result.seconds, 3),
     }
 
 

@@ -8,7 +8,7 @@ from dagster import DagsterRunStatus
 
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.specialists import Specialist
-from nhm_assets.runs.in_process import in_process_tags, wait_for_turn
+from nhm_assets.runs.in_process import in_process_tags, wait_for_other_run
 from nhm_assets.runs.liveness import PROCESS_TAG, this_process
 from nhm_assets.settings import Settings
 from tests.support.platform import Platform
@@ -28,7 +28,7 @@ def test_a_run_at_work_is_waited_for(platform: Platform):
 
     told: list[str] = []
     threading.Timer(1, end).start()
-    wait_for_turn(platform.instance, Specialist.TECHNICAL, wait_s=60, progress=told.append)
+    wait_for_other_run(platform.instance, Specialist.TECHNICAL, timeout_s=60, progress=told.append)
     assert ended
     assert set(told) == {f"waiting for run {run_id}"}
 
@@ -36,13 +36,13 @@ def test_a_run_at_work_is_waited_for(platform: Platform):
 def test_one_that_does_not_end_in_time_is_named_with_the_remedy(platform: Platform):
     run_id = put_run(platform.instance, **AT_WORK)
     with pytest.raises(UsageError, match=rf"run {run_id} of technical .*MAX_RUN_SECONDS.*end it in Dagster's UI"):
-        wait_for_turn(platform.instance, Specialist.TECHNICAL, wait_s=0.1, progress=lambda _: None)
+        wait_for_other_run(platform.instance, Specialist.TECHNICAL, timeout_s=0.1, progress=lambda _: None)
 
 
 def test_another_specialist_is_not_waited_for(platform: Platform):
     put_run(platform.instance, **AT_WORK)
     told: list[str] = []
-    wait_for_turn(platform.instance, Specialist.BUSINESS, wait_s=0.1, progress=told.append)
+    wait_for_other_run(platform.instance, Specialist.BUSINESS, timeout_s=0.1, progress=told.append)
     assert told == []
 
 
