@@ -23,7 +23,6 @@ from dagster._core.storage.runs.schema import KeyValueStoreTable
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._core.storage.tags import MAX_RETRIES_TAG, RUN_FAILURE_REASON_TAG
 from dagster._core.utils import make_new_run_id
-from dagster._serdes import ConfigurableClassData
 from dagster._time import get_current_datetime
 from dagster._utils.error import SerializableErrorInfo
 
@@ -33,7 +32,6 @@ __all__ = [
     "RUN_FAILURE_REASON_TAG",
     "AssetCheckExecutionRecord",
     "CheckRunHealthResult",
-    "ConfigurableClassData",
     "DefaultRunLauncher",
     "KeyValueStoreTable",
     "LaunchRunContext",

@@ -1,1 +1,1 @@
-"""What `dagster.yaml` names: the queue of runs, and what launches and watches them."""
+"""The classes that `dagster.yaml` names: they queue, launch and watch runs. And the folders of one machine."""

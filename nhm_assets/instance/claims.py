@@ -1,8 +1,9 @@
-"""Which daemon launches a run, or starts one over: the first one that says so in the instance's own database.
+"""Decides which daemon launches or retries a run, if two daemons are running by mistake.
 
-Dagster's queue reads a run's status and then launches the run. Between the two, a second daemon, started by
-mistake, reads the same: the run would get two processes, the first of which to end would be taken for its death.
-In the same way two daemons would each start a run over whose process died.
+Dagster's daemon reads the status of a run and then launches it. A second daemon can read the same status in between.
+Then the run would have two processes, and the end of the first process would look like the death of the run. In the
+same way, two daemons would each retry a run whose process died. So a daemon first claims the run in the instance's
+database, and only the first claim succeeds.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -17,53 +18,52 @@ from nhm_assets.domain.dagster_internals import KeyValueStoreTable, SqlRunStorag
 _CLAIMS: Final = "nhm/claims/"
 _LAUNCH: Final = _CLAIMS + "launch/"
 _RETRY: Final = _CLAIMS + "retry/"
-_REMEMBERED: Final = timedelta(days=1)
-"""No daemon stands still for longer between reading a run's status and acting on it."""
+_EXPIRES_AFTER: Final = timedelta(days=1)
+"""No daemon pauses longer between reading the status of a run and acting on it."""
 
 
 def claim_launch(instance: DagsterInstance, run_id: str) -> bool:
-    """Whether the run is for the caller to launch: true once for each run, in whatever process."""
-    return _claimed(instance, _LAUNCH + run_id, "")
+    """Claim the launch of a run. True for the first caller only, across all processes."""
+    return _claim(instance, _LAUNCH + run_id, "")
+
+
+def release_launch(instance: DagsterInstance, run_id: str) -> None:
+    """Release the claim after a failed launch, because Dagster may queue the run again."""
+    with _run_storage(instance).connect() as connection:
+        connection.execute(delete(KeyValueStoreTable).where(KeyValueStoreTable.c.key == _LAUNCH + run_id))
 
 
 def claim_retry(instance: DagsterInstance, failed_run_id: str, run_id: str) -> str:
-    """Id of the run that starts the failed one over: the first that claimed to, the same for all that ask."""
+    """Claim the retry of a failed run for `run_id`. Returns the run that claimed it first, the same for all callers."""
     key = _RETRY + failed_run_id
-    if _claimed(instance, key, run_id):
+    if _claim(instance, key, run_id):
         return run_id
-    with _runs(instance).connect() as connection:
+    with _run_storage(instance).connect() as connection:
         value = connection.execute(select(KeyValueStoreTable.c.value).where(KeyValueStoreTable.c.key == key))
         return str(value.scalar_one()).partition(" ")[2]
 
 
-def _claimed(instance: DagsterInstance, key: str, claimant: str) -> bool:
-    """Whether nobody had claimed it.
+def _claim(instance: DagsterInstance, key: str, claimant: str) -> bool:
+    """Insert the claim, and delete expired claims. False if the key is claimed already.
 
-    The table is the one that Dagster keeps its cursors in; its unique key decides, in SQLite and PostgreSQL alike.
+    The unique key of Dagster's own key-value table decides, in SQLite and PostgreSQL alike.
     """
     now = datetime.now(UTC)
-    forgotten = delete(KeyValueStoreTable).where(
+    expired = delete(KeyValueStoreTable).where(
         KeyValueStoreTable.c.key.startswith(_CLAIMS),
-        KeyValueStoreTable.c.value < (now - _REMEMBERED).isoformat(),
+        KeyValueStoreTable.c.value < (now - _EXPIRES_AFTER).isoformat(),
     )
-    claimed = insert(KeyValueStoreTable).values(key=key, value=f"{now.isoformat()} {claimant}")
     try:
-        with _runs(instance).connect() as connection:
-            connection.execute(forgotten)
-            connection.execute(claimed)
+        with _run_storage(instance).connect() as connection:
+            connection.execute(expired)
+            connection.execute(insert(KeyValueStoreTable).values(key=key, value=f"{now.isoformat()} {claimant}"))
     except IntegrityError:
         return False
     return True
 
 
-def release_launch(instance: DagsterInstance, run_id: str) -> None:
-    """Take a claim back: the launch failed, and Dagster may put the run into the queue again."""
-    with _runs(instance).connect() as connection:
-        connection.execute(delete(KeyValueStoreTable).where(KeyValueStoreTable.c.key == _LAUNCH + run_id))
-
-
-def _runs(instance: DagsterInstance) -> SqlRunStorage:
+def _run_storage(instance: DagsterInstance) -> SqlRunStorage:
     storage = instance.run_storage
     if not isinstance(storage, SqlRunStorage):
-        raise TypeError(f"runs are kept in {type(storage).__name__}: take SQLite or PostgreSQL, as in deploy/")
+        raise TypeError(f"unsupported run storage {type(storage).__name__}: use SQLite or PostgreSQL, as in deploy/")
     return storage

@@ -1,4 +1,4 @@
-"""Dagster's queue, in which every run of a partition counts for its specialist, however it was asked for."""
+"""Dagster's run queue. Every run of a partition counts for its specialist, however it was started."""
 
 from dagster import DagsterRun, QueuedRunCoordinator, SubmitRunContext
 
@@ -18,52 +18,57 @@ from nhm_assets.runs.queries import (
     dimension_tags,
 )
 
-_OF_ONE_RUN = (TRIGGER_TAG, ASKED_AT_TAG, ACTOR_TAG)
+_REQUEST_TAGS = (TRIGGER_TAG, ASKED_AT_TAG, ACTOR_TAG)
+"""Tags that say who or what requested a run, and when."""
 
 
 class SpecialistRunCoordinator(QueuedRunCoordinator):
-    """Tags a run with its specialist before it is queued, since that is what the limit of one at a time is set on.
+    """Corrects the tags of a run before it is queued.
 
-    Dagster does so itself for schedules, sensors, backfills and its UI, but not for a program that launches a
-    run through GraphQL and names the partition alone. And it gives a run that is started again all tags of the
-    first one, with what is true of that one only.
+    The limit of one run per specialist depends on the specialist's tag. Dagster sets it for schedules, sensors,
+    backfills and its UI, but not if a program launches a run through GraphQL with a partition key only. And a rerun
+    gets all tags of the first run, also those that are true of the first run only.
     """
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
-        """Queue the run, unless it is to start one over that another daemon has started over already."""
+        """Queue the run, unless it is a retry and another daemon has already retried the same run."""
         run = context.dagster_run
-        if self._is_superfluous(run):
-            return self._given_up(run)
+        if self._is_duplicate_retry(run):
+            return self._cancel(run)
         key = run.tags.get(PARTITION_TAG, "")
-        tags = self._outdated(run)
+        tags = self._corrected_tags(run)
         if SPECIALIST_TAG not in run.tags and specialist_weeks.has_partition_key(key):
-            # Of both dimensions: where there is a tag of one, Dagster wants the other, too.
+            # Dagster requires tags for both dimensions if there is one for either.
             tags |= dimension_tags(Partition.from_key(key))
         if tags:
             self._instance.add_run_tags(run.run_id, tags)
         return super().submit_run(context)
 
-    def _is_superfluous(self, run: DagsterRun) -> bool:
-        parent = run.parent_run_id or run.tags.get(PARENT_TAG)
-        return bool(
-            parent and RETRY_NUMBER_TAG in run.tags and claim_retry(self._instance, parent, run.run_id) != run.run_id
-        )
+    def _is_duplicate_retry(self, run: DagsterRun) -> bool:
+        parent = _parent_of(run)
+        if not parent or RETRY_NUMBER_TAG not in run.tags:
+            return False
+        return claim_retry(self._instance, parent, run.run_id) != run.run_id
 
-    def _given_up(self, run: DagsterRun) -> DagsterRun:
-        # Nobody is to be told of it: the other one has the outcome.
+    def _cancel(self, run: DagsterRun) -> DagsterRun:
+        # Marked as reported, so that nobody is notified: the other retry reports the outcome.
         self._instance.add_run_tags(run.run_id, {REPORTED_TAG: run.run_id})
-        self._instance.report_run_canceled(run, "Another daemon has started the run over already: one retry only.")
+        self._instance.report_run_canceled(run, "Canceled, because another daemon has already retried the same run.")
         return self._instance.get_run_by_id(run.run_id) or run
 
-    def _outdated(self, run: DagsterRun) -> dict[str, str]:
-        """What a run has inherited that is not true of it, emptied: tags cannot be taken away."""
-        # What is queued is never executed by the command line.
+    def _corrected_tags(self, run: DagsterRun) -> dict[str, str]:
+        """New values for inherited tags that are not true of this run. Tags cannot be removed, only emptied."""
+        # A queued run is never executed by a command.
         names = [PROCESS_TAG, POD_TAG]
-        person = (run.parent_run_id or PARENT_TAG in run.tags) and RETRY_NUMBER_TAG not in run.tags
-        if person:
-            names += _OF_ONE_RUN
+        is_rerun_by_person = _parent_of(run) and RETRY_NUMBER_TAG not in run.tags
+        if is_rerun_by_person:
+            names += _REQUEST_TAGS
         tags = {name: "" for name in names if run.tags.get(name)}
-        if person and MAX_RETRIES_TAG in run.tags:
-            # That of a run which was ended on purpose.
+        if is_rerun_by_person and MAX_RETRIES_TAG in run.tags:
+            # The first run was terminated on purpose, which set this to 0.
             tags[MAX_RETRIES_TAG] = str(self._instance.run_retries_max_retries)
         return tags
+
+
+def _parent_of(run: DagsterRun) -> str | None:
+    return run.parent_run_id or run.tags.get(PARENT_TAG)

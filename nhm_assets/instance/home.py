@@ -1,4 +1,4 @@
-"""The folders that are kept on this machine, made ready for Dagster and for the command line."""
+"""The folders on this machine: creates them, and opens the Dagster instance in them."""
 
 import os
 from contextlib import AbstractContextManager, nullcontext
@@ -22,9 +22,9 @@ load_from:
 
 
 def prepare_home(settings: Settings) -> None:
-    """Create the folders that are missing and point Dagster at its own.
+    """Create missing folders, and set DAGSTER_HOME for Dagster.
 
-    Its two files are written where they are missing, and are the operator's from then on.
+    Its two files are written only if they are missing, so an operator can edit them.
     """
     settings.nhm_home.mkdir(parents=True, exist_ok=True)
     settings.dagster_folder.mkdir(parents=True, exist_ok=True)
@@ -35,12 +35,12 @@ def prepare_home(settings: Settings) -> None:
 
 
 def instance_template() -> str:
-    """The file `deploy/local/dagster.yaml`."""
+    """The text of `deploy/local/dagster.yaml`."""
     return (resources.files("nhm_assets") / "templates" / INSTANCE_FILE).read_text()
 
 
 def dagster_instance(settings: Settings) -> DagsterInstance:
-    """The Dagster instance of these settings; runs recorded there show in its UI."""
+    """The Dagster instance of these settings. Dagster's UI shows the runs that it records."""
     prepare_home(settings)
     with _creation_lock(settings):
         instance = DagsterInstance.get()
@@ -51,9 +51,9 @@ def dagster_instance(settings: Settings) -> DagsterInstance:
 
 
 def _creation_lock(settings: Settings) -> AbstractContextManager[object]:
-    """Two processes that open fresh SQLite files at once would both create their tables, and one would die.
+    """A lock for the first access: if two processes create the tables of a new SQLite file at once, one fails.
 
-    A folder that cannot be written to holds none: it is a cluster's, whose instance is in PostgreSQL.
+    On Kubernetes the folder is read-only and the instance is in PostgreSQL, so no lock is needed.
     """
     if not os.access(settings.dagster_folder, os.W_OK):
         return nullcontext()

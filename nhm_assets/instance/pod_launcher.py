@@ -1,4 +1,4 @@
-"""Starts runs as Kubernetes Jobs. Named in the cluster's `dagster.yaml`; loaded by daemon and webserver alone."""
+"""Launches runs as Kubernetes Jobs. Only the `dagster.yaml` for Kubernetes names this launcher."""
 
 from typing import Final
 
@@ -17,47 +17,47 @@ from nhm_assets.runs.queries import SPECIALIST_TAG
 from nhm_assets.settings import Settings
 
 _NO_SUCH_JOB: Final = "could not be found"
-"""How Dagster ends its sentence on a Job that is not there; anything else that it does not know is a passing fault."""
+"""How Dagster's message ends if the Job does not exist. Any other unknown status is a temporary problem."""
 _NOT_FOUND: Final = 404
 
 
 class RunPodLauncher(GuardedRunLauncher, K8sRunLauncher):
-    """Dagster's launcher, with the resources and nodes that the settings give the specialist of a run.
+    """Dagster's launcher, with the resources and nodes that the settings define for the specialist of a run.
 
-    It asks the settings whatever started the run: a schedule, a sensor, a backfill or a button of the UI.
-    The tag `dagster-k8s/config` of a single run wins over them.
+    This applies to every run, whether a schedule, a sensor, a backfill or a person started it. The tag
+    `dagster-k8s/config` of a single run takes precedence.
     """
 
     def get_container_context_for_run(self, dagster_run: DagsterRun) -> K8sContainerContext:
-        """What Dagster knows of the run's pod, laid over what the settings say."""
-        ours = run_pod_config(Settings.load(), dagster_run.tags.get(SPECIALIST_TAG))
-        settled = K8sContainerContext(run_k8s_config=UserDefinedDagsterK8sConfig.from_dict(ours))
-        return settled.merge(super().get_container_context_for_run(dagster_run))
+        """The pod configuration from the settings, overridden by the one that Dagster has for the run."""
+        config = run_pod_config(Settings.load(), dagster_run.tags.get(SPECIALIST_TAG))
+        from_settings = K8sContainerContext(run_k8s_config=UserDefinedDagsterK8sConfig.from_dict(config))
+        return from_settings.merge(super().get_container_context_for_run(dagster_run))
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """Whether the run's pod lives.
+        """Whether the run's pod is alive.
 
-        Dagster would look for a Job of the run's own where the command line executes it in the pod of another one,
-        and would take an API server that is away for the run's death. In both cases a run at work would be failed.
+        Dagster alone would fail healthy runs in two cases: if a command executes the run in the pod of another Job,
+        because the run has no Job of its own, and if the API server does not answer.
         """
         if pod := run.tags.get(POD_TAG):
             return self._health_in_pod(*pod.split("/", 1))
         if PROCESS_TAG in run.tags:
-            return CheckRunHealthResult(WorkerStatus.RUNNING, "its process cannot be seen from here")
-        found: CheckRunHealthResult = super().check_run_worker_health(run)
-        if found.status is WorkerStatus.UNKNOWN and not (found.msg or "").endswith(_NO_SUCH_JOB):
-            return CheckRunHealthResult(WorkerStatus.RUNNING, f"its Job cannot be seen now: {found.msg}")
-        return found
+            return CheckRunHealthResult(WorkerStatus.RUNNING, "its process cannot be checked from here")
+        health: CheckRunHealthResult = super().check_run_worker_health(run)
+        if health.status is WorkerStatus.UNKNOWN and not (health.msg or "").endswith(_NO_SUCH_JOB):
+            return CheckRunHealthResult(WorkerStatus.RUNNING, f"its Job cannot be checked now: {health.msg}")
+        return health
 
     def _health_in_pod(self, namespace: str, name: str) -> CheckRunHealthResult:
         try:
             phase = self._api_client.core_api.read_namespaced_pod(name, namespace).status.phase
         except ApiException as error:
             if error.status == _NOT_FOUND:
-                return CheckRunHealthResult(WorkerStatus.FAILED, f"pod {name} of namespace {namespace} is gone")
-            return CheckRunHealthResult(WorkerStatus.RUNNING, f"pod {name} cannot be seen now: {error.reason}")
+                return CheckRunHealthResult(WorkerStatus.FAILED, f"pod {name} in namespace {namespace} is gone")
+            return CheckRunHealthResult(WorkerStatus.RUNNING, f"pod {name} cannot be checked now: {error.reason}")
         except HTTPError as error:
-            return CheckRunHealthResult(WorkerStatus.RUNNING, f"pod {name} cannot be seen now: {error}")
+            return CheckRunHealthResult(WorkerStatus.RUNNING, f"pod {name} cannot be checked now: {error}")
         if phase in ("Pending", "Running"):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
-        return CheckRunHealthResult(WorkerStatus.FAILED, f"pod {name} of namespace {namespace} has ended ({phase})")
+        return CheckRunHealthResult(WorkerStatus.FAILED, f"pod {name} in namespace {namespace} has ended ({phase})")

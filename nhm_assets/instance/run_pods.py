@@ -1,6 +1,6 @@
-"""What a run's pod is given on Kubernetes: processor and memory, time, and the nodes it may land on.
+"""Resources, time limits and nodes of a run's pod on Kubernetes.
 
-Everything else about it (account, volumes, labels, security) stands in the cluster's `dagster.yaml`.
+Everything else about the pod (account, volumes, labels, security) is in the `dagster.yaml` for Kubernetes.
 """
 
 from typing import TYPE_CHECKING, Any, Final
@@ -10,27 +10,23 @@ from nhm_assets.settings import PodResources, Settings
 if TYPE_CHECKING:
     from dagster import ExecutorDefinition
 
-_LATER_S: Final = 900
-"""By how much the Job's own deadline lies behind the run's: pulling the image and ending the run count, too."""
+_STARTUP_AND_SHUTDOWN_S: Final = 900
+"""Extra time for the Job beyond the run's limit, to pull the image and to stop the run."""
 
 
 def run_pod_config(settings: Settings, specialist: str | None) -> dict[str, Any]:
-    """The `dagster-k8s/config` of a run.
+    """The `dagster-k8s/config` of a run, from the settings RUN_* and MAX_RUN_SECONDS.
 
     Args:
-        settings: the settings RUN_* and MAX_RUN_SECONDS decide.
-        specialist: whom the run retrains; None for a run of something else.
+        settings: the settings.
+        specialist: the specialist that the run retrains; None for any other run.
     """
-    nodes: dict[str, Any] = {}
-    if settings.run_node_selector:
-        nodes["node_selector"] = dict(settings.run_node_selector)
-    if settings.run_tolerations:
-        nodes["tolerations"] = [dict(one) for one in settings.run_tolerations]
+    nodes = {"node_selector": settings.run_node_selector, "tolerations": settings.run_tolerations}
     return {
         "container_config": {"resources": _resources(settings, specialist)},
-        "pod_spec_config": nodes,
+        "pod_spec_config": {name: value for name, value in nodes.items() if value},
         "job_spec_config": {
-            "active_deadline_seconds": settings.max_run_seconds + _LATER_S,
+            "active_deadline_seconds": settings.max_run_seconds + _STARTUP_AND_SHUTDOWN_S,
             "ttl_seconds_after_finished": settings.run_ttl_s,
         },
     }
@@ -41,17 +37,17 @@ def _resources(settings: Settings, specialist: str | None) -> dict[str, dict[str
     memory = own.memory or settings.run_memory
     return {
         "requests": {"cpu": own.cpu_request or settings.run_cpu_request, "memory": memory},
-        # Memory beyond the request is the node's to take back at any moment, with the pod.
+        # Limit = request: a node that runs out of memory evicts pods that use more than they requested.
         "limits": {"cpu": own.cpu_limit or settings.run_cpu_limit, "memory": memory},
     }
 
 
 def executor_of(settings: Settings) -> "ExecutorDefinition":
-    """How the steps of a run are executed: in its own process, or each in a Job of its own."""
+    """The executor of a run's steps: in the process of the run, or each step in a Job of its own."""
     from dagster import in_process_executor
 
     if settings.run_executor == "in_process":
-        # A run is one partition and a few seconds of work: processes of its own would cost more than they give.
+        # A run is one partition and a few seconds of work. One process per step would take longer to start.
         return in_process_executor
     from dagster_k8s import k8s_job_executor
 

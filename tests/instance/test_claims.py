@@ -1,4 +1,4 @@
-"""A run gets one process, and is started over once, whatever number of daemons reads its status at the same moment."""
+"""A run gets one process and one retry, however many daemons read its status at the same time."""
 
 import uuid
 from collections.abc import Iterator
@@ -37,14 +37,14 @@ def daemons(
         yield [opened.enter_context(DagsterInstance.from_config(str(tmp_path))) for _ in range(2)]
 
 
-def remembered(instance: DagsterInstance) -> list[str]:
-    """The runs whose launch is claimed."""
+def claimed_launches(instance: DagsterInstance) -> list[str]:
+    """Ids of the runs whose launch is claimed."""
     with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
         keys = connection.execute(select(KeyValueStoreTable.c.key)).scalars()
         return sorted(key.removeprefix("nhm/claims/launch/") for key in keys if key.startswith("nhm/claims/launch/"))
 
 
-def test_of_all_that_claim_a_launch_at_once_one_gets_it(daemons):
+def test_if_several_claim_a_launch_at_once_one_succeeds(daemons):
     rounds, claimants = 20, 4
     together = Barrier(claimants)
 
@@ -60,7 +60,7 @@ def test_of_all_that_claim_a_launch_at_once_one_gets_it(daemons):
     assert [sum(of_run) for of_run in zip(*by_claimant, strict=True)] == [1] * rounds
 
 
-def test_a_launch_that_failed_may_be_claimed_again(daemons):
+def test_a_failed_launch_can_be_claimed_again(daemons):
     one, other = daemons
     assert claim_launch(one, "run")
     release_launch(one, "run")
@@ -68,7 +68,7 @@ def test_a_launch_that_failed_may_be_claimed_again(daemons):
     assert not claim_launch(one, "run")
 
 
-def test_all_that_would_start_a_run_over_agree_on_the_one_that_does(daemons):
+def test_all_that_claim_a_retry_get_the_same_answer(daemons):
     retries = ["first", "second", "third", "fourth"]
     together = Barrier(len(retries))
 
@@ -83,7 +83,7 @@ def test_all_that_would_start_a_run_over_agree_on_the_one_that_does(daemons):
     assert claim_retry(daemons[0], "another", "second") == "second"
 
 
-def test_of_two_daemons_that_start_a_run_over_one_queues_its_retry_and_the_other_gives_it_up(daemons):
+def test_if_two_daemons_retry_a_run_one_retry_is_queued_and_the_other_is_canceled(daemons):
     failed = put_run(daemons[0], status=DagsterRunStatus.FAILURE)
     retry = {"status": DagsterRunStatus.NOT_STARTED, "parent": failed, "tags": {"dagster/retry_number": "1"}}
     made = [put_run(daemon, **retry) for daemon in daemons]
@@ -96,13 +96,13 @@ def test_of_two_daemons_that_start_a_run_over_one_queues_its_retry_and_the_other
         list(pool.map(submit, range(2)))
     ends = {run.status: run for run in map(daemons[0].get_run_by_id, made)}
     assert ends.keys() == {DagsterRunStatus.QUEUED, DagsterRunStatus.CANCELED}
-    given_up = ends[DagsterRunStatus.CANCELED]
-    assert given_up.tags["nhm/reported"] == given_up.run_id, "nobody is to be told of it"
-    assert "Another daemon has started the run over" in last_words(daemons[0], given_up)
+    canceled = ends[DagsterRunStatus.CANCELED]
+    assert canceled.tags["nhm/reported"] == canceled.run_id, "nobody is notified of it"
+    assert "another daemon has already retried the same run" in cancelation_message(daemons[0], canceled)
 
 
-def test_a_retry_that_is_handed_over_twice_is_not_given_up(daemons):
-    """A daemon that died in between does so."""
+def test_a_retry_that_is_submitted_twice_is_not_canceled(daemons):
+    """This happens if the daemon dies in between."""
     failed = put_run(daemons[0], status=DagsterRunStatus.FAILURE)
     run_id = put_run(daemons[0], status=DagsterRunStatus.NOT_STARTED, parent=failed, tags={"dagster/retry_number": "1"})
     for daemon in daemons:
@@ -110,14 +110,14 @@ def test_a_retry_that_is_handed_over_twice_is_not_given_up(daemons):
     assert daemons[0].get_run_by_id(run_id).status is DagsterRunStatus.QUEUED
 
 
-def last_words(instance: DagsterInstance, run: DagsterRun) -> str:
-    """What the log says of a run's cancelation."""
+def cancelation_message(instance: DagsterInstance, run: DagsterRun) -> str:
+    """The message of the event that canceled a run."""
     (entry,) = instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_CANCELED)
     assert entry.dagster_event
     return entry.dagster_event.message or ""
 
 
-def test_claims_are_forgotten_after_a_day_and_cursors_never(daemons):
+def test_claims_expire_after_a_day_and_cursors_never(daemons):
     one, _ = daemons
     one.daemon_cursor_storage.set_cursor_values({"a daemon's cursor": "2020-01-01"})
     assert claim_launch(one, "old")
@@ -126,19 +126,19 @@ def test_claims_are_forgotten_after_a_day_and_cursors_never(daemons):
         old = KeyValueStoreTable.c.key == "nhm/claims/launch/old"
         connection.execute(update(KeyValueStoreTable).where(old).values(value=yesterday.isoformat()))
     assert claim_launch(one, "new")
-    assert remembered(one) == ["new"]
+    assert claimed_launches(one) == ["new"]
     assert one.daemon_cursor_storage.get_cursor_values({"a daemon's cursor"}) == {"a daemon's cursor": "2020-01-01"}
 
 
-def processes(instance: DagsterInstance, run: DagsterRun) -> list[str]:
-    """What the log says of processes started for a run."""
+def started_processes(instance: DagsterInstance, run: DagsterRun) -> list[str]:
+    """The messages in the log about processes that were started for a run."""
     entries = instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT)
-    said = [entry.dagster_event.message or "" for entry in entries if entry.dagster_event]
-    return [message for message in said if message.startswith("Started process for run")]
+    messages = [entry.dagster_event.message or "" for entry in entries if entry.dagster_event]
+    return [message for message in messages if message.startswith("Started process for run")]
 
 
 @pytest.mark.slow
-def test_a_run_that_two_daemons_launch_gets_one_process_and_ends_well(daemons):
+def test_a_run_that_two_daemons_launch_gets_one_process_and_succeeds(daemons):
     one, other = daemons
     with create_test_daemon_workspace_context(ModuleTarget("tests.support.short_job", None, None, "short"), one) as at:
         workspace = at.create_request_context()
@@ -155,12 +155,12 @@ def test_a_run_that_two_daemons_launch_gets_one_process_and_ends_well(daemons):
             daemon.run_launcher.launch_run(LaunchRunContext(dagster_run=run, workspace=workspace))
         assert becomes_true(lambda: one.get_run_by_id(run.run_id).is_finished, timeout_s=60)
         assert one.get_run_by_id(run.run_id).status is DagsterRunStatus.SUCCESS
-        assert len(processes(one, run)) == 1, processes(one, run)
+        assert len(started_processes(one, run)) == 1, started_processes(one, run)
 
 
-def test_a_launch_that_fails_is_not_remembered(daemons):
+def test_a_launch_that_fails_releases_its_claim(daemons):
     one, _ = daemons
     run = one.add_run(DagsterRun(job_name="short", status=DagsterRunStatus.STARTING))
     with pytest.raises(Exception, match="requires a workspace"):
         one.run_launcher.launch_run(LaunchRunContext(dagster_run=run, workspace=None))
-    assert remembered(one) == []
+    assert claimed_launches(one) == []

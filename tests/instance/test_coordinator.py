@@ -1,4 +1,4 @@
-"""One run at a time per specialist holds for runs that were asked for by their partition alone, too."""
+"""The limit of one run per specialist also applies to runs that are requested by their partition key only."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,9 +22,9 @@ def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
 
 
 def submitted(instance: DagsterInstance, run_id: str) -> dict[str, str]:
-    """The tags of a run once it is queued."""
+    """Submit a run, and return its tags in the queue."""
     run = instance.get_run_by_id(run_id)
-    # The queue looks at no workspace: it is the daemon that launches.
+    # Only the daemon, which launches, needs a workspace.
     instance.run_coordinator.submit_run(SubmitRunContext(run, workspace=None))
     queued = instance.get_run_by_id(run_id)
     assert queued.status is DagsterRunStatus.QUEUED
@@ -32,28 +32,28 @@ def submitted(instance: DagsterInstance, run_id: str) -> dict[str, str]:
 
 
 def bare_run(instance: DagsterInstance, **tags: str) -> str:
-    """A run as a program makes one through GraphQL."""
+    """A run as a program creates it through GraphQL."""
     origin = instance.get_run_by_id(put_run(instance)).remote_job_origin
     run = create_run_for_test(instance, status=DagsterRunStatus.NOT_STARTED, tags=tags, remote_job_origin=origin)
     return run.run_id
 
 
-def test_a_run_that_names_its_partition_alone_counts_for_the_specialist(instance: DagsterInstance):
+def test_a_run_with_a_partition_key_only_gets_the_tags_of_its_specialist_and_week(instance: DagsterInstance):
     run_id = bare_run(instance, **{"dagster/partition": "business|2026-03-01"})
     tags = submitted(instance, run_id)
     assert (tags["dagster/partition/specialist"], tags["dagster/partition/week"]) == ("business", "2026-03-01")
 
 
 @pytest.mark.parametrize("key", ["2026-03-01", "nobody|2026-03-01"])
-def test_a_run_of_other_partitions_is_queued_as_it_is(instance: DagsterInstance, key: str):
+def test_a_run_of_other_partitions_is_queued_unchanged(instance: DagsterInstance, key: str):
     assert "dagster/partition/specialist" not in submitted(instance, bare_run(instance, **{"dagster/partition": key}))
 
 
-def test_a_run_of_no_partition_is_queued_as_it_is(instance: DagsterInstance):
+def test_a_run_without_a_partition_is_queued_unchanged(instance: DagsterInstance):
     assert "dagster/partition/specialist" not in submitted(instance, bare_run(instance))
 
 
-OF_ANOTHER_RUN = {
+INHERITED = {
     "nhm/process": "host:1",
     "nhm/pod": "mlflow/a-pod",
     "nhm/trigger": "weekly:business|2026-03-01",
@@ -61,21 +61,21 @@ OF_ANOTHER_RUN = {
     "nhm/actor": "weekly_retraining_schedule",
     "dagster/max_retries": "0",
 }
-"""Tags that Dagster hands on to a run that is started again."""
+"""Tags that Dagster copies to a rerun."""
 
 
-def still_there(tags: dict[str, str]) -> set[str]:
-    return {name for name, value in OF_ANOTHER_RUN.items() if tags.get(name) == value}
+def kept(tags: dict[str, str]) -> set[str]:
+    return {name for name, value in INHERITED.items() if tags.get(name) == value}
 
 
-def test_a_run_that_a_person_starts_again_is_nobody_elses(instance: DagsterInstance):
-    """It would be taken for the schedule's, for dead like the first one's process, and be retried as seldom."""
-    tags = submitted(instance, bare_run(instance, **OF_ANOTHER_RUN, **{"dagster/parent_run_id": "the-first"}))
-    assert still_there(tags) == set()
+def test_a_rerun_by_a_person_does_not_keep_what_is_true_of_the_first_run_only(instance: DagsterInstance):
+    """Otherwise it would count as the schedule's, as dead like the first process, and would not be retried."""
+    tags = submitted(instance, bare_run(instance, **INHERITED, **{"dagster/parent_run_id": "the-first"}))
+    assert kept(tags) == set()
     assert tags["dagster/max_retries"] == "2"
 
 
-def test_a_run_that_is_retried_since_its_process_died_stays_its_triggers(instance: DagsterInstance):
-    again = {"dagster/parent_run_id": "the-first", "dagster/retry_number": "1"}
-    tags = submitted(instance, bare_run(instance, **OF_ANOTHER_RUN, **again))
-    assert still_there(tags) == {"nhm/trigger", "nhm/asked_at", "nhm/actor", "dagster/max_retries"}
+def test_an_automatic_retry_keeps_its_trigger(instance: DagsterInstance):
+    retry = {"dagster/parent_run_id": "the-first", "dagster/retry_number": "1"}
+    tags = submitted(instance, bare_run(instance, **INHERITED, **retry))
+    assert kept(tags) == {"nhm/trigger", "nhm/asked_at", "nhm/actor", "dagster/max_retries"}

@@ -1,4 +1,4 @@
-"""The folders of one machine, and the files for Dagster in them."""
+"""The folders on one machine, and Dagster's files in them."""
 
 import subprocess
 import sys
@@ -28,19 +28,19 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
     return Settings(nhm_home=tmp_path / "home", max_concurrent_runs=4)
 
 
-def faults(config: object) -> list[str]:
-    """What Dagster says against the contents of a dagster.yaml."""
+def errors_in(config: object) -> list[str]:
+    """What Dagster reports about the contents of a dagster.yaml."""
     checked = validate_config(resolve_to_config_type(dagster_instance_config_schema()), config)
     return [error.message for error in checked.errors or []]
 
 
-def test_the_instance_file_is_the_one_that_stands_in_deploy(settings):
+def test_the_instance_file_is_the_one_in_deploy(settings):
     prepare_home(settings)
     assert (settings.dagster_folder / "dagster.yaml").read_text() == LOCAL.read_text()
     assert instance_template() == LOCAL.read_text()
 
 
-def test_files_that_an_operator_has_changed_are_left(settings):
+def test_files_that_an_operator_has_changed_are_not_overwritten(settings):
     prepare_home(settings)
     for name in ("dagster.yaml", "workspace.yaml"):
         (settings.dagster_folder / name).write_text("telemetry:\n  enabled: false\n")
@@ -57,8 +57,8 @@ def test_the_instance_opens_with_the_limit_of_the_settings(settings):
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_dagster_finds_no_fault_in_a_template(name):
-    assert faults(yaml.safe_load(TEMPLATES[name].read_text())) == []
+def test_dagster_accepts_every_template(name):
+    assert errors_in(yaml.safe_load(TEMPLATES[name].read_text())) == []
 
 
 def test_there_is_a_template_for_one_machine_and_one_for_several():
@@ -68,13 +68,13 @@ def test_there_is_a_template_for_one_machine_and_one_for_several():
 @pytest.mark.parametrize(
     ("section", "entry"), [("run_monitoring", "poll_every"), ("retention", "runs"), ("run_retries", "max_tries")]
 )
-def test_a_fault_in_a_template_would_be_found(section, entry):
+def test_an_error_in_a_template_is_found(section, entry):
     config = yaml.safe_load(LOCAL.read_text())
     config[section][entry] = 1
-    assert any(entry in fault for fault in faults(config))
+    assert any(entry in error for error in errors_in(config))
 
 
-def test_the_templates_differ_in_their_storage_alone():
+def test_the_templates_differ_in_their_storage_only():
     local, postgres = (yaml.safe_load(TEMPLATES[name].read_text()) for name in ("local", "postgres"))
     assert "storage" not in local
     assert postgres.pop("storage").keys() == {"postgres"}
@@ -90,7 +90,7 @@ def test_an_instance_opens_on_the_template_for_one_machine(tmp_path, monkeypatch
 
 
 @pytest.mark.slow
-def test_the_built_package_carries_the_template(tmp_path):
+def test_the_built_package_contains_the_template(tmp_path):
     """In the tree it is a link that leads out of the package; what is installed has to hold the file."""
     source = tmp_path / "source"
     source.mkdir()
@@ -123,8 +123,8 @@ print(sorted(os.listdir(os.environ["DAGSTER_HOME"])))
 """
 
 
-def test_a_dagster_home_that_cannot_be_written_to_gets_no_lock_file(tmp_path: Path):
-    """As in a pod, where it is a ConfigMap. Its other files would be in PostgreSQL."""
+def test_a_read_only_dagster_home_gets_no_lock_file(tmp_path: Path):
+    """As in a pod, where the folder is a ConfigMap and the instance is in PostgreSQL."""
     done = subprocess.run(
         [sys.executable, "-c", READ_ONLY],
         env=environment(nhm_home=tmp_path),

@@ -1,4 +1,4 @@
-"""The launcher that sees dead runs, as the instance's file names it."""
+"""The launcher that notices dead runs, as `dagster.yaml` names it."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from nhm_assets.runs.liveness import LAUNCHED_ON_TAG, PROCESS_TAG
 from tests.support.processes import ROOT
 
 GRPC_TAG = ".dagster/grpc_info"
-BY_SOCKET = json.dumps({"host": "localhost", "socket": "/tmp/code.sock"})  # noqa: S108 - nothing lies there
+BY_SOCKET = json.dumps({"host": "localhost", "socket": "/tmp/code.sock"})  # noqa: S108 - no such file
 HERE = {GRPC_TAG: BY_SOCKET, LAUNCHED_ON_TAG: socket.gethostname()}
 BY_PORT = json.dumps({"host": "elsewhere", "port": 4000})
 
@@ -32,14 +32,14 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dagste
 
 
 def add_run(instance: DagsterInstance, pid: int | None, tags: dict[str, str]) -> DagsterRun:
-    """A started run whose process has said its id."""
+    """A started run whose process has reported its id."""
     run = instance.add_run(DagsterRun(job_name=JOB, status=DagsterRunStatus.STARTED, tags=tags))
     if pid:
         instance.report_engine_event(f"Started process for run (pid: {pid}).", run)
     return run
 
 
-def gone() -> int:
+def dead_pid() -> int:
     """The id of a process that has ended."""
     process = subprocess.Popen(["true"])
     process.wait()
@@ -61,19 +61,19 @@ def test_the_local_instance_watches_its_runs_and_queues_them(instance):
     ]
 
 
-def test_a_run_whose_process_lives_is_healthy(instance):
+def test_a_run_whose_process_is_alive_is_healthy(instance):
     assert health(instance, add_run(instance, os.getpid(), HERE)) is WorkerStatus.RUNNING
 
 
-def test_a_run_whose_process_is_gone_is_said_to_have_failed_and_which_process_it_was(instance):
-    pid = gone()
+def test_a_run_whose_process_is_dead_has_failed_and_the_message_names_the_process(instance):
+    pid = dead_pid()
     result = instance.run_launcher.check_run_worker_health(add_run(instance, pid, HERE))
     assert result.status is WorkerStatus.FAILED
-    assert result.msg == f"process {pid} is gone: it was killed, or the machine was"
+    assert result.msg == f"process {pid} is gone: it was killed, or the machine restarted"
 
 
-def test_a_run_of_the_command_line_is_watched_by_its_tag(instance):
-    tag = f"{socket.gethostname()}:{gone()}"
+def test_a_run_that_a_command_executes_is_checked_by_its_tag(instance):
+    tag = f"{socket.gethostname()}:{dead_pid()}"
     assert health(instance, add_run(instance, None, {PROCESS_TAG: tag})) is WorkerStatus.FAILED
     assert (
         health(instance, add_run(instance, None, {PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"}))
@@ -89,13 +89,13 @@ def test_a_run_of_the_command_line_is_watched_by_its_tag(instance):
         {PROCESS_TAG: "another-machine:1"},
         {GRPC_TAG: BY_SOCKET, LAUNCHED_ON_TAG: "another-machine"},
     ],
-    ids=["a code server elsewhere", "no word of one", "a command line elsewhere", "a daemon elsewhere"],
+    ids=["code server on another host", "no tags", "command on another host", "daemon on another host"],
 )
-def test_a_process_out_of_sight_is_left_to_the_time_limit(instance, tags):
-    result = instance.run_launcher.check_run_worker_health(add_run(instance, gone(), tags))
+def test_a_process_on_another_host_counts_as_alive_until_the_time_limit(instance, tags):
+    result = instance.run_launcher.check_run_worker_health(add_run(instance, dead_pid(), tags))
     assert result.status is WorkerStatus.RUNNING
-    assert "cannot be seen from here" in result.msg
+    assert "cannot be checked from here" in result.msg
 
 
-def test_a_run_that_has_not_said_its_process_yet_is_left_to_the_time_limit(instance):
+def test_a_run_whose_process_is_not_known_yet_counts_as_alive_until_the_time_limit(instance):
     assert health(instance, add_run(instance, None, HERE)) is WorkerStatus.RUNNING
