@@ -1,14 +1,19 @@
-"""The rules of the house that a reader relies on: who imports whom, who reads the environment, what an import does."""
+"""Which module may import which: the floors, no cycles, and no undeclared libraries."""
 
-import ast
-import subprocess
-import sys
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Set
+from graphlib import CycleError, TopologicalSorter
+from importlib.metadata import packages_distributions
 from pathlib import Path
+from sys import stdlib_module_names
+from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.support.processes import ROOT
+from tests.support.source import PACKAGES, all_imports, module_name, modules, top_level_imports, tree_with
 
 STAGES = ("feedback", "training", "evaluation", "promotion", "rollout", "monitoring")
 FLOORS = (
@@ -22,35 +27,17 @@ FLOORS = (
     ("commands",),
     ("cli",),
 )
-"""The rooms, bottom to top. A room imports only from lower floors, so neither from its neighbours nor from above."""
+"""The rooms, bottom to top. A room imports only from lower floors: not from its own floor, and not from above."""
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 TOP_LEVEL = {"__init__", "definitions", "settings", "resource_factories", "cli"}
 INTERNALS = Path("nhm_assets/domain/dagster_internals.py")
-"""The one module that may use private names of Dagster."""
-SETTINGS = Path("nhm_assets/settings.py")
-"""The one module that may read the environment."""
-
-
-def modules(root: Path) -> Iterator[tuple[Path, ast.Module]]:
-    """Every module of the project below this folder, by its path from there."""
-    for folder in ("nhm_assets", "resources", "sensors"):
-        for path in sorted((root / folder).rglob("*.py")):
-            yield path.relative_to(root), ast.parse(path.read_text())
-
-
-def imports(path: Path, tree: ast.Module) -> Iterator[str]:
-    """Full names of all that a module imports, wherever in it and for whatever purpose."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            package = ".".join(path.parts[: len(path.parts) - node.level]) if node.level else ""
-            base = ".".join(filter(None, (package, node.module)))
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+"""The only module that may use private names of Dagster."""
+OPTIONAL = ("local", "postgres", "s3")
+"""Extras for what not every installation needs."""
 
 
 def room_of(name: str) -> str | None:
-    """The room that a module of ours is in; None for modules of others, and for the package itself."""
+    """The room of one of our modules. None for the package itself and for libraries."""
     first, *rest = name.split(".")
     if first in ("resources", "sensors"):
         return first
@@ -61,20 +48,20 @@ def forbidden_imports(root: Path) -> list[str]:
     return [
         f"{path} imports {name}"
         for path, tree in modules(root)
-        for name in imports(path, tree)
+        for name in all_imports(path, tree)
         if forbidden(path, name)
     ]
 
 
 def forbidden(path: Path, name: str) -> bool:
-    importing, imported = room_of(".".join(path.with_suffix("").parts)), room_of(name)
+    importing, imported = room_of(module_name(path)), room_of(name)
     if importing == imported or imported is None or importing not in FLOOR_OF:
         return False
     return imported not in FLOOR_OF or FLOOR_OF[imported] >= FLOOR_OF[importing]
 
 
 def loose_modules(root: Path) -> list[str]:
-    """Modules at the top of the package that belong into a room."""
+    """Modules at the top of the package that belong in a room."""
     return sorted(path.name for path in (root / "nhm_assets").glob("*.py") if path.stem not in TOP_LEVEL)
 
 
@@ -88,78 +75,34 @@ def private_names_of_dagster(root: Path) -> list[str]:
     return [
         f"{path} imports {name}"
         for path, tree in modules(root)
-        for name in imports(path, tree)
+        for name in all_imports(path, tree)
         if path != INTERNALS and name.startswith("dagster") and "._" in name
     ]
 
 
-def readings_of_the_environment(root: Path) -> list[str]:
-    return [f"{path}:{line}" for path, tree in modules(root) if path != SETTINGS for line in environment_readings(tree)]
-
-
-def environment_readings(tree: ast.Module) -> Iterator[int]:
-    """Lines that read the environment; `os.environ.setdefault(...)` as a statement and assignments only write."""
-    writing = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and is_setdefault(node.value):
-            writing.add(node.value.func.value)
-        elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
-            writing.add(node.value)
-    for node in ast.walk(tree):
-        if names_the_environment(node) and node not in writing:
-            yield node.lineno
-
-
-def is_setdefault(node: ast.expr) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "setdefault"
-
-
-def names_the_environment(node: ast.AST) -> bool:
-    names = {"environ", "environb", "getenv", "getenvb", "EnvVar"}
-    if isinstance(node, ast.ImportFrom):
-        return any(alias.name in names for alias in node.names)
-    return (isinstance(node, ast.Attribute) and node.attr in names) or (isinstance(node, ast.Name) and node.id in names)
-
-
-def test_every_module_imports_only_what_the_rules_allow():
+def test_every_module_imports_only_from_lower_floors():
     assert forbidden_imports(ROOT) == []
 
 
-def test_nothing_lies_loose_at_the_top_and_every_room_has_a_floor():
+def test_every_module_is_in_a_room_and_every_room_is_on_a_floor():
     assert loose_modules(ROOT) == []
     assert unknown_rooms(ROOT) == []
 
 
 def test_a_loose_module_and_an_unknown_room_are_found(tmp_path: Path):
     tree_with(tmp_path, "nhm_assets/attic/old.py", "")
-    (tmp_path / "nhm_assets" / "helpers.py").write_text("")
+    tree_with(tmp_path, "nhm_assets/helpers.py", "")
     assert loose_modules(tmp_path) == ["helpers.py"]
     assert unknown_rooms(tmp_path) == ["attic"]
 
 
 def test_private_names_of_dagster_are_imported_by_one_module():
     assert private_names_of_dagster(ROOT) == []
-    assert private_names_of_dagster_in(INTERNALS)
 
 
-def private_names_of_dagster_in(path: Path) -> list[str]:
-    return [name for name in imports(path, ast.parse((ROOT / path).read_text())) if "._" in name]
-
-
-def test_nothing_but_the_settings_reads_the_environment():
-    assert readings_of_the_environment(ROOT) == []
-
-
-def test_the_settings_are_looked_at_too():
-    """The search above finds something where there is something to find, so it does search."""
-    assert SETTINGS in [path for path, _ in modules(ROOT)]
-    assert list(environment_readings(ast.parse((ROOT / SETTINGS).read_text())))
-
-
-def tree_with(root: Path, path: str, line: str) -> Path:
-    (root / path).parent.mkdir(parents=True)
-    (root / path).write_text(line)
-    return root
+def test_a_private_name_of_dagster_is_found(tmp_path: Path):
+    tree_with(tmp_path, "nhm_assets/runs/queries.py", "from dagster._core.utils import make_new_run_id")
+    assert len(private_names_of_dagster(tmp_path)) == 1
 
 
 @pytest.mark.parametrize(
@@ -188,7 +131,7 @@ def tree_with(root: Path, path: str, line: str) -> Path:
         ("nhm_assets/automation/retraining_job.py", "from sensors import feedback_volume"),
     ],
 )
-def test_an_import_against_the_rules_is_found(tmp_path: Path, path: str, line: str):
+def test_a_forbidden_import_is_found(tmp_path: Path, path: str, line: str):
     assert len(forbidden_imports(tree_with(tmp_path, path, line))) == 1
 
 
@@ -209,104 +152,121 @@ def test_an_import_against_the_rules_is_found(tmp_path: Path, path: str, line: s
         ("resources/mongo.py", "from resources.addresses import masked\nimport nhm_assets_of_somebody_else"),
     ],
 )
-def test_an_import_within_the_rules_is_let_be(tmp_path: Path, path: str, line: str):
+def test_an_allowed_import_is_accepted(tmp_path: Path, path: str, line: str):
     assert forbidden_imports(tree_with(tmp_path, path, line)) == []
+
+
+def import_cycle(root: Path) -> list[str]:
+    """Modules that import each other in a circle as soon as one of them is imported. Empty if there is no circle."""
+    names = {module_name(path) for path, _ in modules(root)}
+    graph: dict[str, set[str]] = {}
+    for path, tree in modules(root):
+        for name in top_level_imports(path, tree):
+            # The last part may name a function in a module, or a module in a package.
+            imported = name if name in names else name.rpartition(".")[0]
+            if imported in names:
+                graph.setdefault(module_name(path), set()).add(imported)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    assert import_cycle(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    "closing_the_circle",
+    [
+        "from nhm_assets.runs.queries import x",
+        "from nhm_assets.runs import queries",
+        "from . import queries",
+        "import nhm_assets.runs.queries",
+        "try:\n    import nhm_assets.runs.queries\nexcept ImportError:\n    pass",
+        "class A:\n    from nhm_assets.runs import queries",
+        "if TYPE_CHECKING:\n    pass\nelse:\n    from nhm_assets.runs import queries",
+    ],
+)
+def test_a_circle_is_found_inside_a_room_too(tmp_path: Path, closing_the_circle: str):
+    tree_with(tmp_path, "nhm_assets/runs/queries.py", "from nhm_assets.runs.liveness import x")
+    tree_with(tmp_path, "nhm_assets/runs/liveness.py", "from nhm_assets.runs.triggers import x")
+    tree_with(tmp_path, "nhm_assets/runs/triggers.py", closing_the_circle)
+    assert sorted(set(import_cycle(tmp_path))) == [
+        f"nhm_assets.runs.{name}" for name in ("liveness", "queries", "triggers")
+    ]
+
+
+@pytest.mark.parametrize(
+    "no_circle",
+    [
+        "def f():\n    from nhm_assets.runs import queries",
+        "if TYPE_CHECKING:\n    from nhm_assets.runs import queries",
+        "if typing.TYPE_CHECKING:\n    from nhm_assets.runs import queries",
+        "from dagster import queries",
+    ],
+)
+def test_an_import_in_a_function_or_for_type_checking_closes_no_circle(tmp_path: Path, no_circle: str):
+    tree_with(tmp_path, "nhm_assets/runs/queries.py", "from nhm_assets.runs.liveness import x")
+    tree_with(tmp_path, "nhm_assets/runs/liveness.py", no_circle)
+    assert import_cycle(tmp_path) == []
+
+
+def undeclared_imports(root: Path, project: dict[str, Any]) -> list[str]:
+    """Imports of libraries that pyproject.toml does not declare. At its top, a module imports no optional library."""
+    required = declared(project["dependencies"])
+    optional = required.union(*(declared(project["optional-dependencies"][extra]) for extra in OPTIONAL))
+    return [
+        f"{path} imports {name}"
+        for path, tree in modules(root)
+        for found, allowed in ((top_level_imports(path, tree), required), (all_imports(path, tree), optional))
+        for name in found
+        if not is_declared(name.partition(".")[0], allowed)
+    ]
+
+
+def declared(requirements: list[str]) -> set[str]:
+    return {canonicalize_name(Requirement(requirement).name) for requirement in requirements}
+
+
+def is_declared(package: str, allowed: Set[str]) -> bool:
+    if package in stdlib_module_names or package in PACKAGES:
+        return True
+    return any(canonicalize_name(name) in allowed for name in DISTRIBUTIONS.get(package, ()))
+
+
+DISTRIBUTIONS = packages_distributions()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_every_imported_library_is_declared():
+    assert undeclared_imports(ROOT, PROJECT) == []
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        "import os\nx = os.environ['X']",
-        "import os\nx = os.environ.get('X')",
-        "import os\nx = os.getenv('X')",
-        "import os\nx = 'X' in os.environ",
-        "import os\nx = os.environ.setdefault('X', 'y')",
-        "from os import environ",
-        "from os import getenv as value",
-        "from dagster import EnvVar",
+        "import jinja2",
+        "import no_such_library",
+        "import honcho",
+        "def f():\n    import networkx",
+        "if TYPE_CHECKING:\n    from pytest import Item",
+    ],
+    ids=[
+        "of another library",
+        "not installed",
+        "optional, at the top",
+        "extra dev, in a function",
+        "extra dev, for types",
     ],
 )
-def test_a_reading_of_the_environment_is_found(tmp_path: Path, line: str):
-    assert len(readings_of_the_environment(tree_with(tmp_path, "resources/mongo.py", line))) == 1
-
-
-@pytest.mark.parametrize("line", ["import os\nos.environ.setdefault('X', 'y')", "import os\nos.environ['X'] = 'y'"])
-def test_a_writing_of_the_environment_is_let_be(tmp_path: Path, line: str):
-    assert readings_of_the_environment(tree_with(tmp_path, "resources/mongo.py", line)) == []
-
-
-WATCH = """
-import os, sys
-
-WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-OTHERS = ("socket.connect", "socket.getaddrinfo", "socket.bind", "os.mkdir", "os.rename", "os.remove", "os.rmdir",
-          "os.putenv", "os.chmod", "os.symlink", "os.link", "os.truncate", "subprocess.Popen", "os.exec", "os.fork",
-          "os.posix_spawn", "os.system", "sqlite3.connect", "shutil.rmtree", "tempfile.mkstemp", "tempfile.mkdtemp")
-
-def watch(event, arguments):
-    if event == "open":
-        path, _, flags = arguments
-        if flags & WRITES and path != os.devnull:
-            print("EFFECT", "writes", path)
-    elif event in OTHERS:
-        print("EFFECT", event, *arguments)
-
-sys.addaudithook(watch)
-"""
-
-
-def effects_of(program: str, folder: Path, *, beforehand: str = "") -> list[str]:
-    """What a fresh process does to disk, network, environment and other processes while it runs this."""
-    done = subprocess.run(
-        [sys.executable, "-B", "-c", f"{beforehand}\n{WATCH}\n{program}"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return [line for line in done.stdout.splitlines() if line.startswith("EFFECT")]
-
-
-def test_importing_the_code_location_touches_neither_network_nor_disk_nor_environment(tmp_path: Path):
-    # These two look at the machine while they are imported, and nothing here can do without them.
-    libraries = "import dagster, pandas"
-    assert effects_of("import nhm_assets.definitions", tmp_path, beforehand=libraries) == []
-    assert list(tmp_path.iterdir()) == []
+def test_an_undeclared_import_is_found(tmp_path: Path, line: str):
+    assert undeclared_imports(tree_with(tmp_path, "nhm_assets/runs/queries.py", line), PROJECT) != []
 
 
 @pytest.mark.parametrize(
-    "program",
-    [
-        "open('made', 'w')",
-        "import pathlib; pathlib.Path('made').mkdir()",
-        "import socket; socket.socket().connect_ex(('127.0.0.1', 9))",
-        "import subprocess; subprocess.run(['true'])",
-        "import sqlite3; sqlite3.connect('made.db')",
-        "os.environ['X'] = 'y'",
-    ],
+    "line", ["import os", "import sklearn.tree", "import nhm_assets", "def f():\n    import honcho"]
 )
-def test_an_effect_of_an_import_is_noticed(tmp_path: Path, program: str):
-    assert effects_of(program, tmp_path) != []
-
-
-HEAVY = ("mlflow", "dagster_mlflow", "sklearn", "scipy", "optuna", "matplotlib", "kubernetes", "pymongo", "s3fs")
-LOADED = "import sys; print(*(name for name in {heavy} if name in sys.modules))"
-
-
-def heavy_libraries_after(program: str) -> list[str]:
-    done = subprocess.run(
-        [sys.executable, "-c", f"{program}\n{LOADED.format(heavy=HEAVY)}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.split()
-
-
-def test_importing_the_code_location_loads_no_heavy_library():
-    assert heavy_libraries_after("import nhm_assets.definitions") == []
-
-
-def test_a_heavy_library_that_is_loaded_is_noticed():
-    assert heavy_libraries_after("import nhm_assets.definitions, pymongo") == ["pymongo"]
+def test_a_declared_import_is_accepted(tmp_path: Path, line: str):
+    assert undeclared_imports(tree_with(tmp_path, "nhm_assets/runs/queries.py", line), PROJECT) == []
