@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import DagsterInstance
+from dagster import DagsterEventType, DagsterInstance, EventRecordsFilter
 from pymongo import MongoClient
 from pymongo.database import Database
 
@@ -23,6 +23,7 @@ from tests.support.progress import Progress, announce
 from tests.support.schedule import ByFile, longest_first
 
 _KUBECONFIG = os.environ.get("KUBECONFIG")
+_NO_TELEMETRY = {"telemetry": {"enabled": False}}
 DATA = Path(__file__).parent / "data"
 SHARED = Path(__file__).parents[2] / "shared"
 """What is not part of the repository: the whole field, and scripts that start a Kubernetes control plane.
@@ -104,9 +105,25 @@ def migrated_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return home
 
 
+@pytest.fixture(scope="session")
+def migrated_dagster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an empty Dagster instance, to be copied like `migrated_mlflow`."""
+    home = tmp_path_factory.mktemp("dagster-template")
+    with DagsterInstance.local_temp(str(home), overrides=_NO_TELEMETRY) as instance:
+        # These calls create the tables.
+        instance.get_runs(limit=1)
+        instance.all_instigator_state()
+        instance.get_event_records(EventRecordsFilter(DagsterEventType.RUN_START), limit=1)
+    return home
+
+
 @pytest.fixture
 def platform(
-    tmp_path: Path, mongod_uri: str, database: Database[dict[str, Any]], migrated_mlflow: Path
+    tmp_path: Path,
+    mongod_uri: str,
+    database: Database[dict[str, Any]],
+    migrated_mlflow: Path,
+    migrated_dagster: Path,
 ) -> Iterator[Platform]:
     """Real MongoDB, MLflow on SQLite, storage and Dagster instance, all empty."""
     home = tmp_path / "nhm"
@@ -121,8 +138,8 @@ def platform(
         min_test_rows=40,
         service_retries=0,
     )
-    (tmp_path / "dagster").mkdir()
-    with DagsterInstance.local_temp(str(tmp_path / "dagster"), overrides={"telemetry": {"enabled": False}}) as instance:
+    shutil.copytree(migrated_dagster, tmp_path / "dagster")
+    with DagsterInstance.local_temp(str(tmp_path / "dagster"), overrides=_NO_TELEMETRY) as instance:
         yield Platform(settings, database, instance)
 
 
