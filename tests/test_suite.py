@@ -1,0 +1,56 @@
+"""Rules of the tests themselves: what starts first, where private names of Dagster come from, what the tester sees."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import ROOT
+from tests.support.schedule import FIRST
+
+INTERNALS = Path("tests/support/dagster_internals.py")
+CONFTEST = """
+from tests.support.progress import Progress
+
+def pytest_configure(config):
+    config.pluginmanager.register(Progress(config))
+"""
+TEST = """
+from tests.support.progress import announce
+
+def test_that_starts_a_server():
+    announce("a server")
+"""
+
+
+def private_names_of_dagster(source: str) -> list[str]:
+    """The modules of Dagster that a source imports although their names begin with an underscore."""
+    imported = (node.module or "" for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom))
+    return [module for module in imported if module.startswith("dagster") and "._" in module]
+
+
+def test_private_names_of_dagster_come_from_one_module():
+    modules = {
+        path.relative_to(ROOT): private_names_of_dagster(path.read_text()) for path in ROOT.glob("tests/**/*.py")
+    }
+    assert modules.pop(INTERNALS)
+    assert {path: names for path, names in modules.items() if names} == {}
+
+
+@pytest.mark.parametrize("prefix", FIRST)
+def test_what_starts_first_exists(prefix: str):
+    assert (ROOT / prefix).exists()
+
+
+@pytest.mark.parametrize("options", [["-p", "no:xdist"], ["-n", "1"]], ids=["alone", "xdist"])
+def test_the_terminal_shows_which_server_is_started_and_counts_no_extra_result(tmp_path: Path, options: list[str]):
+    (tmp_path / "conftest.py").write_text(CONFTEST)
+    (tmp_path / "test_progress.py").write_text(TEST)
+    command = [sys.executable, "-m", "pytest", *options, "-c", os.devnull, "--rootdir", str(tmp_path), str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "Starting a server ..." in done.stdout.splitlines(), done.stdout + done.stderr
+    assert "1 passed in" in done.stdout
