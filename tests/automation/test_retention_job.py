@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
-from dagster._core.storage.compute_log_manager import ComputeIOType
-from dagster._core.test_utils import freeze_time
 from mlflow import MlflowClient
 
 from nhm_assets.definitions import build_definitions
@@ -19,6 +17,7 @@ from nhm_assets.registry.retention import delete_old_files
 from nhm_assets.registry.vocabulary import FILES_DELETED_TAG
 from nhm_assets.runs.retention import delete_old_runs
 from resources.mlflow import Mlflow
+from tests.support.dagster_internals import ComputeIOType, freeze_time
 from tests.support.documents import NOW, WEEK, put, reviewed_opinions
 from tests.support.platform import QUIET, Platform, failed_step
 from tests.support.reruns import FORCE, launch
@@ -179,7 +178,7 @@ def logged_version(mlflow: Mlflow, client: MlflowClient) -> str:
     return version
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 def test_files_are_really_gone_wherever_mlflow_keeps_them_and_the_kept_ones_load(stored, database):
     import mlflow as library
 
@@ -202,7 +201,7 @@ def tidy_by_job(platform: Platform) -> dict[str, Any]:
     return dict(result.output_for_node("delete_expired"))
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 def test_a_version_without_files_is_not_taken_again_for_the_same_data(platform: Platform):
     opinions, reviews = reviewed_opinions(400)
     put(platform.database, opinions=opinions, feedback=reviews)
@@ -275,7 +274,7 @@ def test_a_model_whose_lock_is_not_to_be_had_is_named_and_holds_nothing_else_up(
     assert platform.instance.get_run_by_id(old) is None
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 def test_the_runs_of_the_newest_datasets_stay_since_the_sensor_counts_from_them(platform: Platform):
     for specialist in ("technical", "business"):
         opinions, reviews = reviewed_opinions(400, specialist=specialist)

@@ -130,7 +130,7 @@ def test_without_a_cluster_it_says_when_the_pods_load_the_version(platform: Plat
     assert "at their next restart" in result.output_for_node("restart_specialist")
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 def test_a_version_that_was_rolled_back_is_held_from_then_on_and_one_with_newer_feedback_is_promoted(
     platform: Platform,
 ):
@@ -163,7 +163,7 @@ def command(tmp_path: Path, migrated_mlflow: Path, mongod_uri: str, database) ->
     return {"nhm_home": tmp_path / "home", "mongodb_uri": mongod_uri, "mongodb_database": database.name}
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 def test_the_command_goes_back_says_so_and_ends_with_0_and_then_there_is_no_previous_version(command, database):
     done = nhm("rollback", "technical", "--reason", REASON, **command)
     assert (done.returncode, done.stderr) == (0, "")

@@ -100,7 +100,7 @@ def test_wrong_use_ends_with_2_and_names_what_is_wrong(home, arguments, settings
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 def test_retrain_promotes_prints_a_table_and_writes_a_report(seeded, home, tmp_path):
     report = tmp_path / "report.json"
     done = nhm("retrain", "--week", WEEK, "--specialist", "technical", "--report", report, **seeded)
@@ -127,7 +127,7 @@ def test_retrain_promotes_prints_a_table_and_writes_a_report(seeded, home, tmp_p
     assert "technical is superseded: " in older.stdout, "why, is said below the table"
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 def test_a_broken_run_ends_with_1_and_says_what_broke_it(seeded, tmp_path):
     """Production forbids synthetic rows, and business has no feedback at all."""
     report = tmp_path / "report.json"
@@ -143,7 +143,7 @@ def test_a_broken_run_ends_with_1_and_says_what_broke_it(seeded, tmp_path):
     assert "enough_samples" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 def test_synthetic_rows_are_told_on_the_terminal(seeded, tmp_path):
     done = nhm("retrain", "--week", WEEK, "--specialist", "business", **{**seeded, "allow_synthetic_fallback": "auto"})
     assert done.returncode == 0
@@ -151,7 +151,7 @@ def test_synthetic_rows_are_told_on_the_terminal(seeded, tmp_path):
     assert "warning: business learned from synthetic rows" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 def test_all_labels_alike_break_the_run_before_training(home, mongod_uri, database, tmp_path):
     opinions, reviews = reviewed_opinions(320, recommendations=["approve"])
     folder = write_documents(tmp_path / "alike", opinions=opinions, feedback=reviews)
@@ -235,7 +235,7 @@ def test_a_line_that_is_no_document_is_named(seeded, documents):
     assert "feedback.jsonl.gz, line 401" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 def test_a_mongod_of_its_own_is_started_and_none_is_left_behind(home, documents, tmp_path):
     settings = {**SETTINGS, "nhm_home": home}
     assert nhm("seed", "--from", documents, **settings).returncode == 0
@@ -247,7 +247,7 @@ def test_a_mongod_of_its_own_is_started_and_none_is_left_behind(home, documents,
     assert mongods_of(home) == []
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_retraining_that_is_ended_leaves_nothing_open(seeded, home, tmp_path, how):
     """Ended while it trains; the next run ends what a killed process could not end itself."""

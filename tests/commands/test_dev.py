@@ -42,7 +42,7 @@ def wait_for(condition, seconds: float):
         time.sleep(0.3)
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 @pytest.mark.timeout(600)
 def test_a_run_launched_in_the_web_ui_promotes_and_nothing_outlives_the_platform(tmp_path: Path):
     home, port, mlflow_port = tmp_path / "home", free_port(), free_port()

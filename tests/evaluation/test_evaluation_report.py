@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 import pytest
 from dagster import AssetCheckKey, AssetKey, ExecuteInProcessResult
-from dagster._core.event_api import PartitionKeyFilter
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES, TEST
 from nhm_assets.domain.outcomes import GATE_CHECKS, REPORT_DIGEST
@@ -18,12 +17,13 @@ from nhm_assets.evaluation.metrics import compute_metrics
 from nhm_assets.registry.versions import all_versions
 from nhm_assets.registry.vocabulary import SHA256_TAG
 from nhm_assets.training.forest import PARAMETERS, fit_forest
+from tests.support.dagster_internals import PartitionKeyFilter
 from tests.support.documents import WEEK, WEEK_END, put, reviewed_opinions
 from tests.support.learnable import learnable, store_dataset
 from tests.support.platform import Platform, failed_step, verdicts
 from tests.support.versions import MODEL, Versions, small_forest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.servers
 
 UP_TO_EVALUATION = ["trained_model", "evaluation_report"]
 PARTITION = Partition.parse(WEEK, "technical").key

@@ -14,7 +14,7 @@ from nhm_assets.feedback.features import EXTRACTOR
 from tests.support.documents import WEEK, WEEK_END, feedback, put, reviewed_opinions
 from tests.support.platform import Platform, failed_step, verdicts
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.servers
 
 PARTITION = f"technical|{WEEK}"
 DATASET = ["feedback_dataset"]

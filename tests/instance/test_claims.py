@@ -10,20 +10,23 @@ from threading import Barrier
 
 import pytest
 from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus
-from dagster._core.launcher import LaunchRunContext
-from dagster._core.run_coordinator import SubmitRunContext
-from dagster._core.storage.runs.schema import KeyValueStoreTable
-from dagster._core.test_utils import create_run_for_test, create_test_daemon_workspace_context
-from dagster._core.workspace.load_target import ModuleTarget
 from sqlalchemy import select, update
 
 from nhm_assets.instance.claims import claim_launch, claim_retry, release_launch
 from tests.support.daemon import becomes_true
+from tests.support.dagster_internals import (
+    KeyValueStoreTable,
+    LaunchRunContext,
+    ModuleTarget,
+    SubmitRunContext,
+    create_run_for_test,
+    create_test_daemon_workspace_context,
+)
 from tests.support.processes import ROOT
 from tests.support.retrainings import put_run
 
 
-@pytest.fixture(params=["local", pytest.param("postgres", marks=pytest.mark.slow)])
+@pytest.fixture(params=["local", pytest.param("postgres", marks=pytest.mark.servers)])
 def daemons(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[list[DagsterInstance]]:
@@ -137,7 +140,7 @@ def started_processes(instance: DagsterInstance, run: DagsterRun) -> list[str]:
     return [message for message in messages if message.startswith("Started process for run")]
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 def test_a_run_that_two_daemons_launch_gets_one_process_and_succeeds(daemons):
     one, other = daemons
     with create_test_daemon_workspace_context(ModuleTarget("tests.support.short_job", None, None, "short"), one) as at:

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus
-from dagster._core.run_coordinator import SubmitRunContext
-from dagster._core.test_utils import create_run_for_test
 
+from tests.support.dagster_internals import SubmitRunContext, create_run_for_test
 from tests.support.retrainings import put_run
 
 COORDINATOR = {"module": "nhm_assets.instance.coordinator", "class": "SpecialistRunCoordinator"}

@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 from dagster import DagsterInstance
-from dagster._config import resolve_to_config_type, validate_config
-from dagster._core.instance.config import dagster_instance_config_schema
 
 from nhm_assets.instance.home import dagster_instance, instance_template, prepare_home
 from nhm_assets.instance.launcher import WatchedRunLauncher
 from nhm_assets.settings import Settings
+from tests.support.dagster_internals import dagster_instance_config_schema, resolve_to_config_type, validate_config
 from tests.support.nhm import environment
 from tests.support.processes import ROOT
 
@@ -89,7 +88,7 @@ def test_an_instance_opens_on_the_template_for_one_machine(tmp_path, monkeypatch
         assert instance.run_retries_max_retries == 2
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 def test_the_built_package_contains_the_template(tmp_path):
     """In the tree it is a link that leads out of the package; what is installed has to hold the file."""
     source = tmp_path / "source"

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
-from dagster._core.launcher import WorkerStatus
 
 from nhm_assets.domain.dagster_names import JOB
 from nhm_assets.instance.launcher import WatchedRunLauncher
 from nhm_assets.runs.liveness import LAUNCHED_ON_TAG, PROCESS_TAG
+from tests.support.dagster_internals import WorkerStatus
 from tests.support.processes import ROOT
 
 GRPC_TAG = ".dagster/grpc_info"

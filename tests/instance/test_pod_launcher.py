@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
-from dagster._core.launcher import WorkerStatus
 
 from nhm_assets.domain.dagster_names import JOB
+from tests.support.dagster_internals import WorkerStatus
 from tests.support.ports import free_port
 from tests.support.web import Answers, website
 

@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 import yaml
 from dagster import DagsterInvalidConfigError
-from dagster._config import process_config
-from dagster._core.instance.config import dagster_instance_config
-from dagster._core.instance.ref import InstanceRef
-from dagster._core.run_coordinator import QueuedRunCoordinator
-from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
-from dagster._core.workspace.config_schema import process_workspace_config
 from dagster_k8s.job import DagsterK8sJobConfig, UserDefinedDagsterK8sConfig, construct_dagster_k8s_job
 
+from tests.support.dagster_internals import (
+    InstanceRef,
+    NoOpComputeLogManager,
+    QueuedRunCoordinator,
+    dagster_instance_config,
+    process_config,
+    process_workspace_config,
+)
 from tests.support.manifests import PRODUCTION, find, for_old_server, pod_templates, rendered
 
 STORAGE = {

@@ -21,7 +21,7 @@ from tests.support.manifests import (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 @pytest.mark.parametrize("version", newest_versions())
 def test_every_manifest_fits_the_published_schemas(version: str):
     manifests = [*documents(JOB_FILE), *(manifest for overlay in OVERLAYS for manifest in rendered(overlay))]

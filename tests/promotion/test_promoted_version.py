@@ -6,7 +6,7 @@ from nhm_assets.registry.versions import version_by_alias
 from tests.support.documents import WEEK, put, reviewed_opinions
 from tests.support.platform import Platform, failed_step, verdicts
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.servers
 
 MODEL = "technical-evaluator"
 WEEK_BEFORE = "2026-02-22"

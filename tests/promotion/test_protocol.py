@@ -120,7 +120,7 @@ def test_another_version_is_promoted_after_a_rollback(registry, log, window_end)
     }
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 def test_of_many_at_once_the_newest_window_ends_in_production(registry, database, log, mongod_uri):
     ends = [WEEK_END + timedelta(days=7 * week) for week in (2, 0, 3, 1)]
     versions = [registry.add(end) for end in ends]

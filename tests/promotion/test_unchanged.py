@@ -15,7 +15,7 @@ from tests.support.platforms import module_platform
 from tests.support.reruns import FORCE, counted, launch, reexecution_of, retry_of
 
 __all__ = ["module_platform"]
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.servers
 
 WEEK_BEFORE = "2026-02-22"
 UP_TO_TRAINING = ["feedback_dataset", "trained_model"]

@@ -86,7 +86,7 @@ def killed_at_every_call(
             yield killed
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 @pytest.mark.timeout(600)
 def test_a_promotion_killed_at_any_call_is_finished_by_its_rerun(registry, log, mongod_uri, tmp_path):
     """SIGKILL instead of the n-th call to MLflow or MongoDB, for every n."""
@@ -104,7 +104,7 @@ def test_a_promotion_killed_at_any_call_is_finished_by_its_rerun(registry, log, 
         assert log.count_documents({"state": "done", "kind": "promoted", "version": new}) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 @pytest.mark.timeout(600)
 def test_a_rollback_killed_at_any_call_is_finished_by_the_next_rollback_or_promotion(
     registry, log, mongod_uri, tmp_path
@@ -135,7 +135,7 @@ def test_a_rollback_killed_at_any_call_is_finished_by_the_next_rollback_or_promo
     assert set(decided) == {False, True}
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 def test_simultaneous_rollbacks_and_promotions_run_one_after_the_other(registry, database, log, mongod_uri):
     """Whichever is first, a rolled back version is not in Production, and nothing is half done."""
     good, bad = (add_promoted(registry, log, end) for end in (EARLIER, WEEK_END))

@@ -74,7 +74,7 @@ def test_data_are_there_again_at_the_next_start(folder: Path):
         assert notes(after) == ["kept"]
 
 
-@pytest.mark.parametrize("stranger", [curt_port, pytest.param(silent_port, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stranger", [curt_port, pytest.param(silent_port, marks=pytest.mark.servers)])
 def test_where_somebody_else_has_taken_the_port_mongod_starts_at_another(
     folder: Path, stranger: Callable[[int], AbstractContextManager[int]]
 ):
@@ -154,7 +154,7 @@ def test_the_last_user_leaves_promptly_while_the_first_one_that_started_mongod_l
         assert first.process.poll() is None
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 def test_users_that_come_and_go_all_the_time_always_find_a_mongod_that_works(folder: Path):
     program = """
 import sys, time

@@ -56,7 +56,7 @@ sys.stdin.readline()
 """
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 def test_processes_that_open_a_new_home_at_the_same_time_all_succeed(tmp_path: Path):
     with talkers(2, FRESH, tmp_path / "new" / "mlflow") as users:
         assert [user.hear() for user in users] == ["ready"] * 2

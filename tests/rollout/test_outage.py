@@ -30,7 +30,7 @@ from tests.support.kube import (
 from tests.support.processes import eventually
 from tests.support.rollouts import cluster_settings
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.servers, pytest.mark.timeout(400)]
 
 NAME = "specialist-technical"
 
@@ -108,7 +108,9 @@ def wait_for_the_restart(specialists: Namespace) -> None:
     assert eventually(lambda: VERSION in specialists.annotations(NAME))
 
 
-@pytest.mark.parametrize(("out_of_order", "seconds"), [(killed, 20), (stopped, 6)])
+@pytest.mark.parametrize(
+    ("out_of_order", "seconds"), [pytest.param(killed, 20, marks=pytest.mark.servers), (stopped, 6)]
+)
 def test_an_api_server_that_goes_away_in_the_middle_is_waited_for(
     restarting: Namespace, tmp_path: Path, out_of_order: Callable[[Path], Callable[[], None]], seconds: float
 ):

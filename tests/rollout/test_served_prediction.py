@@ -24,7 +24,7 @@ from tests.support.processes import ROOT
 from tests.support.rollouts import Registry, cluster_settings, roll_out
 from tests.support.versions import SAVED, feature_signature, small_forest
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.servers]
 
 OLD_WEEK = "2026-02-22"
 

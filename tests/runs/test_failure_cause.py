@@ -15,7 +15,6 @@ from dagster import (
     define_asset_job,
 )
 from dagster import Definitions as Location
-from dagster._core.errors import DagsterExecutionInterruptedError
 
 from nhm_assets.domain import errors
 from nhm_assets.domain.errors import (
@@ -42,6 +41,7 @@ from resources.errors import (
     MongoUnavailable,
     StorageError,
 )
+from tests.support.dagster_internals import DagsterExecutionInterruptedError
 from tests.support.documents import put, reviewed_opinions
 from tests.support.platform import QUIET, Platform
 from tests.support.retrainings import end_run, put_run

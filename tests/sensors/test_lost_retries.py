@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus, RunRequest, build_sensor_context
-from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG
-from dagster._core.test_utils import freeze_time
 
 from nhm_assets.runs.queries import attempts
 from sensors.lost_retries import lost_retry_sensor
+from tests.support.dagster_internals import RUN_FAILURE_REASON_TAG, freeze_time
 from tests.support.processes import ROOT
 from tests.support.retrainings import partition, put_run
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus
-from dagster._core.test_utils import freeze_time
 
 from nhm_assets.domain.outcomes import BROKEN_BY_TAG, OUTCOME_TAG, REASON_TAG
 from nhm_assets.resource_factories import notifiers_of
 from nhm_assets.settings import Settings
 from resources.errors import MongoUnavailable
 from resources.notifiers import Slack, Webhook
+from tests.support.dagster_internals import freeze_time
 from tests.support.documents import NOW, WEEK, feedback, put, reviewed_opinions
 from tests.support.notified import Receiver, mail_server, receiver
 from tests.support.platform import Platform
@@ -206,7 +206,7 @@ def test_a_run_that_goes_on_is_not_reported(platform: Platform, status: DagsterR
 
 
 def test_runs_of_other_jobs_are_none_of_its_business(platform: Platform, hooked: tuple[Receiver, Webhook]):
-    from dagster._core.test_utils import create_run_for_test
+    from tests.support.dagster_internals import create_run_for_test
 
     there, webhook = hooked
     create_run_for_test(platform.instance, job_name="rollback_promotion", status=FAILURE)
@@ -440,7 +440,7 @@ STATUS = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 @pytest.mark.timeout(600)
 def test_real_runs_are_written_down_as_what_they_came_to(story: Story):
     found = triggers(story.platform)
@@ -450,7 +450,7 @@ def test_real_runs_are_written_down_as_what_they_came_to(story: Story):
     assert entries == {name: name for name in ("data", "MongoDB", "MLflow")}
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 @pytest.mark.timeout(600)
 def test_real_runs_are_told_with_metrics_against_thresholds_and_a_link(story: Story):
     assert set(story.posted) == {run_id for name, run_id in story.runs.items() if name != "part"}
@@ -471,7 +471,7 @@ def test_real_runs_are_told_with_metrics_against_thresholds_and_a_link(story: St
     assert "0.72" in told["gate"]["f1_threshold"]["says"]
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 @pytest.mark.timeout(600)
 def test_a_held_run_is_told_with_the_checks_that_held_it(story: Story):
     told = story.posted[story.runs["held"]]
@@ -482,7 +482,7 @@ def test_a_held_run_is_told_with_the_checks_that_held_it(story: Story):
     assert "FAILED precision_threshold: " in told["text"]
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 @pytest.mark.timeout(600)
 def test_broken_runs_are_told_with_the_sentence_that_names_the_cause(story: Story):
     data, mongodb, mlflow = (story.posted[story.runs[name]] for name in ("data", "MongoDB", "MLflow"))

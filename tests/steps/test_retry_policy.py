@@ -114,7 +114,7 @@ def mongo_door(mongod_uri: str) -> Iterator[Door]:
         yield door
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 def test_mlflow_that_is_away_when_a_step_begins_and_comes_back_costs_it_nothing_but_time(
     platform: Platform, mlflow_door: Door
 ):
@@ -144,7 +144,7 @@ def test_mongodb_that_is_away_when_a_step_begins_and_comes_back_costs_it_nothing
     assert len(result.asset_value("feedback_dataset")) == 320
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 def test_a_training_that_mlflow_left_is_done_again_and_one_finished_run_stands_for_it(
     platform: Platform, mlflow_door: Door, server: str
 ):
@@ -181,7 +181,7 @@ def test_a_training_that_mlflow_left_is_done_again_and_one_finished_run_stands_f
     assert result.asset_value("trained_model").version == "1"
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 def test_a_promotion_that_mongodb_left_in_the_middle_is_ended_by_its_own_next_try(platform: Platform, mongo_door: Door):
     """Its lock runs out meanwhile, so that it must not go on: somebody else may have begun."""
     opinions, reviews = reviewed_opinions(400)

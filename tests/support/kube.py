@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from tests.support.processes import eventually
+from tests.support.progress import announce
 
 Document = dict[str, Any]
 START_TIMEOUT_S = 120
@@ -52,6 +53,7 @@ def nobody_holds(lock: Any) -> bool:
 
 def start_control_plane(scripts: Path, folder: Path) -> Path:
     """Start a control plane with its data in the folder, and give its kubeconfig."""
+    announce("a Kubernetes control plane")
     for script in ([scripts / "build.sh"], [scripts / "up.sh", folder]):
         done = subprocess.run(script, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{script[0].name}: {done.stderr[-3000:]}"

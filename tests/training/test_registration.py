@@ -22,7 +22,7 @@ from tests.support.learnable import learnable, store_dataset
 from tests.support.platform import Platform, failed_step, verdicts
 from tests.support.versions import MODEL
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.servers
 
 COLLECTIONS = ("feedback_quarantine", "plan_features", "model_audit_log")
 UP_TO_EVALUATION = ["feedback_dataset", "trained_model", "evaluation_report"]
