@@ -63,8 +63,8 @@ def ours(database: "Database[Document]", names: CollectionNames, window: Window)
 
 def ours_written_back(database: "Database[Document]", names: CollectionNames, window: Window) -> pd.DataFrame:
     """The same, and the computed features added to MongoDB."""
-    frame, found = _build(database, names, window)
-    written = write_back(database[names.features], found.computed, NOW)
+    frame, result = _build(database, names, window)
+    written = write_back(database[names.features], result.computed, NOW)
     assert written == len(frame)
     return frame
 
@@ -91,12 +91,12 @@ def _build(database: "Database[Document]", names: CollectionNames, window: Windo
     def read(session) -> WindowRead:
         return read_window(Reader(database, names, SPECIALIST, session), window, min_rating=0.0)
 
-    found, _ = read_consistently(database, read)
-    frame = assemble(found, partition, window, min_samples=1, synthetic_fallback=False)
-    frame.attrs = describe(frame, found, reason_counts(found.quarantine), window)
+    result, _ = read_consistently(database, read)
+    frame = assemble(result, partition, window, min_samples=1, synthetic_fallback=False)
+    frame.attrs = describe(frame, result, reason_counts(result.quarantine), window)
     assert data_version(frame)
     assert FrameIOManager("unused").to_bytes(frame)
-    return frame, found
+    return frame, result
 
 
 def take_turns(*wanted: tuple[str, int]) -> None:
@@ -216,7 +216,7 @@ def _growth(seconds: np.ndarray) -> list[Figure]:
 
 def _seed() -> None:
     with _mongo().database() as database:
-        seed(database, SPECIALIST, LARGE, every=EVERY, stored_share=1.0)
+        seed(database, SPECIALIST, LARGE, every=EVERY, stored_fraction=1.0)
         for names in (FROM_PLANS, WRITTEN_BACK):
             ensure_index(database[names.features])
     print(json.dumps({"seeded": LARGE}))

@@ -1,4 +1,4 @@
-"""Documents for the benchmarks: opinions on plans of six tasks, with the indexes that their owners have."""
+"""Documents for the benchmarks: opinions on plans of six tasks, with the indexes that their owners create."""
 
 import json
 import random
@@ -31,19 +31,21 @@ _BATCH: Final = 2000
 NAMES: Final = CollectionNames("specialist_feedback", "specialist_opinions", "cognitive_ledger", "plan_features")
 
 
-def seed(database: "Database[Document]", specialist: str, count: int, *, every: timedelta, stored_share: float) -> None:
+def seed(
+    database: "Database[Document]", specialist: str, count: int, *, every: timedelta, stored_fraction: float
+) -> None:
     """Write opinions of one specialist with their feedback, plans and stored features.
 
     Args:
-        database: where to.
-        specialist: whose opinions they are.
-        count: how many opinions, each on a plan of its own and with one feedback.
-        every: time between two feedbacks; the newest one is just before the end of `WEEK`.
-        stored_share: share of the plans that a specialist has stored features of.
+        database: the database to write to.
+        specialist: the specialist that gives the opinions.
+        count: number of opinions, each on its own plan and with one feedback.
+        every: time between two feedbacks; the newest is just before the end of `WEEK`.
+        stored_fraction: fraction of the plans with stored features.
     """
     make_indexes(database, Settings())
     ensure_index(database[NAMES.features])
-    drawn = _reviewed(specialist, count, every, stored_share)
+    drawn = _reviewed(specialist, count, every, stored_fraction)
     while batch := list(islice(drawn, _BATCH)):
         for collection in (NAMES.feedback, NAMES.opinions, NAMES.plans, NAMES.features):
             if documents := [one[collection] for one in batch if collection in one]:
@@ -51,35 +53,35 @@ def seed(database: "Database[Document]", specialist: str, count: int, *, every: 
 
 
 def window_of(rows: int, every: timedelta) -> Window:
-    """The window that holds this many of the newest feedbacks."""
+    """The window with this many of the newest feedbacks."""
     return Window(WEEK_END - rows * every, WEEK_END)
 
 
-def _reviewed(specialist: str, count: int, every: timedelta, stored_share: float) -> Iterator[dict[str, Document]]:
-    """Collection name -> document, an opinion at a time. Half of the plans lie in the ledger."""
-    draw = random.Random(f"{specialist}-{count}")  # noqa: S311 - reproducible documents
+def _reviewed(specialist: str, count: int, every: timedelta, stored_fraction: float) -> Iterator[dict[str, Document]]:
+    """Collection name -> document, for one opinion after the other. Half of the plans are in the ledger."""
+    rng = random.Random(f"{specialist}-{count}")  # noqa: S311 - reproducible documents
     for number in range(count):
         submitted_at = WEEK_END - every * (count - number)
-        name = f"{specialist}-{draw.getrandbits(64):016x}-{number:06d}"
-        plan = _plan(draw, f"plan-{name}", submitted_at - timedelta(hours=3))
+        name = f"{specialist}-{rng.getrandbits(64):016x}-{number:06d}"
+        plan = _plan(rng, f"plan-{name}", submitted_at - timedelta(hours=3))
         features = compute_features(plan)
-        recommendation, rating = sample_verdict(draw, features, disagreement=_DISAGREEMENT)
+        recommendation, rating = sample_verdict(rng, features, disagreement=_DISAGREEMENT)
         opinion = _opinion(name, specialist, plan)
-        found = {NAMES.feedback: _feedback(name, specialist, recommendation, rating, submitted_at)}
+        documents = {NAMES.feedback: _feedback(name, specialist, recommendation, rating, submitted_at)}
         if number % 2:
             opinion["cognitive_plan"] = plan
         else:
-            found[NAMES.plans] = _ledger_entry(plan)
-        found[NAMES.opinions] = opinion
-        if draw.random() < stored_share:
-            found[NAMES.features] = _stored(draw, plan["plan_id"], features)
-        yield found
+            documents[NAMES.plans] = _ledger_entry(plan)
+        documents[NAMES.opinions] = opinion
+        if rng.random() < stored_fraction:
+            documents[NAMES.features] = _stored(rng, plan["plan_id"], features)
+        yield documents
 
 
-def _plan(draw: random.Random, plan_id: str, created_at: datetime) -> Document:
-    """A sample plan cut down to six tasks: dependencies point backwards, so the rest stays whole."""
+def _plan(rng: random.Random, plan_id: str, created_at: datetime) -> Document:
+    """A sample plan cut to six tasks. Tasks depend only on earlier ones, so the dependencies stay complete."""
     while True:
-        plan = sample_plan(draw, plan_id, created_at)
+        plan = sample_plan(rng, plan_id, created_at)
         if len(plan["tasks"]) >= TASKS:
             tasks = plan["tasks"][:TASKS]
             order = [task["task_id"] for task in tasks]
@@ -136,9 +138,9 @@ def _ledger_entry(plan: Document) -> Document:
     }
 
 
-def _stored(draw: random.Random, plan_id: str, features: dict[str, float]) -> Document:
-    """Features as the specialists write them at inference time, those of their embedding model among them."""
-    embedding = {name: draw.uniform(0.1, 4.5) for name in EMBEDDING_FEATURES}
+def _stored(rng: random.Random, plan_id: str, features: dict[str, float]) -> Document:
+    """Features as the specialists store them at inference time, including those of their embedding model."""
+    embedding = {name: rng.uniform(0.1, 4.5) for name in EMBEDDING_FEATURES}
     aggregated = {**features, **embedding, "max_norm": 4.4, "min_norm": 3.5, "has_risk_score": 1.0}
     return {
         "plan_id": plan_id,

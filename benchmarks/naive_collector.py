@@ -1,9 +1,8 @@
-"""The counterpart of our dataset: a query per document, and features by networkx.
+"""The counterpart of our dataset: one query per document, and features computed by networkx.
 
-What one writes first, and what many collectors are: for each feedback its opinion, its stored features and,
-where the opinion carries no plan, its plan are looked up one by one; the features are the definitions of the
-platform's feature specification in networkx's own words. It takes no time over blemished documents, makes no
-quarantine, no digest and no file.
+This is a first version that many people write: for each feedback it looks up the opinion, its stored features and,
+if the opinion has no plan, the plan, one by one. The features follow the platform's feature specification, with
+networkx's own functions. It spends no time on flawed documents, and writes no quarantine, digest or file.
 """
 
 import json
@@ -40,11 +39,11 @@ _ANTI_PATTERNS = [(["manager", "handler", "util"], -0.3), (["complex", "nested",
 
 
 def collect(database: "Database[Document]", names: CollectionNames, specialist: str, window: Window) -> pd.DataFrame:
-    """The rows of one specialist's window, for documents without blemishes."""
-    found = database[names.feedback].find(
+    """The rows of one specialist's window, for documents without flaws."""
+    documents = database[names.feedback].find(
         {"specialist_type": specialist, "submitted_at": {"$gte": window.start, "$lt": window.end}}
     )
-    rows = [_row(database, names, feedback) for feedback in found]
+    rows = [_row(database, names, feedback) for feedback in documents]
     frame = pd.DataFrame(rows).sort_values(["submitted_at", "feedback_id"], ignore_index=True)
     frame["source"] = "real"
     frame["split"] = "test"

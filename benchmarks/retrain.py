@@ -62,7 +62,7 @@ def run() -> list[Figure]:
             database = client[Settings.model_fields["mongodb_database"].default]
             print(f"retrain: seeding {len(SPECIALISTS)} x {ROWS:,} opinions", file=sys.stderr)
             for specialist in SPECIALISTS:
-                seed(database, specialist, ROWS, every=EVERY, stored_share=STORED_SHARE)
+                seed(database, specialist, ROWS, every=EVERY, stored_fraction=STORED_SHARE)
             for number in range(1, ROUNDS + 1):
                 for kind, command in COMMANDS.items():
                     print(f"retrain: round {number} of {ROUNDS}, {kind}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The dataset's shape, and its digest."""
+"""The dataset's schema and digest."""
 
 import math
 
@@ -19,7 +19,7 @@ from nhm_assets.domain.dataset_schema import (
 from tests.support.frames import dataset
 
 
-def test_columns_stand_in_the_order_of_the_contract():
+def test_columns_are_in_the_order_of_the_contract():
     assert COLUMNS[:8] == (
         "feedback_id",
         "opinion_id",
@@ -41,7 +41,7 @@ def test_columns_stand_in_the_order_of_the_contract():
     assert CLASS_NAMES == ("reject", "approve", "review_required")
 
 
-def test_a_frame_is_brought_into_columns_types_and_order():
+def test_a_frame_gets_the_dataset_s_columns_types_and_order():
     frame = dataset(9)
     rough = frame.sample(frac=1, random_state=1, ignore_index=True)[list(reversed(COLUMNS))].assign(foreign=1)
     rough["num_tasks"] = rough["num_tasks"].astype("float32")
@@ -49,7 +49,7 @@ def test_a_frame_is_brought_into_columns_types_and_order():
     pd.testing.assert_frame_equal(conform(rough), frame)
 
 
-def test_rows_of_the_same_moment_are_ordered_by_feedback_id():
+def test_rows_with_the_same_time_are_sorted_by_feedback_id():
     frame = dataset(5)
     ids = ["b", "a", "e", "d", "c"]
     conformed = conform(frame.assign(submitted_at=frame["submitted_at"].max(), feedback_id=ids))
@@ -119,7 +119,7 @@ def test_equal_rows_have_equal_versions_of_32_hex_digits():
     assert int(version, 16)
 
 
-def test_the_version_is_that_of_the_values_not_of_their_spelling():
+def test_the_version_depends_on_values_not_on_their_representation():
     frame = dataset()
     other_nan = np.frombuffer(b"\x01\x00\x00\x00\x00\x00\xf8\xff", dtype="<f8")[0]
     assert data_version(dataset(mean_norm=math.nan)) == data_version(dataset(mean_norm=other_nan))
@@ -155,12 +155,12 @@ def test_other_times_rows_and_orders_give_other_versions():
     assert len({data_version(one) for one in [frame, *others]}) == 6
 
 
-def test_letters_that_move_between_neighbouring_values_give_another_version():
+def test_letters_that_move_between_adjacent_values_give_another_version():
     first, second = dataset(2, plan_id=["ab", "c"]), dataset(2, plan_id=["a", "bc"])
     assert data_version(first) != data_version(second)
 
 
-def test_counts_are_by_spelling_and_sorted():
+def test_counts_are_by_value_and_sorted():
     assert counts(pd.Series([2, 0, 2, 1])) == {"0": 1, "1": 1, "2": 2}
     assert list(counts(pd.Series(["test", "real", "test"]))) == ["real", "test"]
     assert counts(pd.Series([], dtype="int64")) == {}

@@ -1,4 +1,4 @@
-"""Week x specialist: keys, windows, and the weeks there are."""
+"""Partitions: weeks, keys and training windows."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -11,7 +11,7 @@ from nhm_assets.domain.specialists import SPECIALISTS, Specialist
 SATURDAY_NIGHT = datetime(2026, 3, 7, 23, 59, 59, tzinfo=UTC)
 
 
-def test_weeks_run_from_sunday_to_sunday_and_the_running_one_is_among_them():
+def test_weeks_run_from_sunday_to_sunday_and_include_the_running_one():
     assert weeks.get_partition_keys(current_time=SATURDAY_NIGHT) == [
         "2026-01-04",
         "2026-01-11",
@@ -34,7 +34,7 @@ def test_a_partition_is_a_week_of_one_of_five_specialists():
 
 
 @pytest.mark.parametrize("specialist", SPECIALISTS)
-def test_a_partition_survives_its_key(specialist: str):
+def test_a_partition_is_restored_from_its_key(specialist: str):
     partition = Partition.parse("2026-03-01", specialist)
     assert str(partition.key) == f"{specialist}|2026-03-01"
     assert Partition.from_key(str(partition.key)) == partition
@@ -44,13 +44,13 @@ def test_a_partition_survives_its_key(specialist: str):
 @pytest.mark.parametrize(
     "week", ["2026-03-02", "2025-12-28", "2026-3-1", "2026-03-01T00:00", "", "latest", "9999-01-03"]
 )
-def test_an_unknown_week_is_refused_by_name(week: str):
+def test_an_unknown_week_is_refused_and_named(week: str):
     with pytest.raises(UsageError, match=f"unknown week {week!r}.*from 2026-01-04"):
         Partition.parse(week, "technical")
 
 
 @pytest.mark.parametrize("specialist", ["Technical", "technicall", "", "technical "])
-def test_an_unknown_specialist_is_refused_with_the_five_named(specialist: str):
+def test_an_unknown_specialist_is_refused_and_the_known_ones_are_named(specialist: str):
     with pytest.raises(UsageError, match=f"unknown specialist {specialist!r}.*technical, business, behavior"):
         Partition.parse("2026-03-01", specialist)
 
@@ -64,7 +64,7 @@ def test_the_window_of_a_closed_week_ends_with_the_week():
     assert partition.window(days=7, now=partition.week_end).start == datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def test_the_window_of_the_running_week_ends_now_and_begins_where_it_always_will():
+def test_the_window_of_the_running_week_ends_now_and_its_start_is_fixed():
     partition = Partition.parse("2026-03-01", "technical")
     running = partition.window(days=30, now=SATURDAY_NIGHT)
     assert running.end == SATURDAY_NIGHT

@@ -28,7 +28,7 @@ def kinds(frame: pd.DataFrame) -> dict[tuple[str, str], int]:
     return frame.groupby(["source", "split"]).size().to_dict()
 
 
-def test_enough_real_rows_stay_alone(database: Database):
+def test_no_synthetic_rows_are_added_to_enough_real_ones(database: Database):
     some(database, 20)
     frame = assembled(database, min_samples=20, fallback="yes")
     assert schema_faults(frame) == []
@@ -36,7 +36,7 @@ def test_enough_real_rows_stay_alone(database: Database):
     assert frame.attrs["data_source"] == "real"
 
 
-def test_synthetic_rows_fill_train_alone_up_to_the_wanted_number(database: Database):
+def test_synthetic_rows_fill_only_train_up_to_the_required_number(database: Database):
     some(database, 20)
     frame = assembled(database, min_samples=50, fallback="yes")
     assert schema_faults(frame) == []
@@ -65,7 +65,7 @@ def test_without_any_real_row_synthetic_ones_are_split_by_time(database: Databas
 
 
 @pytest.mark.parametrize("count", [0, 20])
-def test_where_synthetic_rows_are_forbidden_there_are_none(database: Database, count: int):
+def test_no_synthetic_rows_are_added_where_they_are_forbidden(database: Database, count: int):
     some(database, count)
     frame = assembled(database, min_samples=50)
     assert schema_faults(frame) == []
@@ -78,7 +78,7 @@ def test_synthetic_rows_have_no_embedding_features(database: Database):
     assert frame[list(EMBEDDING_FEATURES)].isna().all(axis=None)
 
 
-def test_what_the_documents_came_to_is_described(database: Database):
+def test_the_summary_counts_rows_and_rejected_documents(database: Database):
     put(
         database,
         opinions=[opinion(1), opinion(2)],
@@ -96,7 +96,7 @@ def test_what_the_documents_came_to_is_described(database: Database):
     }
 
 
-def blemished() -> dict[str, list[Document]]:
+def flawed_documents() -> dict[str, list[Document]]:
     """Second opinions of reviewers, copies, ties, times as strings, missing and shared plans."""
     opinions, reviews = reviewed_opinions(40)
     at = reviews[20]["submitted_at"]
@@ -119,20 +119,20 @@ def blemished() -> dict[str, list[Document]]:
 
 def versions_of_shuffles(database: Database[Document], documents: dict[str, list[Document]]) -> set[str]:
     """The data versions that these documents give, inserted in several orders."""
-    draw, versions = random.Random(11), set()
+    rng, versions = random.Random(11), set()
     for _ in range(4):
         for name in (NAMES.feedback, NAMES.opinions, NAMES.plans, NAMES.features):
             database[name].delete_many({})
-        put(database, **{name: draw.sample(some, len(some)) for name, some in documents.items()})
+        put(database, **{name: rng.sample(some, len(some)) for name, some in documents.items()})
         versions.add(data_version(assembled(database)))
     return versions
 
 
-def test_the_order_of_insertion_decides_nothing(database: Database):
-    documents = blemished()
+def test_the_order_of_insertion_changes_nothing(database: Database):
+    documents = flawed_documents()
     assert len(versions_of_shuffles(database, documents)) == 1
     documents["feedback"][6]["human_rating"] = 0.123
-    assert versions_of_shuffles(database, documents) != versions_of_shuffles(database, blemished())
+    assert versions_of_shuffles(database, documents) != versions_of_shuffles(database, flawed_documents())
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_the_order_of_insertion_decides_nothing(database: Database):
                 "opinions": [opinion(number) for number in range(8)],
                 "feedback": [feedback(number, feedback_id="same") for number in range(8)],
             },
-            id="one feedback id on several opinions at one moment",
+            id="one feedback id on several opinions at the same time",
         ),
         pytest.param(
             {
@@ -154,14 +154,14 @@ def test_the_order_of_insertion_decides_nothing(database: Database):
         ),
     ],
 )
-def test_nor_does_it_decide_between_documents_that_tie(database: Database, documents: dict[str, list[Document]]):
+def test_the_order_of_insertion_does_not_decide_ties(database: Database, documents: dict[str, list[Document]]):
     assert len(versions_of_shuffles(database, documents)) == 1
 
 
 def test_features_written_back_change_nothing_for_the_next_run(database: Database):
-    put(database, **blemished())
+    put(database, **flawed_documents())
     ensure_index(database.plan_features)
-    before, found = data_version(assembled(database)), read(database)
-    assert write_back(database.plan_features, found.computed, NOW) == len(found.computed) > 20
+    before, result = data_version(assembled(database)), read(database)
+    assert write_back(database.plan_features, result.computed, NOW) == len(result.computed) > 20
     assert data_version(assembled(database)) == before
     assert write_back(database.plan_features, read(database).computed, NOW) == 0

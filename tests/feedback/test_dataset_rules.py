@@ -1,4 +1,4 @@
-"""What a dataset must be before anything learns from it: every check, both ways."""
+"""The rules that a dataset must meet before training: every check, passed and failed."""
 
 from datetime import timedelta
 
@@ -49,7 +49,7 @@ def test_the_blocking_checks_are_those_of_the_contract():
         pytest.param({"split": None}, id="no split"),
     ],
 )
-def test_rows_of_another_shape_fail_the_schema(columns: dict):
+def test_rows_that_do_not_match_the_schema_fail(columns: dict):
     judged = verdicts(dataset(**columns))
     assert list(judged) == list(DESCRIPTIONS)
     assert not judged["schema_conforms"].passed
@@ -72,17 +72,17 @@ def test_synthetic_rows_count_as_samples():
     assert "enough_samples" not in failed(dataset(source=["real", "synthetic"] * 10))
 
 
-def test_no_rows_at_all_are_judged_and_fail():
+def test_an_empty_dataset_fails():
     assert failed(dataset(0)) == ["enough_samples", "class_coverage", "feedback_fresh"]
 
 
 def labelled(learned: list[int], tested: int) -> pd.DataFrame:
-    """Seventeen rows to learn from, with these classes in turn, and three to test on."""
+    """Seventeen rows to learn from, which repeat these classes, and three rows to test on."""
     return dataset(label=[*(learned * 17)[:17], *[tested] * 3])
 
 
 @pytest.mark.parametrize("learned", [[1, 0], [1, 2], [0, 1, 2]])
-def test_approve_and_another_class_to_learn_from_are_covered(learned: list[int]):
+def test_approve_and_another_class_are_enough_to_learn_from(learned: list[int]):
     assert failed(labelled(learned, tested=1)) == []
 
 
@@ -95,7 +95,7 @@ def test_approve_and_another_class_to_learn_from_are_covered(learned: list[int])
         pytest.param([0, 2], 1, id="approve only in test"),
     ],
 )
-def test_anything_less_is_not_covered(learned: list[int], tested: int):
+def test_fewer_classes_are_not_enough(learned: list[int], tested: int):
     assert failed(labelled(learned, tested)) == ["class_coverage"]
 
 
@@ -113,7 +113,7 @@ def test_a_plan_in_two_splits_is_leakage():
     assert failed(dataset(plan_id=[plans[1], *plans[1:]])) == []
 
 
-def test_a_feature_that_is_the_label_is_leakage():
+def test_a_feature_that_equals_the_label_is_leakage():
     labels = dataset()["label"].astype("float64")
     leaking = dataset(risk_score=labels)
     assert failed(leaking) == ["no_leakage"]
@@ -121,8 +121,8 @@ def test_a_feature_that_is_the_label_is_leakage():
     assert failed(dataset(risk_score=labels.where(labels.index != 4, 0.5))) == []
 
 
-def test_a_constant_feature_is_no_leakage_where_all_labels_are_alike():
-    """One class in every row is what class_coverage reports; a factor of 1.0 in every row tells nothing."""
+def test_a_constant_feature_is_no_leakage_if_all_labels_are_equal():
+    """class_coverage reports a single class; a constant factor of 1.0 is no sign of leakage."""
     assert failed(dataset(label=1, avg_task_complexity_factor=1.0)) == ["class_coverage"]
 
 
@@ -139,13 +139,13 @@ def test_feedback_older_than_allowed_at_the_window_s_end_is_stale(age: timedelta
 
 
 def test_synthetic_rows_do_not_make_feedback_fresh():
-    """They are spread over the whole window, and nobody has said anything in them."""
+    """They are spread over the whole window, but nobody gave that feedback."""
     assert failed(dataset(source=["synthetic"] * 15 + ["real"] * 5)) == []
     assert failed(dataset(source=["real"] * 5 + ["synthetic"] * 15)) == ["feedback_fresh"]
     assert failed(dataset(source="synthetic")) == ["feedback_fresh"]
 
 
-def test_too_many_rejected_documents_are_a_warning_with_the_reasons():
+def test_too_many_rejected_documents_give_a_warning_with_the_reasons():
     assert failed(quarantined(invalid_rating=2, missing_plan=3)) == []
     verdict = verdicts(quarantined(invalid_rating=2, missing_plan=4))["few_rejected_documents"]
     assert not verdict.passed
@@ -153,7 +153,7 @@ def test_too_many_rejected_documents_are_a_warning_with_the_reasons():
     assert {"invalid_rating": 2, "missing_plan": 4}.items() <= verdict.figures.items()
 
 
-def test_the_share_of_rejected_documents_is_of_real_ones():
+def test_the_fraction_of_rejected_documents_ignores_synthetic_rows():
     frame = dataset(95, source=["real"] * 45 + ["synthetic"] * 50)
     frame.attrs["quarantined"] = {"invalid_rating": 5}
     assert verdicts(frame)["few_rejected_documents"].figures["fraction"] == pytest.approx(0.1)

@@ -72,7 +72,7 @@ def test_features_are_floats_in_column_order():
     assert len(FEATURE_NAMES) == 26
 
 
-def test_missing_tasks_are_no_tasks():
+def test_missing_tasks_count_as_no_tasks():
     assert compute_features({"original_domain": "TECHNICAL"}) == EMPTY_PLAN
 
 
@@ -174,7 +174,7 @@ def test_a_missing_field_of_a_task_is_no_error(field: str):
     assert features_of(full) == {**EMPTY_PLAN, **ONE_TASK}
 
 
-def test_a_plan_is_left_as_it_was():
+def test_computing_features_does_not_change_the_plan():
     before = json.dumps(DIAMOND)
     compute_features(DIAMOND)
     assert json.dumps(DIAMOND) == before

@@ -48,21 +48,21 @@ def failed(result: ExecuteInProcessResult) -> list[str]:
     return [check for check, passed in verdicts(result).items() if not passed]
 
 
-def test_a_run_stores_the_rows_and_says_what_they_are(platform: Platform):
+def test_a_run_stores_the_rows_and_describes_them(platform: Platform):
     fill(platform)
     result = platform.retrain(only=DATASET)
     assert result.success
     assert list(verdicts(result)) == list(DESCRIPTIONS)
     assert failed(result) == []
     frame = pd.read_parquet(stored_file(platform))
-    said = metadata(result)
-    assert len(frame) == said["dagster/row_count"] == said["real_rows"] == 300
-    assert said["quarantined"] == {"invalid_rating": 1, "unknown_opinion": 1}
-    assert said["splits"] == {"test": 45, "train": 210, "validation": 45}
-    assert sum(said["labels"].values()) == 300
-    assert said["data_source"] == "real"
-    assert said["features_written_back"] == 300
-    assert said["read_as_of"].startswith("20")
+    shown = metadata(result)
+    assert len(frame) == shown["dagster/row_count"] == shown["real_rows"] == 300
+    assert shown["quarantined"] == {"invalid_rating": 1, "unknown_opinion": 1}
+    assert shown["splits"] == {"test": 45, "train": 210, "validation": 45}
+    assert sum(shown["labels"].values()) == 300
+    assert shown["data_source"] == "real"
+    assert shown["features_written_back"] == 300
+    assert shown["read_as_of"].startswith("20")
 
 
 def test_the_quarantine_names_partition_and_run(platform: Platform):
@@ -83,8 +83,8 @@ def test_dates_that_python_cannot_hold_are_kept_in_quarantine(platform: Platform
     assert platform.database.feedback_quarantine.count_documents({"document.metadata.until": far}) == 1
 
 
-def test_a_second_run_gives_the_same_bytes_and_doubles_nothing(platform: Platform):
-    """Although the first has written the features of every plan back to MongoDB."""
+def test_a_second_run_gives_the_same_bytes_and_no_duplicates(platform: Platform):
+    """Even though the first run stored the features of every plan in MongoDB."""
     fill(platform)
     first = platform.retrain(only=DATASET)
     before = stored_file(platform).read_bytes()
@@ -143,7 +143,7 @@ def test_a_good_dataset_is_trained_on(platform: Platform):
     assert materialized(platform, "trained_model") == 1
 
 
-def test_too_few_rows_say_how_many_are_wanted_and_what_to_do(platform: Platform):
+def test_too_few_rows_say_how_many_are_required_and_what_to_do(platform: Platform):
     fill(platform, 7)
     result = platform.retrain(only=DATASET)
     assert not result.success
@@ -170,8 +170,8 @@ def test_synthetic_rows_fill_up_where_they_are_allowed(
     fill(platform, count)
     result = platform.with_settings(allow_synthetic_fallback="auto").retrain(only=DATASET)
     assert result.success
-    said = metadata(result)
-    assert (said["data_source"], said["real_rows"], said["synthetic_rows"]) == (source, real, synthetic)
+    shown = metadata(result)
+    assert (shown["data_source"], shown["real_rows"], shown["synthetic_rows"]) == (source, real, synthetic)
     frame = pd.read_parquet(stored_file(platform))
     assert set(frame.loc[frame["split"] != "train", "source"]) == {"synthetic" if source == "synthetic" else "real"}
 
@@ -189,7 +189,7 @@ def test_feedback_below_min_feedback_rating_is_left_out(platform: Platform):
     assert metadata(platform.with_settings(min_feedback_rating=0.5).retrain(only=DATASET))["real_rows"] == 15
 
 
-def test_two_feature_documents_for_one_plan_break_the_run_by_name(platform: Platform):
+def test_two_feature_documents_for_one_plan_break_the_run_and_the_plan_is_named(platform: Platform):
     fill(platform, 10)
     platform.database.plan_features.insert_many([{"plan_id": "twin"}, {"plan_id": "twin"}])
     result = platform.retrain(only=DATASET)

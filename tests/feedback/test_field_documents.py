@@ -18,12 +18,12 @@ from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import SPECIALISTS
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, read_window
 from nhm_assets.feedback.quarantine import reason_counts
-from nhm_assets.feedback.reader import CollectionNames, Reader
+from nhm_assets.feedback.reader import Reader
 from nhm_assets.feedback.stored_features import ensure_index, write_back
 from nhm_assets.settings import Settings
 from tests.support.documents import NOW, Document
+from tests.support.windows import NAMES
 
-NAMES = CollectionNames("specialist_feedback", "specialist_opinions", "cognitive_ledger", "plan_features")
 LONG_AFTER = NOW.replace(year=2027)
 
 

@@ -13,7 +13,7 @@ from nhm_assets.feedback.features import InvalidPlan, compute_features
     [
         pytest.param({"tasks": None}, id="tasks null"),
         pytest.param({"tasks": {}}, id="tasks a map"),
-        pytest.param({"tasks": ["a"]}, id="a task that is no map"),
+        pytest.param({"tasks": ["a"]}, id="a task that is not a map"),
         pytest.param({"original_domain": None}, id="domain null"),
         pytest.param({"original_domain": ["TECHNICAL"]}, id="domain a list"),
         pytest.param({"original_priority": ["low"]}, id="priority a list"),
@@ -43,7 +43,7 @@ from nhm_assets.feedback.features import InvalidPlan, compute_features
         ),
     ],
 )
-def test_a_plan_in_error_is_an_invalid_plan(plan: dict):
+def test_a_plan_with_an_error_is_invalid(plan: dict):
     with pytest.raises(InvalidPlan) as raised:
         compute_features({"original_domain": "TECHNICAL", **plan})
     assert isinstance(raised.value, ValueError)

@@ -68,7 +68,7 @@ def chain(*dependencies: list[str]) -> list[dict]:
                 "avg_coupling": 2 / 3,
                 "graph_complexity_score": 0.2 + 0.8 / 9 + 0.09,
             },
-            id="chain of three: its middle ties at one half",
+            id="chain of three: its middle node ties at one half",
         ),
         pytest.param(
             chain(["t2"], ["t0"], ["t1"]),
@@ -121,17 +121,17 @@ def chain(*dependencies: list[str]) -> list[dict]:
         pytest.param(
             [{"task_id": "a"}, {"task_id": "b", "dependencies": ["a"]}, {"task_id": "b", "dependencies": ["c"]}],
             {"num_tasks": 3.0, **THREE_NODES_TWO_ARCS_INTO_ONE},
-            id="duplicate ids join their arcs",
+            id="duplicate ids merge their arcs",
         ),
         pytest.param(
             [{"task_id": "c", "dependencies": "ab"}],
             {"num_tasks": 1.0, **THREE_NODES_TWO_ARCS_INTO_ONE},
-            id="dependencies as one string are walked by character",
+            id="a string of dependencies counts each character",
         ),
         pytest.param(
             [{"task_id": "x", "dependencies": [1, "1"]}],
             {"num_tasks": 1.0, **THREE_NODES_TWO_ARCS_INTO_ONE},
-            id="a number and its spelling are two ids",
+            id="the number 1 and the string '1' are two ids",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Rejected feedback is kept, once, with its reason, partition and run."""
+"""Rejected feedback is kept once, with its reason, partition and run."""
 
 from datetime import timedelta
 from typing import Any
@@ -62,21 +62,21 @@ def test_reasons_are_counted_in_their_order():
     assert reason_counts([]) == {}
 
 
-def test_a_second_run_replaces_the_quarantine_and_never_doubles_it(database: Database):
+def test_a_second_run_replaces_the_quarantine_without_duplicates(database: Database):
     one, two, three = (feedback(number, _id=number) for number in (1, 2, 3))
     replace(database, entries(one, two))
     replace(database, entries(two, three), run_id="run-2")
     assert kept(database) == [(PARTITION, "feedback-2", "run-2"), (PARTITION, "feedback-3", "run-2")]
 
 
-def test_the_same_documents_under_other_ids_are_not_doubled(database: Database):
+def test_the_same_documents_under_other_ids_are_not_duplicated(database: Database):
     replace(database, entries(feedback(1, _id="a")))
     replace(database, entries(feedback(1, _id="b")), run_id="run-2")
     assert kept(database) == [(PARTITION, "feedback-1", "run-2")]
 
 
-def test_a_run_that_was_killed_half_way_is_completed_by_the_next(database: Database):
-    """It had written its entries, and not yet removed those before them."""
+def test_the_next_run_completes_one_that_was_killed(database: Database):
+    """It had written its entries, but not yet removed the earlier ones."""
     replace(database, entries(feedback(1, _id=1)))
     leftover = dict(database[QUARANTINE].find_one())
     replace(database, entries(feedback(2, _id=2)), run_id="run-2")
@@ -85,7 +85,7 @@ def test_a_run_that_was_killed_half_way_is_completed_by_the_next(database: Datab
     assert kept(database) == [(PARTITION, "feedback-2", "run-3")]
 
 
-def test_no_rejections_empty_the_quarantine_of_this_partition_alone(database: Database):
+def test_without_rejections_only_the_quarantine_of_this_partition_is_emptied(database: Database):
     other = "technical|2026-02-22"
     replace(database, entries(feedback(1, _id=1)))
     replace(database, entries(feedback(1, _id=1)), partition=other)

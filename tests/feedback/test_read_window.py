@@ -22,7 +22,7 @@ from tests.support.documents import (
 from tests.support.windows import NAMES, SECOND, read, rejected, reviewed, rows
 
 
-def test_the_window_holds_its_start_and_not_its_end(database: Database):
+def test_the_window_includes_its_start_but_not_its_end(database: Database):
     reviewed(database, WINDOW_START - SECOND, WINDOW_START, WEEK_END - SECOND, WEEK_END)
     assert rows(database) == ["feedback-1", "feedback-2"]
     assert rejected(database) == {}
@@ -75,13 +75,11 @@ def test_an_offset_decides_at_the_edges_of_the_window(database: Database):
     ],
     ids=["begins with a year", "ends with a year"],
 )
-def test_an_offset_decides_where_a_window_meets_the_turn_of_a_year(
-    database: Database, window: Window, inside: str, outside: str
-):
-    """The year that a string begins with may be another than that of its moment."""
+def test_an_offset_decides_at_the_turn_of_a_year(database: Database, window: Window, inside: str, outside: str):
+    """A string may begin with another year than that of its time in UTC."""
     reviewed(database, inside, outside)
-    found = read_window(Reader(database, NAMES, "technical", None), window, min_rating=0.0)
-    assert found.rows["feedback_id"].tolist() == ["feedback-0"]
+    result = read_window(Reader(database, NAMES, "technical", None), window, min_rating=0.0)
+    assert result.rows["feedback_id"].tolist() == ["feedback-0"]
 
 
 @pytest.mark.parametrize(
@@ -104,21 +102,21 @@ def test_an_offset_decides_where_a_window_meets_the_turn_of_a_year(
     ],
 )
 def test_a_time_that_cannot_be_parsed_is_quarantined(database: Database, moment: object):
-    """Whatever year it seems to name: what is no time lies in no other window either."""
+    """Whatever year it seems to name: without a time it is in no other window either."""
     reviewed(database, moment, WEEK_END - SECOND)
     assert rejected(database) == {"feedback-0": "invalid_submitted_at"}
     assert rows(database) == ["feedback-1"]
 
 
-def test_undated_feedback_is_counted_over_all_time_and_quarantined_nowhere(database: Database):
+def test_undated_feedback_is_counted_over_all_time_and_not_quarantined(database: Database):
     undated = [feedback(number, submitted_at=None) for number in (1, 2)]
     del undated[1]["submitted_at"]
     foreign = feedback(3, specialist="business", submitted_at=None)
     put(database, feedback=[*undated, foreign, feedback(4)], opinions=[opinion(4)])
-    found = read(database)
-    assert found.undated == 2
-    assert found.quarantine == []
-    assert len(found.rows) == 1
+    result = read(database)
+    assert result.undated == 2
+    assert result.quarantine == []
+    assert len(result.rows) == 1
 
 
 def test_dates_far_outside_what_python_can_hold_do_no_harm(database: Database):
@@ -169,12 +167,12 @@ def test_the_newest_feedback_on_an_opinion_labels_its_row(database: Database):
             feedback(1, feedback_id="faulty", human_rating=7, submitted_at=WEEK_END - SECOND),
         ],
     )
-    found = read(database)
-    assert found.rows[["feedback_id", "label"]].to_numpy().tolist() == [["newer", 0]]
+    result = read(database)
+    assert result.rows[["feedback_id", "label"]].to_numpy().tolist() == [["newer", 0]]
     assert rejected(database) == {"faulty": "invalid_rating"}
 
 
-def test_feedback_below_the_least_rating_is_left_out_and_not_rejected(database: Database):
+def test_feedback_below_the_minimum_rating_is_left_out_but_not_rejected(database: Database):
     put(
         database,
         opinions=[opinion(1), opinion(2)],
@@ -191,12 +189,12 @@ def test_feedback_below_the_least_rating_is_left_out_and_not_rejected(database: 
 
 def test_equal_feedback_twice_is_one_row_or_one_rejection(database: Database):
     put(database, opinions=[opinion(1)], feedback=[feedback(1), feedback(1), feedback(2), feedback(2)])
-    found = read(database)
-    assert len(found.rows) == 1
-    assert reason_counts(found.quarantine) == {"unknown_opinion": 1}
+    result = read(database)
+    assert len(result.rows) == 1
+    assert reason_counts(result.quarantine) == {"unknown_opinion": 1}
 
 
-def test_rejected_documents_are_kept_whole(database: Database):
+def test_rejected_documents_are_kept_with_all_fields(database: Database):
     put(database, feedback=[feedback(1, feedback_notes="please keep me", metadata={"ticket": 7})])
     (entry,) = read(database).quarantine
     assert entry["document"] == database.specialist_feedback.find_one()

@@ -1,4 +1,4 @@
-"""How MongoDB is asked: a handful of commands whatever the number of documents, and an index for each."""
+"""Queries to MongoDB: few, regardless of the number of documents, and each with an index."""
 
 from datetime import timedelta
 from typing import Any
@@ -9,7 +9,7 @@ from pymongo.database import Database
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.feedback.dataset_builder import read_window
 from nhm_assets.feedback.mongo_batches import BATCH, READ_INDEXES, batches
-from nhm_assets.feedback.reader import CollectionNames, Reader
+from nhm_assets.feedback.reader import Reader
 from nhm_assets.feedback.stored_features import ensure_index
 from nhm_assets.settings import Settings
 from tests.support.commands import Commands, explained, listened, stages
@@ -24,12 +24,11 @@ from tests.support.documents import (
     put,
     reviewed_opinions,
 )
-
-NAMES = CollectionNames("specialist_feedback", "specialist_opinions", "cognitive_ledger", "plan_features")
+from tests.support.windows import NAMES
 
 
 def fill(database: Database[Document], count: int) -> None:
-    """As many reviewed opinions, and what makes every query necessary: plans elsewhere, and rejections."""
+    """This many reviewed opinions, with plans elsewhere and rejections, so that every query is necessary."""
     opinions, reviews = reviewed_opinions(count)
     ledger = [{"plan_id": one["plan_id"], "plan_data": one.pop("cognitive_plan")} for one in opinions[::3]]
     for one in reviews[::5]:
@@ -39,13 +38,13 @@ def fill(database: Database[Document], count: int) -> None:
 
 
 def commands_of_a_read(uri: str, database: Database[Document]) -> Commands:
-    """What is said to MongoDB while a window is read."""
+    """The commands that MongoDB receives while a window is read."""
     commands = Commands()
     with listened(uri, database.name, commands) as heard:
         reader = Reader(heard, NAMES, "technical", None)
-        found = read_window(reader, Partition.parse(WEEK, "technical").window(days=30, now=NOW), min_rating=0.0)
-    assert len(found.rows)
-    assert found.quarantine
+        result = read_window(reader, Partition.parse(WEEK, "technical").window(days=30, now=NOW), min_rating=0.0)
+    assert len(result.rows)
+    assert result.quarantine
     return commands
 
 
@@ -60,7 +59,7 @@ def test_ten_times_the_documents_take_the_same_commands(mongod_uri: str, databas
 
 
 def feedback_query(commands: Commands) -> dict[str, Any]:
-    """The one query that reads the window's feedback; the other finds rejected documents by `_id`."""
+    """The query that reads the window's feedback; the other finds rejected documents by `_id`."""
     (query,) = [one for one in commands.reads() if one.get("find") == NAMES.feedback and "_id" not in one["filter"]]
     return query
 
@@ -70,7 +69,7 @@ def collection(command: dict[str, Any]) -> str:
 
 
 def scanned(database: Database[Document], commands: Commands) -> set[str]:
-    """The collections that are read from end to end."""
+    """The collections that are read completely."""
     reads = commands.reads()
     assert {collection(one) for one in reads} == {NAMES.feedback, NAMES.opinions, NAMES.plans, NAMES.features}
     return {collection(one) for one in reads if "COLLSCAN" in stages(explained(database, one))}
@@ -82,16 +81,16 @@ def test_every_query_has_an_index(mongod_uri: str, database: Database):
 
 
 @pytest.mark.parametrize("setting", READ_INDEXES)
-def test_without_its_index_a_collection_is_read_from_end_to_end(mongod_uri: str, database: Database, setting: str):
-    """So each of the indexes that the platform asks for is needed, and the test above can fail."""
+def test_without_its_index_a_collection_is_read_completely(mongod_uri: str, database: Database, setting: str):
+    """So every index that the platform creates is needed, and the test above can fail."""
     fill(database, 60)
     name = getattr(Settings(), setting)
     database[name].drop_indexes()
     assert scanned(database, commands_of_a_read(mongod_uri, database)) == {name}
 
 
-def test_feedback_of_other_times_and_specialists_is_not_even_looked_at(mongod_uri: str, database: Database):
-    """A collection holds years of feedback; a read that fetched them all would grow with every week."""
+def test_feedback_of_other_times_and_specialists_is_not_read(mongod_uri: str, database: Database):
+    """A collection contains years of feedback; reading it all would take longer every week."""
     fill(database, 60)
     put(
         database,
@@ -130,8 +129,8 @@ def test_a_null_in_a_plan_stays_a_null_and_a_missing_field_missing(database: Dat
     assert read == {"opinion-1": {"tasks": [{"task_id": "a", "description": None}], "risk_score": None}}
 
 
-def test_the_same_one_of_two_opinions_with_one_id_counts_in_every_order(database: Database):
-    """Ids ought to be unique, but are another system's."""
+def test_of_two_opinions_with_one_id_the_same_counts_in_every_order(database: Database):
+    """Ids should be unique, but another system assigns them."""
     twins = [opinion(1, _id=name, plan_id=f"plan-{name}", cognitive_plan={"tasks": [], "name": name}) for name in "ab"]
     reader = Reader(database, NAMES, "technical", None)
     answers = []
@@ -146,6 +145,6 @@ def test_the_same_one_of_two_opinions_with_one_id_counts_in_every_order(database
     ("count", "sizes"), [(0, []), (1, [1]), (BATCH, [BATCH]), (BATCH + 1, [BATCH, 1]), (2 * BATCH, [BATCH, BATCH])]
 )
 def test_batches_hold_everything_once(count: int, sizes: list[int]):
-    made = list(batches(iter(range(count))))
-    assert [len(batch) for batch in made] == sizes
-    assert [item for batch in made for item in batch] == list(range(count))
+    split = list(batches(iter(range(count))))
+    assert [len(batch) for batch in split] == sizes
+    assert [item for batch in split for item in batch] == list(range(count))

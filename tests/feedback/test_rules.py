@@ -1,4 +1,4 @@
-"""Which feedback counts, judged one document at a time and then one an opinion."""
+"""Which feedback counts: first each document alone, then one per opinion."""
 
 import math
 import random
@@ -88,7 +88,7 @@ def _in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_in_tokyo")
 def test_a_date_without_an_offset_means_utc_wherever_the_process_runs():
-    """Clients that are not told to give offsets hand over BSON dates without one."""
+    """By default, MongoDB clients return BSON dates without an offset."""
     assert parse_time(NOON.replace(tzinfo=None)) == NOON
 
 
@@ -143,7 +143,7 @@ def test_anything_else_is_no_rating(value: object):
         (["approve"], None),
     ],
 )
-def test_a_recommendation_is_one_of_three_blanks_and_case_aside(value: object, expected: int | None):
+def test_a_recommendation_is_one_of_three_ignoring_blanks_and_case(value: object, expected: int | None):
     assert parse_recommendation(value) == expected
 
 
@@ -159,7 +159,7 @@ FAULTS = {
     Reason.UNKNOWN_RECOMMENDATION: {"human_recommendation": "conditional"},
     Reason.UNKNOWN_OPINION: {"opinion_id": None},
 }
-"""One fault for each reason that a document shows by itself, in the order of the reasons."""
+"""One fault per reason that can be found in the document alone, in the order of the reasons."""
 
 
 @pytest.mark.parametrize("reason", FAULTS)
@@ -174,7 +174,7 @@ def test_of_several_faults_the_first_in_order_is_the_reason(position: int):
     assert judge(feedback(_id="x", **fields), WINDOW) == Rejection("x", faults[0][0])
 
 
-def test_reasons_stand_in_the_order_of_the_contract():
+def test_reasons_are_in_the_order_of_the_contract():
     assert [str(reason) for reason in Reason] == [
         "missing_feedback_id",
         "invalid_submitted_at",
@@ -220,7 +220,7 @@ def test_the_window_is_half_open_for_dates_and_strings_alike(moment: object, ver
     assert type(judge(feedback(_id="x", submitted_at=moment), WINDOW)) is verdict
 
 
-def test_faulty_feedback_outside_the_window_is_nobody_s_rejection():
+def test_faulty_feedback_outside_the_window_is_not_rejected():
     outside = feedback(_id="x", feedback_id=None, submitted_at=WINDOW.end)
     assert judge(outside, WINDOW) is None
 
@@ -234,7 +234,7 @@ def test_the_newest_feedback_on_an_opinion_wins():
     assert [(one.opinion_id, one.feedback_id) for one in chosen] == [("other", "b"), ("o", "a")]
 
 
-def test_of_feedback_at_the_same_moment_the_greatest_id_wins():
+def test_of_feedback_with_the_same_time_the_greatest_id_wins():
     chosen = newest_per_opinion([given("feedback-9"), given("feedback-10")], min_rating=0.0)
     assert [one.feedback_id for one in chosen] == ["feedback-9"]
 
@@ -247,29 +247,29 @@ def test_poorly_rated_feedback_is_left_out_before_the_choice():
 
 
 def test_what_is_chosen_is_sorted_by_time_then_id():
-    drawn = [given(f"f{n % 7}", opinion=f"o{n}", hours=n % 3) for n in range(20)]
-    chosen = newest_per_opinion(drawn, min_rating=0.0)
+    candidates = [given(f"f{n % 7}", opinion=f"o{n}", hours=n % 3) for n in range(20)]
+    chosen = newest_per_opinion(candidates, min_rating=0.0)
     assert len(chosen) == 20
     assert chosen == sorted(chosen, key=lambda one: (one.submitted_at, one.feedback_id))
 
 
-def shuffles(drawn: list[Feedback]) -> Iterator[list[Feedback]]:
-    draw = random.Random(3)
+def shuffles(candidates: list[Feedback]) -> Iterator[list[Feedback]]:
+    rng = random.Random(3)
     for _ in range(10):
-        yield newest_per_opinion(draw.sample(drawn, len(drawn)), min_rating=0.0)
+        yield newest_per_opinion(rng.sample(candidates, len(candidates)), min_rating=0.0)
 
 
 def test_which_feedback_wins_does_not_depend_on_the_order_of_reading():
-    """Also where two documents share id and moment, and differ in what they say."""
-    draw = random.Random(5)
-    drawn = [
-        given(f"f{n % 10}-{draw.randrange(2)}", opinion=f"o{n % 10}", label=draw.randrange(3), rating=draw.random())
+    """Even if two documents have the same id and time but different verdicts."""
+    rng = random.Random(5)
+    candidates = [
+        given(f"f{n % 10}-{rng.randrange(2)}", opinion=f"o{n % 10}", label=rng.randrange(3), rating=rng.random())
         for n in range(200)
     ]
-    assert len({tuple(one[:6] for one in chosen) for chosen in shuffles(drawn)}) == 1
+    assert len({tuple(one[:6] for one in chosen) for chosen in shuffles(candidates)}) == 1
 
 
-def test_rows_that_share_time_and_id_stand_in_one_order():
-    """Ids ought to be unique, but are another system's; which row comes first decides its split."""
-    drawn = [given("f", opinion=f"o{number}") for number in range(20)]
-    assert len({tuple(one.opinion_id for one in chosen) for chosen in shuffles(drawn)}) == 1
+def test_rows_with_the_same_time_and_id_have_a_fixed_order():
+    """Ids should be unique, but another system assigns them. The order of rows decides their split."""
+    candidates = [given("f", opinion=f"o{number}") for number in range(20)]
+    assert len({tuple(one.opinion_id for one in chosen) for chosen in shuffles(candidates)}) == 1

@@ -1,4 +1,4 @@
-"""The temporal split: older rows teach, the newest rows test."""
+"""The temporal split: older rows train, the newest rows test."""
 
 import pandas as pd
 import pytest
@@ -24,7 +24,7 @@ def split(*plan_ids: str) -> list[str]:
         (1247, 872, 187, 188),
     ],
 )
-def test_shares_are_cut_off_never_rounded_up(rows: int, train: int, validation: int, test: int):
+def test_split_sizes_are_rounded_down(rows: int, train: int, validation: int, test: int):
     expected = ["train"] * train + ["validation"] * validation + ["test"] * test
     assert split(*(f"plan-{number}" for number in range(rows))) == expected
 

@@ -1,4 +1,4 @@
-"""Features of plans in MongoDB: those of the specialists are used and never touched, ours stand beside them."""
+"""Stored plan features in MongoDB: those of the specialists are used and never changed, ours are added."""
 
 import json
 import math
@@ -30,7 +30,7 @@ def nested(numbers: dict[str, Any]) -> dict[str, Any]:
     [
         pytest.param(nested(NUMBERS), id="a map"),
         pytest.param(json.dumps(nested(NUMBERS)), id="a JSON string"),
-        pytest.param({**NUMBERS, **FOREIGN}, id="an older map, numbers at its top"),
+        pytest.param({**NUMBERS, **FOREIGN}, id="an older map with the numbers at its top level"),
         pytest.param(json.dumps(NUMBERS), id="an older JSON string"),
         pytest.param(nested(dict(reversed(NUMBERS.items()))), id="names in another order"),
     ],
@@ -50,13 +50,13 @@ def test_whole_numbers_are_read_as_floats():
     [
         pytest.param(None, id="null"),
         pytest.param("", id="an empty string"),
-        pytest.param("{'num_tasks': 1}", id="no JSON"),
+        pytest.param("{'num_tasks': 1}", id="not JSON"),
         pytest.param("[" * 100_000, id="JSON too deep to read"),
         pytest.param("[1, 2]", id="a JSON list"),
         pytest.param(list(NUMBERS.values()), id="a list"),
         pytest.param(nested(COMPUTED), id="without embedding features"),
         pytest.param({**NUMBERS, "aggregated_features": None}, id="a null where the numbers should be"),
-        pytest.param({**NUMBERS, "aggregated_features": {}}, id="complete at the top, yet not where it counts"),
+        pytest.param({**NUMBERS, "aggregated_features": {}}, id="complete at the top level, but not where it counts"),
         *(
             pytest.param(nested({**NUMBERS, "mean_norm": value}), id=f"a feature that is {value!r}")
             for value in (None, "0.5", True, math.nan, math.inf, -math.inf, 1e39, 10**400, [0.5], Decimal128("0.5"))
@@ -69,12 +69,12 @@ def test_incomplete_or_unreadable_features_count_as_none(features: object):
 
 
 @pytest.mark.parametrize("missing", FEATURE_NAMES)
-def test_all_26_must_be_there(missing: str):
+def test_all_26_features_are_required(missing: str):
     numbers = {name: value for name, value in NUMBERS.items() if name != missing}
     assert parse_stored({"features": nested(numbers)}) is None
 
 
-def test_no_document_holds_no_features():
+def test_without_a_document_there_are_no_features():
     assert parse_stored(None) is None
     assert parse_stored({"plan_id": "p"}) is None
 
@@ -87,11 +87,11 @@ def test_no_document_holds_no_features():
         pytest.param({"extractor": EXTRACTOR}, "no", id="ours"),
         pytest.param({"features": nested(COMPUTED)}, "no", id="a specialist's, incomplete"),
         pytest.param({"features": None}, "no", id="a specialist's, empty"),
-        pytest.param({"extractor": None}, "no", id="a null mark is none"),
-        pytest.param({"extractor": "nhm-assets"}, "no", id="a mark of another shape"),
+        pytest.param({"extractor": None}, "no", id="a null extractor"),
+        pytest.param({"extractor": "nhm-assets"}, "no", id="an extractor that is a string"),
     ],
 )
-def test_ours_are_written_where_there_are_none_or_outdated_ones(document: dict | None, needed: str):
+def test_ours_are_written_if_there_are_none_or_outdated_ones(document: dict | None, needed: str):
     assert needs_ours(document) == (needed == "yes")
 
 
@@ -99,7 +99,7 @@ def stored(database: Database, plan_id: str) -> dict[str, Any]:
     return database.plan_features.find_one({"plan_id": plan_id}, {"_id": 0})
 
 
-def test_written_features_carry_who_made_them_and_when(database: Database):
+def test_written_features_say_who_computed_them_and_when(database: Database):
     assert write_back(database.plan_features, {"p": COMPUTED}, NOW) == 1
     assert stored(database, "p") == {
         "plan_id": "p",
@@ -109,8 +109,8 @@ def test_written_features_carry_who_made_them_and_when(database: Database):
     }
 
 
-def test_ours_are_no_stored_features_for_a_later_run(database: Database):
-    """They lack the embedding features; read back, they would make a dataset depend on who trained first."""
+def test_a_later_run_does_not_use_ours(database: Database):
+    """They lack the embedding features, so the dataset would depend on which specialist was trained first."""
     write_back(database.plan_features, {"p": COMPUTED}, NOW)
     assert not set(EMBEDDING_FEATURES) & set(COMPUTED)
     assert parse_stored(stored(database, "p")) is None
@@ -156,8 +156,8 @@ def test_ours_by_this_version_stay_as_they_are(database: Database):
     assert database.plan_features.find_one() == before
 
 
-def test_a_specialist_that_writes_at_this_moment_wins(mongod_uri: str, database: Database):
-    """Its document appears after ours of an older version is gone, and before the new one is there."""
+def test_a_specialist_that_writes_at_the_same_time_wins(mongod_uri: str, database: Database):
+    """Its document is inserted after our older one was deleted and before our new one is written."""
     ensure_index(database.plan_features)
     database.plan_features.insert_one({"plan_id": "p", "features": {}, "extractor": OLDER})
     theirs = {"plan_id": "p", "features": nested(NUMBERS), "timestamp": 1.0}
@@ -187,7 +187,7 @@ def test_more_plans_than_a_batch_are_all_written(database: Database):
     assert database.plan_features.count_documents({"extractor": EXTRACTOR}) == 1001
 
 
-def test_two_documents_for_one_plan_are_refused_by_name(database: Database):
+def test_two_documents_for_one_plan_are_refused_and_the_plan_is_named(database: Database):
     database.plan_features.insert_many([{"plan_id": "twin"}, {"plan_id": "single"}, {"plan_id": "twin"}])
     with pytest.raises(
         DataError, match=r"plan_features has more than one document for plan 'twin'.*Remove all but one"
@@ -201,7 +201,7 @@ def test_a_plan_has_one_document_once_the_index_is_there(database: Database):
     assert database.plan_features.index_information()["plan_id_1"]["unique"]
 
 
-def test_an_index_that_the_specialists_made_is_left_as_it_is(database: Database):
+def test_an_index_that_the_specialists_created_is_not_changed(database: Database):
     database.plan_features.create_index("plan_id", unique=True, name="theirs")
     ensure_index(database.plan_features)
     assert set(database.plan_features.index_information()) == {"_id_", "theirs"}

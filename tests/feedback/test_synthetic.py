@@ -1,4 +1,4 @@
-"""Synthetic rows: reproducible, of the dataset's shape, and such that a model can learn from them."""
+"""Synthetic rows: reproducible, with the dataset's schema, and suitable to learn from."""
 
 import math
 
@@ -30,13 +30,13 @@ def test_another_partition_gives_other_rows(other: Partition):
     assert not rows()["risk_score"].equals(rows(partition=other)["risk_score"])
 
 
-def test_fewer_rows_are_the_first_of_more():
-    """So that a few real rows more do not change what the synthetic ones say."""
+def test_fewer_rows_are_the_first_of_a_larger_set():
+    """So a few more real rows do not change the synthetic ones."""
     fewer, more = rows(20), rows(50)
     pd.testing.assert_frame_equal(fewer.drop(columns="submitted_at"), more[:20].drop(columns="submitted_at"))
 
 
-def test_rows_have_the_dataset_s_shape_and_are_marked():
+def test_rows_match_the_dataset_s_schema_and_are_marked():
     frame = rows(200)
     assert len(frame) == 200
     assert schema_faults(frame) == []
@@ -51,14 +51,14 @@ def test_rows_lie_inside_the_window():
     assert moments.is_unique
 
 
-def test_rows_hold_all_three_classes_and_approve_is_the_safe_one():
+def test_rows_have_all_three_classes_and_approved_plans_have_the_least_risk():
     frame = rows(300)
     assert frame["label"].value_counts().min() >= 30
     risk = frame.groupby("label")["risk_score"].mean()
     assert risk[1] < risk[2] < risk[0]
 
 
-def test_no_opinion_or_plan_of_theirs_could_be_a_real_one():
+def test_synthetic_ids_cannot_be_those_of_real_documents():
     frame = rows()
     assert frame["plan_id"].str.startswith("synthetic-technical-2026-03-01-").all()
     assert frame["opinion_id"].is_unique

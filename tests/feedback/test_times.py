@@ -1,4 +1,4 @@
-"""Counting new feedback: what counts as a time, and that the cost follows what is new."""
+"""Counting new feedback: what counts as a time, and that the cost depends only on what is new."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -66,12 +66,12 @@ def test_dates_and_strings_in_the_window_count_alike(database: Database[dict[str
         1773900000,
     ],
 )
-def test_feedback_outside_of_the_window_and_of_no_time_does_not_count(database: Database[dict[str, Any]], time: Any):
+def test_feedback_outside_the_window_or_without_a_time_does_not_count(database: Database[dict[str, Any]], time: Any):
     review(database, 3, time)
     assert counted(database) == 0
 
 
-def test_specialists_are_counted_apart(database: Database[dict[str, Any]]):
+def test_specialists_are_counted_separately(database: Database[dict[str, Any]]):
     for specialist in ("business", "technical"):
         review_at(database, [START, "2026-03-19T00:00:00Z"], specialist)
     assert counted(database) == 2
@@ -82,7 +82,7 @@ def test_a_collection_that_does_not_exist_holds_nothing(database: Database[dict[
 
 
 def test_a_window_that_ends_before_it_begins_holds_nothing(database: Database[dict[str, Any]]):
-    """The clock was set back to replay a day."""
+    """This happens when the clock is set back to replay a day."""
     review_at(database, [START, "2026-03-19T00:00:00Z"])
     assert count_feedback(database["specialist_feedback"], TECHNICAL, Window(END, START)) == 0
 
@@ -93,7 +93,7 @@ OLD = 2000
 
 @pytest.fixture(params=["dates", "strings"])
 def crowded(request: pytest.FixtureRequest, database: Database[dict[str, Any]]) -> Database[dict[str, Any]]:
-    """Many old documents and few new ones, of two specialists, in one of the two spellings."""
+    """Many old documents and few new ones, of two specialists, with times as dates or as strings."""
     old = spread(OLD, START - timedelta(days=300), START - timedelta(days=3))
     for specialist in ("technical", "business"):
         times = old + spread(NEW, START, END)
@@ -103,7 +103,7 @@ def crowded(request: pytest.FixtureRequest, database: Database[dict[str, Any]]) 
 
 
 def plans(database: Database[dict[str, Any]], mongod_uri: str) -> Iterator[dict[str, Any]]:
-    """How the server runs what the count asks it."""
+    """How the server executes the queries of the count."""
     commands = Commands()
     with listened(mongod_uri, database.name, commands) as heard:
         assert counted(heard) == NEW
@@ -114,7 +114,7 @@ def plans(database: Database[dict[str, Any]], mongod_uri: str) -> Iterator[dict[
 
 
 def figures(explanation: Any, name: str) -> list[int]:
-    """Every figure of that name, wherever the server states it."""
+    """Every figure with that name, anywhere in the server's explanation."""
     if isinstance(explanation, list):
         return [figure for one in explanation for figure in figures(one, name)]
     if not isinstance(explanation, dict):
@@ -123,7 +123,7 @@ def figures(explanation: Any, name: str) -> list[int]:
     return own + [figure for inner in explanation.values() for figure in figures(inner, name)]
 
 
-def test_the_count_reads_the_new_part_of_the_index_alone(crowded: Database[dict[str, Any]], mongod_uri: str):
+def test_the_count_reads_only_the_new_part_of_the_index(crowded: Database[dict[str, Any]], mongod_uri: str):
     keys = []
     for explanation in plans(crowded, mongod_uri):
         assert "COLLSCAN" not in stages(explanation)
@@ -133,8 +133,8 @@ def test_the_count_reads_the_new_part_of_the_index_alone(crowded: Database[dict[
     assert NEW <= sum(keys) <= NEW + 5
 
 
-def test_without_the_index_the_count_is_seen_to_read_everything(crowded: Database[dict[str, Any]], mongod_uri: str):
-    """The negative twin: what is asserted above can fail."""
+def test_without_the_index_the_count_reads_everything(crowded: Database[dict[str, Any]], mongod_uri: str):
+    """The negative twin: it proves that the test above can fail."""
     crowded["specialist_feedback"].drop_indexes()
     examined = []
     for explanation in plans(crowded, mongod_uri):

@@ -1,4 +1,4 @@
-"""Addresses are shown without their secrets, however they are written."""
+"""Addresses are shown without their secrets, even malformed ones."""
 
 import pytest
 
@@ -20,16 +20,16 @@ each_secret = pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
 
 @each_secret
 @pytest.mark.parametrize("scheme", ["mongodb", "mongodb+srv", "http", "https", "postgresql"])
-def test_a_password_is_hidden_whatever_it_holds(scheme: str, secret: str):
+def test_a_password_is_hidden_whatever_it_contains(scheme: str, secret: str):
     shown = masked(f"{scheme}://nhm:{secret}@db.example.org:27017/hive?authSource=admin")
     assert shown == f"{scheme}://nhm:***@db.example.org:27017/hive"
 
 
-def test_options_are_left_out_since_they_may_hold_secrets():
+def test_options_are_hidden_because_they_may_contain_secrets():
     assert masked("mongodb://host/hive?tlsCertificateKeyFilePassword=hunter2&ssl=true") == "mongodb://host/hive"
 
 
-def test_an_at_sign_in_an_option_gives_nothing_away():
+def test_an_at_sign_in_an_option_reveals_nothing():
     assert "hunter2" not in masked("mongodb://nhm:hunter2@host/?appName=a@b")
 
 
@@ -60,12 +60,12 @@ def test_an_address_without_secrets_is_shown_as_it_is(address: str):
         ("@", "***"),
     ],
 )
-def test_what_stands_before_an_at_sign_is_hidden_in_a_badly_written_address_too(address: str, shown: str):
+def test_everything_before_an_at_sign_is_hidden_in_a_malformed_address_too(address: str, shown: str):
     assert masked(address) == shown
 
 
 @pytest.mark.parametrize("address", ["mongodb://nhm:hunter2", "mongodb://nhm:hunter2/hive"])
-def test_a_password_is_hidden_where_the_host_was_forgotten(address: str):
+def test_a_password_is_hidden_if_the_host_is_missing(address: str):
     assert "hunter2" not in masked(address)
 
 

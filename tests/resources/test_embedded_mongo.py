@@ -1,4 +1,4 @@
-"""The mongod of this machine: one a folder, there while somebody uses it, and gone with the last user."""
+"""The embedded mongod: one per folder, running while somebody uses it, stopped with the last user."""
 
 import signal
 import subprocess
@@ -67,7 +67,7 @@ def test_two_users_share_one_mongod_and_the_last_one_stops_it(folder: Path):
     assert eventually(lambda: processes_naming(str(folder)) == [])
 
 
-def test_data_are_there_again_at_the_next_start(folder: Path):
+def test_data_survive_until_the_next_start(folder: Path):
     with embedded_mongod(folder) as before:
         write(before, "kept")
     with embedded_mongod(folder) as after:
@@ -75,7 +75,7 @@ def test_data_are_there_again_at_the_next_start(folder: Path):
 
 
 @pytest.mark.parametrize("stranger", [curt_port, pytest.param(silent_port, marks=pytest.mark.servers)])
-def test_where_somebody_else_has_taken_the_port_mongod_starts_at_another(
+def test_mongod_starts_on_another_port_if_its_last_one_is_taken(
     folder: Path, stranger: Callable[[int], AbstractContextManager[int]]
 ):
     with embedded_mongod(folder) as before:
@@ -98,7 +98,7 @@ def test_a_user_that_is_killed_leaves_no_process_behind(folder: Path):
         assert eventually(lambda: processes_naming(str(folder)) == [])
 
 
-def test_a_keeper_that_is_killed_takes_mongod_along_and_the_next_user_finds_the_data(folder: Path):
+def test_mongod_ends_with_a_killed_keeper_and_the_next_user_finds_the_data(folder: Path):
     with embedded_mongod(folder) as uri:
         write(uri, "kept")
         (mongod,) = mongods_on(folder)
@@ -120,7 +120,7 @@ def test_a_user_right_after_the_keeper_was_killed_waits_for_the_old_mongod_to_en
             assert len(mongods_on(folder)) == 1
 
 
-def test_a_mongod_that_is_killed_takes_its_keeper_along_and_the_next_user_gets_another(folder: Path):
+def test_the_keeper_ends_with_a_killed_mongod_and_the_next_user_gets_a_new_one(folder: Path):
     with embedded_mongod(folder) as uri:
         write(uri, "kept")
         (mongod,) = mongods_on(folder)
@@ -130,7 +130,7 @@ def test_a_mongod_that_is_killed_takes_its_keeper_along_and_the_next_user_gets_a
             assert notes(again) == ["kept"]
 
 
-def test_users_that_come_at_the_same_moment_get_one_mongod(folder: Path):
+def test_users_that_start_at_the_same_time_share_one_mongod(folder: Path):
     with talkers(4, USER, folder) as users:
         assert [user.hear() for user in users] == ["ready"] * 4
         for user in users:
@@ -139,7 +139,7 @@ def test_users_that_come_at_the_same_moment_get_one_mongod(folder: Path):
         assert len(mongods_on(folder)) == 1
 
 
-def test_the_last_user_leaves_promptly_while_the_first_one_that_started_mongod_lives_on(folder: Path):
+def test_the_last_user_ends_promptly_even_if_the_process_that_started_mongod_still_runs(folder: Path):
     with talkers(1, USER, folder) as (first,):
         first.hear()
         first.go_on()
@@ -155,7 +155,7 @@ def test_the_last_user_leaves_promptly_while_the_first_one_that_started_mongod_l
 
 
 @pytest.mark.servers
-def test_users_that_come_and_go_all_the_time_always_find_a_mongod_that_works(folder: Path):
+def test_users_that_constantly_come_and_go_always_find_a_working_mongod(folder: Path):
     program = """
 import sys, time
 from pathlib import Path
@@ -190,18 +190,18 @@ def test_a_mongod_that_cannot_start_is_an_error_that_names_folder_and_log(folder
     assert str(folder / "mongod.log") in str(caught.value)
 
 
-def test_mongod_listens_on_the_loopback_address_alone(mongod_uri: str, shared_folder: Path):
+def test_mongod_listens_only_on_the_loopback_address(mongod_uri: str, shared_folder: Path):
     (mongod,) = mongods_on(shared_folder / "mongod")
     addresses = {one.laddr.ip for one in mongod.net_connections("inet") if one.status == psutil.CONN_LISTEN}
     assert addresses == {"127.0.0.1"}
 
 
-def test_its_data_are_readable_for_their_owner_alone(mongod_uri: str, shared_folder: Path):
+def test_only_the_owner_can_read_its_data(mongod_uri: str, shared_folder: Path):
     assert (shared_folder / "mongod").stat().st_mode & 0o077 == 0
     assert (shared_folder / "mongod" / "data").stat().st_mode & 0o077 == 0
 
 
-def test_it_can_read_as_of_one_point_in_time(database: Database[dict[str, Any]]):
+def test_it_supports_snapshot_reads(database: Database[dict[str, Any]]):
     database.notes.insert_one({"_id": 1})
     with database.client.start_session(snapshot=True) as session:
         assert database.notes.count_documents({}, session=session) == 1
@@ -243,7 +243,7 @@ def test_a_missing_shared_library_is_an_error_that_names_the_debian_package(
         ("\x7fELF of another machine", "mongod"),
     ],
 )
-def test_a_mongod_that_does_not_run_here_is_an_error_that_says_what_it_said(
+def test_a_mongod_that_does_not_run_here_is_an_error_with_its_own_message(
     program: Callable[[str], str], script: str, reason: str
 ):
     mongod = program(script)
@@ -253,7 +253,7 @@ def test_a_mongod_that_does_not_run_here_is_an_error_that_says_what_it_said(
     assert mongod in str(caught.value)
 
 
-def test_a_mongod_that_runs_is_none(program: Callable[[str], str]):
+def test_a_mongod_that_runs_is_no_error(program: Callable[[str], str]):
     require_runnable(program("#!/bin/sh\nexit 0\n"))
 
 
@@ -269,7 +269,7 @@ def find_in_a_bare_python(search_path: Path) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_where_there_is_no_mongod_the_error_names_the_variable_and_the_extra(tmp_path: Path):
+def test_without_any_mongod_the_error_names_the_variable_and_the_extra(tmp_path: Path):
     outcome = find_in_a_bare_python(tmp_path)
     assert outcome.returncode != 0
     last_line = outcome.stderr.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""MongoDB: what is wrong is said in one sentence without secrets, and a window is read as of one moment."""
+"""MongoDB: errors are clear and contain no secrets, and a window is read from one point in time."""
 
 import logging
 import time
@@ -26,7 +26,7 @@ def mongo(uri: str, *, timeout_s: float = TIMEOUT_S) -> Mongo:
 
 
 def refusal(use: Callable[[], Any], kind: type[ServiceError] = MongoUnavailable) -> str:
-    """What the user is told, after a look for the password in everything that could be printed."""
+    """The error that the user sees, once it is certain that nothing printable contains the password."""
     started = time.monotonic()
     with pytest.raises(kind) as caught:
         use()
@@ -54,10 +54,10 @@ def lone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnMongod]:
 
 def test_a_closed_port_is_unavailable_with_the_address_and_what_to_do():
     port = free_port()
-    said = refusal(lambda: enter(mongo(f"mongodb://{USER}:{PASSWORD}@127.0.0.1:{port}/?authSource=admin")))
-    assert f"mongodb://{USER}:***@127.0.0.1:{port}/" in said
-    assert "cannot be reached" in said
-    assert "Check MONGODB_URI" in said
+    message = refusal(lambda: enter(mongo(f"mongodb://{USER}:{PASSWORD}@127.0.0.1:{port}/?authSource=admin")))
+    assert f"mongodb://{USER}:***@127.0.0.1:{port}/" in message
+    assert "cannot be reached" in message
+    assert "Check MONGODB_URI" in message
 
 
 def test_a_server_that_never_answers_is_unavailable_within_the_timeout():
@@ -66,9 +66,9 @@ def test_a_server_that_never_answers_is_unavailable_within_the_timeout():
 
 
 def test_a_host_that_does_not_exist_is_unavailable():
-    said = refusal(lambda: enter(mongo(f"mongodb://{USER}:{PASSWORD}@no-such-host.invalid:27017")))
-    assert "no-such-host.invalid" in said
-    assert "cannot be reached" in said
+    message = refusal(lambda: enter(mongo(f"mongodb://{USER}:{PASSWORD}@no-such-host.invalid:27017")))
+    assert "no-such-host.invalid" in message
+    assert "cannot be reached" in message
 
 
 def test_the_right_password_lets_us_in(guarded: OwnMongod):
@@ -77,7 +77,7 @@ def test_the_right_password_lets_us_in(guarded: OwnMongod):
 
 
 @pytest.mark.parametrize("wrong", ["not-it", f"{PASSWORD}x"])
-def test_a_wrong_password_is_said_to_be_one(guarded: OwnMongod, wrong: str):
+def test_a_wrong_password_is_reported_as_refused_credentials(guarded: OwnMongod, wrong: str):
     uri = f"mongodb://{USER}:{wrong}@127.0.0.1:{guarded.port}/?authSource=admin"
     with pytest.raises(MongoRefused, match="refuses the credentials") as caught:
         enter(mongo(uri))
@@ -86,7 +86,7 @@ def test_a_wrong_password_is_said_to_be_one(guarded: OwnMongod, wrong: str):
     assert wrong not in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_user_without_the_rights_is_told_so(guarded: OwnMongod):
+def test_missing_permissions_are_reported_as_refused_credentials(guarded: OwnMongod):
     def read() -> None:
         with mongo(f"mongodb://127.0.0.1:{guarded.port}").database() as database:
             database.feedback.find_one()
@@ -94,7 +94,7 @@ def test_a_user_without_the_rights_is_told_so(guarded: OwnMongod):
     assert "refuses the credentials" in refusal(read, MongoRefused)
 
 
-def test_what_else_the_server_refuses_is_not_taken_for_wrong_credentials(lone: OwnMongod):
+def test_other_refusals_of_the_server_are_not_reported_as_refused_credentials(lone: OwnMongod):
     with pytest.raises(OperationFailure, match="nosuch"), mongo(lone.uri).database() as database:
         database.feedback.find_one({"$nosuch": 1})
 
@@ -133,7 +133,7 @@ def fill(client: Mongo, count: int = 3000) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [100, 2900], ids=["while a scan runs", "before the next query"])
-def test_a_server_that_is_killed_in_the_middle_is_unavailable_within_the_timeout(tmp_path: Path, batch_size: int):
+def test_a_server_that_is_killed_during_a_scan_is_unavailable_within_the_timeout(tmp_path: Path, batch_size: int):
     with mongod_with_password(tmp_path / "data") as server:
         client = mongo(server.uri)
         fill(client)
@@ -149,13 +149,13 @@ def test_a_server_that_is_killed_in_the_middle_is_unavailable_within_the_timeout
                             break
                 database.feedback.count_documents({})
 
-        said = refusal(scan)
+        message = refusal(scan)
     assert 150 <= len(seen) < 3000
-    assert f"mongodb://{USER}:***@127.0.0.1:{server.port}/" in said
-    assert "run this again" in said
+    assert f"mongodb://{USER}:***@127.0.0.1:{server.port}/" in message
+    assert "run this again" in message
 
 
-def test_dates_come_with_their_time_zone_and_impossible_ones_do_not_stop_a_scan(lone: OwnMongod):
+def test_dates_have_a_time_zone_and_impossible_ones_do_not_stop_a_scan(lone: OwnMongod):
     from bson.datetime_ms import DatetimeMS
 
     with mongo(lone.uri).database() as database:
@@ -165,7 +165,7 @@ def test_dates_come_with_their_time_zone_and_impossible_ones_do_not_stop_a_scan(
     assert impossible == DatetimeMS(2**62)
 
 
-def test_a_lone_server_gives_no_snapshot_and_a_warning(lone: OwnMongod, caplog: pytest.LogCaptureFixture):
+def test_a_standalone_server_gives_no_snapshot_and_a_warning(lone: OwnMongod, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.WARNING), mongo(lone.uri).database() as database, snapshot(database) as session:
         assert session is None
     assert "standalone" in caplog.text
@@ -195,14 +195,14 @@ def test_reads_of_a_snapshot_do_not_see_what_is_written_meanwhile(database: Data
     assert as_of.endswith("+00:00")
 
 
-def test_reading_from_a_lone_server_says_that_it_is_of_no_one_moment(lone: OwnMongod):
+def test_reading_from_a_standalone_server_reports_no_single_point_in_time(lone: OwnMongod):
     with mongo(lone.uri).database() as database:
         seen, as_of = read_consistently(database, lambda session: (session, database.nothing.find_one()))
     assert seen == (None, None)
     assert "standalone" in as_of
 
 
-def test_a_snapshot_that_an_index_being_made_forbids_is_tried_again(database: Database[dict[str, Any]]):
+def test_a_snapshot_refused_because_of_a_new_index_is_tried_again(database: Database[dict[str, Any]]):
     attempts = []
 
     def read(session: Any) -> int:
@@ -219,7 +219,7 @@ def test_a_snapshot_that_an_index_being_made_forbids_is_tried_again(database: Da
     assert len(attempts) > 1
 
 
-def test_an_error_that_is_none_of_the_snapshot_is_not_tried_again(database: Database[dict[str, Any]]):
+def test_an_error_that_is_not_about_the_snapshot_is_not_tried_again(database: Database[dict[str, Any]]):
     attempts = []
 
     def read(session: Any) -> None:
@@ -231,7 +231,7 @@ def test_an_error_that_is_none_of_the_snapshot_is_not_tried_again(database: Data
     assert len(attempts) == 1
 
 
-def test_without_an_address_a_mongod_of_its_own_runs_while_it_is_held(tmp_path: Path):
+def test_without_an_address_an_embedded_mongod_runs_while_it_is_held(tmp_path: Path):
     client = Mongo(uri=None, home=tmp_path / "mongodb", database="hive", timeout_s=10)
     assert client.address == f"embedded mongod in {tmp_path / 'mongodb'}"
     with client.held():
@@ -243,7 +243,7 @@ def test_without_an_address_a_mongod_of_its_own_runs_while_it_is_held(tmp_path: 
             assert database.feedback.count_documents({}) == 1
 
 
-def test_a_mongod_of_its_own_that_cannot_start_is_said_to_be_the_trouble(tmp_path: Path):
+def test_an_embedded_mongod_that_cannot_start_is_named_as_the_reason(tmp_path: Path):
     (tmp_path / "data").write_text("a file where the data folder should be")
     with pytest.raises(EmbeddedMongoError, match="did not start"):
         enter(Mongo(uri=None, home=tmp_path, database="hive", timeout_s=10))

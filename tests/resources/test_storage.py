@@ -1,4 +1,4 @@
-"""Stored frames and records: whole files, the same bytes for the same content, and errors that say what to do."""
+"""Stored frames and records: complete files, equal bytes for equal content, and errors that say what to do."""
 
 import os
 import subprocess
@@ -31,9 +31,9 @@ def records(storage: Path) -> RecordIOManager:
 
 def test_a_frame_comes_back_with_its_types_and_attributes(frames: FrameIOManager):
     keep(frames, frame())
-    found = fetch(frames, pd.DataFrame)
-    pd.testing.assert_frame_equal(found, frame(), check_exact=True)
-    assert found.attrs == frame().attrs
+    loaded = fetch(frames, pd.DataFrame)
+    pd.testing.assert_frame_equal(loaded, frame(), check_exact=True)
+    assert loaded.attrs == frame().attrs
 
 
 def test_a_frame_without_rows_keeps_its_types(frames: FrameIOManager):
@@ -46,7 +46,7 @@ def test_a_record_comes_back_as_the_type_that_the_signature_names(records: Recor
     assert fetch(records, Note) == NOTE
 
 
-def test_a_file_carries_the_partition_in_its_name(frames: FrameIOManager, records: RecordIOManager, storage: Path):
+def test_the_file_name_contains_the_partition(frames: FrameIOManager, records: RecordIOManager, storage: Path):
     keep(frames, frame(), "technical")
     keep(records, NOTE, "business")
     files = sorted(str(path.relative_to(storage)) for path in storage.rglob("*") if path.is_file())
@@ -80,7 +80,7 @@ def sorted_anew(original: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("change", [lambda same: same, shuffled_attributes, other_index, sorted_anew])
-def test_frames_of_equal_content_give_equal_bytes(
+def test_frames_with_equal_content_give_equal_bytes(
     frames: FrameIOManager, change: Callable[[pd.DataFrame], pd.DataFrame]
 ):
     assert frames.to_bytes(change(frame())) == frames.to_bytes(frame())
@@ -97,7 +97,7 @@ def other_value(original: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("change", [other_attributes, other_value, lambda original: original.iloc[::-1]])
-def test_frames_of_other_content_give_other_bytes(
+def test_frames_with_other_content_give_other_bytes(
     frames: FrameIOManager, change: Callable[[pd.DataFrame], pd.DataFrame]
 ):
     assert frames.to_bytes(change(frame())) != frames.to_bytes(frame())
@@ -126,12 +126,12 @@ def test_a_damaged_parquet_file_is_an_error_that_names_it_and_the_remedy(
 
 
 def footer_start(content: bytes) -> int:
-    """Where the pages of a Parquet file end: its last eight bytes are the footer's length and a magic word."""
+    """Where the pages of a Parquet file end. Its last eight bytes are the footer's length and a magic word."""
     return len(content) - 8 - int.from_bytes(content[-8:-4], "little")
 
 
 def read_with_a_flipped_bit(frames: FrameIOManager, content: bytes, position: int) -> pd.DataFrame | None:
-    """What is read from such a file; None where the damage is noticed."""
+    """What is read from such a file; None if the damage is noticed."""
     damaged = bytearray(content)
     damaged[position] ^= 0x10
     try:
@@ -142,17 +142,17 @@ def read_with_a_flipped_bit(frames: FrameIOManager, content: bytes, position: in
 
 def test_no_flipped_bit_in_the_pages_of_a_parquet_file_changes_a_value_unnoticed(frames: FrameIOManager):
     content = frames.to_bytes(frame(300))
-    found = {at: read_with_a_flipped_bit(frames, content, at) for at in range(4, footer_start(content), 37)}
-    assert [at for at, one in found.items() if one is not None and not one.equals(frame(300))] == []
-    assert None in found.values()
+    results = {at: read_with_a_flipped_bit(frames, content, at) for at in range(4, footer_start(content), 37)}
+    assert [at for at, result in results.items() if result is not None and not result.equals(frame(300))] == []
+    assert None in results.values()
 
 
 def test_a_flipped_bit_in_the_footer_of_a_parquet_file_is_noticed_as_damage_or_harmless(frames: FrameIOManager):
     content = frames.to_bytes(frame())
-    found = [
+    results = [
         read_with_a_flipped_bit(frames, content, position) for position in range(footer_start(content), len(content), 7)
     ]
-    assert None in found
+    assert None in results
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def small_disk(storage: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(storage)], check=True)
 
 
-def test_a_full_disk_is_an_error_and_leaves_the_old_file_as_it_was(frames: FrameIOManager, small_disk: Path):
+def test_a_full_disk_is_an_error_and_does_not_change_the_old_file(frames: FrameIOManager, small_disk: Path):
     keep(frames, frame())
     path = file_in(small_disk, ".parquet")
     before = path.read_bytes()
@@ -227,7 +227,7 @@ def test_a_disk_that_became_full_is_noticed_before_any_work(small_disk: Path):
 
 @pytest.fixture
 def unwritable(storage: Path) -> Iterator[Path]:
-    """A storage folder that takes no writes, from root either."""
+    """A storage folder that nobody can write to, not even root."""
     if os.geteuid() != 0:
         storage.mkdir(mode=0o500)
         yield storage
@@ -237,7 +237,7 @@ def unwritable(storage: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(storage)], check=True)
 
 
-def test_a_folder_that_takes_no_writes_is_an_error_that_names_the_setting(frames: FrameIOManager, unwritable: Path):
+def test_a_read_only_folder_is_an_error_that_names_the_setting(frames: FrameIOManager, unwritable: Path):
     for use in (lambda: keep(frames, frame()), lambda: check_storage(str(unwritable))):
         with pytest.raises(StorageError, match="cannot be written") as caught:
             use()
@@ -245,7 +245,7 @@ def test_a_folder_that_takes_no_writes_is_an_error_that_names_the_setting(frames
         assert "check NHM_STORAGE and its permissions" in str(caught.value)
 
 
-def test_a_file_where_the_storage_should_be_is_an_error_and_is_left_alone(frames: FrameIOManager, storage: Path):
+def test_a_file_in_place_of_the_storage_folder_is_an_error_and_is_not_changed(frames: FrameIOManager, storage: Path):
     storage.write_text("mine")
     for use in (lambda: keep(frames, frame()), lambda: check_storage(str(storage))):
         with pytest.raises(StorageError, match="cannot be written"):
@@ -253,7 +253,7 @@ def test_a_file_where_the_storage_should_be_is_an_error_and_is_left_alone(frames
     assert storage.read_text() == "mine"
 
 
-def test_a_storage_that_can_be_written_passes_and_keeps_nothing_of_the_check(storage: Path):
+def test_writable_storage_passes_the_check_which_leaves_nothing_behind(storage: Path):
     check_storage(str(storage))
     assert list(storage.iterdir()) == []
 

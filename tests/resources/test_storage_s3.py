@@ -1,4 +1,4 @@
-"""Storage in an object store, through a real socket; skipped where the extra `s3` and a test server are missing."""
+"""Storage in an object store, over a real socket; skipped without the extra `s3` and a test server."""
 
 import traceback
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def storage(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An address in an empty bucket; the store itself is found as everywhere, by AWS's own variables."""
+    """An address in an empty bucket; AWS's own variables say where the store is, as in production."""
     point_at(endpoint, monkeypatch)
     client = s3fs.S3FileSystem(skip_instance_cache=True)
     client.mkdir(BUCKET)
@@ -55,9 +55,9 @@ def names() -> list[str]:
 def test_frames_and_records_come_back_from_an_object_store(storage: str):
     keep(FrameIOManager(storage), frame(), "technical")
     keep(RecordIOManager(storage), NOTE, "business")
-    found = fetch(FrameIOManager(storage), pd.DataFrame, "technical")
-    pd.testing.assert_frame_equal(found, frame(), check_exact=True)
-    assert found.attrs == frame().attrs
+    loaded = fetch(FrameIOManager(storage), pd.DataFrame, "technical")
+    pd.testing.assert_frame_equal(loaded, frame(), check_exact=True)
+    assert loaded.attrs == frame().attrs
     assert fetch(RecordIOManager(storage), Note, "business") == NOTE
     assert names() == [f"{BUCKET}/prefix/kept/business/{WEEK}.json", f"{BUCKET}/prefix/kept/technical/{WEEK}.parquet"]
 
@@ -70,7 +70,7 @@ def test_materializing_again_replaces_the_object(storage: str):
     assert len(names()) == 1
 
 
-def test_what_another_process_has_written_meanwhile_is_read(storage: str):
+def test_an_object_that_another_process_has_written_is_read(storage: str):
     records = RecordIOManager(storage)
     keep(records, NOTE)
     assert fetch(records, Note) == NOTE
@@ -92,7 +92,7 @@ def test_a_damaged_object_is_an_error_that_names_it(storage: str):
     assert f"s3://{name}" in str(caught.value)
 
 
-def test_a_bucket_that_can_be_written_passes_and_keeps_nothing_of_the_check(storage: str):
+def test_a_writable_bucket_passes_the_check_which_leaves_nothing_behind(storage: str):
     check_storage(storage)
     assert names() == []
 

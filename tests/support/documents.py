@@ -1,4 +1,4 @@
-"""Documents of the contract's shape, made to order, and a way to put them into MongoDB."""
+"""Documents as the contract describes them, and a way to put them into MongoDB."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -14,13 +14,13 @@ WEEK = "2026-03-01"
 WEEK_END = datetime(2026, 3, 8, tzinfo=UTC)
 WINDOW_START = WEEK_END - timedelta(days=30)
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
-"""A clock for tests: the week above closed twelve days ago."""
+"""The tests' current time: the week above ended twelve days ago."""
 
 Document = dict[str, Any]
 
 
 def plan(plan_id: str = "plan-1", tasks: Sequence[Document] | None = None, **fields: Any) -> Document:
-    """A small valid plan; name a field to change it."""
+    """A small valid plan; pass a field to change it."""
     return {
         "plan_id": plan_id,
         "tasks": [task("a"), task("b", dependencies=["a"])] if tasks is None else list(tasks),
@@ -44,7 +44,7 @@ def task(task_id: str, **fields: Any) -> Document:
 
 
 def opinion(number: int | str = 1, *, specialist: str = "technical", **fields: Any) -> Document:
-    """An opinion that carries its plan; pass `cognitive_plan=None` to leave the plan out."""
+    """An opinion with its plan; pass `cognitive_plan=None` to leave the plan out."""
     document = {
         "opinion_id": f"opinion-{number}",
         "plan_id": f"plan-{number}",
@@ -60,7 +60,7 @@ def opinion(number: int | str = 1, *, specialist: str = "technical", **fields: A
 
 
 def feedback(number: int | str = 1, *, specialist: str = "technical", **fields: Any) -> Document:
-    """Feedback on the opinion of the same number, in the middle of the window."""
+    """Feedback on the opinion with the same number, in the middle of the window."""
     return {
         "feedback_id": f"feedback-{number}",
         "opinion_id": f"opinion-{number}",
@@ -93,18 +93,18 @@ def reviewed_opinions(
     They are the same whenever that is, so that what is learned from them does not hang on the day of the test.
     Give `recommendations` to keep only plans that reviewers would judge so.
     """
-    draw = random.Random(f"{seed}-{specialist}-{WEEK_END}")
-    wanted = set(recommendations or ("approve", "reject", "review_required"))
+    rng = random.Random(f"{seed}-{specialist}-{WEEK_END}")
+    allowed = set(recommendations or ("approve", "reject", "review_required"))
     opinions: list[Document] = []
     reviews: list[Document] = []
     while len(opinions) < count:
         number = f"{specialist}-{seed}-{end:%m%d}-{len(opinions)}"
         moment = end - timedelta(days=days) * (1 - len(opinions) / count)
-        drawn = sample_plan(draw, f"plan-{number}", moment)
-        label, rating = sample_verdict(draw, compute_features(drawn), disagreement=disagreement)
-        if label not in wanted:
+        sampled = sample_plan(rng, f"plan-{number}", moment)
+        label, rating = sample_verdict(rng, compute_features(sampled), disagreement=disagreement)
+        if label not in allowed:
             continue
-        opinions.append(opinion(number, specialist=specialist, cognitive_plan=drawn))
+        opinions.append(opinion(number, specialist=specialist, cognitive_plan=sampled))
         reviews.append(
             feedback(
                 number,

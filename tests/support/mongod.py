@@ -1,4 +1,4 @@
-"""A mongod of a test's own, for what the shared one cannot show: passwords, a lone server, a sudden death."""
+"""A separate mongod, for what the shared one cannot show: passwords, a standalone server, a sudden end."""
 
 import subprocess
 from collections.abc import Iterator
@@ -19,19 +19,19 @@ PASSWORD = "s3cret-word"  # noqa: S105 - of a server that lives for one test
 
 @dataclass
 class OwnMongod:
-    """A mongod that can be ended and started again; `uri` carries user and password where it asks for them."""
+    """A mongod that can be killed and started again. `uri` contains user and password if it requires them."""
 
     command: list[str]
     port: int
     uri: str
 
     def start(self) -> None:
-        """Start it on what it has kept, and wait until it answers."""
+        """Start it on its earlier data, and wait until it answers."""
         self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL)
         assert eventually(lambda: _answers(self)), "the test's own mongod does not start"
 
     def kill(self) -> None:
-        """End it with SIGKILL, as a crash or the kernel would."""
+        """Kill it with SIGKILL, like a crash."""
         self.process.kill()
         self.process.wait()
 
@@ -53,7 +53,7 @@ def lone_mongod(folder: Path, *options: str) -> Iterator[OwnMongod]:
 
 @contextmanager
 def mongod_with_password(folder: Path) -> Iterator[OwnMongod]:
-    """A mongod that asks for USER and PASSWORD."""
+    """A mongod that requires USER and PASSWORD."""
     with lone_mongod(folder, "--auth") as server:
         with MongoClient(server.uri) as client:
             client.admin.command("createUser", USER, pwd=PASSWORD, roles=["root"])

@@ -27,7 +27,7 @@ EMPTY_PLAN = {
     "num_bottlenecks": 0.0,
     "graph_complexity_score": 0.0,
 }
-"""What a plan without tasks and without scores yields; the other plans below name what differs."""
+"""The features of a plan without tasks and scores. The other plans name only what differs."""
 
 ONE_TASK = {
     "num_tasks": 1.0,
@@ -41,5 +41,5 @@ ONE_TASK = {
 
 
 def features_of(*tasks: dict, **fields) -> dict[str, float]:
-    """The features of a plan with these tasks and otherwise only what it must have."""
+    """The features of a plan with these tasks, these fields and a domain."""
     return compute_features({"original_domain": "TECHNICAL", "tasks": list(tasks), **fields})

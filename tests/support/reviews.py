@@ -1,4 +1,4 @@
-"""Feedback alone, for those who only count it."""
+"""Feedback without opinions, for tests that only count it."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ _COUNTED = iter(range(10**9))
 def review(
     database: Database[dict[str, Any]], count: int, at: datetime | str | None, specialist: str = "technical"
 ) -> None:
-    """Add feedback of one moment."""
+    """Add this much feedback with the same time."""
     review_at(database, [at] * count, specialist)
 
 
@@ -25,7 +25,7 @@ def review_at(database: Database[dict[str, Any]], times: Iterable[Any], speciali
 
 
 def spread(count: int, start: datetime, end: datetime) -> list[datetime]:
-    """Evenly spread moments, the first at the start, none at the end."""
+    """Evenly spread times, the first at the start, none at the end."""
     step = (end - start) / count
     return [start + step * number for number in range(count)]
 

@@ -1,4 +1,4 @@
-"""Values to keep, and their way through an IO manager and back in real materializations of a partition."""
+"""Values that real materializations of a partition store and load through an I/O manager."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ ASSET = "kept"
 
 
 class Note(BaseModel):
-    """A record to keep."""
+    """A record to store."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,28 +30,28 @@ NOTE = Note(text="Grüße ☃", score=0.1 + 0.2)
 
 
 def frame(rows: int = 4, seed: int = 1) -> pd.DataFrame:
-    """A frame with a column of every kind that the platform keeps."""
-    draw = np.random.default_rng(seed)
-    made = pd.DataFrame(
+    """A frame with a column of every type that the platform stores."""
+    rng = np.random.default_rng(seed)
+    stored = pd.DataFrame(
         {
             "feedback_id": [f"feedback-{number}" for number in range(rows)],
             "submitted_at": pd.date_range("2026-03-01", periods=rows, freq="7h", tz="UTC"),
-            "human_rating": draw.random(rows),
-            "label": draw.integers(0, 3, rows),
+            "human_rating": rng.random(rows),
+            "label": rng.integers(0, 3, rows),
             "mean_norm": [float("nan")] * rows,
         }
     )
-    made.attrs = {"window": ["2026-02-06", "2026-03-08"], "quarantined": {"missing_plan": 2}}
-    return made
+    stored.attrs = {"window": ["2026-02-06", "2026-03-08"], "quarantined": {"missing_plan": 2}}
+    return stored
 
 
 def file_in(storage: Path, extension: str, specialist: str = "technical") -> Path:
-    """Where the value of a partition should lie."""
+    """Where the value of a partition should be stored."""
     return storage / ASSET / specialist / f"{WEEK}{extension}"
 
 
 def keep(manager: IOManager, value: Any, specialist: str = "technical") -> ExecuteInProcessResult:
-    """Materialize one partition of an asset that has this value."""
+    """Materialize one partition of an asset with this value."""
 
     @asset(name=ASSET, partitions_def=specialist_weeks, io_manager_key="manager")
     def producer():
@@ -61,7 +61,7 @@ def keep(manager: IOManager, value: Any, specialist: str = "technical") -> Execu
 
 
 def fetch(manager: IOManager, kind: type, specialist: str = "technical") -> Any:
-    """What an asset gets that depends on that partition and asks for this type."""
+    """The value that a dependent asset receives when its signature names this type."""
     seen = []
 
     @asset(name=ASSET, partitions_def=specialist_weeks, io_manager_key="manager")
@@ -75,12 +75,12 @@ def fetch(manager: IOManager, kind: type, specialist: str = "technical") -> Any:
     return seen[0]
 
 
-def _run(wanted: Any, manager: IOManager, specialist: str, source: Any = None) -> ExecuteInProcessResult:
+def _run(target: Any, manager: IOManager, specialist: str, source: Any = None) -> ExecuteInProcessResult:
     with DagsterInstance.ephemeral(settings={"telemetry": {"enabled": False}}) as instance:
         try:
             return materialize(
-                [wanted, source] if source else [wanted],
-                selection=[wanted],
+                [target, source] if source else [target],
+                selection=[target],
                 partition_key=Partition.parse(WEEK, specialist).key,
                 resources={"manager": manager},
                 instance=instance,

@@ -1,4 +1,4 @@
-"""Documents of one window in a real MongoDB, and what is read and assembled from them."""
+"""Documents of one window in a real MongoDB, and the dataset that they result in."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -32,12 +32,12 @@ def read(database: Database[Document], *, specialist: str = "technical", min_rat
 
 
 def rows(database: Database[Document], **how: Any) -> list[str]:
-    """The feedback that became rows, in their order."""
+    """The feedback ids of the rows, in order."""
     return read(database, **how).rows["feedback_id"].tolist()
 
 
 def rejected(database: Database[Document], **how: Any) -> dict[str, str]:
-    """Feedback id -> why it is in quarantine."""
+    """Feedback id -> the reason for its quarantine."""
     return {one["document"]["feedback_id"]: str(one["reason"]) for one in read(database, **how).quarantine}
 
 
@@ -46,14 +46,14 @@ def assembled(
 ) -> pd.DataFrame:
     partition = Partition.parse(WEEK, specialist)
     window = partition.window(days=30, now=NOW)
-    found = read(database, specialist=specialist)
-    frame = assemble(found, partition, window, min_samples=min_samples, synthetic_fallback=fallback == "yes")
-    frame.attrs = describe(frame, found, reason_counts(found.quarantine), window)
+    result = read(database, specialist=specialist)
+    frame = assemble(result, partition, window, min_samples=min_samples, synthetic_fallback=fallback == "yes")
+    frame.attrs = describe(frame, result, reason_counts(result.quarantine), window)
     return frame
 
 
 def reviewed(database: Database[Document], *times: Any) -> None:
-    """An opinion and its feedback for each of these times; their numbers are the positions."""
+    """An opinion and its feedback for each of these times, numbered by position."""
     numbers = range(len(times))
     put(
         database,
@@ -70,7 +70,7 @@ def with_plan(
     stored: Any = None,
     numbers: Sequence[int] = (1,),
 ) -> None:
-    """Feedback on opinions whose plan lies in these places."""
+    """Feedback on opinions with the plan in these places."""
     put(
         database,
         opinions=[opinion(number, cognitive_plan=own) for number in numbers],

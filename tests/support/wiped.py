@@ -1,4 +1,4 @@
-"""A platform that is emptied for each test instead of made anew: for the many that retrain nothing."""
+"""A platform that is emptied before each test instead of created anew, for the many tests that retrain nothing."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,14 +13,14 @@ from tests.support.platforms import new_platform
 def session_platform(
     tmp_path_factory: pytest.TempPathFactory, mongod_uri: str, migrated_mlflow: Path
 ) -> Iterator[Platform]:
-    """The platform that the tests of a process take turns in."""
+    """The platform that the tests of a process share."""
     with new_platform(tmp_path_factory.mktemp("wiped"), mongod_uri, migrated_mlflow, service_retries=0) as platform:
         yield platform
 
 
 @pytest.fixture
 def wiped(session_platform: Platform) -> Platform:
-    """That platform, without runs, events and documents. Its registry is as it was: no test here fills it."""
+    """That platform without runs, events and documents. Its registry is not emptied, because no such test fills it."""
     session_platform.instance.wipe()
     session_platform.database.client.drop_database(session_platform.database.name)
     return session_platform
