@@ -1,8 +1,8 @@
-"""Building a dataset: speed against a query-per-document collector, growth, and memory.
+"""Building a dataset: speed compared with a query-per-document collector, growth, and memory.
 
-`python -m benchmarks.dataset` seeds a real mongod of its own and measures. What is compared takes
-turns in one process after a warm-up, and the figures are medians over the rounds; memory is that of processes
-which build one dataset and nothing else.
+`python -m benchmarks.dataset` starts a real mongod, fills it and measures. Compared builds take turns in one process
+after a warm-up, and the figures are medians over the rounds. Memory is measured in processes that build one dataset
+and nothing else.
 """
 
 import gc
@@ -41,7 +41,7 @@ Document = dict[str, Any]
 ROWS = 20_000
 SMALL, LARGE = 5_000, 80_000
 SAMPLE = 1_000
-"""Rows that the counterpart is timed on: a query per document costs the same at any number of them."""
+"""Rows for timing the naive collector: its cost per row does not depend on their number."""
 ROUNDS = 5
 WARM_UP = 500
 COMPARED = 1_000
@@ -62,7 +62,7 @@ def ours(database: "Database[Document]", names: CollectionNames, window: Window)
 
 
 def ours_written_back(database: "Database[Document]", names: CollectionNames, window: Window) -> pd.DataFrame:
-    """The same, and the computed features added to MongoDB."""
+    """The same, with the computed features written to MongoDB."""
     frame, result = _build(database, names, window)
     written = write_back(database[names.features], result.computed, NOW)
     assert written == len(frame)
@@ -85,7 +85,7 @@ KINDS: dict[str, tuple[Callable[..., pd.DataFrame], CollectionNames]] = {
 
 
 def _build(database: "Database[Document]", names: CollectionNames, window: Window) -> tuple[pd.DataFrame, WindowRead]:
-    """From documents to the bytes of a Parquet file, and their digest."""
+    """Build everything from documents to the bytes of a Parquet file and the digest."""
     partition = Partition.parse(WEEK, SPECIALIST)
 
     def read(session) -> WindowRead:
@@ -99,18 +99,18 @@ def _build(database: "Database[Document]", names: CollectionNames, window: Windo
     return frame, result
 
 
-def take_turns(*wanted: tuple[str, int]) -> None:
-    """Body of a measuring process: seconds a row of these builds, round by round, after a warm-up.
+def take_turns(*builds: tuple[str, int]) -> None:
+    """Body of a measuring process: seconds per row of these builds, for each round, after a warm-up.
 
-    They take turns in one process, so that a machine that others use too slows all of them down alike.
+    They take turns in one process, so that other load on the machine slows down all of them equally.
     """
     with _mongo().database() as database:
         for kind in KINDS:
             _timed(database, kind, WARM_UP)
-        # As `nhm retrain` does: what was imported is not looked at by the garbage collector again and again.
+        # As in `nhm retrain`: the garbage collector does not scan imported modules again and again.
         gc.collect()
         gc.freeze()
-        rounds = [[_timed(database, kind, rows) / rows for kind, rows in wanted] for _ in range(ROUNDS)]
+        rounds = [[_timed(database, kind, rows) / rows for kind, rows in builds] for _ in range(ROUNDS)]
     print(json.dumps(rounds))
 
 
@@ -133,11 +133,11 @@ def peak(kind: str, rows: int) -> None:
 
 
 def peak_of_asset() -> None:
-    """Body of a process that materializes the asset of the same rows: its peak memory, Dagster included."""
-    from dagster import AssetKey, DagsterInstance
+    """Body of a process that materializes the asset with the same rows: its peak memory, including Dagster."""
+    from dagster import DagsterInstance
 
     from nhm_assets.definitions import build_definitions
-    from nhm_assets.domain.dagster_names import JOB
+    from nhm_assets.domain.dagster_names import FEEDBACK_DATASET, JOB
 
     with tempfile.TemporaryDirectory(prefix="nhm-bench-") as folder, DagsterInstance.local_temp(folder) as instance:
         changes = {
@@ -150,23 +150,23 @@ def peak_of_asset() -> None:
         result = job.execute_in_process(
             partition_key=Partition.parse(WEEK, SPECIALIST).key,
             instance=instance,
-            asset_selection=[AssetKey("feedback_dataset")],
+            asset_selection=[FEEDBACK_DATASET],
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
-        assert len(result.asset_value(AssetKey("feedback_dataset"))) == ROWS
+        assert len(result.asset_value(FEEDBACK_DATASET)) == ROWS
     print(json.dumps(peak_memory_mb()))
 
 
 def compare() -> None:
-    """Body of a process: both give the same rows, from plans and from stored features."""
+    """Body of a process: check that both give the same rows, from plans and from stored features."""
     window = window_of(COMPARED, EVERY)
     with _mongo().database() as database:
         for names in (FROM_PLANS, STORED):
-            mine, theirs = ours(database, names, window), counterpart(database, names, window)
-            described = [name for name in mine.columns if name not in FEATURE_NAMES]
-            assert len(mine) == COMPARED
-            assert (mine[described] == theirs[described]).all(axis=None)
-            features = [frame[list(FEATURE_NAMES)].to_numpy() for frame in (mine, theirs)]
+            own, naive = ours(database, names, window), counterpart(database, names, window)
+            described = [name for name in own.columns if name not in FEATURE_NAMES]
+            assert len(own) == COMPARED
+            assert (own[described] == naive[described]).all(axis=None)
+            features = [frame[list(FEATURE_NAMES)].to_numpy() for frame in (own, naive)]
             np.testing.assert_allclose(*features, rtol=1e-12, atol=1e-9, equal_nan=True)
     print(json.dumps({"compared": COMPARED}))
 
@@ -199,7 +199,7 @@ def run() -> list[Figure]:
 
 def _speed(seconds: np.ndarray) -> list[Figure]:
     rates = 1 / np.median(seconds, axis=0)
-    # Within a round, then over the rounds: neighbours in time are what can be compared.
+    # First within a round, then over the rounds: only builds at nearly the same time are comparable.
     faster = np.median(seconds[:, :1] / seconds[:, 1:], axis=0)
     names = "ours from plans", "ours from plans, features written back", "ours from stored features"
     return [
@@ -228,8 +228,8 @@ if __name__ == "__main__":
             _seed()
         case ["compare"]:
             compare()
-        case ["turns", *wanted]:
-            take_turns(*zip(wanted[::2], map(int, wanted[1::2]), strict=True))
+        case ["turns", *builds]:
+            take_turns(*zip(builds[::2], map(int, builds[1::2]), strict=True))
         case ["peak", kind, rows]:
             peak(kind, int(rows))
         case ["asset"]:
