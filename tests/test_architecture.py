@@ -101,7 +101,7 @@ def test_private_names_of_dagster_are_imported_by_one_module():
 
 
 def test_a_private_name_of_dagster_is_found(tmp_path: Path):
-    tree_with(tmp_path, "nhm_assets/runs/queries.py", "from tests.support.dagster_internals import make_new_run_id")
+    tree_with(tmp_path, "nhm_assets/runs/queries.py", "from dagster._core.utils import make_new_run_id")
     assert len(private_names_of_dagster(tmp_path)) == 1
 
 
