@@ -22,7 +22,7 @@ from nhm_assets.registry.audit_log import AUDIT_LOG, actor
 from nhm_assets.registry.retention import delete_old_files
 from nhm_assets.runs.retention import delete_old_runs
 from nhm_assets.settings import Settings
-from nhm_assets.steps.retry_policy import tries_again
+from nhm_assets.steps.retry_policy import retry_transient_errors
 from resources.mlflow import Mlflow
 from resources.mongo import Mongo
 
@@ -34,7 +34,7 @@ from resources.mongo import Mongo
         " with an alias (records stay). Deletes Dagster runs older than KEEP_RUNS_DAYS days."
     ),
 )
-@tries_again
+@retry_transient_errors
 def delete_expired(
     context: OpExecutionContext,
     settings: ResourceParam[Settings],

@@ -14,7 +14,7 @@ from nhm_assets.rollout.execute import RolloutRequest, roll_out
 from nhm_assets.rollout.target import Target
 from nhm_assets.runs.queries import attempts
 from nhm_assets.settings import Settings
-from nhm_assets.steps.retry_policy import tries_again
+from nhm_assets.steps.retry_policy import retry_transient_errors
 from resources.kubernetes import Kubernetes
 from resources.mlflow import Mlflow
 from resources.mongo import Mongo
@@ -39,7 +39,7 @@ class RollbackConfig(Config):
         " marked: neither schedule nor sensor promotes it again. One with newer feedback is promoted as usual."
     ),
 )
-@tries_again
+@retry_transient_errors
 def roll_back_version(
     context: OpExecutionContext,
     config: RollbackConfig,
@@ -80,7 +80,7 @@ def roll_back_version(
         " `specialist_rollout` does. Without a cluster it says so and does nothing."
     ),
 )
-@tries_again
+@retry_transient_errors
 def restart_specialist(
     context: OpExecutionContext,
     rolled_back: dict[str, Any],

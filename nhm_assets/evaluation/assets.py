@@ -20,7 +20,7 @@ from nhm_assets.evaluation.report_cache import REPORT_METADATA, recorded_report
 from nhm_assets.registry.versions import version_in_production
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_results
-from nhm_assets.steps.retry_policy import tries_again
+from nhm_assets.steps.retry_policy import retry_transient_errors
 from resources.mlflow import Mlflow
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         " use the current thresholds."
     ),
 )
-@tries_again
+@retry_transient_errors
 def evaluation_report(
     context: AssetExecutionContext,
     trained_model: TrainedModel,

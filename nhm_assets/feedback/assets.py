@@ -13,7 +13,7 @@ from nhm_assets.feedback.quarantine import QUARANTINE, reason_counts, replace_qu
 from nhm_assets.feedback.reader import CollectionNames, Reader
 from nhm_assets.feedback.stored_features import ensure_index, write_back
 from nhm_assets.settings import Settings
-from nhm_assets.steps.retry_policy import tries_again
+from nhm_assets.steps.retry_policy import retry_transient_errors
 from resources.mongo import Mongo, read_consistently
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ specialist_opinions = AssetSpec(
         " digest of the rows: the same documents give the same version."
     ),
 )
-@tries_again
+@retry_transient_errors
 def feedback_dataset(
     context: AssetExecutionContext, settings: ResourceParam[Settings], mongo: ResourceParam[Mongo]
 ) -> Output[pd.DataFrame]:

@@ -16,7 +16,7 @@ from nhm_assets.promotion.recorded_gate import RecordedGate, recorded_gate
 from nhm_assets.registry.audit_log import AUDIT_LOG, actor, evidence, is_repeat, record_decision, subject
 from nhm_assets.registry.versions import version_in_production
 from nhm_assets.settings import Settings
-from nhm_assets.steps.retry_policy import tries_again
+from nhm_assets.steps.retry_policy import retry_transient_errors
 from resources.mlflow import Mlflow
 from resources.mongo import Mongo
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         " earlier run had the same outcome for the same version, the outcome is `unchanged`."
     ),
 )
-@tries_again
+@retry_transient_errors
 def promoted_version(
     context: AssetExecutionContext,
     evaluation_report: EvaluationReport,

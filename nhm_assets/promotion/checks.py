@@ -12,7 +12,7 @@ from nhm_assets.registry.transitions import registry_faults
 from nhm_assets.registry.versions import version_in_production, window_end
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_specs, selected_results
-from nhm_assets.steps.retry_policy import tries_again
+from nhm_assets.steps.retry_policy import retry_transient_errors
 from resources.mlflow import Mlflow
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ DESCRIPTIONS = {
 
 
 @multi_asset_check(name="promoted_version_checks", specs=check_specs(PROMOTED_VERSION, DESCRIPTIONS), can_subset=True)
-@tries_again
+@retry_transient_errors
 def promoted_version_checks(
     context: AssetCheckExecutionContext,
     promoted_version: Promotion,
-    settings: ResourceParam[Settings],  # noqa: ARG001 - read by tries_again
+    settings: ResourceParam[Settings],  # noqa: ARG001 - for retry_transient_errors
     mlflow: ResourceParam[Mlflow],
 ) -> Iterator[AssetCheckResult]:
     """Compare the registry with the promotion."""

@@ -28,7 +28,7 @@ from nhm_assets.rollout.target import Target
 from nhm_assets.runs.queries import attempts
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_results
-from nhm_assets.steps.retry_policy import tries_again
+from nhm_assets.steps.retry_policy import retry_transient_errors
 from resources.kubernetes import Kubernetes
 from resources.mlflow import Mlflow
 from resources.mongo import Mongo
@@ -57,7 +57,7 @@ _NOT_CONFIGURED = "no cluster is configured (KUBECONFIG, or a pod's own), so not
     can_subset=True,
     partitions_def=specialist_weeks,
 )
-@tries_again
+@retry_transient_errors
 def specialist_rollout(
     context: AssetExecutionContext,
     promoted_version: Promotion,

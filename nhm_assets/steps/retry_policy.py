@@ -1,67 +1,70 @@
-"""A step that tries again where a service is out of reach for a moment, and only there."""
+"""Steps retry transient errors of services, and nothing else.
+
+Dagster's `RetryPolicy` does not fit: with a policy, a step that is canceled or that exceeds MAX_RUN_SECONDS starts
+over instead of ending (Dagster 1.13.27, `op_execution_error_boundary` retries interrupts too). `RetryRequested`,
+which Dagster offers for single errors, has no such effect.
+"""
 
 import functools
 import inspect
 import random
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NoReturn, TypeVar
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
 
 from dagster import OpExecutionContext, RetryRequested
 
-from nhm_assets.settings import Settings
+from nhm_assets.domain.errors import NhmError
 from resources.errors import ServiceError
 
 Body = TypeVar("Body", bound=Callable[..., Any])
 
 _JITTER: Final = 1 / 3
-_LONGEST_WAIT_S: Final = 300.0
+_MAX_DELAY_S: Final = 300.0
 
 
-def tries_again(body: Body) -> Body:
-    """Let the step of an asset or a check start over where a service's error is a transient one.
+def retry_transient_errors(body: Body) -> Body:
+    """Make an asset, a check or an op retry transient errors; all others end it at once.
 
-    SERVICE_RETRIES times, after SERVICE_RETRY_DELAY_S and twice as long each time. Everything else is raised
-    as it is, at once. The body takes the resource `settings`.
+    It retries SERVICE_RETRIES times, first after SERVICE_RETRY_DELAY_S, then after twice as long each time. The step
+    must require the resource `settings`.
     """
-    if inspect.isgeneratorfunction(body):
 
-        @functools.wraps(body)
-        def produces(*args: Any, **kwargs: Any) -> Iterator[Any]:
-            try:
-                yield from body(*args, **kwargs)
-            except ServiceError as error:
-                _start_over(error, kwargs["settings"])
-
-        return produces  # type: ignore[return-value]
+    @functools.wraps(body)
+    def produces(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        with _retrying():
+            yield from body(*args, **kwargs)
 
     @functools.wraps(body)
     def returns(*args: Any, **kwargs: Any) -> Any:
-        try:
+        with _retrying():
             return body(*args, **kwargs)
-        except ServiceError as error:
-            _start_over(error, kwargs["settings"])
 
-    return returns  # type: ignore[return-value]
+    return produces if inspect.isgeneratorfunction(body) else returns  # type: ignore[return-value]
 
 
-def _start_over(error: ServiceError, settings: Settings) -> NoReturn:
-    context = OpExecutionContext.get()
-    done = context.retry_number
-    if not error.transient or done >= settings.service_retries:
-        raise error
-    wait = waiting_time(settings.service_retry_delay_s, done, random.random())  # noqa: S311 - spreads load, no secret
-    context.log.warning(
-        "%s. Trying again in %.1f s (%d of %d)", str(error).rstrip("."), wait, done + 1, settings.service_retries
-    )
-    raise RetryRequested(max_retries=settings.service_retries, seconds_to_wait=wait) from error
+@contextmanager
+def _retrying() -> Iterator[None]:
+    try:
+        yield
+    except (NhmError, ServiceError) as error:
+        context = OpExecutionContext.get()
+        settings, attempt = context.resources.settings, context.retry_number
+        if not error.transient or attempt >= settings.service_retries:
+            raise
+        delay_s = retry_delay_s(settings.service_retry_delay_s, attempt)
+        reason = str(error).rstrip(".")
+        context.log.warning("%s. Retry %d of %d in %.1f s", reason, attempt + 1, settings.service_retries, delay_s)
+        raise RetryRequested(max_retries=settings.service_retries, seconds_to_wait=delay_s) from error
 
 
-def waiting_time(first_s: float, done: int, draw: float) -> float:
-    """Seconds before the next try: doubled with each one, give or take a third, five minutes at most.
+def retry_delay_s(first_s: float, attempt: int) -> float:
+    """Seconds before the next attempt: doubled each time, at most 300, then up to a third more or less.
+
+    The random part keeps runs that fail together from coming back together.
 
     Args:
-        first_s: before the first try.
-        done: number of tries that failed so far.
-        draw: random, from 0 to 1, so that runs which fail together do not come back together.
+        first_s: delay after the first attempt.
+        attempt: number of retries so far.
     """
-    return min(first_s * 2**done, _LONGEST_WAIT_S) * (1 + _JITTER * (2 * draw - 1))
+    return min(first_s * 2**attempt, _MAX_DELAY_S) * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311

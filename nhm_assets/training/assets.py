@@ -20,7 +20,7 @@ from nhm_assets.domain.records import TrainedModel
 from nhm_assets.registry.audit_log import AUDIT_LOG, record_registration
 from nhm_assets.runs.queries import attempts
 from nhm_assets.settings import Settings
-from nhm_assets.steps.retry_policy import tries_again
+from nhm_assets.steps.retry_policy import retry_transient_errors
 from nhm_assets.training.code_version import code_version
 from nhm_assets.training.registration import find_version, stage_candidate
 from nhm_assets.training.stale_runs import end_stale_runs
@@ -50,7 +50,7 @@ class TrainingConfig(Config):
         " FORCE_RETRAIN=true, or `force: true` in the launchpad."
     ),
 )
-@tries_again
+@retry_transient_errors
 def trained_model(
     context: AssetExecutionContext,
     config: TrainingConfig,

@@ -8,7 +8,7 @@ from nhm_assets.domain.dagster_names import TRAINED_MODEL
 from nhm_assets.domain.records import TrainedModel
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_specs, selected_results
-from nhm_assets.steps.retry_policy import tries_again
+from nhm_assets.steps.retry_policy import retry_transient_errors
 from nhm_assets.training.serving_contract import DESCRIPTIONS, judge_version
 from resources.mlflow import Mlflow
 
@@ -18,11 +18,11 @@ from resources.mlflow import Mlflow
     specs=check_specs(TRAINED_MODEL, DESCRIPTIONS, blocking=DESCRIPTIONS),
     can_subset=True,
 )
-@tries_again
+@retry_transient_errors
 def trained_model_checks(
     context: AssetCheckExecutionContext,
     trained_model: TrainedModel,
-    settings: ResourceParam[Settings],  # noqa: ARG001 - read by tries_again
+    settings: ResourceParam[Settings],  # noqa: ARG001 - for retry_transient_errors
     mlflow: ResourceParam[Mlflow],
 ) -> Iterator[AssetCheckResult]:
     """Check the version in the registry."""

@@ -1,0 +1,33 @@
+"""Steps that retry, and services that are away until they do."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.support.doors import Door
+from tests.support.platform import Platform
+from tests.support.processes import eventually
+
+EAGER = {"service_retries": 6, "service_retry_delay_s": 0.2, "mongodb_timeout_s": 1.0, "mlflow_timeout_s": 5.0}
+
+
+def retry_warnings(platform: Platform, run_id: str | None = None) -> list[str]:
+    """What the log of a run, by default the newest one, says about retries."""
+    run_ids = [run_id] if run_id else [run.run_id for run in platform.instance.get_runs(limit=1)]
+    entries = [entry for each in run_ids for entry in platform.instance.all_logs(each)]
+    return [entry.user_message for entry in entries if ". Retry " in entry.user_message]
+
+
+@contextmanager
+def away_until_retry(platform: Platform, door: Door) -> Iterator[None]:
+    """Nobody passes the door until the newest run has logged its first retry."""
+    door.shut()
+
+    def open_after_retry() -> None:
+        eventually(lambda: bool(retry_warnings(platform)), within_s=60)
+        door.open()
+
+    opening = threading.Thread(target=open_after_retry)
+    opening.start()
+    yield
+    opening.join()
