@@ -1,63 +1,76 @@
-"""Errors of the systems outside. Each message names the address, without secrets, and the remedy."""
+"""Errors of external systems. Each message names the address, without secrets, and says what to do."""
+
+from typing import ClassVar
 
 
 class ServiceError(Exception):
-    """Base of these errors. Its message is shown as it stands, without a stack trace.
+    """Base of these errors. Users see its message as it is, without a stack trace.
 
     Attributes:
-        transient: whether the same thing, tried again in a while, may succeed without anybody's help.
+        broken_by: what a run is broken by when this error ends it; a value of `BrokenBy`.
+        transient: whether the same call may succeed later without anybody's help.
     """
 
-    transient = False
+    broken_by: ClassVar[str] = "code"
+    transient: ClassVar[bool] = False
 
 
 class MongoUnavailable(ServiceError):
-    """MongoDB cannot be reached, or went away."""
+    """MongoDB cannot be reached, or the connection broke."""
 
+    broken_by = "MongoDB"
     transient = True
 
 
 class MongoRefused(ServiceError):
     """MongoDB refuses the credentials, or its address cannot be used."""
 
+    broken_by = "MongoDB"
+
 
 class LockLost(MongoUnavailable):
-    """A lock that is kept in MongoDB could not be renewed in time, so that somebody else may hold it by now."""
+    """A lock kept in MongoDB was not renewed in time: another process may hold it by now."""
+
+
+class EmbeddedMongoError(ServiceError):
+    """The embedded mongod cannot be started."""
+
+    broken_by = "MongoDB"
 
 
 class MlflowUnavailable(ServiceError):
-    """MLflow cannot be reached, or went away."""
+    """MLflow cannot be reached, or the connection broke."""
 
+    broken_by = "MLflow"
     transient = True
 
 
 class MlflowRefused(ServiceError):
     """MLflow refuses the credentials, or its address cannot be used."""
 
+    broken_by = "MLflow"
+
 
 class IncompatibleMlflow(ServiceError):
-    """The MLflow client here and the server there cannot work together."""
+    """This MLflow client and that MLflow server cannot work together."""
+
+    broken_by = "MLflow"
 
 
 class StorageError(ServiceError):
     """A stored file is missing or damaged, or cannot be written."""
 
-
-class EmbeddedMongoError(ServiceError):
-    """The mongod of this machine cannot be started."""
+    broken_by = "storage"
 
 
 class KubernetesUnavailable(ServiceError):
-    """Kubernetes cannot be reached, went away, or cannot do it now."""
+    """Kubernetes cannot be reached, the connection broke, or it cannot do this now."""
 
+    broken_by = "Kubernetes"
     transient = True
 
 
 class KubernetesRefused(ServiceError):
-    """Kubernetes does not allow it, does not know it, or the access to it cannot be used."""
+    """Kubernetes forbids the call, does not know the object, or cannot be accessed with this configuration."""
 
-
-class NotifierDown(ServiceError):
-    """Slack, a mail server or a webhook does not take a message."""
-
-    transient = True
+    broken_by = "Kubernetes"

@@ -1,29 +1,53 @@
-"""Errors that a user can do something about: each message names the thing and the remedy."""
+"""Errors that a user can do something about. Each message names the thing and says what to do."""
+
+from typing import ClassVar
+
+from nhm_assets.domain.outcomes import BrokenBy
 
 
 class NhmError(Exception):
-    """Base of the platform's own errors. Its message is shown as it stands, without a stack trace."""
+    """Base of the platform's own errors. Users see its message as it is, without a stack trace.
+
+    Attributes:
+        broken_by: what a run is broken by when this error ends it.
+        transient: whether the same step may succeed later without anybody's help.
+    """
+
+    broken_by: ClassVar[BrokenBy] = BrokenBy.CODE
+    transient: ClassVar[bool] = False
 
 
 class UsageError(NhmError):
-    """The command, partition or setting asked for does not exist or cannot be used."""
+    """The requested command, partition or setting does not exist or cannot be used."""
+
+    broken_by = BrokenBy.REFUSED
 
 
 class DataError(NhmError):
-    """Documents, rows or stored files are not what the platform was promised."""
+    """Documents, rows or stored files do not have the promised form."""
+
+    broken_by = BrokenBy.DATA
 
 
 class RegistryError(NhmError):
     """The MLflow registry holds something that must not be trusted or built on."""
 
+    broken_by = BrokenBy.MLFLOW
+
 
 class PromotionRefused(NhmError):
-    """A promotion was asked for that no recorded, passed gate allows."""
+    """Somebody asked for a promotion that no recorded, passed gate allows."""
+
+    broken_by = BrokenBy.REFUSED
 
 
 class RolloutRefused(NhmError):
-    """A rollout was not begun or cannot go on: somebody has to change something in the cluster first."""
+    """A rollout did not start or cannot go on: somebody has to change something in the cluster first."""
+
+    broken_by = BrokenBy.KUBERNETES
 
 
 class RolloutFailed(NhmError):
-    """A specialist was restarted for a version, and does not serve it."""
+    """A specialist was restarted for a version but does not serve it."""
+
+    broken_by = BrokenBy.KUBERNETES

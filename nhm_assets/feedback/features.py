@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from nhm_assets.domain.dataset_schema import COMPUTED_FEATURES, FEATURE_NAMES
+from nhm_assets.domain.errors import DataError
 from nhm_assets.feedback.plan_graph import graph_features
 
 __all__ = ["COMPUTED_FEATURES", "EXTRACTOR", "FEATURE_NAMES", "InvalidPlan", "compute_features"]
@@ -40,7 +41,7 @@ _ANTI_PATTERNS: Final = (
 )
 
 
-class InvalidPlan(ValueError):
+class InvalidPlan(DataError, ValueError):
     """The features of this plan cannot be computed. The message names the field at fault."""
 
 

@@ -1,4 +1,4 @@
-"""By what a run was broken: the service, the data, the code, or whoever killed it."""
+"""Why a run broke: a service, the data, the code, a refused request, or because its process was killed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -6,96 +6,92 @@ from typing import TYPE_CHECKING, Final
 
 from dagster import DagsterEventType, DagsterInstance
 
+from nhm_assets.domain.errors import NhmError
 from nhm_assets.domain.outcomes import BrokenBy
+from resources.errors import ServiceError
 
 if TYPE_CHECKING:
     from dagster import DagsterRun
 
     from nhm_assets.domain.dagster_internals import SerializableErrorInfo
 
-_BY_ERROR: Final = {
-    "MongoUnavailable": BrokenBy.MONGODB,
-    "MongoRefused": BrokenBy.MONGODB,
-    "LockLost": BrokenBy.MONGODB,
-    "EmbeddedMongoError": BrokenBy.MONGODB,
-    "OperationFailure": BrokenBy.MONGODB,
-    "ExecutionTimeout": BrokenBy.MONGODB,
-    "CursorNotFound": BrokenBy.MONGODB,
-    "WriteError": BrokenBy.MONGODB,
-    "BulkWriteError": BrokenBy.MONGODB,
-    "WTimeoutError": BrokenBy.MONGODB,
-    "MlflowUnavailable": BrokenBy.MLFLOW,
-    "MlflowRefused": BrokenBy.MLFLOW,
-    "IncompatibleMlflow": BrokenBy.MLFLOW,
-    "RegistryError": BrokenBy.MLFLOW,
-    "MlflowException": BrokenBy.MLFLOW,
-    "RestException": BrokenBy.MLFLOW,
-    "KubernetesUnavailable": BrokenBy.KUBERNETES,
-    "KubernetesRefused": BrokenBy.KUBERNETES,
-    "RolloutFailed": BrokenBy.KUBERNETES,
-    "RolloutRefused": BrokenBy.KUBERNETES,
-    "ApiException": BrokenBy.KUBERNETES,
-    "StorageError": BrokenBy.STORAGE,
-    "DataError": BrokenBy.DATA,
-    "InvalidPlan": BrokenBy.DATA,
-    "DagsterAssetCheckFailedError": BrokenBy.DATA,
-    "PromotionRefused": BrokenBy.REFUSED,
-    "UsageError": BrokenBy.REFUSED,
-    "DagsterExecutionInterruptedError": BrokenBy.KILLED,
+OurError = type[NhmError] | type[ServiceError]
+
+_FOREIGN: Final = {
+    "pymongo.": BrokenBy.MONGODB,
+    "mlflow.": BrokenBy.MLFLOW,
+    "kubernetes.": BrokenBy.KUBERNETES,
+    "dagster._core.errors.DagsterAssetCheckFailedError": BrokenBy.DATA,
+    "dagster._core.errors.DagsterExecutionInterruptedError": BrokenBy.KILLED,
 }
-"""Class of what was raised -> what broke the run. Of an error that nobody foresaw, the code is to blame."""
+"""Start of a foreign class's full name -> what broke the run."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What broke a run, and the sentence that says so."""
+    """What broke a run, and the sentence that explains it."""
 
     by: BrokenBy
     reason: str
 
 
 def failure_of(instance: DagsterInstance, run: "DagsterRun") -> Failure:
-    """What broke a run that failed or was canceled, from its events."""
-    steps = instance.all_logs(run.run_id, of_type=DagsterEventType.STEP_FAILURE)
-    for entry in steps:
+    """Read from a run's events why it failed or was canceled."""
+    for entry in instance.all_logs(run.run_id, of_type=DagsterEventType.STEP_FAILURE):
         event = entry.dagster_event
         error = event.step_failure_data.error if event else None
         if event and error:
-            failure = _named(str(event.step_key), error)
-            refused = _refused_by_checks(instance, run)
-            return replace(failure, reason=refused) if refused and failure.by is BrokenBy.DATA else failure
+            failure = _classify(str(event.step_key), error)
+            failed_checks = _failed_blocking_checks(instance, run)
+            return replace(failure, reason=failed_checks) if failed_checks and failure.by is BrokenBy.DATA else failure
     ends = {DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELING, DagsterEventType.RUN_CANCELED}
-    said = [entry.dagster_event.message for entry in instance.all_logs(run.run_id, of_type=ends) if entry.dagster_event]
-    return Failure(BrokenBy.KILLED, next(filter(None, said), None) or "its process ended before it did")
+    entries = instance.all_logs(run.run_id, of_type=ends)
+    messages = [entry.dagster_event.message for entry in entries if entry.dagster_event]
+    return Failure(BrokenBy.KILLED, next(filter(None, messages), None) or "its process ended before the run did")
 
 
-def _named(step: str, error: "SerializableErrorInfo") -> Failure:
+def _classify(step: str, error: "SerializableErrorInfo") -> Failure:
+    """The first known error in the chain decides. Unknown errors count as a fault in the code."""
     chain = list(_chain(error))
-    for one in chain:
-        if by := _BY_ERROR.get(one.cls_name or ""):
-            return Failure(by, f"{step}: {sentence(one)}")
+    for info in chain:
+        if by := _broken_by(info):
+            return Failure(by, f"{step}: {sentence(info)}")
     return Failure(BrokenBy.CODE, f"{step}: {sentence(chain[-1])}")
 
 
 def _chain(error: "SerializableErrorInfo") -> "Iterator[SerializableErrorInfo]":
-    """The error and what caused it; Dagster wraps what was raised in a step once."""
+    """The error and its causes, outermost first. Dagster wraps what a step raises."""
     following: SerializableErrorInfo | None = error
     while following:
         yield following
         following = following.cause
 
 
+def _broken_by(error: "SerializableErrorInfo") -> BrokenBy | None:
+    """Dagster records the class by name alone: ours are found by it, foreign ones by the full name in the message."""
+    for cls in (*_subclasses(NhmError), *_subclasses(ServiceError)):
+        if cls.__name__ == error.cls_name:
+            return BrokenBy(cls.broken_by)
+    return next((by for start, by in _FOREIGN.items() if error.message.startswith(start)), None)
+
+
+def _subclasses(base: OurError) -> Iterator[OurError]:
+    for cls in base.__subclasses__():
+        yield cls
+        yield from _subclasses(cls)
+
+
 def sentence(error: "SerializableErrorInfo") -> str:
-    """What an error says, without the name of its class in front."""
+    """The error's message without the name of its class."""
     return (error.message.partition(f"{error.cls_name}: ")[2] or error.message).strip()
 
 
-def _refused_by_checks(instance: DagsterInstance, run: "DagsterRun") -> str:
-    """What the blocking checks said that failed: more than the error that ends their step."""
+def _failed_blocking_checks(instance: DagsterInstance, run: "DagsterRun") -> str:
+    """What the failed blocking checks say; the error that ends their step says less."""
     entries = instance.all_logs(run.run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION)
-    verdicts = [entry.dagster_event.asset_check_evaluation_data for entry in entries if entry.dagster_event]
+    evaluations = [entry.dagster_event.asset_check_evaluation_data for entry in entries if entry.dagster_event]
     return "; ".join(
-        f"{verdict.asset_key.to_user_string()}: {verdict.check_name}: {verdict.description}"
-        for verdict in verdicts
-        if verdict.blocking and not verdict.passed
+        f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name}: {evaluation.description}"
+        for evaluation in evaluations
+        if evaluation.blocking and not evaluation.passed
     )
