@@ -1,4 +1,4 @@
-"""The weekly schedule: five runs for the week that closed."""
+"""The weekly schedule: one run per specialist for the week that just closed."""
 
 import time
 from collections.abc import Iterator
@@ -7,35 +7,39 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from dagster import (
+    DagsterInstance,
+    DagsterRunStatus,
     DefaultScheduleStatus,
     ResourceParam,
     RunRequest,
+    RunsFilter,
     ScheduleDefinition,
     ScheduleEvaluationContext,
     SkipReason,
     schedule,
 )
 
-from nhm_assets.domain.dagster_names import JOB, SCHEDULE
+from nhm_assets.domain.dagster_names import JOB, PROMOTED_VERSION, SCHEDULE
+from nhm_assets.domain.outcomes import Outcome
 from nhm_assets.domain.partitions import Partition, last_closed_week
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.registry.audit_log import ACTOR_TAG
-from nhm_assets.runs.queries import ASKED_AT_TAG, TRIGGER_TAG, run_for_closed_week
+from nhm_assets.runs.queries import ASKED_AT_TAG, PARTITION_TAG, TRIGGER_TAG, outcome_of, submitted
 from nhm_assets.runs.triggers import TRIGGERS, WEEKLY, Claim, claim, weekly_trigger_id
 from nhm_assets.settings import Settings
 from resources.errors import ServiceError
 from resources.mongo import Mongo
 
 if TYPE_CHECKING:
-    from dagster import DagsterRun
+    from dagster import DagsterRun, RunRecord
 
 SUNDAYS_AT_TWO: Final = "0 2 * * 0"
 _LEASE_S: Final = 30.0
-"""For a daemon to launch what it asked for. A second one waits that long, within the time that a tick has."""
+"""A daemon has this long to launch the runs it requested. A second daemon waits for it, within one tick."""
 
 
 def weekly_schedule(cron_schedule: str = SUNDAYS_AT_TWO) -> ScheduleDefinition:
-    """The schedule, at another time where one is given."""
+    """The schedule; tests give it another time."""
 
     @schedule(
         name=SCHEDULE,
@@ -44,9 +48,9 @@ def weekly_schedule(cron_schedule: str = SUNDAYS_AT_TWO) -> ScheduleDefinition:
         execution_timezone="UTC",
         default_status=DefaultScheduleStatus.RUNNING,
         description=(
-            "Sundays 02:00 UTC: retrain all five specialists on the week that closed two hours earlier. After an"
-            " outage it catches up with the newest closed week, for those specialists that have no outcome for it;"
-            " older weeks are left to backfills."
+            "Every Sunday at 02:00 UTC: retrains all specialists on the week that closed two hours earlier. After an"
+            " outage it retrains on the newest closed week the specialists that have no outcome for it yet. For older"
+            " weeks, start a backfill."
         ),
     )
     def weekly_retraining_schedule(
@@ -60,19 +64,19 @@ def weekly_schedule(cron_schedule: str = SUNDAYS_AT_TWO) -> ScheduleDefinition:
 def _requests(
     context: ScheduleEvaluationContext, settings: Settings, mongo: Mongo
 ) -> Iterator[RunRequest | SkipReason]:
-    """One run a specialist that has neither an outcome for the newest closed week nor a run on its way to one."""
+    """One run per specialist that has neither an outcome for the newest closed week nor a run in progress for it."""
     now = settings.nhm_now or max(settings.now(), context.scheduled_execution_time)
     claims = _Claims(context, mongo, now)
     requested = False
     reasons = []
     for specialist in Specialist:
         partition = Partition(last_closed_week(now), specialist)
-        done = run_for_closed_week(context.instance, partition)
-        if done is None and claims.get(partition):
+        run = run_for_closed_week(context.instance, partition)
+        if run is None and claims.get(partition):
             requested = True
             yield _request(partition, now)
         else:
-            reasons.append(f"{partition.key}: {_why_not(done)}")
+            reasons.append(f"{partition.key}: {_why_not(run)}")
     if not requested:
         yield SkipReason("; ".join(reasons))
         return
@@ -80,8 +84,8 @@ def _requests(
         context.log.info(reason)
 
 
-def _why_not(done: "DagsterRun | None") -> str:
-    return f"run {done.run_id} has retrained it or is about to" if done else "another daemon has just asked for it"
+def _why_not(run: "DagsterRun | None") -> str:
+    return f"run {run.run_id} has retrained it or will do so" if run else "another daemon has just requested its run"
 
 
 def _request(partition: Partition, now: datetime) -> RunRequest:
@@ -90,34 +94,62 @@ def _request(partition: Partition, now: datetime) -> RunRequest:
     return RunRequest(run_key=trigger, partition_key=partition.key, tags=tags)
 
 
+def run_for_closed_week(instance: DagsterInstance, partition: Partition) -> "DagsterRun | None":
+    """A run that retrains, or has retrained, the partition on its whole week; None if one is due.
+
+    A run requested before the week closed has seen only a part of its feedback.
+    """
+    for record in instance.get_run_records(RunsFilter(tags={PARTITION_TAG: str(partition.key)})):
+        if _settles_week(record.dagster_run) and _requested_at(record) >= partition.week_end:
+            return record.dagster_run
+    return None
+
+
+def _settles_week(run: "DagsterRun") -> bool:
+    """Whether the run has an outcome or can still get one. Runs of a part of the graph have none."""
+    if outcome_of(run) not in (None, Outcome.BROKEN):
+        return True
+    if not submitted(run):
+        return False
+    whole = not run.asset_selection or PROMOTED_VERSION in run.asset_selection
+    return whole and run.status is not DagsterRunStatus.SUCCESS
+
+
+def _requested_at(record: "RunRecord") -> datetime:
+    requested = record.dagster_run.tags.get(ASKED_AT_TAG)
+    return datetime.fromisoformat(requested) if requested else record.create_timestamp
+
+
 @dataclass
 class _Claims:
-    """Of several evaluations at the same moment one gets to ask for a partition's run.
+    """If several evaluations happen at the same time, one of them claims a partition's run.
 
-    A tick that is missed is missed for a week. So where MongoDB is away the run is asked for all the same, and
-    says itself what it lacks.
+    A missed tick delays retraining by a week. So without MongoDB the run is requested anyway, and its own error
+    says what is missing.
 
     Attributes:
-        away: why MongoDB was not to be had; it is waited for once, since the time of a tick is short.
+        unavailable: why MongoDB did not answer. It gets one chance per tick, because a tick must be short.
     """
 
     context: ScheduleEvaluationContext
     mongo: Mongo
     now: datetime
-    away: ServiceError | None = None
+    unavailable: ServiceError | None = None
 
     def get(self, partition: Partition) -> bool:
-        """Whether this evaluation is the one that asks for the run."""
-        if self.away is None:
+        """Whether this evaluation requests the run."""
+        if self.unavailable is None:
             try:
                 return self._claimed(partition)
             except ServiceError as error:
-                self.away = error
-        self.context.log.warning("%s is asked for without a document in %s: %s", partition.key, TRIGGERS, self.away)
+                self.unavailable = error
+        self.context.log.warning(
+            "%s: requested without a document in %s. %s", partition.key, TRIGGERS, self.unavailable
+        )
         return True
 
     def _claimed(self, partition: Partition) -> bool:
-        """Claim it; where another evaluation was first, wait to see its run."""
+        """Claim the partition; if another evaluation was first, wait until its run exists."""
         trigger = weekly_trigger_id(partition)
         fields = {
             "kind": WEEKLY,
@@ -126,10 +158,10 @@ class _Claims:
             "week": partition.week,
             "requested_at": self.now,
         }
-        waiting_ends = time.monotonic() + _LEASE_S + 5
+        deadline = time.monotonic() + _LEASE_S + 5
         with self.mongo.database() as database:
             while claim(database[TRIGGERS], trigger, fields, lease_s=_LEASE_S) is Claim.THEIRS:
-                if run_for_closed_week(self.context.instance, partition) or time.monotonic() > waiting_ends:
+                if run_for_closed_week(self.context.instance, partition) or time.monotonic() > deadline:
                     return False
                 time.sleep(0.5)
         return True

@@ -1,7 +1,6 @@
 """What the platform reads from Dagster's records of runs."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from dagster import DagsterRunStatus
@@ -11,15 +10,13 @@ from nhm_assets.domain.specialists import Specialist
 from nhm_assets.runs.queries import (
     UNDER_WAY,
     attempts,
-    last_window_end,
     outcome_of,
     run_under_way,
     run_with_key,
     submitted,
 )
-from tests.support.documents import NOW
 from tests.support.platform import Platform
-from tests.support.retrainings import partition, put_dataset, put_run
+from tests.support.retrainings import partition, put_run
 from tests.support.wiped import session_platform, wiped
 
 __all__ = ["session_platform", "wiped"]
@@ -103,20 +100,3 @@ def test_a_run_that_was_made_for_a_key_and_not_started_is_not_handed_over(
     expected: bool,  # noqa: FBT001 - a table
 ):
     assert submitted(run(wiped, status, tags)) is expected
-
-
-def test_without_a_dataset_there_is_no_window(wiped: Platform):
-    put_dataset(wiped.instance, partition("2026-03-01", "business"), NOW)
-    assert last_window_end(wiped.instance, TECHNICAL) is None
-
-
-def test_the_newest_week_counts_and_of_it_the_newest_dataset(wiped: Platform):
-    middle = datetime(2026, 3, 4, 7, 30, tzinfo=UTC)
-    put_dataset(wiped.instance, partition("2026-03-01"), middle)
-    assert last_window_end(wiped.instance, TECHNICAL) == middle
-    put_dataset(wiped.instance, partition("2026-03-01"), partition("2026-03-01").week_end)
-    put_dataset(wiped.instance, partition("2026-01-04"), partition("2026-01-04").week_end)
-    assert last_window_end(wiped.instance, TECHNICAL) == partition("2026-03-01").week_end
-    later = partition("2026-03-08").week_end - timedelta(days=3)
-    put_dataset(wiped.instance, partition("2026-03-08"), later)
-    assert last_window_end(wiped.instance, TECHNICAL) == later

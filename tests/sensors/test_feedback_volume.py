@@ -140,7 +140,7 @@ def test_the_dataset_of_another_specialist_does_not_make_feedback_old(platform: 
 def test_a_run_that_waits_or_works_holds_the_next_one_up(platform: Platform, status: DagsterRunStatus):
     run = put_run(platform.instance, partition("2026-01-04"), status=status)
     review(platform.database, 100, HOUR_AGO)
-    assert f"run {run} is under way" in volume_tick(platform).says
+    assert f"run {run} is in progress" in volume_tick(platform).says
     assert triggers(platform) == []
 
 
@@ -169,7 +169,7 @@ def test_the_sensor_launches_at_most_once_in_the_cooldown(platform: Platform, br
     free = NOW + timedelta(hours=24)
     tick = volume_tick(platform, free - A_SECOND)
     assert not tick.requests
-    assert "a run was asked for at 2026-03-20 12:00, the next may be at 2026-03-21 12:00" in tick.says
+    assert "the last run was requested at 2026-03-20 12:00, the next is possible at 2026-03-21 12:00" in tick.says
     assert list(volume_tick(platform, free).requests) == [KEY]
     assert [one["number"] for one in triggers(platform)] == [1, 2]
 
@@ -219,7 +219,7 @@ def test_the_run_of_a_launch_is_noted(platform: Platform):
     review(platform.database, 100, HOUR_AGO)
     (run_id,) = launch(platform, volume_tick(platform), status=DagsterRunStatus.QUEUED)
     later = NOW + timedelta(seconds=30)
-    assert f"run {run_id} is under way" in volume_tick(platform, later).says
+    assert f"run {run_id} is in progress" in volume_tick(platform, later).says
     (found,) = triggers(platform)
     assert (found["status"], found["run_id"], found["launched_at"]) == ("launched", run_id, later)
     assert "claimed_until" not in found
@@ -231,7 +231,7 @@ def test_while_a_claim_holds_nobody_asks_again(platform: Platform):
     for seconds in (0, 30, 3600):
         tick = volume_tick(platform, NOW + timedelta(seconds=seconds))
         assert not tick.requests
-        assert "asked for at 2026-03-20 12:00 and is being launched" in tick.says
+        assert "a run was requested at 2026-03-20 12:00 and is being launched" in tick.says
 
 
 def test_a_run_that_was_never_launched_is_asked_for_again_with_the_same_key(platform: Platform):
