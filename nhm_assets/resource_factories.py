@@ -1,14 +1,14 @@
-"""Resources made from settings, for the code location and for the command line alike."""
+"""Resources from settings, for the code location and for the command line."""
 
 from nhm_assets.settings import Settings
 from resources.kubernetes import Kubernetes
 from resources.mlflow import Mlflow
 from resources.mongo import Mongo
-from resources.notifiers import Mail, Notifier, Slack, Webhook
+from resources.notifiers import Notifier, notifiers_at
 
 
 def mongo_of(settings: Settings) -> Mongo:
-    """The MongoDB that the settings name, or a mongod of this machine's own."""
+    """The configured MongoDB, or an embedded mongod."""
     uri = settings.mongodb_uri
     return Mongo(
         uri=uri.get_secret_value() if uri else None,
@@ -19,31 +19,14 @@ def mongo_of(settings: Settings) -> Mongo:
 
 
 def notifiers_of(settings: Settings) -> list[Notifier]:
-    """Everybody who is told of outcomes."""
-    found: list[Notifier] = []
-    if url := settings.slack_webhook_url:
-        found.append(Slack(url.get_secret_value(), settings.notify_timeout_s))
-    if url := settings.outcome_webhook_url:
-        found.append(Webhook(url.get_secret_value(), settings.notify_timeout_s))
-    if settings.smtp_host and settings.mail_to:
-        password = settings.smtp_password
-        found.append(
-            Mail(
-                host=settings.smtp_host,
-                port=settings.smtp_port,
-                security=settings.smtp_security,
-                user=settings.smtp_user,
-                password=password.get_secret_value() if password else None,
-                sender=settings.mail_from,
-                receivers=[one.strip() for one in settings.mail_to.split(",") if one.strip()],
-                timeout_s=settings.notify_timeout_s,
-            )
-        )
-    return found
+    """The receivers of outcomes that NOTIFY_URLS names."""
+    if settings.notify_urls is None:
+        return []
+    return notifiers_at(settings.notify_urls.get_secret_value(), timeout_s=settings.notify_timeout_s)
 
 
 def kubernetes_of(settings: Settings) -> Kubernetes:
-    """The cluster that the settings name, that of the pod this runs in, or none."""
+    """The configured cluster, that of this pod, or none."""
     return Kubernetes(
         kubeconfig=settings.kubeconfig,
         in_pod=settings.kubernetes_service_host is not None,
@@ -52,7 +35,7 @@ def kubernetes_of(settings: Settings) -> Kubernetes:
 
 
 def mlflow_of(settings: Settings) -> Mlflow:
-    """The MLflow that the settings name, or SQLite on this machine."""
+    """The configured MLflow server, or SQLite on this machine."""
     uri = settings.mlflow_tracking_uri
     return Mlflow(
         uri=uri.get_secret_value() if uri else None,

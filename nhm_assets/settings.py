@@ -15,6 +15,7 @@ from pydantic_settings.exceptions import SettingsError
 
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.outcomes import Outcome
+from resources.notifiers import notifiers_at
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -130,15 +131,11 @@ class Settings(BaseSettings):
     keep_runs_days: PositiveCount = Field(365, description="Days to keep Dagster runs before they are deleted.")
 
     dagster_url: str = Field("http://127.0.0.1:3000", description="Address of Dagster's web UI, for links to runs.")
-    slack_webhook_url: SecretStr | None = Field(None, description="Slack webhook that outcomes are sent to.")
-    outcome_webhook_url: SecretStr | None = Field(None, description="Address that outcomes are posted to as JSON.")
-    smtp_host: str | None = Field(None, description="Mail server that outcomes are sent through.")
-    smtp_port: PositiveCount = Field(587, description="Its port.")
-    smtp_security: Literal["starttls", "tls", "none"] = Field("starttls", description="How mail is protected there.")
-    smtp_user: str | None = Field(None, description="Its user; unset: no login.")
-    smtp_password: SecretStr | None = Field(None, description="Its password.")
-    mail_from: str = Field("nhm@localhost", description="Sender of mail.")
-    mail_to: str | None = Field(None, description="Receivers of mail, separated by commas.")
+    notify_urls: SecretStr | None = Field(
+        None,
+        description="Receivers of outcomes, as Apprise addresses separated by blanks or commas: Slack, Teams, mail,"
+        " PagerDuty, webhooks; see https://appriseit.com/services.",
+    )
     notify_outcomes: str = Field(
         "promoted,held,superseded,unchanged,broken", description="Outcomes that are sent, separated by commas."
     )
@@ -224,6 +221,13 @@ class Settings(BaseSettings):
         if unknown:
             raise ValueError(f"unknown outcome {', '.join(sorted(unknown))}; choose from {', '.join(Outcome)}")
         return named
+
+    @field_validator("notify_urls")
+    @classmethod
+    def _known_receivers(cls, urls: SecretStr | None) -> SecretStr | None:
+        if urls is not None:
+            notifiers_at(urls.get_secret_value(), timeout_s=1)
+        return urls
 
     @classmethod
     def load(cls) -> Self:

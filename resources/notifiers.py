@@ -1,151 +1,133 @@
-"""Slack, mail and a generic webhook: where people and programs hear what became of a retraining."""
+"""Receivers of outcomes: Slack, Teams, mail, PagerDuty, a webhook and whatever else the library Apprise knows."""
 
 import logging
-import smtplib
-import ssl
+import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from email.message import EmailMessage
-from typing import Any, Final, Protocol
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final
 
-from resources.errors import NotifierDown
+if TYPE_CHECKING:
+    from apprise import NotifyBase
+
+_LOGGERS: Final = ("apprise", "urllib3.connectionpool")
+"""They write addresses, which are secrets."""
+_HTTP_STATUS: Final = re.compile(r"\berror=(\d{3})\b")
+_SEPARATOR: Final = re.compile(r"\s+|,(?=[\w+-]+://)")
 
 
-class Notifier(Protocol):
-    """Somebody who is told."""
+@dataclass(frozen=True)
+class Notification:
+    """What receivers get.
 
-    @property
-    def name(self) -> str:
-        """What they are called in logs."""
+    Attributes:
+        title: one line.
+        text: the rest, for people.
+        kind: `info`, `success`, `warning` or `failure`, for receivers that treat them differently.
+        fields: the same for programs; receivers at `json://` and `jsons://` get them beside Apprise's own.
+    """
 
-    def send(self, subject: str, text: str, content: Mapping[str, Any]) -> None:
-        """Tell them once.
+    title: str
+    text: str
+    kind: str
+    fields: Mapping[str, Any]
 
-        Raises:
-            NotifierDown: they did not take it.
+
+@dataclass(frozen=True, repr=False)
+class Notifier:
+    """One receiver.
+
+    Attributes:
+        name: says which address it is without giving it away; the same for the same address.
+        label: what logs call it.
+    """
+
+    name: str
+    label: str
+    service: "NotifyBase"
+
+    def send(self, notification: Notification) -> str | None:
+        """Send it once; None, or why the receiver did not take it.
+
+        A receiver with several targets (a mail to three people) took it as soon as one target did: otherwise the
+        others would get it again.
         """
+        from apprise import NotifyFormat
+        from apprise.plugins.custom_json import NotifyJSON
+
+        taken: list[object] = []
+        self.service.mark_delivered = lambda key, **_: taken.append(key)  # type: ignore[method-assign]
+        if isinstance(self.service, NotifyJSON):
+            self.service.payload_extras.update(notification.fields)
+        # A title of several lines could add headers to a mail.
+        title = " ".join(notification.title.split())
+        with _unlogged() as statuses:
+            try:
+                self.service.notify(notification.text, title, notification.kind, body_format=NotifyFormat.TEXT)
+            except Exception as error:  # noqa: BLE001 - a defect of one plugin must not silence the other receivers
+                return f"{self.label} failed ({type(error).__name__}): check its address in NOTIFY_URLS"
+        if taken:
+            return None
+        answer = f"answers {statuses[-1]}" if statuses else "cannot be reached or refuses the message"
+        return f"{self.label} {answer}: check its address in NOTIFY_URLS, and its rights"
 
 
-@dataclass(frozen=True, repr=False)
-class Slack:
-    """A Slack channel, by its incoming webhook. The address is a secret: who knows it can write there."""
+def notifiers_at(urls: str, *, timeout_s: float) -> list[Notifier]:
+    """The receivers at these addresses.
 
-    url: str
-    timeout_s: float
-    name: str = "Slack"
+    Args:
+        urls: addresses as Apprise writes them, separated by blanks or by commas.
+        timeout_s: seconds until a receiver that does not answer counts as down.
 
-    def send(self, subject: str, text: str, content: Mapping[str, Any]) -> None:  # noqa: ARG002 - Slack reads text
-        """Post the text, its first line in bold."""
-        rest = text.partition("\n")[2]
-        _post(self.name, self.url, {"text": f"*{_for_slack(subject)}*\n{_for_slack(rest)}"}, self.timeout_s)
+    Raises:
+        ValueError: Apprise does not understand an address; the message does not contain it.
+    """
+    from apprise import Apprise, AppriseAsset
 
-
-@dataclass(frozen=True, repr=False)
-class Webhook:
-    """A program that takes JSON by POST."""
-
-    url: str
-    timeout_s: float
-    name: str = "webhook"
-
-    def send(self, subject: str, text: str, content: Mapping[str, Any]) -> None:
-        """Post everything."""
-        _post(self.name, self.url, {"subject": subject, "text": text, **content}, self.timeout_s)
-
-
-@dataclass(frozen=True, repr=False)
-class Mail:
-    """People, by mail through an SMTP server; `security` is starttls, tls or none."""
-
-    host: str
-    port: int
-    security: str
-    user: str | None
-    password: str | None
-    sender: str
-    receivers: Sequence[str]
-    timeout_s: float
-    name: str = "mail"
-
-    def send(self, subject: str, text: str, content: Mapping[str, Any]) -> None:  # noqa: ARG002 - people read text
-        """Send one mail to all."""
-        try:
-            message = self._message(subject, text)
-            with self._server() as server:
-                if self.security == "starttls":
-                    server.starttls(context=ssl.create_default_context())
-                if self.user:
-                    server.login(self.user, self.password or "")
-                server.send_message(message)
-        except (smtplib.SMTPException, OSError, ValueError) as error:
-            # Not the server's own words: they may quote what was sent.
-            raise NotifierDown(
-                f"{self.name}: {self.host}:{self.port} did not take it ({type(error).__name__}):"
-                " check the SMTP_ settings, MAIL_TO and the server"
-            ) from None
-
-    def _message(self, subject: str, text: str) -> EmailMessage:
-        message = EmailMessage()
-        # A header is one line.
-        message["Subject"] = " ".join(f"[nhm] {subject}".split())
-        message["From"] = self.sender
-        message["To"] = ", ".join(self.receivers)
-        message.set_content(text)
-        return message
-
-    def _server(self) -> smtplib.SMTP:
-        if self.security == "tls":
-            context = ssl.create_default_context()
-            return smtplib.SMTP_SSL(self.host, self.port, timeout=self.timeout_s, context=context)
-        return smtplib.SMTP(self.host, self.port, timeout=self.timeout_s)
+    asset = AppriseAsset(app_id="nhm", app_desc="nhm-assets")
+    notifiers: dict[str, Notifier] = {}
+    with _unlogged():
+        addresses = filter(None, (part.strip(",") for part in _SEPARATOR.split(urls)))
+        for number, url in enumerate(addresses, start=1):
+            service = Apprise.instantiate(url, asset=asset)
+            if service is None:
+                raise ValueError(f"Apprise does not understand address {number}: see https://appriseit.com/services")
+            service.socket_connect_timeout = service.socket_read_timeout = timeout_s
+            # Redirects would carry the message to an address that nobody configured, throttling would hold up a tick.
+            service.redirects, service.request_rate_per_sec = False, 0
+            scheme = url.partition("://")[0].lower()
+            name = f"{scheme}-{sha256(url.encode()).hexdigest()[:8]}"
+            notifiers.setdefault(name, Notifier(name, f"{service.service_name} (address {number})", service))
+    return list(notifiers.values())
 
 
-_TAKEN: Final = range(200, 300)
+def notify(notifiers: Sequence[Notifier], notification: Notification) -> dict[str, str | None]:
+    """Send to every receiver, whatever happens to the others.
 
-
-def _post(name: str, url: str, content: Mapping[str, Any], timeout_s: float) -> None:
-    import requests
-
-    try:
-        with _unlogged("urllib3.connectionpool"):
-            answer = requests.post(url, json=content, timeout=timeout_s, allow_redirects=False)
-    except (requests.RequestException, ValueError) as error:
-        # The library's words quote the address, which is a secret.
-        raise NotifierDown(f"{name}: cannot be reached ({type(error).__name__}): check its address") from None
-    if answer.status_code not in _TAKEN:
-        raise NotifierDown(f"{name}: answers {answer.status_code}: check its address and its rights")
+    Returns:
+        Name of the receiver -> None if it took the notification, else why not.
+    """
+    return {notifier.name: notifier.send(notification) for notifier in notifiers}
 
 
 @contextmanager
-def _unlogged(name: str) -> Iterator[None]:
-    """Where everything is logged, a library's logger would write the path of an address, which is a secret."""
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(max(before, logging.INFO))
+def _unlogged() -> Iterator[list[str]]:
+    """Drop what this thread's libraries log; yields the HTTP statuses that they were about to log."""
+    statuses: list[str] = []
+    here = threading.get_ident()
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.thread == here:
+            statuses.extend(_HTTP_STATUS.findall(record.getMessage()))
+        return record.thread != here
+
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    for logger in loggers:
+        logger.addFilter(keep)
     try:
-        yield
+        yield statuses
     finally:
-        logger.setLevel(before)
-
-
-def _for_slack(text: str) -> str:
-    """Slack reads three characters as its own markup."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def notify(notifiers: Sequence[Notifier], subject: str, text: str, content: Mapping[str, Any]) -> dict[str, str | None]:
-    """Tell everybody, whatever becomes of the others.
-
-    Returns:
-        Name of the notifier -> None where it took the message, else why it did not.
-    """
-    answers: dict[str, str | None] = {}
-    for one in notifiers:
-        try:
-            one.send(subject, text, content)
-        except NotifierDown as error:
-            answers[one.name] = str(error)
-        else:
-            answers[one.name] = None
-    return answers
+        for logger in loggers:
+            logger.removeFilter(keep)

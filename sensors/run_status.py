@@ -1,7 +1,7 @@
-"""The sensor on ended runs: every retraining's outcome is written down, and handed to whoever wants to know.
+"""The sensor on ended runs: it records the outcome of every retraining and sends it to the receivers.
 
-Its cursor only saves it from looking at old runs again. What is done for a run stands in the run's own tags, so
-a lost cursor repeats nothing, and what MongoDB or a notifier could not take is tried again at the next tick.
+The cursor only saves it from reading old runs again. Tags on each run say what is done for it, so a lost cursor
+repeats nothing, and what MongoDB or a receiver did not take is tried again at the next tick.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from nhm_assets.domain.dagster_names import OUTCOME_SENSOR
 from nhm_assets.domain.outcomes import BROKEN_BY_TAG, REASON_TAG, Outcome, broken_tags
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.registry.audit_log import AUDIT_LOG, record_broken
-from nhm_assets.runs.failure_cause import Failure, failure_of
+from nhm_assets.runs.failure_cause import failure_of
 from nhm_assets.runs.notification import message_about
 from nhm_assets.runs.queries import (
     PARTITION_TAG,
@@ -50,16 +50,16 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
 NOTIFIED_TAG: Final = "nhm/notified"
-"""The run's id, and the names of the notifiers that took the message."""
+"""The run's id, and the names of the receivers that took its message."""
 
 _ENDED: Final = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 _LOOK_BACK: Final = timedelta(days=7)
 _OVERLAP: Final = timedelta(minutes=2)
-"""Of two ticks: a run's end may become visible later than that of a run which ended after it."""
-_DECIDES_WITHIN: Final = timedelta(seconds=30)
-_RUNS_A_TICK: Final = 50
-_TELL_FOR: Final = timedelta(hours=1)
-"""After a run's end; a notifier that is down for longer is passed over."""
+"""Consecutive ticks overlap: the end of one run may become visible after that of a run that ended later."""
+_DAGSTER_DECIDES_WITHIN: Final = timedelta(seconds=30)
+_RUNS_PER_TICK: Final = 50
+_NOTIFY_FOR: Final = timedelta(hours=1)
+"""After a run's end. A receiver that is down for longer misses the message."""
 
 
 @sensor(
@@ -67,9 +67,9 @@ _TELL_FOR: Final = timedelta(hours=1)
     minimum_interval_seconds=15,
     default_status=DefaultSensorStatus.RUNNING,
     description=(
-        "Writes the outcome of every ended retraining, whatever started it, to `retraining_triggers` (and broken ones"
-        " to `model_audit_log`, where the others stand already) and hands it to the configured notifiers: Slack, mail,"
-        " webhook. It starts no runs."
+        "Records the outcome of every ended retraining, whoever started it, in `retraining_triggers` (broken runs also"
+        " in `model_audit_log`, where the other outcomes already are) and sends it to the receivers in NOTIFY_URLS."
+        " It starts no runs."
     ),
 )
 def retraining_outcome_sensor(
@@ -80,54 +80,57 @@ def retraining_outcome_sensor(
 ) -> SensorResult:
     """Report the runs that ended since the last tick."""
     now = datetime.now(UTC)
-    since = _since(context.cursor, now)
+    since = _start(context.cursor, now)
     records = context.instance.get_run_records(
         RunsFilter(statuses=_ENDED, updated_after=since), order_by="update_timestamp", ascending=True
     )
-    # Those that wait for a notifier come last: they hold no other up.
-    fresh = sorted((one for one in records if _is_unreported_retraining(one.dagster_run)), key=_was_told_of)
+    # Runs that wait for a receiver come last, so that they delay no other.
+    unreported = sorted((record for record in records if _is_unreported(record.dagster_run)), key=_was_sent)
     with _Reporter(context, settings, mongo, notifiers, now) as reporter:
-        waiting = [one for one in fresh[:_RUNS_A_TICK] if not reporter.report(one)] + fresh[_RUNS_A_TICK:]
-    reached = _reached(records, waiting, since)
-    told = SkipReason(f"{len(fresh) - len(waiting)} outcomes reported, {len(waiting)} to be tried again")
+        waiting = [record for record in unreported[:_RUNS_PER_TICK] if not reporter.report(record)]
+    waiting += unreported[_RUNS_PER_TICK:]
     if reporter.fault:
         raise reporter.fault
-    return SensorResult(skip_reason=told, cursor=reached.isoformat())
+    summary = f"{len(unreported) - len(waiting)} outcomes reported, {len(waiting)} to be tried again"
+    return SensorResult(skip_reason=SkipReason(summary), cursor=_next_start(records, waiting, since).isoformat())
 
 
-def _since(cursor: str | None, now: datetime) -> datetime:
-    first = now - _LOOK_BACK
+def _start(cursor: str | None, now: datetime) -> datetime:
+    """From when on to read runs; a cursor that is lost, foreign or in the future counts as none."""
+    earliest = now - _LOOK_BACK
     try:
-        since = datetime.fromisoformat(cursor) if cursor else first
+        since = datetime.fromisoformat(cursor) if cursor else earliest
     except ValueError:
-        return first
-    return since if since.tzinfo and since <= now else first
+        return earliest
+    return since if since.tzinfo and since <= now else earliest
 
 
-def _reached(records: Sequence[RunRecord], waiting: Sequence[RunRecord], since: datetime) -> datetime:
-    """From where the next tick looks: nothing that waits, and little else, is behind it."""
+def _next_start(records: Sequence[RunRecord], waiting: Sequence[RunRecord], since: datetime) -> datetime:
+    """From when on the next tick reads runs: early enough for all that wait, and hardly earlier."""
     if waiting:
-        return min(one.update_timestamp for one in waiting) - _OVERLAP
+        return min(record.update_timestamp for record in waiting) - _OVERLAP
     return max(since, records[-1].update_timestamp - _OVERLAP) if records else since
 
 
-def _is_unreported_retraining(run: "DagsterRun") -> bool:
+def _is_unreported(run: "DagsterRun") -> bool:
+    """Whether the run is a retraining that is not completely reported yet."""
     return {SPECIALIST_TAG, PARTITION_TAG} <= run.tags.keys() and run.tags.get(REPORTED_TAG) != run.run_id
 
 
-def _was_told_of(record: RunRecord) -> bool:
+def _was_sent(record: RunRecord) -> bool:
+    """Whether an earlier tick has tried to send the run's outcome."""
     run = record.dagster_run
     return run.tags.get(NOTIFIED_TAG, "").startswith(run.run_id)
 
 
 @dataclass
 class _Reporter:
-    """Reports runs one by one; the database is opened when the first of them needs it.
+    """Reports runs one by one; opens the database when the first run needs it.
 
-    What was away for one run is not waited for again for the next: the time of a tick is short.
+    A service that is down is tried once per tick, not once per run: a tick must be short.
 
     Attributes:
-        fault: what kept runs from being written down.
+        fault: why runs could not be recorded.
     """
 
     context: SensorEvaluationContext
@@ -151,57 +154,55 @@ class _Reporter:
         return self.context.instance
 
     def report(self, record: RunRecord) -> bool:
-        """Whether everything that there is to do for a run is done."""
-        if self._may_yet_be_retried(record):
+        """Record and send a run's outcome; whether nothing is left to do for the run."""
+        if self._retry_is_undecided(record):
             return False
         run = _with_outcome(self._instance, record.dagster_run)
         outcome = outcome_of(run)
         if outcome is None:
             # It materialized a part of the graph, successfully, and decided nothing.
             return self._done(run)
-        retried = run.tags.get(WILL_RETRY_TAG) == "true"
-        told = retried or outcome not in self.settings.notified_outcomes or self._notify(record, run)
-        written = self._written_down(record, run, RETRYING if retried else str(outcome))
-        return told and written and self._done(run)
+        will_retry = run.tags.get(WILL_RETRY_TAG) == "true"
+        sent = will_retry or outcome not in self.settings.notified_outcomes or self._send(record, run)
+        recorded = self._record(record, run, RETRYING if will_retry else str(outcome))
+        return sent and recorded and self._done(run)
 
-    def _may_yet_be_retried(self, record: RunRecord) -> bool:
-        """Whether Dagster has said that a run failed, and not yet whether it will start it over: two writes."""
+    def _retry_is_undecided(self, record: RunRecord) -> bool:
+        """Dagster marks a run as failed first, and says in a second write whether it will retry it."""
         run = record.dagster_run
         decides = run.status is DagsterRunStatus.FAILURE and self._instance.run_retries_enabled
-        return decides and WILL_RETRY_TAG not in run.tags and self.now - _end_of(record) < _DECIDES_WITHIN
+        return decides and WILL_RETRY_TAG not in run.tags and self.now - _end_of(record) < _DAGSTER_DECIDES_WITHIN
 
     def _done(self, run: "DagsterRun") -> bool:
         self._instance.add_run_tags(run.run_id, {REPORTED_TAG: run.run_id})
         return True
 
-    def _notify(self, record: RunRecord, run: "DagsterRun") -> bool:
-        """Whether nobody is left to be told."""
+    def _send(self, record: RunRecord, run: "DagsterRun") -> bool:
+        """Send the run's outcome to those who have not taken it yet; whether nobody is left."""
         run_id, _, names = run.tags.get(NOTIFIED_TAG, "").partition(":")
-        took = set(filter(None, names.split(","))) if run_id == run.run_id else set()
-        left = [one for one in self.notifiers if one.name not in took]
-        if asked := [one for one in left if one.name not in self._down]:
-            message = message_about(self._instance, run, self.settings.dagster_url)
-            answers = notify(asked, message.subject, message.text, message.as_json())
+        taken = set(filter(None, names.split(","))) if run_id == run.run_id else set()
+        missing = [notifier for notifier in self.notifiers if notifier.name not in taken]
+        if reachable := [notifier for notifier in missing if notifier.name not in self._down]:
+            answers = notify(reachable, message_about(self._instance, run, self.settings.dagster_url).notification())
             self._down |= {name for name, fault in answers.items() if fault}
-            took |= answers.keys() - self._down
-            self._instance.add_run_tags(run.run_id, {NOTIFIED_TAG: f"{run.run_id}:{','.join(sorted(took))}"})
+            taken |= answers.keys() - self._down
+            self._instance.add_run_tags(run.run_id, {NOTIFIED_TAG: f"{run.run_id}:{','.join(sorted(taken))}"})
             for fault in filter(None, answers.values()):
-                self.context.log.warning("not told of run %s: %s", run.run_id, fault)
-        return took >= {one.name for one in left} or self._too_late(record)
+                self.context.log.warning("run %s: not sent. %s", run.run_id, fault)
+        everybody_has_it = taken >= {notifier.name for notifier in missing}
+        return everybody_has_it or self.now - _end_of(record) > _NOTIFY_FOR
 
-    def _too_late(self, record: RunRecord) -> bool:
-        return self.now - _end_of(record) > _TELL_FOR
-
-    def _written_down(self, record: RunRecord, run: "DagsterRun", status: str) -> bool:
+    def _record(self, record: RunRecord, run: "DagsterRun", status: str) -> bool:
+        """Write the outcome to MongoDB, unless MongoDB failed before in this tick; whether it is written."""
         if self.fault:
             return False
         try:
-            self._write_down(record, run, status)
+            self._write(record, run, status)
         except ServiceError as error:
             self.fault = error
         return self.fault is None
 
-    def _write_down(self, record: RunRecord, run: "DagsterRun", status: str) -> None:
+    def _write(self, record: RunRecord, run: "DagsterRun", status: str) -> None:
         if self._database is None:
             self._database = self._open.enter_context(self.mongo.database())
         partition = Partition.from_key(run.tags[PARTITION_TAG])
@@ -221,7 +222,7 @@ class _Reporter:
             "requested_at": record.create_timestamp,
         }
         triggers, trigger = self._database[TRIGGERS], _trigger_of(run)
-        # It may have ended before whoever asked for it has noted that it exists.
+        # The run may have ended before whoever requested it recorded that it exists.
         note_launched(triggers, trigger, run.run_id, record.create_timestamp)
         note_outcome(triggers, trigger, origin, result)
         if broken:
@@ -239,10 +240,10 @@ def _trigger_of(run: "DagsterRun") -> str:
 
 
 def _with_outcome(instance: DagsterInstance, run: "DagsterRun") -> "DagsterRun":
-    """The run, tagged as broken where it ended before it came to anything else."""
+    """The run, tagged as broken if it ended without success."""
     if outcome_of(run) is not Outcome.BROKEN:
         return run
-    failure: Failure = failure_of(instance, run)
+    failure = failure_of(instance, run)
     tags = broken_tags(failure.by, failure.reason)
     instance.add_run_tags(run.run_id, tags)
     return run.with_tags({**run.tags, **tags})

@@ -50,11 +50,7 @@ DEFAULTS = {
     "force_retrain": False,
     "keep_versions": 20,
     "notify_outcomes": "promoted,held,superseded,unchanged,broken",
-    "slack_webhook_url": None,
-    "outcome_webhook_url": None,
-    "smtp_host": None,
-    "smtp_security": "starttls",
-    "mail_to": None,
+    "notify_urls": None,
     "specialist_namespace": "semantic-translation",
     "specialist_deployment": "specialist-{specialist}",
 }
@@ -99,7 +95,6 @@ COUNTS = (
     "MAX_RUN_SECONDS",
     "KEEP_VERSIONS",
     "KEEP_RUNS_DAYS",
-    "SMTP_PORT",
     "RUN_TTL_S",
 )
 SECONDS = (
@@ -132,7 +127,7 @@ BAD = {
     "NHM_NOW": ("yesterday", "2026-13-01", "2026-02-30T00:00:00", "12:00"),
     "RETRAINING_COOLDOWN_HOURS": ("-1", "nan", "inf", "a day"),
     "SERVICE_RETRIES": ("-1", "1.5", "often"),
-    "SMTP_SECURITY": ("ssl", "STARTTLS", "true"),
+    "NOTIFY_URLS": ("hello", "https://hive.example/hook", "json://", "json://hive.example mail@hive.example"),
     **dict.fromkeys(QUANTITIES, ("much", "-1", "2 Gi", "1,5")),
     **dict.fromkeys(MAPS, ("{", "disk=ssd", "[]", '"text"')),
     "RUN_TOLERATIONS": ("[", "{}", '["text"]'),
@@ -157,7 +152,7 @@ GOOD = {
     "NHM_NOW": ("2026-11-22T02:00:00Z", "2026-11-22"),
     "RETRAINING_COOLDOWN_HOURS": ("0", "0.5", "24"),
     "SERVICE_RETRIES": ("0", "4"),
-    "SMTP_SECURITY": ("starttls", "tls", "none"),
+    "NOTIFY_URLS": ("json://hive.example", "json://a.example, jsons://b.example/path"),
     **dict.fromkeys(QUANTITIES, ("1", "0.5", "500m", "2Gi")),
     "RUN_RESOURCES": ("{}", '{"technical": {"memory": "4Gi"}}'),
     "RUN_NODE_SELECTOR": ("{}", '{"disk": "ssd"}'),
@@ -185,13 +180,6 @@ def test_every_variable_that_takes_no_mere_text_is_tried_above():
         "PLANS_COLLECTION",
         "FEATURES_COLLECTION",
         "DAGSTER_URL",
-        "SLACK_WEBHOOK_URL",
-        "OUTCOME_WEBHOOK_URL",
-        "SMTP_HOST",
-        "SMTP_USER",
-        "SMTP_PASSWORD",
-        "MAIL_FROM",
-        "MAIL_TO",
         "NOTIFY_OUTCOMES",
         "KUBECONFIG",
         "KUBERNETES_SERVICE_HOST",
@@ -223,9 +211,7 @@ def with_secrets(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Setting
         monkeypatch,
         MONGODB_URI=f"mongodb://nhm:{SECRET}@host",
         MLFLOW_TRACKING_URI=f"http://nhm:{SECRET}@host",
-        SLACK_WEBHOOK_URL=f"https://hooks.example/{SECRET}",
-        OUTCOME_WEBHOOK_URL=f"https://hive.example/{SECRET}",
-        SMTP_PASSWORD=SECRET,
+        NOTIFY_URLS=f"json://hive.example/{SECRET}",
         **environment,
     )
 
@@ -234,9 +220,7 @@ def test_secrets_are_shown_nowhere(monkeypatch: pytest.MonkeyPatch):
     settings = with_secrets(monkeypatch)
     assert SECRET in settings.mongodb_uri.get_secret_value()
     assert SECRET in settings.mlflow_tracking_uri.get_secret_value()
-    assert SECRET in settings.slack_webhook_url.get_secret_value()
-    assert SECRET in settings.outcome_webhook_url.get_secret_value()
-    assert SECRET in settings.smtp_password.get_secret_value()
+    assert SECRET in settings.notify_urls.get_secret_value()
     for shown in (repr(settings), str(settings), settings.model_dump_json(), str(settings.model_dump())):
         assert SECRET not in shown
 

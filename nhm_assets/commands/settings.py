@@ -8,7 +8,7 @@ from nhm_assets.settings import Settings
 from resources.addresses import masked
 
 _ADDRESSES = ("mongodb_uri", "mlflow_tracking_uri")
-"""Secrets that are shown with the password masked. Of all others, nothing is shown: a webhook is secret as a whole."""
+"""NOTIFY_URLS holds addresses too, but they are secret as a whole: whoever knows one can write there."""
 
 
 @click.command()

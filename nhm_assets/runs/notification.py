@@ -9,9 +9,12 @@ from nhm_assets.domain.dagster_names import EVALUATION_REPORT, JOB
 from nhm_assets.domain.outcomes import BROKEN_BY_TAG, GATE_CHECKS, HELD_BY_TAG, REASON_TAG, Outcome
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.runs.queries import PARTITION_TAG, outcome_of
+from resources.notifiers import Notification
 
 if TYPE_CHECKING:
     from dagster import AssetCheckEvaluation, DagsterRun
+
+_KINDS: dict[str, str] = {Outcome.PROMOTED: "success", Outcome.HELD: "warning", Outcome.BROKEN: "failure"}
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,15 @@ class Message:
 
     @property
     def text(self) -> str:
-        """The subject, the reason, the metrics against their thresholds, and the link."""
+        """The reason, the metrics against their thresholds, and the link."""
         marks = {True: "passed", False: "FAILED"}
         lines = [f"{marks[passed]} {name}: {sentence}" for name, (passed, sentence) in self.verdicts.items()]
-        return "\n".join([self.subject, self.reason, *lines, self.link])
+        return "\n".join([self.reason, *lines, self.link])
+
+    def notification(self) -> Notification:
+        """What the receivers get: text for people, all fields for programs."""
+        kind = _KINDS.get(self.outcome, "info")
+        return Notification(self.subject, self.text, kind, {"retraining": self.as_json()})
 
     def as_json(self) -> dict[str, Any]:
         """The same for programs."""

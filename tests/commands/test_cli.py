@@ -291,11 +291,11 @@ def test_the_report_is_json_that_names_no_secret(seeded, tmp_path):
 
 def test_settings_show_no_secret_of_any_kind(home):
     secret = [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
-    assert "smtp_password" in secret
+    assert "notify_urls" in secret
     values = {
-        name: f"https://user:s3cret-word@host.example/{'' if 'uri' in name else 's3cret-word'}" for name in secret
+        name: f"{'json' if name == 'notify_urls' else 'https'}://user:s3cret-word@host.example/" for name in secret
     }
     done = nhm("settings", **{"nhm_home": home, **values})
     assert done.returncode == 0
-    assert "SMTP_PASSWORD" in done.stdout
+    assert "NOTIFY_URLS" in done.stdout
     assert "s3cret-word" not in done.stdout.replace("\n", "")

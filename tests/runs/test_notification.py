@@ -36,7 +36,6 @@ def test_the_subject_names_specialist_week_outcome_checks_and_version():
 
 def test_the_text_holds_reason_metrics_against_thresholds_and_link():
     assert HELD.text.splitlines() == [
-        HELD.subject,
         "held by recall_threshold, f1_threshold",
         "passed precision_threshold: precision 0.812, at least 0.75 is needed",
         "FAILED recall_threshold: recall 0.640, at least 0.70 is needed",

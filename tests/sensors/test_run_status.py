@@ -14,8 +14,7 @@ from nhm_assets.domain.outcomes import BROKEN_BY_TAG, OUTCOME_TAG, REASON_TAG
 from nhm_assets.resource_factories import notifiers_of
 from nhm_assets.settings import Settings
 from resources.errors import MongoUnavailable
-from resources.notifiers import Slack, Webhook
-from tests.support.dagster_internals import freeze_time
+from resources.notifiers import Notifier
 from tests.support.documents import NOW, WEEK, feedback, put, reviewed_opinions
 from tests.support.notified import Receiver, mail_server, receiver
 from tests.support.platform import Platform
@@ -49,9 +48,9 @@ def without_mongodb(platform: Platform) -> Platform:
 
 
 @pytest.fixture
-def hooked() -> Iterator[tuple[Receiver, Webhook]]:
+def hooked() -> Iterator[tuple[Receiver, Notifier]]:
     with receiver() as there:
-        yield there, Webhook(there.address, 5)
+        yield there, there.notifier
 
 
 def put_ended_run(platform: Platform, tags: Mapping[str, str] = PROMOTED, *, at: datetime | None = None) -> str:
@@ -63,7 +62,7 @@ def put_ended_run(platform: Platform, tags: Mapping[str, str] = PROMOTED, *, at:
 
 
 @pytest.mark.parametrize("outcome", ["promoted", "held", "superseded", "unchanged"])
-def test_an_outcome_is_written_down_and_told_once(platform: Platform, hooked: tuple[Receiver, Webhook], outcome: str):
+def test_an_outcome_is_written_down_and_told_once(platform: Platform, hooked: tuple[Receiver, Notifier], outcome: str):
     there, webhook = hooked
     run_id = put_ended_run(platform, {OUTCOME_TAG: outcome, REASON_TAG: "so it is"})
     for _ in range(3):
@@ -83,7 +82,7 @@ def test_an_outcome_is_written_down_and_told_once(platform: Platform, hooked: tu
         "broken_by": None,
         "finished_at": NOW,
     }
-    assert [(one["outcome"], one["reason"]) for one in there.told] == [(outcome, "so it is")]
+    assert [(one["outcome"], one["reason"]) for one in there.retrainings] == [(outcome, "so it is")]
     assert tags_of(platform, run_id)["nhm/reported"] == run_id
     assert audit(platform) == []
 
@@ -91,7 +90,7 @@ def test_an_outcome_is_written_down_and_told_once(platform: Platform, hooked: tu
 @pytest.mark.parametrize("status", [FAILURE, CANCELED])
 @pytest.mark.parametrize("tags", [{}, PROMOTED, HELD, {BROKEN_BY_TAG: "data"}])
 def test_a_run_that_nobody_said_anything_of_was_killed(
-    platform: Platform, hooked: tuple[Receiver, Webhook], status: DagsterRunStatus, tags: dict[str, str]
+    platform: Platform, hooked: tuple[Receiver, Notifier], status: DagsterRunStatus, tags: dict[str, str]
 ):
     """Whatever the attempt before it left in its tags."""
     there, webhook = hooked
@@ -106,15 +105,15 @@ def test_a_run_that_nobody_said_anything_of_was_killed(
         "specialist": "technical",
         "week": WEEK,
         "model": "technical-evaluator",
-        "reason": "its process ended before it did",
+        "reason": "its process ended before the run did",
         "broken_by": "killed",
         "dagster_run_id": run_id,
         "actor": "ada",
         "at": NOW,
     }
-    (told,) = there.told
+    (told,) = there.retrainings
     assert (told["outcome"], told["broken_by"], told["held_by"]) == ("broken", "killed", [])
-    assert told["reason"] == "its process ended before it did"
+    assert told["reason"] == "its process ended before the run did"
     tagged = tags_of(platform, run_id)
     assert (tagged[OUTCOME_TAG], tagged[BROKEN_BY_TAG]) == ("broken", "killed")
 
@@ -128,12 +127,12 @@ def test_what_dagster_says_of_a_run_that_it_ended_is_the_reason(platform: Platfo
     assert triggers(platform)[run_id]["reason"] == "Exceeded maximum runtime of 7200 seconds."
 
 
-def test_a_run_that_is_started_over_waits_for_its_outcome(platform: Platform, hooked: tuple[Receiver, Webhook]):
+def test_a_run_that_is_started_over_waits_for_its_outcome(platform: Platform, hooked: tuple[Receiver, Notifier]):
     there, webhook = hooked
     first = put_run(platform.instance, status=FAILURE, tags={"dagster/will_retry": "true", "nhm/trigger": "t-1"})
     outcome_tick(platform, [webhook])
     assert triggers(platform)[first]["status"] == "retrying"
-    assert there.told == []
+    assert there.retrainings == []
     inherited = {
         **tags_of(platform, first),
         **PROMOTED,
@@ -144,11 +143,11 @@ def test_a_run_that_is_started_over_waits_for_its_outcome(platform: Platform, ho
     outcome_tick(platform, [webhook])
     (found,) = triggers(platform).values()
     assert (found["_id"], found["status"], found["run_id"]) == ("t-1", "promoted", second)
-    assert [one["run"].split("/")[-1] for one in there.told] == [second]
+    assert [one["run"].split("/")[-1] for one in there.retrainings] == [second]
 
 
 def test_while_dagster_has_not_said_whether_it_retries_nobody_is_alarmed(
-    tmp_path: Path, platform: Platform, hooked: tuple[Receiver, Webhook]
+    tmp_path: Path, platform: Platform, hooked: tuple[Receiver, Notifier]
 ):
     """It says that the run failed, and in a second write that it will start it over."""
     there, webhook = hooked
@@ -157,10 +156,10 @@ def test_while_dagster_has_not_said_whether_it_retries_nobody_is_alarmed(
         retrying = replace(platform, instance=instance)
         first = put_run(instance, status=FAILURE)
         outcome_tick(retrying, [webhook])
-        assert (there.told, triggers(retrying)) == ([], {})
+        assert (there.retrainings, triggers(retrying)) == ([], {})
         instance.add_run_tags(first, {"dagster/will_retry": "false"})
         outcome_tick(retrying, [webhook])
-        assert len(there.told) == 1
+        assert len(there.retrainings) == 1
 
 
 def test_an_attempt_of_a_run_that_nothing_triggered_shares_its_document(platform: Platform):
@@ -173,7 +172,7 @@ def test_an_attempt_of_a_run_that_nothing_triggered_shares_its_document(platform
 
 
 def test_a_persons_re_execution_inherits_tags_and_is_reported_under_its_own_id(
-    platform: Platform, hooked: tuple[Receiver, Webhook]
+    platform: Platform, hooked: tuple[Receiver, Notifier]
 ):
     there, webhook = hooked
     first = put_run(platform.instance, tags=HELD)
@@ -186,14 +185,14 @@ def test_a_persons_re_execution_inherits_tags_and_is_reported_under_its_own_id(
         first: "held",
         second: "promoted",
     }
-    assert [one["outcome"] for one in there.told] == ["held", "promoted"]
+    assert [one["outcome"] for one in there.retrainings] == ["held", "promoted"]
 
 
-def test_a_run_of_a_part_that_decided_nothing_is_left_in_peace(platform: Platform, hooked: tuple[Receiver, Webhook]):
+def test_a_run_of_a_part_that_decided_nothing_is_left_in_peace(platform: Platform, hooked: tuple[Receiver, Notifier]):
     there, webhook = hooked
     run_id = put_run(platform.instance, only=["feedback_dataset"])
     outcome_tick(platform, [webhook])
-    assert (triggers(platform), there.told) == ({}, [])
+    assert (triggers(platform), there.retrainings) == ({}, [])
     assert tags_of(platform, run_id)["nhm/reported"] == run_id
 
 
@@ -205,13 +204,13 @@ def test_a_run_that_goes_on_is_not_reported(platform: Platform, status: DagsterR
     assert "nhm/reported" not in tags_of(platform, run_id)
 
 
-def test_runs_of_other_jobs_are_none_of_its_business(platform: Platform, hooked: tuple[Receiver, Webhook]):
-    from tests.support.dagster_internals import create_run_for_test
+def test_runs_of_other_jobs_are_none_of_its_business(platform: Platform, hooked: tuple[Receiver, Notifier]):
+    from dagster._core.test_utils import create_run_for_test
 
     there, webhook = hooked
     create_run_for_test(platform.instance, job_name="rollback_promotion", status=FAILURE)
     assert "0 outcomes reported" in outcome_tick(platform, [webhook]).says
-    assert there.told == []
+    assert there.retrainings == []
 
 
 def test_the_document_of_a_launch_gets_its_outcome(platform: Platform):
@@ -243,7 +242,7 @@ CURSORS = ["", "0", "2026-03-20", "1999-01-01T00:00:00+00:00", '{"run": 7}', "\x
 
 @pytest.mark.parametrize("cursor", CURSORS)
 def test_a_lost_or_foreign_cursor_repeats_nothing_and_loses_nothing(
-    platform: Platform, hooked: tuple[Receiver, Webhook], cursor: str
+    platform: Platform, hooked: tuple[Receiver, Notifier], cursor: str
 ):
     there, webhook = hooked
     put_ended_run(platform)
@@ -251,7 +250,7 @@ def test_a_lost_or_foreign_cursor_repeats_nothing_and_loses_nothing(
     second = put_ended_run(platform, HELD)
     outcome_tick(platform, [webhook], cursor=cursor)
     outcome_tick(platform, [webhook], cursor=cursor)
-    assert [one["outcome"] for one in there.told] == ["promoted", "held"]
+    assert [one["outcome"] for one in there.retrainings] == ["promoted", "held"]
     assert triggers(platform)[second]["status"] == "held"
 
 
@@ -264,14 +263,14 @@ def test_a_cursor_of_the_future_is_not_believed(platform: Platform):
     assert datetime.fromisoformat(tick.cursor) <= datetime.now(UTC)
 
 
-def test_the_cursor_moves_on_and_skips_no_run(platform: Platform, hooked: tuple[Receiver, Webhook]):
+def test_the_cursor_moves_on_and_skips_no_run(platform: Platform, hooked: tuple[Receiver, Notifier]):
     there, webhook = hooked
     cursor = None
     for turn in range(3):
         for number in range(turn):
             put_ended_run(platform, at=datetime.now(UTC) - timedelta(minutes=60 - 20 * turn, seconds=number))
         cursor = outcome_tick(platform, [webhook], cursor=cursor).cursor
-    assert len(there.told) == 3
+    assert len(there.retrainings) == 3
     assert len(triggers(platform)) == 3
 
 
@@ -285,7 +284,7 @@ def test_more_runs_than_one_tick_reports_are_reported_by_the_next_ones(platform:
 
 
 def test_while_mongodb_is_away_nothing_is_lost_and_everybody_is_told_once(
-    platform: Platform, hooked: tuple[Receiver, Webhook]
+    platform: Platform, hooked: tuple[Receiver, Notifier]
 ):
     there, webhook = hooked
     ids = [put_ended_run(platform), put_run(platform.instance, partition(specialist="business"), status=FAILURE)]
@@ -299,22 +298,22 @@ def test_while_mongodb_is_away_nothing_is_lost_and_everybody_is_told_once(
         zip(ids, ["promoted", "broken"], strict=True)
     )
     assert len(audit(platform)) == 1
-    assert sorted(one["outcome"] for one in there.told) == ["broken", "promoted"]
+    assert sorted(one["outcome"] for one in there.retrainings) == ["broken", "promoted"]
 
 
 def test_a_notifier_that_is_down_is_tried_again_and_the_others_are_told_once(platform: Platform):
-    with receiver() as slack, receiver() as webhook:
-        slack.status = 503
-        all_of_them = [Slack(slack.address, 5), Webhook(webhook.address, 5)]
+    with receiver() as first, receiver() as second:
+        first.status = 503
+        all_of_them = [first.notifier, second.notifier]
         run_id = put_ended_run(platform)
-        first = outcome_tick(platform, all_of_them)
-        assert "0 outcomes reported, 1 to be tried again" in first.says
+        tick = outcome_tick(platform, all_of_them)
+        assert "0 outcomes reported, 1 to be tried again" in tick.says
         assert triggers(platform)[run_id]["status"] == "promoted"
         assert "nhm/reported" not in tags_of(platform, run_id)
-        slack.status = 200
-        outcome_tick(platform, all_of_them, cursor=first.cursor)
-        outcome_tick(platform, all_of_them, cursor=first.cursor)
-    assert (len(slack.told), len(webhook.told)) == (2, 1)
+        first.status = 200
+        outcome_tick(platform, all_of_them, cursor=tick.cursor)
+        outcome_tick(platform, all_of_them, cursor=tick.cursor)
+    assert (len(first.retrainings), len(second.retrainings)) == (2, 1)
     assert tags_of(platform, run_id)["nhm/reported"] == run_id
     run = platform.instance.get_run_by_id(run_id)
     assert run is not None
@@ -324,7 +323,7 @@ def test_a_notifier_that_is_down_is_tried_again_and_the_others_are_told_once(pla
 @pytest.mark.parametrize(("minutes", "given_up"), [(50, False), (70, True)])
 def test_a_notifier_that_is_down_for_an_hour_is_passed_over(
     platform: Platform,
-    hooked: tuple[Receiver, Webhook],
+    hooked: tuple[Receiver, Notifier],
     minutes: int,
     given_up: bool,  # noqa: FBT001 - a table
 ):
@@ -340,14 +339,14 @@ def test_a_notifier_that_is_down_is_waited_for_once_a_tick_and_holds_no_other_ru
     ids = [put_ended_run(platform) for _ in range(5)]
     with receiver() as down, receiver() as there:
         down.status = 500
-        outcome_tick(platform, [Slack(down.address, 5), Webhook(there.address, 5)])
+        outcome_tick(platform, [down.notifier, there.notifier])
     assert set(triggers(platform)) == set(ids)
-    assert len(down.told) == 1
-    assert len(there.told) == 5
+    assert len(down.retrainings) == 1
+    assert len(there.retrainings) == 5
 
 
 def test_runs_that_wait_for_a_notifier_come_after_those_that_are_new(
-    platform: Platform, hooked: tuple[Receiver, Webhook]
+    platform: Platform, hooked: tuple[Receiver, Notifier]
 ):
     there, webhook = hooked
     there.status = 500
@@ -357,7 +356,7 @@ def test_runs_that_wait_for_a_notifier_come_after_those_that_are_new(
     new = put_ended_run(platform, HELD)
     there.status = 200
     outcome_tick(platform, [webhook])
-    told = [one["run"].split("/")[-1] for one in there.told[-3:]]
+    told = [one["run"].split("/")[-1] for one in there.retrainings[-3:]]
     assert told.index(new) == 0
     assert set(told) == {new, *waiting}
 
@@ -380,8 +379,8 @@ def test_only_outcomes_that_are_asked_for_are_told(platform: Platform, wanted: s
     choosy = platform.with_settings(notify_outcomes=wanted)
     ids = [put_ended_run(platform), put_ended_run(platform, HELD), put_run(platform.instance, status=FAILURE)]
     with receiver() as there:
-        outcome_tick(choosy, [Webhook(there.address, 5)])
-    assert sorted(one["outcome"] for one in there.told) == told
+        outcome_tick(choosy, [there.notifier])
+    assert sorted(one["outcome"] for one in there.retrainings) == told
     assert set(triggers(platform)) == set(ids)
 
 
@@ -417,15 +416,11 @@ def story(module_platform: Platform) -> Story:
     }
     with receiver() as there, mail_server() as server:
         settings = Settings(
-            outcome_webhook_url=there.address,
-            smtp_host="127.0.0.1",
-            smtp_port=server.port,
-            smtp_security="none",
-            mail_to="ada@hive.example",
+            notify_urls=f"{there.url} mailto://127.0.0.1:{server.port}?from=nhm@hive.example&to=ada@hive.example"
         )
         outcome_tick(platform, notifiers_of(settings))
-    posted = {one["run"].split("/")[-1]: one for one in there.told}
-    mailed = [str(one.mail["Subject"]) for one in server.took]
+    posted = {body["retraining"]["run"].split("/")[-1]: body for body in there.received}
+    mailed = [str(one.mail["Subject"]) for one in server.accepted]
     return Story(platform, {name: result.run_id for name, result in results.items()}, posted, mailed)
 
 
@@ -454,7 +449,7 @@ def test_real_runs_are_written_down_as_what_they_came_to(story: Story):
 @pytest.mark.timeout(600)
 def test_real_runs_are_told_with_metrics_against_thresholds_and_a_link(story: Story):
     assert set(story.posted) == {run_id for name, run_id in story.runs.items() if name != "part"}
-    told = story.posted[story.runs["promoted"]]
+    told = story.posted[story.runs["promoted"]]["retraining"]
     assert (told["specialist"], told["week"], told["outcome"]) == ("technical", WEEK, "promoted")
     assert (told["model"], told["version"], told["job"]) == ("technical-evaluator", "1", "specialist_retraining")
     assert told["run"] == f"https://dagster.hive.example/runs/{story.runs['promoted']}"
@@ -474,23 +469,24 @@ def test_real_runs_are_told_with_metrics_against_thresholds_and_a_link(story: St
 @pytest.mark.servers
 @pytest.mark.timeout(600)
 def test_a_held_run_is_told_with_the_checks_that_held_it(story: Story):
-    told = story.posted[story.runs["held"]]
+    body = story.posted[story.runs["held"]]
+    told = body["retraining"]
     assert "precision_threshold" in told["held_by"]
     assert told["gate"]["precision_threshold"]["passed"] is False
     assert told["broken_by"] is None
-    assert told["subject"].startswith(f"business, week {WEEK}: held by ")
-    assert "FAILED precision_threshold: " in told["text"]
+    assert body["title"].startswith(f"business, week {WEEK}: held by ")
+    assert "FAILED precision_threshold: " in body["message"]
 
 
 @pytest.mark.servers
 @pytest.mark.timeout(600)
 def test_broken_runs_are_told_with_the_sentence_that_names_the_cause(story: Story):
-    data, mongodb, mlflow = (story.posted[story.runs[name]] for name in ("data", "MongoDB", "MLflow"))
+    data, mongodb, mlflow = (story.posted[story.runs[name]]["retraining"] for name in ("data", "MongoDB", "MLflow"))
     assert "enough_samples: " in data["reason"]
     assert data["gate"] == {}
     assert mongodb["reason"].startswith("feedback_dataset: MongoDB at mongodb://127.0.0.1")
     assert mlflow["reason"].startswith("trained_model: ")
     assert "MLflow" in mlflow["reason"]
     assert {one["outcome"] for one in (data, mongodb, mlflow)} == {"broken"}
-    assert f"[nhm] behavior, week {WEEK}: broken by data" in story.mailed
+    assert f"behavior, week {WEEK}: broken by data" in story.mailed
     assert len(story.mailed) == 7

@@ -1,4 +1,4 @@
-"""Those who are told of outcomes: a web server that takes JSON, and mail servers, on real sockets."""
+"""Receivers of outcomes on real sockets: a web server that takes JSON, and mail servers."""
 
 import json
 import ssl
@@ -18,39 +18,58 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
+from resources.notifiers import Notifier, notifiers_at
+
 USER = "nhm"
 PASSWORD = "s3cret-word"  # noqa: S105 - of servers that live for one test
 
 
 @dataclass
 class Receiver:
-    """A web server: where it is, what it was told, and with which status it answers."""
+    """A web server on a port of this machine: what it got, and with which status it answers."""
 
-    address: str
+    port: int
     status: int = 200
-    told: list[dict[str, Any]] = field(default_factory=list)
+    received: list[dict[str, Any]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
+
+    @property
+    def retrainings(self) -> list[dict[str, Any]]:
+        """The outcomes that it got, as programs read them."""
+        return [body["retraining"] for body in self.received]
+
+    @property
+    def url(self) -> str:
+        """Its address in NOTIFY_URLS."""
+        return f"json://127.0.0.1:{self.port}"
+
+    @property
+    def notifier(self) -> Notifier:
+        (notifier,) = notifiers_at(self.url, timeout_s=5)
+        return notifier
 
 
 @contextmanager
 def receiver() -> Iterator[Receiver]:
-    """Takes JSON by POST."""
+    """A web server that takes JSON by POST."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers["Content-Length"] or 0))
-            there.told.append(json.loads(content))
+            there.received.append(json.loads(content))
             there.paths.append(self.path)
             self.send_response(there.status)
-            self.send_header("Content-Length", "0")
-            self.send_header("Location", f"{there.address}/elsewhere")
+            self.send_header("Content-Length", "2")
+            self.send_header("Location", "/elsewhere")
             self.end_headers()
+            # What Slack answers.
+            self.wfile.write(b"ok")
 
         def log_message(self, *_: object) -> None:
             """Nothing on the terminal."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        there = Receiver(f"http://127.0.0.1:{server.server_port}")
+        there = Receiver(server.server_port)
         Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
         yield there
         server.shutdown()
@@ -58,7 +77,7 @@ def receiver() -> Iterator[Receiver]:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One mail as it arrived: what the envelope and the connection said, and the mail itself."""
+    """One mail as it arrived, with what its envelope and its connection tell."""
 
     receivers: list[str]
     encrypted: bool
@@ -68,11 +87,23 @@ class Delivery:
 
 @dataclass
 class MailServer:
-    """A mail server, and what it took; `answer` is what it says to a mail."""
+    """A mail server: what it accepted, and how it answers a mail.
+
+    Attributes:
+        refused: receivers whose mail it refuses.
+    """
 
     port: int = 0
     answer: str = "250 OK"
-    took: list[Delivery] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
+    accepted: list[Delivery] = field(default_factory=list)
+
+    async def handle_RCPT(self, *arguments: Any) -> str:  # noqa: N802 - the library's name
+        _, _, envelope, address, _ = arguments
+        if address in self.refused:
+            return "550 no such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - the library's name
         if self.answer.startswith("250"):
@@ -80,7 +111,7 @@ class MailServer:
             assert isinstance(mail, EmailMessage)
             encrypted = server.transport.get_extra_info("ssl_object") is not None
             user = session.auth_data.login.decode() if session.auth_data else None
-            self.took.append(Delivery(list(envelope.rcpt_tos), encrypted, user, mail))
+            self.accepted.append(Delivery(list(envelope.rcpt_tos), encrypted, user, mail))
         return self.answer
 
 
@@ -88,7 +119,7 @@ class MailServer:
 def mail_server(
     certificate: Path | None = None, *, from_the_start: bool = False, login: bool = False
 ) -> Iterator[MailServer]:
-    """Takes mail; encrypted where it has a certificate: on STARTTLS, or from the start."""
+    """A mail server; with a certificate it encrypts, on STARTTLS or from the start."""
     context = None
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -108,7 +139,7 @@ def mail_server(
             return SMTP(self.handler, **options)
 
         def _trigger_server(self) -> None:
-            """The library knocks at the port that it was given, and was given none."""
+            """The library connects to the port that it was given, and it was given none."""
             self.port = self.server.sockets[0].getsockname()[1]
             super()._trigger_server()
 
@@ -120,7 +151,7 @@ def mail_server(
 
 
 def self_signed(path: Path) -> Path:
-    """A certificate for this machine, and its key, in one file; nobody vouches for it."""
+    """A self-signed certificate for this machine and its key, in one file."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
