@@ -1,1 +1,1 @@
-"""One module a sensor."""
+"""One module per sensor."""

@@ -1,7 +1,7 @@
-"""The sensor on retries that got lost: a run whose process died is started over even where Dagster does not do so.
+"""The sensor on lost retries: it retries a run whose process died if Dagster itself does not.
 
-Dagster 1.13 reads a run's failure once. Should it read it a moment before the run's own row says so, or after the
-run's backfill has ended, or find the code location away just then, it passes the run over for good.
+Dagster 1.13 reads a run's failure once. If it reads it a moment before the run's own row says so, or after the run's
+backfill has ended, or while the code location is away, it never retries the run.
 """
 
 import json
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from dagster import DagsterRun
 
 _KEPT: Final = (TRIGGER_TAG, ASKED_AT_TAG, ACTOR_TAG)
-_DAGSTER_S_OWN_CHANCE: Final = timedelta(minutes=2)
-"""From when this sensor first sees a run: before that, the daemon may have been away as a whole."""
+_DAGSTER_RETRIES_WITHIN: Final = timedelta(minutes=2)
+"""Counted from when this sensor first sees a run: the whole daemon may have been away before."""
 _LOOK_BACK: Final = timedelta(days=1)
 
 
@@ -53,29 +53,28 @@ _LOOK_BACK: Final = timedelta(days=1)
     minimum_interval_seconds=60,
     default_status=DefaultSensorStatus.RUNNING,
     description=(
-        "Starts a retraining over whose process died and that Dagster should have retried but has not in two minutes."
-        " That is rare: a run of a backfill that has ended meanwhile, a code location that was away, or a race within"
-        " Dagster."
+        "Retries a retraining whose process died and that Dagster should have retried but did not within two minutes."
+        " That is rare: the run's backfill has ended meanwhile, the code location was away, or a race inside Dagster."
     ),
 )
 def lost_retry_sensor(context: SensorEvaluationContext) -> SensorResult:
-    """Ask once for each such run; its id is the run key. The cursor says since when a run is waiting."""
+    """Request one retry per such run, with the run's id as run key. The cursor records since when each one waits."""
     now = get_current_datetime()
     since = _seen(context.cursor)
     waiting = {run.run_id: run for run in _unretried(context.instance, now)}
     seen = {run_id: since.get(run_id, now) for run_id in waiting}
-    lost = [run for run_id, run in waiting.items() if now - seen[run_id] >= _DAGSTER_S_OWN_CHANCE]
+    lost = [run for run_id, run in waiting.items() if now - seen[run_id] >= _DAGSTER_RETRIES_WITHIN]
     for run in lost:
-        context.log.info("run %s was to be retried and was not: starting it over", run.run_id)
+        context.log.info("run %s should have been retried but was not: retrying it", run.run_id)
     return SensorResult(
         run_requests=[_retry(run) for run in lost],
-        skip_reason=None if lost else SkipReason("no retry got lost"),
+        skip_reason=None if lost else SkipReason("no lost retries"),
         cursor=json.dumps({run_id: moment.isoformat() for run_id, moment in seen.items()}),
     )
 
 
 def _seen(cursor: str | None) -> Mapping[str, datetime]:
-    """What the last tick wrote; a cursor that is lost or foreign only costs two minutes."""
+    """When earlier ticks first saw each run; a lost or foreign cursor only costs two minutes."""
     try:
         return {run_id: datetime.fromisoformat(moment) for run_id, moment in json.loads(cursor or "{}").items()}
     except (ValueError, TypeError, AttributeError):
@@ -90,9 +89,9 @@ def _unretried(instance: DagsterInstance, now: datetime) -> "Iterator[DagsterRun
 
 
 def _is_due(instance: DagsterInstance, run: "DagsterRun") -> bool:
-    """Whether Dagster's rules want a retry, whatever came of its attempt at one.
+    """Whether Dagster's rules require a retry.
 
-    It counts attempts by a field of the run that those which a sensor asks for lack: we count their tag, too.
+    Dagster counts retries by a field that runs requested by a sensor lack. Their tag counts here too.
     """
     if int(run.tags.get(RETRY_NUMBER_TAG, 0)) >= instance.run_retries_max_retries:
         return False

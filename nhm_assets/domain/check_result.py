@@ -1,4 +1,4 @@
-"""What a rule says of an asset: the plain form of an asset check's result."""
+"""The result of one rule, without Dagster; steps/asset_checks.py turns it into an asset check's result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,13 +7,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Verdict:
-    """One rule's judgement.
+    """The result of one rule.
 
     Attributes:
         check: name of the check.
         passed: whether the rule holds.
-        reason: a sentence with the figures that decided.
-        figures: the same figures, for a table.
+        reason: a sentence with the figures that decided it.
+        figures: the same figures, as metadata.
         warns_only: whether a failure is a warning rather than an error.
     """
 

@@ -1,11 +1,11 @@
-"""How a partition's run ends, and the names under which that is recorded."""
+"""How a partition's run ends, and the tags that record it."""
 
 from enum import StrEnum
 from typing import Final
 
 
 class Outcome(StrEnum):
-    """What became of a partition's candidate."""
+    """The result of a partition's run for its candidate."""
 
     PROMOTED = "promoted"
     HELD = "held"
@@ -15,7 +15,7 @@ class Outcome(StrEnum):
 
 
 class BrokenBy(StrEnum):
-    """What a broken run could not go on without."""
+    """Why a run broke."""
 
     DATA = "data"
     CODE = "code"
@@ -33,7 +33,7 @@ BROKEN_BY_TAG: Final = "nhm/broken_by"
 REASON_TAG: Final = "nhm/reason"
 
 _LONGEST_REASON: Final = 1000
-"""PostgreSQL indexes tags, and takes none of more than some 2,700 bytes."""
+"""PostgreSQL indexes tags and refuses those of more than about 2,700 bytes."""
 
 
 def broken_tags(by: BrokenBy, reason: str) -> dict[str, str]:
@@ -42,7 +42,7 @@ def broken_tags(by: BrokenBy, reason: str) -> dict[str, str]:
 
 
 def shortened(reason: str) -> str:
-    """A reason that is short enough for a tag; its end, where the logs of pods stand, is what goes."""
+    """A reason that is short enough for a tag. It loses its end, where the logs of pods are."""
     return reason if len(reason) <= _LONGEST_REASON else f"{reason[: _LONGEST_REASON - 3]}..."
 
 
@@ -55,7 +55,7 @@ GATE_CHECKS: Final = (
     "enough_evidence",
     "data_source_allowed",
 )
-"""Checks on `evaluation_report` that decide a promotion, each by itself."""
+"""The checks on `evaluation_report` that decide about a promotion; each one alone can hold the candidate."""
 
 REPORT_DIGEST: Final = "report_digest"
 """Metadata of a gate check that names the report it judged."""

@@ -1,1 +1,1 @@
-"""What Dagster's runs are, how they ended, and who is told."""
+"""What Dagster's runs are, how they ended, and who is notified."""

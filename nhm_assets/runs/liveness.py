@@ -1,4 +1,4 @@
-"""The process that works on a run: where it is, and whether it still lives."""
+"""The process that executes a run: where it is, and whether it is alive."""
 
 import json
 import os
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from dagster import DagsterRun
 
 PROCESS_TAG: Final = "nhm/process"
-"""host:pid, on runs that the command line executes itself."""
+"""host:pid, on runs that a command executes itself."""
 
 POD_TAG: Final = "nhm/pod"
-"""namespace/name, on those of them whose process is in a pod."""
+"""namespace/name, on such runs whose process is in a pod."""
 
 LAUNCHED_ON_TAG: Final = "nhm/launched_on"
 """Host of the daemon that launched the run's process."""
@@ -29,7 +29,7 @@ LAUNCHED_ON_TAG: Final = "nhm/launched_on"
 _GRPC_TAG: Final = ".dagster/grpc_info"
 _AT_WORK: Final = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
 _LAUNCHED_PID: Final = re.compile(r"\(pid: (\d+)\)")
-_STARTED_BEFORE_IT_SAID_SO_S: Final = 1.0
+_START_TOLERANCE_S: Final = 1.0
 
 
 def this_process() -> str:
@@ -38,7 +38,7 @@ def this_process() -> str:
 
 
 def process_of(instance: DagsterInstance, run: "DagsterRun") -> int | None:
-    """Id of the process that executes the run, where that is one of this machine; else None."""
+    """Id of the process that executes the run, if it is on this machine; else None."""
     if tag := run.tags.get(PROCESS_TAG):
         host, _, pid = tag.rpartition(":")
         return int(pid) if host == socket.gethostname() else None
@@ -51,14 +51,14 @@ def process_of(instance: DagsterInstance, run: "DagsterRun") -> int | None:
 
 
 def _was_launched_here(run: "DagsterRun") -> bool:
-    """Whether this machine's daemon launched it, by a code server of this machine: it is reached by a socket file."""
+    """Whether this machine's daemon launched it through a code server of this machine, reached by a socket file."""
     server = json.loads(run.tags.get(_GRPC_TAG, "{}"))
     by_socket = "socket" in server and Path(server["socket"]).is_absolute()
     return by_socket and run.tags.get(LAUNCHED_ON_TAG) == socket.gethostname()
 
 
 def run_at_work(instance: DagsterInstance, specialist: Specialist) -> "DagsterRun | None":
-    """A run of this specialist that a process works on, as far as can be seen from here; one that queues is none."""
+    """A run of this specialist that a process executes, as far as visible from here; queued runs do not count."""
     at_work = RunsFilter(tags={SPECIALIST_TAG: str(specialist)}, statuses=_AT_WORK)
     for record in instance.get_run_records(at_work):
         pid = process_of(instance, record.dagster_run)
@@ -68,17 +68,15 @@ def run_at_work(instance: DagsterInstance, specialist: Specialist) -> "DagsterRu
 
 
 def is_alive(pid: int, *, since: float) -> bool:
-    """Whether the process with this id lives and did so at that time (seconds since 1970).
+    """Whether the process with this id is alive and was so at that time (seconds since 1970).
 
-    A process that began later is another one: ids are used again, after a restart of the machine above all.
+    A process that started later is another one: ids are reused, above all after a restart of the machine.
     """
     import psutil
 
     try:
         process = psutil.Process(pid)
-        return (
-            process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= since + _STARTED_BEFORE_IT_SAID_SO_S
-        )
+        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= since + _START_TOLERANCE_S
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:
@@ -86,13 +84,13 @@ def is_alive(pid: int, *, since: float) -> bool:
 
 
 def end_dead_runs(instance: DagsterInstance) -> list[str]:
-    """Mark runs of the command line as failed whose process on this machine is gone: killed, it could not do so."""
+    """Mark the runs of commands whose process on this machine was killed as failed: they could not do it themselves."""
     dead = []
     for record in instance.get_run_records(RunsFilter(job_name=JOB, statuses=[DagsterRunStatus.STARTED])):
         run = record.dagster_run
         pid = process_of(instance, run) if PROCESS_TAG in run.tags else None
         if pid is not None and not is_alive(pid, since=record.start_time or record.create_timestamp.timestamp()):
-            reason = "The process of this run is gone: it was killed. Run it again."
+            reason = "The process of this run was killed. Run it again."
             instance.report_run_failed(run, reason)
             instance.add_run_tags(run.run_id, broken_tags(BrokenBy.KILLED, reason))
             dead.append(run.run_id)

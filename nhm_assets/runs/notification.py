@@ -1,4 +1,4 @@
-"""What people and programs are told about the end of a retraining."""
+"""What people and programs are told when a retraining ends."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,13 +19,13 @@ _KINDS: dict[str, str] = {Outcome.PROMOTED: "success", Outcome.HELD: "warning", 
 
 @dataclass(frozen=True)
 class Message:
-    """The end of one retraining, as everybody is told of it.
+    """The end of one retraining, as all receivers get it.
 
     Attributes:
         held_by: names of the gate checks that failed.
-        broken_by: what broke the run; None where nothing did.
-        version: of the model, as far as the run got to one.
-        verdicts: gate check -> whether it passed, and its sentence with figure and threshold.
+        broken_by: what broke the run; None if nothing did.
+        version: of the model; None if the run ended before there was one.
+        verdicts: gate check -> whether it passed, and its sentence with value and threshold.
         link: address of the run in Dagster's UI.
     """
 
@@ -42,7 +42,7 @@ class Message:
 
     @property
     def subject(self) -> str:
-        """One line: who, which week, what became of it."""
+        """One line: specialist, week, outcome."""
         by = f" by {self.broken_by}" if self.broken_by else f" by {', '.join(self.held_by)}" if self.held_by else ""
         version = f" (version {self.version})" if self.version else ""
         return f"{self.specialist}, week {self.week}: {self.outcome}{by}{version}"
@@ -60,7 +60,7 @@ class Message:
         return Notification(self.subject, self.text, kind, {"retraining": self.as_json()})
 
     def as_json(self) -> dict[str, Any]:
-        """The same for programs."""
+        """All fields, for programs."""
         return {
             "specialist": self.specialist,
             "week": self.week,
@@ -70,16 +70,15 @@ class Message:
             "broken_by": self.broken_by,
             "model": self.model,
             "version": self.version,
-            "gate": {name: {"passed": passed, "says": says} for name, (passed, says) in self.verdicts.items()},
+            "gate": {name: {"passed": passed, "says": reason} for name, (passed, reason) in self.verdicts.items()},
             "run": self.link,
             "job": JOB,
         }
 
 
 def message_about(instance: DagsterInstance, run: "DagsterRun", dagster_url: str) -> Message:
-    """Read from a finished run's tags and events what there is to tell."""
+    """Read the message from the tags and events of an ended run."""
     partition = Partition.from_key(run.tags[PARTITION_TAG])
-    verdicts = [one for one in _check_evaluations(instance, run) if one.asset_key == EVALUATION_REPORT]
     outcome = outcome_of(run)
     held_by = "" if outcome is Outcome.BROKEN else run.tags.get(HELD_BY_TAG, "")
     return Message(
@@ -92,7 +91,9 @@ def message_about(instance: DagsterInstance, run: "DagsterRun", dagster_url: str
         model=partition.specialist.registered_model,
         version=_version(instance, run),
         verdicts={
-            one.check_name: (one.passed, one.description or "") for one in verdicts if one.check_name in GATE_CHECKS
+            evaluation.check_name: (evaluation.passed, evaluation.description or "")
+            for evaluation in _check_evaluations(instance, run)
+            if evaluation.asset_key == EVALUATION_REPORT and evaluation.check_name in GATE_CHECKS
         },
         link=f"{dagster_url.rstrip('/')}/runs/{run.run_id}",
     )
@@ -106,7 +107,7 @@ def _check_evaluations(instance: DagsterInstance, run: "DagsterRun") -> "list[As
 def _version(instance: DagsterInstance, run: "DagsterRun") -> str | None:
     for entry in instance.all_logs(run.run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION):
         event = entry.dagster_event
-        found = event.step_materialization_data.materialization.metadata.get("version") if event else None
-        if found:
-            return str(found.value)
+        version = event.step_materialization_data.materialization.metadata.get("version") if event else None
+        if version:
+            return str(version.value)
     return None

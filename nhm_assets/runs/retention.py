@@ -1,4 +1,4 @@
-"""Dagster's old runs are deleted, with what they printed."""
+"""Deletes Dagster's old runs and their output."""
 
 from datetime import datetime
 from pathlib import Path
@@ -11,32 +11,32 @@ from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist
 
-_RUNS_A_DAY: Final = 500
+_RUNS_PER_DAY: Final = 500
 _ENDED: Final = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 
 
 def delete_old_runs(instance: DagsterInstance, *, before: datetime) -> int:
-    """Delete ended runs that were created before; those that made a specialist's newest dataset stay.
+    """Delete ended runs created before that time, except those that made a specialist's newest dataset.
 
     Returns:
-        How many were deleted.
+        Number of deleted runs.
     """
-    spared = _runs_of_newest_datasets(instance)
+    kept = _runs_of_newest_datasets(instance)
     old = instance.get_run_records(
         RunsFilter(statuses=_ENDED, created_before=before),
-        limit=_RUNS_A_DAY,
+        limit=_RUNS_PER_DAY,
         order_by="create_timestamp",
         ascending=True,
     )
-    gone = [record.dagster_run.run_id for record in old if record.dagster_run.run_id not in spared]
-    for run_id in gone:
+    expired = [record.dagster_run.run_id for record in old if record.dagster_run.run_id not in kept]
+    for run_id in expired:
         instance.delete_run(run_id)
-        _delete_what_is_left(instance, run_id)
-    return len(gone)
+        _delete_remains(instance, run_id)
+    return len(expired)
 
 
-def _delete_what_is_left(instance: DagsterInstance, run_id: str) -> None:
-    """What Dagster keeps of a deleted run: the output of its steps and, on SQLite, the emptied file of its events."""
+def _delete_remains(instance: DagsterInstance, run_id: str) -> None:
+    """Delete what Dagster keeps of a deleted run: its steps' output and, on SQLite, the empty file of its events."""
     instance.compute_log_manager.delete_logs(prefix=[run_id])
     events = instance.event_log_storage
     if isinstance(events, SqliteEventLogStorage):
@@ -51,5 +51,5 @@ def _runs_of_newest_datasets(instance: DagsterInstance) -> set[str]:
         if newest.get(partition.specialist, "") < partition.week:
             newest[partition.specialist] = partition.week
     keys = [str(Partition(week, specialist).key) for specialist, week in newest.items()]
-    where = [AssetRecordsFilter(asset_key=FEEDBACK_DATASET, asset_partitions=[key]) for key in keys]
-    return {record.run_id for one in where for record in instance.fetch_materializations(one, limit=1).records}
+    filters = [AssetRecordsFilter(asset_key=FEEDBACK_DATASET, asset_partitions=[key]) for key in keys]
+    return {record.run_id for each in filters for record in instance.fetch_materializations(each, limit=1).records}

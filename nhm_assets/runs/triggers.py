@@ -1,8 +1,8 @@
-"""The collection `retraining_triggers`: what started a retraining, why, and what it came to.
+"""The collection `retraining_triggers`: what started a retraining, why, and its outcome.
 
-A document is claimed before its run is asked for. Of several evaluations at the same moment one gets the claim;
-where its owner dies before the run exists, the claim runs out and the next evaluation asks for the same run.
-Claims are kept by the clock of the MongoDB server.
+The schedule or the sensor claims a document before it requests its run. If several evaluations happen at the same
+time, one gets the claim. If its owner dies before the run exists, the claim expires and the next evaluation requests
+the same run. Claims expire by the clock of the MongoDB server.
 """
 
 from collections.abc import Mapping
@@ -24,21 +24,21 @@ REQUESTED: Final = "requested"
 LAUNCHED: Final = "launched"
 EXPIRED: Final = "expired"
 RETRYING: Final = "retrying"
-"""What `status` says before the outcome."""
+"""Values of `status` before there is an outcome."""
 
 FEEDBACK_VOLUME: Final = "feedback_volume"
 WEEKLY: Final = "weekly"
 OTHER: Final = "other"
-"""What `kind` says: the sensor, the schedule, or a person, a backfill, a program."""
+"""Values of `kind`: the sensor, the schedule, or anything else (a person, a backfill, a program)."""
 
 
 @dataclass(frozen=True)
 class Trigger:
-    """One document, as far as decisions rest on it.
+    """The fields of one document that decisions depend on.
 
     Attributes:
-        number: counts the sensor's triggers of a specialist; 0 for others.
-        run_id: the run that it launched, once that is known.
+        number: counts the sensor's triggers of a specialist; 0 for other kinds.
+        run_id: the launched run, once it is known.
     """
 
     id: str
@@ -50,30 +50,30 @@ class Trigger:
 
     @property
     def run_key(self) -> str:
-        """What Dagster recognizes its run by."""
+        """The key by which Dagster recognizes its run."""
         return self.id
 
 
 def last_volume_trigger(triggers: "Collection[Document]", specialist: Specialist) -> Trigger | None:
     """The sensor's newest trigger of a specialist."""
-    found = triggers.find_one({"kind": FEEDBACK_VOLUME, "specialist": str(specialist)}, sort=[("number", -1)])
-    if found is None:
+    document = triggers.find_one({"kind": FEEDBACK_VOLUME, "specialist": str(specialist)}, sort=[("number", -1)])
+    if document is None:
         return None
     return Trigger(
-        id=found["_id"],
-        partition=Partition(found["week"], specialist),
-        number=found["number"],
-        status=found["status"],
-        run_id=found.get("run_id"),
-        requested_at=found["requested_at"],
+        id=document["_id"],
+        partition=Partition(document["week"], specialist),
+        number=document["number"],
+        status=document["status"],
+        run_id=document.get("run_id"),
+        requested_at=document["requested_at"],
     )
 
 
 def volume_trigger_id(specialist: Specialist, number: int, since: datetime | None) -> str:
-    """`_id` of the sensor's n-th trigger of a specialist: two evaluations cannot both make the next one.
+    """`_id` of the sensor's n-th trigger of a specialist, so that two evaluations cannot both create the next one.
 
-    It is a run key too, and Dagster never forgets one. The time from which feedback was counted keeps it a
-    new one even where the collection was lost and numbers begin again.
+    It is also a run key, and Dagster never forgets one. If the collection is lost and numbers start again, `since`,
+    the time from which feedback was counted, still makes it a new key.
     """
     return (
         f"{FEEDBACK_VOLUME}:{specialist}:{number}:{since:%Y%m%dT%H%M%S}"
@@ -88,27 +88,27 @@ def weekly_trigger_id(partition: Partition) -> str:
 
 
 class Claim(StrEnum):
-    """What became of an attempt to claim a document."""
+    """The result of an attempt to claim a document."""
 
     OURS = "ours"
-    """The run is for this evaluation to ask for."""
+    """This evaluation requests the run."""
     THEIRS = "theirs"
-    """Another evaluation has just asked for it."""
+    """Another evaluation has just requested it."""
     SETTLED = "settled"
-    """Its run was launched, some time ago."""
+    """Its run was launched before."""
 
 
 def claim(triggers: "Collection[Document]", trigger_id: str, fields: Mapping[str, object], *, lease_s: float) -> Claim:
-    """Make the document, or take over one whose owner never launched its run.
+    """Create the document, or take over one whose owner never launched its run.
 
     Args:
         triggers: the collection.
         trigger_id: `_id` of the document.
-        fields: what it says, when it is new.
-        lease_s: seconds for its owner to launch the run.
+        fields: content of a new document.
+        lease_s: seconds that the owner has to launch the run.
 
     Returns:
-        Whose the run is to ask for, now.
+        Who requests the run.
     """
     from pymongo.errors import DuplicateKeyError
 
@@ -133,7 +133,7 @@ def claim(triggers: "Collection[Document]", trigger_id: str, fields: Mapping[str
 
 
 def note_launched(triggers: "Collection[Document]", trigger_id: str, run_id: str, now: datetime) -> None:
-    """The run of a trigger exists."""
+    """Record that the run of a trigger exists."""
     triggers.update_one(
         {"_id": trigger_id, "status": REQUESTED},
         {"$set": {"status": LAUNCHED, "run_id": run_id, "launched_at": now}, "$unset": {"claimed_until": 1}},
@@ -141,7 +141,7 @@ def note_launched(triggers: "Collection[Document]", trigger_id: str, run_id: str
 
 
 def note_expired(triggers: "Collection[Document]", trigger_id: str) -> None:
-    """A trigger whose run was never launched is not asked for any more, once its owner's time is over."""
+    """Give up a trigger whose run was never launched, once its claim has expired."""
     triggers.update_one(
         {"_id": trigger_id, "status": REQUESTED, "$expr": {"$lt": ["$claimed_until", "$$NOW"]}},
         {"$set": {"status": EXPIRED}, "$unset": {"claimed_until": 1}},
@@ -151,12 +151,12 @@ def note_expired(triggers: "Collection[Document]", trigger_id: str) -> None:
 def note_outcome(
     triggers: "Collection[Document]", trigger_id: str, origin: Mapping[str, object], result: Mapping[str, object]
 ) -> None:
-    """What a run came to, in its trigger's document; made here for runs that people or backfills start.
+    """Record the outcome of a run in its trigger's document, which is new for runs of people and backfills.
 
     Args:
         triggers: the collection.
         trigger_id: `_id` of the document.
-        origin: what a document that is made now says of where the run comes from.
+        origin: fields of a new document that say where the run comes from.
         result: status, run id, reason and times.
     """
     fresh = {name: value for name, value in origin.items() if name not in result}

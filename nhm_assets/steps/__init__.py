@@ -1,1 +1,1 @@
-"""What every asset and check step has in common."""
+"""What all asset and check steps have in common."""

@@ -1,4 +1,4 @@
-"""Asset checks of a partition, from their descriptions and from verdicts."""
+"""Builds asset checks of a partition from descriptions, and their results from verdicts."""
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,9 +19,9 @@ from nhm_assets.domain.partitions import specialist_weeks
 def check_specs(
     asset: AssetKey, descriptions: Mapping[str, str], *, blocking: Iterable[str] = ()
 ) -> list[AssetCheckSpec]:
-    """Partitioned check specs of an asset, by name -> description; a blocking one that fails breaks the run."""
+    """Partitioned check specs of an asset from name -> description; a failed blocking check breaks the run."""
     with warnings.catch_warnings():
-        # Partitioned checks are a preview in Dagster 1.13. Without them a check would not know its week.
+        # Partitioned checks are a preview in Dagster 1.13. Without them a check does not know its week.
         warnings.simplefilter("ignore", PreviewWarning)
         return [
             AssetCheckSpec(
@@ -36,7 +36,7 @@ def check_specs(
 
 
 def check_results(asset: AssetKey, verdicts: Iterable[Verdict]) -> Iterator[AssetCheckResult]:
-    """One check result a verdict."""
+    """One check result per verdict."""
     for verdict in verdicts:
         yield AssetCheckResult(
             asset_key=asset,
@@ -51,6 +51,6 @@ def check_results(asset: AssetKey, verdicts: Iterable[Verdict]) -> Iterator[Asse
 def selected_results(
     context: AssetCheckExecutionContext, asset: AssetKey, verdicts: Iterable[Verdict]
 ) -> Iterator[AssetCheckResult]:
-    """The results of those checks that this run was asked for."""
-    wanted = {key.name for key in context.selected_asset_check_keys}
-    yield from check_results(asset, (verdict for verdict in verdicts if verdict.check in wanted))
+    """The results of the checks that this run selects."""
+    selected = {key.name for key in context.selected_asset_check_keys}
+    yield from check_results(asset, (verdict for verdict in verdicts if verdict.check in selected))

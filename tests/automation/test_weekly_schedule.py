@@ -1,4 +1,4 @@
-"""Which runs the weekly schedule asks for, and which are none of its business any more."""
+"""Which runs the weekly schedule requests, and which it leaves out."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ __all__ = ["session_platform", "wiped"]
 
 SUNDAY = datetime(2026, 11, 22, 2, tzinfo=UTC)
 WEEK = "2026-11-15"
-"""What closed two hours before."""
+"""It closed two hours before."""
 FIVE = {f"{specialist}|{WEEK}" for specialist in SPECIALISTS}
 TECHNICAL = f"technical|{WEEK}"
 WHOLE_WEEK = {"nhm/asked_at": SUNDAY.isoformat()}
@@ -33,7 +33,7 @@ def without_mongodb(platform: Platform) -> Platform:
 
 
 def claim_by_another(platform: Platform, *, lease: timedelta) -> None:
-    """All five are claimed by a daemon that has not launched them yet."""
+    """Another daemon has claimed all five runs and has not launched them yet."""
     platform.database["retraining_triggers"].insert_many(
         {"_id": f"weekly:{key}", "status": "requested", "claimed_until": datetime.now(UTC) + lease} for key in FIVE
     )
@@ -46,7 +46,7 @@ def test_it_runs_from_the_start_on_sundays_at_two():
     assert schedule.job_name == "specialist_retraining"
 
 
-def test_five_runs_are_asked_for_the_week_that_closed_two_hours_earlier(wiped: Platform):
+def test_one_run_per_specialist_is_requested_for_the_week_that_closed_two_hours_earlier(wiped: Platform):
     tick = weekly_tick(wiped, SUNDAY)
     assert set(tick.requests) == FIVE
     request = tick.requests[TECHNICAL]
@@ -56,7 +56,7 @@ def test_five_runs_are_asked_for_the_week_that_closed_two_hours_earlier(wiped: P
     assert request.tags["nhm/asked_at"] == SUNDAY.isoformat()
 
 
-def test_what_is_asked_for_is_written_down(wiped: Platform):
+def test_requests_are_recorded(wiped: Platform):
     weekly_tick(wiped, SUNDAY)
     found = {one["_id"]: one for one in wiped.database["retraining_triggers"].find()}
     assert set(found) == {f"weekly:{key}" for key in FIVE}
@@ -73,7 +73,7 @@ def test_what_is_asked_for_is_written_down(wiped: Platform):
     }
 
 
-def test_a_tick_asked_twice_launches_once(wiped: Platform):
+def test_a_tick_evaluated_twice_launches_once(wiped: Platform):
     launch(wiped, weekly_tick(wiped, SUNDAY), status=DagsterRunStatus.QUEUED)
     again = weekly_tick(wiped, SUNDAY)
     assert not again.requests
@@ -91,7 +91,7 @@ def test_a_tick_asked_twice_launches_once(wiped: Platform):
         (DagsterRunStatus.CANCELED, {}),
     ],
 )
-def test_a_specialist_with_an_outcome_for_the_week_or_a_run_on_its_way_to_one_is_left_out(
+def test_a_specialist_with_an_outcome_for_the_week_or_a_run_in_progress_is_left_out(
     wiped: Platform, status: DagsterRunStatus, tags: Mapping[str, str]
 ):
     put_run(wiped.instance, partition(WEEK), status=status, tags=WHOLE_WEEK | dict(tags))
@@ -106,7 +106,7 @@ def test_a_specialist_with_an_outcome_for_the_week_or_a_run_on_its_way_to_one_is
     ],
     ids=["nothing decided", "the tag of the attempt before"],
 )
-def test_a_run_that_ended_well_and_decided_nothing_is_no_outcome(
+def test_a_successful_run_that_decided_nothing_is_no_outcome(
     wiped: Platform, status: DagsterRunStatus, tags: Mapping[str, str]
 ):
     put_run(wiped.instance, partition(WEEK), status=status, tags=WHOLE_WEEK | dict(tags))
@@ -123,7 +123,7 @@ def test_a_run_that_ended_well_and_decided_nothing_is_no_outcome(
         (["promoted_version"], DagsterRunStatus.FAILURE, True),
     ],
 )
-def test_a_run_of_a_part_counts_where_it_comes_to_a_promotion(
+def test_a_run_of_a_part_counts_if_it_includes_the_promotion(
     wiped: Platform,
     only: list[str],
     status: DagsterRunStatus,
@@ -138,22 +138,22 @@ A_SECOND = timedelta(seconds=1)
 
 
 @pytest.mark.parametrize(
-    ("asked", "left_out"),
+    ("requested", "left_out"),
     [(CLOSES - timedelta(days=3), False), (CLOSES - A_SECOND, False), (CLOSES, True), (CLOSES + A_SECOND, True)],
 )
 @pytest.mark.parametrize("by_hand", [False, True])
-def test_a_run_that_was_asked_for_before_the_week_closed_saw_a_part_of_it_alone(
+def test_a_run_requested_before_the_week_closed_does_not_count(
     wiped: Platform,
-    asked: datetime,
+    requested: datetime,
     left_out: bool,  # noqa: FBT001 - a table
     by_hand: bool,  # noqa: FBT001 - a table
 ):
-    tags = {OUTCOME_TAG: "promoted"} | ({} if by_hand else {"nhm/asked_at": asked.isoformat()})
-    put_run(wiped.instance, partition(WEEK), tags=tags, created=asked)
+    tags = {OUTCOME_TAG: "promoted"} | ({} if by_hand else {"nhm/asked_at": requested.isoformat()})
+    put_run(wiped.instance, partition(WEEK), tags=tags, created=requested)
     assert (TECHNICAL not in weekly_tick(wiped, SUNDAY).requests) is left_out
 
 
-def test_outcomes_of_other_weeks_and_specialists_leave_nobody_out(wiped: Platform):
+def test_outcomes_of_other_weeks_and_specialists_do_not_count(wiped: Platform):
     promoted = WHOLE_WEEK | {OUTCOME_TAG: "promoted"}
     put_run(wiped.instance, partition("2026-11-08"), tags=promoted)
     put_run(wiped.instance, partition("2026-11-22"), tags=promoted)
@@ -162,19 +162,19 @@ def test_outcomes_of_other_weeks_and_specialists_leave_nobody_out(wiped: Platfor
 
 
 def test_after_weeks_of_outage_the_newest_closed_week_is_retrained_once(wiped: Platform):
-    """Dagster evaluates each tick that was missed, oldest first."""
+    """Dagster evaluates every missed tick, oldest first."""
     back = datetime(2026, 12, 16, 9, 30, tzinfo=UTC)
     missed = [SUNDAY + timedelta(weeks=number) for number in range(4)]
-    asked = []
+    requested = []
     for scheduled in missed:
         tick = weekly_tick(wiped, back, scheduled=scheduled)
         launch(wiped, tick, status=DagsterRunStatus.QUEUED)
-        asked.append(set(tick.requests))
-    assert asked == [{f"{specialist}|2026-12-06" for specialist in SPECIALISTS}, set(), set(), set()]
+        requested.append(set(tick.requests))
+    assert requested == [{f"{specialist}|2026-12-06" for specialist in SPECIALISTS}, set(), set(), set()]
 
 
-def test_a_clock_that_is_behind_the_schedule_does_not_ask_for_the_week_before(wiped: Platform):
-    """Dagster hands out a tick by its own clock, a moment before that of this machine says so."""
+def test_a_clock_that_is_slow_does_not_select_the_week_before(wiped: Platform):
+    """Dagster starts a tick by its own clock, which may be ahead of this machine's."""
     real = wiped.with_settings(nhm_now=None)
     ahead = datetime.now(UTC) + timedelta(weeks=8)
     scheduled = (ahead - timedelta(days=(ahead.weekday() + 1) % 7)).replace(hour=2, minute=0, second=0, microsecond=0)
@@ -182,7 +182,7 @@ def test_a_clock_that_is_behind_the_schedule_does_not_ask_for_the_week_before(wi
     assert {key.split("|")[1] for key in tick.requests} == {f"{scheduled - timedelta(days=7):%Y-%m-%d}"}
 
 
-def test_without_mongodb_the_runs_are_asked_for_all_the_same_and_once(wiped: Platform):
+def test_without_mongodb_the_runs_are_requested_anyway_and_once(wiped: Platform):
     away = without_mongodb(wiped)
     tick = weekly_tick(away, SUNDAY)
     assert set(tick.requests) == FIVE
@@ -191,7 +191,7 @@ def test_without_mongodb_the_runs_are_asked_for_all_the_same_and_once(wiped: Pla
     assert not weekly_tick(wiped, SUNDAY).requests
 
 
-def test_where_another_evaluation_has_asked_its_runs_are_waited_for(wiped: Platform):
+def test_an_evaluation_waits_for_the_runs_that_another_one_requested(wiped: Platform):
     claim_by_another(wiped, lease=timedelta(seconds=60))
     theirs = Tick(_requests_of(wiped), "")
 
@@ -208,11 +208,11 @@ def test_where_another_evaluation_has_asked_its_runs_are_waited_for(wiped: Platf
 
 
 def _requests_of(platform: Platform) -> dict[str, RunRequest]:
-    """What a tick asks for, without what it leaves in MongoDB."""
+    """What a tick requests, without its documents in MongoDB."""
     return weekly_tick(without_mongodb(platform), SUNDAY).requests
 
 
-def test_where_the_other_one_died_the_runs_are_asked_for_with_the_same_keys(wiped: Platform):
+def test_if_the_other_evaluation_died_the_runs_are_requested_with_the_same_keys(wiped: Platform):
     claim_by_another(wiped, lease=timedelta(seconds=2))
     before = time.monotonic()
     tick = weekly_tick(wiped, SUNDAY)
@@ -220,8 +220,8 @@ def test_where_the_other_one_died_the_runs_are_asked_for_with_the_same_keys(wipe
     assert 1.5 < time.monotonic() - before < 15
 
 
-def test_a_run_that_was_made_and_never_handed_over_is_asked_for_again(wiped: Platform):
-    """The daemon died between making a run and handing it over: asked for again, Dagster hands over that run."""
+def test_a_run_that_was_created_but_never_submitted_is_requested_again(wiped: Platform):
+    """The daemon died between creating the run and submitting it: requested again, Dagster submits that run."""
     first = weekly_tick(wiped, SUNDAY)
     launch(wiped, first, status=DagsterRunStatus.NOT_STARTED)
     wiped.database["retraining_triggers"].update_many({}, {"$set": {"claimed_until": SUNDAY - timedelta(days=300)}})
@@ -229,6 +229,6 @@ def test_a_run_that_was_made_and_never_handed_over_is_asked_for_again(wiped: Pla
     assert {one.run_key for one in again.requests.values()} == {one.run_key for one in first.requests.values()}
 
 
-def test_a_run_that_a_person_is_about_to_start_is_left_to_them(wiped: Platform):
+def test_a_run_that_a_person_is_about_to_start_counts(wiped: Platform):
     put_run(wiped.instance, partition(WEEK), status=DagsterRunStatus.NOT_STARTED, tags=WHOLE_WEEK)
     assert set(weekly_tick(wiped, SUNDAY).requests) == FIVE - {TECHNICAL}

@@ -1,4 +1,4 @@
-"""By what a run was broken, read from what was raised in its steps."""
+"""Why a run broke, read from the errors of its steps."""
 
 from collections.abc import Callable
 
@@ -57,7 +57,7 @@ def run_of(instance: DagsterInstance, run_id: str) -> DagsterRun:
 
 
 def broken(instance: DagsterInstance, body: Callable[[], None], *, blocking: bool = False) -> Failure:
-    """What is said of a run in which an asset does this, or a blocking check on it."""
+    """The failure of a run in which an asset, or a blocking check on it, calls this."""
 
     @asset
     def trained_model() -> None:
@@ -110,13 +110,13 @@ CAUSES = {
 
 
 @pytest.mark.parametrize(("error", "by"), CAUSES.items(), ids=lambda one: getattr(one, "__name__", str(one)))
-def test_an_error_says_what_broke_the_run(wiped: Platform, error: type[Exception], by: BrokenBy):
+def test_each_error_names_what_broke_the_run(wiped: Platform, error: type[Exception], by: BrokenBy):
     failure = broken(wiped.instance, raised(error("the thing and the remedy")))
     assert failure.by is by
     assert failure.reason.replace("'", "") == "trained_model: the thing and the remedy"
 
 
-def test_every_error_of_the_platform_and_its_services_is_tried_above():
+def test_every_error_of_the_platform_and_its_services_is_tested_above():
     known = {
         one
         for module in (errors, service_errors)
@@ -126,17 +126,17 @@ def test_every_error_of_the_platform_and_its_services_is_tried_above():
     assert known - {errors.NhmError, service_errors.ServiceError} <= set(CAUSES)
 
 
-def test_the_platforms_own_words_count_more_than_what_caused_them(wiped: Platform):
+def test_a_known_error_counts_more_than_its_cause(wiped: Platform):
     failure = broken(wiped.instance, raised(StorageError("the disk is full"), OSError(28, "No space left on device")))
     assert failure == Failure(BrokenBy.STORAGE, "trained_model: the disk is full")
 
 
-def test_a_cause_that_is_known_counts_where_the_error_itself_is_not(wiped: Platform):
+def test_the_cause_counts_if_the_error_itself_is_unknown(wiped: Platform):
     failure = broken(wiped.instance, raised(RuntimeError("it did not work"), MongoUnavailable("MongoDB is away")))
     assert failure == Failure(BrokenBy.MONGODB, "trained_model: MongoDB is away")
 
 
-def test_mlflows_own_errors_are_mlflows(wiped: Platform):
+def test_errors_of_mlflows_library_count_as_mlflow(wiped: Platform):
     from mlflow.exceptions import MlflowException, RestException
 
     rest = RestException({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such run"})
@@ -146,30 +146,30 @@ def test_mlflows_own_errors_are_mlflows(wiped: Platform):
         assert "no such run" in failure.reason
 
 
-def test_what_mongodb_refuses_is_mongodbs(wiped: Platform):
-    """A real refusal: the server knows no such command."""
+def test_errors_of_mongodbs_library_count_as_mongodb(wiped: Platform):
+    """A real error: the server knows no such command."""
     failure = broken(wiped.instance, lambda: wiped.database.command("no such command"))
     assert failure.by is BrokenBy.MONGODB
     assert "no such command" in failure.reason
 
 
-def test_a_run_that_is_interrupted_in_a_step_was_killed(wiped: Platform):
+def test_a_run_interrupted_in_a_step_counts_as_killed(wiped: Platform):
     failure = broken(wiped.instance, raised(DagsterExecutionInterruptedError("stop")))
     assert failure.by is BrokenBy.KILLED
 
 
-def test_a_blocking_check_that_fails_says_its_own_sentence(wiped: Platform):
+def test_the_reason_is_the_sentence_of_the_blocking_check_that_failed(wiped: Platform):
     failure = broken(wiped.instance, lambda: None, blocking=True)
     assert failure == Failure(BrokenBy.DATA, "trained_model: loads_as_pyfunc: it is no model")
 
 
-def test_a_blocking_check_that_crashes_is_no_verdict_on_the_data(wiped: Platform):
+def test_a_blocking_check_that_crashes_says_nothing_about_the_data(wiped: Platform):
     failure = broken(wiped.instance, raised(KeyError("column")), blocking=True)
     assert failure.by is BrokenBy.CODE
     assert failure.reason == "trained_model_loads_as_pyfunc: 'column'"
 
 
-def test_a_blocking_check_of_a_real_run_says_what_is_wrong_with_the_data(wiped: Platform):
+def test_a_real_run_with_too_few_samples_names_the_check_and_the_number(wiped: Platform):
     opinions, reviews = reviewed_opinions(60)
     put(wiped.database, opinions=opinions, feedback=reviews)
     result = wiped.retrain(only=["feedback_dataset"])
@@ -187,12 +187,12 @@ def test_a_blocking_check_of_a_real_run_says_what_is_wrong_with_the_data(wiped: 
         (DagsterEventType.RUN_FAILURE, "", "its process ended before the run did"),
     ],
 )
-def test_a_run_without_a_failed_step_was_killed(wiped: Platform, kind: DagsterEventType, says: str, reason: str):
+def test_a_run_without_a_failed_step_counts_as_killed(wiped: Platform, kind: DagsterEventType, says: str, reason: str):
     run_id = put_run(wiped.instance, status=DagsterRunStatus.STARTED)
     end_run(wiped.instance, run_id, kind, says)
     assert failure_of(wiped.instance, run_of(wiped.instance, run_id)) == Failure(BrokenBy.KILLED, reason)
 
 
-def test_a_run_without_any_event_was_killed(wiped: Platform):
+def test_a_run_without_any_event_counts_as_killed(wiped: Platform):
     run = run_of(wiped.instance, put_run(wiped.instance, status=DagsterRunStatus.FAILURE))
     assert failure_of(wiped.instance, run) == Failure(BrokenBy.KILLED, "its process ended before the run did")

@@ -1,4 +1,4 @@
-"""Whether the process behind a run lives: told from another one that got its number, and from one out of sight."""
+"""Whether the process of a run is alive, and not another one with the same id or out of sight."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from tests.support.processes import eventually
 
 HERE = socket.gethostname()
 LAUNCHED_HERE = {
-    ".dagster/grpc_info": json.dumps({"host": "localhost", "socket": "/tmp/code.sock"}),  # noqa: S108 - nothing lies there
+    ".dagster/grpc_info": json.dumps({"host": "localhost", "socket": "/tmp/code.sock"}),  # noqa: S108 - nothing is there
     "nhm/launched_on": HERE,
 }
 OF_TECHNICAL = {"dagster/partition/specialist": "technical"}
@@ -28,7 +28,7 @@ OF_TECHNICAL = {"dagster/partition/specialist": "technical"}
 
 @pytest.fixture
 def child() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that lives until somebody ends it."""
+    """A process that runs until the test ends it."""
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     yield process
     process.kill()
@@ -56,12 +56,12 @@ def add_run(
     status: DagsterRunStatus = DagsterRunStatus.STARTED,
     tags: Mapping[str, str] = MappingProxyType({}),
 ) -> DagsterRun:
-    """A run, in the process that its tag names."""
+    """A run in the process that its tag names."""
     executed = {PROCESS_TAG: process} if process else {}
     return instance.add_run(DagsterRun(job_name=job, status=status, tags={**executed, **tags}))
 
 
-def test_a_process_that_was_there_at_the_time_is_alive(child):
+def test_a_process_that_existed_at_that_time_is_alive(child):
     assert is_alive(child.pid, since=time.time())
     assert is_alive(os.getpid(), since=time.time())
 
@@ -72,14 +72,14 @@ def test_a_process_that_has_ended_is_not_alive(child):
     assert not is_alive(child.pid, since=time.time())
 
 
-def test_a_process_that_nobody_has_waited_for_is_not_alive(child):
-    """It still has its number; the code server may be as slow to notice as we are here."""
+def test_a_zombie_is_not_alive(child):
+    """It still has its id: its parent, here the test, has not noticed its end."""
     child.kill()
     assert eventually(lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE)
     assert not is_alive(child.pid, since=time.time())
 
 
-def test_a_process_that_began_later_is_another_one_with_its_number(child):
+def test_a_process_that_started_later_is_another_one_with_the_same_id(child):
     began = psutil.Process(child.pid).create_time()
     assert is_alive(child.pid, since=began)
     assert not is_alive(child.pid, since=began - 60)
@@ -90,18 +90,18 @@ def test_the_process_of_a_run_is_the_one_that_its_tag_names(instance):
     assert process_of(instance, add_run(instance, f"{HERE}:42")) == 42
 
 
-def test_a_process_of_another_machine_is_not_taken_for_one_of_this(instance):
+def test_a_process_of_another_machine_is_not_mistaken_for_one_of_this_machine(instance):
     assert process_of(instance, add_run(instance, f"not-{HERE}:{os.getpid()}")) is None
 
 
-def test_a_launched_run_says_its_process_in_its_events(instance):
+def test_the_events_of_a_launched_run_name_its_process(instance):
     run = add_run(instance, None, tags=LAUNCHED_HERE)
     assert process_of(instance, run) is None
     instance.report_engine_event("Started process for run (pid: 4711).", run)
     assert process_of(instance, run) == 4711
 
 
-def test_runs_whose_process_is_gone_are_failed_as_killed_and_others_are_left(instance, child):
+def test_runs_whose_process_is_gone_are_marked_as_killed_and_others_are_not(instance, child):
     killed = add_run(instance, f"{HERE}:{gone()}")
     left = {
         add_run(instance, process, job=job, status=status).run_id: status
@@ -121,7 +121,7 @@ def test_runs_whose_process_is_gone_are_failed_as_killed_and_others_are_left(ins
     assert end_dead_runs(instance) == []
 
 
-def test_a_run_at_work_is_one_whose_process_lives(instance):
+def test_a_run_is_in_progress_if_its_process_is_alive(instance):
     add_run(instance, f"{HERE}:{gone()}", tags=OF_TECHNICAL)
     assert run_at_work(instance, Specialist.TECHNICAL) is None
     at_work = add_run(instance, this_process(), tags=OF_TECHNICAL)
@@ -129,13 +129,13 @@ def test_a_run_at_work_is_one_whose_process_lives(instance):
     assert run_at_work(instance, Specialist.BUSINESS) is None
 
 
-def test_a_run_whose_process_is_out_of_sight_counts_as_at_work(instance):
+def test_a_run_whose_process_is_out_of_sight_counts_as_in_progress(instance):
     elsewhere = add_run(instance, f"not-{HERE}:{gone()}", tags=OF_TECHNICAL)
     assert run_at_work(instance, Specialist.TECHNICAL).run_id == elsewhere.run_id
 
 
 @pytest.mark.parametrize("status", [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.FAILURE])
-def test_a_run_that_waits_or_has_ended_is_not_at_work(instance, status: DagsterRunStatus):
-    """What waits may do so for ever where there is no daemon."""
+def test_a_queued_or_ended_run_is_not_in_progress(instance, status: DagsterRunStatus):
+    """Without a daemon a queued run may wait for ever."""
     add_run(instance, None, status=status, tags=OF_TECHNICAL)
     assert run_at_work(instance, Specialist.TECHNICAL) is None

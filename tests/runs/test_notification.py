@@ -1,4 +1,4 @@
-"""What people and programs are told of the end of a retraining."""
+"""What people and programs are told when a retraining ends."""
 
 from collections.abc import Mapping
 
@@ -43,7 +43,7 @@ def test_the_text_holds_reason_metrics_against_thresholds_and_link():
     ]
 
 
-def test_programs_get_the_same():
+def test_programs_get_all_fields():
     assert HELD.as_json() == {
         "specialist": "technical",
         "week": WEEK,
@@ -62,7 +62,9 @@ def test_programs_get_the_same():
     }
 
 
-def told(platform: Platform, tags: Mapping[str, str], status: DagsterRunStatus = DagsterRunStatus.SUCCESS) -> Message:
+def message_of(
+    platform: Platform, tags: Mapping[str, str], status: DagsterRunStatus = DagsterRunStatus.SUCCESS
+) -> Message:
     run_id = put_run(platform.instance, partition(specialist="behavior"), status=status, tags=tags)
     run = platform.instance.get_run_by_id(run_id)
     assert run is not None
@@ -76,7 +78,7 @@ def told(platform: Platform, tags: Mapping[str, str], status: DagsterRunStatus =
         ({"nhm/outcome": "promoted", "nhm/held_by": ""}, DagsterRunStatus.SUCCESS, "promoted"),
         ({"nhm/outcome": "held", "nhm/held_by": "a,b"}, DagsterRunStatus.SUCCESS, "held by a, b"),
         ({"nhm/outcome": "broken", "nhm/broken_by": "MLflow"}, DagsterRunStatus.FAILURE, "broken by MLflow"),
-        # What the attempt before left behind.
+        # Tags inherited from the run before.
         (
             {"nhm/outcome": "broken", "nhm/broken_by": "killed", "nhm/held_by": "a,b"},
             DagsterRunStatus.FAILURE,
@@ -85,12 +87,14 @@ def told(platform: Platform, tags: Mapping[str, str], status: DagsterRunStatus =
         ({"nhm/outcome": "promoted", "nhm/broken_by": "killed"}, DagsterRunStatus.SUCCESS, "promoted"),
     ],
 )
-def test_a_run_is_told_by_its_tags(wiped: Platform, tags: Mapping[str, str], status: DagsterRunStatus, subject: str):
-    assert told(wiped, tags, status).subject == f"behavior, week {WEEK}: {subject}"
+def test_the_tags_of_a_run_decide_its_message(
+    wiped: Platform, tags: Mapping[str, str], status: DagsterRunStatus, subject: str
+):
+    assert message_of(wiped, tags, status).subject == f"behavior, week {WEEK}: {subject}"
 
 
-def test_a_run_that_was_killed_before_it_had_a_version_is_told_without_one(wiped: Platform):
-    message = told(wiped, {"nhm/outcome": "broken", "nhm/broken_by": "killed"}, DagsterRunStatus.FAILURE)
+def test_the_message_of_a_run_that_was_killed_early_has_no_version(wiped: Platform):
+    message = message_of(wiped, {"nhm/outcome": "broken", "nhm/broken_by": "killed"}, DagsterRunStatus.FAILURE)
     assert (message.version, message.verdicts, message.model) == (None, {}, "behavior-evaluator")
 
 

@@ -33,7 +33,7 @@ def run(platform: Platform, status: DagsterRunStatus, tags: Mapping[str, str] | 
 
 @pytest.mark.parametrize("status", UNDER_WAY)
 @pytest.mark.parametrize("tag", [None, "broken", "promoted"])
-def test_a_run_that_goes_on_has_come_to_nothing_yet(wiped: Platform, status: DagsterRunStatus, tag: str | None):
+def test_a_run_in_progress_has_no_outcome(wiped: Platform, status: DagsterRunStatus, tag: str | None):
     assert outcome_of(run(wiped, status, {OUTCOME_TAG: tag} if tag else {})) is None
 
 
@@ -46,20 +46,20 @@ def test_a_run_that_failed_or_was_canceled_is_broken_whatever_its_tag_says(
 
 
 @pytest.mark.parametrize("tag", [None, *map(str, Outcome)])
-def test_a_run_that_ended_well_came_to_what_its_tag_says_and_is_never_broken(wiped: Platform, tag: str | None):
-    """One that is started over inherits the tag of the attempt that broke."""
+def test_a_successful_run_has_the_outcome_of_its_tag_and_is_never_broken(wiped: Platform, tag: str | None):
+    """A retry inherits the tag of the run that broke."""
     expected = None if tag in (None, Outcome.BROKEN) else tag
     assert outcome_of(run(wiped, SUCCESS, {OUTCOME_TAG: tag} if tag else {})) == expected
 
 
-def test_attempts_of_a_run_are_it_and_those_that_it_was_started_over_for(wiped: Platform):
+def test_the_attempts_of_a_run_are_itself_and_the_runs_that_it_retries(wiped: Platform):
     first = run(wiped, FAILURE)
     second = run(wiped, FAILURE, {"dagster/retry_number": "1"}, first.run_id)
     assert attempts(first) == {first.run_id}
     assert attempts(second) == {first.run_id, second.run_id}
 
 
-def test_a_persons_re_execution_is_no_further_attempt(wiped: Platform):
+def test_a_re_execution_by_a_person_is_no_further_attempt(wiped: Platform):
     first = run(wiped, FAILURE)
     again = run(wiped, SUCCESS, parent=first.run_id)
     assert attempts(again) == {again.run_id}
@@ -73,8 +73,8 @@ def test_a_run_is_under_way_until_it_ends(wiped: Platform, status: DagsterRunSta
     assert (found.run_id if found else None) == (None if status in (SUCCESS, FAILURE, CANCELED) else run_id)
 
 
-def test_of_runs_with_one_key_the_first_counts(wiped: Platform):
-    """A run that Dagster starts over carries the key on."""
+def test_the_first_of_several_runs_with_the_same_key_counts(wiped: Platform):
+    """A retry inherits the key."""
     assert run_with_key(wiped.instance, "key") is None
     first = put_run(wiped.instance, tags={"dagster/run_key": "key"}, status=FAILURE)
     put_run(wiped.instance, tags={"dagster/run_key": "key"}, parent=first)
@@ -93,7 +93,7 @@ def test_of_runs_with_one_key_the_first_counts(wiped: Platform):
         (SUCCESS, {"dagster/run_key": "key"}, True),
     ],
 )
-def test_a_run_that_was_made_for_a_key_and_not_started_is_not_handed_over(
+def test_a_run_that_was_created_for_a_key_and_not_started_is_not_submitted(
     wiped: Platform,
     status: DagsterRunStatus,
     tags: dict[str, str],

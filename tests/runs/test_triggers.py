@@ -1,4 +1,4 @@
-"""Who may ask for a run: claims on the documents of `retraining_triggers`, and what becomes of those."""
+"""Who may request a run: claims on the documents of `retraining_triggers`, and how those end."""
 
 import threading
 from collections.abc import Iterator
@@ -41,11 +41,11 @@ def document(triggers: Triggers) -> dict[str, Any]:
 
 
 def over(triggers: Triggers) -> None:
-    """Let the lease of every claim run out."""
+    """Expire every claim."""
     triggers.update_many({}, {"$set": {"claimed_until": datetime.now(UTC) - timedelta(seconds=1)}})
 
 
-def test_the_first_claim_makes_the_document(triggers: Triggers):
+def test_the_first_claim_creates_the_document(triggers: Triggers):
     assert claim(triggers, "a", FIELDS, lease_s=60) is Claim.OURS
     found = document(triggers)
     left = found.pop("claimed_until") - datetime.now(UTC)
@@ -58,14 +58,14 @@ def test_a_text_that_looks_like_an_expression_is_kept_as_it_is(triggers: Trigger
     assert document(triggers)["reason"] == "$week and $$NOW"
 
 
-def test_while_a_claim_holds_it_is_theirs(triggers: Triggers):
+def test_a_valid_claim_belongs_to_its_owner(triggers: Triggers):
     claim(triggers, "a", FIELDS, lease_s=60)
     before = document(triggers)
     assert claim(triggers, "a", FIELDS | {"number": 9}, lease_s=60) is Claim.THEIRS
     assert document(triggers) == before
 
 
-def test_a_claim_that_ran_out_is_taken_over_once(triggers: Triggers):
+def test_an_expired_claim_is_taken_over_once(triggers: Triggers):
     claim(triggers, "a", FIELDS, lease_s=60)
     over(triggers)
     assert claim(triggers, "a", {}, lease_s=60) is Claim.OURS
@@ -74,7 +74,7 @@ def test_a_claim_that_ran_out_is_taken_over_once(triggers: Triggers):
 
 
 @pytest.mark.parametrize("status", ["launched", "expired", "promoted", "broken", "retrying"])
-def test_what_is_settled_is_not_claimed_again(triggers: Triggers, status: str):
+def test_a_launched_trigger_is_not_claimed_again(triggers: Triggers, status: str):
     triggers.insert_one({"_id": "a", "status": status})
     assert claim(triggers, "a", FIELDS, lease_s=60) is Claim.SETTLED
     assert document(triggers) == {"_id": "a", "status": status}
@@ -89,7 +89,7 @@ def clients(mongod_uri: str) -> Iterator[list[MongoClient[dict[str, Any]]]]:
 
 
 @pytest.mark.parametrize("there", [False, True], ids=["new", "run out"])
-def test_of_many_claims_at_once_one_is_ours(
+def test_one_of_many_simultaneous_claims_succeeds(
     triggers: Triggers,
     clients: list[MongoClient[dict[str, Any]]],
     there: bool,  # noqa: FBT001 - a table
@@ -113,15 +113,15 @@ def test_of_many_claims_at_once_one_is_ours(
         assert sorted(found) == [Claim.OURS] + [Claim.THEIRS] * (len(clients) - 1)
 
 
-def test_a_launched_run_is_noted_once(triggers: Triggers):
+def test_a_launched_run_is_recorded_once(triggers: Triggers):
     claim(triggers, "a", FIELDS, lease_s=60)
     note_launched(triggers, "a", "run-1", NOW)
     note_launched(triggers, "a", "run-2", NOW + timedelta(days=1))
     assert document(triggers) == {"_id": "a", **FIELDS, "status": "launched", "run_id": "run-1", "launched_at": NOW}
 
 
-def test_a_claim_lapses_when_its_owners_time_is_over_and_not_before(triggers: Triggers):
-    """Its owner may be launching the run at this very moment, whatever week it is by now."""
+def test_a_trigger_expires_with_its_claim_and_not_before(triggers: Triggers):
+    """Its owner may be launching the run just now, even if a new week has started."""
     claim(triggers, "a", FIELDS, lease_s=60)
     note_expired(triggers, "a")
     assert document(triggers)["status"] == "requested"
@@ -130,7 +130,7 @@ def test_a_claim_lapses_when_its_owners_time_is_over_and_not_before(triggers: Tr
     assert document(triggers) == {"_id": "a", **FIELDS, "status": "expired"}
 
 
-def test_what_is_settled_does_not_lapse(triggers: Triggers):
+def test_a_launched_trigger_does_not_expire(triggers: Triggers):
     claim(triggers, "a", FIELDS, lease_s=60)
     note_launched(triggers, "a", "run-1", NOW)
     note_expired(triggers, "a")
@@ -147,18 +147,18 @@ def test_an_outcome_completes_the_document_of_its_trigger(triggers: Triggers):
     assert document(triggers) == {"_id": "a", **FIELDS, **RESULT}
 
 
-def test_a_run_that_nothing_triggered_gets_a_document_of_its_own(triggers: Triggers):
+def test_a_run_without_a_trigger_gets_its_own_document(triggers: Triggers):
     note_outcome(triggers, "run:run-1", ORIGIN, RESULT)
     assert document(triggers) == {"_id": "run:run-1", **ORIGIN, **RESULT}
 
 
-def test_an_outcome_that_is_noted_again_changes_nothing(triggers: Triggers):
+def test_an_outcome_recorded_twice_changes_nothing(triggers: Triggers):
     note_outcome(triggers, "a", ORIGIN, RESULT)
     note_outcome(triggers, "a", ORIGIN | {"requested_at": NOW + timedelta(days=1)}, RESULT)
     assert document(triggers) == {"_id": "a", **ORIGIN, **RESULT}
 
 
-def test_the_sensors_newest_trigger_is_the_one_of_the_highest_number(triggers: Triggers):
+def test_the_sensors_newest_trigger_has_the_highest_number(triggers: Triggers):
     assert last_volume_trigger(triggers, TECHNICAL) is None
     for number in (2, 10, 9):
         claim(triggers, f"volume-{number}", FIELDS | {"number": number}, lease_s=60)
@@ -175,7 +175,7 @@ def test_the_sensors_newest_trigger_is_the_one_of_the_highest_number(triggers: T
     )
 
 
-def test_names_of_triggers_follow_from_what_they_ask_for():
+def test_ids_of_triggers_follow_from_what_they_request():
     assert volume_trigger_id(TECHNICAL, 4, NOW) == "feedback_volume:technical:4:20260320T120000"
     assert volume_trigger_id(TECHNICAL, 1, None) == "feedback_volume:technical:1"
     assert weekly_trigger_id(partition("2026-11-15", "behavior")) == "weekly:behavior|2026-11-15"

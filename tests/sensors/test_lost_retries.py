@@ -1,4 +1,4 @@
-"""A run whose process died is started over, even where Dagster should have done so and passed it over."""
+"""A run whose process died is retried even if Dagster, which should do so, does not."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ DIED = {"dagster/will_retry": "true", "nhm/trigger": "weekly:technical"}
 
 @pytest.fixture
 def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
-    """The instance of deploy/local/dagster.yaml, whose rules for retries are the ones that count."""
+    """An instance with the retry rules of deploy/local/dagster.yaml."""
     monkeypatch.setenv("MAX_CONCURRENT_RUNS", "2")
     (tmp_path / "dagster.yaml").write_text((ROOT / "deploy" / "local" / "dagster.yaml").read_text())
     with DagsterInstance.from_config(str(tmp_path)) as instance:
@@ -32,33 +32,33 @@ def dead_run(instance: DagsterInstance, **how: Any) -> str:
 
 
 def tick(instance: DagsterInstance, later: timedelta, cursor: str | None = None) -> tuple[list[RunRequest], str]:
-    """What an evaluation asks for at that time from now, and the cursor that it leaves."""
+    """The requests of an evaluation that much later, and its cursor."""
     with freeze_time(datetime.now(UTC) + later):
         result = lost_retry_sensor(build_sensor_context(instance=instance, cursor=cursor))
     return list(result.run_requests or []), result.cursor
 
 
 def requests(instance: DagsterInstance, *, later: timedelta = LATER) -> list[RunRequest]:
-    """What is asked for at that time, where the sensor has been at work since now."""
+    """The requests of an evaluation that much later, if the sensor has run since now."""
     _, cursor = tick(instance, timedelta())
     return tick(instance, later, cursor)[0]
 
 
-def test_a_run_that_nobody_retried_is_asked_for_once(instance):
+def test_a_run_that_nobody_retried_is_requested_once(instance):
     run_id = dead_run(instance)
     (first,), (second,) = requests(instance), requests(instance)
     assert first.partition_key == partition().key
     assert first.run_key == second.run_key == f"lost-retry:{run_id}"
 
 
-def test_a_retry_that_dagster_tried_in_vain_is_lost_too(instance):
-    """Where the code location is away just then, Dagster takes its mark away and never comes back to the run."""
+def test_a_retry_that_dagster_failed_to_start_is_lost_too(instance):
+    """If the code location is away just then, Dagster removes its tag and never returns to the run."""
     run_id = dead_run(instance, tags={"dagster/will_retry": "false"})
     (request,) = requests(instance)
     assert request.run_key == f"lost-retry:{run_id}"
 
 
-def test_the_new_run_is_a_further_attempt_of_the_same_trigger(instance):
+def test_the_new_run_is_another_attempt_of_the_same_trigger(instance):
     first = put_run(instance, status=DagsterRunStatus.FAILURE, tags={"dagster/max_retries": "0"})
     run_id = dead_run(instance, tags={**DIED, "dagster/retry_number": "1"}, parent=first)
     (request,) = requests(instance)
@@ -69,7 +69,7 @@ def test_the_new_run_is_a_further_attempt_of_the_same_trigger(instance):
     assert "dagster/will_retry" not in request.tags
 
 
-def test_what_a_run_of_a_part_materialized_its_retry_does_too(instance):
+def test_the_retry_materializes_the_same_selection(instance):
     dead_run(instance, only=["feedback_dataset"])
     (request,) = requests(instance)
     assert [key.to_user_string() for key in request.asset_selection] == ["feedback_dataset"]
@@ -87,12 +87,12 @@ def test_what_a_run_of_a_part_materialized_its_retry_does_too(instance):
         pytest.param({"status": DagsterRunStatus.STARTED}, id="under way"),
     ],
 )
-def test_other_runs_are_left_alone(instance, how: dict[str, Any]):
+def test_other_runs_are_not_retried(instance, how: dict[str, Any]):
     dead_run(instance, **how)
     assert requests(instance) == []
 
 
-def test_a_run_that_died_three_times_is_let_rest(instance):
+def test_a_run_that_died_three_times_is_given_up(instance):
     first = put_run(instance, status=DagsterRunStatus.FAILURE)
     of_first = {"dagster/parent_run_id": first, "dagster/root_run_id": first}
     second = put_run(instance, status=DagsterRunStatus.FAILURE, tags=of_first)
@@ -102,28 +102,28 @@ def test_a_run_that_died_three_times_is_let_rest(instance):
 
 
 @pytest.mark.parametrize("later", [SOON, MUCH_LATER], ids=["soon", "long afterwards"])
-def test_dagster_has_its_own_chance_first_and_old_runs_are_let_rest(instance, later: timedelta):
+def test_dagster_gets_two_minutes_first_and_old_runs_are_not_retried(instance, later: timedelta):
     dead_run(instance)
     assert requests(instance, later=later) == []
 
 
-def test_a_daemon_that_was_away_has_its_chance_after_its_return(instance):
-    """It reads the failure then, and so does this sensor: both would start the run over."""
+def test_a_daemon_that_was_down_gets_two_minutes_after_its_return(instance):
+    """It reads the failure then, as this sensor does: both would retry the run."""
     dead_run(instance)
-    asked, cursor = tick(instance, timedelta(hours=1))
-    assert asked == []
+    requested, cursor = tick(instance, timedelta(hours=1))
+    assert requested == []
     assert len(tick(instance, timedelta(hours=1, minutes=3), cursor)[0]) == 1
 
 
 @pytest.mark.parametrize("cursor", ["not ours", "[1]", '{"a": 1}', '{"a": "b"}'])
 def test_a_foreign_cursor_costs_two_minutes_and_nothing_else(instance, cursor: str):
     dead_run(instance)
-    asked, following = tick(instance, timedelta(), cursor)
-    assert asked == []
+    requested, following = tick(instance, timedelta(), cursor)
+    assert requested == []
     assert len(tick(instance, LATER, following)[0]) == 1
 
 
-def test_a_run_that_was_retried_is_left_alone(instance):
+def test_a_run_that_was_retried_is_not_retried_again(instance):
     run_id = dead_run(instance)
     put_run(instance, tags={"dagster/parent_run_id": run_id})
     assert requests(instance) == []

@@ -1,4 +1,4 @@
-"""One evaluation of a sensor or of the schedule, as Dagster makes it, without the daemon around it."""
+"""Evaluations of the sensors and of the schedule, without the daemon."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ from tests.support.platform import Platform
 
 @dataclass(frozen=True)
 class Tick:
-    """What an evaluation came to.
+    """The result of an evaluation.
 
     Attributes:
-        requests: the runs that it asks for, by their partition keys.
-        says: why it asks for none.
+        requests: the requested runs, by partition key.
+        says: why it requests none.
     """
 
     requests: dict[str, RunRequest]
@@ -32,13 +32,13 @@ class Tick:
 
     @property
     def run_key(self) -> str:
-        """That of its only request."""
+        """The run key of its only request."""
         (request,) = self.requests.values()
         return str(request.run_key)
 
 
 def volume_tick(platform: Platform, now: datetime | None = None, *, cursor: str | None = None) -> Tick:
-    """The sensor on new feedback, at a moment."""
+    """An evaluation of the sensor on new feedback, at that time."""
     there = platform.with_settings(nhm_now=now) if now else platform
     context = build_sensor_context(
         instance=platform.instance,
@@ -49,7 +49,7 @@ def volume_tick(platform: Platform, now: datetime | None = None, *, cursor: str 
 
 
 def outcome_tick(platform: Platform, notifiers: Sequence[Notifier] = (), *, cursor: str | None = None) -> Tick:
-    """The sensor on ended runs."""
+    """An evaluation of the sensor on ended runs."""
     context = build_sensor_context(
         instance=platform.instance,
         cursor=cursor,
@@ -63,20 +63,20 @@ def outcome_tick(platform: Platform, notifiers: Sequence[Notifier] = (), *, curs
 
 
 def weekly_tick(platform: Platform, now: datetime, *, scheduled: datetime | None = None) -> Tick:
-    """The weekly schedule, evaluated now for a time that it was due at."""
+    """An evaluation of the weekly schedule, for the time at which it was due."""
     there = platform.with_settings(nhm_now=now)
     context = build_schedule_context(
         instance=platform.instance,
         scheduled_execution_time=scheduled or now,
         resources={"settings": there.settings, "mongo": mongo_of(there.settings)},
     )
-    said = list(weekly_schedule()(context))
-    skipped = [one.skip_message for one in said if isinstance(one, SkipReason)]
-    return Tick({str(one.partition_key): one for one in said if isinstance(one, RunRequest)}, "".join(skipped))
+    results = list(weekly_schedule()(context))
+    skipped = [one.skip_message for one in results if isinstance(one, SkipReason)]
+    return Tick({str(one.partition_key): one for one in results if isinstance(one, RunRequest)}, "".join(skipped))
 
 
 def launch(platform: Platform, tick: Tick, **run: Any) -> list[str]:
-    """Make the runs that a tick asks for, as the daemon does; their ids."""
+    """Create the runs that a tick requests, as the daemon does; their ids."""
     from tests.support.retrainings import put_run
 
     return [
