@@ -108,7 +108,7 @@ def test_a_run_in_progress_is_not_reported(platform: Platform, status: DagsterRu
 
 
 def test_runs_of_other_jobs_are_ignored(platform: Platform, hooked: tuple[Receiver, Notifier]):
-    from dagster._core.test_utils import create_run_for_test
+    from tests.support.dagster_internals import create_run_for_test
 
     there, webhook = hooked
     create_run_for_test(platform.instance, job_name="rollback_promotion", status=FAILURE)

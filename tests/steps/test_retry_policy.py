@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from dagster import DagsterEventType, ExecuteInProcessResult, OpExecutionContext, Output, job, op
-from dagster._core.errors import DagsterExecutionInterruptedError
 
 from nhm_assets.domain.errors import DataError
 from nhm_assets.resource_factories import mlflow_of, mongo_of
 from nhm_assets.settings import Settings
 from nhm_assets.steps.retry_policy import retry_delay_s, retry_transient_errors
 from resources.errors import MlflowUnavailable
+from tests.support.dagster_internals import DagsterExecutionInterruptedError
 from tests.support.mongod import mongod_with_password
 from tests.support.platform import QUIET, Platform, failed_step
 from tests.support.ports import free_port

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dagster import DagsterEventType, DagsterRunStatus
-from dagster._core.test_utils import freeze_time
 
 from nhm_assets.domain.outcomes import OUTCOME_TAG, REASON_TAG
+from tests.support.dagster_internals import freeze_time
 from tests.support.platform import Platform
 from tests.support.retrainings import end_run, put_run
 
