@@ -1,7 +1,5 @@
 """Errors of external systems. Each message names the address, without secrets, and says what to do."""
 
-from typing import ClassVar
-
 
 class ServiceError(Exception):
     """Base of these errors. Users see its message as it is, without a stack trace.
@@ -11,8 +9,8 @@ class ServiceError(Exception):
         transient: whether the same call may succeed later without anybody's help.
     """
 
-    broken_by: ClassVar[str] = "code"
-    transient: ClassVar[bool] = False
+    broken_by = "code"
+    transient = False
 
 
 class MongoUnavailable(ServiceError):

@@ -3,7 +3,7 @@
 import logging
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -101,15 +101,6 @@ def notifiers_at(urls: str, *, timeout_s: float) -> list[Notifier]:
             name = f"{scheme}-{sha256(url.encode()).hexdigest()[:8]}"
             notifiers.setdefault(name, Notifier(name, f"{service.service_name} (address {number})", service))
     return list(notifiers.values())
-
-
-def notify(notifiers: Sequence[Notifier], notification: Notification) -> dict[str, str | None]:
-    """Send to every receiver, whatever happens to the others.
-
-    Returns:
-        Name of the receiver -> None if it took the notification, else why not.
-    """
-    return {notifier.name: notifier.send(notification) for notifier in notifiers}
 
 
 @contextmanager

@@ -6,7 +6,7 @@ repeats nothing, and what MongoDB or a receiver did not take is tried again at t
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,7 +43,7 @@ from nhm_assets.runs.triggers import OTHER, RETRYING, TRIGGERS, note_launched, n
 from nhm_assets.settings import Settings
 from resources.errors import ServiceError
 from resources.mongo import Mongo
-from resources.notifiers import Notifier, notify
+from resources.notifiers import Notifier
 
 if TYPE_CHECKING:
     from dagster import DagsterRun
@@ -86,7 +86,8 @@ def retraining_outcome_sensor(
     )
     # Runs that wait for a receiver come last, so that they delay no other.
     unreported = sorted((record for record in records if _is_unreported(record.dagster_run)), key=_was_sent)
-    with _Reporter(context, settings, mongo, notifiers, now) as reporter:
+    with ExitStack() as stack:
+        reporter = _Reporter(context, settings, mongo, notifiers, now, stack)
         waiting = [record for record in unreported[:_RUNS_PER_TICK] if not reporter.report(record)]
     waiting += unreported[_RUNS_PER_TICK:]
     if reporter.fault:
@@ -130,6 +131,7 @@ class _Reporter:
     A service that is down is tried once per tick, not once per run: a tick must be short.
 
     Attributes:
+        stack: closes the database.
         fault: why runs could not be recorded.
     """
 
@@ -138,26 +140,16 @@ class _Reporter:
     mongo: Mongo
     notifiers: Sequence[Notifier]
     now: datetime
+    stack: ExitStack
     fault: ServiceError | None = None
-
-    def __enter__(self) -> "_Reporter":
-        self._open = ExitStack()
-        self._database: Database[dict[str, Any]] | None = None
-        self._down: set[str] = set()
-        return self
-
-    def __exit__(self, *raised: Any) -> None:
-        self._open.__exit__(*raised)
-
-    @property
-    def _instance(self) -> DagsterInstance:
-        return self.context.instance
+    _database: "Database[dict[str, Any]] | None" = None
+    _down: set[str] = field(default_factory=set)
 
     def report(self, record: RunRecord) -> bool:
         """Record and send a run's outcome; whether nothing is left to do for the run."""
         if self._retry_is_undecided(record):
             return False
-        run = _with_outcome(self._instance, record.dagster_run)
+        run = _with_outcome(self.context.instance, record.dagster_run)
         outcome = outcome_of(run)
         if outcome is None:
             # It materialized a part of the graph, successfully, and decided nothing.
@@ -170,11 +162,11 @@ class _Reporter:
     def _retry_is_undecided(self, record: RunRecord) -> bool:
         """Dagster marks a run as failed first, and says in a second write whether it will retry it."""
         run = record.dagster_run
-        decides = run.status is DagsterRunStatus.FAILURE and self._instance.run_retries_enabled
+        decides = run.status is DagsterRunStatus.FAILURE and self.context.instance.run_retries_enabled
         return decides and WILL_RETRY_TAG not in run.tags and self.now - _end_of(record) < _DAGSTER_DECIDES_WITHIN
 
     def _done(self, run: "DagsterRun") -> bool:
-        self._instance.add_run_tags(run.run_id, {REPORTED_TAG: run.run_id})
+        self.context.instance.add_run_tags(run.run_id, {REPORTED_TAG: run.run_id})
         return True
 
     def _send(self, record: RunRecord, run: "DagsterRun") -> bool:
@@ -183,10 +175,11 @@ class _Reporter:
         taken = set(filter(None, names.split(","))) if run_id == run.run_id else set()
         missing = [notifier for notifier in self.notifiers if notifier.name not in taken]
         if reachable := [notifier for notifier in missing if notifier.name not in self._down]:
-            answers = notify(reachable, message_about(self._instance, run, self.settings.dagster_url).notification())
+            notification = message_about(self.context.instance, run, self.settings.dagster_url).notification()
+            answers = {notifier.name: notifier.send(notification) for notifier in reachable}
             self._down |= {name for name, fault in answers.items() if fault}
             taken |= answers.keys() - self._down
-            self._instance.add_run_tags(run.run_id, {NOTIFIED_TAG: f"{run.run_id}:{','.join(sorted(taken))}"})
+            self.context.instance.add_run_tags(run.run_id, {NOTIFIED_TAG: f"{run.run_id}:{','.join(sorted(taken))}"})
             for fault in filter(None, answers.values()):
                 self.context.log.warning("run %s: not sent. %s", run.run_id, fault)
         everybody_has_it = taken >= {notifier.name for notifier in missing}
@@ -204,7 +197,7 @@ class _Reporter:
 
     def _write(self, record: RunRecord, run: "DagsterRun", status: str) -> None:
         if self._database is None:
-            self._database = self._open.enter_context(self.mongo.database())
+            self._database = self.stack.enter_context(self.mongo.database())
         partition = Partition.from_key(run.tags[PARTITION_TAG])
         broken = outcome_of(run) is Outcome.BROKEN
         result = {

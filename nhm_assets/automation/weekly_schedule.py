@@ -76,16 +76,15 @@ def _requests(
             requested = True
             yield _request(partition, now)
         else:
-            reasons.append(f"{partition.key}: {_why_not(run)}")
+            other = (
+                f"run {run.run_id} has retrained it or will do so" if run else "another daemon just requested its run"
+            )
+            reasons.append(f"{partition.key}: {other}")
     if not requested:
         yield SkipReason("; ".join(reasons))
         return
     for reason in reasons:
         context.log.info(reason)
-
-
-def _why_not(run: "DagsterRun | None") -> str:
-    return f"run {run.run_id} has retrained it or will do so" if run else "another daemon has just requested its run"
 
 
 def _request(partition: Partition, now: datetime) -> RunRequest:

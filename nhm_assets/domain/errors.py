@@ -1,7 +1,5 @@
 """Errors that a user can do something about. Each message names the thing and says what to do."""
 
-from typing import ClassVar
-
 from nhm_assets.domain.outcomes import BrokenBy
 
 
@@ -13,8 +11,8 @@ class NhmError(Exception):
         transient: whether the same step may succeed later without anybody's help.
     """
 
-    broken_by: ClassVar[BrokenBy] = BrokenBy.CODE
-    transient: ClassVar[bool] = False
+    broken_by = BrokenBy.CODE
+    transient = False
 
 
 class UsageError(NhmError):

@@ -1,8 +1,7 @@
 """Steps retry transient errors of services, and nothing else.
 
-Dagster's `RetryPolicy` does not fit: with a policy, a step that is canceled or that exceeds MAX_RUN_SECONDS starts
-over instead of ending (Dagster 1.13.27, `op_execution_error_boundary` retries interrupts too). `RetryRequested`,
-which Dagster offers for single errors, has no such effect.
+Dagster's `RetryPolicy` retries interrupts too (1.13.27, `op_execution_error_boundary`): a canceled step would start
+over. `RetryRequested`, which Dagster offers for single errors, has no such effect.
 """
 
 import functools
@@ -19,7 +18,6 @@ from resources.errors import ServiceError
 
 Body = TypeVar("Body", bound=Callable[..., Any])
 
-_JITTER: Final = 1 / 3
 _MAX_DELAY_S: Final = 300.0
 
 
@@ -59,12 +57,8 @@ def _retrying() -> Iterator[None]:
 
 
 def retry_delay_s(first_s: float, attempt: int) -> float:
-    """Seconds before the next attempt: doubled each time, at most 300, then up to a third more or less.
+    """Seconds before the next attempt after `attempt` retries: doubled each time, at most 300.
 
-    The random part keeps runs that fail together from coming back together.
-
-    Args:
-        first_s: delay after the first attempt.
-        attempt: number of retries so far.
+    A random third more or less keeps runs that fail together from coming back together.
     """
-    return min(first_s * 2**attempt, _MAX_DELAY_S) * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
+    return min(first_s * 2**attempt, _MAX_DELAY_S) * random.uniform(2 / 3, 4 / 3)  # noqa: S311

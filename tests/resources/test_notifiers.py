@@ -9,7 +9,7 @@ from apprise.plugins.slack import NotifySlack
 
 from nhm_assets.resource_factories import notifiers_of
 from nhm_assets.settings import Settings
-from resources.notifiers import Notification, Notifier, notifiers_at, notify
+from resources.notifiers import Notification, Notifier, notifiers_at
 from tests.support.notified import USER, mail_server, receiver
 from tests.support.ports import free_port
 from tests.support.processes import curt_port, silent_port
@@ -123,7 +123,7 @@ def test_a_defect_of_one_plugin_is_a_fault_of_its_receiver_alone(monkeypatch: py
             raise KeyError(SECRET)
 
         monkeypatch.setattr(broken.service, "send", fail)
-        answers = notify([broken, good], HELD)
+        answers = {notifier.name: notifier.send(HELD) for notifier in (broken, good)}
     assert answers == {
         broken.name: "JSON (address 1) failed (KeyError): check its address in NOTIFY_URLS",
         good.name: None,
@@ -137,8 +137,8 @@ def test_a_receiver_that_is_down_keeps_no_other_from_being_told(slack):
             f"{refusing.url}/{SECRET} json://127.0.0.1:{free_port()}/{SECRET} {there.url}"
             f" mailto://127.0.0.1:{server.port}?from=nhm@hive.example&to=ada@hive.example {SLACK}"
         )
-        answers = notify(notifiers_at(urls, timeout_s=5), HELD)
-    assert [bool(fault) for fault in answers.values()] == [True, True, False, False, False]
+        answers = [notifier.send(HELD) for notifier in notifiers_at(urls, timeout_s=5)]
+    assert [bool(fault) for fault in answers] == [True, True, False, False, False]
     assert [len(got) for got in (there.received, server.accepted, slack.received)] == [1, 1, 1]
     assert SECRET not in str(answers)
 
@@ -199,8 +199,8 @@ def test_libraries_log_no_secret(slack, caplog: pytest.LogCaptureFixture):
     """Slack's address is its password, and the libraries log addresses at level DEBUG."""
     caplog.set_level(logging.DEBUG)
     with receiver() as there, mail_server(login=True) as server:
-        answers = notify([one_at(SLACK), webhook(there.port), mail(server.port)], HELD)
-    assert [fault is None for fault in answers.values()] == [True, True, False]
+        answers = [notifier.send(HELD) for notifier in (one_at(SLACK), webhook(there.port), mail(server.port))]
+    assert [fault is None for fault in answers] == [True, True, False]
     logging.getLogger("apprise").warning("the libraries can log again")
     assert "the libraries can log again" in caplog.text
     assert SECRET.replace("-", "x") not in caplog.text.replace("-", "x")
