@@ -9,7 +9,12 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster import DagsterEventType, DagsterInstance, DagsterInvariantViolationError, DagsterRun, DagsterRunStatus
+from dagster._core.launcher import LaunchRunContext
+from dagster._core.run_coordinator import SubmitRunContext
+from dagster._core.storage.runs.schema import KeyValueStoreTable
+from dagster._core.test_utils import create_run_for_test, create_test_daemon_workspace_context
+from dagster._core.workspace.load_target import ModuleTarget
 from sqlalchemy import select, update
 
 from nhm_assets.instance.claims import claim_launch, claim_retry, release_launch
@@ -164,6 +169,6 @@ def test_a_run_that_two_daemons_launch_gets_one_process_and_succeeds(daemons):
 def test_a_launch_that_fails_releases_its_claim(daemons):
     one, _ = daemons
     run = one.add_run(DagsterRun(job_name="short", status=DagsterRunStatus.STARTING))
-    with pytest.raises(Exception, match="requires a workspace"):
+    with pytest.raises(DagsterInvariantViolationError, match="requires a workspace"):
         one.run_launcher.launch_run(LaunchRunContext(dagster_run=run, workspace=None))
     assert claimed_launches(one) == []
