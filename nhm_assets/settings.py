@@ -39,7 +39,7 @@ class PodResources(BaseModel):
 class Settings(BaseSettings):
     """The settings of one process. The environment variable of a field is its name in capitals."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
     nhm_home: Path = Field(Path(".nhm"), description="Folder for all files that the platform keeps on this machine.")
     dagster_home: Path | None = Field(None, description="Folder of the Dagster instance. Default: NHM_HOME/dagster.")

@@ -49,6 +49,6 @@ def test_the_settings_of_the_configmap_can_be_loaded(production: list[Manifest],
 
 def test_secret_settings_are_recognized_by_their_type():
     secret = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
-    settings = Settings(**dict.fromkeys(secret, "x"))
+    settings = Settings(**dict.fromkeys(secret, "json://host"))
     assert "mongodb_uri" in secret
     assert all(isinstance(getattr(settings, name), SecretStr) for name in secret)
