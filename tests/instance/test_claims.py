@@ -10,11 +10,6 @@ from threading import Barrier
 
 import pytest
 from dagster import DagsterEventType, DagsterInstance, DagsterInvariantViolationError, DagsterRun, DagsterRunStatus
-from dagster._core.launcher import LaunchRunContext
-from dagster._core.run_coordinator import SubmitRunContext
-from dagster._core.storage.runs.schema import KeyValueStoreTable
-from dagster._core.test_utils import create_run_for_test, create_test_daemon_workspace_context
-from dagster._core.workspace.load_target import ModuleTarget
 from sqlalchemy import select, update
 
 from nhm_assets.instance.claims import claim_launch, claim_retry, release_launch

@@ -68,7 +68,7 @@ STATUS = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 @pytest.mark.timeout(600)
 def test_the_outcomes_of_real_runs_are_recorded(story: Story):
     found = recorded_triggers(story.platform)
@@ -78,7 +78,7 @@ def test_the_outcomes_of_real_runs_are_recorded(story: Story):
     assert entries == {name: name for name in ("data", "MongoDB", "MLflow")}
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 @pytest.mark.timeout(600)
 def test_real_runs_are_sent_with_metrics_against_thresholds_and_a_link(story: Story):
     assert set(story.posted) == {run_id for name, run_id in story.runs.items() if name != "part"}
@@ -99,7 +99,7 @@ def test_real_runs_are_sent_with_metrics_against_thresholds_and_a_link(story: St
     assert "0.72" in sent["gate"]["f1_threshold"]["says"]
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 @pytest.mark.timeout(600)
 def test_a_held_run_is_sent_with_the_checks_that_held_it(story: Story):
     body = story.posted[story.runs["held"]]
@@ -111,7 +111,7 @@ def test_a_held_run_is_sent_with_the_checks_that_held_it(story: Story):
     assert "FAILED precision_threshold: " in body["message"]
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 @pytest.mark.timeout(600)
 def test_broken_runs_are_sent_with_the_sentence_that_names_the_cause(story: Story):
     data, mongodb, mlflow = (story.posted[story.runs[name]]["retraining"] for name in ("data", "MongoDB", "MLflow"))

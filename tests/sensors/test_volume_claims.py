@@ -167,7 +167,7 @@ def _evaluated(settings: Settings, folder: str, at: float) -> list[str]:
         return list(volume_tick(there).requests)
 
 
-@pytest.mark.slow
+@pytest.mark.servers
 @pytest.mark.parametrize(
     ("pool", "starting_s"),
     [
