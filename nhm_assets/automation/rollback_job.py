@@ -1,5 +1,6 @@
-"""The job `rollback_promotion`: an earlier version back into Production, by the launchpad or `nhm rollback`."""
+"""The job `rollback_promotion`, which puts an earlier version back into Production; `nhm rollback` runs it, too."""
 
+from dataclasses import asdict
 from typing import Any, Final
 
 from dagster import Config, OpExecutionContext, Out, Output, ResourceParam, in_process_executor, job, op
@@ -10,7 +11,7 @@ from nhm_assets.domain.errors import RolloutFailed
 from nhm_assets.domain.partitions import parse_specialist
 from nhm_assets.registry.audit_log import AUDIT_LOG, actor
 from nhm_assets.registry.rollback import RollbackRequest, roll_back
-from nhm_assets.rollout.execute import RolloutRequest, roll_out
+from nhm_assets.rollout.execute import RolloutRequest, execute
 from nhm_assets.rollout.target import Target
 from nhm_assets.runs.queries import attempts
 from nhm_assets.settings import Settings
@@ -27,16 +28,17 @@ class RollbackConfig(Config):
     """What the launchpad asks for."""
 
     specialist: str = Field(description="technical, business, behavior, evolution or architecture.")
-    reason: str = Field(description="Why; people read it in the audit log, and on the version that leaves.")
-    to: str | None = Field(default=None, description="Version to go back to; default: the previous one.")
+    reason: str = Field(description="Why. It is recorded in the audit log and on the version that leaves Production.")
+    to: str | None = Field(default=None, description="The version to go back to. Default: the previous one.")
 
 
 @op(
     out=Out(io_manager_key=IN_MEMORY),
     name=ROLLBACK_OP,
     description=(
-        "Puts an earlier version of a specialist's model back into Production. The version that leaves is Archived and"
-        " marked: neither schedule nor sensor promotes it again. One with newer feedback is promoted as usual."
+        "Puts an earlier version of a specialist's model back into Production. The version that leaves is archived and"
+        " marked, so the schedule and the sensor do not promote it again. They promote versions with newer feedback as"
+        " usual."
     ),
 )
 @retry_transient_errors
@@ -47,7 +49,7 @@ def roll_back_version(
     mlflow: ResourceParam[Mlflow],
     mongo: ResourceParam[Mongo],
 ) -> Output[dict[str, Any]]:
-    """Move the registry back, under the same lock as a promotion."""
+    """Move the versions in the registry, under the same lock as a promotion."""
     specialist = parse_specialist(config.specialist)
     request = RollbackRequest(
         model=specialist.registered_model,
@@ -58,26 +60,19 @@ def roll_back_version(
     )
     with mongo.database() as database, mlflow.client() as client:
         done = roll_back(client, database[AUDIT_LOG], request, now=settings.now(), wait_s=settings.promotion_wait_s)
-    said = f"{done.model}: version {done.version} is in Production" + (
-        f", version {done.left} left it" if done.left else " already; nothing was moved"
-    )
-    context.log.info(said)
-    result = {
-        "specialist": str(specialist),
-        "model": done.model,
-        "version": done.version,
-        "left": done.left,
-        "audit_id": done.audit_id,
-    }
-    return Output(result, metadata={**result, "said": said})
+    before = f"version {done.left} is archived" if done.left else "it already was, so nothing was moved"
+    summary = f"{done.model}: version {done.version} is in Production; {before}"
+    context.log.info(summary)
+    result = {"specialist": str(specialist), **asdict(done)}
+    return Output(result, metadata={**result, "summary": summary})
 
 
 @op(
     out=Out(io_manager_key=IN_MEMORY),
     name=RESTART_OP,
     description=(
-        "Restarts the specialist for the version that is in Production again, and asks its pods, as the asset"
-        " `specialist_rollout` does. Without a cluster it says so and does nothing."
+        "Restarts the specialist for the version that is back in Production, and asks its pods, as the asset"
+        " `specialist_rollout` does. Without a cluster it does nothing."
     ),
 )
 @retry_transient_errors
@@ -89,12 +84,11 @@ def restart_specialist(
     mlflow: ResourceParam[Mlflow],
     mongo: ResourceParam[Mongo],
 ) -> Output[str]:
-    """Follow the registry with the pods."""
+    """Load the version into the pods."""
     if not kubernetes.configured:
-        said = "no cluster is configured: they load the version at their next restart"
-        return Output(said, metadata={"said": said})
-    target = Target.of(settings, rolled_back["specialist"])
-    order = RolloutRequest(
+        summary = "not restarted, because no cluster is configured; they load the version at their next restart"
+        return Output(summary, metadata={"summary": summary})
+    request = RolloutRequest(
         model=rolled_back["model"],
         version=rolled_back["version"],
         dagster_run_id=context.run_id,
@@ -104,19 +98,20 @@ def restart_specialist(
         promotion_wait_s=settings.promotion_wait_s,
     )
     with mongo.database() as database, mlflow.client() as client, kubernetes.cluster() as cluster:
-        result = roll_out(cluster, client, database[AUDIT_LOG], target, order, context.log.info)
-    if result.broken:
-        raise RolloutFailed(result.broken)
-    said = f"{result.status}: {result.reason}"
-    return Output(said, metadata={"said": said})
+        target = Target.of(settings, rolled_back["specialist"], cluster, context.log.info)
+        result = execute(target, client, database[AUDIT_LOG], request)
+    if result.error:
+        raise RolloutFailed(result.error)
+    summary = f"{result.status}: {result.reason}"
+    return Output(summary, metadata={"summary": summary})
 
 
 @job(
     name=ROLLBACK_JOB,
     executor_def=in_process_executor,
     tags={"dagster/retry_on_asset_or_op_failure": "false", "dagster/retry_strategy": "ALL_STEPS"},
-    description="Back to an earlier Production version of one specialist, with a reason for the audit log.",
+    description="Puts an earlier version of one specialist back into Production, with a reason for the audit log.",
 )
 def rollback_promotion() -> None:
-    """Only the first op has something to ask in the launchpad."""
+    """Only the first op has configuration in the launchpad."""
     restart_specialist(roll_back_version())

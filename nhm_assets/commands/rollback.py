@@ -1,4 +1,4 @@
-"""`nhm rollback`: the job `rollback_promotion` for one specialist."""
+"""`nhm rollback`: runs the job `rollback_promotion` for one specialist."""
 
 import getpass
 import socket
@@ -12,14 +12,14 @@ from nhm_assets.settings import Settings
 
 @click.command()
 @click.argument("specialist")
-@click.option("--to", "version", metavar="VERSION", help="Version to go back to; default: the previous one.")
-@click.option("--reason", metavar="TEXT", required=True, help="Why; people read it in the audit log.")
+@click.option("--to", "version", metavar="VERSION", help="The version to go back to. Default: the previous one.")
+@click.option("--reason", metavar="TEXT", required=True, help="Why. It is recorded in the audit log.")
 def rollback(specialist: str, version: str | None, reason: str) -> None:
     """Put an earlier version of a SPECIALIST's model back into Production.
 
-    The version that leaves is Archived and marked, and neither schedule nor sensor promotes it again; going back
-    to it by --to takes the mark away. Where a cluster is configured the specialist is restarted; elsewhere it loads
-    the version at its next restart.
+    The version that leaves is archived and marked, so the schedule and the sensor do not promote it again. To remove
+    the mark, go back to that version with --to. If a cluster is configured, the specialist is restarted; otherwise it
+    loads the version at its next restart.
     """
     with startup_without_gc():
         from nhm_assets.automation.rollback_job import RESTART_OP, ROLLBACK_OP
@@ -34,7 +34,7 @@ def rollback(specialist: str, version: str | None, reason: str) -> None:
         from nhm_assets.runs.in_process import IN_PROCESS, in_process_tags
 
     settings = Settings.load()
-    asked = {"specialist": str(parse_specialist(specialist)), "reason": reason, "to": version}
+    config = {"specialist": str(parse_specialist(specialist)), "reason": reason, "to": version}
     person = f"{getpass.getuser()}@{socket.gethostname()}, nhm rollback"
     with mongo_of(settings).held(), dagster_instance(settings) as instance:
         require_services(settings)
@@ -44,7 +44,7 @@ def rollback(specialist: str, version: str | None, reason: str) -> None:
             .execute_in_process(
                 instance=instance,
                 raise_on_error=False,
-                run_config=IN_PROCESS | {"ops": {ROLLBACK_OP: {"config": asked}}},
+                run_config=IN_PROCESS | {"ops": {ROLLBACK_OP: {"config": config}}},
                 tags={**in_process_tags(settings), ACTOR_TAG: person},
             )
         )
@@ -52,7 +52,7 @@ def rollback(specialist: str, version: str | None, reason: str) -> None:
         if not result.success and run:
             click.echo(f"nhm: {failure_of(instance, run).reason.removeprefix(f'{ROLLBACK_OP}: ')}", err=True)
             sys.exit(1)
-        done, restarted = result.output_for_node(ROLLBACK_OP), result.output_for_node(RESTART_OP)
-    left = f"; version {done['left']} is Archived and will not be promoted again" if done["left"] else " already"
+        done, restart = result.output_for_node(ROLLBACK_OP), result.output_for_node(RESTART_OP)
+    left = f"; version {done['left']} is archived and will not be promoted again" if done["left"] else " already"
     click.echo(f"{done['model']}: version {done['version']} is in Production{left}")
-    click.echo(f"pods of {done['specialist']}: {restarted}")
+    click.echo(f"Pods of {done['specialist']}: {restart}")

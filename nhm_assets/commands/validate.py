@@ -1,4 +1,4 @@
-"""`nhm validate`: whether the five specialists have their models loaded, as their pods say themselves."""
+"""`nhm validate`: asks the pods of the five specialists whether they have their models loaded."""
 
 import json
 import sys
@@ -14,15 +14,15 @@ from resources.errors import ServiceError
 
 if TYPE_CHECKING:
     from nhm_assets.rollout.serving import Expected
-    from nhm_assets.rollout.validation import Validated
+    from nhm_assets.rollout.validation import Validation
 
 
 @click.command()
-@click.option("--json", "as_text", is_flag=True, help="Print the same as JSON.")
-def validate(*, as_text: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the same as JSON.")
+def validate(*, as_json: bool) -> None:
     """Ask the pods of all five specialists whether they have loaded the model in Production.
 
-    Ends with 0 where all five have, else with 1.
+    Exit code: 0 if all five have, otherwise 1.
     """
     with startup_without_gc():
         from nhm_assets.resource_factories import kubernetes_of
@@ -31,61 +31,56 @@ def validate(*, as_text: bool) -> None:
 
     settings = Settings.load()
     with kubernetes_of(settings).cluster() as cluster:
-        versions, unknown = _versions(settings)
-        found = ask(cluster, [Target.of(settings, str(one)) for one in Specialist], versions)
-    _print_json(found, unknown) if as_text else _print(found)
-    if unknown:
-        click.echo(f"nhm: the versions loaded were not compared with those in Production: {unknown}", err=True)
-    sys.exit(0 if all(one.loaded for one in found) and not unknown else 1)
+        versions, registry_fault = _versions(settings)
+        validations = ask([Target.of(settings, str(specialist), cluster) for specialist in Specialist], versions)
+    (_print_json if as_json else _print)(validations, registry_fault)
+    if registry_fault:
+        click.echo(f"nhm: loaded versions were not compared with those in Production: {registry_fault}", err=True)
+    sys.exit(0 if all(validation.loaded for validation in validations) and not registry_fault else 1)
 
 
 def _versions(settings: Settings) -> "tuple[dict[str, Expected | None], str | None]":
-    """By specialist, what is in Production; and why that is not known."""
+    """What is in Production, by specialist; and why that is unknown, if it is."""
     from nhm_assets.registry.versions import version_in_production
     from nhm_assets.resource_factories import mlflow_of
     from nhm_assets.rollout.serving import Expected
 
-    found: dict[str, Expected | None] = {}
+    versions: dict[str, Expected | None] = {}
     try:
         with mlflow_of(settings).client() as client:
-            for one in Specialist:
-                champion = version_in_production(client, one.registered_model)
-                found[str(one)] = (
-                    Expected(str(one), str(champion.version), champion.run_id or None) if champion else None
-                )
+            for name in Specialist:
+                champion = version_in_production(client, name.registered_model)
+                versions[name] = Expected(name, str(champion.version), champion.run_id or None) if champion else None
     except (ServiceError, RegistryError) as error:
-        return {str(one): Expected(str(one), None, None) for one in Specialist}, str(error)
-    return found, None
+        return {name: Expected(name, None, None) for name in Specialist}, str(error)
+    return versions, None
 
 
-def _headline(found: "list[Validated]") -> str:
-    return f"{sum(one.loaded for one in found)}/{len(found)} specialists loaded their models"
+def _headline(validations: "list[Validation]") -> str:
+    return f"{sum(one.loaded for one in validations)}/{len(validations)} specialists loaded their models"
 
 
-def _print(found: "list[Validated]") -> None:
-    from nhm_assets.rollout.validation import hints, summary
+def _print(validations: "list[Validation]", _: str | None) -> None:
+    from nhm_assets.rollout.validation import summary
 
-    click.echo(_headline(found))
-    for one in found:
-        click.echo(f"\n{one.target.specialist}: {one.reason}")
-        click.echo(f"  Model Loaded: {summary([pod.model_loaded for pod in one.pods])}")
-        click.echo(f"  MLflow Connected: {summary([pod.mlflow_connected for pod in one.pods])}")
-        click.echo(f"  Status: {summary([pod.status or '?' for pod in one.pods])}")
-        if one.loaded:
-            continue
-        for hint in hints(one):
-            click.echo(f"  Likely cause: {hint.cause}")
-            click.echo(f"    look further: {hint.command}")
+    click.echo(_headline(validations))
+    for validation in validations:
+        pods = validation.pods
+        click.echo(f"\n{validation.target.specialist}: {validation.reason}")
+        click.echo(f"  Model Loaded: {summary([pod.model_loaded for pod in pods])}")
+        click.echo(f"  MLflow Connected: {summary([pod.mlflow_connected for pod in pods])}")
+        click.echo(f"  Status: {summary([pod.status for pod in pods])}")
+        for cause, command in validation.likely_causes().items():
+            click.echo(f"  Likely cause: {cause}")
+            click.echo(f"    To see more: {command}")
 
 
-def _print_json(found: "list[Validated]", unknown: str | None) -> None:
-    from nhm_assets.rollout.validation import as_json
-
-    entry = {
-        "summary": _headline(found),
-        "loaded": sum(one.loaded for one in found),
-        "of": len(found),
-        "not_compared": unknown,
-        "specialists": [as_json(one) for one in found],
+def _print_json(validations: "list[Validation]", registry_fault: str | None) -> None:
+    document = {
+        "summary": _headline(validations),
+        "loaded": sum(validation.loaded for validation in validations),
+        "of": len(validations),
+        "not_compared": registry_fault,
+        "specialists": [validation.as_json() for validation in validations],
     }
-    click.echo(json.dumps(entry, indent=2))
+    click.echo(json.dumps(document, indent=2))

@@ -1,1 +1,1 @@
-"""The rollout: the specialist is restarted, one at a time, and its pods say what they have loaded."""
+"""The rollout: restarts the specialist for the promoted version, and asks its pods what they have loaded."""

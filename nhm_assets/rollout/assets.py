@@ -18,12 +18,10 @@ from nhm_assets.domain.errors import RolloutFailed
 from nhm_assets.domain.partitions import specialist_weeks
 from nhm_assets.domain.records import Promotion, Rollout
 from nhm_assets.registry.audit_log import AUDIT_LOG, actor
-from nhm_assets.registry.versions import version_if_any
 from nhm_assets.rollout.checks import loaded_verdict, models_loaded_checks, verdict_on
-from nhm_assets.rollout.execute import Result, RolloutRequest, roll_out
-from nhm_assets.rollout.markdown import pods_table
-from nhm_assets.rollout.serving import Expected
-from nhm_assets.rollout.status_probe import pods_serving
+from nhm_assets.rollout.execute import Result, RolloutRequest, execute
+from nhm_assets.rollout.serving import pods_table
+from nhm_assets.rollout.status_probe import ask_for_version
 from nhm_assets.rollout.target import Target
 from nhm_assets.runs.queries import attempts
 from nhm_assets.settings import Settings
@@ -34,10 +32,12 @@ from resources.mlflow import Mlflow
 from resources.mongo import Mongo
 
 _NAME = SPECIALIST_ROLLOUT.to_user_string()
-_NOT_CONFIGURED = "no cluster is configured (KUBECONFIG, or a pod's own), so nothing was restarted and no pod was asked"
+_NOT_CONFIGURED = Result(
+    "not configured", "no cluster is configured (KUBECONFIG, or a pod's own), so no pod was restarted or asked"
+)
 
 
-# One asset, yet declared as several can be: so its check may stay without a result where nobody was asked.
+# Declared as a multi-asset, because only then may its check stay without a result.
 @multi_asset(
     name=_NAME,
     outs={
@@ -47,9 +47,10 @@ _NOT_CONFIGURED = "no cluster is configured (KUBECONFIG, or a pod's own), so not
             is_required=False,
             kinds={"kubernetes"},
             description=(
-                "The specialist's Deployment restarted for the promoted version, one specialist at a time, and seen to"
-                " its end: old and new ReplicaSet, pods, seconds, and what the pods say they have loaded. A version"
-                " that runs already restarts nothing. Without a cluster it says `not configured` and does nothing."
+                "Restarts the specialist's Deployment for the promoted version, one specialist at a time, and waits"
+                " until it is done. Records the old and new ReplicaSet, the pods, the seconds, and what the pods report"
+                " to have loaded. Restarts nothing if the version runs already. Without a cluster it does nothing, and"
+                " its status is `not configured`."
             ),
         )
     },
@@ -67,33 +68,19 @@ def specialist_rollout(
     mongo: ResourceParam[Mongo],
 ) -> Iterator[Output[Rollout] | AssetCheckResult]:
     """Restart, ask the pods, and yield record and verdict together."""
-    target = Target.of(settings, promoted_version.specialist)
-    wanted = bool(context.selected_asset_check_keys)
+    promotion, is_selected = promoted_version, SPECIALIST_ROLLOUT in context.selected_asset_keys
     if not kubernetes.configured:
-        context.log.warning(_NOT_CONFIGURED)
-        if SPECIALIST_ROLLOUT in context.selected_asset_keys:
-            yield _output(_not_configured(promoted_version))
+        context.log.warning(_NOT_CONFIGURED.reason)
+        if is_selected:
+            yield _output(promotion, _NOT_CONFIGURED)
         return
-    if SPECIALIST_ROLLOUT not in context.selected_asset_keys:
+    if not is_selected:
         with kubernetes.cluster() as cluster, mlflow.client() as client:
-            made_by = version_if_any(client, promoted_version.model, promoted_version.version)
-            expected = Expected(target.specialist, promoted_version.version, made_by.run_id if made_by else None)
-            yield from check_results(SPECIALIST_ROLLOUT, [loaded_verdict(pods_serving(cluster, target, expected))])
+            target = Target.of(settings, promotion.specialist, cluster)
+            serving = ask_for_version(target, client, promotion.model, promotion.version)
+        yield from check_results(SPECIALIST_ROLLOUT, [loaded_verdict(serving)])
         return
-    order = _order(context, promoted_version, settings)
-    with mongo.database() as database, mlflow.client() as client, kubernetes.cluster() as cluster:
-        result = roll_out(cluster, client, database[AUDIT_LOG], target, order, context.log.info)
-    if not result.broken:
-        yield _output(_record(promoted_version, target, result), result)
-    verdict = verdict_on(result)
-    if verdict and wanted:
-        yield from check_results(SPECIALIST_ROLLOUT, [verdict])
-    if result.broken:
-        raise RolloutFailed(result.broken)
-
-
-def _order(context: AssetExecutionContext, promotion: Promotion, settings: Settings) -> RolloutRequest:
-    return RolloutRequest(
+    request = RolloutRequest(
         model=promotion.model,
         version=promotion.version,
         dagster_run_id=context.run_id,
@@ -103,46 +90,38 @@ def _order(context: AssetExecutionContext, promotion: Promotion, settings: Setti
         promotion_wait_s=settings.promotion_wait_s,
         attempts=attempts(context.run),
     )
+    with mongo.database() as database, mlflow.client() as client, kubernetes.cluster() as cluster:
+        target = Target.of(settings, promotion.specialist, cluster, context.log.info)
+        result = execute(target, client, database[AUDIT_LOG], request)
+    if not result.error:
+        yield _output(promotion, result, target)
+    verdict = verdict_on(result)
+    if verdict and context.selected_asset_check_keys:
+        yield from check_results(SPECIALIST_ROLLOUT, [verdict])
+    if result.error:
+        raise RolloutFailed(result.error)
 
 
-def _not_configured(promotion: Promotion) -> Rollout:
-    return Rollout(
-        **promotion.model_dump(include={"specialist", "week", "model", "version"}),
-        namespace=None,
-        deployment=None,
-        status="not configured",
-        old_replica_set=None,
-        new_replica_set=None,
-        pods=[],
-        seconds=0.0,
-        loaded=None,
-        proven=None,
-        reason=_NOT_CONFIGURED,
-    )
-
-
-def _record(promotion: Promotion, target: Target, result: Result) -> Rollout:
-    return Rollout.model_validate(
+def _output(promotion: Promotion, result: Result, target: Target | None = None) -> Output[Rollout]:
+    restart, serving = result.restart, result.serving
+    rollout = Rollout.model_validate(
         {
             **promotion.model_dump(include={"specialist", "week", "model", "version"}),
-            "namespace": target.namespace,
-            "deployment": target.deployment,
+            "namespace": target.namespace if target else None,
+            "deployment": target.deployment if target else None,
             "status": result.status,
-            "old_replica_set": result.restart.old if result.restart else None,
-            "new_replica_set": result.restart.new if result.restart else None,
-            "pods": list(result.restart.pods) if result.restart else [],
+            "old_replica_set": restart.old if restart else None,
+            "new_replica_set": restart.new if restart else None,
+            "pods": list(restart.pods) if restart else [],
             "seconds": round(result.seconds, 3),
-            "loaded": result.serving.loaded if result.serving else None,
-            "proven": result.serving.proven if result.serving else None,
+            "loaded": serving.loaded if serving else None,
+            "proven": serving.proven if serving else None,
             "reason": result.reason,
         }
     )
-
-
-def _output(rollout: Rollout, result: Result | None = None) -> Output[Rollout]:
     metadata: dict[str, Any] = {
         name: value for name, value in rollout.model_dump(mode="json").items() if value is not None
     }
-    if result and result.serving:
-        metadata["models"] = MetadataValue.md(pods_table(result.serving))
+    if serving:
+        metadata["models"] = MetadataValue.md(pods_table(serving))
     return Output(rollout, output_name=_NAME, metadata=metadata)

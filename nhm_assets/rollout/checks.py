@@ -1,4 +1,4 @@
-"""The check on `specialist_rollout`: the pods themselves say that the model is loaded."""
+"""The check on `specialist_rollout`: the pods themselves report that the model is loaded."""
 
 from typing import Final
 
@@ -7,8 +7,7 @@ from dagster import MetadataValue
 from nhm_assets.domain.check_result import Verdict
 from nhm_assets.domain.dagster_names import SPECIALIST_ROLLOUT
 from nhm_assets.rollout.execute import Result
-from nhm_assets.rollout.markdown import pods_table
-from nhm_assets.rollout.serving import Serving
+from nhm_assets.rollout.serving import Serving, pods_table
 from nhm_assets.steps.asset_checks import check_specs
 
 MODELS_LOADED: Final = "models_loaded"
@@ -16,27 +15,27 @@ MODELS_LOADED: Final = "models_loaded"
 models_loaded_checks = check_specs(
     SPECIALIST_ROLLOUT,
     {
-        MODELS_LOADED: "Every ready pod of the specialist answers `/status` with SERVING, model_loaded and"
-        " mlflow_connected, and, where it says which version it has loaded, with the promoted one. Where it does not"
-        " say, the model counts as loaded but unproven. Nothing is judged where no cluster is configured or the"
-        " Deployment has no pods. Executed by itself, it asks the pods again and restarts nothing."
+        MODELS_LOADED: "Every pod of the specialist is ready and answers `/status` with SERVING, model_loaded and"
+        " mlflow_connected. If a pod reports which version it has loaded, that must be the promoted one; if it does"
+        " not, the model counts as loaded but unproven. There is no result without a cluster or without pods. Run"
+        " by itself, this check asks the pods again and restarts nothing."
     },
 )
 
 
 def loaded_verdict(serving: Serving) -> Verdict:
-    """The verdict on what the pods said."""
+    """The verdict on what the pods report."""
     figures = {
         "pods": MetadataValue.md(pods_table(serving)),
         "version": serving.expected.version,
-        "loaded": f"{sum(one.loaded for one in serving.pods)} of {len(serving.pods)}",
+        "loaded": f"{sum(pod.loaded for pod in serving.pods)} of {len(serving.pods)}",
         "proven": serving.proven,
     }
     return Verdict(MODELS_LOADED, serving.loaded, serving.reason, figures)
 
 
 def verdict_on(result: Result) -> Verdict | None:
-    """The verdict on a rollout; None where there is nothing to judge."""
-    if result.serving is not None:
+    """The verdict on a rollout; None if there is nothing to judge."""
+    if result.serving:
         return loaded_verdict(result.serving)
-    return Verdict(MODELS_LOADED, passed=False, reason=result.reason) if result.broken else None
+    return Verdict(MODELS_LOADED, passed=False, reason=result.reason) if result.error else None

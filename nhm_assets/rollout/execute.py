@@ -1,8 +1,8 @@
-"""A rollout from its turn to its end: restart, ask the pods, and go back to the version before where that is wanted."""
+"""One rollout from start to end: restart, ask the pods, and go back to the previous version if that is configured."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,14 +11,12 @@ from nhm_assets.domain.specialists import SPECIALISTS
 from nhm_assets.registry.rollback import RollbackRequest, roll_back
 from nhm_assets.registry.versions import version_if_any, version_in_production
 from nhm_assets.registry.vocabulary import PRODUCTION, ROLLED_BACK_TAG
-from nhm_assets.rollout.progress import template_annotations
-from nhm_assets.rollout.restart import NO_REPLICAS, VERSION, Restart, Restarter
-from nhm_assets.rollout.rollout_lock import Turn, turn
-from nhm_assets.rollout.serving import Expected, Serving
-from nhm_assets.rollout.status_probe import pods_serving
+from nhm_assets.rollout.restart import NO_REPLICAS, VERSION, Restart, Restarter, template_annotations
+from nhm_assets.rollout.rollout_lock import rollout_lock
+from nhm_assets.rollout.serving import Serving
+from nhm_assets.rollout.status_probe import ask_for_version
 from nhm_assets.rollout.target import Target
 from resources.errors import KubernetesRefused, KubernetesUnavailable
-from resources.kubernetes import Cluster
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,20 +24,19 @@ if TYPE_CHECKING:
 
 SUPERSEDED: Final = "superseded"
 FAILED: Final = "failed"
-_ROLLOUTS_IN_FRONT: Final = len(SPECIALISTS) - 1
-_RESTARTS_OF_ONE: Final = 2
-"""One for the new version, and one back where that fails."""
+_RESTARTS_AHEAD: Final = 2 * (len(SPECIALISTS) - 1)
+"""Each other specialist may come first, and restart twice: for its new version, and back if that fails."""
 
 
 @dataclass(frozen=True)
 class RolloutRequest:
-    """What is to be rolled out, by whom, and what to do where that fails.
+    """What to roll out, and what to do if it fails.
 
     Attributes:
-        fields: what else the audit log says of it.
-        rollback: whether to bring the version before back.
-        promotion_wait_s: seconds to wait for a promotion that is under way, before going back.
-        attempts: the Dagster runs that carry out this very order; what one of them has done is not done again.
+        fields: further fields of the audit log's entry.
+        rollback: whether to put the previous version back into Production if the rollout fails.
+        promotion_wait_s: seconds to wait for a promotion in progress before a rollback.
+        attempts: the Dagster runs that carry out this request; what one of them has done is not repeated.
     """
 
     model: str
@@ -54,143 +51,132 @@ class RolloutRequest:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of an order.
+    """How a rollout ended.
 
     Attributes:
-        serving: what the pods said; None where none was asked.
-        broken: what went wrong, for an error; None where nothing did, or the pods alone say so.
+        restart: None if nothing was restarted.
+        serving: what the pods report; None if none was asked.
+        error: the message of the error to raise; None if there is none.
+        seconds: the whole duration, including the wait for other specialists.
     """
 
     status: str
-    restart: Restart | None
-    serving: Serving | None
     reason: str
-    seconds: float
-    broken: str | None = None
+    restart: Restart | None = None
+    serving: Serving | None = None
+    error: str | None = None
+    seconds: float = 0.0
 
 
-def roll_out(
-    cluster: Cluster,
-    client: "MlflowClient",
-    log: "Collection[dict[str, Any]]",
-    target: Target,
-    order: RolloutRequest,
-    log_line: Callable[[str], None],
+def execute(
+    target: Target, client: "MlflowClient", audit_log: "Collection[dict[str, Any]]", request: RolloutRequest
 ) -> Result:
-    """Restart a specialist for the version that was promoted, and ask its pods.
+    """Restart a specialist for the promoted version, and ask its pods whether they serve it.
 
     Raises:
-        RolloutRefused: nothing could be restarted.
-        KubernetesUnavailable: the API server went away, for longer than a rollout may take.
-        KubernetesRefused: it does not let us, or knows no such Deployment.
+        RolloutRefused: the restart was not possible.
+        KubernetesUnavailable: the API server was away for longer than ROLLOUT_TIMEOUT_S.
+        KubernetesRefused: we lack a right, or there is no such Deployment.
     """
     started = time.monotonic()
-    fields = {**order.fields, "registered_model": order.model, "version": order.version}
-    wait_s = _ROLLOUTS_IN_FRONT * _RESTARTS_OF_ONE * target.timeout_s
-    with turn(log, {**fields, "dagster_run_id": order.dagster_run_id}, now=order.now, wait_s=wait_s) as mine:
-        found = _Rollout(cluster, client, log, target, order, log_line, mine).result(started)
-        mine.outcome = {"result": FAILED if found.broken else found.status, "reason": found.broken or found.reason}
-        if found.serving is not None:
-            mine.outcome |= {"loaded": found.serving.loaded, "proven": found.serving.proven}
-    return found
+    run = {"dagster_run_id": request.dagster_run_id}
+    fields = {**request.fields, **run, "registered_model": request.model, "version": request.version}
+    wait_s = _RESTARTS_AHEAD * target.rollout_timeout_s
+    with rollout_lock(audit_log, fields, now=request.now, wait_s=wait_s) as (assert_lock, outcome):
+        result = _Rollout(target, client, audit_log, request, assert_lock).run()
+        outcome.update(result=FAILED if result.error else result.status, reason=result.error or result.reason)
+        if result.serving:
+            outcome.update(loaded=result.serving.loaded, proven=result.serving.proven)
+    return replace(result, seconds=time.monotonic() - started)
 
 
 class _Rollout:
-    """One order while it is carried out."""
+    """One request, while this process holds the rollout lock."""
 
     def __init__(
         self,
-        cluster: Cluster,
-        client: "MlflowClient",
-        log: "Collection[dict[str, Any]]",
         target: Target,
-        order: RolloutRequest,
-        log_line: Callable[[str], None],
-        mine: Turn,
+        client: "MlflowClient",
+        audit_log: "Collection[dict[str, Any]]",
+        request: RolloutRequest,
+        assert_lock: Callable[[], None],
     ) -> None:
-        self._cluster = cluster
-        self._client = client
-        self._log = log
         self._target = target
-        self._order = order
-        self._restarter = Restarter(cluster, target, guard=mine.require, log=log_line)
+        self._client = client
+        self._audit_log = audit_log
+        self._request = request
+        self._restarter = Restarter(target, assert_lock)
 
-    def result(self, started: float) -> Result:
-        if other := self._other_in_production():
-            return self._superseded(other, started)
-        restart: Restart | None = None
-        serving: Serving | None = None
+    def run(self) -> Result:
+        request = self._request
+        champion = version_in_production(self._client, request.model)
+        if champion is None or str(champion.version) != request.version:
+            return self._superseded(str(champion.version) if champion else None)
         try:
-            restart = self._restarter.restart(
-                self._order.version, self._order.dagster_run_id, denied=lambda: self._ask(self._order.version).denied
-            )
-            serving = None if restart.status == NO_REPLICAS else self._ask(self._order.version)
-        except RolloutFailed as error:
-            status, reason = FAILED, str(error)
-            broken: str | None = self._gone_back(reason) if self._order.rollback else reason
-        else:
-            status, broken = restart.status, None
-            reason = serving.reason if serving else f"{self._target} is to have no pods, so nothing loads a model"
-            if serving and not serving.loaded and self._order.rollback:
-                broken = self._gone_back(reason)
-        return Result(status, restart, serving, reason, time.monotonic() - started, broken)
+            restart, serving = self._restart(request.version, lambda: self._ask(request.version).denied)
+        except RolloutFailed as failure:
+            reason = str(failure)
+            return Result(FAILED, reason, error=self._roll_back(reason) if request.rollback else reason)
+        if serving is None:
+            return Result(restart.status, f"{self._target} has 0 replicas, so no pod loads a model", restart)
+        error = self._roll_back(serving.reason) if request.rollback and not serving.loaded else None
+        return Result(restart.status, serving.reason, restart, serving, error)
+
+    def _restart(self, version: str, denied: Callable[[], bool]) -> tuple[Restart, Serving | None]:
+        restart = self._restarter.restart(version, self._request.dagster_run_id, denied=denied)
+        return restart, None if restart.status == NO_REPLICAS else self._ask(version)
 
     def _ask(self, version: str) -> Serving:
-        run_id = self._client.get_model_version(self._order.model, version).run_id
-        return pods_serving(self._cluster, self._target, Expected(self._target.specialist, version, run_id or None))
+        return ask_for_version(self._target, self._client, self._request.model, version)
 
-    def _other_in_production(self) -> str | None:
-        champion = version_in_production(self._client, self._order.model)
-        current = str(champion.version) if champion else "none"
-        return current if current != self._order.version else None
+    def _superseded(self, champion: str | None) -> Result:
+        """Another version is in Production, and its own run restarts the pods, which would load it now.
 
-    def _superseded(self, other: str, started: float) -> Result:
-        """Another version is in Production, so pods would load that one whatever we wanted.
-
-        Its own run restarts them, unless it is there because a rollout of ours was interrupted while it went back.
+        Only if a rollback of ours was interrupted before its restart, nobody else restarts them.
         """
-        order = self._order
-        reason = f"version {order.version} is no longer in {PRODUCTION}, version {other} is: nothing was restarted"
-        broken = None
-        if order.rollback and other != "none" and self._was_interrupted():
-            broken = f"version {order.version} was rolled back. {self._restarted_for(other)}"
-        return Result(SUPERSEDED, None, None, reason, time.monotonic() - started, broken)
+        version, now = self._request.version, f"version {champion}" if champion else "no version"
+        reason = f"version {version} is no longer in {PRODUCTION} (now: {now}), so nothing was restarted"
+        error = None
+        if self._request.rollback and champion and self._was_rollback_interrupted():
+            error = f"version {version} was rolled back. {self._restart_for_previous(champion)}"
+        return Result(SUPERSEDED, reason, error=error)
 
-    def _was_interrupted(self) -> bool:
-        version = version_if_any(self._client, self._order.model, self._order.version)
+    def _was_rollback_interrupted(self) -> bool:
+        version = version_if_any(self._client, self._request.model, self._request.version)
         if version is None or ROLLED_BACK_TAG not in version.tags:
             return False
-        deployment = self._cluster.deployment(self._target.namespace, self._target.deployment)
-        return template_annotations(deployment).get(VERSION) == self._order.version
+        return template_annotations(self._target.read()).get(VERSION) == self._request.version
 
-    def _gone_back(self, why: str) -> str:
-        """Bring the version before back, in the registry and in the pods; the whole story for an error."""
-        order = self._order
-        request = RollbackRequest(
-            order.model,
-            reason=f"its rollout failed: {why}",
-            leaving=order.version,
-            fields={**order.fields, "dagster_run_id": order.dagster_run_id},
-            attempts=order.attempts,
+    def _roll_back(self, failure: str) -> str:
+        """Put the previous version back into Production and into the pods; returns the message of the error."""
+        request, failure = self._request, failure.rstrip(".")
+        rollback = RollbackRequest(
+            request.model,
+            reason=f"its rollout failed: {failure}",
+            leaving=request.version,
+            fields={**request.fields, "dagster_run_id": request.dagster_run_id},
+            attempts=request.attempts,
         )
-        story = f"{order.model} version {order.version} does not serve: {why}"
+        message = f"{request.model} version {request.version} does not serve: {failure}"
         try:
-            back = roll_back(self._client, self._log, request, now=order.now, wait_s=order.promotion_wait_s)
+            done = roll_back(self._client, self._audit_log, rollback, now=request.now, wait_s=request.promotion_wait_s)
         except (UsageError, RegistryError) as error:
             return (
-                f"{story.rstrip('.')}. NOT ROLLED BACK, so version {order.version} stays in {PRODUCTION}, and somebody"
-                f" has to look at the specialist now: {error}"
+                f"{message}. NOT ROLLED BACK, so version {request.version} stays in {PRODUCTION}: {error}. Check the"
+                " specialist now"
             )
-        return f"{story.rstrip('.')}. ROLLED BACK to version {back.version}. {self._restarted_for(back.version)}"
+        return f"{message}. ROLLED BACK to version {done.version}. {self._restart_for_previous(done.version)}"
 
-    def _restarted_for(self, version: str) -> str:
-        """Restart for the version that is in Production again, and say how that went."""
-        alarm = f"The specialist did NOT come back with version {version}, and somebody has to look at it now"
+    def _restart_for_previous(self, version: str) -> str:
+        """Restart for the version that is back in Production; returns how that went."""
         try:
-            restart = self._restarter.restart(version, self._order.dagster_run_id, denied=lambda: True)
-            serving = None if restart.status == NO_REPLICAS else self._ask(version)
+            _, serving = self._restart(version, denied=lambda: True)
         except (RolloutFailed, RolloutRefused, KubernetesRefused, KubernetesUnavailable) as error:
-            return f"{alarm}: {error}"
-        if serving is None:
-            return f"{self._target} has no pods"
-        return f"The specialist was restarted: {serving.reason}" if serving.loaded else f"{alarm}: {serving.reason}"
+            failure = str(error)
+        else:
+            if serving is None:
+                return f"{self._target} has 0 replicas"
+            if serving.loaded:
+                return f"The specialist was restarted: {serving.reason}"
+            failure = serving.reason
+        return f"The specialist did NOT come back with version {version}. Check it now: {failure}"

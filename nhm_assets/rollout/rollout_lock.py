@@ -1,7 +1,13 @@
-"""One specialist's turn to be restarted: a lock in MongoDB whose document is the rollout's entry in the audit log."""
+"""The lock that lets only one specialist restart at a time; its document is the rollout's entry in the audit log.
+
+A Dagster pool with limit 1 is not enough. Its storage finds a free slot and takes it in two separate statements, so
+two steps that start within milliseconds of each other both get it (dagster 1.13.27, on SQLite and on PostgreSQL), and
+the slot of a killed process stays taken until a daemon frees it. Two specialists restarting at once would cost the
+hive its quorum.
+"""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -16,74 +22,54 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 LOCK: Final = "specialist_rollout"
-"""What the lock is on: all specialists together, where a promotion locks a single model."""
+"""One lock for all specialists; a promotion locks a single model."""
 KIND: Final = "rollout"
 
 
-class Turn:
-    """The turn that this process has; what is put into `outcome` goes into the audit log."""
-
-    def __init__(self, intent: PromotionLock) -> None:
-        self._intent = intent
-        self.outcome: Document = {}
-
-    def require(self) -> None:
-        """Raise where the turn was lost: nothing may be restarted any more.
-
-        Raises:
-            LockLost: another process may have its turn by now.
-        """
-        self._intent.assert_lease()
-
-
 @contextmanager
-def turn(
-    log: "Collection[Document]",
+def rollout_lock(
+    audit_log: "Collection[Document]",
     fields: Mapping[str, object],
     *,
     now: datetime,
     wait_s: float,
     lease_s: float = LEASE_S,
-) -> Iterator[Turn]:
-    """Wait until no other specialist is being restarted, and keep the others waiting meanwhile.
+) -> Iterator[tuple[Callable[[], None], Document]]:
+    """Hold the lock, as soon as no other specialist is being rolled out.
 
-    Args:
-        log: the audit log.
-        fields: what it is to say of this rollout.
-        now: time for the log.
-        wait_s: seconds to wait for the others.
-        lease_s: seconds after which a process that shows no sign of life is taken for dead.
+    Yields a function that raises `LockLost` if another process may hold the lock by now, and a dictionary for what the
+    audit log should record as the outcome. A process that shows no sign of life for `lease_s` seconds loses the lock.
 
     Raises:
-        RolloutRefused: another rollout does not end in time.
+        RolloutRefused: another rollout does not end within `wait_s` seconds.
     """
 
-    def close_interrupted(abandoned: PromotionLock) -> None:
-        """What it restarted is finished by the cluster, and seen to its end by a re-run."""
-        abandoned.release("interrupted", result="interrupted", finished_at=now)
+    def close_interrupted(dead: PromotionLock) -> None:
+        # The cluster completes what a dead process restarted, and the retry of that run waits for it.
+        dead.release("interrupted", result="interrupted", finished_at=now)
 
+    fields = {**fields, "kind": KIND, "at": now}
+    waiting = hold_lock(audit_log, LOCK, fields, recover=close_interrupted, wait_s=wait_s, lease_s=lease_s)
     with ExitStack() as stack:
-        holding = hold_lock(
-            log, LOCK, {**fields, "kind": KIND, "at": now}, recover=close_interrupted, wait_s=wait_s, lease_s=lease_s
-        )
         try:
-            intent = stack.enter_context(holding)
+            lock = stack.enter_context(waiting)
         except RegistryError:
-            raise RolloutRefused(_other(log, wait_s)) from None
-        mine, started = Turn(intent), time.monotonic()
+            other = audit_log.find_one({"model": LOCK, "state": OPEN}) or {}
+            raise RolloutRefused(
+                f"another specialist ({other.get('specialist')}) has been in a rollout since {other.get('at')} (Dagster"
+                f" run {other.get('dagster_run_id')}), and only one restarts at a time. Waited {wait_s:.0f} s. Let it"
+                " end, then run this again"
+            ) from None
+        started = time.monotonic()
+        outcome: Document = {}
+
+        def release(state: str) -> None:
+            lock.release(state, **outcome, seconds=round(time.monotonic() - started, 3), finished_at=now)
+
         try:
-            yield mine
+            yield lock.assert_lease, outcome
         except (NhmError, ServiceError) as error:
-            seconds = round(time.monotonic() - started, 3)
-            intent.release("failed", result="failed", reason=str(error), seconds=seconds, finished_at=now)
+            outcome.update(result="failed", reason=str(error))
+            release("failed")
             raise
-        intent.release("done", **mine.outcome, seconds=round(time.monotonic() - started, 3), finished_at=now)
-
-
-def _other(log: "Collection[Document]", wait_s: float) -> str:
-    other = log.find_one({"model": LOCK, "state": OPEN}) or {}
-    return (
-        f"another specialist ({other.get('specialist')}) has been in a rollout since {other.get('at')} (Dagster run"
-        f" {other.get('dagster_run_id')}), and never two are restarted at once; waited {wait_s:.0f} s. Let it end, then"
-        " run this again"
-    )
+        release("done")

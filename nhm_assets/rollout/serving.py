@@ -1,23 +1,26 @@
-"""What a pod's answer to `/status` is worth: whether the model is loaded, and whether it is the promoted one."""
+"""What a pod's answer to `/status` proves: that a model is loaded, and that it is the promoted one."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+NOT_READY: Final = "it is not ready"
+"""How the fault of a pod begins that was not asked, because it does not take requests yet."""
 _TRUE: Final = ("true", "1", "yes")
 _FALSE: Final = ("false", "0", "no")
 _SERVING: Final = "SERVING"
 _OK: Final = 200
+_MAX_REASONS: Final = 5
+_MAX_CHARACTERS: Final = 100
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What the pods are to have loaded.
+    """What the pods should have loaded.
 
     Attributes:
-        version: number of the version in Production; None where it is not known, so that nothing is compared.
-        run_id: the MLflow run that made it; None where the registry does not say.
+        version: number of the version in Production; None if unknown, and then nothing is compared.
+        run_id: the MLflow run that made it; None if the registry does not record one.
     """
 
     specialist: str
@@ -27,11 +30,11 @@ class Expected:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of asking one pod.
+    """What asking one pod returned.
 
     Attributes:
-        status: of HTTP; None where nothing came.
-        fault: why nothing came; None where something did.
+        status: the HTTP status; None if no answer came.
+        fault: why no answer came; None if one did.
     """
 
     status: int | None = None
@@ -41,13 +44,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class PodVerdict:
-    """What one pod has loaded, as far as it says so.
+    """What one pod has loaded, as far as it reports that.
 
     Attributes:
-        model_loaded, mlflow_connected, status, version: as the pod says; None where it does not, or not clearly.
-        proven: whether it named the very version, or the run, that was to be loaded.
-        faults: what speaks against it; none where the pod serves.
-        denied: whether the pod itself says that it does not serve the version, rather than saying nothing clear.
+        model_loaded, mlflow_connected, status, version: as the pod reports; None if it does not, or not clearly.
+        proven: whether it named the expected version or its run.
+        faults: why the pod does not count as serving; empty if it serves.
+        denied: whether the pod itself reports that it does not serve the version, rather than nothing clear.
     """
 
     pod: str
@@ -61,17 +64,22 @@ class PodVerdict:
 
     @property
     def loaded(self) -> bool:
-        """Whether nothing speaks against it."""
+        """Whether it has no faults."""
         return not self.faults
 
+    @property
+    def summary(self) -> str:
+        """The verdict in words."""
+        if self.faults:
+            return f"not loaded: {', '.join(self.faults)}"
+        return "loaded" if self.proven else "loaded, unproven"
 
-def truth(value: object) -> bool | None:
-    """A boolean in any of its spellings; None for what is not one."""
-    if isinstance(value, bool):
-        return value
-    said = str(value).strip().lower()
-    if isinstance(value, str | int) and said in _TRUE + _FALSE:
-        return said in _TRUE
+
+def parse_boolean(value: object) -> bool | None:
+    """A boolean in any of its spellings; None for any other value."""
+    text = str(value).strip().lower()
+    if isinstance(value, str | int) and text in _TRUE + _FALSE:
+        return text in _TRUE
     return None
 
 
@@ -82,58 +90,53 @@ def judge_answer(pod: str, answer: Answer, expected: Expected) -> PodVerdict:
     if answer.status != _OK:
         return PodVerdict(pod, faults=(f"it answered HTTP {answer.status}: {_excerpt(answer.body)}",))
     try:
-        said = json.loads(answer.body)
+        report = json.loads(answer.body)
     except (ValueError, RecursionError):
         return PodVerdict(pod, faults=(f"it answered something that is not JSON: {_excerpt(answer.body)}",))
-    if not isinstance(said, dict) or not isinstance(said.get("details"), dict):
+    if not isinstance(report, dict) or not isinstance(report.get("details"), dict):
         return PodVerdict(pod, faults=(f"its answer has no `details`: {_excerpt(answer.body)}",))
-    return _judge_status(pod, said, said["details"], expected)
+    return _judge_report(pod, report, report["details"], expected)
 
 
-def _judge_status(pod: str, said: dict[str, Any], details: dict[str, Any], expected: Expected) -> PodVerdict:
+def _judge_report(pod: str, report: dict[str, Any], details: dict[str, Any], expected: Expected) -> PodVerdict:
     faults = []
-    status, served_by = said.get("status"), said.get("specialist_type")
-    if served_by is not None and served_by != expected.specialist:
-        faults.append(f"it answers as {_short(served_by)}, not as {expected.specialist}")
+    status, specialist = report.get("status"), report.get("specialist_type")
+    if specialist is not None and specialist != expected.specialist:
+        faults.append(f"it answers as {_short(specialist)}, not as {expected.specialist}")
     if status != _SERVING:
         faults.append(f"status is {_short(status)}, not {_SERVING}")
-    flags = {name: truth(details.get(name)) for name in ("model_loaded", "mlflow_connected")}
+    flags = {name: parse_boolean(details.get(name)) for name in ("model_loaded", "mlflow_connected")}
     faults += [f"{name} is {_short(details.get(name))}" for name, flag in flags.items() if not flag]
-    version, run_id = _text(details.get("model_version")), _text(details.get("model_run_id"))
-    if version is not None and expected.version is not None and version != expected.version:
+    version, run_id = _known(details.get("model_version")), _known(details.get("model_run_id"))
+    if version and expected.version and version != expected.version:
         faults.append(f"it has version {_short(version)} loaded, not {expected.version}")
-    if run_id is not None and expected.run_id is not None and run_id != expected.run_id:
+    if run_id and expected.run_id and run_id != expected.run_id:
         faults.append(f"it has the model of run {_short(run_id)} loaded, not of {expected.run_id}")
-    compared = [(version, expected.version), (run_id, expected.run_id)]
-    named = any(said is not None and wanted is not None for said, wanted in compared)
-    denied = bool(faults)
-    if faults and (reasons := _reasons(details.get("degraded_reasons"))):
-        faults.append(f"degraded: {reasons}")
+    compared = bool((version and expected.version) or (run_id and expected.run_id))
+    denied, reasons = bool(faults), details.get("degraded_reasons")
+    if denied and reasons and isinstance(reasons, list):
+        faults.append(f"degraded: {'; '.join(map(_short, reasons[:_MAX_REASONS]))}")
     return PodVerdict(
         pod,
         model_loaded=flags["model_loaded"],
         mlflow_connected=flags["mlflow_connected"],
         status=status if isinstance(status, str) else None,
         version=version,
-        proven=named and not faults,
+        proven=compared and not faults,
         faults=tuple(faults),
         denied=denied,
     )
 
 
-def _reasons(value: object) -> str:
-    return "; ".join(_short(one) for one in value[:5]) if isinstance(value, list) else ""
-
-
-def _text(value: object) -> str | None:
-    """A version or run as text; what says nothing is as good as not given."""
-    said = "" if value is None else str(value).strip()
-    return said if said and said.lower() not in ("unknown", "none", "null") else None
+def _known(value: object) -> str | None:
+    """A version or run as text; None for values that pods send when they do not know it."""
+    text = "" if value is None else str(value).strip()
+    return text if text.lower() not in ("", "unknown", "none", "null") else None
 
 
 def _short(value: object) -> str:
-    said = " ".join(("missing" if value is None else str(value)).split())
-    return said if len(said) <= 100 else f"{said[:100]}..."
+    text = " ".join(("missing" if value is None else str(value)).split())
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}..."
 
 
 def _excerpt(body: bytes) -> str:
@@ -150,34 +153,50 @@ class Serving:
     @property
     def loaded(self) -> bool:
         """Whether there are pods, and all of them serve."""
-        return bool(self.pods) and all(one.loaded for one in self.pods)
+        return bool(self.pods) and all(pod.loaded for pod in self.pods)
 
     @property
     def proven(self) -> bool:
-        """Whether, besides, every one named the version."""
-        return self.loaded and all(one.proven for one in self.pods)
+        """Whether, in addition, every pod named the version."""
+        return self.loaded and all(pod.proven for pod in self.pods)
 
     @property
     def denied(self) -> bool:
-        """Whether a pod says outright that it does not serve the version."""
-        return any(one.denied for one in self.pods)
+        """Whether a pod reports that it does not serve the version."""
+        return any(pod.denied for pod in self.pods)
 
     @property
     def reason(self) -> str:
-        """One sentence that names every pod that speaks against it, and why."""
-        version, count = self.expected.version or "in Production", len(self.pods)
+        """One sentence that names every pod that does not serve, and why."""
+        version = f"version {self.expected.version}" if self.expected.version else "the version in Production"
+        count, faulty = len(self.pods), [pod for pod in self.pods if not pod.loaded]
         if not self.pods:
-            return f"no pod is there that could have loaded version {version}"
+            return f"there is no pod that could have loaded {version}"
         if self.proven:
-            return f"{count} of {count} pods serve version {version}"
-        if self.loaded:
-            return (
-                f"{count} of {count} pods have a model loaded, but unproven: they do not say which version it is"
-                f" (in Production is {self.expected.version or 'an unknown one'})"
-            )
-        bad = [one for one in self.pods if not one.loaded]
-        return f"{len(bad)} of {count} pods do not serve version {version}: {_named(bad)}"
+            return f"{count} of {count} pods serve {version}"
+        if faulty:
+            faults = "; ".join(f"{pod.pod}: {', '.join(pod.faults)}" for pod in faulty)
+            return f"{len(faulty)} of {count} pods do not serve {version}: {faults}"
+        return f"{count} of {count} pods have a model loaded, but unproven: they do not report whether it is {version}"
 
 
-def _named(pods: Sequence[PodVerdict]) -> str:
-    return "; ".join(f"{one.pod}: {', '.join(one.faults)}" for one in pods)
+def pods_table(serving: Serving) -> str:
+    """A Markdown table for the UI: one row per pod, with what it reports and the verdict on it."""
+    lines = [
+        "| pod | Model Loaded | MLflow Connected | Status | version | verdict |",
+        "|---|---|---|---|---|---|",
+    ]
+    for pod in serving.pods:
+        flags = [show_flag(pod.model_loaded), show_flag(pod.mlflow_connected)]
+        cells = [pod.pod, *flags, pod.status or "?", pod.version or "not reported", pod.summary]
+        lines.append(f"| {' | '.join(map(_escaped, cells))} |")
+    return "\n".join(lines)
+
+
+def show_flag(flag: bool | None) -> str:  # noqa: FBT001 - a value to show, not a switch
+    """A boolean as the specialists' guide writes it; `?` if unknown."""
+    return "?" if flag is None else str(flag)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")

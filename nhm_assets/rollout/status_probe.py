@@ -1,76 +1,107 @@
-"""Asks the pods of a specialist what they have loaded, all at once and never for longer than allowed."""
+"""Asks a specialist's pods what they have loaded: all at once, and with a time limit."""
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
-from nhm_assets.rollout.pods import is_ready, name_of, own_replica_sets, pods_of, port_of, selector_of, troubles
-from nhm_assets.rollout.serving import Answer, Expected, PodVerdict, Serving, judge_answer
+from nhm_assets.registry.versions import version_if_any
+from nhm_assets.rollout.pods import Object, is_ready, name_of, not_ready_reasons, port_of
+from nhm_assets.rollout.serving import NOT_READY, Answer, Expected, PodVerdict, Serving, judge_answer
 from nhm_assets.rollout.target import Target
 from resources.errors import KubernetesRefused, KubernetesUnavailable, ServiceError
-from resources.kubernetes import MAX_ANSWER_BYTES, Cluster
+from resources.kubernetes import MAX_ANSWER_BYTES
 
-Object = dict[str, Any]
-Ask = Callable[[Object], Answer]
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 _POLL_S: Final = 1.0
 _PATH: Final = "status"
 
 
-def pods_serving(cluster: Cluster, target: Target, expected: Expected, *, patient: bool = True) -> Serving:
-    """Ask every pod of the newest ReplicaSet; a pod that is not ready is not asked, and does not serve.
+def ask_for_version(target: Target, client: "MlflowClient", model: str, version: str) -> Serving:
+    """Ask the pods whether they serve this version of the registered model."""
+    registered = version_if_any(client, model, version)
+    return ask_pods(target, Expected(target.specialist, version, (registered and registered.run_id) or None))
+
+
+def ask_pods(target: Target, expected: Expected, *, wait: bool = True) -> Serving:
+    """Ask every ready pod of the newest ReplicaSet; a pod that is not ready does not serve.
 
     Args:
-        cluster: where the pods are.
-        target: whose pods they are.
-        expected: what they are to have loaded.
-        patient: ask again until MODEL_LOAD_TIMEOUT_S are over, as a pod may be ready before its model is loaded.
+        target: the specialist to ask.
+        expected: what its pods should have loaded.
+        wait: ask again for up to MODEL_LOAD_TIMEOUT_S, since a pod may be ready before its model is loaded.
 
     Raises:
-        KubernetesUnavailable: the API server does not answer, so that nothing is known of the pods.
-        KubernetesRefused: we may not see or ask them.
+        KubernetesUnavailable: the API server does not answer, so nothing is known about the pods.
+        KubernetesRefused: we are not allowed to see or ask them.
     """
-    deadline = time.monotonic() + target.load_s
+    deadline = time.monotonic() + (target.load_timeout_s if wait else 0)
     while True:
-        serving = Serving(expected, _verdicts(cluster, target, expected))
-        if serving.loaded or not patient or time.monotonic() > deadline:
-            if not serving.loaded:
-                # Raises where the pods look silent because the API server is.
-                cluster.deployment(target.namespace, target.deployment)
+        serving = Serving(expected, _verdicts(target, expected))
+        if serving.loaded:
+            return serving
+        if time.monotonic() >= deadline:
+            # Pods also look silent while the API server is away; then this call raises.
+            target.read()
             return serving
         time.sleep(_POLL_S)
 
 
-def _verdicts(cluster: Cluster, target: Target, expected: Expected) -> tuple[PodVerdict, ...]:
-    deployment = cluster.deployment(target.namespace, target.deployment)
-    selector = selector_of(deployment)
-    newest = next(iter(own_replica_sets(deployment, cluster.replica_sets(target.namespace, selector))), None)
-    pods = pods_of(newest, cluster.pods(target.namespace, selector))
-    answers = dict(zip(map(name_of, pods), _ask_all(pods, _way(cluster, target), target.answer_s), strict=True))
-    verdicts = tuple(judge_answer(pod, answer, expected) for pod, answer in answers.items())
+def _verdicts(target: Target, expected: Expected) -> tuple[PodVerdict, ...]:
+    _, pods = target.newest_pods(target.read())
+    answers = zip(pods, _answers(target, pods), strict=True)
+    verdicts = tuple(judge_answer(name_of(pod), answer, expected) for pod, answer in answers)
     if target.status_url is None or "{pod_ip}" in target.status_url or len(verdicts) == 1:
         return verdicts
-    # One address for all: which pod answered, nobody knows.
-    return tuple(replace(one, proven=False) for one in verdicts)
+    # With one address for all pods, nobody knows which of them answered.
+    return tuple(replace(verdict, proven=False) for verdict in verdicts)
 
 
-def _way(cluster: Cluster, target: Target) -> Ask:
+def _answers(target: Target, pods: Sequence[Object]) -> list[Answer]:
+    """One answer per pod. Threads, because the network's time limits do not end an answer that comes byte by byte."""
+    results: dict[str, Answer | ServiceError] = {}
+
+    def ask(pod: Object) -> None:
+        try:
+            results[name_of(pod)] = _ask(target, pod)
+        except (KubernetesRefused, KubernetesUnavailable) as error:
+            results[name_of(pod)] = error
+
+    deadline = time.monotonic() + target.answer_timeout_s
+    threads = [
+        threading.Thread(target=ask, args=[pod], daemon=True, name=f"asks {name_of(pod)}")
+        for pod in filter(is_ready, pods)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    late = Answer(fault=f"it did not answer within {target.answer_timeout_s:g} s (KUBERNETES_TIMEOUT_S)")
+    not_ready = {name: Answer(fault=f"{NOT_READY} ({why})") for name, why in not_ready_reasons(pods).items()}
+    answers = []
+    for name in map(name_of, pods):
+        result = not_ready.get(name) or results.get(name, late)
+        if isinstance(result, ServiceError):
+            raise result
+        answers.append(result)
+    return answers
+
+
+def _ask(target: Target, pod: Object) -> Answer:
     if target.status_url is None:
-        return lambda pod: _through_proxy(cluster, target.namespace, pod)
-    url = target.status_url.replace("{specialist}", target.specialist)
-    return lambda pod: _directly(url.replace("{pod_ip}", str((pod.get("status") or {}).get("podIP"))), target.answer_s)
+        reply = target.cluster.ask_pod(target.namespace, name_of(pod), port_of(pod), _PATH)
+        if reply is None:
+            return Answer(fault="it did not answer in time, or its answer was cut off")
+        return Answer(reply.status, reply.body)
+    pod_ip = str((pod.get("status") or {}).get("podIP"))
+    url = target.status_url.replace("{specialist}", target.specialist).replace("{pod_ip}", pod_ip)
+    return _ask_directly(url, target.answer_timeout_s)
 
 
-def _through_proxy(cluster: Cluster, namespace: str, pod: Object) -> Answer:
-    found = cluster.ask_pod(namespace, name_of(pod), port_of(pod), _PATH)
-    if found is None:
-        return Answer(fault="it did not answer in time, or its answer broke off")
-    return Answer(found.status, found.body)
-
-
-def _directly(url: str, timeout_s: float) -> Answer:
+def _ask_directly(url: str, timeout_s: float) -> Answer:
     from urllib3 import PoolManager, Timeout
     from urllib3.exceptions import HTTPError
 
@@ -82,31 +113,3 @@ def _directly(url: str, timeout_s: float) -> Answer:
         except HTTPError as error:
             return Answer(fault=f"{url} does not answer: {' '.join(str(error).split())[:200]}")
         return Answer(response.status, body)
-
-
-def _ask_all(pods: Sequence[Object], ask: Ask, timeout_s: float) -> list[Answer]:
-    """One answer a pod. Time limits of the network alone do not end an answer that comes byte by byte."""
-    found: dict[int, Answer | ServiceError] = {}
-
-    def work(number: int, pod: Object) -> None:
-        try:
-            found[number] = ask(pod)
-        except (KubernetesRefused, KubernetesUnavailable) as error:
-            found[number] = error
-
-    deadline = time.monotonic() + timeout_s
-    asked = [(number, pod) for number, pod in enumerate(pods) if is_ready(pod)]
-    threads = [threading.Thread(target=work, args=one, daemon=True, name=f"asks {name_of(one[1])}") for one in asked]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    return [_answer(pod, found.get(number), timeout_s) for number, pod in enumerate(pods)]
-
-
-def _answer(pod: Object, found: Answer | ServiceError | None, timeout_s: float) -> Answer:
-    if isinstance(found, ServiceError):
-        raise found
-    if not is_ready(pod):
-        return Answer(fault=f"it is not ready ({troubles([pod])[0].partition(': ')[2]})")
-    return found or Answer(fault=f"it did not answer in {timeout_s:g} s (KUBERNETES_TIMEOUT_S)")

@@ -1,47 +1,78 @@
-"""Which Deployment a specialist is, and how long to be patient with it."""
+"""A specialist's Deployment: the cluster it runs in, and the time limits for restarting and asking it."""
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
 from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.rollout.pods import Object, own_replica_sets, pods_of, selector_of
 from nhm_assets.settings import Settings
+from resources.kubernetes import Cluster
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Target:
-    """A specialist's Deployment.
+    """A specialist's Deployment. The time limits are in seconds.
 
     Attributes:
         others: names of the other specialists' Deployments, in the same namespace.
-        timeout_s: seconds for a restart to come to its end.
-        answer_s: seconds for a pod to answer.
-        load_s: seconds for a pod that is ready to have its model loaded.
-        status_url: address to ask pods at directly; None for the API server's proxy.
+        rollout_timeout_s: for a restart to complete.
+        answer_timeout_s: for a pod to answer.
+        load_timeout_s: for a ready pod to load its model.
+        status_url: the address at which pods are asked directly; None to ask through the API server's proxy.
+        log: called with each line of progress.
     """
 
+    cluster: Cluster
     specialist: str
     namespace: str
     deployment: str
     others: tuple[str, ...]
-    timeout_s: float
-    answer_s: float
-    load_s: float
+    rollout_timeout_s: float
+    answer_timeout_s: float
+    load_timeout_s: float
     status_url: str | None
+    log: Callable[[str], None]
 
     @classmethod
-    def of(cls, settings: Settings, specialist: str) -> Self:
-        """What the settings say of a specialist."""
-        names = {one: settings.specialist_deployment.replace("{specialist}", one) for one in SPECIALISTS}
+    def of(
+        cls,
+        settings: Settings,
+        specialist: str,
+        cluster: Cluster,
+        log: Callable[[str], None] = _log.info,
+    ) -> Self:
+        """The target that the settings describe."""
+        names = {name: settings.specialist_deployment.replace("{specialist}", name) for name in SPECIALISTS}
         return cls(
+            cluster=cluster,
             specialist=specialist,
             namespace=settings.specialist_namespace,
             deployment=names[specialist],
-            others=tuple(name for one, name in names.items() if name != names[specialist]),
-            timeout_s=settings.rollout_timeout_s,
-            answer_s=settings.kubernetes_timeout_s,
-            load_s=settings.model_load_timeout_s,
+            others=tuple(name for name in names.values() if name != names[specialist]),
+            rollout_timeout_s=settings.rollout_timeout_s,
+            answer_timeout_s=settings.kubernetes_timeout_s,
+            load_timeout_s=settings.model_load_timeout_s,
             status_url=settings.specialist_status_url,
+            log=log,
         )
 
     def __str__(self) -> str:
         return f"Deployment {self.deployment} in namespace {self.namespace}"
+
+    def read(self) -> Object:
+        """The Deployment as it is now."""
+        return self.cluster.deployment(self.namespace, self.deployment)
+
+    def newest_replica_set(self, deployment: Object) -> Object | None:
+        """The Deployment's newest ReplicaSet; None if it has none yet."""
+        replica_sets = self.cluster.replica_sets(self.namespace, selector_of(deployment))
+        return next(iter(own_replica_sets(deployment, replica_sets)), None)
+
+    def newest_pods(self, deployment: Object) -> tuple[Object | None, list[Object]]:
+        """The newest ReplicaSet, and its pods by name."""
+        newest = self.newest_replica_set(deployment)
+        return newest, pods_of(newest, self.cluster.pods(self.namespace, selector_of(deployment)))

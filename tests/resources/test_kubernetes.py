@@ -119,7 +119,7 @@ def test_a_right_that_is_missing_to_ask_pods_is_a_refusal(tmp_path: Path):
     with (
         website({STATUS: refusal(403, message)}) as site,
         kubernetes(tmp_path, site.address).cluster() as cluster,
-        pytest.raises(KubernetesRefused, match="does not let jane get pods/proxy of pod-1 in namespace hive"),
+        pytest.raises(KubernetesRefused, match="does not allow jane to get pods/proxy of pod-1 in namespace hive"),
     ):
         cluster.ask_pod("hive", "pod-1", 8000, "status")
 
@@ -184,6 +184,6 @@ def test_a_process_in_no_pod_cannot_use_the_access_of_one():
 def test_without_file_and_pod_there_is_no_cluster():
     nowhere = Kubernetes(kubeconfig=None, in_pod=False, timeout_s=TIMEOUT_S)
     assert (nowhere.configured, nowhere.address) == (False, "not configured")
-    with pytest.raises(KubernetesRefused, match="set KUBECONFIG"), nowhere.cluster():
+    with pytest.raises(KubernetesRefused, match="Set KUBECONFIG"), nowhere.cluster():
         pass
     assert Kubernetes(kubeconfig=None, in_pod=True, timeout_s=TIMEOUT_S).configured

@@ -10,7 +10,7 @@ import pytest
 from nhm_assets.domain.records import Rollout
 from nhm_assets.resource_factories import kubernetes_of
 from nhm_assets.rollout.serving import Expected
-from nhm_assets.rollout.status_probe import pods_serving
+from nhm_assets.rollout.status_probe import ask_pods
 from nhm_assets.rollout.target import Target
 from nhm_assets.settings import Settings
 from tests.support.kube import ENOUGH, Namespace, deployment, namespace
@@ -43,8 +43,8 @@ def table(result: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (silent, "did not answer in 1 s"),
-        (dripping, "did not answer in 1 s"),
+        (silent, "did not answer within 1 s"),
+        (dripping, "did not answer within 1 s"),
         (unavailable, "HTTP 503: starting"),
         (b"<html>no</html>", "not JSON: <html>no</html>"),
         (b'{"status": "SERVING"}', "no `details`"),
@@ -63,8 +63,8 @@ def test_the_one_pod_of_three_that_does_not_serve_is_named_with_what_it_says(
     settings = Settings(**cluster_settings(three, specialist_status_url=answers.status_url, kubernetes_timeout_s=1))
     started = time.monotonic()
     with kubernetes_of(settings).cluster() as cluster:
-        target = Target.of(settings, "technical")
-        serving = pods_serving(cluster, target, Expected("technical", "1", None), patient=False)
+        target = Target.of(settings, "technical", cluster)
+        serving = ask_pods(target, Expected("technical", "1", None), wait=False)
     assert time.monotonic() - started < 5
     assert not serving.loaded
     assert serving.reason.startswith(f"1 of 3 pods do not serve version 1: {bad.metadata.name}: ")
@@ -75,9 +75,9 @@ def test_the_one_pod_of_three_that_does_not_serve_is_named_with_what_it_says(
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (silent, "did not answer in"),
-        (dripping, "did not answer in"),
-        (breaking_off, "its answer broke off"),
+        (silent, "did not answer"),
+        (dripping, "did not answer"),
+        (breaking_off, "its answer was cut off"),
         (unavailable, "HTTP 503: starting"),
         (b"<html>no</html>", "not JSON"),
         (status(model_loaded="False"), "model_loaded is False"),
@@ -93,9 +93,8 @@ def test_through_the_proxy_of_the_api_server_it_is_the_same(
     answers.otherwise = answer
     settings = Settings(**cluster_settings(specialists, specialist_status_url=None))
     with kubernetes_of(settings).cluster() as cluster:
-        serving = pods_serving(
-            cluster, Target.of(settings, "technical"), Expected("technical", "1", None), patient=False
-        )
+        target = Target.of(settings, "technical", cluster)
+        serving = ask_pods(target, Expected("technical", "1", None), wait=False)
     assert reason in serving.reason, serving.reason
     assert serving.reason.startswith("1 of 1 pods do not serve version 1: specialist-technical-")
 
@@ -205,4 +204,4 @@ def test_without_the_right_to_ask_pods_the_run_breaks_and_says_which(
     rules = [one for one in ENOUGH if one["resources"] != ["pods/proxy"]]
     access = specialists.user(tmp_path, *rules)
     message = failed_step(roll_out(hive.with_settings(kubeconfig=access, specialist_status_url=None)))[1]
-    assert f"does not let system:serviceaccount:{specialists.name}:{access.stem} get pods/proxy" in message
+    assert f"does not allow system:serviceaccount:{specialists.name}:{access.stem} to get pods/proxy" in message

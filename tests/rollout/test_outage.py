@@ -62,8 +62,8 @@ def restart(specialists: Namespace, access: Path, heard: list[str], timeout_s: f
     changes = {"kubeconfig": access, "kubernetes_timeout_s": 1, "rollout_timeout_s": timeout_s}
     settings = Settings(**cluster_settings(specialists, **changes))
     with kubernetes_of(settings).cluster() as cluster:
-        restarter = Restarter(cluster, Target.of(settings, "technical"), guard=lambda: None, log=heard.append)
-        return restarter.restart("6", "run-1", denied=lambda: False).status
+        target = Target.of(settings, "technical", cluster, heard.append)
+        return Restarter(target, assert_lock=lambda: None).restart("6", "run-1", denied=lambda: False).status
 
 
 def stopped(kubeconfig: Path) -> Callable[[], None]:
@@ -126,7 +126,7 @@ def test_an_api_server_that_goes_away_in_the_middle_is_waited_for(
             time.sleep(seconds)
             assert not outcome.done()
         assert outcome.result() == "rolled out"
-    assert any("cannot be reached" in one and "trying on" in one for one in heard)
+    assert any("cannot be reached" in one and "Trying again" in one for one in heard)
     assert restarting.annotations(NAME)[VERSION] == "6"
 
 

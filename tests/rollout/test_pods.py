@@ -1,4 +1,4 @@
-"""Which pods count, and why some are not ready."""
+"""Which pods count, and why some of them are not ready."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ import pytest
 from nhm_assets.rollout.pods import (
     is_ready,
     name_of,
+    not_ready_reasons,
     own_replica_sets,
     pods_of,
     port_of,
     selector_of,
-    troubles,
     warnings_about,
 )
 
@@ -31,7 +31,7 @@ def replica_set(name: str, revision: int, owner: str = "deployment") -> Object:
     return owned(name, owner, annotations={"deployment.kubernetes.io/revision": str(revision)})
 
 
-def test_the_selector_is_the_deployments_own_in_all_its_forms():
+def test_a_selector_keeps_all_forms_of_labels_and_expressions():
     expressions = [
         {"key": "tier", "operator": "In", "values": ["a", "b"]},
         {"key": "zone", "operator": "NotIn", "values": ["c"]},
@@ -43,12 +43,12 @@ def test_the_selector_is_the_deployments_own_in_all_its_forms():
     assert found == "app=x,kind=y,tier in (a,b),zone notin (c),hive,!canary"
 
 
-def test_the_newest_replica_set_is_the_one_of_the_highest_revision_not_of_the_name():
+def test_the_newest_replica_set_has_the_highest_revision_as_a_number():
     sets = [replica_set("b", 9), replica_set("a", 10), replica_set("other", 11, owner="somebody")]
     assert [name_of(one) for one in own_replica_sets({"metadata": {"uid": "deployment"}}, sets)] == ["a", "b"]
 
 
-def test_pods_of_another_owner_or_on_their_way_out_do_not_count():
+def test_pods_that_have_another_owner_or_are_being_deleted_do_not_count():
     ending = owned("ending", "uid-new", deletionTimestamp="2026-03-01T00:00:00Z")
     pods = [owned("second", "uid-new"), owned("first", "uid-new"), ending, owned("old", "uid-old")]
     assert [name_of(one) for one in pods_of(replica_set("new", 2), pods)] == ["first", "second"]
@@ -99,20 +99,18 @@ def test_the_port_is_the_one_named_http_else_8000(ports: list[Object] | None, po
         ({}, "running, but not ready"),
     ],
 )
-def test_a_pod_that_is_not_ready_says_why(status: Object, reason: str):
-    (found,) = troubles([pod("mine", status=status)])
-    assert found.startswith("mine: ")
-    assert reason in found
+def test_the_reason_says_why_a_pod_is_not_ready(status: Object, reason: str):
+    assert reason in not_ready_reasons([pod("mine", status=status)])["mine"]
 
 
-def test_a_ready_pod_is_no_trouble():
+def test_a_ready_pod_needs_no_reason():
     ready = pod(status={"conditions": [{"type": "Ready", "status": "True"}]})
     assert is_ready(ready)
-    assert troubles([ready]) == []
+    assert not_ready_reasons([ready]) == {}
     assert not is_ready(pod(status={"conditions": [{"type": "Ready", "status": "False"}]}))
 
 
-def test_the_newest_warnings_about_these_objects_are_named_once():
+def test_each_warning_about_the_objects_is_listed_once_newest_first():
     def event(uid: str, time: str, message: str) -> Object:
         return {"involvedObject": {"uid": uid}, "lastTimestamp": time, "reason": "Failed", "message": message}
 
@@ -123,4 +121,4 @@ def test_the_newest_warnings_about_these_objects_are_named_once():
         event("other", "4", "of somebody else"),
     ]
     assert warnings_about([pod()], events) == ["Failed: third", "Failed: first"]
-    assert warnings_about([pod()], events, most=1) == ["Failed: third"]
+    assert warnings_about([pod()], events, limit=1) == ["Failed: third"]

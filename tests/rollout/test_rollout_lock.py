@@ -1,4 +1,4 @@
-"""Never two specialists at once: the lock, and the entry in the audit log that it leaves behind."""
+"""Only one specialist restarts at a time: the lock, and its document in the audit log."""
 
 import os
 import signal
@@ -8,76 +8,74 @@ import pytest
 from pymongo.database import Database
 
 from nhm_assets.domain.errors import RolloutFailed, RolloutRefused
-from nhm_assets.rollout.rollout_lock import LOCK, turn
+from nhm_assets.rollout.rollout_lock import LOCK, rollout_lock
 from tests.support.documents import NOW
 from tests.support.processes import talkers
 
 FIELDS = {"specialist": "technical", "version": "6", "dagster_run_id": "run-1"}
-HOLDS = """
+OWNER = """
 import sys
 from pymongo import MongoClient
-from nhm_assets.rollout.rollout_lock import turn
+from nhm_assets.rollout.rollout_lock import rollout_lock
 from tests.support.documents import NOW
 with MongoClient(sys.argv[1], tz_aware=True) as client:
-    log = client[sys.argv[2]]["model_audit_log"]
-    with turn(log, {"specialist": "business"}, now=NOW, wait_s=0, lease_s=1):
-        print("mine", flush=True)
+    audit_log = client[sys.argv[2]]["model_audit_log"]
+    with rollout_lock(audit_log, {"specialist": "business"}, now=NOW, wait_s=0, lease_s=1) as (assert_lock, _):
+        print("locked", flush=True)
         sys.stdin.readline()
+        assert_lock()
 """
 
 
-def test_a_turn_that_ends_leaves_what_came_of_it_in_the_audit_log(database: Database[dict[str, Any]]):
-    log = database["model_audit_log"]
-    with turn(log, FIELDS, now=NOW, wait_s=0) as mine:
-        mine.require()
-        mine.outcome = {"result": "rolled out"}
-    entry = log.find_one()
+def test_a_rollout_leaves_its_outcome_in_the_audit_log(database: Database[dict[str, Any]]):
+    audit_log = database["model_audit_log"]
+    with rollout_lock(audit_log, FIELDS, now=NOW, wait_s=0) as (assert_lock, outcome):
+        assert_lock()
+        outcome.update(result="rolled out")
+    entry = audit_log.find_one()
     assert (entry["kind"], entry["state"], entry["result"]) == ("rollout", "done", "rolled out")
     assert FIELDS.items() <= entry.items()
     assert entry["seconds"] >= 0
 
 
-def test_a_turn_that_breaks_says_by_what_and_leaves_nobody_waiting(database: Database[dict[str, Any]]):
-    log = database["model_audit_log"]
-    with pytest.raises(RolloutFailed), turn(log, FIELDS, now=NOW, wait_s=0):
+def test_a_rollout_that_raises_records_the_error_and_releases_the_lock(database: Database[dict[str, Any]]):
+    audit_log = database["model_audit_log"]
+    with pytest.raises(RolloutFailed), rollout_lock(audit_log, FIELDS, now=NOW, wait_s=0):
         raise RolloutFailed("the pods do not start")
-    entry = log.find_one()
+    entry = audit_log.find_one()
     assert (entry["state"], entry["result"], entry["reason"]) == ("failed", "failed", "the pods do not start")
-    with turn(log, FIELDS, now=NOW, wait_s=0):
+    with rollout_lock(audit_log, FIELDS, now=NOW, wait_s=0):
         pass
 
 
-def test_another_rollout_is_refused_in_words_that_name_the_one_under_way(database: Database[dict[str, Any]]):
-    log = database["model_audit_log"]
+def test_a_second_rollout_is_refused_and_the_error_names_the_first_one(database: Database[dict[str, Any]]):
+    audit_log = database["model_audit_log"]
     with (
-        turn(log, FIELDS, now=NOW, wait_s=0),
-        pytest.raises(RolloutRefused, match=r"technical.*run-1.*never two"),
-        turn(log, {"specialist": "business"}, now=NOW, wait_s=0.1),
+        rollout_lock(audit_log, FIELDS, now=NOW, wait_s=0),
+        pytest.raises(RolloutRefused, match=r"technical.*run-1.*only one restarts at a time"),
+        rollout_lock(audit_log, {"specialist": "business"}, now=NOW, wait_s=0.1),
     ):
         pass
-    assert log.count_documents({"specialist": "business"}) == 0
+    assert audit_log.count_documents({"specialist": "business"}) == 0
 
 
-def test_the_turn_of_a_process_that_was_killed_passes_on(database: Database[dict[str, Any]], mongod_uri: str):
-    log = database["model_audit_log"]
-    with talkers(1, HOLDS, mongod_uri, database.name) as (other,):
-        assert other.hear() == "mine"
-        other.end()
-        with turn(log, FIELDS, now=NOW, wait_s=20):
-            assert log.find_one({"specialist": "business"})["state"] == "interrupted"
+def test_the_lock_of_a_killed_process_is_taken_over(database: Database[dict[str, Any]], mongod_uri: str):
+    audit_log = database["model_audit_log"]
+    with talkers(1, OWNER, mongod_uri, database.name) as (owner,):
+        assert owner.hear() == "locked"
+        owner.end()
+        with rollout_lock(audit_log, FIELDS, now=NOW, wait_s=20):
+            assert audit_log.find_one({"specialist": "business"})["state"] == "interrupted"
 
 
-def test_a_process_that_stood_still_may_not_restart_anything_any_more(
+def test_a_process_that_was_suspended_must_not_restart_anything_afterwards(
     database: Database[dict[str, Any]], mongod_uri: str
 ):
-    program = HOLDS.replace("sys.stdin.readline()", "sys.stdin.readline(); mine.require()").replace(
-        "lease_s=1):", "lease_s=1) as mine:"
-    )
-    with talkers(1, program, mongod_uri, database.name) as (other,):
-        assert other.hear() == "mine"
-        os.kill(other.process.pid, signal.SIGSTOP)
-        with turn(database["model_audit_log"], FIELDS, now=NOW, wait_s=20):
-            other.go_on()
-            os.kill(other.process.pid, signal.SIGCONT)
-            assert other.process.wait(timeout=20) == 1
+    with talkers(1, OWNER, mongod_uri, database.name) as (owner,):
+        assert owner.hear() == "locked"
+        os.kill(owner.process.pid, signal.SIGSTOP)
+        with rollout_lock(database["model_audit_log"], FIELDS, now=NOW, wait_s=20):
+            owner.go_on()
+            os.kill(owner.process.pid, signal.SIGCONT)
+            assert owner.process.wait(timeout=20) == 1
         assert database["model_audit_log"].count_documents({"model": LOCK, "state": "done"}) == 1

@@ -1,89 +1,88 @@
-"""What a pod's answer to `/status` is worth."""
+"""What a pod's answer to `/status` proves."""
 
 import json
 from typing import Any
 
 import pytest
 
-from nhm_assets.rollout.markdown import pods_table
-from nhm_assets.rollout.serving import Answer, Expected, PodVerdict, Serving, judge_answer, truth
+from nhm_assets.rollout.serving import Answer, Expected, PodVerdict, Serving, judge_answer, parse_boolean, pods_table
 from tests.support.specialists import status
 
 EXPECTED = Expected("technical", "6", "run-6")
 
 
-def judged(said: Any, expected: Expected = EXPECTED) -> PodVerdict:
-    body = said if isinstance(said, bytes) else json.dumps(said).encode()
+def judged(answer: Any, expected: Expected = EXPECTED) -> PodVerdict:
+    body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
     return judge_answer("pod-1", Answer(200, body), expected)
 
 
 @pytest.mark.parametrize("value", [True, "True", "true", " TRUE ", 1, "1", "yes"])
-def test_a_true_in_any_spelling_is_true(value: Any):
-    assert truth(value) is True
+def test_true_is_understood_in_any_spelling(value: Any):
+    assert parse_boolean(value) is True
     assert judged(status(model_loaded=value, mlflow_connected=value)).loaded
 
 
 @pytest.mark.parametrize("value", [False, "False", "false", 0, "0", "no"])
-def test_a_false_in_any_spelling_is_false(value: Any):
-    assert truth(value) is False
+def test_false_is_understood_in_any_spelling(value: Any):
+    assert parse_boolean(value) is False
     for name in ("model_loaded", "mlflow_connected"):
         assert judged(status(**{name: value})).faults[0].startswith(name)
 
 
 @pytest.mark.parametrize("value", [None, "", "maybe", 2, [], ["true"], {"true": True}, 1.5])
-def test_what_is_no_boolean_is_neither(value: Any):
-    assert truth(value) is None
+def test_any_other_value_is_neither_true_nor_false(value: Any):
+    assert parse_boolean(value) is None
     assert not judged(status(model_loaded=value)).loaded
 
 
-def test_a_pod_of_today_is_loaded_but_unproven():
-    found = judged(status())
-    assert (found.loaded, found.proven, found.version) == (True, False, None)
+def test_a_pod_that_does_not_report_its_version_is_loaded_but_unproven():
+    verdict = judged(status())
+    assert (verdict.loaded, verdict.proven, verdict.version) == (True, False, None)
 
 
-@pytest.mark.parametrize("said", [{"model_version": "6"}, {"model_version": 6}, {"model_run_id": "run-6"}])
-def test_a_pod_that_names_the_version_or_its_run_is_proven(said: dict[str, Any]):
-    found = judged(status(**said))
-    assert (found.loaded, found.proven) == (True, True)
+@pytest.mark.parametrize("details", [{"model_version": "6"}, {"model_version": 6}, {"model_run_id": "run-6"}])
+def test_a_pod_that_names_the_version_or_its_run_is_proven(details: dict[str, Any]):
+    verdict = judged(status(**details))
+    assert (verdict.loaded, verdict.proven) == (True, True)
 
 
 @pytest.mark.parametrize(
-    "said",
+    "details",
     [
         {"model_version": "5"},
         {"model_run_id": "run-5"},
         {"model_version": "6", "model_run_id": "run-5"},
     ],
 )
-def test_a_pod_that_names_another_version_or_run_is_not_loaded(said: dict[str, Any]):
-    found = judged(status(**said))
-    assert (found.loaded, found.proven, found.denied) == (False, False, True)
-    assert "5 loaded" in found.faults[0]
+def test_a_pod_that_names_another_version_or_run_is_not_loaded(details: dict[str, Any]):
+    verdict = judged(status(**details))
+    assert (verdict.loaded, verdict.proven, verdict.denied) == (False, False, True)
+    assert "5 loaded" in verdict.faults[0]
 
 
-@pytest.mark.parametrize("said", ["", "unknown", None])
-def test_a_version_that_says_nothing_counts_as_not_given(said: str | None):
-    found = judged(status(model_version=said))
-    assert (found.loaded, found.proven) == (True, False)
+@pytest.mark.parametrize("version", ["", "unknown", None])
+def test_an_empty_or_unknown_version_counts_as_not_reported(version: str | None):
+    verdict = judged(status(model_version=version))
+    assert (verdict.loaded, verdict.proven) == (True, False)
 
 
-def test_a_version_is_not_compared_where_none_is_known():
-    found = judged(status(model_version="5"), Expected("technical", None, None))
-    assert (found.loaded, found.proven) == (True, False)
+def test_without_an_expected_version_nothing_is_compared():
+    verdict = judged(status(model_version="5"), Expected("technical", None, None))
+    assert (verdict.loaded, verdict.proven) == (True, False)
 
 
-@pytest.mark.parametrize("said", ["NOT_SERVING", "serving", "", None, 1])
-def test_any_other_status_than_serving_is_a_fault(said: Any):
-    assert "not SERVING" in judged(status(status=said)).faults[0]
+@pytest.mark.parametrize("value", ["NOT_SERVING", "serving", "", None, 1])
+def test_every_status_but_serving_is_a_fault(value: Any):
+    assert "not SERVING" in judged(status(status=value)).faults[0]
 
 
-def test_the_pod_of_another_specialist_is_a_fault():
+def test_an_answer_as_another_specialist_is_a_fault():
     assert "answers as business" in judged(status(specialist_type="business")).faults[0]
 
 
-def test_why_a_pod_is_degraded_is_repeated():
-    found = judged(status(mlflow_connected="False", degraded_reasons=["MLflow is away", "no ledger"]))
-    assert found.faults == ("mlflow_connected is False", "degraded: MLflow is away; no ledger")
+def test_the_faults_repeat_why_a_pod_is_degraded():
+    verdict = judged(status(mlflow_connected="False", degraded_reasons=["MLflow is away", "no ledger"]))
+    assert verdict.faults == ("mlflow_connected is False", "degraded: MLflow is away; no ledger")
     assert judged(status(degraded_reasons=["no ledger"])).loaded
 
 
@@ -101,17 +100,17 @@ def test_why_a_pod_is_degraded_is_repeated():
         (b'{"status": "SERVING", "details": "fine"}', "no `details`"),
     ],
 )
-def test_an_answer_of_another_shape_is_a_fault_that_shows_it(body: bytes, reason: str):
-    found = judged(body)
-    assert reason in found.faults[0]
-    assert len(found.faults[0]) < 200
-    assert (found.loaded, found.denied) == (False, False)
+def test_an_answer_of_another_shape_is_a_fault_that_quotes_it(body: bytes, reason: str):
+    verdict = judged(body)
+    assert reason in verdict.faults[0]
+    assert len(verdict.faults[0]) < 200
+    assert (verdict.loaded, verdict.denied) == (False, False)
 
 
-def test_an_error_and_silence_are_faults_but_no_denial():
+def test_http_errors_and_silence_are_faults_but_no_denial():
     for answer in (Answer(503, b"starting"), Answer(fault="it did not answer")):
-        found = judge_answer("pod-1", answer, EXPECTED)
-        assert (found.loaded, found.denied) == (False, False)
+        verdict = judge_answer("pod-1", answer, EXPECTED)
+        assert (verdict.loaded, verdict.denied) == (False, False)
     assert "HTTP 503: starting" in judge_answer("pod-1", Answer(503, b"starting"), EXPECTED).faults[0]
 
 
@@ -126,10 +125,10 @@ BAD = PodVerdict("pod-3", model_loaded=False, faults=("model_loaded is False",),
         ((GOOD, GOOD), True, True, "2 of 2 pods serve version 6"),
         ((GOOD, SILENT), True, False, "unproven"),
         ((GOOD, SILENT, BAD), False, False, "1 of 3 pods do not serve version 6: pod-3: model_loaded is False"),
-        ((), False, False, "no pod is there"),
+        ((), False, False, "there is no pod"),
     ],
 )
-def test_a_specialist_serves_only_where_all_of_its_pods_do(
+def test_a_specialist_serves_only_if_all_of_its_pods_do(
     pods: tuple[PodVerdict, ...], *, loaded: bool, proven: bool, reason: str
 ):
     serving = Serving(EXPECTED, pods)
@@ -137,9 +136,9 @@ def test_a_specialist_serves_only_where_all_of_its_pods_do(
     assert reason in serving.reason
 
 
-def test_the_table_has_a_row_a_pod_and_survives_what_pods_say():
+def test_the_table_has_a_row_per_pod_and_escapes_what_pods_report():
     odd = PodVerdict("pod-4", status="a|b", faults=("it answered <b>|</b>",))
     lines = pods_table(Serving(EXPECTED, (GOOD, SILENT, odd))).splitlines()
     assert lines[2] == "| pod-1 | True | True | SERVING | 6 | loaded |"
-    assert lines[3] == "| pod-2 | True | True | SERVING | not said | loaded, unproven |"
-    assert lines[4] == "| pod-4 | ? | ? | a\\|b | not said | not loaded: it answered &lt;b>\\|&lt;/b> |"
+    assert lines[3] == "| pod-2 | True | True | SERVING | not reported | loaded, unproven |"
+    assert lines[4] == "| pod-4 | ? | ? | a\\|b | not reported | not loaded: it answered &lt;b>\\|&lt;/b> |"

@@ -1,4 +1,4 @@
-"""What `specialist_rollout` does in a real cluster: restarts, refusals, failures, and what it says of them."""
+"""`specialist_rollout` in a real cluster: restarts, refusals and failures, and how it reports them."""
 
 import os
 import sys
@@ -11,8 +11,7 @@ import pytest
 
 from nhm_assets.domain.records import Rollout
 from nhm_assets.resource_factories import kubernetes_of
-from nhm_assets.rollout.execute import Result, RolloutRequest
-from nhm_assets.rollout.execute import execute as execute_rollout
+from nhm_assets.rollout.execute import Result, RolloutRequest, execute
 from nhm_assets.rollout.target import Target
 from tests.support.documents import NOW
 from tests.support.kube import ENOUGH, Namespace, deployment, rule
@@ -24,6 +23,7 @@ pytestmark = pytest.mark.kubernetes
 
 NAME = "specialist-technical"
 AT = "kubectl.kubernetes.io/restartedAt"
+READY_AFTER = "nhm.test/ready-after"
 
 
 def test_a_promoted_version_is_rolled_out_and_recorded(hive: Platform, specialists: Namespace, registry: Registry):
@@ -124,17 +124,31 @@ def test_a_rerun_after_a_failure_restarts_again(hive: Platform, specialists: Nam
     assert roll_out(hive).asset_value("specialist_rollout").loaded
 
 
-def test_an_interrupted_rollout_is_waited_for_by_the_rerun_and_not_begun_again(
+def test_the_retry_of_an_interrupted_rollout_waits_for_it_and_does_not_restart_again(
     hive: Platform, specialists: Namespace, registry: Registry
 ):
     version = registry.promote()
-    specialists.annotate_template(NAME, ready_after="3")
-    template = {"metadata": {"annotations": {"nhm/model-version": version, AT: "2026-03-01T00:00:00Z"}}}
-    specialists.patch(NAME, template=template)
-    rollout: Rollout = roll_out(hive).asset_value("specialist_rollout")
-    assert rollout.status == "rolled out"
+    restarted = {"nhm/model-version": version, AT: "2026-03-01T00:00:00Z", READY_AFTER: "never"}
+    specialists.patch(NAME, template={"metadata": {"annotations": restarted}})
+    lines: list[str] = []
+    audit_log = hive.database["model_audit_log"]
+    with (
+        kubernetes_of(hive.settings).cluster() as cluster,
+        hive.mlflow.client() as client,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        target = Target.of(hive.settings, "technical", cluster, lines.append)
+        rollout = thread.submit(execute, target, client, audit_log, request("technical", version))
+        assert eventually(lambda: f"{NAME}: the restart for version {version} has already begun" in lines)
+        assert eventually(lambda: len(specialists.pods(NAME)) == 4)
+        for pod in specialists.pods(NAME):
+            body = {"metadata": {"annotations": {READY_AFTER: "0"}}}
+            specialists.core.patch_namespaced_pod(pod.metadata.name, specialists.name, body)
+        result = rollout.result(timeout=120)
+    assert result.status == "rolled out"
+    assert result.restart is not None
+    assert len(result.restart.pods) == 2
     assert specialists.annotations(NAME)[AT] == "2026-03-01T00:00:00Z"
-    assert len(rollout.pods) == 2
 
 
 def test_a_paused_deployment_is_refused_with_what_to_do(hive: Platform, specialists: Namespace, registry: Registry):
@@ -194,7 +208,7 @@ def test_a_missing_right_is_named_with_the_account_that_lacks_it(
     access = specialists.user(tmp_path, *rules)
     message = failed_step(roll_out(hive.with_settings(kubeconfig=access)))[1]
     account = f"system:serviceaccount:{specialists.name}:{access.stem}"
-    assert f"does not let {account} {missing} in namespace {specialists.name}" in message
+    assert f"does not allow {account} to {missing} in namespace {specialists.name}" in message
     assert AT not in specialists.annotations(NAME)
 
 
@@ -213,7 +227,7 @@ def test_a_version_that_is_no_longer_in_production_restarts_nothing(
     result = roll_out(hive)
     rollout: Rollout = result.asset_value("specialist_rollout")
     assert rollout.status == "superseded"
-    assert f"version {new} is" in rollout.reason
+    assert f"(now: version {new})" in rollout.reason
     assert verdicts(result) == {}
     assert AT not in specialists.annotations(NAME)
 
@@ -222,21 +236,21 @@ def test_two_specialists_are_never_restarted_at_once(hive: Platform, specialists
     """The second one's pods are made only after the first one's have become ready."""
     specialists.add(deployment("specialist-business", template={"nhm.test/ready-after": "1"}))
     specialists.annotate_template(NAME, ready_after="1")
-    orders = {name: order(name, registry.promote(name)) for name in ("technical", "business")}
-    log = hive.database["model_audit_log"]
+    requests = {name: request(name, registry.promote(name)) for name in ("technical", "business")}
+    audit_log = hive.database["model_audit_log"]
     with kubernetes_of(hive.settings).cluster() as cluster, hive.mlflow.client() as client:
 
         def run_one(name: str) -> Result:
-            return execute_rollout(cluster, client, log, Target.of(hive.settings, name), orders[name], print)
+            return execute(Target.of(hive.settings, name, cluster), client, audit_log, requests[name])
 
         with ThreadPoolExecutor(2) as threads:
-            results = list(threads.map(run_one, orders))
-    assert [one.status for one in results] == ["rolled out", "rolled out"]
+            results = list(threads.map(run_one, requests))
+    assert [result.status for result in results] == ["rolled out", "rolled out"]
     (_, first_end), (second_begin, _) = sorted(span(specialists, name) for name in (NAME, "specialist-business"))
     assert first_end <= second_begin
 
 
-def order(specialist: str, version: str) -> RolloutRequest:
+def request(specialist: str, version: str) -> RolloutRequest:
     fields = {"specialist": specialist}
     return RolloutRequest(
         f"{specialist}-evaluator", version, "run-1", fields, rollback=False, now=NOW, promotion_wait_s=1
@@ -255,7 +269,7 @@ def test_a_rollout_that_somebody_else_began_is_waited_for(hive: Platform, specia
     specialists.annotate_template("specialist-business", ready_after="never")
     registry.promote()
     message = failed_step(roll_out(hive.with_settings(rollout_timeout_s=1)))[1]
-    assert "specialist-business did not finish a rollout of its own" in message
+    assert "the rollout of specialist-business did not end within 1 s (ROLLOUT_TIMEOUT_S)" in message
     assert AT not in specialists.annotations(NAME)
 
 
@@ -289,5 +303,5 @@ def test_in_a_pod_its_own_service_account_is_used(hive: Platform, specialists: N
     assert eventually(ended, within_s=40)
     said = specialists.core.read_namespaced_pod_log("run", specialists.name, _preload_content=False).data.decode()
     assert "specialist-technical\n" in said
-    refused = f"does not let system:serviceaccount:{specialists.name}:{account} list pods in namespace kube-system"
+    refused = f"does not allow system:serviceaccount:{specialists.name}:{account} to list pods in namespace kube-system"
     assert refused in said

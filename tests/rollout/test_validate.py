@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes.client import ApiClient
 
 from nhm_assets.domain.specialists import SPECIALISTS
 from nhm_assets.rollout.serving import Expected, PodVerdict, Serving
 from nhm_assets.rollout.target import Target
-from nhm_assets.rollout.validation import Validated, hints, summary
+from nhm_assets.rollout.validation import Validation, summary
 from nhm_assets.settings import Settings
+from resources.kubernetes import Cluster
 from tests.support.kube import Namespace, deployment, namespace
 from tests.support.nhm import nhm
 from tests.support.platform import Platform
@@ -19,7 +21,7 @@ from tests.support.ports import free_port
 from tests.support.rollouts import Registry, cluster_settings
 from tests.support.specialists import Answers, answering, status
 
-TARGET = Target.of(Settings(), "technical")
+TARGET = Target.of(Settings(), "technical", Cluster(ApiClient(), "nowhere", "nobody", timeout_s=1))
 EXPECTED = Expected("technical", "6", None)
 GOOD = PodVerdict("pod-1", model_loaded=True, mlflow_connected=True, status="SERVING")
 
@@ -62,22 +64,28 @@ def pod(fault: str, **said: Any) -> PodVerdict:
     ],
 )
 def test_a_fault_has_a_likely_cause_and_a_command(bad: PodVerdict, cause: str, command: str):
-    (hint,) = hints(Validated(TARGET, Serving(EXPECTED, (GOOD, bad)), None))
-    assert cause in hint.cause
-    assert command in hint.command
+    ((likely_cause, its_command),) = causes_of((GOOD, bad)).items()
+    assert cause in likely_cause
+    assert command in its_command
 
 
-def test_the_same_cause_in_many_pods_is_said_once():
-    bad = [PodVerdict(f"pod-{number}", faults=("it did not answer",)) for number in range(3)]
-    assert [one.command.split()[4] for one in hints(Validated(TARGET, Serving(EXPECTED, tuple(bad)), None))] == [
-        "pod-0"
-    ]
+def causes_of(pods: tuple[PodVerdict, ...], fault: str | None = None) -> dict[str, str]:
+    return Validation(TARGET, Serving(EXPECTED, pods), fault).likely_causes()
 
 
-def test_a_specialist_without_pods_or_out_of_sight_has_a_hint_too():
-    assert "describe deployment" in hints(Validated(TARGET, Serving(EXPECTED, ()), None))[0].command
-    assert "get deployments,pods" in hints(Validated(TARGET, None, "forbidden"))[0].command
-    assert hints(Validated(TARGET, Serving(EXPECTED, (GOOD,)), "no version"))[0].command == "nhm status"
+def test_a_cause_that_many_pods_share_is_listed_once():
+    bad = tuple(PodVerdict(f"pod-{number}", faults=("it did not answer",)) for number in range(3))
+    assert [command.split()[4] for command in causes_of(bad).values()] == ["pod-0"]
+
+
+def test_a_specialist_that_has_no_pods_or_no_version_or_cannot_be_seen_has_a_cause_too():
+    assert "describe deployment" in next(iter(causes_of(()).values()))
+    assert "get deployments,pods" in next(iter(Validation(TARGET, None, "forbidden").likely_causes().values()))
+    assert next(iter(causes_of((GOOD,), "no version").values())) == "nhm status"
+
+
+def test_a_specialist_that_is_loaded_has_no_causes():
+    assert causes_of((GOOD, GOOD)) == {}
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +140,7 @@ def test_four_of_five_end_with_1_and_a_cause(settings: dict[str, Any], five: Nam
     told = done.stdout.partition("\nbehavior: ")[2].partition("\n\n")[0]
     assert "  Model Loaded: False\n  MLflow Connected: True\n  Status: DEGRADED\n" in told
     assert "Likely cause: no version was in Production when the pod started" in told
-    assert f"look further: kubectl -n {five.name} logs {pod.metadata.name}" in told
+    assert f"To see more: kubectl -n {five.name} logs {pod.metadata.name}" in told
     assert done.stdout.count("Likely cause") == 1
 
 
@@ -159,7 +167,7 @@ def test_without_a_version_in_production_nothing_is_loaded(platform: Platform, f
     done = nhm("validate", nhm_home=platform.settings.nhm_home, **access)
     assert done.returncode == 1
     assert done.stdout.startswith("0/5 specialists loaded their models\n")
-    assert "look further: nhm status" in done.stdout
+    assert "To see more: nhm status" in done.stdout
 
 
 @pytest.mark.kubernetes

@@ -1,10 +1,10 @@
-"""How far a Deployment has come, by its own status."""
+"""How far a Deployment's rollout is, according to its status."""
 
 from typing import Any
 
 import pytest
 
-from nhm_assets.rollout.progress import Phase, desired_replicas, in_motion, progress_of
+from nhm_assets.rollout.restart import Phase, desired_replicas, is_in_motion, progress_of
 
 
 def deployment(
@@ -16,13 +16,13 @@ def deployment(
     paused: bool = False,
     **status: int,
 ) -> dict[str, Any]:
-    """One that has come to its end; name a field of its status to change it."""
+    """A Deployment whose rollout is complete; name a field of its status to change it."""
     counts = {"replicas": 3, "updatedReplicas": 3, "availableReplicas": 3, **status}
-    told = condition or {"reason": "NewReplicaSetAvailable"}
+    progressing = condition or {"reason": "NewReplicaSetAvailable"}
     return {
         "metadata": {"generation": generation},
         "spec": {"replicas": replicas, "paused": paused} if replicas is not None else {"paused": paused},
-        "status": {"observedGeneration": observed, **counts, "conditions": [{"type": "Progressing", **told}]},
+        "status": {"observedGeneration": observed, **counts, "conditions": [{"type": "Progressing", **progressing}]},
     }
 
 
@@ -42,26 +42,25 @@ UPDATED = {"reason": "ReplicaSetUpdated"}
         ({"paused": True, "updatedReplicas": 1}, Phase.PAUSED, "paused"),
     ],
 )
-def test_a_deployment_is_where_its_status_says(changes: dict[str, Any], phase: Phase, reason: str):
-    found = progress_of(deployment(**changes))
-    assert found.phase is phase
-    assert reason in found.reason
+def test_the_phase_follows_from_the_status(changes: dict[str, Any], phase: Phase, reason: str):
+    progress = progress_of(deployment(**changes))
+    assert progress.phase is phase
+    assert reason in progress.reason
 
 
-def test_old_pods_that_have_not_ended_are_waited_for():
+def test_a_rollout_waits_for_old_pods_that_are_still_terminating():
     status = {"replicas": 4, "updatedReplicas": 3, "availableReplicas": 4}
-    told = deployment() | {"status": {"observedGeneration": 2, **status}}
-    found = progress_of(told)
-    assert (found.phase, found.reason) == (Phase.WAITING, "1 old pods have not ended yet")
+    progress = progress_of(deployment() | {"status": {"observedGeneration": 2, **status}})
+    assert (progress.phase, progress.reason) == (Phase.WAITING, "1 old pods are still terminating")
 
 
-def test_a_deployment_without_any_status_is_waited_for():
+def test_a_rollout_waits_for_a_deployment_that_has_no_status_yet():
     bare = {"metadata": {"generation": 1}, "spec": {}}
     assert progress_of(bare).phase is Phase.WAITING
-    assert in_motion(bare)
+    assert is_in_motion(bare)
 
 
-def test_a_deployment_that_names_no_number_of_replicas_has_one():
+def test_the_default_number_of_replicas_is_one():
     assert desired_replicas(deployment(replicas=None)) == 1
     assert desired_replicas(deployment(replicas=0)) == 0
 
@@ -78,5 +77,5 @@ def test_a_deployment_that_names_no_number_of_replicas_has_one():
         ({"availableReplicas": 2}, False),
     ],
 )
-def test_pods_are_being_replaced_only_where_a_rollout_makes_progress(changes: dict[str, Any], *, moving: bool):
-    assert in_motion(deployment(**changes)) is moving
+def test_a_deployment_is_in_motion_only_while_its_rollout_makes_progress(changes: dict[str, Any], *, moving: bool):
+    assert is_in_motion(deployment(**changes)) is moving
