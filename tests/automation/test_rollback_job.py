@@ -1,4 +1,4 @@
-"""The job `rollback_promotion` and `nhm rollback`: who may ask for what, and what is left behind."""
+"""The job `rollback_promotion` and `nhm rollback`: what they accept, change and record."""
 
 import shutil
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ REASON = "it approves everything"
 
 
 def ask(platform: Platform, config: Mapping[str, Any], tags: Mapping[str, str] | None = None) -> ExecuteInProcessResult:
-    """Run the job with what somebody has filled in in the launchpad."""
+    """Run the job with this configuration, as the launchpad does."""
     job = build_definitions(platform.settings).resolve_job_def(ROLLBACK_JOB)
     return job.execute_in_process(
         instance=platform.instance,
@@ -49,7 +49,7 @@ def three(platform: Platform, registry: Registry) -> Registry:
     return registry
 
 
-def test_the_launchpad_needs_specialist_and_reason_alone(platform: Platform, three: Registry):
+def test_the_launchpad_needs_only_specialist_and_reason(platform: Platform, three: Registry):
     result = ask(platform, {"specialist": "technical", "reason": REASON})
     assert result.success
     assert result.output_for_node(ROLLBACK_OP) | {"audit_id": None} == {
@@ -64,7 +64,7 @@ def test_the_launchpad_needs_specialist_and_reason_alone(platform: Platform, thr
     assert three.client().get_model_version(MODEL, "3").tags[ROLLED_BACK_TAG] == REASON
 
 
-def test_a_rollback_is_in_the_audit_log_with_its_run_and_who_asked(platform: Platform, three: Registry):
+def test_the_audit_log_records_a_rollback_with_its_run_and_actor(platform: Platform, three: Registry):
     result = ask(platform, {"specialist": "technical", "reason": REASON, "to": "1"}, {"user": "ada"})
     entry = platform.database["model_audit_log"].find_one({"kind": "rolled_back"})
     assert entry["_id"] == result.output_for_node(ROLLBACK_OP)["audit_id"]
@@ -78,14 +78,14 @@ def test_a_rollback_is_in_the_audit_log_with_its_run_and_who_asked(platform: Pla
     [({}, "reason"), ({"specialist": "technical"}, "reason"), ({"reason": REASON}, "specialist")],
     ids=["nothing", "no reason", "no specialist"],
 )
-def test_what_is_missing_in_the_launchpad_is_named_by_dagster(platform: Platform, config, missing):
+def test_dagster_names_what_is_missing_in_the_launchpad(platform: Platform, config, missing):
     with pytest.raises(DagsterInvalidConfigError, match=missing):
         ask(platform, config)
     assert platform.instance.get_runs(RunsFilter(job_name=ROLLBACK_JOB, statuses=[DagsterRunStatus.SUCCESS])) == []
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "expected"),
     [
         ({"specialist": "oracle"}, "unknown specialist 'oracle'. Choose one of"),
         ({"specialist": "business"}, "business-evaluator has no previous version: name the target with --to"),
@@ -95,8 +95,8 @@ def test_what_is_missing_in_the_launchpad_is_named_by_dagster(platform: Platform
     ],
     ids=["specialist", "no previous version", "version", "no files", "empty reason"],
 )
-def test_what_cannot_be_done_is_said_with_the_remedy_and_moves_nothing(
-    platform: Platform, three: Registry, config, said
+def test_an_impossible_rollback_moves_nothing_and_the_error_says_what_to_do(
+    platform: Platform, three: Registry, config, expected
 ):
     three.client().set_model_version_tag(MODEL, "1", FILES_DELETED_TAG, NOW.isoformat())
     before, entries = three.state(), platform.database["model_audit_log"].count_documents({})
@@ -104,34 +104,34 @@ def test_what_cannot_be_done_is_said_with_the_remedy_and_moves_nothing(
     assert not result.success
     step, message = failed_step(result)
     assert step == ROLLBACK_OP
-    assert said in message
+    assert expected in message
     assert (three.state(), platform.database["model_audit_log"].count_documents({})) == (before, entries)
 
 
 @pytest.mark.parametrize("to", [None, "2"])
-def test_a_run_that_dagster_starts_over_goes_back_once(platform: Platform, three: Registry, to):
-    """Its process died while the specialist restarted: the version had long been moved."""
-    asked = {"specialist": "technical", "reason": REASON} | ({"to": to} if to else {})
-    killed = ask(platform, asked)
+def test_a_run_that_dagster_retries_goes_back_once(platform: Platform, three: Registry, to):
+    """Its process died during the restart of the specialist, when the version was already moved."""
+    config = {"specialist": "technical", "reason": REASON} | ({"to": to} if to else {})
+    killed = ask(platform, config)
     before = three.state()
-    retried = ask(platform, asked, retry_of(killed))
+    retried = ask(platform, config, retry_of(killed))
     assert retried.output_for_node(ROLLBACK_OP) == killed.output_for_node(ROLLBACK_OP)
     assert three.state() == before
 
 
-def test_a_rollback_that_a_person_asks_for_again_goes_further_back(platform: Platform, three: Registry):
-    asked = {"specialist": "technical", "reason": REASON}
-    assert ask(platform, asked).output_for_node(ROLLBACK_OP)["version"] == "2"
-    assert ask(platform, asked).output_for_node(ROLLBACK_OP)["version"] == "1"
+def test_a_second_rollback_by_a_person_goes_further_back(platform: Platform, three: Registry):
+    config = {"specialist": "technical", "reason": REASON}
+    assert ask(platform, config).output_for_node(ROLLBACK_OP)["version"] == "2"
+    assert ask(platform, config).output_for_node(ROLLBACK_OP)["version"] == "1"
 
 
-def test_without_a_cluster_it_says_when_the_pods_load_the_version(platform: Platform, three: Registry):
+def test_without_a_cluster_the_output_says_when_the_pods_load_the_version(platform: Platform, three: Registry):
     result = ask(platform, {"specialist": "technical", "reason": REASON})
     assert "at their next restart" in result.output_for_node("restart_specialist")
 
 
 @pytest.mark.servers
-def test_a_version_that_was_rolled_back_is_held_from_then_on_and_one_with_newer_feedback_is_promoted(
+def test_a_version_that_was_rolled_back_stays_held_and_one_with_newer_feedback_is_promoted(
     platform: Platform,
 ):
     opinions, reviews = reviewed_opinions(900, days=40)
@@ -155,7 +155,7 @@ def test_a_version_that_was_rolled_back_is_held_from_then_on_and_one_with_newer_
 
 @pytest.fixture
 def command(tmp_path: Path, migrated_mlflow: Path, mongod_uri: str, database) -> dict[str, object]:
-    """Settings for `nhm`, and a registry with two versions, promoted one after the other."""
+    """Settings for `nhm`, whose registry has two versions, promoted one after the other."""
     shutil.copytree(migrated_mlflow, tmp_path / "home" / "mlflow")
     registry = Registry(tmp_path / "home" / "mlflow")
     for window_end in (EARLIER, WEEK_END):
@@ -164,10 +164,10 @@ def command(tmp_path: Path, migrated_mlflow: Path, mongod_uri: str, database) ->
 
 
 @pytest.mark.servers
-def test_the_command_goes_back_says_so_and_ends_with_0_and_then_there_is_no_previous_version(command, database):
+def test_the_command_goes_back_once_and_forward_again_with_to(command, database):
     done = nhm("rollback", "technical", "--reason", REASON, **command)
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"{MODEL}: version 1 is in Production; version 2 is Archived and will not be promoted again" in done.stdout
+    assert f"{MODEL}: version 1 is in Production; version 2 is archived and will not be promoted again" in done.stdout
     assert Registry(command["nhm_home"] / "mlflow").state()["stages"] == {"1": "Production", "2": "Archived"}
     entry = database["model_audit_log"].find_one({"kind": "rolled_back"})
     assert entry["actor"].endswith(", nhm rollback")
@@ -180,14 +180,14 @@ def test_the_command_goes_back_says_so_and_ends_with_0_and_then_there_is_no_prev
 
     back = nhm("rollback", "technical", "--to", "2", "--reason", "it was the data", **command)
     assert back.returncode == 0
-    assert "version 2 is in Production; version 1 is Archived" in back.stdout
+    assert "version 2 is in Production; version 1 is archived" in back.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [(["oracle", "--reason", REASON], "oracle"), (["technical"], "--reason"), (["--reason", REASON], "SPECIALIST")],
 )
-def test_wrong_use_of_the_command_ends_with_2_and_names_what_is_wrong(tmp_path, arguments, named):
+def test_wrong_arguments_end_the_command_with_2_and_are_named(tmp_path, arguments, named):
     done = nhm("rollback", *arguments, nhm_home=tmp_path)
     assert done.returncode == 2
     assert named in done.stderr

@@ -1,4 +1,4 @@
-"""Access to a cluster: what cannot pass is told from what may pass, and nothing waits for ever."""
+"""Access to a cluster: permanent and transient errors are different classes, and no call waits forever."""
 
 import json
 import socketserver
@@ -51,23 +51,23 @@ FORBIDDEN = (
 )
 
 
-AT_ALL, FOR_NOW = KubernetesRefused, KubernetesUnavailable
+PERMANENT, TRANSIENT = KubernetesRefused, KubernetesUnavailable
 
 
 @pytest.mark.parametrize(
     ("answer", "kind", "named"),
     [
-        (refusal(401, "Unauthorized"), AT_ALL, ["does not know", "get Deployment specialist-technical", "hive"]),
-        (refusal(403, FORBIDDEN), AT_ALL, ["system:serviceaccount:mlflow:runs", "get Deployment", "hive", "Role"]),
-        (refusal(404, "not found"), AT_ALL, ["no Deployment specialist-technical", "SPECIALIST_NAMESPACE"]),
-        (refusal(422, "is invalid"), AT_ALL, ["is invalid"]),
-        (refusal(429, "too many requests"), FOR_NOW, ["too many requests"]),
-        (refusal(500, "etcdserver: leader changed"), FOR_NOW, ["leader changed"]),
-        ((503, "no backend"), FOR_NOW, ["HTTP 503"]),
-        ((200, "<html>log in</html>"), FOR_NOW, ["not JSON"]),
+        (refusal(401, "Unauthorized"), PERMANENT, ["does not know", "get Deployment specialist-technical", "hive"]),
+        (refusal(403, FORBIDDEN), PERMANENT, ["system:serviceaccount:mlflow:runs", "get Deployment", "hive", "Role"]),
+        (refusal(404, "not found"), PERMANENT, ["no Deployment specialist-technical", "SPECIALIST_NAMESPACE"]),
+        (refusal(422, "is invalid"), PERMANENT, ["is invalid"]),
+        (refusal(429, "too many requests"), TRANSIENT, ["too many requests"]),
+        (refusal(500, "etcdserver: leader changed"), TRANSIENT, ["leader changed"]),
+        ((503, "no backend"), TRANSIENT, ["HTTP 503"]),
+        ((200, "<html>log in</html>"), TRANSIENT, ["not JSON"]),
     ],
 )
-def test_a_refusal_names_verb_thing_namespace_and_user_and_whether_it_may_pass(
+def test_an_error_names_verb_thing_namespace_and_user_and_is_transient_or_not(
     tmp_path: Path, answer: Answer, kind: type[ServiceError], named: list[str]
 ):
     with website({DEPLOYMENT: answer}) as site, kubernetes(tmp_path, site.address).cluster() as cluster:
@@ -80,7 +80,7 @@ def test_a_refusal_names_verb_thing_namespace_and_user_and_whether_it_may_pass(
 
 
 @pytest.mark.parametrize("port", [silent_port, curt_port])
-def test_an_api_server_that_is_silent_or_curt_is_unavailable_soon(tmp_path: Path, port: Callable[..., Any]):
+def test_an_api_server_that_never_answers_or_hangs_up_is_unavailable_soon(tmp_path: Path, port: Callable[..., Any]):
     with port() as number, kubernetes(tmp_path, f"http://127.0.0.1:{number}").cluster() as cluster:
 
         def ask() -> None:
@@ -90,7 +90,7 @@ def test_an_api_server_that_is_silent_or_curt_is_unavailable_soon(tmp_path: Path
         assert seconds_of(ask) < 4 * TIMEOUT_S
 
 
-def test_an_api_server_that_is_not_there_is_unavailable(tmp_path: Path):
+def test_without_an_api_server_it_is_unavailable(tmp_path: Path):
     with (
         kubernetes(tmp_path, f"http://127.0.0.1:{free_port()}").cluster() as cluster,
         pytest.raises(KubernetesUnavailable, match="whether the API server runs"),
@@ -98,7 +98,7 @@ def test_an_api_server_that_is_not_there_is_unavailable(tmp_path: Path):
         read(cluster)
 
 
-def test_an_object_is_handed_out_as_it_was_sent(tmp_path: Path):
+def test_an_object_is_returned_as_it_was_sent(tmp_path: Path):
     sent = {"kind": "Deployment", "spec": {"something": {"new": [1]}}}
     with (
         website({DEPLOYMENT: (200, json.dumps(sent))}) as site,
@@ -109,12 +109,12 @@ def test_an_object_is_handed_out_as_it_was_sent(tmp_path: Path):
 
 
 @pytest.mark.parametrize("answer", [(200, "{}"), (500, "it is broken"), (404, "no such page"), (302, "elsewhere")])
-def test_whatever_a_pod_answers_is_an_answer(tmp_path: Path, answer: Answer):
+def test_every_http_answer_of_a_pod_is_returned(tmp_path: Path, answer: Answer):
     with website({STATUS: answer}) as site, kubernetes(tmp_path, site.address).cluster() as cluster:
         assert cluster.ask_pod("hive", "pod-1", 8000, "status") == PodAnswer(answer[0], answer[1].encode())
 
 
-def test_a_right_that_is_missing_to_ask_pods_is_a_refusal(tmp_path: Path):
+def test_without_the_right_to_ask_pods_it_is_refused(tmp_path: Path):
     message = 'pods "pod-1" is forbidden: User "jane" cannot get resource "pods/proxy"'
     with (
         website({STATUS: refusal(403, message)}) as site,
@@ -134,20 +134,20 @@ def test_an_endless_answer_of_a_pod_is_cut_off(tmp_path: Path):
     assert len(found.body) == MAX_ANSWER_BYTES
 
 
-def test_a_pod_that_is_silent_is_no_error(tmp_path: Path):
+def test_a_pod_that_does_not_answer_is_no_error(tmp_path: Path):
     with silent_port() as number, kubernetes(tmp_path, f"http://127.0.0.1:{number}").cluster() as cluster:
         assert cluster.ask_pod("hive", "pod-1", 8000, "status") is None
 
 
-def test_a_pod_whose_answer_breaks_off_is_no_error_either(tmp_path: Path):
+def test_a_pod_whose_answer_is_cut_off_is_no_error_either(tmp_path: Path):
     """The proxy closes the connection, as an API server that goes away would."""
-    with broken_off() as number, kubernetes(tmp_path, f"http://127.0.0.1:{number}").cluster() as cluster:
+    with cutting_off() as number, kubernetes(tmp_path, f"http://127.0.0.1:{number}").cluster() as cluster:
         assert cluster.ask_pod("hive", "pod-1", 8000, "status") is None
 
 
 @contextmanager
-def broken_off() -> Iterator[int]:
-    """A port that announces more than it says."""
+def cutting_off() -> Iterator[int]:
+    """A port that announces more bytes than it sends."""
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
@@ -164,7 +164,7 @@ def broken_off() -> Iterator[int]:
     "content",
     [None, "", "{", "[]", "clusters: 3", "current-context: nowhere\nclusters: []\nusers: []\ncontexts: []"],
 )
-def test_an_access_that_cannot_be_used_is_refused_by_the_files_name(tmp_path: Path, content: str | None):
+def test_a_kubeconfig_that_cannot_be_used_is_refused_by_its_name(tmp_path: Path, content: str | None):
     path = tmp_path / "kubeconfig"
     if content is not None:
         path.write_text(content)
@@ -173,7 +173,7 @@ def test_an_access_that_cannot_be_used_is_refused_by_the_files_name(tmp_path: Pa
         pass
 
 
-def test_a_process_in_no_pod_cannot_use_the_access_of_one():
+def test_outside_of_a_pod_there_is_no_access_of_a_pod():
     with (
         pytest.raises(KubernetesRefused, match="cluster of this pod"),
         Kubernetes(kubeconfig=None, in_pod=True, timeout_s=TIMEOUT_S).cluster(),
@@ -181,7 +181,7 @@ def test_a_process_in_no_pod_cannot_use_the_access_of_one():
         pass
 
 
-def test_without_file_and_pod_there_is_no_cluster():
+def test_without_a_file_and_outside_of_a_pod_there_is_no_cluster():
     nowhere = Kubernetes(kubeconfig=None, in_pod=False, timeout_s=TIMEOUT_S)
     assert (nowhere.configured, nowhere.address) == (False, "not configured")
     with pytest.raises(KubernetesRefused, match="Set KUBECONFIG"), nowhere.cluster():

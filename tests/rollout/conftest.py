@@ -15,7 +15,7 @@ TECHNICAL = "specialist-technical"
 
 @pytest.fixture(scope="package")
 def kubeconfig(request: pytest.FixtureRequest, shared_folder: Path, given_cluster: Path | None) -> Iterator[Path]:
-    """Access to a cluster whose node acts out what the pods' annotations say."""
+    """Access to a cluster whose stand-in node does what the pods' annotations say."""
     if given_cluster:
         yield given_cluster
         return
@@ -33,7 +33,7 @@ def specialists(kubeconfig: Path) -> Iterator[Namespace]:
 
 @pytest.fixture
 def answers() -> Iterator[Answers]:
-    """Pods that have a model loaded and do not say which."""
+    """Pods that have a model loaded and do not report its version."""
     with answering(status()) as found:
         yield found
 

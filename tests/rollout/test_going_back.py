@@ -1,4 +1,4 @@
-"""ROLLBACK_ON_FAILED_ROLLOUT: the version before is in Production and in the pods again, and everybody hears of it."""
+"""ROLLBACK_ON_FAILED_ROLLOUT puts the previous version back into Production and into the pods, and reports it."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ MODEL = "technical-evaluator"
 
 
 @pytest.fixture
-def careful(hive: Platform) -> Platform:
+def with_rollback(hive: Platform) -> Platform:
     return hive.with_settings(rollback_on_failed_rollout=True, kubernetes_timeout_s=1, model_load_timeout_s=1)
 
 
@@ -28,8 +28,8 @@ def in_production(platform: Platform) -> str | None:
         return str(found.version) if found else None
 
 
-def refuse(specialists: Namespace, version: str) -> Any:
-    """Pods answer as those of a version that does not load; all others load."""
+def denying(specialists: Namespace, version: str) -> Any:
+    """An answer of pods that cannot load this version, but every other one."""
 
     def answer(handler: Any) -> None:
         running = specialists.annotations(NAME).get("nhm/model-version")
@@ -38,81 +38,79 @@ def refuse(specialists: Namespace, version: str) -> Any:
     return answer
 
 
-def test_a_model_that_does_not_load_brings_the_version_before_back(
-    careful: Platform, specialists: Namespace, registry: Registry, answers: Answers
+def test_a_model_that_does_not_load_brings_the_previous_version_back(
+    with_rollback: Platform, specialists: Namespace, registry: Registry, answers: Answers
 ):
     old = registry.promote()
-    roll_out(careful)
+    roll_out(with_rollback)
     new = registry.promote()
-    answers.otherwise = refuse(specialists, new)
-    result = roll_out(careful)
+    answers.otherwise = denying(specialists, new)
+    result = roll_out(with_rollback)
     message = failed_step(result)[1]
     assert f"{MODEL} version {new} does not serve: 2 of 2 pods" in message
     assert f"ROLLED BACK to version {old}. The specialist was restarted: 2 of 2 pods have a model loaded" in message
-    assert in_production(careful) == old
+    assert in_production(with_rollback) == old
     assert specialists.annotations(NAME)["nhm/model-version"] == old
     assert verdicts(result) == {"models_loaded": False}
-    with careful.mlflow.client() as client:
+    with with_rollback.mlflow.client() as client:
         assert "rollout failed" in client.get_model_version(MODEL, new).tags[ROLLED_BACK_TAG]
-    kinds = [one["kind"] for one in careful.database["model_audit_log"].find().sort("_id")]
+    kinds = [one["kind"] for one in with_rollback.database["model_audit_log"].find().sort("_id")]
     assert sorted(kinds) == ["rolled_back", "rollout", "rollout"]
 
 
-def test_pods_that_do_not_start_bring_the_version_before_back(
-    careful: Platform, specialists: Namespace, registry: Registry
+def test_pods_that_do_not_start_bring_the_previous_version_back(
+    with_rollback: Platform, specialists: Namespace, registry: Registry
 ):
-    """The image is what is broken here, so going back does not help, and that is said, too."""
+    """Here the image is broken, so going back does not help, and the error says that too."""
     old = registry.promote()
-    roll_out(careful)
+    roll_out(with_rollback)
     specialists.patch(NAME, progressDeadlineSeconds=1)
     specialists.annotate_template(NAME, waiting="ImagePullBackOff")
     registry.promote()
-    message = failed_step(roll_out(careful))[1]
+    message = failed_step(roll_out(with_rollback))[1]
     assert f"ROLLED BACK to version {old}" in message
     assert "did NOT come back" in message
     assert message.count("ImagePullBackOff") >= 2
-    assert in_production(careful) == old
+    assert in_production(with_rollback) == old
 
 
-def test_without_a_version_before_it_is_said_that_there_is_none(
-    careful: Platform, specialists: Namespace, registry: Registry, answers: Answers
+def test_without_a_previous_version_the_error_says_that_there_is_none(
+    with_rollback: Platform, specialists: Namespace, registry: Registry, answers: Answers
 ):
     only = registry.promote()
     answers.otherwise = status(model_loaded="False")
-    message = failed_step(roll_out(careful))[1]
+    message = failed_step(roll_out(with_rollback))[1]
     assert "NOT ROLLED BACK" in message
     assert "no previous version" in message
-    assert in_production(careful) == only
+    assert in_production(with_rollback) == only
 
 
-def test_without_the_setting_nothing_is_brought_back(
+def test_without_the_setting_the_new_version_stays(
     hive: Platform, specialists: Namespace, registry: Registry, answers: Answers
 ):
     registry.promote()
     roll_out(hive)
     new = registry.promote()
-    answers.otherwise = refuse(specialists, new)
+    answers.otherwise = denying(specialists, new)
     assert roll_out(hive).success
     assert in_production(hive) == new
 
 
-def test_a_refusal_of_the_cluster_is_no_reason_to_go_back(
-    careful: Platform, specialists: Namespace, registry: Registry
-):
+def test_a_refused_rollout_is_no_reason_to_go_back(with_rollback: Platform, specialists: Namespace, registry: Registry):
     registry.promote()
     new = registry.promote()
     specialists.patch(NAME, paused=True)
-    assert "is paused" in failed_step(roll_out(careful))[1]
-    assert in_production(careful) == new
+    assert "is paused" in failed_step(roll_out(with_rollback))[1]
+    assert in_production(with_rollback) == new
 
 
-def test_a_return_that_was_interrupted_is_finished_by_the_rerun(
-    careful: Platform, specialists: Namespace, registry: Registry
+def test_a_retry_finishes_a_rollback_that_was_interrupted(
+    with_rollback: Platform, specialists: Namespace, registry: Registry
 ):
-    """It died between the registry's rollback and the restart: the pods still have the version that failed."""
+    """The run died between the registry's rollback and the restart, so the pods still have the version that failed."""
     old, new = registry.promote(), registry.promote()
     specialists.patch(NAME, template={"metadata": {"annotations": {"nhm/model-version": new}}})
     registry.bring_back(old, leaving=new)
-    message = failed_step(roll_out(careful))[1]
+    message = failed_step(roll_out(with_rollback))[1]
     assert f"version {new} was rolled back. The specialist was restarted" in message
     assert specialists.annotations(NAME)["nhm/model-version"] == old

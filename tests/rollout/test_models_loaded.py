@@ -1,4 +1,4 @@
-"""What `models_loaded` makes of the answers of real pods: slow, malformed, half-true, or from one pod of three."""
+"""How `models_loaded` judges the answers of real pods: slow, malformed, contradictory, or from one pod of three."""
 
 import time
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from nhm_assets.settings import Settings
 from tests.support.kube import ENOUGH, Namespace, deployment, namespace
 from tests.support.platform import Platform, failed_step, verdicts
 from tests.support.rollouts import Registry, check_alone, cluster_settings, roll_out
-from tests.support.specialists import Answer, Answers, breaking_off, dripping, reply, silent, status, unavailable
+from tests.support.specialists import Answer, Answers, cutting_off, dripping, reply, silent, status, unavailable
 
 pytestmark = pytest.mark.kubernetes
 
@@ -25,7 +25,7 @@ NAME = "specialist-technical"
 
 @pytest.fixture(scope="module")
 def three(kubeconfig: Path) -> Iterator[Namespace]:
-    """Three pods, which the tests of this module ask and do not change."""
+    """Three pods, which the tests of this module only ask."""
     with namespace(kubeconfig) as found:
         found.add(deployment(NAME, replicas=3))
         yield found
@@ -55,7 +55,7 @@ def table(result: Any) -> list[str]:
         (status(model_version="0"), "version 0 loaded, not 1"),
     ],
 )
-def test_the_one_pod_of_three_that_does_not_serve_is_named_with_what_it_says(
+def test_the_one_pod_of_three_that_does_not_serve_is_named_with_its_fault(
     three: Namespace, answers: Answers, answer: Answer, reason: str
 ):
     bad = three.pods(NAME)[1]
@@ -77,16 +77,16 @@ def test_the_one_pod_of_three_that_does_not_serve_is_named_with_what_it_says(
     [
         (silent, "did not answer"),
         (dripping, "did not answer"),
-        (breaking_off, "its answer was cut off"),
+        (cutting_off, "its answer was cut off"),
         (unavailable, "HTTP 503: starting"),
         (b"<html>no</html>", "not JSON"),
         (status(model_loaded="False"), "model_loaded is False"),
     ],
 )
-def test_through_the_proxy_of_the_api_server_it_is_the_same(
+def test_the_proxy_of_the_api_server_shows_the_same_faults(
     specialists: Namespace, answers: Answers, answer: Answer, reason: str
 ):
-    """A pod that runs shares this machine's address, so the server of the test answers for it."""
+    """The pod has this machine's address, so the test's server answers for it."""
     port = int(answers.address.rpartition(":")[2])
     container = {"command": ["sleep", "600"], "ports": [{"name": "http", "containerPort": port}]}
     specialists.add(deployment(NAME, template={"nhm.test/run": "true"}, container=container))
@@ -108,7 +108,7 @@ def test_pods_that_name_the_version_prove_the_rollout(hive: Platform, registry: 
     assert evaluation(result).description == f"2 of 2 pods serve version {version}"
 
 
-def test_pods_that_do_not_name_it_leave_the_rollout_unproven_in_words(hive: Platform, registry: Registry):
+def test_pods_that_do_not_name_the_version_leave_the_rollout_unproven(hive: Platform, registry: Registry):
     registry.promote()
     result = roll_out(hive)
     assert evaluation(result).passed
@@ -116,7 +116,7 @@ def test_pods_that_do_not_name_it_leave_the_rollout_unproven_in_words(hive: Plat
     assert all("loaded, unproven" in line for line in table(result))
 
 
-def test_a_model_that_does_not_load_is_a_red_check_on_a_green_run(hive: Platform, registry: Registry, answers: Answers):
+def test_a_model_that_does_not_load_fails_only_the_check(hive: Platform, registry: Registry, answers: Answers):
     registry.promote()
     answers.otherwise = status(model_loaded="False", degraded_reasons=["no such artifact"])
     result = roll_out(hive)
@@ -142,7 +142,7 @@ def test_a_pod_that_is_ready_before_its_model_is_loaded_is_asked_again(
     assert len(begun) > 2
 
 
-def test_a_rerun_for_a_version_that_its_pods_deny_restarts_again(
+def test_a_retry_restarts_again_if_the_pods_deny_the_version(
     hive: Platform, specialists: Namespace, registry: Registry, answers: Answers
 ):
     registry.promote()
@@ -190,14 +190,14 @@ def test_the_check_alone_restarts_nothing(hive: Platform, specialists: Namespace
     assert specialists.get(NAME)["metadata"]["generation"] == before
 
 
-def test_the_check_alone_judges_nothing_without_a_cluster(platform: Platform, registry: Registry):
+def test_the_check_alone_has_no_result_without_a_cluster(platform: Platform, registry: Registry):
     registry.promote()
     result = check_alone(platform)
     assert result.success
     assert verdicts(result) == {}
 
 
-def test_without_the_right_to_ask_pods_the_run_breaks_and_says_which(
+def test_without_the_right_to_ask_pods_the_run_breaks_and_names_that_right(
     hive: Platform, specialists: Namespace, registry: Registry, tmp_path: Path
 ):
     registry.promote()

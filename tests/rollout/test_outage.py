@@ -1,4 +1,4 @@
-"""The API server goes away in the middle of a rollout, and comes back."""
+"""The API server goes away during a rollout, and comes back."""
 
 import os
 import signal
@@ -37,7 +37,7 @@ NAME = "specialist-technical"
 
 @pytest.fixture(scope="module")
 def own_cluster(tmp_path_factory: pytest.TempPathFactory, control_plane_scripts: Path) -> Iterator[Path]:
-    """A control plane that nobody else uses, since it is stopped and killed here."""
+    """A control plane of its own, because the tests stop and kill it."""
     folder = tmp_path_factory.mktemp("kube")
     try:
         start_control_plane(control_plane_scripts, folder)
@@ -49,7 +49,7 @@ def own_cluster(tmp_path_factory: pytest.TempPathFactory, control_plane_scripts:
 
 @pytest.fixture
 def restarting(own_cluster: Path) -> Iterator[Namespace]:
-    """A Deployment whose new pods need some seconds to be ready."""
+    """A Deployment whose new pods need eight seconds to be ready."""
     with namespace(own_cluster) as found:
         found.add(deployment(NAME, replicas=2))
         found.annotate_template(NAME, ready_after="8")
@@ -58,23 +58,23 @@ def restarting(own_cluster: Path) -> Iterator[Namespace]:
         yield found
 
 
-def restart(specialists: Namespace, access: Path, heard: list[str], timeout_s: float) -> str:
+def restart(specialists: Namespace, access: Path, lines: list[str], timeout_s: float) -> str:
     changes = {"kubeconfig": access, "kubernetes_timeout_s": 1, "rollout_timeout_s": timeout_s}
     settings = Settings(**cluster_settings(specialists, **changes))
     with kubernetes_of(settings).cluster() as cluster:
-        target = Target.of(settings, "technical", cluster, heard.append)
+        target = Target.of(settings, "technical", cluster, lines.append)
         return Restarter(target, assert_lock=lambda: None).restart("6", "run-1", denied=lambda: False).status
 
 
 def stopped(kubeconfig: Path) -> Callable[[], None]:
-    """Freeze the API server; it takes connections and says nothing."""
+    """Suspend the API server: it accepts connections and never answers."""
     pid = pid_of(kubeconfig, "apiserver")
     os.kill(pid, signal.SIGSTOP)
     return lambda: os.kill(pid, signal.SIGCONT)
 
 
 def killed(kubeconfig: Path) -> Callable[[], None]:
-    """Kill the API server; its port is closed."""
+    """Kill the API server: its port is closed."""
     pid = pid_of(kubeconfig, "apiserver")
     command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
     os.kill(pid, signal.SIGKILL)
@@ -91,7 +91,7 @@ def killed(kubeconfig: Path) -> Callable[[], None]:
 
 @contextmanager
 def away(out_of_order: Callable[[Path], Callable[[], None]], kubeconfig: Path) -> Iterator[None]:
-    """Without an API server; it is back afterwards, whatever happened meanwhile."""
+    """Without an API server; afterwards it is back in any case."""
     again = out_of_order(kubeconfig)
     try:
         yield
@@ -100,7 +100,7 @@ def away(out_of_order: Callable[[Path], Callable[[], None]], kubeconfig: Path) -
 
 
 def phases(specialists: Namespace) -> list[str]:
-    """Of the pods before the restart and after it."""
+    """Of all pods, old and new."""
     return [one.status.phase for one in specialists.pods(NAME)]
 
 
@@ -111,26 +111,26 @@ def wait_for_the_restart(specialists: Namespace) -> None:
 @pytest.mark.parametrize(
     ("out_of_order", "seconds"), [pytest.param(killed, 20, marks=pytest.mark.servers), (stopped, 6)]
 )
-def test_an_api_server_that_goes_away_in_the_middle_is_waited_for(
+def test_a_rollout_waits_for_an_api_server_that_goes_away(
     restarting: Namespace, tmp_path: Path, out_of_order: Callable[[Path], Callable[[], None]], seconds: float
 ):
-    heard: list[str] = []
+    lines: list[str] = []
     access = restarting.user(tmp_path, *ENOUGH)
     with ThreadPoolExecutor(1) as thread:
-        outcome = thread.submit(restart, restarting, access, heard, 240)
-        # Its progress is told once it is waited for: from then on an outage is a matter of patience. The stand-in
-        # node is left to tell what its pods do until they run; what is cut off in the middle of that, it never tells.
-        assert eventually(lambda: bool(heard))
+        outcome = thread.submit(restart, restarting, access, lines, 240)
+        # The first line is logged when the wait begins, and only then an outage is tolerated. The stand-in node must
+        # have reported that its pods run, because it does not repeat a report that was cut off.
+        assert eventually(lambda: bool(lines))
         assert eventually(lambda: phases(restarting) == ["Running"] * 4)
         with away(out_of_order, restarting.kubeconfig):
             time.sleep(seconds)
             assert not outcome.done()
         assert outcome.result() == "rolled out"
-    assert any("cannot be reached" in one and "Trying again" in one for one in heard)
+    assert any("cannot be reached" in line and "Trying again" in line for line in lines)
     assert restarting.annotations(NAME)[VERSION] == "6"
 
 
-def test_an_api_server_that_stays_away_ends_the_waiting(restarting: Namespace):
+def test_a_rollout_gives_up_if_the_api_server_stays_away(restarting: Namespace):
     with ThreadPoolExecutor(1) as thread:
         outcome = thread.submit(restart, restarting, restarting.kubeconfig, [], 3)
         wait_for_the_restart(restarting)

@@ -44,7 +44,7 @@ def test_a_promoted_version_is_rolled_out_and_recorded(hive: Platform, specialis
     assert verdicts(result) == {"models_loaded": True}
 
 
-def test_a_rerun_for_the_version_that_runs_restarts_nothing(hive: Platform, specialists: Namespace, registry: Registry):
+def test_a_retry_for_the_version_that_runs_restarts_nothing(hive: Platform, specialists: Namespace, registry: Registry):
     registry.promote()
     roll_out(hive)
     before = specialists.get(NAME)["metadata"]["generation"]
@@ -55,7 +55,7 @@ def test_a_rerun_for_the_version_that_runs_restarts_nothing(hive: Platform, spec
     assert roll_out(hive).asset_value("specialist_rollout").status == "rolled out"
 
 
-def test_without_a_cluster_it_says_so_and_claims_nothing(platform: Platform, registry: Registry):
+def test_without_a_cluster_the_record_says_so_and_no_check_has_a_result(platform: Platform, registry: Registry):
     registry.promote()
     result = roll_out(platform)
     assert result.success
@@ -92,7 +92,7 @@ def test_pods_that_never_become_ready_are_reported_with_their_reasons_at_once(
     assert (entry["result"], entry["state"]) == ("failed", "done")
 
 
-def test_pods_that_are_not_even_made_are_reported_with_the_events_that_say_why(
+def test_pods_that_cannot_be_created_are_reported_with_the_events_that_say_why(
     hive: Platform, specialists: Namespace, registry: Registry
 ):
     specialists.patch(
@@ -105,9 +105,7 @@ def test_pods_that_are_not_even_made_are_reported_with_the_events_that_say_why(
     assert "nobody-knows-this-account" in message
 
 
-def test_pods_that_are_slow_beyond_the_time_limit_are_reported(
-    hive: Platform, specialists: Namespace, registry: Registry
-):
+def test_pods_that_exceed_the_time_limit_are_reported(hive: Platform, specialists: Namespace, registry: Registry):
     specialists.annotate_template(NAME, ready_after="never")
     registry.promote()
     message = failed_step(roll_out(hive.with_settings(rollout_timeout_s=2)))[1]
@@ -115,7 +113,7 @@ def test_pods_that_are_slow_beyond_the_time_limit_are_reported(
     assert "running, but not ready" in message
 
 
-def test_a_rerun_after_a_failure_restarts_again(hive: Platform, specialists: Namespace, registry: Registry):
+def test_a_retry_after_a_failure_restarts_again(hive: Platform, specialists: Namespace, registry: Registry):
     specialists.patch(NAME, progressDeadlineSeconds=2)
     specialists.annotate_template(NAME, ready_after="never")
     registry.promote()
@@ -160,7 +158,7 @@ def test_a_paused_deployment_is_refused_with_what_to_do(hive: Platform, speciali
     assert AT not in specialists.annotations(NAME)
 
 
-def test_a_deployment_that_is_paused_in_the_middle_is_refused(
+def test_a_deployment_that_is_paused_during_its_rollout_is_refused(
     hive: Platform, specialists: Namespace, registry: Registry
 ):
     specialists.annotate_template(NAME, ready_after="never")
@@ -173,7 +171,7 @@ def test_a_deployment_that_is_paused_in_the_middle_is_refused(
         assert "is paused" in failed_step(waiting.result(timeout=120))[1]
 
 
-def test_a_deployment_without_replicas_is_left_alone_and_nothing_is_claimed(
+def test_a_deployment_without_replicas_is_not_restarted_and_no_check_has_a_result(
     hive: Platform, specialists: Namespace, registry: Registry
 ):
     specialists.patch(NAME, replicas=0)
@@ -186,7 +184,7 @@ def test_a_deployment_without_replicas_is_left_alone_and_nothing_is_claimed(
     assert AT not in specialists.annotations(NAME)
 
 
-def test_a_deployment_that_is_not_there_is_named(hive: Platform, registry: Registry):
+def test_a_missing_deployment_is_named(hive: Platform, registry: Registry):
     registry.promote()
     result = roll_out(hive.with_settings(specialist_deployment="nobody-{specialist}"))
     assert "no Deployment nobody-technical in namespace" in failed_step(result)[1]
@@ -232,8 +230,8 @@ def test_a_version_that_is_no_longer_in_production_restarts_nothing(
     assert AT not in specialists.annotations(NAME)
 
 
-def test_two_specialists_are_never_restarted_at_once(hive: Platform, specialists: Namespace, registry: Registry):
-    """The second one's pods are made only after the first one's have become ready."""
+def test_two_specialists_never_restart_at_once(hive: Platform, specialists: Namespace, registry: Registry):
+    """The pods of the second are created only after those of the first are ready."""
     specialists.add(deployment("specialist-business", template={"nhm.test/ready-after": "1"}))
     specialists.annotate_template(NAME, ready_after="1")
     requests = {name: request(name, registry.promote(name)) for name in ("technical", "business")}
@@ -258,13 +256,13 @@ def request(specialist: str, version: str) -> RolloutRequest:
 
 
 def span(specialists: Namespace, name: str) -> tuple[datetime, datetime]:
-    """From when the first of a Deployment's pods was made to when the last one was ready."""
+    """From the creation of a Deployment's first pod until its last pod was ready."""
     pods = specialists.pods(name)
     ready = [one.last_transition_time for pod in pods for one in pod.status.conditions if one.type == "Ready"]
     return min(pod.metadata.creation_timestamp for pod in pods), max(ready)
 
 
-def test_a_rollout_that_somebody_else_began_is_waited_for(hive: Platform, specialists: Namespace, registry: Registry):
+def test_a_rollout_that_somebody_else_began_blocks_ours(hive: Platform, specialists: Namespace, registry: Registry):
     specialists.add(deployment("specialist-business"))
     specialists.annotate_template("specialist-business", ready_after="never")
     registry.promote()
@@ -273,7 +271,7 @@ def test_a_rollout_that_somebody_else_began_is_waited_for(hive: Platform, specia
     assert AT not in specialists.annotations(NAME)
 
 
-def test_a_specialist_that_is_stuck_keeps_nobody_waiting(hive: Platform, specialists: Namespace, registry: Registry):
+def test_a_specialist_that_is_stuck_blocks_nobody(hive: Platform, specialists: Namespace, registry: Registry):
     broken = deployment("specialist-business", progressDeadlineSeconds=1, template={"nhm.test/ready-after": "never"})
     specialists.add(broken, wait=False)
     registry.promote()
@@ -288,7 +286,7 @@ with Kubernetes(kubeconfig=None, in_pod=True, timeout_s=5).cluster() as cluster:
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="the stand-in node mounts a ServiceAccount's token as root alone")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a ServiceAccount's token on the stand-in node")
 def test_in_a_pod_its_own_service_account_is_used(hive: Platform, specialists: Namespace, tmp_path: Path):
     account = specialists.user(tmp_path, *ENOUGH).stem
     command = [sys.executable, "-c", IN_A_POD.format(namespace=specialists.name)]
@@ -301,7 +299,7 @@ def test_in_a_pod_its_own_service_account_is_used(hive: Platform, specialists: N
         return specialists.core.read_namespaced_pod("run", specialists.name).status.phase in ("Succeeded", "Failed")
 
     assert eventually(ended, within_s=40)
-    said = specialists.core.read_namespaced_pod_log("run", specialists.name, _preload_content=False).data.decode()
-    assert "specialist-technical\n" in said
+    log = specialists.core.read_namespaced_pod_log("run", specialists.name, _preload_content=False).data.decode()
+    assert "specialist-technical\n" in log
     refused = f"does not allow system:serviceaccount:{specialists.name}:{account} to list pods in namespace kube-system"
-    assert refused in said
+    assert refused in log

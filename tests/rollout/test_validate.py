@@ -1,4 +1,4 @@
-"""`nhm validate`: all five specialists, in the words of the guide, and an exit code to build on."""
+"""`nhm validate`: all five specialists, the words of the specialists' guide, and the exit code."""
 
 import json
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ GOOD = PodVerdict("pod-1", model_loaded=True, mlflow_connected=True, status="SER
         ([True, False, True], "True on 2 of 3 pods, False on 1 of 3 pods"),
     ],
 )
-def test_pods_that_agree_are_shown_as_one(values: list[Any], shown: str):
+def test_the_value_on_which_pods_agree_is_shown_once(values: list[Any], shown: str):
     assert summary(values) == shown
 
 
@@ -90,7 +90,7 @@ def test_a_specialist_that_is_loaded_has_no_causes():
 
 @pytest.fixture(scope="module")
 def five(kubeconfig: Path) -> Iterator[Namespace]:
-    """All five, which the tests of this module ask and do not change."""
+    """All five specialists, which the tests of this module only ask."""
     with namespace(kubeconfig) as found:
         for name in SPECIALISTS:
             found.add(deployment(f"specialist-{name}"), wait=False)
@@ -118,7 +118,7 @@ def settings(platform: Platform, five: Namespace, answers: Answers) -> dict[str,
 
 
 @pytest.mark.kubernetes
-def test_five_of_five_end_with_0(settings: dict[str, Any]):
+def test_five_of_five_loaded_is_exit_code_0(settings: dict[str, Any]):
     done = nhm("validate", **settings)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
@@ -131,21 +131,21 @@ def test_five_of_five_end_with_0(settings: dict[str, Any]):
 
 
 @pytest.mark.kubernetes
-def test_four_of_five_end_with_1_and_a_cause(settings: dict[str, Any], five: Namespace, answers: Answers):
+def test_four_of_five_loaded_is_exit_code_1_with_a_cause(settings: dict[str, Any], five: Namespace, answers: Answers):
     (pod,) = five.pods("specialist-behavior")
     answers.by_pod[pod.status.pod_ip] = status(model_loaded="False", status="DEGRADED")
     done = nhm("validate", **settings)
     assert done.returncode == 1
     assert done.stdout.startswith("4/5 specialists loaded their models\n")
-    told = done.stdout.partition("\nbehavior: ")[2].partition("\n\n")[0]
-    assert "  Model Loaded: False\n  MLflow Connected: True\n  Status: DEGRADED\n" in told
-    assert "Likely cause: no version was in Production when the pod started" in told
-    assert f"To see more: kubectl -n {five.name} logs {pod.metadata.name}" in told
+    section = done.stdout.partition("\nbehavior: ")[2].partition("\n\n")[0]
+    assert "  Model Loaded: False\n  MLflow Connected: True\n  Status: DEGRADED\n" in section
+    assert "Likely cause: no version was in Production when the pod started" in section
+    assert f"To see more: kubectl -n {five.name} logs {pod.metadata.name}" in section
     assert done.stdout.count("Likely cause") == 1
 
 
 @pytest.mark.kubernetes
-def test_as_json_it_says_the_same(settings: dict[str, Any], answers: Answers, five: Namespace):
+def test_the_json_reports_the_same(settings: dict[str, Any], answers: Answers, five: Namespace):
     answers.otherwise = status(model_version="1")
     (pod,) = five.pods("specialist-evolution")
     answers.by_pod[pod.status.pod_ip] = status(model_version="7")
@@ -171,7 +171,7 @@ def test_without_a_version_in_production_nothing_is_loaded(platform: Platform, f
 
 
 @pytest.mark.kubernetes
-def test_without_mlflow_the_pods_are_shown_and_the_end_is_1(settings: dict[str, Any]):
+def test_without_mlflow_the_pods_are_shown_and_the_exit_code_is_1(settings: dict[str, Any]):
     away = {"mlflow_tracking_uri": f"http://127.0.0.1:{free_port()}", "mlflow_timeout_s": 1}
     done = nhm("validate", **settings, **away)
     assert done.returncode == 1
@@ -180,7 +180,7 @@ def test_without_mlflow_the_pods_are_shown_and_the_end_is_1(settings: dict[str, 
 
 
 @pytest.mark.kubernetes
-def test_with_two_versions_in_production_the_pods_are_shown_and_the_end_is_1(
+def test_with_two_versions_in_production_the_pods_are_shown_and_the_exit_code_is_1(
     settings: dict[str, Any], platform: Platform
 ):
     with platform.mlflow.client() as client:
@@ -193,11 +193,11 @@ def test_with_two_versions_in_production_the_pods_are_shown_and_the_end_is_1(
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected"),
     [({}, "no cluster is configured"), ({"kubeconfig": "nowhere"}, "cannot be used")],
 )
-def test_without_a_cluster_it_ends_with_1_and_one_sentence(tmp_path: Path, changes: dict[str, str], said: str):
+def test_without_a_cluster_the_exit_code_is_1_and_says_why(tmp_path: Path, changes: dict[str, str], expected: str):
     done = nhm("validate", nhm_home=tmp_path, **changes)
     assert (done.returncode, done.stdout) == (1, "")
-    assert said in done.stderr
+    assert expected in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""Rollouts of a registered version, with and without Dagster."""
+"""Rollouts of a registered version, and the check on them alone."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.support.platform import QUIET, Platform
 
 
 def cluster_settings(specialists: Namespace, **changes: Any) -> dict[str, Any]:
-    """Settings that lead to the specialists of a test, with little patience."""
+    """Settings for the specialists of a test, with short time limits."""
     return {
         "kubeconfig": specialists.kubeconfig,
         "specialist_namespace": specialists.name,
@@ -31,13 +31,13 @@ def cluster_settings(specialists: Namespace, **changes: Any) -> dict[str, Any]:
 
 @dataclass
 class Registry:
-    """Versions, mostly without model files, promoted by hand as `promoted_version` would."""
+    """Versions, mostly without model files, promoted as `promoted_version` does."""
 
     platform: Platform
     promoted: dict[str, str | None] = field(default_factory=dict)
 
     def promote(self, specialist: str = "technical", *, files: str = "file:///nowhere") -> str:
-        """Register a version, put it into Production and leave the record that a rollout starts from."""
+        """Register a version, put it into Production and store the record from which a rollout starts."""
         from nhm_assets.registry.transitions import put_into_production
 
         model, previous = Specialist(specialist).registered_model, self.promoted.get(specialist)
@@ -52,7 +52,7 @@ class Registry:
         return version
 
     def bring_back(self, version: str, *, leaving: str, specialist: str = "technical") -> None:
-        """Roll the registry back, as somebody who dies right afterwards."""
+        """Roll the registry back and nothing else, as a process that dies right afterwards."""
         from nhm_assets.registry.rollback import RollbackRequest, roll_back
 
         request = RollbackRequest(Specialist(specialist).registered_model, "it fails", to=version, leaving=leaving)
@@ -60,7 +60,7 @@ class Registry:
             roll_back(client, self.platform.database["model_audit_log"], request, now=NOW, wait_s=0)
 
     def record(self, specialist: str, version: str, previous: str | None = None) -> None:
-        """Leave the record of a promotion where the next asset finds it."""
+        """Store the record of a promotion where the next asset reads it."""
         promotion = Promotion(
             specialist=specialist,
             week=WEEK,
@@ -77,12 +77,12 @@ class Registry:
 
 
 def roll_out(platform: Platform, specialist: str = "technical") -> ExecuteInProcessResult:
-    """Materialize `specialist_rollout` alone, for the version that was promoted."""
+    """Materialize only `specialist_rollout`, for the promoted version."""
     return platform.retrain(specialist, only=["specialist_rollout"])
 
 
 def check_alone(platform: Platform, specialist: str = "technical") -> ExecuteInProcessResult:
-    """Execute `models_loaded` alone, as its button in the UI does."""
+    """Execute only the check `models_loaded`, as its button in the UI does."""
     from dagster import AssetCheckKey
 
     job = build_definitions(platform.settings).resolve_job_def(JOB)

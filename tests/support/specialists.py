@@ -1,7 +1,7 @@
-"""Specialists as the tests' counterpart: HTTP servers that answer `/status`, and real ones that load their model.
+"""Specialists for tests: HTTP servers that answer `/status`, and real ones that load their model.
 
-Run as a program it is one specialist: it loads the version in Production from the registry with the MLflow
-client, then answers `/status` and `/predict`.
+Run as a program, this module is one specialist: it loads the version in Production with the MLflow client, then
+answers `/status` and `/predict`.
 """
 
 import json
@@ -15,11 +15,11 @@ from threading import Thread
 from typing import Any
 
 Answer = bytes | Mapping[str, Any] | Callable[[BaseHTTPRequestHandler], None]
-"""Of a pod: the body, what the body says, or a function that answers by itself."""
+"""A pod's answer: the bytes of the body, its JSON, or a function that answers the request itself."""
 
 
 def status(**changes: Any) -> dict[str, Any]:
-    """What a healthy specialist of today answers; named details are changed, None leaves one out."""
+    """The answer of a healthy specialist; named details are changed, and None omits one."""
     details = {
         "model_loaded": "True",
         "mlflow_connected": "True",
@@ -36,7 +36,7 @@ def status(**changes: Any) -> dict[str, Any]:
 
 @dataclass
 class Answers:
-    """What pods answer, by their address; `otherwise` is for all that are not named."""
+    """The answers of pods, by their address; `otherwise` is the answer of all other pods."""
 
     address: str
     otherwise: Answer
@@ -45,28 +45,27 @@ class Answers:
 
     @property
     def status_url(self) -> str:
-        """For SPECIALIST_STATUS_URL."""
+        """The value of SPECIALIST_STATUS_URL."""
         return f"{self.address}/{{specialist}}/{{pod_ip}}/status"
 
 
 @contextmanager
 def answering(otherwise: Answer) -> Iterator[Answers]:
-    """A server that answers for every pod that only pretends to run."""
+    """A server that answers for all pods that only pretend to run."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            # As SPECIALIST_STATUS_URL names it, or as the API server's proxy asks the pod itself.
+            # The path of SPECIALIST_STATUS_URL, or the pod's own, which the API server's proxy asks for.
             _, specialist, pod, _ = self.path.split("/") if self.path != "/status" else ("", "technical", "", "")
             answers.asked.append(pod)
             answer = answers.by_pod.get(pod, answers.otherwise)
             if callable(answer):
                 answer(self)
                 return
-            said = answer if isinstance(answer, bytes) else {**answer, "specialist_type": specialist}
-            reply(self, said)
+            reply(self, answer if isinstance(answer, bytes) else {**answer, "specialist_type": specialist})
 
         def log_message(self, *_: object) -> None:
-            """Nothing on the terminal."""
+            """Print nothing."""
 
     with ThreadingHTTPServer(("0.0.0.0", 0), Handler) as server:  # noqa: S104 - pods share this machine's address
         server.daemon_threads = True
@@ -76,8 +75,9 @@ def answering(otherwise: Answer) -> Iterator[Answers]:
         server.shutdown()
 
 
-def reply(handler: BaseHTTPRequestHandler, said: Any, code: int = 200) -> None:
-    body = said if isinstance(said, bytes) else json.dumps(said).encode()
+def reply(handler: BaseHTTPRequestHandler, content: Any, code: int = 200) -> None:
+    """Answer a request with bytes, or with anything else as JSON."""
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
     handler.send_response(code)
     handler.send_header("Content-Length", str(len(body)))
     handler.end_headers()
@@ -85,12 +85,12 @@ def reply(handler: BaseHTTPRequestHandler, said: Any, code: int = 200) -> None:
 
 
 def silent(handler: BaseHTTPRequestHandler) -> None:
-    """Takes the request and says nothing for a while."""
+    """Does not answer for ten seconds."""
     time.sleep(10)
 
 
 def dripping(handler: BaseHTTPRequestHandler) -> None:
-    """Says one byte at a time, so that no time limit between two bytes is ever reached."""
+    """Sends one byte at a time, so no time limit between two bytes is ever reached."""
     handler.send_response(200)
     handler.send_header("Content-Length", "1000")
     handler.end_headers()
@@ -103,8 +103,8 @@ def dripping(handler: BaseHTTPRequestHandler) -> None:
         time.sleep(0.2)
 
 
-def breaking_off(handler: BaseHTTPRequestHandler) -> None:
-    """Announces more than it says."""
+def cutting_off(handler: BaseHTTPRequestHandler) -> None:
+    """Announces more bytes than it sends."""
     handler.send_response(200)
     handler.send_header("Content-Length", "1000")
     handler.end_headers()
@@ -116,7 +116,7 @@ def unavailable(handler: BaseHTTPRequestHandler) -> None:
 
 
 def serve(specialist: str, port: int, *, tells_version: bool) -> None:
-    """One specialist: the version that was in Production at the start, until it is restarted."""
+    """One specialist: it serves the version that was in Production when it started."""
     import mlflow.pyfunc
     import pandas as pd
 
@@ -124,7 +124,7 @@ def serve(specialist: str, port: int, *, tells_version: bool) -> None:
     model, fault = None, []
     try:
         model = mlflow.pyfunc.load_model(uri)
-    except Exception as error:  # noqa: BLE001 - like a specialist, it says so and runs on
+    except Exception as error:  # noqa: BLE001 - like a specialist, it reports the error and keeps running
         fault = [str(error)[:200]]
     run_id = {"model_run_id": model.metadata.run_id} if model and tells_version else {}
 
@@ -132,23 +132,23 @@ def serve(specialist: str, port: int, *, tells_version: bool) -> None:
         def do_GET(self) -> None:
             loaded = "True" if model else "False"
             state = "SERVING" if model else "NOT_SERVING"
-            said = status(
+            answer = status(
                 model_loaded=loaded, status=state, specialist_type=specialist, degraded_reasons=fault, **run_id
             )
-            reply(self, said)
+            reply(self, answer)
 
         def do_POST(self) -> None:
             rows = pd.DataFrame(json.loads(self.rfile.read(int(self.headers["Content-Length"]))), dtype="float64")
             reply(self, model.predict(rows).tolist())
 
         def log_message(self, *_: object) -> None:
-            """Nothing in the log."""
+            """Print nothing."""
 
     while True:
         try:
             server = ThreadingHTTPServer(("0.0.0.0", port), Handler)  # noqa: S104 - pods share this machine's address
         except OSError:
-            # The pod before, which has the same address here, is still ending.
+            # The previous pod, which has the same address here, is still terminating.
             time.sleep(0.1)
         else:
             server.serve_forever()
