@@ -1,15 +1,20 @@
-"""What the documents name exists: files, links, make targets, subcommands. Their lines are short enough to read."""
+"""What the documents name exists: files, links, make targets, subcommands, settings. Their lines are short."""
 
 import re
 from collections.abc import Iterator
+from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
 
 from nhm_assets.cli import main
+from nhm_assets.domain.outcomes import GATE_CHECKS, BrokenBy, Outcome
+from nhm_assets.settings import Settings
 from tests.support.processes import ROOT
 
 DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/*.md"))
+ARCHITECTURE = ROOT / "docs/architecture.md"
 LONGEST_LINE = 120
 OVERLAY = ROOT / "k8s/overlays/production"
 """Paths that begin with two dots are written into an overlay."""
@@ -86,6 +91,29 @@ def unknown_subcommands(text: str) -> set[str]:
     return called - set(main.commands)
 
 
+def variables(text: str) -> set[str]:
+    """Words that look like environment variables."""
+    return set(re.findall(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b", text))
+
+
+@cache
+def known_variables() -> set[str]:
+    """All settings, and what the code and the files of an installation name besides."""
+    files = [path for folder in ("nhm_assets", "resources", "deploy", "k8s") for path in (ROOT / folder).rglob("*.*")]
+    texts = [path.read_text() for path in [*files, ROOT / "Dockerfile"] if path.is_file() and path.suffix != ".pyc"]
+    return variables("\n".join([*texts, *(name.upper() for name in Settings.model_fields)]))
+
+
+def unknown_variables(text: str) -> set[str]:
+    return variables(text) - known_variables()
+
+
+def table_terms(text: str, heading: str) -> list[str]:
+    """The first column of the first table after some text, without backticks."""
+    rows = text.partition(heading)[2].partition("|---")[2].splitlines()[1:]
+    return [row.split("|")[1].strip().strip("`") for row in takewhile(lambda row: row.startswith("|"), rows)]
+
+
 @pytest.fixture(params=DOCUMENTS, ids=lambda path: path.name)
 def document(request: pytest.FixtureRequest) -> Path:
     return Path(request.param)
@@ -102,6 +130,30 @@ def test_every_relative_link_leads_somewhere(document: Path):
 def test_every_make_target_and_every_subcommand_that_a_document_names_exists(document: Path):
     assert unknown_make_targets(document.read_text()) == set()
     assert unknown_subcommands(document.read_text()) == set()
+
+
+def test_every_setting_that_a_document_names_exists(document: Path):
+    assert unknown_variables(document.read_text()) == set()
+
+
+def test_the_architecture_lists_every_room():
+    rooms = {
+        path.relative_to(ROOT).parts[-1] for path in (ROOT / "nhm_assets").iterdir() if (path / "__init__.py").exists()
+    }
+    listed = {
+        term.rstrip("/").rpartition("/")[2] for term in table_terms(ARCHITECTURE.read_text(), "## Rooms and floors")
+    }
+    assert listed - {"settings.py", "resource_factories.py", "definitions.py"} == rooms | {"resources", "sensors"}
+
+
+def test_the_architecture_lists_the_checks_that_decide():
+    assert table_terms(ARCHITECTURE.read_text(), "These checks decide:") == list(GATE_CHECKS)
+
+
+def test_the_operations_list_every_outcome():
+    operations = (ROOT / "docs/operations.md").read_text()
+    assert table_terms(operations, "## Outcomes") == [str(outcome) for outcome in Outcome]
+    assert f"`nhm/broken_by` is one of: {', '.join(BrokenBy)}." in operations
 
 
 def test_no_line_is_too_long(document: Path):
@@ -139,3 +191,7 @@ def test_a_broken_link_is_noticed(link: str):
 def test_an_unknown_target_and_an_unknown_subcommand_are_noticed():
     assert unknown_make_targets("run `make everything`\n\n    make lint typos  # now") == {"everything", "typos"}
     assert unknown_subcommands("run `nhm deploy`\n\n    FORCE_RETRAIN=true nhm train") == {"deploy", "train"}
+
+
+def test_an_unknown_setting_is_noticed():
+    assert unknown_variables("set SMTP_PORTS, RUN_MEMORY and DAGSTER_PG_HOST") == {"SMTP_PORTS"}
