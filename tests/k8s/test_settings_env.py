@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from nhm_assets.settings import Settings
-from tests.support.manifests import Manifest, find
+from tests.support.manifests import K8S, Manifest, find
 
 IN_THE_CLUSTER = {
     "NHM_HOME": "/var/lib/nhm",
@@ -39,6 +39,18 @@ def expected_settings() -> dict[str, str]:
 
 def test_the_configmap_holds_every_setting_that_is_not_secret_with_its_default(production: list[Manifest]):
     assert find(production, "ConfigMap", "nhm-settings")["data"] == expected_settings()
+
+
+def comments() -> dict[str, str]:
+    """The comment above each setting in the file, as one line."""
+    blocks = (K8S / "base" / "settings.env").read_text().strip().split("\n\n")[1:]
+    lines = [block.splitlines() for block in blocks]
+    return {last.partition("=")[0]: " ".join(line.removeprefix("# ") for line in above) for *above, last in lines}
+
+
+def test_the_comments_are_the_descriptions_of_the_settings():
+    assert comments() == {name: Settings.model_fields[name.lower()].description for name in comments()}
+    assert comments().keys() == expected_settings().keys()
 
 
 def test_the_settings_of_the_configmap_can_be_loaded(production: list[Manifest], monkeypatch: pytest.MonkeyPatch):
