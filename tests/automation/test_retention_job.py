@@ -1,4 +1,4 @@
-"""What is thrown away: files of old Archived versions and old runs; and what never is."""
+"""The retention job: it deletes files of old Archived versions and old runs, and nothing else."""
 
 import shutil
 from collections.abc import Iterator
@@ -28,8 +28,8 @@ DELETED_AT = NOW.isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True)
-class Attic:
-    """A registry whose versions have files, and a housekeeper."""
+class FilledRegistry:
+    """A registry whose versions have files, and its retention."""
 
     versions: Versions
     log: Any
@@ -45,7 +45,7 @@ class Attic:
             self.versions.client.set_registered_model_alias(MODEL, alias, version)
         return version
 
-    def tidy(self, keep: int, now: datetime = NOW) -> list[str]:
+    def delete_old_files(self, keep: int, now: datetime = NOW) -> list[str]:
         fields = {"specialist": "technical", "dagster_run_id": "run-a", "actor": "a person"}
         return delete_old_files(self.versions.client, self.log, MODEL, keep=keep, fields=fields, now=now, wait_s=5)
 
@@ -57,105 +57,105 @@ class Attic:
 
 
 @pytest.fixture
-def attic(tmp_path: Path, migrated_mlflow: Path, database) -> Iterator[Attic]:
+def filled(tmp_path: Path, migrated_mlflow: Path, database) -> Iterator[FilledRegistry]:
     shutil.copytree(migrated_mlflow, tmp_path / "mlflow")
     (tmp_path / "versions").mkdir()
     with Mlflow(uri=None, home=tmp_path / "mlflow", timeout_s=10).client() as client:
-        yield Attic(Versions(client, tmp_path / "versions"), database["model_audit_log"])
+        yield FilledRegistry(Versions(client, tmp_path / "versions"), database["model_audit_log"])
 
 
-def test_archived_versions_beyond_the_newest_lose_their_files_and_keep_their_record(attic):
-    versions = [attic.add() for _ in range(4)]
-    assert attic.tidy(keep=2) == ["2", "1"]
-    assert attic.with_files(*versions) == ["3", "4"]
+def test_archived_versions_beyond_the_newest_lose_their_files_and_keep_their_records(filled):
+    versions = [filled.add() for _ in range(4)]
+    assert filled.delete_old_files(keep=2) == ["2", "1"]
+    assert filled.with_files(*versions) == ["3", "4"]
     for one in ("1", "2"):
-        assert attic.tags(one) == {"kept": "yes", FILES_DELETED_TAG: DELETED_AT}
-        assert attic.versions.client.get_model_version(MODEL, one).current_stage == "Archived"
-    assert FILES_DELETED_TAG not in attic.tags("3")
+        assert filled.tags(one) == {"kept": "yes", FILES_DELETED_TAG: DELETED_AT}
+        assert filled.versions.client.get_model_version(MODEL, one).current_stage == "Archived"
+    assert FILES_DELETED_TAG not in filled.tags("3")
 
 
-def test_a_version_that_serves_is_a_candidate_or_has_an_alias_keeps_its_files_however_old_it_is(attic):
+def test_champion_candidates_and_versions_with_an_alias_keep_their_files_at_any_age(filled):
     kept = [
-        attic.add("Production", alias="production"),
-        attic.add("Staging"),
-        attic.add("None"),
-        attic.add(alias="previous"),
-        attic.add(alias="a-persons-own"),
+        filled.add("Production", alias="production"),
+        filled.add("Staging"),
+        filled.add("None"),
+        filled.add(alias="previous"),
+        filled.add(alias="a-persons-own"),
     ]
-    gone, newest = attic.add(), attic.add()
-    assert attic.tidy(keep=1) == [gone]
-    assert attic.with_files(*kept, gone, newest) == [*kept, newest]
+    gone, newest = filled.add(), filled.add()
+    assert filled.delete_old_files(keep=1) == [gone]
+    assert filled.with_files(*kept, gone, newest) == [*kept, newest]
 
 
-def test_as_many_as_are_to_be_kept_are_all_kept_and_nothing_is_logged(attic):
-    versions = [attic.add() for _ in range(3)]
-    assert attic.tidy(keep=3) == []
-    assert attic.with_files(*versions) == versions
-    assert attic.log.count_documents({}) == 0
+def test_if_nothing_is_deleted_nothing_is_logged(filled):
+    versions = [filled.add() for _ in range(3)]
+    assert filled.delete_old_files(keep=3) == []
+    assert filled.with_files(*versions) == versions
+    assert filled.log.count_documents({}) == 0
 
 
-def test_the_newest_are_told_by_number_and_not_by_spelling(attic):
-    versions = [attic.add() for _ in range(11)]
-    assert attic.tidy(keep=2) == ["9", "8", "7", "6", "5", "4", "3", "2", "1"]
-    assert attic.with_files(*versions) == ["10", "11"]
+def test_versions_are_ordered_by_number_and_not_as_text(filled):
+    versions = [filled.add() for _ in range(11)]
+    assert filled.delete_old_files(keep=2) == ["9", "8", "7", "6", "5", "4", "3", "2", "1"]
+    assert filled.with_files(*versions) == ["10", "11"]
 
 
-def test_another_time_deletes_nothing_more_and_changes_no_tag(attic):
+def test_a_second_time_deletes_nothing_and_changes_no_tag(filled):
     for _ in range(3):
-        attic.add()
-    attic.tidy(keep=1)
-    before, entries = [attic.tags(one) for one in ("1", "2", "3")], list(attic.log.find())
-    assert attic.tidy(keep=1, now=NOW + timedelta(days=1)) == []
-    assert [attic.tags(one) for one in ("1", "2", "3")] == before
-    assert list(attic.log.find()) == entries
+        filled.add()
+    filled.delete_old_files(keep=1)
+    before, entries = [filled.tags(one) for one in ("1", "2", "3")], list(filled.log.find())
+    assert filled.delete_old_files(keep=1, now=NOW + timedelta(days=1)) == []
+    assert [filled.tags(one) for one in ("1", "2", "3")] == before
+    assert list(filled.log.find()) == entries
 
 
-def test_a_deletion_that_was_interrupted_is_finished(attic):
-    begun = attic.add(deleted="begun")
-    attic.add()
-    assert attic.tidy(keep=1) == [begun]
-    assert attic.with_files(begun) == []
-    assert attic.tags(begun)[FILES_DELETED_TAG] == DELETED_AT
+def test_an_interrupted_deletion_is_finished(filled):
+    begun = filled.add(deleted="begun")
+    filled.add()
+    assert filled.delete_old_files(keep=1) == [begun]
+    assert filled.with_files(begun) == []
+    assert filled.tags(begun)[FILES_DELETED_TAG] == DELETED_AT
 
 
-def test_files_that_are_gone_already_are_no_error(attic):
-    lost = attic.add()
-    attic.add()
-    shutil.rmtree(attic.versions.files(lost))
-    assert attic.tidy(keep=1) == [lost]
-    assert attic.tags(lost)[FILES_DELETED_TAG] == DELETED_AT
+def test_missing_files_are_not_an_error(filled):
+    lost = filled.add()
+    filled.add()
+    shutil.rmtree(filled.versions.files(lost))
+    assert filled.delete_old_files(keep=1) == [lost]
+    assert filled.tags(lost)[FILES_DELETED_TAG] == DELETED_AT
 
 
 @pytest.mark.parametrize(("stage", "of_copy"), [("Archived", "Production"), ("Production", "Archived")])
-def test_files_that_an_original_and_its_copy_share_are_kept_for_the_one_that_serves(attic, stage, of_copy):
-    """MLflow copies a version by pointing the new one to the files of the old one."""
-    original = attic.add(stage)
-    client = attic.versions.client
+def test_files_that_a_version_and_its_copy_share_are_kept(filled, stage, of_copy):
+    """A copy in MLflow points to the files of the original."""
+    original = filled.add(stage)
+    client = filled.versions.client
     copy = client.copy_model_version(f"models:/{MODEL}/{original}", MODEL)
     client.transition_model_version_stage(MODEL, copy.version, of_copy)
-    gone, _ = attic.add(), attic.add()
-    assert attic.tidy(keep=1) == [gone]
-    assert attic.with_files(original) == [original]
+    gone, _ = filled.add(), filled.add()
+    assert filled.delete_old_files(keep=1) == [gone]
+    assert filled.with_files(original) == [original]
 
 
-def test_a_deletion_is_in_the_audit_log_with_the_versions_and_why(attic):
+def test_the_audit_log_records_a_deletion_with_its_versions_and_reason(filled):
     for _ in range(3):
-        attic.add()
-    attic.tidy(keep=1)
-    (entry,) = attic.log.find()
+        filled.add()
+    filled.delete_old_files(keep=1)
+    (entry,) = filled.log.find()
     assert (entry["kind"], entry["state"], entry["model"]) == ("files_deleted", "done", MODEL)
     assert entry["versions"] == ["2", "1"]
     assert entry["reason"] == "beyond the newest 1 Archived versions"
     assert (entry["actor"], entry["dagster_run_id"], entry["at"]) == ("a person", "run-a", NOW)
 
 
-def test_a_model_that_does_not_exist_yet_is_no_error(attic):
-    assert attic.tidy(keep=1) == []
+def test_a_model_that_does_not_exist_yet_is_not_an_error(filled):
+    assert filled.delete_old_files(keep=1) == []
 
 
 @pytest.fixture(params=["SQLite", "a server"])
 def stored(request: pytest.FixtureRequest, tmp_path: Path, migrated_mlflow: Path) -> Iterator[tuple[Mlflow, Path]]:
-    """MLflow, and the folder that its artifacts end in."""
+    """MLflow, and the folder of its artifacts."""
     home = tmp_path / "nhm"
     if request.param == "SQLite":
         shutil.copytree(migrated_mlflow, home)
@@ -166,7 +166,7 @@ def stored(request: pytest.FixtureRequest, tmp_path: Path, migrated_mlflow: Path
 
 
 def logged_version(mlflow: Mlflow, client: MlflowClient) -> str:
-    """A version whose files MLflow keeps itself, as it does for those that we train."""
+    """A version whose files are in the artifact store of MLflow, as after a training."""
     import mlflow as library
 
     named = {"name" if library.__version__.startswith("3.") else "artifact_path": "model"}
@@ -179,7 +179,7 @@ def logged_version(mlflow: Mlflow, client: MlflowClient) -> str:
 
 
 @pytest.mark.servers
-def test_files_are_really_gone_wherever_mlflow_keeps_them_and_the_kept_ones_load(stored, database):
+def test_files_are_deleted_from_every_artifact_store_and_the_kept_ones_load(stored, database):
     import mlflow as library
 
     mlflow, artifacts = stored
@@ -194,7 +194,7 @@ def test_files_are_really_gone_wherever_mlflow_keeps_them_and_the_kept_ones_load
         assert delete_old_files(client, database["log"], MODEL, keep=1, fields={}, now=NOW, wait_s=5) == []
 
 
-def tidy_by_job(platform: Platform) -> dict[str, Any]:
+def run_retention_job(platform: Platform) -> dict[str, Any]:
     job = build_definitions(platform.settings).resolve_job_def(RETENTION_JOB)
     result = job.execute_in_process(instance=platform.instance, raise_on_error=False, run_config=QUIET)
     assert result.success
@@ -202,7 +202,7 @@ def tidy_by_job(platform: Platform) -> dict[str, Any]:
 
 
 @pytest.mark.servers
-def test_a_version_without_files_is_not_taken_again_for_the_same_data(platform: Platform):
+def test_a_version_without_files_is_not_reused_for_the_same_data(platform: Platform):
     opinions, reviews = reviewed_opinions(400)
     put(platform.database, opinions=opinions, feedback=reviews)
     up_to_training = ["feedback_dataset", "trained_model"]
@@ -213,8 +213,8 @@ def test_a_version_without_files_is_not_taken_again_for_the_same_data(platform: 
             client.transition_model_version_stage(MODEL, version, "Archived")
         client.delete_registered_model_alias(MODEL, "candidate")
     assert launch(platform, only=up_to_training).asset_value("trained_model").version == "2"
-    tidied = tidy_by_job(platform.with_settings(keep_versions=1))
-    assert tidied["versions"] == {MODEL: ["1"]} | {
+    deleted = run_retention_job(platform.with_settings(keep_versions=1))
+    assert deleted["versions"] == {MODEL: ["1"]} | {
         f"{one}-evaluator": [] for one in ("business", "behavior", "evolution", "architecture")
     }
     entry = platform.database["model_audit_log"].find_one({"kind": "files_deleted"})
@@ -233,7 +233,7 @@ def add_run(instance: DagsterInstance, number: int, status: DagsterRunStatus = D
 SOON = timedelta(minutes=1)
 
 
-def test_ended_runs_that_are_old_are_deleted_and_others_are_not(platform: Platform):
+def test_only_ended_old_runs_are_deleted(platform: Platform):
     instance = platform.instance
     ended = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
     going_on = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]
@@ -245,7 +245,7 @@ def test_ended_runs_that_are_old_are_deleted_and_others_are_not(platform: Platfo
     assert delete_old_runs(instance, before=now + SOON) == 0
 
 
-def test_what_a_deleted_run_printed_and_logged_goes_with_it(platform: Platform):
+def test_the_output_and_the_logs_of_a_deleted_run_are_deleted_too(platform: Platform):
     instance = platform.instance
     old, young = add_run(instance, 1), add_run(instance, 2, DagsterRunStatus.STARTED)
     for run_id in (old, young):
@@ -260,7 +260,7 @@ def test_what_a_deleted_run_printed_and_logged_goes_with_it(platform: Platform):
     assert len([path for path in kept if young in str(path)]) > 2
 
 
-def test_a_model_whose_lock_is_not_to_be_had_is_named_and_holds_nothing_else_up(platform: Platform):
+def test_a_model_whose_lock_is_taken_is_named_and_does_not_stop_the_rest(platform: Platform):
     lasting = {"state": "open", "lease_until": datetime.now(UTC) + timedelta(days=9), "dagster_run_id": "another"}
     platform.database["model_audit_log"].insert_one({"_id": "theirs", "model": MODEL, "kind": "promotion", **lasting})
     with freeze_time(datetime.now(UTC) - timedelta(days=2)):
@@ -275,7 +275,7 @@ def test_a_model_whose_lock_is_not_to_be_had_is_named_and_holds_nothing_else_up(
 
 
 @pytest.mark.servers
-def test_the_runs_of_the_newest_datasets_stay_since_the_sensor_counts_from_them(platform: Platform):
+def test_the_runs_of_the_newest_datasets_are_kept_for_the_sensor(platform: Platform):
     for specialist in ("technical", "business"):
         opinions, reviews = reviewed_opinions(400, specialist=specialist)
         put(platform.database, opinions=opinions, feedback=reviews)
@@ -287,9 +287,9 @@ def test_the_runs_of_the_newest_datasets_stay_since_the_sensor_counts_from_them(
     assert platform.instance.get_materialized_partitions(dataset) >= {f"technical|{WEEK}", "business|2026-02-22"}
 
 
-def test_the_job_keeps_runs_for_as_long_as_it_is_told(platform: Platform):
-    """By Dagster's clock: NHM_NOW does not make a run older."""
+def test_the_job_keeps_runs_for_the_configured_days(platform: Platform):
+    """The age follows Dagster's clock: NHM_NOW does not make a run older."""
     add_run(platform.instance, 1)
     far_ahead = platform.with_settings(nhm_now=datetime.now(UTC) + timedelta(days=1000), keep_runs_days=1)
-    assert tidy_by_job(far_ahead)["runs"] == 0
+    assert run_retention_job(far_ahead)["runs"] == 0
     assert len(platform.instance.get_runs()) == 2

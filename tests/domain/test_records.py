@@ -1,4 +1,4 @@
-"""Records: frozen, strict, and the same after they were kept."""
+"""Records: frozen, strict, and equal after they were stored."""
 
 import json
 from datetime import UTC, datetime
@@ -14,15 +14,15 @@ MADE = [trained_model(), metrics(), report(), report(champion=champion(0.8))]
 
 
 @pytest.mark.parametrize("record", MADE, ids=lambda record: type(record).__name__)
-def test_a_record_is_the_same_after_it_was_kept_as_json(record):
-    """Promotion looks for the digest of a report that was read back."""
+def test_a_record_is_equal_after_it_was_stored_as_json(record):
+    """The promotion searches by the digest of a report that was read back."""
     kept = type(record).model_validate_json(record.model_dump_json(indent=2))
     assert kept == record
     assert kept.digest() == record.digest()
 
 
 @pytest.mark.parametrize("value", [1 / 3, 0.1 + 0.2, 5e-324, 0.30000000000000004])
-def test_numbers_are_kept_to_the_last_digit(value):
+def test_numbers_are_stored_exactly(value):
     kept = Metrics.model_validate_json(metrics(brier=value).model_dump_json())
     assert kept.brier == value
 
@@ -32,14 +32,14 @@ def test_a_record_cannot_be_changed():
         trained_model().version = "9"
 
 
-def test_a_field_that_a_record_does_not_know_is_an_error():
+def test_an_unknown_field_is_an_error():
     kept = json.loads(metrics().model_dump_json()) | {"f2": 0.5}
     with pytest.raises(ValidationError, match="f2"):
         Metrics.model_validate_json(json.dumps(kept))
 
 
 @pytest.mark.parametrize("kind", [TrainedModel, EvaluationReport, Metrics])
-def test_a_field_that_is_missing_is_an_error(kind):
+def test_a_missing_field_is_an_error(kind):
     with pytest.raises(ValidationError, match="Field required"):
         kind.model_validate_json("{}")
 

@@ -1,4 +1,4 @@
-"""Metrics against numbers worked out by hand, and against scikit-learn."""
+"""Metrics, compared with numbers computed by hand and with scikit-learn."""
 
 import math
 from math import comb
@@ -30,7 +30,7 @@ def sure(decided) -> np.ndarray:
 
 
 def drawn(count: int = 200, seed: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels, and the probabilities of a good and of a middling model."""
+    """Labels, and the probabilities of a good and of a mediocre model."""
     draw = np.random.default_rng(seed)
     labels = draw.integers(3, size=count)
     good, middling = (draw.dirichlet([1, 1, 1], count) + weight * np.eye(3)[labels] for weight in (0.8, 0.2))
@@ -87,26 +87,26 @@ def test_metrics_agree_with_scikit_learn(seed):
     assert found.brier == pytest.approx(sum(each))
 
 
-def test_precision_is_0_where_nothing_is_approved():
+def test_precision_is_0_if_nothing_is_predicted_approve():
     found = compute_metrics(LABELS, sure(np.full(len(LABELS), REJECT)))
     assert (found.precision, found.recall, found.f1) == (0, 0, 0)
 
 
-def test_recall_is_0_where_nothing_was_to_be_approved():
+def test_recall_is_0_if_no_label_is_approve():
     labels = np.array([REJECT, REVIEW_REQUIRED, REJECT])
     found = compute_metrics(labels, sure([APPROVE, REVIEW_REQUIRED, REJECT]))
     assert (found.precision, found.recall, found.f1) == (0, 0, 0)
     assert found.support["approve"] == 0
 
 
-def test_metrics_exist_where_approve_is_neither_wanted_nor_given():
+def test_metrics_exist_if_approve_is_neither_labelled_nor_predicted():
     labels = np.array([REJECT, REVIEW_REQUIRED])
     found = compute_metrics(labels, sure(labels))
     assert (found.f1, found.accuracy) == (0, 1)
     assert found.macro_f1 == pytest.approx(2 / 3)
 
 
-def test_the_most_probable_class_is_decided_and_the_first_in_a_tie():
+def test_the_most_probable_class_is_predicted_and_the_first_in_a_tie():
     probabilities = np.array([[0.2, 0.5, 0.3], [0.4, 0.4, 0.2], [0.1, 0.45, 0.45], [1 / 3, 1 / 3, 1 / 3]])
     assert predict_labels(probabilities).tolist() == [1, 0, 1, 0]
 
@@ -121,7 +121,7 @@ def test_the_most_probable_class_is_decided_and_the_first_in_a_tie():
         (10, 2, 2 * sum(comb(12, k) for k in range(3)) / 2**12),
     ],
 )
-def test_mcnemar_is_the_exact_binomial_test_of_the_rows_that_one_model_alone_decides_rightly(
+def test_mcnemar_is_the_exact_binomial_test_of_the_rows_that_only_one_model_classifies_correctly(
     only_first, only_second, p_value
 ):
     both_right, both_wrong = 8, 4
@@ -133,7 +133,7 @@ def test_mcnemar_is_the_exact_binomial_test_of_the_rows_that_one_model_alone_dec
     assert found == (only_first, only_second, pytest.approx(p_value))
 
 
-def test_mcnemar_counts_change_sides_with_the_models_and_the_p_value_stays():
+def test_swapping_the_models_swaps_the_mcnemar_counts_and_keeps_the_p_value():
     labels, good, middling = drawn()
     first, second, p_value = mcnemar(labels, good, middling)
     assert first > second
@@ -141,7 +141,7 @@ def test_mcnemar_counts_change_sides_with_the_models_and_the_p_value_stays():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_intervals_hold_the_value_itself_and_stay_within_0_and_1(seed):
+def test_intervals_contain_the_value_and_stay_between_0_and_1(seed):
     labels, probabilities, _ = drawn(seed=seed)
     found, measured = intervals(labels, probabilities)[0], compute_metrics(labels, probabilities)
     assert tuple(found) == HEADLINE
@@ -154,7 +154,7 @@ def test_intervals_are_seeded():
     assert intervals(labels, good, middling) == intervals(labels, good, middling)
 
 
-def test_more_rows_make_narrower_intervals():
+def test_more_rows_result_in_narrower_intervals():
     few, many = (intervals(*drawn(count)[::2])[0]["f1"] for count in (60, 960))
     assert 3 < (few.high - few.low) / (many.high - many.low) < 5.5
 
@@ -168,7 +168,7 @@ def test_an_interval_of_f1_is_as_wide_as_theory_says_for_recall():
 
 
 def test_differences_are_resampled_in_pairs():
-    """Of one model with itself nothing differs, in no sample."""
+    """A model does not differ from itself in any sample."""
     labels, good, middling = drawn()
     same = intervals(labels, good, good)[1]
     assert {(one.low, one.high) for one in same.values()} == {(0, 0)}
@@ -187,7 +187,7 @@ def test_one_model_has_intervals_and_no_differences():
     assert len(intervals(*drawn()[:2])) == 1
 
 
-def test_the_majority_dummy_approves_all_where_approve_is_the_majority():
+def test_the_majority_dummy_approves_all_if_approve_is_the_majority():
     """Half of the test rows are approve: precision 1/2, recall 1, F1 2/3."""
     learned = learnable(30, label=[APPROVE] * 20 + [REJECT] * 10)
     tested = learnable(20, label=[APPROVE, REVIEW_REQUIRED] * 10)
@@ -197,7 +197,7 @@ def test_the_majority_dummy_approves_all_where_approve_is_the_majority():
     assert 0 < found["stratified"] < 1
 
 
-def test_the_majority_dummy_has_no_f1_where_approve_is_not_the_majority():
+def test_the_majority_dummy_has_an_f1_of_0_if_approve_is_not_the_majority():
     learned = learnable(30, label=[APPROVE] * 10 + [REJECT] * 20)
     assert baseline_f1(learned, learnable(20))["most_frequent"] == 0
 

@@ -1,4 +1,4 @@
-"""The report: measured on exactly the rows of the dataset that the model was made from."""
+"""The report: computed on exactly the test rows of the dataset that the model was trained on."""
 
 import numpy as np
 import pytest
@@ -32,13 +32,13 @@ def probabilities(count: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).dirichlet([1, 1, 1], count)
 
 
-def test_the_rows_to_test_on_are_the_test_rows_in_their_order(frame, tested):
+def test_the_held_out_rows_are_the_test_rows_in_their_order(frame, tested):
     rows = held_out_rows(frame, trained_on(frame))
     assert list(rows["feedback_id"]) == list(tested["feedback_id"])
     assert list(rows.index) == list(range(30))
 
 
-def test_a_dataset_made_again_since_the_training_is_refused_and_the_remedy_named(frame):
+def test_a_dataset_rebuilt_after_the_training_is_refused_and_the_error_names_the_remedy(frame):
     changed = frame.copy()
     changed.loc[0, "label"] = (changed.loc[0, "label"] + 1) % 3
     with pytest.raises(DataError) as error:
@@ -53,7 +53,7 @@ def test_a_dataset_without_test_rows_is_refused(frame):
         held_out_rows(learned, trained_on(learned))
 
 
-def test_a_report_measures_the_candidate_on_the_test_rows(frame, tested):
+def test_a_report_evaluates_the_candidate_on_the_test_rows(frame, tested):
     given = probabilities(len(tested), 1)
     made = build_report(frame, trained_on(frame, version="5"), given, importances=IMPORTANCES, champion=None)
     labels = tested["label"].to_numpy()
@@ -65,7 +65,7 @@ def test_a_report_measures_the_candidate_on_the_test_rows(frame, tested):
     assert made.synthetic_test is False
 
 
-def test_a_report_measures_the_champion_on_the_same_rows(frame, tested):
+def test_a_report_evaluates_the_champion_on_the_same_rows(frame, tested):
     given, champions = probabilities(len(tested), 1), probabilities(len(tested), 2)
     labels = tested["label"].to_numpy()
     made = build_report(frame, trained_on(frame), given, importances=IMPORTANCES, champion=("3", champions)).champion
@@ -75,14 +75,14 @@ def test_a_report_measures_the_champion_on_the_same_rows(frame, tested):
     assert made.comparison.differences == intervals(labels, given, champions)[1]
 
 
-def test_the_prior_brier_score_is_that_of_the_class_shares_learned_from_by_hand():
+def test_the_prior_brier_score_uses_the_class_frequencies_of_the_training_rows():
     """Probabilities 1/2, 1/2 and 0; each test row is an approval: (1/2)² + (1/2 - 1)² + 0² = 1/2."""
     frame = learnable(200, label=[0, 1] * 85 + [APPROVE] * 30)
     made = build_report(frame, trained_on(frame), probabilities(30, 1), importances=IMPORTANCES, champion=None)
     assert made.prior_brier == pytest.approx(0.5)
 
 
-def test_synthetic_test_rows_are_told_from_synthetic_rows_to_learn_from(frame):
+def test_synthetic_test_rows_are_distinguished_from_synthetic_training_rows(frame):
     for split, expected in ((TEST, True), (TRAIN, False)):
         mixed = frame.assign(source=np.where(frame["split"] == split, SYNTHETIC, frame["source"]))
         made = build_report(mixed, trained_on(mixed), probabilities(30, 1), importances=IMPORTANCES, champion=None)

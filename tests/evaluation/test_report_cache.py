@@ -1,4 +1,4 @@
-"""The report that a version has already: taken where evaluating again would say the same, and only there."""
+"""The recorded report of a version: reused only if a new evaluation would give the same result."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -24,7 +24,7 @@ def instance() -> Iterator[DagsterInstance]:
 
 
 def record(instance: DagsterInstance, content: EvaluationReport | dict[str, Any], partition: str = PARTITION) -> None:
-    """What materializing a report leaves in the instance."""
+    """The materialization of a report in the instance."""
     value = content.model_dump(mode="json") if isinstance(content, EvaluationReport) else content
     metadata = {REPORT_METADATA: MetadataValue.json(value)}
     made = AssetMaterialization(AssetKey("evaluation_report"), partition=partition, metadata=metadata)
@@ -39,15 +39,15 @@ def found(instance: DagsterInstance, champion_now: str | None, trained: Any = RE
     return recorded_report(instance, PARTITION, trained, in_production(champion_now) if champion_now else None)
 
 
-def test_a_report_against_the_champion_of_today_is_taken_as_it_was(instance):
+def test_a_report_against_the_current_champion_is_reused_unchanged(instance):
     made = report(champion=champion(0.8, version="1"))
     record(instance, made)
     assert found(instance, "1") == made
     assert found(instance, "1").digest() == made.digest()
 
 
-def test_a_digest_survives_a_store_that_keeps_maps_in_another_order(instance):
-    """Verdicts are found by it; were it another one, they would all be missing."""
+def test_the_digest_does_not_depend_on_the_order_of_stored_maps(instance):
+    """Verdicts are found by the digest; with another one they would all be missing."""
     made = report(champion=champion(0.8, version="1"))
     backwards = {key: made.model_dump(mode="json")[key] for key in reversed(EvaluationReport.model_fields)}
     backwards["importances"] = dict(reversed(backwards["importances"].items()))
@@ -56,35 +56,35 @@ def test_a_digest_survives_a_store_that_keeps_maps_in_another_order(instance):
     assert better.digest() != made.digest()
 
 
-def test_a_report_without_a_champion_is_taken_while_there_is_none(instance):
+def test_a_report_without_a_champion_is_reused_while_there_is_none(instance):
     record(instance, report())
     assert found(instance, None) == report()
     assert found(instance, "1") is None
 
 
 @pytest.mark.parametrize("champion_now", ["7", None])
-def test_a_report_against_another_champion_is_not_taken(instance, champion_now):
+def test_a_report_against_another_champion_is_not_reused(instance, champion_now):
     record(instance, report(champion=champion(0.8, version="1")))
     assert found(instance, champion_now) is None
 
 
-def test_a_version_that_is_champion_by_now_keeps_its_report_rather_than_being_compared_with_itself(instance):
+def test_a_version_that_became_the_champion_keeps_its_report(instance):
     record(instance, report(champion=champion(0.8, version="1")))
     assert found(instance, REUSED.version).champion.version == "1"
 
 
-def test_a_version_that_was_trained_just_now_is_evaluated(instance):
+def test_a_new_version_is_evaluated(instance):
     record(instance, report())
     assert found(instance, None, trained_model(reused=False)) is None
 
 
 @pytest.mark.parametrize("field", ["model", "version", "run_id", "data_version", "code_version"])
-def test_a_report_on_something_else_is_not_taken(instance, field):
+def test_a_report_on_another_version_data_or_code_is_not_reused(instance, field):
     record(instance, report(**{field: "another"}))
     assert found(instance, None) is None
 
 
-def test_a_report_of_another_partition_is_not_taken(instance):
+def test_a_report_of_another_partition_is_not_reused(instance):
     record(instance, report(), partition=str(Partition.parse("2026-02-22", "technical").key))
     assert found(instance, None) is None
 
@@ -96,7 +96,7 @@ def test_the_newest_report_on_the_version_decides(instance):
     assert found(instance, "1") is not None
 
 
-def test_a_report_that_another_release_recorded_is_passed_over(instance):
+def test_a_report_of_another_release_is_skipped(instance):
     record(instance, report())
     record(instance, report().model_dump(mode="json") | {"roc_auc": 0.9})
     record(instance, report(version="another"))

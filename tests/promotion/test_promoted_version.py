@@ -22,7 +22,7 @@ def learnable(platform: Platform) -> Platform:
 
 @pytest.fixture
 def hopeless(platform: Platform) -> Platform:
-    """Feedback that follows no rule."""
+    """Random feedback that no model can learn from."""
     opinions, reviews = reviewed_opinions(400, disagreement=1.0)
     put(platform.database, opinions=opinions, feedback=reviews)
     return platform
@@ -50,7 +50,7 @@ def test_a_candidate_that_passes_every_gate_check_is_promoted(learnable: Platfor
     assert entry["metrics"]["f1"] == result.asset_value("evaluation_report").candidate.f1
 
 
-def test_an_older_week_afterwards_is_trained_evaluated_and_superseded(learnable: Platform):
+def test_an_older_week_is_trained_and_evaluated_and_then_superseded(learnable: Platform):
     learnable.retrain()
     result = learnable.retrain(week=WEEK_BEFORE)
     assert result.success
@@ -61,7 +61,7 @@ def test_an_older_week_afterwards_is_trained_evaluated_and_superseded(learnable:
     assert learnable.database["model_audit_log"].count_documents({"kind": "superseded", "version": "2"}) == 1
 
 
-def test_a_newer_week_afterwards_replaces_the_champion(learnable: Platform):
+def test_a_newer_week_replaces_the_champion(learnable: Platform):
     learnable.retrain(week=WEEK_BEFORE)
     result = learnable.retrain()
     assert learnable.tags(result)["nhm/outcome"] == "promoted"
@@ -103,8 +103,8 @@ def test_promoting_a_passed_candidate_by_itself_is_allowed(learnable: Platform):
     assert stages(learnable) == {"1": "Production"}
 
 
-def test_a_report_that_nobody_judged_is_refused(learnable: Platform):
-    """A report put into storage by hand, with better figures, has no recorded verdicts."""
+def test_a_report_without_verdicts_is_refused(learnable: Platform):
+    """A report that somebody wrote into the storage, with better metrics, has no recorded verdicts."""
     first = learnable.retrain(only=["feedback_dataset", "trained_model", "evaluation_report"])
     report = first.asset_value("evaluation_report")
     forged = report.model_copy(update={"candidate": report.candidate.model_copy(update={"f1": 1.0})})
@@ -117,7 +117,7 @@ def test_a_report_that_nobody_judged_is_refused(learnable: Platform):
     assert stages(learnable) == {"1": "Staging"}
 
 
-def test_thresholds_that_hold_do_not_outlive_a_new_evaluation(learnable: Platform):
+def test_a_new_evaluation_uses_the_current_thresholds(learnable: Platform):
     strict = learnable.with_settings(precision_threshold=1.0)
     assert strict.tags(strict.retrain())["nhm/outcome"] == "held"
     result = learnable.retrain(only=["evaluation_report", "promoted_version"])

@@ -1,4 +1,4 @@
-"""The promotion protocol: one at a time, the newest window wins, and a version that was rolled back stays out."""
+"""The promotion protocol: one at a time, the newest window wins, a rolled back version is not promoted again."""
 
 from datetime import timedelta
 
@@ -29,7 +29,7 @@ def test_the_version_before_is_archived_and_keeps_the_alias_previous(registry, l
     }
 
 
-def test_a_promotion_leaves_who_from_to_and_why_in_the_audit_log(registry, log):
+def test_the_audit_log_records_actor_versions_and_stages_of_a_promotion(registry, log):
     old, new = registry.add(EARLIER, stage="Production"), registry.add(WEEK_END)
     decision = promote_here(registry, log, new, WEEK_END)
     entry = log.find_one({"_id": decision.audit_id})
@@ -38,7 +38,7 @@ def test_a_promotion_leaves_who_from_to_and_why_in_the_audit_log(registry, log):
     assert {"version": old, "from_stage": "Production", "to_stage": "Archived"} in entry["transitions"]
 
 
-def test_an_older_window_never_displaces_a_newer_one(registry, log):
+def test_an_older_window_never_replaces_a_newer_one(registry, log):
     new, old = registry.add(WEEK_END, stage="Production"), registry.add(EARLIER)
     before = registry.state()
     decision = promote_here(registry, log, old, EARLIER)
@@ -53,12 +53,12 @@ def test_the_same_window_may_be_promoted_again(registry, log):
     assert promote_here(registry, log, registry.add(WEEK_END), WEEK_END).outcome is Outcome.PROMOTED
 
 
-def test_a_champion_that_was_not_made_here_can_be_replaced(registry, log):
+def test_a_champion_from_elsewhere_can_be_replaced(registry, log):
     registry.add(None, stage="Production")
     assert promote_here(registry, log, registry.add(WEEK_END), WEEK_END).outcome is Outcome.PROMOTED
 
 
-def test_promoting_what_is_in_production_already_moves_and_logs_nothing(registry, log):
+def test_promoting_the_champion_again_moves_and_logs_nothing(registry, log):
     version = registry.add(WEEK_END)
     promote_here(registry, log, version, WEEK_END)
     entries, before = log.count_documents({}), registry.state()
@@ -67,7 +67,7 @@ def test_promoting_what_is_in_production_already_moves_and_logs_nothing(registry
     assert (log.count_documents({}), registry.state()) == (entries, before)
 
 
-def test_an_alias_that_somebody_moved_is_put_right_by_the_next_promotion(registry, log):
+def test_the_next_promotion_corrects_an_alias_that_somebody_moved(registry, log):
     old, new = registry.add(EARLIER, stage="Production"), registry.add(WEEK_END)
     promote_here(registry, log, new, WEEK_END)
     registry.client().set_registered_model_alias(MODEL, "production", old)
@@ -82,7 +82,7 @@ def test_two_versions_in_production_are_an_error_that_names_them(registry, log):
         promote_here(registry, log, registry.add(WEEK_END), WEEK_END)
 
 
-def test_a_version_that_was_rolled_back_is_held_with_the_reason_and_the_way_to_bring_it_back(registry, log):
+def test_a_rolled_back_version_is_held_with_the_reason_and_the_command_that_brings_it_back(registry, log):
     good, bad = registry.add(EARLIER, stage="Production"), registry.add(WEEK_END)
     promote_here(registry, log, bad, WEEK_END)
     roll_back_here(registry, log, reason="it approves everything")
@@ -96,8 +96,8 @@ def test_a_version_that_was_rolled_back_is_held_with_the_reason_and_the_way_to_b
 
 
 @pytest.mark.parametrize("when", ["begun", NOW.isoformat()])
-def test_a_version_that_has_lost_its_files_is_held(registry, log, when):
-    """Its week may be asked for again when nothing newer is in Production."""
+def test_a_version_without_files_is_held(registry, log, when):
+    """Its week may run again when no newer version is in Production."""
     version = registry.add(WEEK_END)
     registry.client().set_model_version_tag(MODEL, version, FILES_DELETED_TAG, when)
     decision = promote_here(registry, log, version, WEEK_END)
@@ -121,7 +121,7 @@ def test_another_version_is_promoted_after_a_rollback(registry, log, window_end)
 
 
 @pytest.mark.servers
-def test_of_many_at_once_the_newest_window_ends_in_production(registry, database, log, mongod_uri):
+def test_of_many_simultaneous_promotions_the_newest_window_ends_in_production(registry, database, log, mongod_uri):
     ends = [WEEK_END + timedelta(days=7 * week) for week in (2, 0, 3, 1)]
     versions = [registry.add(end) for end in ends]
     place = Place(registry.home, mongod_uri, database.name)

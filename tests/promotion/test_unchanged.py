@@ -1,4 +1,4 @@
-"""A partition run again: nothing is trained or evaluated twice, and `unchanged` is told from everything else."""
+"""A repeated run of a partition: nothing is trained or evaluated twice, and the outcome is `unchanged` if it is so."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +23,7 @@ UP_TO_TRAINING = ["feedback_dataset", "trained_model"]
 
 @dataclass(frozen=True)
 class Story:
-    """Runs of one specialist, by name and in order, and what there was after each."""
+    """Runs of one specialist by name, in order, and the counts and stages after each."""
 
     platform: Platform
     specialist: str
@@ -54,19 +54,19 @@ class Story:
         return self.runs[name].asset_value("evaluation_report")
 
     def shown(self, name: str, asset: str, entry: str) -> Any:
-        """What the run shows in an asset's metadata."""
+        """An entry of the metadata that the run recorded for an asset."""
         (materialized,) = self.runs[name].asset_materializations_for_node(asset)
         return materialized.metadata[entry].value
 
     def grown(self, before: str, after: str) -> dict[str, int]:
-        """What there is more of after a run than after another one."""
+        """How much each count has grown between two runs."""
         then, now = self.counts[before], self.counts[after]
         return {name: now[name] - then.get(name, 0) for name in now if now[name] != then.get(name, 0)}
 
 
 @pytest.fixture(scope="module")
 def good(module_platform: Platform) -> Story:
-    """A promoted week and a superseded one before it, each again and again."""
+    """A promoted week and a superseded earlier week, each run several times."""
     opinions, reviews = reviewed_opinions(900, days=40)
     put(module_platform.database, opinions=opinions, feedback=reviews)
     story = Story(module_platform, "technical")
@@ -83,7 +83,7 @@ def good(module_platform: Platform) -> Story:
 
 @pytest.fixture(scope="module")
 def held(module_platform: Platform) -> Story:
-    """A candidate that no threshold lets pass, and then the usual ones do."""
+    """A candidate that is held by strict thresholds, and promoted by the default ones."""
     opinions, reviews = reviewed_opinions(400, specialist="business")
     put(module_platform.database, opinions=opinions, feedback=reviews)
     story = Story(module_platform, "business")
@@ -108,7 +108,7 @@ AGAIN = pytest.mark.parametrize(
 
 
 @AGAIN
-def test_the_same_again_is_unchanged_and_says_what_it_came_to_before(told: Story, first, again):
+def test_a_repeated_run_is_unchanged_and_repeats_the_earlier_reason(told: Story, first, again):
     assert told.outcome(first) in ("promoted", "superseded", "held")
     assert told.outcome(again) == "unchanged"
     before = {"promoted": "already in Production"}.get(told.outcome(first), told.reason(first))
@@ -116,7 +116,7 @@ def test_the_same_again_is_unchanged_and_says_what_it_came_to_before(told: Story
 
 
 @AGAIN
-def test_the_same_again_keeps_the_version_and_the_report(told: Story, first, again):
+def test_a_repeated_run_keeps_the_version_and_the_report(told: Story, first, again):
     assert told.trained(again) == told.trained(first).model_copy(update={"reused": True})
     assert told.report(again) == told.report(first)
     assert told.report(again).digest() == told.report(first).digest()
@@ -125,14 +125,14 @@ def test_the_same_again_keeps_the_version_and_the_report(told: Story, first, aga
 
 
 @AGAIN
-def test_the_same_again_doubles_nothing_and_moves_nothing(told: Story, first, again):
+def test_a_repeated_run_adds_nothing_and_moves_nothing(told: Story, first, again):
     assert told.grown(first, again) == {"model_audit_log": 1}
     assert told.stages[again] == told.stages[first]
     (entry,) = told.platform.database["model_audit_log"].find({"dagster_run_id": told.runs[again].run_id})
     assert (entry["kind"], entry["reason"]) == ("unchanged", told.reason(again))
 
 
-def test_a_held_candidate_is_still_said_to_be_held_by_its_checks(held: Story):
+def test_a_repeated_run_of_a_held_candidate_still_names_its_failed_checks(held: Story):
     tags = held.platform.tags(held.runs["again"])
     assert tags["nhm/held_by"] == "precision_threshold"
     assert "promoted_version" not in {
@@ -140,7 +140,7 @@ def test_a_held_candidate_is_still_said_to_be_held_by_its_checks(held: Story):
     }
 
 
-def test_looser_thresholds_promote_the_held_candidate_by_the_report_that_it_has(held: Story):
+def test_lower_thresholds_promote_a_held_candidate_with_its_existing_report(held: Story):
     assert held.outcome("under looser thresholds") == "promoted"
     assert held.report("under looser thresholds") == held.report("first")
     assert held.shown("under looser thresholds", "evaluation_report", "reused")
@@ -149,7 +149,7 @@ def test_looser_thresholds_promote_the_held_candidate_by_the_report_that_it_has(
     assert held.outcome("once more") == "unchanged"
 
 
-def test_another_champion_since_is_reason_to_evaluate_anew(good: Story):
+def test_a_new_champion_leads_to_a_new_evaluation(good: Story):
     name = "older, under another champion"
     assert good.trained(name).version == good.trained("older").version
     assert not good.shown(name, "evaluation_report", "reused")
@@ -159,20 +159,20 @@ def test_another_champion_since_is_reason_to_evaluate_anew(good: Story):
     assert "version 4 in Production" in good.reason(name)
 
 
-def test_force_in_the_launchpad_trains_anew(good: Story):
+def test_force_in_the_launchpad_trains_again(good: Story):
     assert good.outcome("forced") == "promoted"
     assert (good.trained("forced").version, good.trained("forced").reused) == ("3", False)
     assert good.grown("older again", "forced")["MLflow runs"] == 1
 
 
-def test_a_run_that_dagster_starts_over_is_what_the_first_one_would_have_been_and_trains_nothing_twice(good: Story):
-    """Its process died after the promotion, and before Dagster heard of it."""
+def test_a_retried_run_has_the_outcome_of_the_first_attempt_and_trains_nothing_twice(good: Story):
+    """The process died after the promotion, before Dagster recorded it."""
     assert good.outcome("forced, retried") == "promoted"
     assert good.trained("forced, retried") == good.trained("forced")
     assert good.grown("forced", "forced, retried") == {}
 
 
-def test_a_persons_reexecution_by_force_trains_anew(good: Story):
+def test_a_reexecution_by_a_person_with_force_trains_again(good: Story):
     assert good.outcome("forced, executed again") == "promoted"
     assert (good.trained("forced, executed again").version, good.trained("forced, executed again").reused) == (
         "4",
@@ -180,7 +180,7 @@ def test_a_persons_reexecution_by_force_trains_anew(good: Story):
     )
 
 
-def test_a_run_killed_after_its_training_goes_on_with_that_version_even_by_force(platform: Platform):
+def test_a_run_killed_after_its_training_continues_with_that_version_even_with_force(platform: Platform):
     opinions, reviews = reviewed_opinions(400)
     put(platform.database, opinions=opinions, feedback=reviews)
     killed = launch(platform, config=FORCE, only=UP_TO_TRAINING)
@@ -190,6 +190,6 @@ def test_a_run_killed_after_its_training_goes_on_with_that_version_even_by_force
     assert counted(platform)["MLflow runs"] == 1
 
 
-def test_the_weeks_of_the_story_follow_each_other(good: Story):
+def test_the_weeks_of_the_story_are_consecutive(good: Story):
     assert good.trained("first").window_end - good.trained("older").window_end == A_WEEK
     assert good.trained("first").week == WEEK

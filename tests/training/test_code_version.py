@@ -1,4 +1,4 @@
-"""The code version changes with the code that makes a model, and with nothing else."""
+"""The code version changes with the code that decides a model, and with nothing else."""
 
 import shutil
 from pathlib import Path
@@ -24,7 +24,7 @@ def computed() -> str:
     return code_version.__wrapped__()
 
 
-def test_it_is_12_hex_digits_and_the_same_wherever_the_package_lies(package):
+def test_it_is_12_hex_digits_and_does_not_depend_on_the_location_of_the_package(package):
     assert computed() == code_version()
     assert len(code_version()) == 12
     assert int(code_version(), 16) >= 0
@@ -40,7 +40,7 @@ def test_it_is_12_hex_digits_and_the_same_wherever_the_package_lies(package):
         "training/forest.py",
     ],
 )
-def test_a_change_in_what_makes_rows_or_model_changes_it(package, file):
+def test_a_change_in_relevant_code_changes_it(package, file):
     before = computed()
     path = package / file
     path.write_text(path.read_text() + "\n")
@@ -48,7 +48,7 @@ def test_a_change_in_what_makes_rows_or_model_changes_it(package, file):
 
 
 @pytest.mark.parametrize("file", ["cli.py", "evaluation/gate.py", "promotion/protocol.py", "registry/audit_log.py"])
-def test_a_change_elsewhere_leaves_it(package, file):
+def test_a_change_elsewhere_does_not_change_it(package, file):
     before = computed()
     path = package / file
     path.write_text(path.read_text() + "\n")
@@ -63,7 +63,7 @@ def test_a_new_file_and_a_renamed_one_change_it(package):
     assert len({before, added, computed()}) == 3
 
 
-def test_what_python_leaves_beside_the_code_does_not_change_it(package):
+def test_compiled_files_do_not_change_it(package):
     before = computed()
     (package / "training" / "__pycache__").mkdir()
     (package / "training" / "__pycache__" / "forest.cpython-311.pyc").write_bytes(b"compiled")

@@ -1,4 +1,4 @@
-"""The forest: the issue's parameters, the rows it learns from, and three classes whatever the rows hold."""
+"""The forest: its parameters, its training rows, and always three classes."""
 
 import numpy as np
 import pandas as pd
@@ -20,11 +20,11 @@ def shares(forest: RandomForestClassifier, rows: pd.DataFrame = ASKED) -> np.nda
 
 
 def plain_forest(rows: pd.DataFrame, **changes) -> RandomForestClassifier:
-    """What scikit-learn makes of these rows by itself."""
+    """The forest that scikit-learn fits on these rows by itself."""
     return RandomForestClassifier(**(PARAMETERS | changes)).fit(rows[list(FEATURE_NAMES)], rows["label"])
 
 
-def test_the_parameters_are_those_that_were_agreed():
+def test_the_parameters_are_the_agreed_ones():
     assert PARAMETERS == {
         "n_estimators": 100,
         "max_depth": 10,
@@ -35,7 +35,7 @@ def test_the_parameters_are_those_that_were_agreed():
     }
 
 
-def test_a_forest_of_all_classes_is_the_one_that_scikit_learn_makes():
+def test_a_forest_on_all_classes_equals_that_of_scikit_learn():
     rows = learnable()
     forest = fit_forest(rows, PARAMETERS, threads=1)
     assert {name: forest.get_params()[name] for name in PARAMETERS} == PARAMETERS
@@ -43,7 +43,7 @@ def test_a_forest_of_all_classes_is_the_one_that_scikit_learn_makes():
 
 
 @pytest.mark.parametrize("classes", [ALL_CLASSES, *TWO_CLASSES, (APPROVE,)])
-def test_there_are_three_probabilities_in_class_order_whatever_classes_the_rows_hold(classes):
+def test_there_are_always_three_probabilities_in_class_order(classes):
     forest = fit_forest(learnable(classes=classes), FEW_TREES, threads=1)
     found = shares(forest)
     assert list(forest.classes_) == [REJECT, APPROVE, REVIEW_REQUIRED]
@@ -53,15 +53,15 @@ def test_there_are_three_probabilities_in_class_order_whatever_classes_the_rows_
 
 
 @pytest.mark.parametrize("classes", TWO_CLASSES)
-def test_the_columns_of_present_classes_hold_what_those_classes_are_given(classes):
-    """A column in the wrong place would look just as well-formed."""
+def test_the_columns_of_present_classes_hold_their_probabilities(classes):
+    """A column in the wrong place would have the right shape too."""
     rows = learnable(classes=classes, noise=0)
     predicted = fit_forest(rows, FEW_TREES, threads=1).predict(rows[list(FEATURE_NAMES)])
     assert (predicted == rows["label"]).mean() > 0.95
 
 
 @pytest.mark.parametrize("classes", TWO_CLASSES)
-def test_no_split_changes_because_a_class_is_absent(classes):
+def test_a_missing_class_changes_no_split(classes):
     rows = learnable(classes=classes)
     forest = fit_forest(rows, PARAMETERS | ALONE, threads=1)
     assert np.array_equal(shares(forest)[:, classes], shares(plain_forest(rows, **ALONE)))
@@ -73,34 +73,34 @@ def test_a_row_with_weight_would_change_predictions():
     assert not np.array_equal(shares(plain_forest(more, **ALONE))[:, 1:], shares(plain_forest(rows, **ALONE)))
 
 
-def test_the_same_rows_give_the_same_forest_to_the_last_digit():
+def test_the_same_rows_result_in_exactly_the_same_forest():
     assert np.array_equal(*(shares(fit_forest(learnable(), PARAMETERS, threads=1)) for _ in range(2)))
 
 
-def test_other_rows_give_another_forest():
+def test_other_rows_result_in_another_forest():
     one, other = (shares(fit_forest(learnable(seed=seed), FEW_TREES, threads=1)) for seed in (1, 2))
     assert not np.array_equal(one, other)
 
 
-def test_threads_change_neither_the_forest_nor_how_it_is_served():
+def test_threads_change_neither_the_forest_nor_its_serving():
     one, two = (fit_forest(learnable(), PARAMETERS, threads=threads) for threads in (1, 2))
     assert np.array_equal(shares(one), shares(two))
     assert (one.n_jobs, two.n_jobs) == (1, 1)
 
 
-def test_embeddings_may_be_unknown_everywhere():
+def test_embeddings_may_be_missing_in_all_rows():
     rows = learnable()
     assert rows[list(EMBEDDING_FEATURES)].isna().all(axis=None)
     assert np.isfinite(shares(fit_forest(rows, FEW_TREES, threads=1))).all()
 
 
-def test_embeddings_may_be_unknown_in_some_rows_and_known_in_those_asked_about():
+def test_embeddings_may_be_missing_in_some_training_rows_and_present_in_prediction_rows():
     known = {name: np.where(np.arange(300) % 2, np.nan, 1.0) for name in EMBEDDING_FEATURES}
     forest = fit_forest(learnable(**known), FEW_TREES, threads=1)
     assert np.isfinite(shares(forest, ASKED.assign(**dict.fromkeys(EMBEDDING_FEATURES, 2.0)))).all()
 
 
-def test_the_rows_to_learn_from_are_train_and_validation_in_their_order():
+def test_the_training_rows_are_train_and_validation_in_their_order():
     frame = learnable()
     rows = learning_rows(frame)
     assert set(rows["split"]) == {"train", "validation"}

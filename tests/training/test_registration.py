@@ -1,4 +1,4 @@
-"""From rows to a version in the registry, once for the same data, code and parameters; in whole runs."""
+"""From rows to a registered version, once for the same data, code and parameters, in whole runs."""
 
 import json
 from collections.abc import Iterator
@@ -31,21 +31,21 @@ EARLIER_WEEK = "2026-02-22"
 
 @dataclass(frozen=True)
 class Story:
-    """A partition retrained, retrained again on the same documents, and once more by force."""
+    """A partition retrained, retrained again on the same documents, and a third time with force."""
 
     platform: Platform
     first: ExecuteInProcessResult
     again: ExecuteInProcessResult
     forced: ExecuteInProcessResult
     counts: tuple[dict[str, int], dict[str, int]]
-    """What there was after the first run, and after the second."""
+    """The counts after the first run and after the second."""
 
     def trained(self, result: ExecuteInProcessResult) -> TrainedModel:
         return result.asset_value(AssetKey("trained_model"))
 
 
 def counted(platform: Platform) -> dict[str, int]:
-    """How many versions, MLflow runs and documents of our own there are."""
+    """Number of versions, MLflow runs and documents that the platform wrote."""
     with platform.mlflow.client() as client:
         experiment = client.get_experiment_by_name("technical-specialist")
         return {
@@ -102,7 +102,7 @@ def test_the_checks_on_a_trained_model_all_pass(story):
     assert checks["sklearn_compatible"]
 
 
-def test_a_version_says_in_its_tags_what_it_was_made_from(story, client, frame):
+def test_the_tags_of_a_version_say_what_it_was_trained_from(story, client, frame):
     trained = story.trained(story.first)
     tags = dict(client.get_model_version(MODEL, "1").tags)
     with verified_model(client, MODEL, "1") as files:
@@ -125,7 +125,7 @@ def test_a_version_says_in_its_tags_what_it_was_made_from(story, client, frame):
     }
 
 
-def test_the_record_says_what_the_registry_says(story, client):
+def test_the_record_agrees_with_the_registry(story, client):
     trained, version = story.trained(story.first), client.get_model_version(MODEL, "1")
     assert (trained.model, trained.version, trained.run_id) == (MODEL, "1", version.run_id)
     assert (trained.window_start, trained.window_end) == (WINDOW_START, WEEK_END)
@@ -142,11 +142,11 @@ def test_the_run_is_finished_and_names_its_dagster_run(story, run):
 
 
 def test_the_run_is_named_after_its_partition(run):
-    """In MLflow's list of runs the name is what tells one week from another."""
+    """In the list of runs in MLflow, only the name tells one week from another."""
     assert run.info.run_name == f"technical|{WEEK}"
 
 
-def test_the_dataset_is_the_runs_input_and_its_digest_is_the_data_version(run, frame):
+def test_the_dataset_is_the_input_of_the_run_and_its_digest_is_the_data_version(run, frame):
     (given,) = run.inputs.dataset_inputs
     assert given.dataset.digest == data_version(frame)
     assert given.dataset.name == f"feedback_dataset technical|{WEEK}"
@@ -171,8 +171,8 @@ def test_the_model_has_signature_input_example_and_pinned_requirements(client):
     assert all("==" in one for one in requirements)
 
 
-def test_the_registered_model_is_the_forest_of_the_rows_to_learn_from(client, frame):
-    """Fitted on one more row, a test row among them, it would be another."""
+def test_the_registered_model_is_the_forest_fitted_on_the_training_rows(client, frame):
+    """Fitted on a test row too, it would be another forest."""
     import mlflow.pyfunc
 
     asked = frame[list(FEATURE_NAMES)]
@@ -184,7 +184,7 @@ def test_the_registered_model_is_the_forest_of_the_rows_to_learn_from(client, fr
     assert not np.array_equal(found, fit_forest(frame, PARAMETERS, threads=1).predict_proba(asked))
 
 
-def test_the_same_documents_again_double_nothing(story):
+def test_the_same_documents_again_add_nothing(story):
     once, twice = story.counts
     assert once == {
         "versions": 1,
@@ -196,13 +196,13 @@ def test_the_same_documents_again_double_nothing(story):
     assert twice == once
 
 
-def test_the_same_documents_again_give_the_same_version(story):
+def test_the_same_documents_again_result_in_the_same_version(story):
     first, again = story.trained(story.first), story.trained(story.again)
     assert (first.reused, again.reused) == (False, True)
     assert again == first.model_copy(update={"reused": True})
 
 
-def test_force_retrain_gives_a_new_version_with_the_same_metrics_to_the_last_digit(story, client):
+def test_force_retrain_registers_a_new_version_with_exactly_the_same_metrics(story, client):
     first, forced = story.trained(story.first), story.trained(story.forced)
     assert (forced.version, forced.reused) == ("2", False)
     assert forced.run_id != first.run_id
@@ -213,7 +213,7 @@ def test_force_retrain_gives_a_new_version_with_the_same_metrics_to_the_last_dig
     assert one.importances == other.importances
 
 
-def test_a_registration_is_in_the_audit_log_with_who_and_what(story):
+def test_the_audit_log_records_a_registration_and_its_actor(story):
     entries = list(story.platform.database["model_audit_log"].find().sort("version"))
     assert [(one["kind"], one["version"], one["to_stage"]) for one in entries] == [
         ("registered", "1", "Staging"),
@@ -223,14 +223,14 @@ def test_a_registration_is_in_the_audit_log_with_who_and_what(story):
     assert entries[0]["mlflow_run_id"] == story.trained(story.first).run_id
 
 
-def test_test_metrics_stand_in_the_run_that_trained(story, run):
+def test_the_test_metrics_are_in_the_run_that_trained(story, run):
     report = story.first.asset_value(AssetKey("evaluation_report"))
     assert run.data.metrics["test_f1"] == report.candidate.f1
     assert run.data.metrics["test_brier"] == report.candidate.brier
 
 
 def test_partitions_and_specialists_never_log_into_each_others_runs(platform: Platform):
-    """Nor into a run that something else in this process has left open."""
+    """Nor into a run that other code in this process has left open."""
     import mlflow
 
     partitions = [("technical", WEEK), ("business", WEEK), ("technical", EARLIER_WEEK)]
@@ -261,7 +261,7 @@ def test_partitions_and_specialists_never_log_into_each_others_runs(platform: Pl
 
 
 def test_rows_of_one_class_start_no_run_and_register_nothing(platform: Platform):
-    """Materialized by itself, `trained_model` is not guarded by the dataset's checks."""
+    """`trained_model` on its own is not protected by the checks on the dataset."""
     store_dataset(platform, learnable(classes=(1,)))
     result = platform.retrain(only=["trained_model"])
     step, message = failed_step(result)
@@ -282,7 +282,7 @@ def test_a_version_whose_rows_lack_a_class_passes_the_checks(platform: Platform,
     assert set(verdicts(result).values()) == {True}
 
 
-def test_a_replaced_model_file_breaks_the_run_and_the_remedy_that_is_named_heals_it(platform: Platform):
+def test_a_replaced_model_file_breaks_the_run_and_the_named_remedy_works(platform: Platform):
     store_dataset(platform, learnable())
     assert platform.retrain(only=["trained_model"]).success
     for file in (platform.settings.nhm_home / "mlflow" / "artifacts").rglob("model.pkl"):

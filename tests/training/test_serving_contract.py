@@ -1,4 +1,4 @@
-"""What the checks on `trained_model` say of a version as it stands in the registry."""
+"""The checks on `trained_model`, on versions in a registry."""
 
 import numpy as np
 import pytest
@@ -42,29 +42,29 @@ def test_a_version_as_the_specialists_load_it_passes(versions, forest):
     ],
     ids=["no signature", "floats", "another order", "a feature less", "a column more"],
 )
-def test_a_signature_that_is_not_of_the_26_doubles_in_order_fails(versions, forest, signature):
+def test_a_signature_without_the_26_doubles_in_order_fails(versions, forest, signature):
     assert "signature_matches_features" in failed(versions, versions.add(forest, signature=signature))
 
 
-def test_a_signature_fails_alone_where_the_model_can_still_be_asked(versions, forest):
+def test_only_the_signature_fails_if_the_model_can_still_predict(versions, forest):
     assert failed(versions, versions.add(forest, signature=None)) == ["signature_matches_features"]
 
 
-def test_another_format_than_the_specialists_read_fails(versions, forest):
+def test_a_format_that_the_specialists_do_not_read_fails(versions, forest):
     version = versions.add(forest, serialization_format="pickle")
     verdict = judged(versions, version)["sklearn_compatible"]
     assert failed(versions, version) == ["sklearn_compatible"]
     assert verdict.figures["format"] == "pickle"
 
 
-def test_another_scikit_learn_than_the_specialists_run_fails(versions, forest):
+def test_a_scikit_learn_version_that_the_specialists_do_not_run_fails(versions, forest):
     version = versions.add(forest)
     mlmodel = versions.files(version) / "MLmodel"
     mlmodel.write_text(mlmodel.read_text().replace("sklearn_version: 1.5.2", "sklearn_version: 1.6.0"))
     assert failed(versions, version) == ["sklearn_compatible"]
 
 
-def test_a_model_that_answers_with_classes_instead_of_probabilities_fails(versions, forest):
+def test_a_model_that_predicts_classes_instead_of_probabilities_fails(versions, forest):
     assert failed(versions, versions.add(forest, pyfunc_predict_fn="predict")) == ["loads_as_pyfunc"]
 
 
@@ -76,7 +76,7 @@ def test_a_model_of_two_classes_fails(versions):
     assert "(3, 2)" in judged(versions, version)["loads_as_pyfunc"].reason
 
 
-def test_a_model_that_cannot_take_unknown_embeddings_fails(versions):
+def test_a_model_that_does_not_accept_missing_embeddings_fails(versions):
     rows = learnable().fillna(0.0)
     strict = GradientBoostingClassifier(n_estimators=2).fit(rows[list(FEATURE_NAMES)], rows["label"])
     version = versions.add(strict)
@@ -84,7 +84,7 @@ def test_a_model_that_cannot_take_unknown_embeddings_fails(versions):
     assert "NaN" in judged(versions, version)["loads_as_pyfunc"].reason
 
 
-def test_a_version_whose_file_was_replaced_fails_every_check_unloaded(versions, forest):
+def test_a_version_with_a_replaced_file_fails_every_check_without_being_loaded(versions, forest):
     version = versions.add(forest)
     (versions.files(version) / "model.pkl").write_bytes(b"not even a pickle")
     found = judged(versions, version)

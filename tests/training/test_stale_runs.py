@@ -1,4 +1,4 @@
-"""MLflow runs whose Dagster run has ended are ended by the partition's next run; others are left alone."""
+"""The next run of a partition ends its open MLflow runs whose Dagster run has ended, and no others."""
 
 import uuid
 
@@ -47,12 +47,12 @@ def test_only_open_runs_of_the_partition_whose_dagster_run_has_ended_are_ended(v
     ]
 
 
-def test_a_run_that_names_no_dagster_run_is_asked_about_too(versions, experiment):
+def test_a_run_without_a_dagster_run_is_checked_too(versions, experiment):
     nameless = open_run(versions.client, experiment, OURS, None)
     assert end_stale_runs(versions.client, experiment, OURS, lambda run: run == "") == [nameless]
 
 
-def test_the_next_run_of_the_partition_ends_what_a_dead_one_left_and_leaves_a_living_one(platform: Platform):
+def test_the_next_run_of_the_partition_ends_runs_of_dead_runs_and_not_of_running_ones(platform: Platform):
     states = {"failed": DagsterRunStatus.FAILURE, "living": DagsterRunStatus.STARTED}
     dagster_runs = {name: str(uuid.uuid4()) for name in (*states, "unknown")}
     for name, state in states.items():

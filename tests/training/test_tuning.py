@@ -1,4 +1,4 @@
-"""The search for hyperparameters: seeded, on validation rows, blind to test rows, its trials nested runs."""
+"""The search for hyperparameters: seeded, on validation rows, never on test rows; its trials are nested runs."""
 
 import json
 from typing import Any
@@ -23,7 +23,7 @@ Trial = tuple[int, dict[str, Any], float]
 
 @pytest.fixture(scope="module")
 def rows() -> pd.DataFrame:
-    """So noisy that parameters matter."""
+    """Rows with so much noise that parameters matter."""
     return learnable(240, noise=0.35)
 
 
@@ -33,14 +33,14 @@ def searched(rows: pd.DataFrame) -> tuple[dict[str, Any], list[Trial]]:
 
 
 def search(rows: pd.DataFrame) -> tuple[dict[str, Any], list[Trial]]:
-    """The parameters found, and what was logged of each trial."""
+    """The best parameters, and what was logged for each trial."""
     logged: list[Trial] = []
     found = search_parameters(rows, trials=TRIALS, threads=1, log_trial=lambda *trial: logged.append(trial))
     return found, logged
 
 
 def poisoned(rows: pd.DataFrame, split: str) -> pd.DataFrame:
-    """The same rows, but those of one split are turned upside down."""
+    """The same rows, but with other labels and features in one split."""
     changed = rows.copy()
     here = changed["split"] == split
     changed.loc[here, "label"] = 2 - changed.loc[here, "label"]
@@ -60,22 +60,22 @@ def test_the_parameters_with_the_best_validation_score_win(searched):
     assert found == max(logged, key=lambda trial: trial[2])[1]
 
 
-def test_what_is_not_searched_stays_as_agreed(searched):
+def test_parameters_outside_the_search_do_not_change(searched):
     found, _ = searched
     assert found.keys() == PARAMETERS.keys()
     assert [found[name] for name in ("class_weight", "random_state")] == ["balanced", 42]
 
 
-def test_the_same_rows_give_the_same_search(rows, searched):
+def test_the_same_rows_result_in_the_same_search(rows, searched):
     assert search(rows) == searched
 
 
-def test_test_rows_are_never_looked_at(rows, searched):
+def test_test_rows_are_never_used(rows, searched):
     assert search(poisoned(rows, TEST)) == searched
 
 
 @pytest.mark.parametrize("split", [TRAIN, VALIDATION])
-def test_train_and_validation_rows_are_looked_at(rows, searched, split):
+def test_train_and_validation_rows_are_used(rows, searched, split):
     assert search(poisoned(rows, split))[1] != searched[1]
 
 
@@ -84,7 +84,9 @@ def test_without_validation_rows_the_search_says_what_to_do(rows):
         search(rows[rows["split"] != VALIDATION])
 
 
-def test_a_tuned_run_logs_its_trials_as_nested_runs_and_learns_with_what_they_found(platform: Platform, rows, searched):
+def test_a_tuned_run_logs_its_trials_as_nested_runs_and_trains_with_the_best_parameters(
+    platform: Platform, rows, searched
+):
     found, logged = searched
     store_dataset(platform, rows)
     tuned = platform.with_settings(hyperparameter_tuning=True, tuning_trials=TRIALS)
@@ -107,8 +109,8 @@ def test_a_tuned_run_logs_its_trials_as_nested_runs_and_learns_with_what_they_fo
         assert "mlflow.parentRunId" not in run.data.tags
 
 
-def test_tuning_asks_for_a_version_of_its_own(platform: Platform, rows):
-    """Otherwise the one with the agreed parameters would be taken for it."""
+def test_tuning_results_in_a_version_of_its_own(platform: Platform, rows):
+    """Otherwise the version with the default parameters would be reused."""
     store_dataset(platform, rows)
     tuned = platform.with_settings(hyperparameter_tuning=True, tuning_trials=1)
     assert platform.retrain(only=["trained_model"]).success
