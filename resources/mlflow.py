@@ -52,7 +52,7 @@ class Mlflow:
         """
         with self._server.translated_errors():
             client = self._client
-            self._point_library_here()
+            self._set_library_addresses()
             yield client
 
     @cached_property
@@ -92,19 +92,19 @@ class Mlflow:
             variables.MLFLOW_TRACKING_USERNAME.set(self._server.user)
             variables.MLFLOW_TRACKING_PASSWORD.set(self._server.password or "")
 
-    def _point_library_here(self) -> None:
+    def _set_library_addresses(self) -> None:
         """Set the addresses that MLflow keeps for the whole process: model loading and logging use them."""
         import mlflow
         from mlflow.environment_variables import MLFLOW_TRACKING_URI
 
         # MLflow also writes the address into the environment, where it would look like a setting of the user.
-        given = MLFLOW_TRACKING_URI.get_raw() if MLFLOW_TRACKING_URI.is_set() else None
+        user_setting = MLFLOW_TRACKING_URI.get_raw() if MLFLOW_TRACKING_URI.is_set() else None
         mlflow.set_tracking_uri(self._server.address)
         mlflow.set_registry_uri(self._server.address)
-        if given is None:
+        if user_setting is None:
             MLFLOW_TRACKING_URI.unset()
         else:
-            MLFLOW_TRACKING_URI.set(given)
+            MLFLOW_TRACKING_URI.set(user_setting)
 
     def experiment_id(self, name: str) -> str:
         """Id of the experiment with this name; it is created if it does not exist."""

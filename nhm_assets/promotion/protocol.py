@@ -92,7 +92,7 @@ def promote(
         if current == request.version and not registry_faults(client, request.model, request.version):
             lock.discard()
             return Decision(Outcome.PROMOTED, "already in Production", current, None)
-        lock.update(**plan_moves(request.version, leaving=current, previous=current))
+        lock.update(**plan_moves(request.version, current=current, previous=current))
         apply_moves(client, lock)
         lock.release("done", kind=DONE_KINDS[PROMOTION], finished_at=now)
         return Decision(Outcome.PROMOTED, "every gate check passed", current, lock.id)

@@ -1,1 +1,1 @@
-"""The model registry: who is in Production, how that changes, and the record of every change."""
+"""The model registry: which version is in Production, how that changes, and the audit log of the changes."""

@@ -106,8 +106,8 @@ def _roll_back(
     if current == target and not registry_faults(client, request.model, target):
         lock.discard()
         return Rollback(request.model, target, None, None)
-    previous = _version_before(client, log, request.model, target, leaving=current)
-    lock.update(version=target, **plan_moves(target, leaving=current, previous=previous))
+    previous = _version_before(client, log, request.model, target, current=current)
+    lock.update(version=target, **plan_moves(target, current=current, previous=previous))
     apply_moves(client, lock)
     lock.release("done", kind=DONE_KINDS[ROLLBACK], finished_at=now)
     return Rollback(request.model, target, current if current != target else None, lock.id)
@@ -158,7 +158,7 @@ def _current_and_target(client: "MlflowClient", request: RollbackRequest) -> tup
 
 
 def _version_before(
-    client: "MlflowClient", log: "Collection[Document]", model: str, target: str, *, leaving: str | None
+    client: "MlflowClient", log: "Collection[Document]", model: str, target: str, *, current: str | None
 ) -> str | None:
     """The version that `target` replaced when it was promoted; if that one cannot serve, the one before it."""
     visited: set[str] = set()
@@ -168,7 +168,7 @@ def _version_before(
         query = {"model": model, "version": number, "kind": DONE_KINDS[PROMOTION]}
         promotion = log.find_one(query, sort=[("at", -1)]) or {}
         number = promotion.get("from_version")
-        if number not in (None, target, leaving) and _can_serve(version_if_any(client, model, number)):
+        if number not in (None, target, current) and _can_serve(version_if_any(client, model, number)):
             return number
     return None
 

@@ -50,7 +50,7 @@ class FilledRegistry:
         return delete_old_files(self.versions.client, self.log, MODEL, keep=keep, fields=fields, now=now, wait_s=5)
 
     def with_files(self, *versions: str) -> list[str]:
-        return [one for one in versions if (self.versions.files(one) / "model.pkl").exists()]
+        return [version for version in versions if (self.versions.files(version) / "model.pkl").exists()]
 
     def tags(self, version: str) -> dict[str, str]:
         return dict(self.versions.client.get_model_version(MODEL, version).tags)
@@ -68,9 +68,9 @@ def test_archived_versions_beyond_the_newest_lose_their_files_and_keep_their_rec
     versions = [filled.add() for _ in range(4)]
     assert filled.delete_old_files(keep=2) == ["2", "1"]
     assert filled.with_files(*versions) == ["3", "4"]
-    for one in ("1", "2"):
-        assert filled.tags(one) == {"kept": "yes", FILES_DELETED_TAG: DELETED_AT}
-        assert filled.versions.client.get_model_version(MODEL, one).current_stage == "Archived"
+    for version in ("1", "2"):
+        assert filled.tags(version) == {"kept": "yes", FILES_DELETED_TAG: DELETED_AT}
+        assert filled.versions.client.get_model_version(MODEL, version).current_stage == "Archived"
     assert FILES_DELETED_TAG not in filled.tags("3")
 
 
@@ -104,9 +104,9 @@ def test_a_second_time_deletes_nothing_and_changes_no_tag(filled):
     for _ in range(3):
         filled.add()
     filled.delete_old_files(keep=1)
-    before, entries = [filled.tags(one) for one in ("1", "2", "3")], list(filled.log.find())
+    before, entries = [filled.tags(version) for version in ("1", "2", "3")], list(filled.log.find())
     assert filled.delete_old_files(keep=1, now=NOW + timedelta(days=1)) == []
-    assert [filled.tags(one) for one in ("1", "2", "3")] == before
+    assert [filled.tags(version) for version in ("1", "2", "3")] == before
     assert list(filled.log.find()) == entries
 
 
@@ -215,7 +215,7 @@ def test_a_version_without_files_is_not_reused_for_the_same_data(platform: Platf
     assert launch(platform, only=up_to_training).asset_value("trained_model").version == "2"
     deleted = run_retention_job(platform.with_settings(keep_versions=1))
     assert deleted["versions"] == {MODEL: ["1"]} | {
-        f"{one}-evaluator": [] for one in ("business", "behavior", "evolution", "architecture")
+        f"{specialist}-evaluator": [] for specialist in ("business", "behavior", "evolution", "architecture")
     }
     entry = platform.database["model_audit_log"].find_one({"kind": "files_deleted"})
     assert (entry["specialist"], entry["versions"]) == ("technical", ["1"])
@@ -241,7 +241,9 @@ def test_only_ended_old_runs_are_deleted(platform: Platform):
     now = datetime.now(UTC)
     assert delete_old_runs(instance, before=now - SOON) == 0
     assert delete_old_runs(instance, before=now + SOON) == len(ended)
-    assert {run.run_id for run in instance.get_runs()} == {one for one, status in runs.items() if status in going_on}
+    assert {run.run_id for run in instance.get_runs()} == {
+        run_id for run_id, status in runs.items() if status in going_on
+    }
     assert delete_old_runs(instance, before=now + SOON) == 0
 
 
@@ -280,7 +282,7 @@ def test_the_runs_of_the_newest_datasets_are_kept_for_the_sensor(platform: Platf
         opinions, reviews = reviewed_opinions(400, specialist=specialist)
         put(platform.database, opinions=opinions, feedback=reviews)
     weeks = [("technical", WEEK), ("technical", "2026-02-22"), ("business", "2026-02-22"), ("technical", WEEK)]
-    runs = [launch(platform, *one, only=["feedback_dataset"]).run_id for one in weeks]
+    runs = [launch(platform, *partition, only=["feedback_dataset"]).run_id for partition in weeks]
     assert delete_old_runs(platform.instance, before=datetime.now(UTC) + SOON) == 2
     assert {run.run_id for run in platform.instance.get_runs()} == {runs[2], runs[3]}
     dataset = AssetKey("feedback_dataset")

@@ -55,7 +55,7 @@ def install(platform: Platform, forest: Any, **options: Any) -> str:
 
 def stages(platform: Platform) -> dict[str, str]:
     with platform.mlflow.client() as client:
-        return {str(one.version): one.current_stage for one in all_versions(client, MODEL)}
+        return {str(version.version): version.current_stage for version in all_versions(client, MODEL)}
 
 
 def report_of(result: ExecuteInProcessResult) -> EvaluationReport:
@@ -147,7 +147,7 @@ def test_every_check_is_recorded_with_the_digest_of_its_report(match, which):
         for record in match.platform.instance.fetch_materializations(AssetKey("evaluation_report"), limit=10).records
         if record.run_id == result.run_id
     )
-    found = {one.check_name: one for one in result.get_asset_check_evaluations() if one.check_name in DESCRIPTIONS}
+    found = {item.check_name: item for item in result.get_asset_check_evaluations() if item.check_name in DESCRIPTIONS}
     assert list(found) == list(DESCRIPTIONS)
     for evaluation in found.values():
         assert evaluation.target_materialization_data.run_id == result.run_id

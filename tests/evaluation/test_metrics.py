@@ -171,7 +171,7 @@ def test_differences_are_resampled_in_pairs():
     """A model does not differ from itself in any sample."""
     labels, good, middling = drawn()
     same = intervals(labels, good, good)[1]
-    assert {(one.low, one.high) for one in same.values()} == {(0, 0)}
+    assert {(interval.low, interval.high) for interval in same.values()} == {(0, 0)}
     other = intervals(labels, good, middling)[1]
     difference = compute_metrics(labels, good).f1 - compute_metrics(labels, middling).f1
     assert 0 < other["f1"].low < difference < other["f1"].high

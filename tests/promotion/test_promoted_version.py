@@ -30,7 +30,9 @@ def hopeless(platform: Platform) -> Platform:
 
 def stages(platform: Platform) -> dict[str, str]:
     with platform.mlflow.client() as client:
-        return {str(one.version): one.current_stage for one in client.search_model_versions(f"name='{MODEL}'")}
+        return {
+            str(version.version): version.current_stage for version in client.search_model_versions(f"name='{MODEL}'")
+        }
 
 
 def aliases(platform: Platform) -> dict[str, str | None]:

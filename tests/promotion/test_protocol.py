@@ -125,10 +125,10 @@ def test_of_many_simultaneous_promotions_the_newest_window_ends_in_production(re
     ends = [WEEK_END + timedelta(days=7 * week) for week in (2, 0, 3, 1)]
     versions = [registry.add(end) for end in ends]
     place = Place(registry.home, mongod_uri, database.name)
-    started = [start_promotion(place, *one) for one in zip(versions, ends, strict=True)]
-    for one in started:
-        one.join()
-    assert [one.exitcode for one in started] == [0, 0, 0, 0]
+    started = [start_promotion(place, *arguments) for arguments in zip(versions, ends, strict=True)]
+    for process in started:
+        process.join()
+    assert [process.exitcode for process in started] == [0, 0, 0, 0]
     newest = versions[ends.index(max(ends))]
     stages = registry.state()["stages"]
     assert [number for number, stage in stages.items() if stage == "Production"] == [newest]

@@ -38,7 +38,7 @@ class Story:
         self.counts[name] = counted(self.platform, self.specialist)
         with self.platform.mlflow.client() as client:
             versions = all_versions(client, f"{self.specialist}-evaluator")
-            self.stages[name] = {str(one.version): one.current_stage for one in versions}
+            self.stages[name] = {str(version.version): version.current_stage for version in versions}
         return result
 
     def outcome(self, name: str) -> str:
@@ -96,7 +96,7 @@ def held(module_platform: Platform) -> Story:
 
 
 @pytest.fixture
-def told(request: pytest.FixtureRequest, which: str) -> Story:
+def story(request: pytest.FixtureRequest, which: str) -> Story:
     return request.getfixturevalue(which)
 
 
@@ -108,28 +108,28 @@ AGAIN = pytest.mark.parametrize(
 
 
 @AGAIN
-def test_a_repeated_run_is_unchanged_and_repeats_the_earlier_reason(told: Story, first, again):
-    assert told.outcome(first) in ("promoted", "superseded", "held")
-    assert told.outcome(again) == "unchanged"
-    before = {"promoted": "already in Production"}.get(told.outcome(first), told.reason(first))
-    assert told.reason(again) == f"as before: {before}"
+def test_a_repeated_run_is_unchanged_and_repeats_the_earlier_reason(story: Story, first, again):
+    assert story.outcome(first) in ("promoted", "superseded", "held")
+    assert story.outcome(again) == "unchanged"
+    before = {"promoted": "already in Production"}.get(story.outcome(first), story.reason(first))
+    assert story.reason(again) == f"as before: {before}"
 
 
 @AGAIN
-def test_a_repeated_run_keeps_the_version_and_the_report(told: Story, first, again):
-    assert told.trained(again) == told.trained(first).model_copy(update={"reused": True})
-    assert told.report(again) == told.report(first)
-    assert told.report(again).digest() == told.report(first).digest()
+def test_a_repeated_run_keeps_the_version_and_the_report(story: Story, first, again):
+    assert story.trained(again) == story.trained(first).model_copy(update={"reused": True})
+    assert story.report(again) == story.report(first)
+    assert story.report(again).digest() == story.report(first).digest()
     for asset in ("trained_model", "evaluation_report"):
-        assert [told.shown(name, asset, "reused") for name in (first, again)] == [False, True]
+        assert [story.shown(name, asset, "reused") for name in (first, again)] == [False, True]
 
 
 @AGAIN
-def test_a_repeated_run_adds_nothing_and_moves_nothing(told: Story, first, again):
-    assert told.grown(first, again) == {"model_audit_log": 1}
-    assert told.stages[again] == told.stages[first]
-    (entry,) = told.platform.database["model_audit_log"].find({"dagster_run_id": told.runs[again].run_id})
-    assert (entry["kind"], entry["reason"]) == ("unchanged", told.reason(again))
+def test_a_repeated_run_adds_nothing_and_moves_nothing(story: Story, first, again):
+    assert story.grown(first, again) == {"model_audit_log": 1}
+    assert story.stages[again] == story.stages[first]
+    (entry,) = story.platform.database["model_audit_log"].find({"dagster_run_id": story.runs[again].run_id})
+    assert (entry["kind"], entry["reason"]) == ("unchanged", story.reason(again))
 
 
 def test_a_repeated_run_of_a_held_candidate_still_names_its_failed_checks(held: Story):

@@ -48,13 +48,13 @@ class Scene:
     def marks(self) -> dict[str, str]:
         """The versions that were rolled back -> reason."""
         versions = all_versions(self.registry.client(), MODEL)
-        return {str(one.version): one.tags[ROLLED_BACK_TAG] for one in versions if ROLLED_BACK_TAG in one.tags}
+        return {str(item.version): item.tags[ROLLED_BACK_TAG] for item in versions if ROLLED_BACK_TAG in item.tags}
 
     @contextmanager
     def copied(self, folder: Path) -> Iterator["Scene"]:
-        """The same once more, to go on from; the log is put back at the end.
+        """A copy of the scene to work on; the log is restored at the end.
 
-        The folder has to be a new one: MLflow keeps the files open that this process has used.
+        The folder must be new, because MLflow keeps the files open that this process has used.
         """
         entries = list(self.log.find())
         yield Scene(self.registry.copy_to(folder), self.log)
@@ -109,9 +109,9 @@ def test_a_promotion_killed_at_any_call_is_finished_by_its_rerun(registry, log, 
 def test_a_rollback_killed_at_any_call_is_finished_by_the_next_rollback_or_promotion(
     registry, log, mongod_uri, tmp_path
 ):
-    """Either nothing was decided and nothing has moved, or all of it is done before anything else is.
+    """Either nothing was decided and nothing has moved, or all moves are finished before anything else happens.
 
-    A rollback that finds another one interrupted ends it, and goes no further back than that one wanted to.
+    A rollback that finds an interrupted one finishes it, and does not go back further.
     """
     _, good, bad = (add_promoted(registry, log, end) for end in (EARLIER - WEEK, EARLIER, WEEK_END))
     newer = registry.add(LATER)

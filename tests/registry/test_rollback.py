@@ -1,4 +1,4 @@
-"""Back to an earlier version: which one, what becomes of the one that leaves, and what is refused."""
+"""Rollback to an earlier version: which one, what happens to the version before, and what is refused."""
 
 import pytest
 
@@ -14,7 +14,7 @@ WINDOWS = (EARLIER, WEEK_END, LATER)
 
 @pytest.fixture
 def three(registry: Registry, log) -> tuple[str, str, str]:
-    """Three versions, promoted one after the other; the last one serves."""
+    """Three versions, promoted one after the other; the last one is in Production."""
     versions = []
     for window_end in WINDOWS:
         versions.append(registry.add(window_end))
@@ -23,12 +23,12 @@ def three(registry: Registry, log) -> tuple[str, str, str]:
 
 
 def marks(registry: Registry) -> dict[str, str]:
-    """The versions that were rolled back, and why."""
-    found = {one: registry.client().get_model_version(MODEL, one).tags for one in registry.state()["stages"]}
+    """The versions that were rolled back -> reason."""
+    found = {number: registry.client().get_model_version(MODEL, number).tags for number in registry.state()["stages"]}
     return {number: tags[ROLLED_BACK_TAG] for number, tags in found.items() if ROLLED_BACK_TAG in tags}
 
 
-def test_the_previous_version_serves_again_and_the_one_that_left_is_archived_and_marked(registry, log, three):
+def test_a_rollback_promotes_the_previous_version_and_archives_and_tags_the_current_one(registry, log, three):
     first, second, third = three
     done = roll_back_here(registry, log)
     assert (done.model, done.version, done.left) == (MODEL, second, third)
@@ -40,7 +40,7 @@ def test_the_previous_version_serves_again_and_the_one_that_left_is_archived_and
     assert registry_faults(registry.client(), MODEL, second) == []
 
 
-def test_a_named_version_serves_again(registry, log, three):
+def test_a_rollback_to_a_named_version(registry, log, three):
     first, second, third = three
     done = roll_back_here(registry, log, first)
     assert (done.version, done.left) == (first, third)
@@ -51,7 +51,7 @@ def test_a_named_version_serves_again(registry, log, three):
     assert marks(registry) == {third: REASON}
 
 
-def test_a_second_rollback_goes_further_back_and_never_to_the_one_that_left(registry, log, three):
+def test_a_second_rollback_goes_further_back_and_never_to_a_rolled_back_version(registry, log, three):
     first, second, third = three
     roll_back_here(registry, log)
     assert roll_back_here(registry, log).version == first
@@ -61,7 +61,7 @@ def test_a_second_rollback_goes_further_back_and_never_to_the_one_that_left(regi
         roll_back_here(registry, log)
 
 
-def test_a_marked_version_that_is_named_serves_again_and_is_marked_no_more(registry, log, three):
+def test_a_rollback_to_a_rolled_back_version_removes_its_tag(registry, log, three):
     _, second, third = three
     roll_back_here(registry, log)
     roll_back_here(registry, log, third, reason="it was right after all")
@@ -69,7 +69,7 @@ def test_a_marked_version_that_is_named_serves_again_and_is_marked_no_more(regis
     assert marks(registry) == {second: "it was right after all"}
 
 
-def test_the_next_rollback_passes_over_versions_that_were_rolled_back(registry, log, three):
+def test_the_next_rollback_skips_rolled_back_versions(registry, log, three):
     first, _, third = three
     roll_back_here(registry, log)
     roll_back_here(registry, log, third)
@@ -77,8 +77,8 @@ def test_the_next_rollback_passes_over_versions_that_were_rolled_back(registry, 
     assert roll_back_here(registry, log).version == first
 
 
-def test_a_version_that_was_passed_over_by_name_is_not_the_next_to_go_back_to(registry, log, three):
-    """Whoever goes back to the first has a reason not to trust the second."""
+def test_a_version_that_a_named_rollback_skipped_is_not_the_next_target(registry, log, three):
+    """A person who rolls back to the first version has a reason not to trust the second."""
     first, second, _ = three
     roll_back_here(registry, log, first)
     assert "previous" not in registry.state()["aliases"]
@@ -87,7 +87,7 @@ def test_a_version_that_was_passed_over_by_name_is_not_the_next_to_go_back_to(re
     assert roll_back_here(registry, log, second).version == second
 
 
-def test_a_rollback_leaves_who_from_to_and_why_in_the_audit_log(registry, log, three):
+def test_the_audit_log_records_actor_versions_and_reason_of_a_rollback(registry, log, three):
     _, second, third = three
     done = roll_back_here(registry, log)
     entry = log.find_one({"_id": done.audit_id})
@@ -100,7 +100,7 @@ def test_a_rollback_leaves_who_from_to_and_why_in_the_audit_log(registry, log, t
     ]
 
 
-def test_going_back_to_what_serves_already_moves_and_logs_nothing(registry, log, three):
+def test_a_rollback_to_the_current_version_moves_and_logs_nothing(registry, log, three):
     before, entries = registry.state(), log.count_documents({})
     done = roll_back_here(registry, log, three[-1])
     assert (done.version, done.left, done.audit_id) == (three[-1], None, None)
@@ -108,7 +108,7 @@ def test_going_back_to_what_serves_already_moves_and_logs_nothing(registry, log,
     assert marks(registry) == {}
 
 
-def test_going_back_to_what_serves_already_puts_a_moved_alias_right_and_marks_nothing(registry, log, three):
+def test_a_rollback_to_the_current_version_corrects_a_moved_alias_and_tags_nothing(registry, log, three):
     registry.client().set_registered_model_alias(MODEL, "production", three[0])
     done = roll_back_here(registry, log, three[-1])
     assert (done.version, done.left) == (three[-1], None)
@@ -116,7 +116,7 @@ def test_going_back_to_what_serves_already_puts_a_moved_alias_right_and_marks_no
     assert marks(registry) == {}
 
 
-def test_with_nothing_in_production_a_named_version_takes_the_place(registry, log):
+def test_a_named_version_can_be_restored_if_no_version_is_in_production(registry, log):
     version = registry.add(WEEK_END, stage="Archived")
     done = roll_back_here(registry, log, version)
     assert (done.version, done.left) == (version, None)
@@ -124,7 +124,7 @@ def test_with_nothing_in_production_a_named_version_takes_the_place(registry, lo
     assert registry_faults(registry.client(), MODEL, version) == []
 
 
-def test_a_version_that_was_not_promoted_here_can_be_gone_back_to(registry, log):
+def test_a_version_from_elsewhere_can_be_the_target(registry, log):
     old, new = registry.add(None, stage="Production"), registry.add(WEEK_END)
     promote_here(registry, log, new, WEEK_END)
     assert roll_back_here(registry, log).version == old
@@ -132,7 +132,7 @@ def test_a_version_that_was_not_promoted_here_can_be_gone_back_to(registry, log)
 
 
 @pytest.mark.parametrize("state", ["rolled back", "without files", "moved to Staging"])
-def test_what_cannot_be_gone_back_to_is_not_the_previous_version(registry, log, three, state):
+def test_a_version_that_cannot_serve_does_not_get_the_alias_previous(registry, log, three, state):
     first = three[0]
     client = registry.client()
     if state == "moved to Staging":
@@ -145,20 +145,20 @@ def test_what_cannot_be_gone_back_to_is_not_the_previous_version(registry, log, 
 
 
 @pytest.mark.parametrize("written", ["0{}", " {} ", "+{}"])
-def test_a_number_that_is_written_oddly_means_the_version_of_that_number(registry, log, three, written):
-    """MLflow reads all of these as the number, so they must not be taken for other versions."""
+def test_an_unusual_spelling_of_a_number_means_the_version_with_that_number(registry, log, three, written):
+    """MLflow reads all of these as the number, so they must not count as other versions."""
     first = three[0]
     assert roll_back_here(registry, log, written.format(first)).version == first
     assert registry_faults(registry.client(), MODEL, first) == []
 
 
 @pytest.mark.parametrize(
-    ("to", "said"),
+    ("to", "message"),
     [("99", "has no version '99'"), ("newest", "has no version 'newest'"), ("", "has no version ''")],
 )
-def test_a_version_that_does_not_exist_is_named_with_where_to_look(registry, log, three, to, said):
+def test_an_unknown_version_is_an_error_that_says_where_to_look(registry, log, three, to, message):
     before, entries = registry.state(), log.count_documents({})
-    with pytest.raises(UsageError, match=said) as error:
+    with pytest.raises(UsageError, match=message) as error:
         roll_back_here(registry, log, to)
     assert "nhm status" in str(error.value)
     assert (registry.state(), log.count_documents({})) == (before, entries)
@@ -172,7 +172,7 @@ def test_a_model_that_does_not_exist_has_no_previous_version(registry, log):
 
 @pytest.mark.parametrize("when", ["begun", NOW.isoformat()])
 @pytest.mark.parametrize("named", [True, False])
-def test_a_version_whose_files_are_deleted_is_refused(registry, log, three, when, named):
+def test_a_version_without_files_is_refused(registry, log, three, when, named):
     second = three[1]
     registry.client().set_model_version_tag(MODEL, second, FILES_DELETED_TAG, when)
     before, entries = registry.state(), log.count_documents({})
@@ -189,8 +189,8 @@ def test_a_rollback_without_a_reason_is_refused(registry, log, three, reason):
     assert registry.state() == before
 
 
-def test_a_rollback_of_a_version_that_has_left_already_is_refused(registry, log, three):
-    """A rollout that fails wants its own version out, and no other one."""
+def test_a_rollback_of_a_version_that_is_no_longer_in_production_is_refused(registry, log, three):
+    """A failed rollout may only roll back its own version."""
     _, second, third = three
     before, entries = registry.state(), log.count_documents({})
     with pytest.raises(RegistryError, match=f"version {second} should leave Production, but {third} is in it"):
@@ -199,14 +199,14 @@ def test_a_rollback_of_a_version_that_has_left_already_is_refused(registry, log,
     assert roll_back_here(registry, log, leaving=third).left == third
 
 
-def test_two_versions_in_production_are_an_error_that_names_them_and_leaves_no_lock(registry, log):
+def test_two_versions_in_production_are_an_error_that_names_them_and_releases_the_lock(registry, log):
     first, second = registry.add(EARLIER, stage="Production"), registry.add(EARLIER, stage="Production")
     with pytest.raises(RegistryError, match=f"{second}, {first}"):
         roll_back_here(registry, log, first)
     assert log.count_documents({}) == 0
 
 
-def test_a_candidate_that_was_never_in_production_is_not_let_in_by_a_rollback(registry, log, three):
+def test_a_rollback_cannot_promote_a_candidate_that_was_never_in_production(registry, log, three):
     held = registry.add(WEEK_END)
     before = registry.state()
     with pytest.raises(UsageError, match="was never in Production"):

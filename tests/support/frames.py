@@ -1,4 +1,4 @@
-"""Rows of the dataset's shape, made to order."""
+"""Dataset rows with chosen values."""
 
 from datetime import timedelta
 from typing import Any
@@ -11,7 +11,7 @@ from tests.support.documents import WEEK_END, WINDOW_START
 
 
 def dataset(count: int = 20, **columns: Any) -> pd.DataFrame:
-    """Real rows evenly spread over the window, classes in turn, a plan each; name a column to set it.
+    """Real rows, evenly spread over the window, with alternating classes and one plan per row; name a column to set it.
 
     Columns are set last, and as they are given: so they can be wrong.
     """

@@ -1,4 +1,4 @@
-"""Rows from which a forest can learn, and a way to put them where `trained_model` finds its dataset."""
+"""Rows that a forest can learn from, and a function that stores them as the dataset of a partition."""
 
 import math
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def learnable(
     seed: int = 1,
     **columns: Any,
 ) -> pd.DataFrame:
-    """Rows without embeddings whose class one feature decides, but for a share that is drawn at random."""
+    """Rows without embeddings. One feature decides the class, except for a random fraction `noise` of the rows."""
     draw = np.random.default_rng(seed)
     numbers = {name: draw.random(count) for name in COMPUTED_FEATURES}
     decided = (numbers[decided_by] * len(classes)).astype("int64")
@@ -36,7 +36,7 @@ def learnable(
 
 
 def store_dataset(platform: Platform, frame: pd.DataFrame, *, specialist: str = "technical", week: str = WEEK) -> None:
-    """Keep the frame as the partition's `feedback_dataset`."""
+    """Store the frame as the `feedback_dataset` of the partition."""
     path = Path(platform.settings.storage) / "feedback_dataset" / specialist / f"{week}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(FrameIOManager(platform.settings.storage).to_bytes(frame))

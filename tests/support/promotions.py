@@ -1,4 +1,4 @@
-"""Promotions and rollbacks, some in processes of their own, which can be killed at any call that leaves them."""
+"""Promotions and rollbacks, in this process or in another one that can be killed at any call to a service."""
 
 import multiprocessing
 import os
@@ -25,7 +25,7 @@ _PRELOADED = [
     "mlflow.store.tracking.sqlalchemy_store",
     "tests.support.promotions",
 ]
-"""What opening MLflow's SQLite file imports takes a second and more, which each process would spend anew."""
+"""Imports for the SQLite file of MLflow take more than a second; the fork server does them once."""
 
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(_PRELOADED)
@@ -33,7 +33,7 @@ processes.set_forkserver_preload(_PRELOADED)
 
 @dataclass(frozen=True)
 class Place:
-    """Where it takes place, in words that another process understands."""
+    """Where a promotion takes place, in values that can be passed to another process."""
 
     mlflow_home: Path
     mongodb_uri: str
@@ -41,7 +41,7 @@ class Place:
 
 
 class _KilledAt:
-    """Passes every call on to `target`, but kills this process instead of making the one of that number."""
+    """Passes every call on to `target`, but kills this process instead of call number `number`."""
 
     def __init__(self, target: Any, calls: list[int], number: int) -> None:
         self._target = target
@@ -49,15 +49,15 @@ class _KilledAt:
         self._number = number
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._target, name)
-        if not callable(found):
-            return found
+        attribute = getattr(self._target, name)
+        if not callable(attribute):
+            return attribute
 
         def call(*args: Any, **kwargs: Any) -> Any:
             if self._calls[0] == self._number:
                 os.kill(os.getpid(), signal.SIGKILL)
             self._calls[0] += 1
-            return found(*args, **kwargs)
+            return attribute(*args, **kwargs)
 
         return call
 
@@ -83,7 +83,7 @@ def start_rollback(place: Place, to: str | None = None, *, killed_at: int = -1) 
 
 
 def let_leases_run_out(log: Any) -> int:
-    """Make the owners of open intents seem silent for long, and say how many there were."""
+    """Let the leases of all open locks expire; returns their number."""
     now = log.database.command("hello")["localTime"]
     return int(log.update_many({"state": "open"}, {"$set": {"lease_until": now - timedelta(seconds=1)}}).matched_count)
 

@@ -10,12 +10,12 @@ from tests.support.registry import Registry
 
 @pytest.fixture
 def registry(tmp_path: Path, migrated_mlflow: Path) -> Registry:
-    """An empty registry of the test's own."""
+    """An empty registry for one test."""
     shutil.copytree(migrated_mlflow, tmp_path / "mlflow")
     return Registry(tmp_path / "mlflow")
 
 
 @pytest.fixture
 def log(database):
-    """The audit log that goes with it."""
+    """The audit log of that registry."""
     return database["model_audit_log"]

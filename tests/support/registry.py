@@ -1,4 +1,4 @@
-"""A registry with versions in it, but without model files: for what only moves stages and aliases."""
+"""A registry with versions but without model files, for tests that only move stages and aliases."""
 
 import shutil
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ ALIASES = ("candidate", "production", "previous")
 
 @cache
 def _client(home: Path) -> MlflowClient:
-    """One a folder and process: to open the file takes as long as a promotion."""
+    """One client per folder and process: opening the file takes as long as a promotion."""
     with Mlflow(uri=None, home=home, timeout_s=10).client() as client:
         return client
 
 
 @dataclass(frozen=True)
 class Registry:
-    """MLflow in the SQLite file of a folder; another process can open it by the folder alone."""
+    """MLflow in the SQLite file of a folder; another process needs only the folder to open it."""
 
     home: Path
 
@@ -49,7 +49,7 @@ class Registry:
         client = self.client()
         aliases = client.get_registered_model(MODEL).aliases
         return {
-            "stages": {str(one.version): one.current_stage for one in all_versions(client, MODEL)},
+            "stages": {str(version.version): version.current_stage for version in all_versions(client, MODEL)},
             "aliases": {name: str(aliases[name]) for name in ALIASES if name in aliases},
         }
 

@@ -1,4 +1,4 @@
-"""An evaluation report made to order, for what only judges or shows one."""
+"""Evaluation reports with chosen values, for tests of the gate and of the tables."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Runs of the one job as the launchpad, a person's re-execution or Dagster's own retry would start them."""
+"""Runs of the job, started as by the launchpad, by a re-execution, or by a retry of Dagster."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from tests.support.documents import WEEK
 from tests.support.platform import QUIET, Platform
 
 FORCE: Mapping[str, Any] = {"ops": {"trained_model": {"config": {"force": True}}}}
-"""What the launchpad gives where somebody wants a new training."""
+"""Run config of the launchpad for a forced training."""
 
 
 def launch(
@@ -38,17 +38,17 @@ def launch(
 
 
 def reexecution_of(result: ExecuteInProcessResult) -> dict[str, str]:
-    """The tags of a run that a person starts from another one's page."""
+    """The tags of a run that a person starts from the page of an earlier run."""
     return {"dagster/parent_run_id": result.run_id, "dagster/root_run_id": result.run_id}
 
 
 def retry_of(result: ExecuteInProcessResult) -> dict[str, str]:
-    """The tags of a run that Dagster starts by itself because the process of another one died."""
+    """The tags of a run that Dagster starts because the process of an earlier run died."""
     return {**reexecution_of(result), "dagster/retry_number": "1"}
 
 
 def counted(platform: Platform, specialist: str = "technical") -> dict[str, int]:
-    """How many versions, MLflow runs and documents of our own there are."""
+    """Number of versions, MLflow runs and documents that the platform wrote."""
     with platform.mlflow.client() as client:
         experiment = client.get_experiment_by_name(f"{specialist}-specialist")
         database = platform.database

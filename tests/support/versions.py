@@ -1,4 +1,4 @@
-"""Registered versions with model files, made without a training run."""
+"""Registered versions with model files, but without a training run."""
 
 import shutil
 import uuid
@@ -28,7 +28,7 @@ SAVED = {
 
 
 def feature_signature(names: tuple[str, ...] = FEATURE_NAMES, kind: str = "double") -> Any:
-    """The signature of a model that takes these columns and answers with three probabilities."""
+    """The signature of a model with these input columns, which predicts three probabilities."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
@@ -37,13 +37,13 @@ def feature_signature(names: tuple[str, ...] = FEATURE_NAMES, kind: str = "doubl
 
 
 def small_forest(**changes: Any) -> Any:
-    """A forest of a few trees that has learned from learnable rows."""
+    """A forest of a few trees, fitted on learnable rows."""
     return fit_forest(learnable(**changes), FEW_TREES, threads=1)
 
 
 @dataclass(frozen=True)
 class Versions:
-    """A registry and the folder that the files of its versions lie in."""
+    """A registry, and the folder of the files of its versions."""
 
     client: MlflowClient
     folder: Path
@@ -57,7 +57,7 @@ class Versions:
         stage: str = "Staging",
         **save_options: Any,
     ) -> str:
-        """Save and register; a verified version carries the digest of its file."""
+        """Save and register a model; a verified version has the digest of its file as tag."""
         import mlflow.sklearn
 
         files = self.folder / uuid.uuid4().hex
@@ -66,7 +66,7 @@ class Versions:
         return self.add_folder(files, tags=digest | dict(tags or {}), stage=stage)
 
     def add_folder(self, files: Path, *, tags: Mapping[str, str], stage: str = "Staging") -> str:
-        """Register files that lie there already."""
+        """Register existing files."""
         if not self.client.search_registered_models(f"name='{MODEL}'"):
             self.client.create_registered_model(MODEL)
         version = str(self.client.create_model_version(MODEL, str(files), tags=dict(tags)).version)
@@ -74,7 +74,7 @@ class Versions:
         return version
 
     def files(self, version: str) -> Path:
-        """Where the files of a version that was added here lie."""
+        """The folder of the files of a version."""
         return Path(self.client.get_model_version(MODEL, version).source)
 
 

@@ -90,7 +90,7 @@ def frame(story) -> Any:
 
 
 def test_a_new_version_starts_in_staging_and_the_newest_is_the_candidate(story, client):
-    versions = {str(one.version): one.current_stage for one in all_versions(client, MODEL)}
+    versions = {str(version.version): version.current_stage for version in all_versions(client, MODEL)}
     assert versions == {"1": "Staging", "2": "Staging"}
     assert version_by_alias(client, MODEL, "candidate") == "2"
 
@@ -160,7 +160,7 @@ def test_the_model_has_signature_input_example_and_pinned_requirements(client):
         described = Model.load(str(files))
         requirements = (files / "requirements.txt").read_text().split()
         example = described.load_input_example(str(files))
-    assert [(one.name, one.type.name) for one in described.signature.inputs] == [
+    assert [(column.name, column.type.name) for column in described.signature.inputs] == [
         (name, "double") for name in FEATURE_NAMES
     ]
     assert described.flavors["python_function"]["predict_fn"] == "predict_proba"
@@ -168,7 +168,7 @@ def test_the_model_has_signature_input_example_and_pinned_requirements(client):
     assert list(example.columns) == list(FEATURE_NAMES)
     for name in ("scikit-learn", "cloudpickle", "numpy", "pandas"):
         assert f"{name}=={metadata.version(name)}" in requirements
-    assert all("==" in one for one in requirements)
+    assert all("==" in requirement for requirement in requirements)
 
 
 def test_the_registered_model_is_the_forest_fitted_on_the_training_rows(client, frame):
@@ -215,11 +215,11 @@ def test_force_retrain_registers_a_new_version_with_exactly_the_same_metrics(sto
 
 def test_the_audit_log_records_a_registration_and_its_actor(story):
     entries = list(story.platform.database["model_audit_log"].find().sort("version"))
-    assert [(one["kind"], one["version"], one["to_stage"]) for one in entries] == [
+    assert [(entry["kind"], entry["version"], entry["to_stage"]) for entry in entries] == [
         ("registered", "1", "Staging"),
         ("registered", "2", "Staging"),
     ]
-    assert [one["dagster_run_id"] for one in entries] == [story.first.run_id, story.forced.run_id]
+    assert [entry["dagster_run_id"] for entry in entries] == [story.first.run_id, story.forced.run_id]
     assert entries[0]["mlflow_run_id"] == story.trained(story.first).run_id
 
 
@@ -239,7 +239,7 @@ def test_partitions_and_specialists_never_log_into_each_others_runs(platform: Pl
         if week == EARLIER_WEEK:
             shift = timedelta(days=7)
             frame["submitted_at"] -= shift
-            frame.attrs["window"] = [(one - shift).isoformat() for one in (WINDOW_START, WEEK_END)]
+            frame.attrs["window"] = [(moment - shift).isoformat() for moment in (WINDOW_START, WEEK_END)]
         store_dataset(platform, frame, specialist=specialist, week=week)
     foreign = platform.mlflow.experiment_id("somebody-else")
     with platform.mlflow.client() as client:
@@ -251,9 +251,11 @@ def test_partitions_and_specialists_never_log_into_each_others_runs(platform: Pl
             (run,) = client.search_runs([experiment], f"tags.dagster_run_id = '{result.run_id}'")
             assert run.data.tags["nhm.partition"] == f"{specialist}|{week}"
             assert run.info.status == "FINISHED"
-            assert [one.dataset.name for one in run.inputs.dataset_inputs] == [f"feedback_dataset {specialist}|{week}"]
+            assert [item.dataset.name for item in run.inputs.dataset_inputs] == [
+                f"feedback_dataset {specialist}|{week}"
+            ]
             named = all_versions(client, f"{specialist}-evaluator")
-            assert run.info.run_id in {one.run_id for one in named}
+            assert run.info.run_id in {item.run_id for item in named}
         untouched = client.get_run(left_open)
         assert (untouched.data.params, untouched.inputs.dataset_inputs) == ({}, [])
         assert len(all_versions(client, "technical-evaluator")) == 2

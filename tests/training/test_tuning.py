@@ -97,7 +97,7 @@ def test_a_tuned_run_logs_its_trials_as_nested_runs_and_trains_with_the_best_par
         assert json.loads(version.tags[PARAMETERS_TAG]) == found
         assert run.data.params == {name: str(value) for name, value in found.items()}
         nested = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{version.run_id}'")
-        trials = {one.info.run_name: one for one in nested}
+        trials = {trial.info.run_name: trial for trial in nested}
         assert sorted(trials) == [f"trial {number}" for number in range(TRIALS)]
         for number, parameters, score in logged:
             trial = trials[f"trial {number}"]
@@ -128,5 +128,5 @@ def test_a_search_that_fails_ends_its_run_as_failed_and_registers_nothing(platfo
     assert platform.tags(result)["nhm/outcome"] == "broken"
     with platform.mlflow.client() as client:
         experiment = client.get_experiment_by_name("technical-specialist")
-        assert [one.info.status for one in client.search_runs([experiment.experiment_id])] == ["FAILED"]
+        assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["FAILED"]
         assert all_versions(client, MODEL) == []
