@@ -251,9 +251,8 @@ def test_partitions_and_specialists_never_log_into_each_others_runs(platform: Pl
             (run,) = client.search_runs([experiment], f"tags.dagster_run_id = '{result.run_id}'")
             assert run.data.tags["nhm.partition"] == f"{specialist}|{week}"
             assert run.info.status == "FINISHED"
-            assert [item.dataset.name for item in run.inputs.dataset_inputs] == [
-                f"feedback_dataset {specialist}|{week}"
-            ]
+            (logged_input,) = run.inputs.dataset_inputs
+            assert logged_input.dataset.name == f"feedback_dataset {specialist}|{week}"
             named = all_versions(client, f"{specialist}-evaluator")
             assert run.info.run_id in {item.run_id for item in named}
         untouched = client.get_run(left_open)
