@@ -9,10 +9,11 @@ BIN = $(VENV)/bin
 WORKERS ?= 4
 # If this is set, every process compiles Dagster, MLflow and scikit-learn again.
 unexport PYTHONDONTWRITEBYTECODE
+WITH_SERVING = NHM_TEST_SERVING_PYTHON=$(abspath $(VENV_SERVING))/bin/python
 PYTEST = pytest -n $(WORKERS) --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help retrain dev test test-fast test-slow test-mlflow2 test-exhaustive bench lint types dagster-yaml install environments clean
+.PHONY: help retrain dev test test-fast test-slow test-all test-mlflow2 test-exhaustive bench lint types dagster-yaml install environment-serving environments clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -24,16 +25,17 @@ retrain: install ## create sample documents, retrain the five specialists, print
 dev: install ## start MongoDB, MLflow, Dagster's webserver and daemon, until Ctrl-C
 	$(BIN)/nhm dev
 
-test: ## all tests but the slow ones, against real servers (about ten minutes)
-	$(MAKE) --no-print-directory -j 2 install $(VENV_SERVING)/.installed
-	NHM_TEST_SERVING_PYTHON=$(abspath $(VENV_SERVING))/bin/python $(BIN)/$(PYTEST)
+test: environment-serving ## all tests but the slow ones, against real servers (about ten minutes)
+	$(WITH_SERVING) $(BIN)/$(PYTEST)
 
-test-fast: install ## the tests that start no servers but MongoDB, and need no cluster (two minutes)
+test-fast: install ## the tests that start few servers and retrain nothing (two minutes)
 	$(BIN)/$(PYTEST) -m "not servers and not slow and not exhaustive and not kubernetes"
 
-test-slow: ## the tests that take a minute or more: daemons on PostgreSQL, outages, thirty days (about ten minutes)
-	$(MAKE) --no-print-directory -j 2 install $(VENV_SERVING)/.installed
-	NHM_TEST_SERVING_PYTHON=$(abspath $(VENV_SERVING))/bin/python $(BIN)/$(PYTEST) -m "slow and not exhaustive"
+test-slow: install ## daemons on PostgreSQL, outages, thirty days, the image (about ten minutes)
+	$(BIN)/$(PYTEST) -m "slow and not exhaustive"
+
+test-all: environment-serving ## test and test-slow in one go, which takes less time than one after the other
+	$(WITH_SERVING) $(BIN)/$(PYTEST) -m "not exhaustive"
 
 test-mlflow2: install $(VENV_MLFLOW2)/.installed $(VENV_MLFLOW29)/.installed ## the main path with MLflow 2.22 against a server 2.9.2
 	NHM_TEST_MLFLOW29_PYTHON=$(abspath $(VENV_MLFLOW29))/bin/python $(BIN)/pytest tests/test_old_mlflow_server.py
@@ -57,6 +59,10 @@ types: install ## mypy
 	$(BIN)/mypy
 
 install: $(VENV)/.installed ## create the environment of the platform
+
+# Both at the same time.
+environment-serving:
+	@$(MAKE) --no-print-directory -j 2 install $(VENV_SERVING)/.installed
 
 environments: install $(VENV_SERVING)/.installed $(VENV_MLFLOW2)/.installed $(VENV_MLFLOW29)/.installed ## create the environments of all tests
 
