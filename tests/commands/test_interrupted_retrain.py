@@ -1,0 +1,45 @@
+"""`nhm retrain` that is interrupted or killed while it trains."""
+
+import signal
+
+import pytest
+from dagster import DagsterInstance
+from mlflow import MlflowClient
+
+from tests.support.documents import WEEK
+from tests.support.nhm import nhm, read_report, start_nhm
+from tests.support.processes import eventually
+
+
+def open_runs(uri: str) -> list[str]:
+    client = MlflowClient(uri, uri)
+    experiment = client.get_experiment_by_name("technical-specialist")
+    if experiment is None:
+        return []
+    return [run.info.run_id for run in client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'")]
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_retraining_leaves_nothing_open(seeded, home, tmp_path, how):
+    """It is interrupted during training. The next run ends what a killed process could not end itself."""
+    settings = {**seeded, "hyperparameter_tuning": "true", "tuning_trials": 500}
+    process = start_nhm("retrain", "--week", WEEK, "--specialist", "technical", **settings)
+    mlflow_runs = f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"
+
+    def is_training() -> bool:
+        assert process.poll() is None, process.stdout.read()
+        return bool(open_runs(mlflow_runs))
+
+    assert eventually(is_training, within_s=90)
+    process.send_signal(how)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    report = tmp_path / "report.json"
+    done = nhm("retrain", "--week", WEEK, "--specialist", "technical", "--report", report, **seeded)
+    assert done.returncode == 0, done.stderr
+    assert read_report(report)["technical"]["outcome"] == "promoted"
+    assert open_runs(mlflow_runs) == []
+    with DagsterInstance.from_config(str(home / "dagster")) as instance:
+        assert sorted(run.status.value for run in instance.get_runs())[-1] == "SUCCESS"
+        assert all(run.is_finished for run in instance.get_runs())

@@ -1,0 +1,149 @@
+"""`nhm retrain`: its table, its report, its exit code, and what it says about a broken run."""
+
+import json
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from dagster import DagsterInstance, DagsterRunStatus
+
+from tests.commands.conftest import SETTINGS
+from tests.support.documents import WEEK, reviewed_opinions
+from tests.support.nhm import nhm, read_report, write_documents
+from tests.support.processes import processes_naming
+
+WEEK_BEFORE = "2026-02-22"
+REPORT_FIELDS = {
+    "specialist",
+    "week",
+    "window",
+    "dataset",
+    "metrics",
+    "champion",
+    "outcome",
+    "held_by",
+    "error",
+    "model",
+    "dagster_run_id",
+    "mlflow_run_id",
+    "seconds",
+}
+
+
+def mongods_of(home: Path) -> list[psutil.Process]:
+    return [process for process in processes_naming(str(home)) if "mongod" in process.name()]
+
+
+@pytest.mark.servers
+def test_retrain_promotes_prints_a_table_and_writes_a_report(seeded, home, tmp_path):
+    report = tmp_path / "report.json"
+    done = nhm("retrain", "--week", WEEK, "--specialist", "technical", "--report", report, **seeded)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    entry = read_report(report)["technical"]
+    assert set(entry) == REPORT_FIELDS
+    assert (entry["outcome"], entry["held_by"], entry["error"]) == ("promoted", [], None)
+    assert entry["model"] == {"name": "technical-evaluator", "version": "1", "stage": "Production"}
+    assert entry["dataset"]["rows"] == 400
+    assert list(entry["dataset"]["splits"]) == ["train", "validation", "test"]
+    for cell in ("technical", "400", "real", f"{entry['metrics']['f1']:.3f}", "Production"):
+        assert cell in done.stdout
+    with DagsterInstance.from_config(str(home / "dagster")) as instance:
+        run = instance.get_run_by_id(entry["dagster_run_id"])
+    assert run.status is DagsterRunStatus.SUCCESS
+    assert run.tags["dagster/partition"] == f"technical|{WEEK}"
+    status = nhm("status", **seeded)
+    assert status.returncode == 0
+    assert entry["dataset"]["data_version"][:12] in status.stdout
+    assert "Indexes are missing" not in status.stdout
+
+    older = nhm("retrain", "--week", WEEK_BEFORE, "--specialist", "technical", **seeded | {"min_real_samples": 200})
+    assert older.returncode == 0
+    assert "technical is superseded: " in older.stdout, "the reason is below the table"
+
+
+@pytest.mark.servers
+def test_a_broken_run_exits_with_1_and_says_what_broke_it(seeded, tmp_path):
+    """Production forbids synthetic rows, and there is no feedback on business."""
+    report = tmp_path / "report.json"
+    done = nhm(
+        *("retrain", "--week", WEEK, "--specialist", "business", "--report", report),
+        **{**seeded, "environment": "production", "allow_synthetic_fallback": "auto"},
+    )
+    assert done.returncode == 1
+    entry = read_report(report)["business"]
+    assert entry["outcome"] == "broken"
+    assert "enough_samples" in entry["error"]
+    assert entry["dataset"]["rows"] == 0
+    assert "enough_samples" in done.stderr
+
+
+@pytest.mark.servers
+def test_a_warning_says_that_a_model_learned_from_synthetic_rows(seeded, tmp_path):
+    done = nhm("retrain", "--week", WEEK, "--specialist", "business", **{**seeded, "allow_synthetic_fallback": "auto"})
+    assert done.returncode == 0
+    assert "synthetic" in done.stdout
+    assert "warning: business learned from synthetic rows" in done.stderr
+
+
+@pytest.mark.servers
+def test_feedback_of_one_class_only_breaks_the_run_before_training(home, mongod_uri, database, tmp_path):
+    opinions, reviews = reviewed_opinions(320, recommendations=["approve"])
+    folder = write_documents(tmp_path / "alike", opinions=opinions, feedback=reviews)
+    settings = {**SETTINGS, "nhm_home": home, "mongodb_uri": mongod_uri, "mongodb_database": database.name}
+    nhm("seed", "--from", folder, **settings)
+    report = tmp_path / "report.json"
+    done = nhm("retrain", "--week", WEEK, "--specialist", "technical", "--report", report, **settings)
+    assert done.returncode == 1
+    entry = read_report(report)["technical"]
+    assert "class_coverage" in entry["error"]
+    assert entry["model"]["version"] is None
+
+
+def test_a_mongodb_that_does_not_answer_is_named_without_its_password(home, tmp_path):
+    report = tmp_path / "report.json"
+    started = time.monotonic()
+    uri = "mongodb://nhm:s3cret@127.0.0.1:9/?authSource=admin"
+    done = nhm("retrain", "--week", WEEK, "--report", report, nhm_home=home, mongodb_uri=uri, mongodb_timeout_s=1)
+    assert time.monotonic() - started < 30
+    assert done.returncode == 1
+    assert "mongodb://nhm:***@127.0.0.1:9" in done.stderr
+    assert "MONGODB_URI" in done.stderr
+    assert {entry["outcome"] for entry in read_report(report).values()} == {"broken"}
+    assert "s3cret" not in done.stdout + done.stderr + report.read_text()
+
+
+def test_an_mlflow_that_does_not_answer_is_named_without_its_password(home, mongod_uri, database):
+    done = nhm(
+        *("retrain", "--week", WEEK),
+        nhm_home=home,
+        mongodb_uri=mongod_uri,
+        mongodb_database=database.name,
+        mlflow_tracking_uri="http://nhm:s3cret@127.0.0.1:9",
+        mlflow_timeout_s=1,
+    )
+    assert done.returncode == 1
+    assert "http://nhm:***@127.0.0.1:9" in done.stderr
+    assert "MLFLOW_TRACKING_URI" in done.stderr
+    assert "s3cret" not in done.stdout + done.stderr
+
+
+@pytest.mark.servers
+def test_a_local_mongod_is_started_and_stopped(home, documents, tmp_path):
+    settings = {**SETTINGS, "nhm_home": home}
+    assert nhm("seed", "--from", documents, **settings).returncode == 0
+    assert mongods_of(home) == []
+    report = tmp_path / "report.json"
+    done = nhm("retrain", "--week", WEEK, "--specialist", "technical", "--report", report, **settings)
+    assert done.returncode == 0, done.stderr
+    assert read_report(report)["technical"]["dataset"]["rows"] == 400
+    assert mongods_of(home) == []
+
+
+def test_a_report_is_written_for_a_broken_run_too(seeded, tmp_path):
+    report = tmp_path / "report.json"
+    nhm("retrain", "--week", "2026-01-04", "--specialist", "technical", "--report", report, **seeded)
+    entries = json.loads(report.read_text())
+    assert [entry["week"] for entry in entries] == ["2026-01-04"]
+    assert entries[0]["outcome"] == "broken"

@@ -1,0 +1,150 @@
+"""Invalid values are rejected, and the error names the variable. Valid values are accepted."""
+
+import pytest
+
+from nhm_assets.domain.errors import UsageError
+from nhm_assets.settings import Settings
+from tests.support.settings import settings_from
+
+FRACTIONS = (
+    "PRECISION_THRESHOLD",
+    "RECALL_THRESHOLD",
+    "F1_THRESHOLD",
+    "MAX_F1_REGRESSION",
+    "MIN_FEEDBACK_RATING",
+    "MAX_REJECTED_FRACTION",
+)
+
+
+COUNTS = (
+    "FEEDBACK_WINDOW_DAYS",
+    "MIN_REAL_SAMPLES",
+    "MIN_TEST_ROWS",
+    "MAX_FEEDBACK_AGE_DAYS",
+    "TUNING_TRIALS",
+    "TRAINING_THREADS",
+    "RETRAINING_FEEDBACK_THRESHOLD",
+    "MAX_CONCURRENT_RUNS",
+    "MAX_RUN_SECONDS",
+    "KEEP_VERSIONS",
+    "KEEP_RUNS_DAYS",
+    "RUN_TTL_S",
+)
+
+
+SECONDS = (
+    "MONGODB_TIMEOUT_S",
+    "MLFLOW_TIMEOUT_S",
+    "PROMOTION_WAIT_S",
+    "SERVICE_RETRY_DELAY_S",
+    "NOTIFY_TIMEOUT_S",
+    "ROLLOUT_TIMEOUT_S",
+    "MODEL_LOAD_TIMEOUT_S",
+    "KUBERNETES_TIMEOUT_S",
+)
+
+
+SWITCHES = ("HYPERPARAMETER_TUNING", "FORCE_RETRAIN", "ALLOW_UNVERIFIED_CHAMPION", "ROLLBACK_ON_FAILED_ROLLOUT")
+
+
+QUANTITIES = ("RUN_CPU_REQUEST", "RUN_CPU_LIMIT", "RUN_MEMORY")
+
+
+MAPS = ("RUN_RESOURCES", "RUN_NODE_SELECTOR")
+
+
+def pairs(values: dict[str, tuple[str, ...]]) -> list[tuple[str, str]]:
+    return [(variable, value) for variable, texts in values.items() for value in texts]
+
+
+BAD = {
+    **dict.fromkeys(FRACTIONS, ("1.01", "-0.01", "75", "nan", "inf", "-inf", "high", "0,75", "75%", " ")),
+    **dict.fromkeys(COUNTS, ("0", "-1", "1.5", "many", "nan", "1e3", "30 days")),
+    **dict.fromkeys(SECONDS, ("0", "-1", "nan", "inf", "soon", "10s")),
+    **dict.fromkeys(SWITCHES, ("perhaps", "2", "-1")),
+    "ALLOW_SYNTHETIC_FALLBACK": ("maybe", "automatic", "2"),
+    "NHM_NOW": ("yesterday", "2026-13-01", "2026-02-30T00:00:00", "12:00"),
+    "RETRAINING_COOLDOWN_HOURS": ("-1", "nan", "inf", "a day"),
+    "SERVICE_RETRIES": ("-1", "1.5", "often"),
+    "NOTIFY_URLS": ("hello", "https://hive.example/hook", "json://", "json://hive.example mail@hive.example"),
+    **dict.fromkeys(QUANTITIES, ("much", "-1", "2 Gi", "1,5")),
+    **dict.fromkeys(MAPS, ("{", "disk=ssd", "[]", '"text"')),
+    "RUN_TOLERATIONS": ("[", "{}", '["text"]'),
+    "RUN_EXECUTOR": ("k8s", "multiprocess"),
+}
+
+
+@pytest.mark.parametrize(("variable", "value"), pairs(BAD))
+def test_an_invalid_value_is_rejected_and_the_error_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+):
+    with pytest.raises(UsageError, match=f"^invalid setting: {variable}: "):
+        settings_from(monkeypatch, **{variable: value})
+
+
+GOOD = {
+    **dict.fromkeys(FRACTIONS, ("0", "1", "0.5", "1e-3")),
+    **dict.fromkeys(COUNTS, ("1", "1000")),
+    **dict.fromkeys(SECONDS, ("0.1", "10", "600")),
+    **dict.fromkeys(SWITCHES, ("true", "false", "True", "1", "0")),
+    "ALLOW_SYNTHETIC_FALLBACK": ("auto", "true", "false"),
+    "NHM_NOW": ("2026-11-22T02:00:00Z", "2026-11-22"),
+    "RETRAINING_COOLDOWN_HOURS": ("0", "0.5", "24"),
+    "SERVICE_RETRIES": ("0", "4"),
+    "NOTIFY_URLS": ("json://hive.example", "json://a.example, jsons://b.example/path"),
+    **dict.fromkeys(QUANTITIES, ("1", "0.5", "500m", "2Gi")),
+    "RUN_RESOURCES": ("{}", '{"technical": {"memory": "4Gi"}}'),
+    "RUN_NODE_SELECTOR": ("{}", '{"disk": "ssd"}'),
+    "RUN_TOLERATIONS": ("[]", '[{"key": "gpu", "operator": "Exists"}]'),
+    "RUN_EXECUTOR": ("in_process", "k8s_job"),
+}
+
+
+@pytest.mark.parametrize(("variable", "value"), pairs(GOOD))
+def test_a_valid_value_is_accepted(monkeypatch: pytest.MonkeyPatch, variable: str, value: str):
+    settings_from(monkeypatch, **{variable: value})
+
+
+def test_every_setting_that_is_not_plain_text_is_in_the_tables_above():
+    texts = {
+        "NHM_HOME",
+        "DAGSTER_HOME",
+        "NHM_STORAGE",
+        "ENVIRONMENT",
+        "MONGODB_URI",
+        "MONGODB_DATABASE",
+        "MLFLOW_TRACKING_URI",
+        "FEEDBACK_COLLECTION",
+        "OPINIONS_COLLECTION",
+        "PLANS_COLLECTION",
+        "FEATURES_COLLECTION",
+        "DAGSTER_URL",
+        "NOTIFY_OUTCOMES",
+        "KUBECONFIG",
+        "KUBERNETES_SERVICE_HOST",
+        "POD_NAME",
+        "POD_NAMESPACE",
+        "SPECIALIST_NAMESPACE",
+        "SPECIALIST_DEPLOYMENT",
+        "SPECIALIST_STATUS_URL",
+    }
+    assert {name.upper() for name in Settings.model_fields} == set(BAD) | texts
+    assert set(BAD) == set(GOOD)
+
+
+def test_one_error_names_all_invalid_values(monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(UsageError) as caught:
+        settings_from(monkeypatch, F1_THRESHOLD="2", MIN_TEST_ROWS="none", NHM_NOW="now")
+    for variable in ("F1_THRESHOLD", "MIN_TEST_ROWS", "NHM_NOW"):
+        assert f"{variable}: " in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/prefix", "/data/with@sign", "memory://x"])
+def test_a_storage_address_without_a_password_is_accepted(monkeypatch: pytest.MonkeyPatch, address: str):
+    assert settings_from(monkeypatch, NHM_STORAGE=address).storage == address
+
+
+def test_an_unknown_outcome_is_rejected(monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(UsageError, match=r"NOTIFY_OUTCOMES.*brokn.*broken"):
+        settings_from(monkeypatch, NOTIFY_OUTCOMES="Held, brokn")
+    assert settings_from(monkeypatch, NOTIFY_OUTCOMES="Held, broken,").notified_outcomes == {"held", "broken"}
