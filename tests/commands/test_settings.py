@@ -14,9 +14,8 @@ def test_settings_lists_every_variable_and_masks_secrets(home):
 def test_settings_show_no_secret(home):
     secret = [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
     assert "notify_urls" in secret
-    values = {
-        name: f"{'json' if name == 'notify_urls' else 'https'}://user:s3cret-word@host.example/" for name in secret
-    }
+    address, webhook = "https://user:s3cret-word@host.example/", "json://user:s3cret-word@host.example/s3cret-word"
+    values = {name: webhook if name == "notify_urls" else address for name in secret}
     done = nhm("settings", **{"nhm_home": home, **values})
     assert done.returncode == 0
     assert "NOTIFY_URLS" in done.stdout
