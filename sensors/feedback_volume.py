@@ -24,7 +24,7 @@ from nhm_assets.registry.audit_log import ACTOR_TAG
 from nhm_assets.runs.queries import (
     ASKED_AT_TAG,
     TRIGGER_TAG,
-    run_under_way,
+    run_in_progress,
     run_with_key,
     submitted,
 )
@@ -37,8 +37,8 @@ from nhm_assets.runs.triggers import (
     Trigger,
     claim,
     last_volume_trigger,
-    note_expired,
-    note_launched,
+    mark_expired,
+    mark_launched,
     volume_trigger_id,
 )
 from nhm_assets.settings import Settings
@@ -138,7 +138,7 @@ class _Evaluation:
 
     def _obstacle(self, specialist: Specialist, last: Trigger | None) -> str | None:
         """Why there is no run now although there is enough feedback."""
-        if run := run_under_way(self.instance, specialist):
+        if run := run_in_progress(self.instance, specialist):
             return f"run {run.run_id} is in progress"
         if last is None or last.status == EXPIRED:
             return None
@@ -154,9 +154,9 @@ class _Evaluation:
             return last
         run = run_with_key(self.instance, last.run_key)
         if run and submitted(run):
-            note_launched(self._triggers, last.id, run.run_id, self.now)
+            mark_launched(self._triggers, last.id, run.run_id, self.now)
         elif run is None and last.partition.week != running_week(self.now):
-            note_expired(self._triggers, last.id)
+            mark_expired(self._triggers, last.id)
         else:
             return last
         return last_volume_trigger(self._triggers, last.partition.specialist)

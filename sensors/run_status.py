@@ -39,7 +39,7 @@ from nhm_assets.runs.queries import (
     WILL_RETRY_TAG,
     outcome_of,
 )
-from nhm_assets.runs.triggers import OTHER, RETRYING, TRIGGERS, note_launched, note_outcome
+from nhm_assets.runs.triggers import OTHER, RETRYING, TRIGGERS, mark_launched, record_outcome
 from nhm_assets.settings import Settings
 from resources.errors import ServiceError
 from resources.mongo import Mongo
@@ -170,7 +170,7 @@ class _Reporter:
         return True
 
     def _send(self, record: RunRecord, run: "DagsterRun") -> bool:
-        """Send the run's outcome to those who have not taken it yet; whether nobody is left."""
+        """Send the run's outcome to the receivers that have not taken it yet; whether all have, or an hour is over."""
         run_id, _, names = run.tags.get(NOTIFIED_TAG, "").partition(":")
         taken = set(filter(None, names.split(","))) if run_id == run.run_id else set()
         missing = [notifier for notifier in self.notifiers if notifier.name not in taken]
@@ -186,7 +186,7 @@ class _Reporter:
         return everybody_has_it or self.now - _end_of(record) > _NOTIFY_FOR
 
     def _record(self, record: RunRecord, run: "DagsterRun", status: str) -> bool:
-        """Write the outcome to MongoDB, unless MongoDB failed before in this tick; whether it is written."""
+        """Write the outcome to MongoDB, unless MongoDB has failed in this tick; whether it is written."""
         if self.fault:
             return False
         try:
@@ -216,8 +216,8 @@ class _Reporter:
         }
         triggers, trigger = self._database[TRIGGERS], _trigger_of(run)
         # The run may have ended before whoever requested it recorded that it exists.
-        note_launched(triggers, trigger, run.run_id, record.create_timestamp)
-        note_outcome(triggers, trigger, origin, result)
+        mark_launched(triggers, trigger, run.run_id, record.create_timestamp)
+        record_outcome(triggers, trigger, origin, result)
         if broken:
             record_broken(self._database[AUDIT_LOG], partition, run=run, now=self.settings.now())
 

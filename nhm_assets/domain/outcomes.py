@@ -55,7 +55,7 @@ GATE_CHECKS: Final = (
     "enough_evidence",
     "data_source_allowed",
 )
-"""The checks on `evaluation_report` that decide about a promotion; each one alone can hold the candidate."""
+"""The checks on `evaluation_report` that decide about a promotion. If any one fails, the candidate is held."""
 
 REPORT_DIGEST: Final = "report_digest"
 """Metadata of a gate check that names the report it judged."""

@@ -68,7 +68,7 @@ def _chain(error: "SerializableErrorInfo") -> "Iterator[SerializableErrorInfo]":
 
 
 def _broken_by(error: "SerializableErrorInfo") -> BrokenBy | None:
-    """Dagster records the class by name alone: ours are found by it, foreign ones by the full name in the message."""
+    """Our errors are found by the name of their class, foreign ones by the full name that starts the message."""
     for cls in (*_subclasses(NhmError), *_subclasses(ServiceError)):
         if cls.__name__ == error.cls_name:
             return BrokenBy(cls.broken_by)

@@ -17,7 +17,7 @@ from nhm_assets.domain.partitions import Partition, Window
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.runs.failure_cause import failure_of
-from nhm_assets.runs.liveness import POD_TAG, PROCESS_TAG, run_at_work, this_process
+from nhm_assets.runs.liveness import POD_TAG, PROCESS_TAG, executing_run, this_process
 from nhm_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def wait_for_other_run(
         UsageError: the other run does not end in time.
     """
     deadline = time.monotonic() + timeout_s
-    while other := run_at_work(instance, specialist):
+    while other := executing_run(instance, specialist):
         if time.monotonic() > deadline:
             raise UsageError(
                 f"another run of {specialist} ({other.run_id}) did not end within {timeout_s:.0f} s (MAX_RUN_SECONDS)."

@@ -27,7 +27,7 @@ LAUNCHED_ON_TAG: Final = "nhm/launched_on"
 """Host of the daemon that launched the run's process."""
 
 _GRPC_TAG: Final = ".dagster/grpc_info"
-_AT_WORK: Final = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+_EXECUTING: Final = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
 _LAUNCHED_PID: Final = re.compile(r"\(pid: (\d+)\)")
 _START_TOLERANCE_S: Final = 1.0
 
@@ -57,10 +57,10 @@ def _was_launched_here(run: "DagsterRun") -> bool:
     return by_socket and run.tags.get(LAUNCHED_ON_TAG) == socket.gethostname()
 
 
-def run_at_work(instance: DagsterInstance, specialist: Specialist) -> "DagsterRun | None":
+def executing_run(instance: DagsterInstance, specialist: Specialist) -> "DagsterRun | None":
     """A run of this specialist that a process executes, as far as visible from here; queued runs do not count."""
-    at_work = RunsFilter(tags={SPECIALIST_TAG: str(specialist)}, statuses=_AT_WORK)
-    for record in instance.get_run_records(at_work):
+    executing = RunsFilter(tags={SPECIALIST_TAG: str(specialist)}, statuses=_EXECUTING)
+    for record in instance.get_run_records(executing):
         pid = process_of(instance, record.dagster_run)
         if pid is None or is_alive(pid, since=record.start_time or record.create_timestamp.timestamp()):
             return record.dagster_run

@@ -28,7 +28,7 @@ ASKED_AT_TAG: Final = "nhm/asked_at"
 TRIGGER_TAG: Final = "nhm/trigger"
 """`_id` of the run's document in `retraining_triggers`."""
 
-UNDER_WAY: Final = [
+IN_PROGRESS: Final = [
     DagsterRunStatus.NOT_STARTED,
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.STARTING,
@@ -63,9 +63,9 @@ def outcome_of(run: "DagsterRun") -> Outcome | None:
     return Outcome(tag) if tag and decided else None
 
 
-def run_under_way(instance: DagsterInstance, specialist: Specialist) -> "DagsterRun | None":
+def run_in_progress(instance: DagsterInstance, specialist: Specialist) -> "DagsterRun | None":
     """A run of this specialist, for any week, that is queued or in progress."""
-    runs = instance.get_runs(RunsFilter(tags={SPECIALIST_TAG: str(specialist)}, statuses=UNDER_WAY), limit=1)
+    runs = instance.get_runs(RunsFilter(tags={SPECIALIST_TAG: str(specialist)}, statuses=IN_PROGRESS), limit=1)
     return runs[0] if runs else None
 
 

@@ -132,7 +132,7 @@ def claim(triggers: "Collection[Document]", trigger_id: str, fields: Mapping[str
     return Claim.OURS
 
 
-def note_launched(triggers: "Collection[Document]", trigger_id: str, run_id: str, now: datetime) -> None:
+def mark_launched(triggers: "Collection[Document]", trigger_id: str, run_id: str, now: datetime) -> None:
     """Record that the run of a trigger exists."""
     triggers.update_one(
         {"_id": trigger_id, "status": REQUESTED},
@@ -140,7 +140,7 @@ def note_launched(triggers: "Collection[Document]", trigger_id: str, run_id: str
     )
 
 
-def note_expired(triggers: "Collection[Document]", trigger_id: str) -> None:
+def mark_expired(triggers: "Collection[Document]", trigger_id: str) -> None:
     """Give up a trigger whose run was never launched, once its claim has expired."""
     triggers.update_one(
         {"_id": trigger_id, "status": REQUESTED, "$expr": {"$lt": ["$claimed_until", "$$NOW"]}},
@@ -148,7 +148,7 @@ def note_expired(triggers: "Collection[Document]", trigger_id: str) -> None:
     )
 
 
-def note_outcome(
+def record_outcome(
     triggers: "Collection[Document]", trigger_id: str, origin: Mapping[str, object], result: Mapping[str, object]
 ) -> None:
     """Record the outcome of a run in its trigger's document, which is new for runs of people and backfills.

@@ -11,7 +11,7 @@ from dagster import DagsterRunStatus, DefaultScheduleStatus, RunRequest
 from nhm_assets.definitions import defs
 from nhm_assets.domain.outcomes import OUTCOME_TAG, Outcome
 from nhm_assets.domain.specialists import SPECIALISTS
-from nhm_assets.runs.queries import UNDER_WAY
+from nhm_assets.runs.queries import IN_PROGRESS
 from tests.support.platform import Platform
 from tests.support.ports import free_port
 from tests.support.retrainings import partition, put_run
@@ -83,7 +83,7 @@ def test_a_tick_evaluated_twice_launches_once(wiped: Platform):
 @pytest.mark.parametrize(
     ("status", "tags"),
     [
-        *((status, {}) for status in UNDER_WAY),
+        *((status, {}) for status in IN_PROGRESS),
         *((DagsterRunStatus.SUCCESS, {OUTCOME_TAG: str(one)}) for one in Outcome if one is not Outcome.BROKEN),
         (DagsterRunStatus.FAILURE, {}),
         (DagsterRunStatus.FAILURE, {OUTCOME_TAG: "broken"}),

@@ -8,10 +8,10 @@ from dagster import DagsterRunStatus
 from nhm_assets.domain.outcomes import OUTCOME_TAG, Outcome
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.runs.queries import (
-    UNDER_WAY,
+    IN_PROGRESS,
     attempts,
     outcome_of,
-    run_under_way,
+    run_in_progress,
     run_with_key,
     submitted,
 )
@@ -31,7 +31,7 @@ def run(platform: Platform, status: DagsterRunStatus, tags: Mapping[str, str] | 
     return found
 
 
-@pytest.mark.parametrize("status", UNDER_WAY)
+@pytest.mark.parametrize("status", IN_PROGRESS)
 @pytest.mark.parametrize("tag", [None, "broken", "promoted"])
 def test_a_run_in_progress_has_no_outcome(wiped: Platform, status: DagsterRunStatus, tag: str | None):
     assert outcome_of(run(wiped, status, {OUTCOME_TAG: tag} if tag else {})) is None
@@ -65,11 +65,11 @@ def test_a_re_execution_by_a_person_is_no_further_attempt(wiped: Platform):
     assert attempts(again) == {again.run_id}
 
 
-@pytest.mark.parametrize("status", [*UNDER_WAY, SUCCESS, FAILURE, CANCELED])
-def test_a_run_is_under_way_until_it_ends(wiped: Platform, status: DagsterRunStatus):
+@pytest.mark.parametrize("status", [*IN_PROGRESS, SUCCESS, FAILURE, CANCELED])
+def test_a_run_is_in_progress_until_it_ends(wiped: Platform, status: DagsterRunStatus):
     run_id = put_run(wiped.instance, partition("2026-01-04"), status=status)
     put_run(wiped.instance, partition("2026-03-01", "business"), status=DagsterRunStatus.STARTED)
-    found = run_under_way(wiped.instance, TECHNICAL)
+    found = run_in_progress(wiped.instance, TECHNICAL)
     assert (found.run_id if found else None) == (None if status in (SUCCESS, FAILURE, CANCELED) else run_id)
 
 

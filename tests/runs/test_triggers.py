@@ -16,9 +16,9 @@ from nhm_assets.runs.triggers import (
     Trigger,
     claim,
     last_volume_trigger,
-    note_expired,
-    note_launched,
-    note_outcome,
+    mark_expired,
+    mark_launched,
+    record_outcome,
     volume_trigger_id,
     weekly_trigger_id,
 )
@@ -115,25 +115,25 @@ def test_one_of_many_simultaneous_claims_succeeds(
 
 def test_a_launched_run_is_recorded_once(triggers: Triggers):
     claim(triggers, "a", FIELDS, lease_s=60)
-    note_launched(triggers, "a", "run-1", NOW)
-    note_launched(triggers, "a", "run-2", NOW + timedelta(days=1))
+    mark_launched(triggers, "a", "run-1", NOW)
+    mark_launched(triggers, "a", "run-2", NOW + timedelta(days=1))
     assert document(triggers) == {"_id": "a", **FIELDS, "status": "launched", "run_id": "run-1", "launched_at": NOW}
 
 
 def test_a_trigger_expires_with_its_claim_and_not_before(triggers: Triggers):
     """Its owner may be launching the run just now, even if a new week has started."""
     claim(triggers, "a", FIELDS, lease_s=60)
-    note_expired(triggers, "a")
+    mark_expired(triggers, "a")
     assert document(triggers)["status"] == "requested"
     over(triggers)
-    note_expired(triggers, "a")
+    mark_expired(triggers, "a")
     assert document(triggers) == {"_id": "a", **FIELDS, "status": "expired"}
 
 
 def test_a_launched_trigger_does_not_expire(triggers: Triggers):
     claim(triggers, "a", FIELDS, lease_s=60)
-    note_launched(triggers, "a", "run-1", NOW)
-    note_expired(triggers, "a")
+    mark_launched(triggers, "a", "run-1", NOW)
+    mark_expired(triggers, "a")
     assert document(triggers)["status"] == "launched"
 
 
@@ -143,18 +143,18 @@ ORIGIN = {"kind": "other", "number": 0, "specialist": "business", "week": "2026-
 
 def test_an_outcome_completes_the_document_of_its_trigger(triggers: Triggers):
     claim(triggers, "a", FIELDS, lease_s=60)
-    note_outcome(triggers, "a", ORIGIN, RESULT)
+    record_outcome(triggers, "a", ORIGIN, RESULT)
     assert document(triggers) == {"_id": "a", **FIELDS, **RESULT}
 
 
 def test_a_run_without_a_trigger_gets_its_own_document(triggers: Triggers):
-    note_outcome(triggers, "run:run-1", ORIGIN, RESULT)
+    record_outcome(triggers, "run:run-1", ORIGIN, RESULT)
     assert document(triggers) == {"_id": "run:run-1", **ORIGIN, **RESULT}
 
 
 def test_an_outcome_recorded_twice_changes_nothing(triggers: Triggers):
-    note_outcome(triggers, "a", ORIGIN, RESULT)
-    note_outcome(triggers, "a", ORIGIN | {"requested_at": NOW + timedelta(days=1)}, RESULT)
+    record_outcome(triggers, "a", ORIGIN, RESULT)
+    record_outcome(triggers, "a", ORIGIN | {"requested_at": NOW + timedelta(days=1)}, RESULT)
     assert document(triggers) == {"_id": "a", **ORIGIN, **RESULT}
 
 
@@ -164,7 +164,7 @@ def test_the_sensors_newest_trigger_has_the_highest_number(triggers: Triggers):
         claim(triggers, f"volume-{number}", FIELDS | {"number": number}, lease_s=60)
     claim(triggers, "weekly", FIELDS | {"kind": "weekly", "number": 99}, lease_s=60)
     claim(triggers, "other", FIELDS | {"specialist": "business", "number": 99}, lease_s=60)
-    note_launched(triggers, "volume-10", "run-1", NOW)
+    mark_launched(triggers, "volume-10", "run-1", NOW)
     assert last_volume_trigger(triggers, TECHNICAL) == Trigger(
         id="volume-10",
         partition=partition("2026-03-15"),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from dagster import DagsterRunStatus
 
-from nhm_assets.runs.queries import UNDER_WAY
+from nhm_assets.runs.queries import IN_PROGRESS
 from tests.support.documents import NOW
 from tests.support.platform import Platform
 from tests.support.retrainings import partition, put_dataset, put_run
@@ -120,7 +120,7 @@ def test_the_dataset_of_another_specialist_does_not_make_feedback_old(platform: 
     assert list(volume_tick(platform).requests) == [KEY]
 
 
-@pytest.mark.parametrize("status", UNDER_WAY)
+@pytest.mark.parametrize("status", IN_PROGRESS)
 def test_a_run_in_progress_delays_the_next_one(platform: Platform, status: DagsterRunStatus):
     run = put_run(platform.instance, partition("2026-01-04"), status=status)
     review(platform.database, 100, HOUR_AGO)

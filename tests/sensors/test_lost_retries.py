@@ -84,7 +84,7 @@ def test_the_retry_materializes_the_same_selection(instance):
         ),
         pytest.param({"tags": {"dagster/max_retries": "0"}}, id="ended on purpose"),
         pytest.param({"status": DagsterRunStatus.CANCELED}, id="canceled"),
-        pytest.param({"status": DagsterRunStatus.STARTED}, id="under way"),
+        pytest.param({"status": DagsterRunStatus.STARTED}, id="in progress"),
     ],
 )
 def test_other_runs_are_not_retried(instance, how: dict[str, Any]):
