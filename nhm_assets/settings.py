@@ -60,9 +60,7 @@ class Settings(BaseSettings):
     mongodb_database: str = Field("neural_hive", description="MongoDB database that holds all collections.")
     mongodb_timeout_s: Seconds = Field(10.0, description="Seconds to wait for MongoDB before it counts as unreachable.")
     feedback_collection: str = Field("specialist_feedback", description="Collection of reviewers' feedback. Read only.")
-    opinions_collection: str = Field(
-        "specialist_opinions", description="Collection of the specialists' opinions. Read only."
-    )
+    opinions_collection: str = Field("specialist_opinions", description="Collection of opinions. Read only.")
     plans_collection: str = Field("cognitive_ledger", description="Collection of cognitive plans. Read only.")
     features_collection: str = Field(
         "plan_features", description="Collection of stored plan features. Read, and missing features are added."
@@ -94,22 +92,16 @@ class Settings(BaseSettings):
 
     hyperparameter_tuning: bool = Field(default=False, description="Search for better hyperparameters before training.")
     tuning_trials: PositiveCount = Field(30, description="Number of trials in that search.")
-    force_retrain: bool = Field(
-        default=False, description="Train again even if a version with the same data, code and parameters exists."
-    )
+    force_retrain: bool = Field(default=False, description="Train again with the same data, code and parameters.")
     training_threads: PositiveCount = Field(1, description="Threads for training and for predictions.")
 
     precision_threshold: Fraction = Field(0.75, description="Minimum precision (class approve) for a promotion.")
     recall_threshold: Fraction = Field(0.70, description="Minimum recall (class approve) for a promotion.")
     f1_threshold: Fraction = Field(0.72, description="Minimum F1 (class approve) for a promotion.")
-    max_f1_regression: Fraction = Field(
-        0.01, description="How far the F1 of a candidate may be below that of the version in Production."
-    )
+    max_f1_regression: Fraction = Field(0.01, description="How far the F1 of a candidate may be below the champion's.")
     min_test_rows: PositiveCount = Field(100, description="Minimum number of test rows for a promotion.")
 
-    promotion_wait_s: Seconds = Field(
-        300.0, description="Seconds to wait for another promotion of the same specialist to finish."
-    )
+    promotion_wait_s: Seconds = Field(300.0, description="Seconds to wait for another promotion of the specialist.")
 
     retraining_feedback_threshold: PositiveCount = Field(
         100, description="Amount of new feedback on a specialist that starts a retraining before the week ends."
@@ -119,9 +111,7 @@ class Settings(BaseSettings):
     )
     max_concurrent_runs: PositiveCount = Field(2, description="Maximum number of runs at a time. Other runs queue.")
     max_run_seconds: PositiveCount = Field(7200, description="Seconds after which a run is stopped.")
-    service_retries: Count = Field(
-        4, description="Number of retries of a step when MongoDB, MLflow or Kubernetes cannot be reached."
-    )
+    service_retries: Count = Field(4, description="Retries of a step if MongoDB, MLflow or Kubernetes is unreachable.")
     service_retry_delay_s: Seconds = Field(
         5.0, description="Seconds before the first retry. Each further delay is doubled, plus or minus a third."
     )
@@ -163,12 +153,8 @@ class Settings(BaseSettings):
         " Unset: requests go through the API server.",
     )
     rollout_timeout_s: Seconds = Field(600.0, description="Seconds to wait for a restarted Deployment to be ready.")
-    model_load_timeout_s: Seconds = Field(
-        120.0, description="Seconds to wait for a restarted specialist, once ready, to load its model."
-    )
-    kubernetes_timeout_s: Seconds = Field(
-        10.0, description="Seconds to wait for an answer of the API server or of a pod."
-    )
+    model_load_timeout_s: Seconds = Field(120.0, description="Seconds for a ready specialist to load its model.")
+    kubernetes_timeout_s: Seconds = Field(10.0, description="Seconds to wait for an answer of the API server or a pod.")
     rollback_on_failed_rollout: bool = Field(
         default=False, description="Promote the previous version again if a rollout fails or the model does not load."
     )
@@ -181,9 +167,7 @@ class Settings(BaseSettings):
         description="Other amounts for single specialists, as JSON: specialist -> cpu_request, cpu_limit, memory.",
     )
     run_node_selector: dict[str, str] = Field({}, description="Node labels that runs require, as JSON.")
-    run_tolerations: list[dict[str, Any]] = Field(
-        [], description="Tolerations of the pods of runs, as a JSON list in Kubernetes notation."
-    )
+    run_tolerations: list[dict[str, Any]] = Field([], description="Tolerations of runs, as a JSON list.")
     run_ttl_s: PositiveCount = Field(86400, description="Seconds to keep the Job of a finished run.")
     run_executor: Literal["in_process", "k8s_job"] = Field(
         "in_process", description="On Kubernetes: in_process: one pod per run. k8s_job: also one pod per step."
