@@ -119,6 +119,8 @@ def test_a_promotion_that_lost_mongodb_midway_is_completed_by_its_next_attempt(p
             registry.execute("BEGIN IMMEDIATE")
             held.discard()
         assert eventually(lambda: log.find_one(undertaken), within_s=15)
+        # By then the promotion has MongoDB's reply and waits for the registry.
+        time.sleep(1)
         mongo_door.shut()
         time.sleep(LEASE_S + 1)
         registry.close()
