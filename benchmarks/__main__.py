@@ -1,4 +1,4 @@
-"""All benchmarks, one after the other: `make bench`. Ends with 1 where a target is missed."""
+"""Runs all benchmarks (`make bench`). Exits with 1 if a target is missed."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""The counterpart of `nhm retrain`: the same retraining of all specialists as a bare script.
+"""The same retraining as `nhm retrain`, as a script without Dagster.
 
-No orchestrator: no runs, events, checks or I/O managers. The work itself is the same, function by function
-and MLflow call by MLflow call, for one week: `python -m benchmarks.bare_retrain WEEK`.
+It has no runs, events, checks or I/O managers. The work is the same, function by function and MLflow call by MLflow
+call, for all specialists and one week: `python -m benchmarks.bare_retrain WEEK`.
 """
 
 import sys
@@ -53,7 +53,7 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True)
 class ScriptRun:
-    """Who the audit log and the tags name, in place of a Dagster run."""
+    """Stands in for a Dagster run in the audit log and in tags."""
 
     run_id: str
     job_name: str = "bare_retrain"
@@ -80,7 +80,7 @@ def main(week: str) -> None:
 def build_dataset(
     database: "Database[Document]", partition: Partition, run: ScriptRun, settings: Settings
 ) -> pd.DataFrame:
-    """Documents to rows, quarantine and stored features; the rows are kept as Parquet."""
+    """Turn documents into rows, quarantine and stored features, and save the rows as Parquet."""
     now = settings.now()
     window = partition.window(days=settings.feedback_window_days, now=now)
     ensure_index(database[NAMES.features])
@@ -118,7 +118,7 @@ def train(
     run: ScriptRun,
     settings: Settings,
 ) -> TrainedModel:
-    """Fit, log and register a version, put it into Staging and judge it there."""
+    """Fit, log and register a version, move it to Staging and check it."""
     spec = TrainingSpec.of(
         frame, partition, code_version=code_version(), parameters=PARAMETERS, dagster_run_id=run.run_id
     )
@@ -151,7 +151,7 @@ def _mlflow_run(client: "MlflowClient", experiment_id: str, spec: TrainingSpec) 
 def evaluate(
     client: "MlflowClient", frame: pd.DataFrame, trained: TrainedModel, settings: Settings
 ) -> tuple[EvaluationReport, list[str]]:
-    """Candidate and champion on the newest rows, and the gate's checks that fail."""
+    """Evaluate candidate and champion on the newest rows. Returns the report and the failed gate checks."""
     from mlflow.entities import Metric
 
     rows = held_out_rows(frame, trained)
@@ -178,7 +178,7 @@ def decide(
     run: ScriptRun,
     settings: Settings,
 ) -> Outcome:
-    """Promote the candidate, or write down what holds it."""
+    """Promote the candidate, or record why it is held."""
     log, now = database[AUDIT_LOG], settings.now()
     if failed:
         record_decision(log, report, Outcome.HELD, reason=f"held by {', '.join(failed)}", run=run, now=now)

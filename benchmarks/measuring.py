@@ -1,4 +1,4 @@
-"""How the benchmarks measure: processes of their own, medians of interleaved rounds, and one table."""
+"""How the benchmarks measure: separate processes, medians of interleaved rounds, and one table."""
 
 import json
 import os
@@ -20,8 +20,8 @@ class Figure:
     Attributes:
         name: what was measured.
         value: the figure, with its unit.
-        target: what it should be; empty where it only explains another figure.
-        reached: whether it is; None without a target.
+        target: what it should be. Empty if the figure only explains another one.
+        reached: whether it reaches the target. None without a target.
     """
 
     name: str
@@ -48,7 +48,7 @@ def print_table(title: str, figures: Sequence[Figure]) -> None:
 
 
 def child(arguments: Sequence[str], environment: Mapping[str, str]) -> Any:
-    """Run a module of this project as a process of its own; what its last line says, as JSON."""
+    """Run a module of this project in a new process, and parse its last line as JSON."""
     answer = subprocess.run(
         [sys.executable, "-m", *arguments],
         cwd=PROJECT,
@@ -61,9 +61,9 @@ def child(arguments: Sequence[str], environment: Mapping[str, str]) -> Any:
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without the platform's settings, and with bytecode kept.
+    """The environment of this process without the platform's settings. Python may write bytecode.
 
-    Compiling everything again in every process would double both sides of a ratio.
+    Without bytecode, every process would compile all modules again, which would double both sides of a ratio.
     """
     from nhm_assets.settings import Settings
 
@@ -76,7 +76,7 @@ def clean_environment() -> dict[str, str]:
 def peak_memory_mb() -> float:
     """The largest resident set of this process so far, in MB (Linux).
 
-    `getrusage` would also count the process that this one was forked from, until it started its own program.
+    `getrusage` would also count the parent process, up to the moment when this process started its own program.
     """
     status = Path("/proc/self/status").read_text()
     found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)

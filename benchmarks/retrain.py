@@ -1,7 +1,7 @@
-"""`nhm retrain` over five specialists of 2,000 rows each, against the same work as a bare script.
+"""`nhm retrain` for five specialists with 2,000 rows each, compared with the same work in a bare script.
 
-`python -m benchmarks.retrain` seeds a real mongod of its own and runs both as whole processes, in turns. Each
-run gets a fresh copy of a migrated MLflow database and empty folders, and the documents as they were before.
+`python -m benchmarks.retrain` seeds a mongod and runs both in turns, each as a whole process. Each run gets a new copy
+of a migrated MLflow database, empty folders, and the same documents.
 """
 
 import resource
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 ROWS = 2_000
 EVERY = timedelta(minutes=20)
 STORED_SHARE = 0.4
-"""Share of plans with stored features, about that of documents from the field."""
+"""Fraction of plans with stored features, about as in the field."""
 ROUNDS = 3
 
 COMMANDS = {
@@ -44,14 +44,14 @@ _SHARED_IMPORTS = "import mlflow, pandas, pymongo"
 
 @dataclass(frozen=True)
 class Spent:
-    """What a process took: seconds by the clock, and of both of its CPU shares."""
+    """What a process took: wall time, and CPU time in user and system mode, in seconds."""
 
     wall: float
     cpu: float
 
 
 def run() -> list[Figure]:
-    """Seed, then let both take turns."""
+    """Seed the database, then run both in turns."""
     found: dict[str, list[Spent]] = {name: [] for name in COMMANDS}
     with tempfile.TemporaryDirectory(prefix="nhm-bench-") as name, embedded_mongod(Path(name) / "mongodb") as uri:
         folder = Path(name)
@@ -89,7 +89,7 @@ def _figures(found: Mapping[str, list[Spent]]) -> list[Figure]:
 
 
 def _import_of_dagster() -> float:
-    """Seconds that the bare script spends importing Dagster, which it never uses: `Partition` stands on it."""
+    """Seconds that the bare script spends importing Dagster. It never uses it, but `Partition` needs it."""
     asked = "import sys, benchmarks.bare_retrain; sys.exit('dagster' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", asked], cwd=PROJECT, env=clean_environment(), check=False)
     if not found.returncode:
@@ -102,7 +102,7 @@ def _import_of_dagster() -> float:
 
 
 def _reset(database: "Database[dict[str, Any]]") -> None:
-    """Take away what a run adds to MongoDB."""
+    """Remove what a run adds to MongoDB."""
     database[NAMES.features].delete_many({"extractor": {"$exists": True}})
     for collection in ("model_audit_log", "feedback_quarantine"):
         database[collection].delete_many({})
@@ -133,7 +133,7 @@ def _spend(command: list[str], environment: Mapping[str, str]) -> Spent:
 
 
 def _require_promoted(database: "Database[dict[str, Any]]") -> None:
-    """Both did all of the work, or the ratio would mean nothing."""
+    """Raise if a run did not do all of the work: then the ratio means nothing."""
     promoted = database["model_audit_log"].distinct("model", {"kind": "promoted"})
     assert len(promoted) == len(SPECIALISTS), f"only {promoted} were promoted"
 

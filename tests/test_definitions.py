@@ -1,4 +1,4 @@
-"""The code location as other programs rely on it: names, partitions, dependencies and checks."""
+"""The code location as other programs use it: names, partitions, dependencies and checks."""
 
 import subprocess
 import sysconfig
@@ -50,7 +50,7 @@ CHECKS = {
 }
 
 
-def test_the_assets_and_what_they_depend_on():
+def test_the_assets_and_their_dependencies():
     graph = defs.resolve_asset_graph()
     found = {
         key.to_user_string(): {parent.to_user_string() for parent in graph.get(key).parent_keys}
@@ -80,7 +80,7 @@ def test_every_check_is_partitioned_described_and_blocks_where_the_contract_says
     assert found == CHECKS
 
 
-def test_the_job_holds_all_assets_and_checks_and_is_not_retried_for_a_failed_step():
+def test_the_job_selects_all_assets_and_checks_and_is_not_retried_for_a_failed_step():
     job = defs.resolve_job_def(JOB)
     assert {key.to_user_string() for key in job.asset_layer.executable_asset_keys} == {
         name for name in GRAPH if name not in EXTERNAL
@@ -89,7 +89,7 @@ def test_the_job_holds_all_assets_and_checks_and_is_not_retried_for_a_failed_ste
     assert job.tags["dagster/retry_on_asset_or_op_failure"] == "false"
 
 
-def test_a_partition_key_names_specialist_and_week():
+def test_a_partition_key_is_specialist_and_week():
     assert specialist_weeks.has_partition_key(MultiPartitionKey({"week": "2026-01-04", "specialist": "technical"}))
     assert "technical|2026-01-04" in specialist_weeks.get_partition_keys()
 

@@ -1,4 +1,4 @@
-"""`nhm dev`: the whole platform on one machine, used as people use it, through Dagster's web server."""
+"""`nhm dev`: the whole platform on one machine, used through Dagster's web server."""
 
 import os
 import signal
@@ -34,17 +34,17 @@ def wait_for(condition, seconds: float):
     deadline = time.monotonic() + seconds
     while True:
         try:
-            if found := condition():
-                return found
+            if result := condition():
+                return result
         except (requests.ConnectionError, KeyError, TypeError):
             pass
-        assert time.monotonic() < deadline, "it did not come true in time"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.3)
 
 
 @pytest.mark.servers
 @pytest.mark.timeout(600)
-def test_a_run_launched_in_the_web_ui_promotes_and_nothing_outlives_the_platform(tmp_path: Path):
+def test_a_run_launched_in_the_ui_promotes_and_no_process_is_left_after_the_end(tmp_path: Path):
     home, port, mlflow_port = tmp_path / "home", free_port(), free_port()
     settings = {"nhm_home": home, "min_real_samples": 300, "min_test_rows": 40}
     opinions, reviews = reviewed_opinions(400)
@@ -58,16 +58,16 @@ def test_a_run_launched_in_the_web_ui_promotes_and_nothing_outlives_the_platform
             start_new_session=True,
         )
     try:
-        located = wait_for(lambda: ask(port, LOCATIONS)["repositoriesOrError"]["nodes"], 90)
-        assert located == [{"name": "__repository__", "location": {"name": "nhm_assets"}}]
+        locations = wait_for(lambda: ask(port, LOCATIONS)["repositoriesOrError"]["nodes"], 90)
+        assert locations == [{"name": "__repository__", "location": {"name": "nhm_assets"}}]
         wait_for(lambda: requests.get(f"http://127.0.0.1:{mlflow_port}/version", timeout=5).ok, 90)
         run = launch(port)
 
-        def ended() -> dict | None:
-            found = ask(port, STATUS, run=run)["runOrError"]
-            return found if found["status"] in {"SUCCESS", "FAILURE"} else None
+        def finished_run() -> dict | None:
+            result = ask(port, STATUS, run=run)["runOrError"]
+            return result if result["status"] in {"SUCCESS", "FAILURE"} else None
 
-        done = wait_for(ended, 120)
+        done = wait_for(finished_run, 120)
         assert done["status"] == "SUCCESS", (tmp_path / "log").read_text()[-5000:]
         assert {"key": "nhm/outcome", "value": "promoted"} in done["tags"]
     finally:

@@ -1,4 +1,4 @@
-"""Listens to what a client says to MongoDB: which commands, how many, and how the server would run them."""
+"""Records the commands that a client sends to MongoDB, and shows how the server would run them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ _NOT_EXPLAINABLE = ("lsid", "$clusterTime", "$db", "$readPreference", "txnNumber
 
 
 class Commands(CommandListener):
-    """The commands of a client, in order; `after` is called when one has succeeded."""
+    """The commands of a client, in order. `after` is called after each success."""
 
     def __init__(self, after: Callable[[str], None] = lambda _: None) -> None:
         self.sent: list[dict[str, Any]] = []
@@ -25,14 +25,14 @@ class Commands(CommandListener):
         self._after(event.command_name)
 
     def failed(self, event: CommandFailedEvent) -> None:
-        """A failed command raises where it was sent."""
+        """Nothing to do: a failed command raises an error where it was sent."""
 
     @property
     def names(self) -> list[str]:
         return [next(iter(command)) for command in self.sent]
 
     def reads(self) -> list[dict[str, Any]]:
-        """The finds and aggregations, without what belongs to their session."""
+        """The find and aggregate commands, without the fields of their session."""
         return [
             {key: value for key, value in command.items() if key not in _NOT_EXPLAINABLE}
             for command in self.sent
@@ -42,13 +42,13 @@ class Commands(CommandListener):
 
 @contextmanager
 def listened(uri: str, name: str, commands: Commands) -> Iterator[Database[dict[str, Any]]]:
-    """The database, through a client that is listened to."""
+    """The database, through a client whose commands are recorded."""
     with MongoClient(uri, tz_aware=True, event_listeners=[commands]) as client:
         yield client[name]
 
 
 def explained(database: Database[dict[str, Any]], read: dict[str, Any]) -> dict[str, Any]:
-    """How the server would run a read, executed once for its figures."""
+    """The plan of a read, with the statistics of one execution."""
     return database.command("explain", read, verbosity="executionStats")
 
 

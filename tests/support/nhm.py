@@ -1,4 +1,4 @@
-"""The `nhm` command as people run it: a process of its own, with an environment of its own."""
+"""The `nhm` command in a process and an environment of its own."""
 
 import gzip
 import json
@@ -17,14 +17,14 @@ NHM = Path(sysconfig.get_path("scripts")) / "nhm"
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """This machine's environment with these settings and no others."""
+    """The environment of this process, with these settings and no others."""
     names = {name.upper() for name in Settings.model_fields}
     inherited = {name: value for name, value in os.environ.items() if name not in names}
     return inherited | {name.upper(): str(value) for name, value in settings.items()}
 
 
 def nhm(*arguments: object, **settings: object) -> subprocess.CompletedProcess[str]:
-    """Run `nhm` to its end."""
+    """Run `nhm` and wait until it ends."""
     command = [str(NHM), *map(str, arguments)]
     return subprocess.run(
         command, env=environment(**settings), capture_output=True, text=True, timeout=170, check=False
@@ -32,7 +32,7 @@ def nhm(*arguments: object, **settings: object) -> subprocess.CompletedProcess[s
 
 
 def start_nhm(*arguments: object, **settings: object) -> subprocess.Popen[str]:
-    """Start `nhm` and leave it running."""
+    """Start `nhm` in the background."""
     command = [str(NHM), *map(str, arguments)]
     return subprocess.Popen(
         command, env=environment(**settings), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -45,7 +45,7 @@ def read_report(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def write_documents(folder: Path, **collections: Iterable[dict[str, Any]]) -> Path:
-    """A folder for `nhm seed --from`; files that are not given are empty."""
+    """Create a folder for `nhm seed --from`. A collection that is not given gets an empty file."""
     folder.mkdir()
     for name in ("opinions", "feedback", "plan_features", "cognitive_ledger"):
         with gzip.open(folder / f"{name}.jsonl.gz", "wt", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""A whole platform for one test: a database of its own, MLflow, storage and a Dagster instance."""
+"""A complete platform for one test: database, MLflow, storage and Dagster instance."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass
 class Platform:
-    """What a test works with. `database` is read and written directly, `mlflow` like the platform does."""
+    """Everything that a test needs to run the job and to look at the results."""
 
     settings: Settings
     database: Database[dict[str, Any]]
@@ -30,13 +30,13 @@ class Platform:
         return mlflow_of(self.settings)
 
     def with_settings(self, **changes: Any) -> "Platform":
-        """The same platform under other settings."""
+        """The same platform with other settings."""
         return Platform(Settings(**(self.settings.model_dump() | changes)), self.database, self.instance)
 
     def retrain(
         self, specialist: str = "technical", week: str = WEEK, *, only: list[str] | None = None
     ) -> ExecuteInProcessResult:
-        """Run the job for one partition; `only` names the assets to materialize, with their own checks."""
+        """Run the job for one partition. `only` names the assets to materialize, with their own checks."""
         from dagster import AssetKey
 
         job = build_definitions(self.settings).resolve_job_def(JOB)
@@ -49,19 +49,19 @@ class Platform:
         )
 
     def tags(self, result: ExecuteInProcessResult) -> dict[str, str]:
-        """The tags of a run, as they stand now."""
+        """The current tags of a run."""
         run = self.instance.get_run_by_id(result.run_id)
         assert run is not None
         return dict(run.tags)
 
 
 def failed_step(result: ExecuteInProcessResult) -> tuple[str, str]:
-    """The step that failed and the message of what was raised in it."""
+    """The step that failed, and the message of its error."""
     event = next(event for event in result.all_events if event.is_step_failure)
     error = event.step_failure_data.error
     return str(event.step_key), (error.cause or error).message
 
 
 def verdicts(result: ExecuteInProcessResult) -> dict[str, bool]:
-    """Check name -> whether it passed, for the checks of a run."""
-    return {one.check_name: one.passed for one in result.get_asset_check_evaluations()}
+    """Whether each check of a run passed, by its name."""
+    return {evaluation.check_name: evaluation.passed for evaluation in result.get_asset_check_evaluations()}

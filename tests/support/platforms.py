@@ -1,4 +1,4 @@
-"""A platform that the tests of one module share, for stories that take several runs to tell."""
+"""A platform that all tests of a module share, for tests that need several runs."""
 
 import shutil
 import uuid
@@ -18,7 +18,7 @@ from tests.support.platform import Platform
 
 @contextmanager
 def new_platform(folder: Path, mongod_uri: str, migrated_mlflow: Path, **changes: Any) -> Iterator[Platform]:
-    """Real MongoDB, MLflow on SQLite, storage and Dagster instance, all empty; gone at the end."""
+    """Real MongoDB, MLflow on SQLite, storage and Dagster instance, all empty, and deleted at the end."""
     shutil.copytree(migrated_mlflow, folder / "nhm" / "mlflow")
     settings = Settings(
         nhm_home=folder / "nhm",
@@ -42,6 +42,6 @@ def new_platform(folder: Path, mongod_uri: str, migrated_mlflow: Path, **changes
 def module_platform(
     tmp_path_factory: pytest.TempPathFactory, mongod_uri: str, migrated_mlflow: Path
 ) -> Iterator[Platform]:
-    """The platform of one test module."""
+    """The platform of a test module."""
     with new_platform(tmp_path_factory.mktemp("platform"), mongod_uri, migrated_mlflow) as platform:
         yield platform

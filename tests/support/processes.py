@@ -1,4 +1,4 @@
-"""Processes and ports of this machine: start some, look at some, wait for some."""
+"""Starts, finds and waits for processes and ports on this machine."""
 
 import socket
 import socketserver
@@ -13,11 +13,11 @@ from threading import Thread
 import psutil
 
 ROOT = Path(__file__).parents[2]
-"""The project's folder: what a Python process started here can import."""
+"""The folder of the project. A Python process that starts here can import our code."""
 
 
 def eventually(condition: Callable[[], bool], *, within_s: float = 20) -> bool:
-    """Whether the condition becomes true in that time."""
+    """Wait for the condition. False if it does not become true in time."""
     deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline:
@@ -27,7 +27,7 @@ def eventually(condition: Callable[[], bool], *, within_s: float = 20) -> bool:
 
 
 def processes_naming(text: str) -> list[psutil.Process]:
-    """The living processes that have this text in their command line."""
+    """The running processes with this text in their command line."""
     return [
         process
         for process in psutil.process_iter(["cmdline", "status"])
@@ -38,14 +38,14 @@ def processes_naming(text: str) -> list[psutil.Process]:
 
 @contextmanager
 def silent_port(port: int = 0) -> Iterator[int]:
-    """A port that takes connections and never says a word."""
+    """A port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", port)) as listener:
         yield int(listener.getsockname()[1])
 
 
 @contextmanager
 def curt_port(port: int = 0) -> Iterator[int]:
-    """A port that takes connections and closes them at once."""
+    """A port that accepts connections and closes them at once."""
     with socketserver.TCPServer(("127.0.0.1", port), socketserver.BaseRequestHandler) as server:
         Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
         yield int(server.server_address[1])
@@ -53,7 +53,7 @@ def curt_port(port: int = 0) -> Iterator[int]:
 
 
 class Talker:
-    """A Python process that says one line at a time, and goes on when it is told to."""
+    """A Python process that prints a line, and waits for input before it continues."""
 
     def __init__(self, program: str, *arguments: object) -> None:
         self.process = subprocess.Popen(
@@ -65,16 +65,16 @@ class Talker:
         )
 
     def hear(self) -> str:
-        """Its next line; empty where it has ended."""
+        """Its next line. Empty if the process has ended."""
         return self.process.stdout.readline().strip()
 
     def go_on(self) -> None:
-        """Let it run on from where it waits for a line."""
+        """Send the line that the process waits for."""
         self.process.stdin.write("\n")
         self.process.stdin.flush()
 
     def end(self) -> None:
-        """Kill it with SIGKILL, if it is still there."""
+        """Kill it with SIGKILL if it is still running."""
         self.process.kill()
         self.process.wait()
         self.process.stdin.close()
@@ -83,10 +83,10 @@ class Talker:
 
 @contextmanager
 def talkers(count: int, program: str, *arguments: object) -> Iterator[list[Talker]]:
-    """Several processes of one program, gone at the end."""
+    """Several processes of one program. They are killed at the end."""
     started = [Talker(program, *arguments) for _ in range(count)]
     try:
         yield started
     finally:
-        for one in started:
-            one.end()
+        for talker in started:
+            talker.end()
