@@ -41,8 +41,8 @@ def test_the_value_on_which_pods_agree_is_shown_once(values: list[Any], shown: s
     assert summary(values) == shown
 
 
-def pod(fault: str, **said: Any) -> PodVerdict:
-    return PodVerdict("pod-2", **{"faults": (fault,), **said})
+def pod(fault: str, **report: Any) -> PodVerdict:
+    return PodVerdict("pod-2", **{"faults": (fault,), **report})
 
 
 @pytest.mark.parametrize(

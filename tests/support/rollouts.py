@@ -11,6 +11,7 @@ from nhm_assets.domain.dagster_names import JOB
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.records import Promotion
 from nhm_assets.domain.specialists import Specialist
+from nhm_assets.rollout.execute import RolloutRequest
 from tests.support.documents import NOW, WEEK, WEEK_END
 from tests.support.kube import Namespace
 from tests.support.platform import QUIET, Platform
@@ -74,6 +75,14 @@ class Registry:
         path = Path(self.platform.settings.storage) / "promoted_version" / specialist / f"{WEEK}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(promotion.model_dump_json())
+
+
+def rollout_request(specialist: str, version: str) -> RolloutRequest:
+    """The request for a version of a specialist, without a rollback."""
+    fields = {"specialist": specialist}
+    return RolloutRequest(
+        f"{specialist}-evaluator", version, "run-1", fields, rollback=False, now=NOW, promotion_wait_s=1
+    )
 
 
 def roll_out(platform: Platform, specialist: str = "technical") -> ExecuteInProcessResult:
