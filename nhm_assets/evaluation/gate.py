@@ -18,8 +18,8 @@ DESCRIPTIONS = {
     "precision_threshold": "Gate: precision of approve on the test rows reaches PRECISION_THRESHOLD.",
     "recall_threshold": "Gate: recall of approve on the test rows reaches RECALL_THRESHOLD.",
     "f1_threshold": "Gate: F1 of approve on the test rows reaches F1_THRESHOLD.",
-    "not_worse_than_production": "Gate: F1 is at most MAX_F1_REGRESSION below that of the version in Production"
-    " on the same rows.",
+    "not_worse_than_production": "Gate: F1 is at most MAX_F1_REGRESSION below that of the champion (the version in"
+    " Production) on the same rows.",
     "beats_baseline": "Gate: F1 is above that of two dummy classifiers that ignore the features.",
     "enough_evidence": f"Gate: there are at least MIN_TEST_ROWS test rows; at least {MIN_ROWS_PER_CLASS} are approve"
     f" and {MIN_ROWS_PER_CLASS} are not.",
@@ -84,12 +84,10 @@ def _difference(value: float) -> str:
 def _not_worse(report: EvaluationReport, max_regression: float) -> Verdict:
     check, f1 = "not_worse_than_production", report.candidate.f1
     if report.champion is None:
-        return Verdict(
-            check, passed=True, reason="There is no version in Production to compare with.", figures={"f1": f1}
-        )
+        return Verdict(check, passed=True, reason="There is no champion to compare with.", figures={"f1": f1})
     champion_f1 = report.champion.metrics.f1
     passed = f1 >= champion_f1 - max_regression
-    compared = f"F1 {f1:.3f} is {{}} the {champion_f1:.3f} of version {report.champion.version} in Production"
+    compared = f"F1 {f1:.3f} is {{}} the {champion_f1:.3f} of the champion (version {report.champion.version})"
     if f1 >= champion_f1:
         reason = f"{compared.format('not below')} on the same rows."
     else:

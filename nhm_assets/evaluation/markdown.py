@@ -9,7 +9,7 @@ _ROWS = ("precision", "recall", "f1", "accuracy", "macro_f1", "brier", "log_loss
 def comparison_table(report: EvaluationReport) -> str:
     """One row per metric: candidate, its 95 % interval, champion. The confusion matrix follows."""
     champion = report.champion
-    title = f"version {champion.version} in Production" if champion else "Production"
+    title = f"champion, version {champion.version}" if champion else "champion"
     lines = [f"| | candidate, version {report.version} | 95 % | {title} |", "|---|---|---|---|"]
     for name in _ROWS:
         interval = report.intervals.get(name)

@@ -55,7 +55,7 @@ def champion_probabilities(
     """
     import mlflow.pyfunc
 
-    subject = f"the version in Production, {model} version {version},"
+    subject = f"the champion, {model} version {version},"
     remedy = "roll back to a version that works, or archive this one, then run this again"
     with verified_model(client, model, version, allow_unverified=allow_unverified) as files:
         try:

@@ -82,20 +82,20 @@ def promote(
         except RegistryError:
             lock.discard()
             raise
-        current = str(champion.version) if champion else None
+        champion_version = str(champion.version) if champion else None
         if reason := superseded_by(champion, request.window_end):
             lock.discard()
-            return Decision(Outcome.SUPERSEDED, reason, current, None)
+            return Decision(Outcome.SUPERSEDED, reason, champion_version, None)
         if reason := promotion_blocked_reason(client, request.model, request.version):
             lock.discard()
-            return Decision(Outcome.HELD, reason, current, None)
-        if current == request.version and not registry_faults(client, request.model, request.version):
+            return Decision(Outcome.HELD, reason, champion_version, None)
+        if champion_version == request.version and not registry_faults(client, request.model, request.version):
             lock.discard()
-            return Decision(Outcome.PROMOTED, "already in Production", current, None)
-        lock.update(**plan_moves(request.version, current=current, previous=current))
+            return Decision(Outcome.PROMOTED, "already in Production", champion_version, None)
+        lock.update(**plan_moves(request.version, champion=champion_version, previous=champion_version))
         apply_moves(client, lock)
         lock.release("done", kind=DONE_KINDS[PROMOTION], finished_at=now)
-        return Decision(Outcome.PROMOTED, "every gate check passed", current, lock.id)
+        return Decision(Outcome.PROMOTED, "every gate check passed", champion_version, lock.id)
 
 
 def superseded_by(champion: "ModelVersion | None", end: datetime) -> str | None:
@@ -104,7 +104,7 @@ def superseded_by(champion: "ModelVersion | None", end: datetime) -> str | None:
     if champion is None or champion_end is None or champion_end <= end:
         return None
     return (
-        f"version {champion.version} in Production learned from a newer window: it ends {champion_end:%Y-%m-%d %H:%M},"
+        f"the champion (version {champion.version}) learned from a newer window: it ends {champion_end:%Y-%m-%d %H:%M},"
         f" this one ends {end:%Y-%m-%d %H:%M}"
     )
 

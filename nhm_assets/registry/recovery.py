@@ -17,18 +17,18 @@ DONE_KINDS: Final = {PROMOTION: "promoted", ROLLBACK: "rolled_back"}
 """Kind of an open lock -> kind of its finished entry in the audit log."""
 
 
-def plan_moves(version: str, *, current: str | None, previous: str | None) -> dict[str, Any]:
+def plan_moves(version: str, *, champion: str | None, previous: str | None) -> dict[str, Any]:
     """The fields of a lock that record what is about to be done.
 
     Args:
         version: the version that goes into Production.
-        current: the version in Production now; None if there is none.
+        champion: the version in Production now; None if there is none.
         previous: the version that the alias `previous` shall name; None for no version.
     """
     transitions = [{"version": version, "to_stage": PRODUCTION}]
-    if current is not None and current != version:
-        transitions.append({"version": current, "from_stage": PRODUCTION, "to_stage": ARCHIVED})
-    return {"from_version": current, "previous": previous, "transitions": transitions}
+    if champion is not None and champion != version:
+        transitions.append({"version": champion, "from_stage": PRODUCTION, "to_stage": ARCHIVED})
+    return {"from_version": champion, "previous": previous, "transitions": transitions}
 
 
 def apply_moves(client: "MlflowClient", lock: PromotionLock) -> None:

@@ -99,18 +99,18 @@ def _roll_back(
     client: "MlflowClient", log: "Collection[Document]", request: RollbackRequest, lock: PromotionLock, now: datetime
 ) -> Rollback:
     try:
-        current, target = _current_and_target(client, request)
+        champion, target = _champion_and_target(client, request)
     except (UsageError, RegistryError):
         lock.discard()
         raise
-    if current == target and not registry_faults(client, request.model, target):
+    if champion == target and not registry_faults(client, request.model, target):
         lock.discard()
         return Rollback(request.model, target, None, None)
-    previous = _version_before(client, log, request.model, target, current=current)
-    lock.update(version=target, **plan_moves(target, current=current, previous=previous))
+    previous = _version_before(client, log, request.model, target, champion=champion)
+    lock.update(version=target, **plan_moves(target, champion=champion, previous=previous))
     apply_moves(client, lock)
     lock.release("done", kind=DONE_KINDS[ROLLBACK], finished_at=now)
-    return Rollback(request.model, target, current if current != target else None, lock.id)
+    return Rollback(request.model, target, champion if champion != target else None, lock.id)
 
 
 def _finished_rollback(log: "Collection[Document]", request: RollbackRequest, recovered: list[str]) -> Rollback | None:
@@ -128,13 +128,14 @@ def _finished_rollback(log: "Collection[Document]", request: RollbackRequest, re
     return Rollback(request.model, entry["version"], left, str(entry["_id"]))
 
 
-def _current_and_target(client: "MlflowClient", request: RollbackRequest) -> tuple[str | None, str]:
+def _champion_and_target(client: "MlflowClient", request: RollbackRequest) -> tuple[str | None, str]:
     model = request.model
-    champion = version_in_production(client, model)
-    current = str(champion.version) if champion else None
-    if request.leaving is not None and request.leaving != current:
+    in_production = version_in_production(client, model)
+    champion = str(in_production.version) if in_production else None
+    if request.leaving is not None and request.leaving != champion:
         raise RegistryError(
-            f"{model} is not rolled back: version {request.leaving} should leave {PRODUCTION}, but {current} is in it"
+            f"{model} is not rolled back: version {request.leaving} should leave {PRODUCTION}, but the champion is"
+            f" {champion}"
         )
     target = version_by_alias(client, model, PREVIOUS_ALIAS) if request.to is None else request.to
     if target is None:
@@ -154,11 +155,11 @@ def _current_and_target(client: "MlflowClient", request: RollbackRequest) -> tup
             " cannot promote a held candidate: name a version that was in Production before"
         )
     # The number as the registry writes it: it reads "02" as 2.
-    return current, str(version.version)
+    return champion, str(version.version)
 
 
 def _version_before(
-    client: "MlflowClient", log: "Collection[Document]", model: str, target: str, *, current: str | None
+    client: "MlflowClient", log: "Collection[Document]", model: str, target: str, *, champion: str | None
 ) -> str | None:
     """The version that `target` replaced when it was promoted; if that one cannot serve, the one before it."""
     visited: set[str] = set()
@@ -168,7 +169,7 @@ def _version_before(
         query = {"model": model, "version": number, "kind": DONE_KINDS[PROMOTION]}
         promotion = log.find_one(query, sort=[("at", -1)]) or {}
         number = promotion.get("from_version")
-        if number not in (None, target, current) and _can_serve(version_if_any(client, model, number)):
+        if number not in (None, target, champion) and _can_serve(version_if_any(client, model, number)):
             return number
     return None
 

@@ -48,7 +48,7 @@ def test_f1_passes_at_its_threshold_and_above(value, passes):
 def test_without_a_champion_nothing_is_worse_than_production():
     verdict = judged(report(champion=None))["not_worse_than_production"]
     assert verdict.passed
-    assert verdict.reason == "There is no version in Production to compare with."
+    assert verdict.reason == "There is no champion to compare with."
 
 
 @pytest.mark.parametrize(
@@ -174,18 +174,18 @@ def test_every_verdict_has_a_reason_and_figures():
         (
             "not_worse_than_production",
             {"champion": champion(0.87)},
-            "F1 0.870 is not below the 0.870 of version 1 in Production on the same rows.",
+            "F1 0.870 is not below the 0.870 of the champion (version 1) on the same rows.",
         ),
         (
             "not_worse_than_production",
             {"champion": champion(0.875)},
-            "F1 0.870 is 0.005 below the 0.875 of version 1 in Production on the same rows, within the allowed 0.010.",
+            "F1 0.870 is 0.005 below the 0.875 of the champion (version 1) on the same rows, within the allowed 0.010.",
         ),
         (
             "not_worse_than_production",
             {"champion": champion(0.9)},
             (
-                "F1 0.870 is 0.030 below the 0.900 of version 1 in Production on the same rows,"
+                "F1 0.870 is 0.030 below the 0.900 of the champion (version 1) on the same rows,"
                 " more than the allowed 0.010."
             ),
         ),

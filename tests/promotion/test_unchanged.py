@@ -156,7 +156,7 @@ def test_a_new_champion_leads_to_a_new_evaluation(good: Story):
     assert good.report("older").champion.version == "1"
     assert good.report(name).champion.version == "4"
     assert good.outcome(name) == "superseded"
-    assert "version 4 in Production" in good.reason(name)
+    assert "the champion (version 4)" in good.reason(name)
 
 
 def test_force_in_the_launchpad_trains_again(good: Story):
