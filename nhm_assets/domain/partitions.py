@@ -89,14 +89,15 @@ class Partition:
         return datetime.strptime(self.week, _KEY_FORMAT).replace(tzinfo=UTC) + WEEK
 
     def window(self, *, days: int, now: datetime) -> Window:
-        """The window that ends with the week, or now if the week is still running.
+        """The window that ends with the week, or now if the week is still running; always this many days long.
 
         Raises:
             UsageError: the week has not begun yet.
         """
         if now < self.week_end - WEEK:
             raise UsageError(f"week {self.week} has not begun yet: it is now {now:%Y-%m-%d %H:%M} UTC")
-        return Window(self.week_end - timedelta(days=days), min(self.week_end, now))
+        end = min(self.week_end, now)
+        return Window(end - timedelta(days=days), end)
 
 
 def running_week(now: datetime) -> str:

@@ -64,11 +64,13 @@ def test_the_window_of_a_closed_week_ends_with_the_week():
     assert partition.window(days=7, now=partition.week_end).start == datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def test_the_window_of_the_running_week_ends_now_and_its_start_is_fixed():
+@pytest.mark.parametrize("into", [timedelta(), timedelta(minutes=30), timedelta(days=3), timedelta(days=7)])
+@pytest.mark.parametrize("days", [1, 30])
+def test_the_window_of_the_running_week_ends_now_and_is_as_long_as_any_other(into: timedelta, days: int):
+    """A run half an hour into the week learned from 23 days, and displaced the weekly run's 30."""
     partition = Partition.parse("2026-03-01", "technical")
-    running = partition.window(days=30, now=SATURDAY_NIGHT)
-    assert running.end == SATURDAY_NIGHT
-    assert running.start == partition.window(days=30, now=partition.week_end).start
+    now = partition.week_end - timedelta(days=7) + into
+    assert partition.window(days=days, now=now) == Window(now - timedelta(days=days), now)
 
 
 @pytest.mark.parametrize(
