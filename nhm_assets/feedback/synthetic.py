@@ -7,6 +7,7 @@ never reaches Production where that is forbidden.
 
 import hashlib
 import random
+from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
@@ -20,17 +21,21 @@ _DISAGREEMENT = 0.08
 
 
 def synthetic_rows(partition: Partition, window: Window, count: int) -> pd.DataFrame:
-    """Rows with the dataset's columns, spread evenly over the window; the same partition gives the same rows.
+    """Rows with the dataset's columns, spread evenly over the whole days of the window.
+
+    The same partition and days give the same rows: the end of the running week's window moves all the time, and
+    rows that moved with it would make a new model of the same feedback.
 
     Their `split` is train. If there are no real rows at all, the caller splits them by time.
     """
     seed = hashlib.blake2b(str(partition.key).encode(), digest_size=8).digest()
     rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
-    step = (window.end - window.start) / (count + 1)
+    days = _whole_days(window)
+    step = (days.end - days.start) / (count + 1)
     rows = []
     for number in range(1, count + 1):
         name = f"synthetic-{partition.specialist}-{partition.week}-{number:05d}"
-        submitted_at = window.start + step * number
+        submitted_at = days.start + step * number
         features = compute_features(sample_plan(rng, name, submitted_at))
         label, rating = sample_verdict(rng, features, disagreement=_DISAGREEMENT)
         rows.append(
@@ -47,3 +52,12 @@ def synthetic_rows(partition: Partition, window: Window, count: int) -> pd.DataF
             }
         )
     return pd.DataFrame(rows)
+
+
+def _whole_days(window: Window) -> Window:
+    """The whole days inside the window; whole hours if it is too short to be sure of a day."""
+    unit = timedelta(days=1) if window.end - window.start >= timedelta(days=2) else timedelta(hours=1)
+    epoch = datetime.fromtimestamp(0, UTC)
+    # Negated twice, because `//` rounds down.
+    first, last = -((epoch - window.start) // unit), (window.end - epoch) // unit
+    return Window(epoch + first * unit, epoch + last * unit)

@@ -1,6 +1,7 @@
 """Synthetic rows: reproducible, with the dataset's schema, and suitable to learn from."""
 
 import math
+from datetime import timedelta
 
 import pandas as pd
 import pytest
@@ -8,14 +9,14 @@ import pytest
 from nhm_assets.domain.dataset_schema import EMBEDDING_FEATURES, conform, data_version, schema_faults
 from nhm_assets.domain.partitions import Partition, Window
 from nhm_assets.feedback.synthetic import synthetic_rows
-from tests.support.documents import NOW, WEEK_END, WINDOW_START
+from tests.support.documents import WEEK_END, WINDOW_START
 
 PARTITION = Partition.parse("2026-03-01", "technical")
 WINDOW = Window(WINDOW_START, WEEK_END)
 
 
-def rows(count: int = 50, partition: Partition = PARTITION) -> pd.DataFrame:
-    added = synthetic_rows(partition, partition.window(days=30, now=NOW), count)
+def rows(count: int = 50, partition: Partition = PARTITION, window: Window = WINDOW) -> pd.DataFrame:
+    added = synthetic_rows(partition, window, count)
     return conform(added.assign(**dict.fromkeys(EMBEDDING_FEATURES, math.nan)))
 
 
@@ -44,11 +45,26 @@ def test_rows_match_the_dataset_s_schema_and_are_marked():
     assert set(frame["split"]) == {"train"}
 
 
-def test_rows_lie_inside_the_window():
-    moments = rows()["submitted_at"]
-    assert moments.min() > WINDOW_START
-    assert moments.max() < WEEK_END
+@pytest.mark.parametrize("days", [1, 2, 30])
+@pytest.mark.parametrize("hour", [0, 0.01, 9, 23.99])
+def test_rows_lie_inside_the_window(days: int, hour: float):
+    end = WEEK_END - timedelta(days=3) + timedelta(hours=hour)
+    moments = rows(window=Window(end - timedelta(days=days), end))["submitted_at"]
+    assert moments.min() > end - timedelta(days=days)
+    assert moments.max() < end
     assert moments.is_unique
+
+
+def running(end_hours: float) -> str:
+    """The version of rows for a window that ends this many hours into a day of the running week."""
+    end = WEEK_END - timedelta(days=3) + timedelta(hours=end_hours)
+    return data_version(rows(window=Window(end - timedelta(days=30), end)))
+
+
+def test_rows_of_the_running_week_are_the_same_all_day():
+    """They moved with every second, so two retrainings on the same feedback were never `unchanged`."""
+    assert len({running(hours) for hours in (0.001, 9, 9 + 1 / 3600, 23.9)}) == 1
+    assert running(24.5) != running(9)
 
 
 def test_rows_have_all_three_classes_and_approved_plans_have_the_least_risk():
