@@ -6,11 +6,13 @@ null `estimated_duration_ms` counts as 0, because the Avro schema allows it.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import reduce
 from typing import Any, Final
 
-from nhm_assets.domain.dataset_schema import COMPUTED_FEATURES, FEATURE_NAMES
 from nhm_assets.domain.errors import DataError
+from nhm_assets.domain.feature_names import COMPUTED_FEATURES, FEATURE_NAMES
 from nhm_assets.feedback.plan_graph import graph_features
 
 __all__ = ["COMPUTED_FEATURES", "EXTRACTOR", "FEATURE_NAMES", "InvalidPlan", "compute_features"]
@@ -71,7 +73,7 @@ def compute_features(plan: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _scalar_features(plan: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    total = sum(map(_duration, tasks))
+    total = _total(map(_duration, tasks))
     domain = plan.get("original_domain")
     if not isinstance(domain, str):
         raise InvalidPlan(f"original_domain is {_kind(domain)}, not a string")
@@ -84,8 +86,13 @@ def _scalar_features(plan: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]
         "risk_score": _score(plan, "risk_score"),
         "complexity_score": _score(plan, "complexity_score"),
         "domain_risk_weight": _DOMAIN_RISKS.get(domain, 0.5),
-        "avg_task_complexity_factor": sum(factors) / len(factors) if factors else 1.0,
+        "avg_task_complexity_factor": _total(factors) / len(factors) if factors else 1.0,
     }
+
+
+def _total(values: Iterable[float]) -> float:
+    """The sum, added from left to right. `sum` compensates rounding errors from Python 3.12 on, and so differs."""
+    return reduce(operator.add, values, 0)
 
 
 def _duration(task: Mapping[str, Any]) -> float:
@@ -114,8 +121,8 @@ def _pattern_features(tasks: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {
         "num_patterns_detected": float(len(qualities)),
         "num_anti_patterns_detected": float(len(penalties)),
-        "avg_pattern_quality": sum(qualities) / len(qualities) if qualities else 0.5,
-        "total_anti_pattern_penalty": float(sum(penalties)),
+        "avg_pattern_quality": _total(qualities) / len(qualities) if qualities else 0.5,
+        "total_anti_pattern_penalty": float(_total(penalties)),
     }
 
 

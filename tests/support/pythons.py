@@ -1,0 +1,28 @@
+"""The other Python versions that the platform supports, where this machine has them."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+OTHERS = ("3.12", "3.13")
+
+
+def interpreter(version: str) -> Path | None:
+    """A Python of this minor version: one of pyenv's, or on the path."""
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    candidates = [*sorted(root.glob(f"versions/{version}.*/bin/python{version}")), shutil.which(f"python{version}")]
+    # pyenv's shims are on the path for all versions, and run only the chosen one.
+    return next((Path(path) for path in candidates if path and _runs(path)), None)
+
+
+def _runs(python: Path | str) -> bool:
+    return subprocess.run([str(python), "-c", ""], check=False, capture_output=True).returncode == 0
+
+
+def run_on(python: Path, code: str, *arguments: object) -> str:
+    """What this program prints on another Python, which finds this repository but none of its packages."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [str(python), "-c", code, *map(str, arguments)]
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.strip()
