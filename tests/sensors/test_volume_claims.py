@@ -23,7 +23,7 @@ from tests.support.ticks import launch, volume_tick
 WEEK = "2026-03-15"
 """The week of NOW, a Friday noon."""
 KEY = f"technical|{WEEK}"
-FIRST_WINDOW = datetime(2026, 2, 20, tzinfo=UTC)
+FIRST_WINDOW = NOW - timedelta(days=30)
 """Start of that week's window."""
 HOUR_AGO = ago(NOW, hours=1)
 A_SECOND = timedelta(seconds=1)
