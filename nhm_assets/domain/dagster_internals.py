@@ -4,6 +4,7 @@ Tested with Dagster 1.13. Nothing else in the product imports from a module of D
 """
 
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.events import RunFailureReason
 from dagster._core.execution.retries import auto_reexecution_should_retry_run
@@ -32,6 +33,7 @@ __all__ = [
     "RUN_FAILURE_REASON_TAG",
     "AssetCheckExecutionRecord",
     "CheckRunHealthResult",
+    "DagsterUserCodeUnreachableError",
     "DefaultRunLauncher",
     "KeyValueStoreTable",
     "LaunchRunContext",

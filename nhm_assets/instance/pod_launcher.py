@@ -4,12 +4,18 @@ from typing import Final
 
 from dagster import DagsterRun
 from dagster_k8s import K8sRunLauncher
+from dagster_k8s.client import DagsterK8sAPIRetryLimitExceeded, DagsterK8sUnrecoverableAPIError
 from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.job import UserDefinedDagsterK8sConfig
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from nhm_assets.domain.dagster_internals import CheckRunHealthResult, WorkerStatus
+from nhm_assets.domain.dagster_internals import (
+    CheckRunHealthResult,
+    DagsterUserCodeUnreachableError,
+    LaunchRunContext,
+    WorkerStatus,
+)
 from nhm_assets.instance.launcher import GuardedRunLauncher
 from nhm_assets.instance.run_pods import run_pod_config
 from nhm_assets.runs.liveness import POD_TAG, PROCESS_TAG
@@ -19,6 +25,8 @@ from nhm_assets.settings import Settings
 _NO_SUCH_JOB: Final = "could not be found"
 """How Dagster's message ends if the Job does not exist. Any other unknown status is a temporary problem."""
 _NOT_FOUND: Final = 404
+_CONFLICT: Final = 409
+_UNAUTHORIZED: Final = 401
 
 
 class RunPodLauncher(GuardedRunLauncher, K8sRunLauncher):
@@ -27,6 +35,29 @@ class RunPodLauncher(GuardedRunLauncher, K8sRunLauncher):
     This applies to every run, whether a schedule, a sensor, a backfill or a person started it. The tag
     `dagster-k8s/config` of a single run takes precedence.
     """
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Create the run's Job. While the API server does not answer, the run goes back into the queue.
+
+        Dagster's daemon puts a run back for this one error only; any other would end the run for good.
+
+        Raises:
+            DagsterUserCodeUnreachableError: the API server does not answer, or cannot do this now.
+        """
+        try:
+            super().launch_run(context)
+        except DagsterK8sAPIRetryLimitExceeded as error:
+            if _status(error) == _UNAUTHORIZED:
+                raise
+            raise DagsterUserCodeUnreachableError(
+                f"The Kubernetes API server does not answer, so the Job of run {context.dagster_run.run_id} cannot be"
+                f" created now: {error.k8s_api_exception}. The run waits in the queue and is launched again"
+            ) from error
+        except DagsterK8sUnrecoverableAPIError as error:
+            if _status(error) != _CONFLICT:
+                raise
+            # An earlier launch created the Job, but its answer was lost.
+            self._instance.report_engine_event("The Job of this run exists already.", context.dagster_run)
 
     def get_container_context_for_run(self, dagster_run: DagsterRun) -> K8sContainerContext:
         """The pod configuration from the settings, overridden by the one that Dagster has for the run."""
@@ -61,3 +92,8 @@ class RunPodLauncher(GuardedRunLauncher, K8sRunLauncher):
         if phase in ("Pending", "Running"):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.FAILED, f"pod {name} in namespace {namespace} has ended ({phase})")
+
+
+def _status(error: DagsterK8sAPIRetryLimitExceeded | DagsterK8sUnrecoverableAPIError) -> int | None:
+    """The HTTP status that the API server answered; None if it did not answer."""
+    return getattr(error.k8s_api_exception, "status", None)

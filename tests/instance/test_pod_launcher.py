@@ -2,15 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import yaml
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster import DagsterRun, DagsterRunStatus
 
 from nhm_assets.domain.dagster_names import JOB
 from tests.support.dagster_internals import WorkerStatus
+from tests.support.pod_instance import instance_with_pods
 from tests.support.ports import free_port
 from tests.support.web import Answers, website
 
@@ -21,32 +20,6 @@ POD_PATH = f"/api/v1/namespaces/mlflow/pods/{POD}"
 GONE = (404, json.dumps({"kind": "Status", "code": 404, "message": "not found"}))
 FORBIDDEN = (403, json.dumps({"kind": "Status", "code": 403, "message": "forbidden"}))
 BUSY = (500, json.dumps({"kind": "Status", "code": 500, "message": "etcdserver: leader changed"}))
-
-
-@contextmanager
-def instance(folder: Path, address: str) -> Iterator[DagsterInstance]:
-    """An instance whose runs are Jobs on the API server at this address."""
-    kubeconfig = folder / "kubeconfig"
-    access = {
-        "clusters": [{"name": "c", "cluster": {"server": address}}],
-        "users": [{"name": "u", "user": {"token": "t"}}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "x",
-    }
-    kubeconfig.write_text(yaml.safe_dump(access))
-    config = {
-        "load_incluster_config": False,
-        "kubeconfig_file": str(kubeconfig),
-        "service_account_name": "nhm-run",
-        "instance_config_map": "nhm-dagster",
-        "dagster_home": "/opt/dagster/dagster_home",
-        "job_namespace": "mlflow",
-        "job_image": "nhm-assets",
-    }
-    launcher = {"module": "nhm_assets.instance.pod_launcher", "class": "RunPodLauncher", "config": config}
-    overrides = {"run_launcher": launcher, "telemetry": {"enabled": False}}
-    with DagsterInstance.local_temp(str(folder), overrides=overrides) as instance:
-        yield instance
 
 
 @pytest.fixture
@@ -60,7 +33,7 @@ def health(tmp_path: Path) -> Iterator[Callable[..., tuple[WorkerStatus, str]]]:
             return check(tags, site.address)
 
     def check(tags: dict[str, str], address: str) -> tuple[WorkerStatus, str]:
-        with instance(tmp_path, address) as dagster:
+        with instance_with_pods(tmp_path, address) as dagster:
             run = dagster.add_run(DagsterRun(job_name=JOB, status=DagsterRunStatus.STARTED, tags=tags))
             result = dagster.run_launcher.check_run_worker_health(run)
             return result.status, result.msg or ""

@@ -23,6 +23,7 @@ from dagster._core.workspace.config_schema import process_workspace_config
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget, ModuleTarget
 from dagster._daemon.controller import all_daemons_live
+from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
 
@@ -42,6 +43,7 @@ __all__ = [
     "NoOpComputeLogManager",
     "PartitionKeyFilter",
     "QueuedRunCoordinator",
+    "QueuedRunCoordinatorDaemon",
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
     "SubmitRunContext",

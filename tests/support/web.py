@@ -20,8 +20,8 @@ class Website:
 
 
 @contextmanager
-def website(answers: Answers, *, otherwise: Answer = (404, "not found")) -> Iterator[Website]:
-    """A server that answers each path, without its query, with a status and a text."""
+def website(answers: Answers, *, otherwise: Answer = (404, "not found"), port: int = 0) -> Iterator[Website]:
+    """A server that answers each path, without its query, with a status and a text; by default on a free port."""
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
@@ -42,7 +42,7 @@ def website(answers: Answers, *, otherwise: Answer = (404, "not found")) -> Iter
 
     for method in ("GET", "POST", "PATCH"):
         setattr(Handler, f"do_{method}", Handler.answer)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
         site = Website(f"http://127.0.0.1:{server.server_port}")
         Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
         yield site
