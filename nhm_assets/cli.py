@@ -23,7 +23,7 @@ KNOWN_WARNINGS = (
     # MLflow, about the label column of a logged dataset. No model reads that column.
     r"Hint: Inferred schema contains integer column",
 )
-"""How the warnings begin that no command shows. Nobody who runs a command can do anything about them."""
+"""First words of warnings that no command shows, because the person who runs it cannot do anything about them."""
 
 
 class _Commands(click.Group):

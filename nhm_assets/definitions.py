@@ -1,6 +1,6 @@
 """The code location: brings together assets, checks, jobs, schedules, sensors and resources.
 
-Importing it reads the environment, but no network and no disk.
+Importing it reads environment variables, but uses neither the network nor any files.
 """
 
 from dagster import Definitions, ResourceDefinition, mem_io_manager

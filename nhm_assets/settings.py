@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     )
 
     hyperparameter_tuning: bool = Field(default=False, description="Search for better hyperparameters before training.")
-    tuning_trials: PositiveCount = Field(30, description="Number of trials in that search.")
+    tuning_trials: PositiveCount = Field(30, description="Number of trials in the search for better hyperparameters.")
     force_retrain: bool = Field(default=False, description="Train again with the same data, code and parameters.")
     training_threads: PositiveCount = Field(1, description="Threads for training and for predictions.")
 
@@ -107,16 +107,17 @@ class Settings(BaseSettings):
         100, description="Amount of new feedback on a specialist that starts a retraining before the week ends."
     )
     retraining_cooldown_hours: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        24.0, description="Minimum hours between two such retrainings of a specialist."
+        24.0, description="Minimum hours between two retrainings of a specialist that new feedback starts."
     )
     max_concurrent_runs: PositiveCount = Field(2, description="Maximum number of runs at a time. Other runs queue.")
     max_run_seconds: PositiveCount = Field(7200, description="Seconds after which a run is stopped.")
     service_retries: Count = Field(4, description="Retries of a step if MongoDB, MLflow or Kubernetes is unreachable.")
     service_retry_delay_s: Seconds = Field(
-        5.0, description="Seconds before the first retry. Each further delay is doubled, plus or minus a third."
+        5.0,
+        description="Seconds before a step's first retry. Each further delay is twice as long, plus or minus a third.",
     )
     keep_versions: PositiveCount = Field(
-        20, description="Archived versions per model that keep their files. Of older ones, only the record is kept."
+        20, description="Number of Archived versions per model that keep their files. Older ones keep only the record."
     )
     keep_runs_days: PositiveCount = Field(365, description="Days to keep Dagster runs before they are deleted.")
 
@@ -129,11 +130,13 @@ class Settings(BaseSettings):
     notify_outcomes: str = Field(
         "promoted,held,superseded,unchanged,broken", description="Outcomes that are sent, separated by commas."
     )
-    notify_timeout_s: Seconds = Field(10.0, description="Seconds until a receiver of outcomes counts as down.")
+    notify_timeout_s: Seconds = Field(
+        10.0, description="Seconds to wait for a receiver of notifications before it counts as down."
+    )
 
     kubeconfig: Path | None = Field(
         None,
-        description="Kubeconfig file of the specialists' cluster. Unset: access of this pod, or outside a pod none.",
+        description="Kubeconfig file of the specialists' cluster. Unset: the pod's own access, or no cluster.",
     )
     kubernetes_service_host: str | None = Field(
         None, description="Set by Kubernetes in every pod. If set, the pod's own ServiceAccount is used."
@@ -164,7 +167,7 @@ class Settings(BaseSettings):
     run_memory: Quantity = Field("2Gi", description="Memory request and limit of a run's pod, in Kubernetes notation.")
     run_resources: dict[str, PodResources] = Field(
         {},
-        description="Other amounts for single specialists, as JSON: specialist -> cpu_request, cpu_limit, memory.",
+        description="CPU and memory of single specialists, as JSON: specialist -> cpu_request, cpu_limit, memory.",
     )
     run_node_selector: dict[str, str] = Field({}, description="Node labels that runs require, as JSON.")
     run_tolerations: list[dict[str, Any]] = Field([], description="Tolerations of runs, as a JSON list.")

@@ -5,8 +5,8 @@ class ServiceError(Exception):
     """Base of these errors. Users see its message as it is, without a stack trace.
 
     Attributes:
-        broken_by: what a run is broken by when this error ends it; a value of `BrokenBy`.
-        transient: whether the same call may succeed later without anybody's help.
+        broken_by: recorded as the cause if this error ends a run; a value of `BrokenBy`.
+        transient: whether the same call may succeed later without a fix.
     """
 
     broken_by = "code"

@@ -186,7 +186,7 @@ class Cluster:
         except ValueError:
             raise KubernetesUnavailable(
                 f"Kubernetes ({self._address}) answered a request to {action} with something that is not JSON. Check"
-                " whether a proxy on the way answers in its place"
+                " whether a proxy answers instead of the API server"
             ) from None
         return document
 
@@ -218,7 +218,7 @@ class Cluster:
         if status == _FORBIDDEN:
             return KubernetesRefused(
                 f"Kubernetes ({self._address}) does not allow {user} to {action} ({message}). Grant that right in a"
-                f" Role of namespace {action.namespace}"
+                f" Role in namespace {action.namespace}"
             )
         if status == _NOT_FOUND:
             return KubernetesRefused(

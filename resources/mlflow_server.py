@@ -69,7 +69,7 @@ class MlflowServer:
         if not fits(client_version, server_version):
             raise IncompatibleMlflow(
                 f"the MLflow client {client_version} cannot work with the MLflow server {server_version} at"
-                f" {self.masked}: use a client 3.x with a server 3.x, or a client 2.22 with a server from 2.9 on"
+                f" {self.masked}: use client 3.x with server 3.x, or client 2.22 with server 2.9 or newer"
             )
         # /version answers everybody; the registry may still refuse our credentials or our host name.
         response = self._get("/api/2.0/mlflow/registered-models/search?max_results=1")
@@ -114,10 +114,10 @@ class MlflowServer:
 def fits(client: str, server: str) -> bool:
     """Whether an MLflow client can log models to a server, by their versions.
 
-    A 3.x client needs a 3.x server; a 2.x client works with every server from 2.9 on.
+    A 3.x client needs a 3.x server; a 2.x client works with every server 2.9 or newer.
 
     Raises:
-        MlflowRefused: what the server calls its version is none.
+        MlflowRefused: the server's answer is not a version.
     """
     client_release, server_release = _release(client), _release(server)
     if client_release[0] >= 3:

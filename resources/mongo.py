@@ -139,7 +139,7 @@ def snapshot(database: "Database[dict[str, Any]]") -> Iterator["ClientSession | 
     hello = database.command("hello")
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
         _log.warning(
-            "MongoDB is a standalone server: a read may see only part of the feedback that is written meanwhile"
+            "MongoDB is a standalone server: if feedback is written during a read, the read may see only a part of it"
         )
         yield None
         return

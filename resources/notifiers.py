@@ -40,7 +40,7 @@ class Notifier:
     """One receiver.
 
     Attributes:
-        name: says which address it is without giving it away; the same for the same address.
+        name: identifies the address without revealing it; equal addresses have equal names.
         label: what logs call it.
     """
 
@@ -49,10 +49,10 @@ class Notifier:
     service: "NotifyBase"
 
     def send(self, notification: Notification) -> str | None:
-        """Send it once; None, or why the receiver did not take it.
+        """Send it once. Returns None, or the reason why the receiver did not accept it.
 
-        A receiver with several targets (a mail to three people) took it as soon as one target did: otherwise the
-        others would get it again.
+        A receiver with several targets (a mail to three people) has accepted it once one target has: if it were sent
+        again, that target would get it twice.
         """
         from apprise import NotifyFormat
         from apprise.plugins.custom_json import NotifyJSON

@@ -46,7 +46,7 @@ class _StoredIOManager(UPathIOManager):
             path.fs  # noqa: B018 - imports the library that reads it
         except ValueError as error:
             raise StorageError(
-                f"NHM_STORAGE {masked(self._storage)} is of an unknown kind ({error}). Use a folder or s3://bucket/prefix"
+                f"NHM_STORAGE {masked(self._storage)} cannot be used ({error}). Set it to a folder or s3://bucket/prefix"
             ) from error
         except ImportError as error:
             raise StorageError(

@@ -149,7 +149,7 @@ class _Evaluation:
         return f"{requested}, the next is possible at {cooled_down:{_MINUTE}}"
 
     def _refresh(self, last: Trigger | None) -> Trigger | None:
-        """Record the run that an earlier tick requested, or that its time is over."""
+        """Record the run that an earlier tick requested, or that this request has expired."""
         if last is None or last.status != REQUESTED:
             return last
         run = run_with_key(self.instance, last.run_key)

@@ -1,7 +1,7 @@
 """The sensor on lost retries: it retries a run whose process died if Dagster itself does not.
 
 Dagster 1.13 reads a run's failure once. If it reads it a moment before the run's own row says so, or after the run's
-backfill has ended, or while the code location is away, it never retries the run.
+backfill has ended, or while the code location is down, it never retries the run.
 """
 
 import json
@@ -53,8 +53,8 @@ _LOOK_BACK: Final = timedelta(days=1)
     minimum_interval_seconds=60,
     default_status=DefaultSensorStatus.RUNNING,
     description=(
-        "Retries a retraining whose process died and that Dagster should have retried but did not within two minutes."
-        " That is rare: the run's backfill has ended meanwhile, the code location was away, or a race inside Dagster."
+        "Retries a retraining whose process died if Dagster does not retry it within two minutes. That is rare: the"
+        " run's backfill has ended, the code location was down, or two steps inside Dagster overlapped."
     ),
 )
 def lost_retry_sensor(context: SensorEvaluationContext) -> SensorResult:

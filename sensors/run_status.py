@@ -97,7 +97,7 @@ def retraining_outcome_sensor(
 
 
 def _start(cursor: str | None, now: datetime) -> datetime:
-    """From when on to read runs; a cursor that is lost, foreign or in the future counts as none."""
+    """The time since which to read runs. A cursor that is missing, unreadable or in the future is ignored."""
     earliest = now - _LOOK_BACK
     try:
         since = datetime.fromisoformat(cursor) if cursor else earliest
@@ -107,7 +107,7 @@ def _start(cursor: str | None, now: datetime) -> datetime:
 
 
 def _next_start(records: Sequence[RunRecord], waiting: Sequence[RunRecord], since: datetime) -> datetime:
-    """From when on the next tick reads runs: early enough for all that wait, and hardly earlier."""
+    """The time since which the next tick reads runs: early enough to see every waiting run, but not much earlier."""
     if waiting:
         return min(record.update_timestamp for record in waiting) - _OVERLAP
     return max(since, records[-1].update_timestamp - _OVERLAP) if records else since
@@ -146,7 +146,7 @@ class _Reporter:
     _down: set[str] = field(default_factory=set)
 
     def report(self, record: RunRecord) -> bool:
-        """Record and send a run's outcome; whether nothing is left to do for the run."""
+        """Record and send a run's outcome. Returns True if nothing is left to do for the run."""
         if self._retry_is_undecided(record):
             return False
         run = _with_outcome(self.context.instance, record.dagster_run)
@@ -170,7 +170,10 @@ class _Reporter:
         return True
 
     def _send(self, record: RunRecord, run: "DagsterRun") -> bool:
-        """Send the run's outcome to the receivers that have not taken it yet; whether all have, or an hour is over."""
+        """Send the run's outcome to receivers that do not have it yet.
+
+        Returns True if all have it now, or if the run ended more than an hour ago.
+        """
         run_id, _, names = run.tags.get(NOTIFIED_TAG, "").partition(":")
         taken = set(filter(None, names.split(","))) if run_id == run.run_id else set()
         missing = [notifier for notifier in self.notifiers if notifier.name not in taken]
@@ -186,7 +189,7 @@ class _Reporter:
         return everybody_has_it or self.now - _end_of(record) > _NOTIFY_FOR
 
     def _record(self, record: RunRecord, run: "DagsterRun", status: str) -> bool:
-        """Write the outcome to MongoDB, unless MongoDB has failed in this tick; whether it is written."""
+        """Write the outcome to MongoDB, unless MongoDB has failed in this tick. Returns True if it is written."""
         if self.fault:
             return False
         try:

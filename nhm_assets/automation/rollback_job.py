@@ -86,7 +86,9 @@ def restart_specialist(
 ) -> Output[str]:
     """Load the version into the pods."""
     if not kubernetes.configured:
-        summary = "not restarted, because no cluster is configured; they load the version at their next restart"
+        summary = (
+            "no pods were restarted, because no cluster is configured; the pods load the version at their next restart"
+        )
         return Output(summary, metadata={"summary": summary})
     request = RolloutRequest(
         model=rolled_back["model"],

@@ -49,8 +49,8 @@ def weekly_schedule(cron_schedule: str = SUNDAYS_AT_TWO) -> ScheduleDefinition:
         default_status=DefaultScheduleStatus.RUNNING,
         description=(
             "Every Sunday at 02:00 UTC: retrains all specialists on the week that closed two hours earlier. After an"
-            " outage it retrains on the newest closed week the specialists that have no outcome for it yet. For older"
-            " weeks, start a backfill."
+            " outage, it takes the newest closed week and retrains the specialists that have no outcome for it yet."
+            " For older weeks, start a backfill."
         ),
     )
     def weekly_retraining_schedule(

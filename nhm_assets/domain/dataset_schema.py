@@ -63,7 +63,7 @@ def schema_faults(frame: pd.DataFrame) -> list[str]:
         unexpected = sorted(set(frame.columns) - set(COLUMNS))
         return [f"the columns differ: missing {missing}, unexpected {unexpected}, or in another order"]
     faults = [
-        f"column {name} has type {frame[name].dtype}, required {dtype}"
+        f"column {name} has type {frame[name].dtype} instead of {dtype}"
         for name, dtype in _DTYPES.items()
         if str(frame[name].dtype) != dtype
     ]
@@ -79,7 +79,7 @@ def _value_faults(frame: pd.DataFrame) -> list[str]:
         "split": set(SPLITS),
     }
     faults = [
-        f"{name} has the values {sorted(set(frame[name]) - values, key=str)}, allowed are only {sorted(values)}"
+        f"{name} has the values {sorted(set(frame[name]) - values, key=str)}; only {sorted(values)} are allowed"
         for name, values in allowed.items()
         if not set(frame[name]) <= values
     ]

@@ -7,8 +7,8 @@ class NhmError(Exception):
     """Base of the platform's own errors. Users see its message as it is, without a stack trace.
 
     Attributes:
-        broken_by: what a run is broken by when this error ends it.
-        transient: whether the same step may succeed later without anybody's help.
+        broken_by: recorded as the cause if this error ends a run.
+        transient: whether the same step may succeed later without a fix.
     """
 
     broken_by = BrokenBy.CODE
@@ -34,7 +34,7 @@ class RegistryError(NhmError):
 
 
 class PromotionRefused(NhmError):
-    """Somebody asked for a promotion that no recorded, passed gate allows."""
+    """A promotion was requested, but no recorded gate that passed allows it."""
 
     broken_by = BrokenBy.REFUSED
 

@@ -113,7 +113,7 @@ def _enough_evidence(report: EvaluationReport, min_rows: int) -> Verdict:
         "enough_evidence",
         passed,
         f"{rows} test rows ({approvals} approve, {rows - approvals} not) are {'enough' if passed else 'too few'}:"
-        f" required are {min_rows}, with at least {MIN_ROWS_PER_CLASS} of each kind.",
+        f" at least {min_rows} are required, and at least {MIN_ROWS_PER_CLASS} of each kind.",
         {"test_rows": rows, "approve": approvals, "MIN_TEST_ROWS": min_rows},
     )
 

@@ -46,10 +46,11 @@ def judge_dataset(frame: pd.DataFrame, rules: QualityRules) -> list[Verdict]:
 
 def _enough_samples(frame: pd.DataFrame, required: int) -> Verdict:
     size = len(frame)
-    reason = f"Enough samples: {size} rows, required {required}."
+    reason = f"Enough samples: {size} rows; at least {required} are required."
     if size < required:
         reason = (
-            f"Too few samples: {size} rows, required {required} (window {' to '.join(frame.attrs['window'])})."
+            f"Too few samples: {size} rows; at least {required} are required (window"
+            f" {' to '.join(frame.attrs['window'])})."
             " Wait for more feedback, widen FEEDBACK_WINDOW_DAYS, or lower MIN_REAL_SAMPLES. Synthetic rows are not"
             " allowed here (ALLOW_SYNTHETIC_FALLBACK)."
         )
@@ -90,8 +91,8 @@ def _feedback_fresh(frame: pd.DataFrame, max_days: int) -> Verdict:
     return Verdict(
         "feedback_fresh",
         passed,
-        f"Feedback is {'fresh' if passed else 'stale'}: the newest is {days:.1f} days older than the end of the window,"
-        f" allowed {max_days}.",
+        f"Feedback is {'fresh' if passed else 'stale'}: the newest is {days:.1f} days older than the end of the window;"
+        f" at most {max_days} are allowed.",
         {"days": days, "MAX_FEEDBACK_AGE_DAYS": max_days},
         warns_only=True,
     )
@@ -105,8 +106,8 @@ def _few_rejected(frame: pd.DataFrame, max_fraction: float) -> Verdict:
     return Verdict(
         "few_rejected_documents",
         passed,
-        f"{'Few' if passed else 'Too many'} documents were rejected: {rejected}, which is {fraction:.1%} of those read,"
-        f" allowed {max_fraction:.1%}.",
+        f"{'Few' if passed else 'Too many'} documents were rejected: {rejected}, which is {fraction:.1%} of those read;"
+        f" at most {max_fraction:.1%} are allowed.",
         {**reasons, "fraction": fraction, "MAX_REJECTED_FRACTION": max_fraction},
         warns_only=True,
     )

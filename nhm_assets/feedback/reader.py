@@ -41,8 +41,8 @@ _DOUBTFUL_TIME: Final = (
     r"^(?!\d{4}-((0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
     r"([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)?)?$)"
 )
-"""Matches strings that may be no time, or a time in another year than they begin with. It is a lookahead because
-MongoDB evaluates a negated regex on the documents, not on the index."""
+"""Matches strings that may not be a time, or whose time may be in another year than their first four digits. It uses a
+lookahead because MongoDB evaluates a negated regex on the documents, not on the index."""
 
 _UNUSED_PLAN_FIELDS: Final = (
     "cognitive_plan.execution_order",

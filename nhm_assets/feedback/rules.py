@@ -1,6 +1,6 @@
 """Which feedback counts: first each document alone, then one per opinion.
 
-The rules and the order of the reasons are those of the platform's contract, "One row of the dataset".
+If a document breaks several rules, the reason that comes first in `Reason` is recorded.
 """
 
 import math
@@ -90,8 +90,8 @@ def judge(document: Mapping[str, Any], window: Window) -> Feedback | Rejection |
 def newest_per_opinion(feedback: Iterable[Feedback], *, min_rating: float) -> list[Feedback]:
     """One feedback per opinion: the newest, then the one with the greatest id.
 
-    Feedback rated below `min_rating` is left out first. Equal copies count once. A tie that remains differs only in
-    label or rating; the greater one wins, so that the order of reading decides nothing.
+    Feedback rated below `min_rating` is left out first. Equal copies count once. If several are still left, they differ
+    only in label or rating: the greatest is taken, so that the order of reading decides nothing.
     """
     chosen: dict[str, Feedback] = {}
     for candidate in feedback:

@@ -1,7 +1,7 @@
 """What all our run launchers do, and the launcher that runs each run in a process and notices when it dies.
 
 Dagster's run monitoring asks the launcher whether the process of a run is alive. The default launcher cannot tell. If
-the process and its code server died together, the run would count as started until MAX_RUN_SECONDS are over.
+the process and its code server died together, the run would count as started for MAX_RUN_SECONDS.
 """
 
 import socket
@@ -41,7 +41,7 @@ class GuardedRunLauncher(RunLauncher):
             raise
 
     def terminate(self, run_id: str) -> bool:
-        """Terminate a run on purpose: a person did, or MAX_RUN_SECONDS are over.
+        """Terminate a run on purpose: a person asked for it, or the run took longer than MAX_RUN_SECONDS.
 
         Without the tag, Dagster would retry it: it treats a run that took too long like one whose process died.
         """

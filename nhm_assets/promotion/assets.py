@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     kinds={"mlflow"},
     description=(
         "The candidate in stage Production, with the alias `production`. The version before is Archived, with the"
-        " alias `previous`. Only a candidate is promoted whose gate checks have all passed for exactly this report."
+        " alias `previous`. A candidate is promoted only if all its gate checks passed for exactly this report."
         " A held candidate (the gate said no, or a person rolled the version back) and a superseded one (the champion"
-        " learned from a newer window) yield nothing; the run stays green and its tag `nhm/outcome` says why. If an"
-        " earlier run had the same outcome for the same version, the outcome is `unchanged`."
+        " learned from a newer window) are not materialized; the run stays green and its tag `nhm/outcome` says why. If"
+        " an earlier run had the same outcome for the same version, the outcome is `unchanged`."
     ),
 )
 @retry_transient_errors
@@ -92,7 +92,7 @@ def _refuse_without_verdicts(context: AssetExecutionContext, report: EvaluationR
     candidate = f"{report.model} version {report.version} ({report.specialist}, week {report.week})"
     if gate.missing:
         raise PromotionRefused(
-            f"{candidate} is not promoted: there is no verdict on exactly this report for"
+            f"{candidate} is not promoted: this report has no verdict for"
             f" {', '.join(gate.missing)}. Materialize evaluation_report and promoted_version together"
         )
     if gate.failed and context.run_id not in gate.run_ids:

@@ -23,7 +23,7 @@ def plan_moves(version: str, *, champion: str | None, previous: str | None) -> d
     Args:
         version: the version that goes into Production.
         champion: the version in Production now; None if there is none.
-        previous: the version that the alias `previous` shall name; None for no version.
+        previous: the version that the alias `previous` will name; None for no version.
     """
     transitions = [{"version": version, "to_stage": PRODUCTION}]
     if champion is not None and champion != version:
@@ -63,8 +63,8 @@ def _untag_rolled_back(client: "MlflowClient", lock: PromotionLock, version: str
 def recover(client: "MlflowClient", lock: PromotionLock, *, now: datetime) -> None:
     """Finish or undo what an abandoned lock records, and release it.
 
-    Without `from_version` nothing was moved, so nothing needs to be done. Otherwise the moves were decided and are
-    finished. Only if the version no longer exists, the version before goes back into Production.
+    Without `from_version`, nothing was moved and nothing needs to be done. Otherwise, the recorded moves are finished.
+    If the version no longer exists, they are undone: the version before it goes back into Production.
     """
     document = lock.document
     if "from_version" not in document:

@@ -134,8 +134,8 @@ def _champion_and_target(client: "MlflowClient", request: RollbackRequest) -> tu
     champion = str(in_production.version) if in_production else None
     if request.leaving is not None and request.leaving != champion:
         raise RegistryError(
-            f"{model} is not rolled back: version {request.leaving} should leave {PRODUCTION}, but the champion is"
-            f" {champion}"
+            f"{model} is not rolled back: version {request.leaving} should leave {PRODUCTION}, but"
+            f" {f'version {champion}' if champion else 'no version'} is in {PRODUCTION}"
         )
     target = version_by_alias(client, model, PREVIOUS_ALIAS) if request.to is None else request.to
     if target is None:

@@ -26,7 +26,7 @@ def put_into_production(
         client: of the registry.
         model: name of the registered model.
         version: number of the version to promote.
-        previous: number that the alias `previous` shall name; None keeps it, unless it names `version`.
+        previous: number that the alias `previous` will name; None leaves it unchanged, unless it names `version`.
         assert_lease: called before each write; raises if this process no longer holds the lock.
 
     Raises:
@@ -77,7 +77,8 @@ def registry_faults(client: "MlflowClient", model: str, version: str) -> list[st
     if in_production != [version]:
         faults.append(f"stage {PRODUCTION} holds {in_production or 'no version'}, not {version}")
     if alias != version:
-        faults.append(f"the alias {PRODUCTION_ALIAS} names {alias}, not {version}")
+        faults.append(f"the alias {PRODUCTION_ALIAS} names {alias or 'no version'}, not {version}")
     if previous is not None and (previous == version or stages.get(previous) != ARCHIVED):
-        faults.append(f"the alias {PREVIOUS_ALIAS} names {previous}, which is in stage {stages.get(previous)}")
+        state = f"is in stage {stages[previous]}" if previous in stages else "does not exist"
+        faults.append(f"the alias {PREVIOUS_ALIAS} names {previous}, which {state}")
     return faults

@@ -33,11 +33,12 @@ from resources.mongo import Mongo
 
 _NAME = SPECIALIST_ROLLOUT.to_user_string()
 _NOT_CONFIGURED = Result(
-    "not configured", "no cluster is configured (KUBECONFIG, or a pod's own), so no pod was restarted or asked"
+    "not configured",
+    "no cluster is configured (KUBECONFIG is not set, and this is not a pod), so no pod was restarted or asked",
 )
 
 
-# Declared as a multi-asset, because only then may its check stay without a result.
+# A multi-asset, because the check of a normal asset must always have a result.
 @multi_asset(
     name=_NAME,
     outs={
@@ -48,9 +49,9 @@ _NOT_CONFIGURED = Result(
             kinds={"kubernetes"},
             description=(
                 "Restarts the specialist's Deployment for the promoted version, one specialist at a time, and waits"
-                " until it is done. Records the old and new ReplicaSet, the pods, the seconds, and what the pods report"
-                " to have loaded. Restarts nothing if the version runs already. Without a cluster it does nothing, and"
-                " its status is `not configured`."
+                " until it is done. Records the old and new ReplicaSet, the pods, the seconds, and which version the"
+                " pods report. Restarts nothing if the version is already loaded. Without a cluster it does nothing,"
+                " and its status is `not configured`."
             ),
         )
     },

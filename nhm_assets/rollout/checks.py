@@ -16,9 +16,9 @@ models_loaded_checks = check_specs(
     SPECIALIST_ROLLOUT,
     {
         MODELS_LOADED: "Every pod of the specialist is ready and answers `/status` with SERVING, model_loaded and"
-        " mlflow_connected. If a pod reports which version it has loaded, that must be the promoted one; if it does"
-        " not, the model counts as loaded but unproven. There is no result without a cluster or without pods. Run"
-        " by itself, this check asks the pods again and restarts nothing."
+        " mlflow_connected. If a pod reports its version, that must be the promoted one; if it does not, the model"
+        " counts as loaded but unproven. Without a cluster or without pods, there is no result. If you run only this"
+        " check, it asks the pods again and restarts nothing."
     },
 )
 

@@ -75,7 +75,7 @@ def execute(
 
     Raises:
         RolloutRefused: the restart was not possible.
-        KubernetesUnavailable: the API server was away for longer than ROLLOUT_TIMEOUT_S.
+        KubernetesUnavailable: the API server was down for longer than ROLLOUT_TIMEOUT_S.
         KubernetesRefused: we lack a right, or there is no such Deployment.
     """
     started = time.monotonic()
@@ -132,7 +132,7 @@ class _Rollout:
     def _superseded(self, champion: str | None) -> Result:
         """Another version is in Production, and its own run restarts the pods, which would load it now.
 
-        Only if a rollback of ours was interrupted before its restart, nobody else restarts them.
+        The exception is a rollback of this run that was interrupted before its restart: no other run restarts them.
         """
         version, now = self._request.version, f"version {champion}" if champion else "no version"
         reason = f"version {version} is no longer in {PRODUCTION} (now: {now}), so nothing was restarted"

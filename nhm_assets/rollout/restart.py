@@ -25,7 +25,7 @@ NO_REPLICAS: Final = "no replicas"
 
 _POLL_S: Final = 1.0
 _SETTLING_S: Final = 30.0
-"""For so long an API server that was away may refuse what it allows: its Roles and accounts are not loaded yet."""
+"""How long an API server that was down may refuse what it allows, because it has not loaded Roles and accounts yet."""
 _DEADLINE_EXCEEDED: Final = "ProgressDeadlineExceeded"
 _COMPLETE: Final = "NewReplicaSetAvailable"
 
@@ -188,7 +188,7 @@ class Restarter:
             return False
 
     def _wait(self, old: Object | None = None) -> Restart:
-        """Wait for the end of the rollout, through an API server that goes away for a while, too."""
+        """Wait for the end of the rollout, even if the API server is down for a while."""
         deadline = time.monotonic() + self._target.rollout_timeout_s
         deployment = self._wait_until_complete(deadline)
         return self._persistently(lambda: self._result(ROLLED_OUT, deployment, old), deadline)
@@ -222,7 +222,7 @@ class Restarter:
             except KubernetesRefused as error:
                 if time.monotonic() > min(deadline, self._unavailable_at + _SETTLING_S):
                     raise
-                self._log_once(f"{error}. Trying again, because the API server was away a moment ago")
+                self._log_once(f"{error}. Trying again, because the API server was down a moment ago")
             time.sleep(_POLL_S)
 
     def _result(self, status: str, deployment: Object, old: Object | None = None) -> Restart:

@@ -56,9 +56,9 @@ def rollout_lock(
         except RegistryError:
             other = audit_log.find_one({"model": LOCK, "state": OPEN}) or {}
             raise RolloutRefused(
-                f"another specialist ({other.get('specialist')}) has been in a rollout since {other.get('at')} (Dagster"
-                f" run {other.get('dagster_run_id')}), and only one restarts at a time. Waited {wait_s:.0f} s. Let it"
-                " end, then run this again"
+                f"another specialist ({other.get('specialist', 'unknown')}) has been in a rollout since"
+                f" {other.get('at', 'unknown')} (Dagster run {other.get('dagster_run_id', 'unknown')}), and only one"
+                f" restarts at a time. Waited {wait_s:.0f} s. Wait until that run ends, then run this again"
             ) from None
         started = time.monotonic()
         outcome: Document = {}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 NOT_READY: Final = "it is not ready"
-"""How the fault of a pod begins that was not asked, because it does not take requests yet."""
+"""First words of the fault of a pod that was not asked, because it does not accept requests yet."""
 _TRUE: Final = ("true", "1", "yes")
 _FALSE: Final = ("false", "0", "no")
 _SERVING: Final = "SERVING"

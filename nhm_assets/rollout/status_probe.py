@@ -44,7 +44,7 @@ def ask_pods(target: Target, expected: Expected, *, wait: bool = True) -> Servin
         if serving.loaded:
             return serving
         if time.monotonic() >= deadline:
-            # Pods also look silent while the API server is away; then this call raises.
+            # Pods also look silent while the API server is down; then this call raises.
             target.read()
             return serving
         time.sleep(_POLL_S)

@@ -33,7 +33,7 @@ IN_PROCESS = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass(frozen=True)
 class Retraining:
-    """The result of one partition's run. What the run did not reach is None.
+    """The result of one partition's run. Results of steps that did not run are None.
 
     Attributes:
         held_by: names of the failed gate checks.
@@ -94,7 +94,7 @@ def wait_for_other_run(
 ) -> None:
     """Wait while another run of this specialist is in progress: both would write the same dataset.
 
-    Queued runs are not waited for. They wait for ours once it has started.
+    It does not wait for queued runs: they wait for this run once it has started.
 
     Raises:
         UsageError: the other run does not end in time.

@@ -83,7 +83,7 @@ def trained_model(
 
 
 def _is_over(context: AssetExecutionContext, run_id: str) -> bool:
-    """Whether that Dagster run logs no more. This run has not begun to log in this attempt."""
+    """True if that Dagster run will not log any more. That includes this run, whose attempt has not logged yet."""
     run = context.instance.get_run_by_id(run_id)
     return run is None or run.is_finished or run_id == context.run_id
 

@@ -29,8 +29,8 @@ def fit_forest(rows: pd.DataFrame, parameters: dict[str, Any], *, threads: int) 
     """Fit a forest that knows all three classes, in the order reject, approve, review_required.
 
     For each missing class, one row with weight zero is added. Trees ignore rows without weight, so the forest learns
-    nothing from it, but `predict_proba` gets the column of zeros that the specialists expect. (Bootstraps draw the
-    row like any other, so the forest differs from one without it as one with another seed does.)
+    nothing from it, but `predict_proba` gets the column of zeros that the specialists expect. (Bootstraps also draw
+    the added row, so the forest differs from one without that row as much as with another seed.)
 
     Args:
         rows: dataset rows, in the order of the dataset; another order results in another forest.

@@ -90,7 +90,7 @@ def log_inputs(run: "type[MlFlow]", frame: pd.DataFrame, spec: TrainingSpec, sou
     import mlflow.data
 
     with warnings.catch_warnings():
-        # Labels are integers that are never missing, and it does not matter how MLflow calls the kind of source.
+        # Labels are integers that are never missing, and the name that MLflow gives the kind of source has no effect.
         warnings.filterwarnings("ignore", message=".*integer column", category=UserWarning)
         warnings.filterwarnings("ignore", message=".*source can be interpreted in multiple ways", category=UserWarning)
         dataset = mlflow.data.from_pandas(

@@ -69,7 +69,7 @@ def _sklearn(files: "Path") -> Verdict:
     version, file_format = flavor.get("sklearn_version"), flavor.get("serialization_format")
     passed = (version, file_format) == (SERVING_SKLEARN, _SERVING_FORMAT)
     reason = (
-        f"Saved by scikit-learn {version} as {file_format}; required are {SERVING_SKLEARN}, which the specialists run,"
-        f" and {_SERVING_FORMAT}."
+        f"Saved by scikit-learn {version} as {file_format}. The specialists run scikit-learn {SERVING_SKLEARN} and load"
+        f" {_SERVING_FORMAT}."
     )
     return Verdict("sklearn_compatible", passed, reason, {"sklearn": str(version), "format": str(file_format)})

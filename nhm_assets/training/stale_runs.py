@@ -1,4 +1,4 @@
-"""Ends MLflow runs that are still open though their Dagster run has ended, because MLflow was away then."""
+"""Ends MLflow runs that are still open though their Dagster run has ended, because MLflow was down then."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING

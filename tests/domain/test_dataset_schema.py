@@ -74,8 +74,8 @@ def test_unknown_embedding_features_are_no_fault():
     ("columns", "fault"),
     [
         ({"foreign": 1.0}, "unexpected ['foreign']"),
-        ({"label": [0.0] * 20}, "column label has type float64, required int64"),
-        ({"num_tasks": [1] * 20}, "column num_tasks has type int64, required float64"),
+        ({"label": [0.0] * 20}, "column label has type float64 instead of int64"),
+        ({"num_tasks": [1] * 20}, "column num_tasks has type int64 instead of float64"),
         ({"submitted_at": ["2026-03-01"] * 20}, "column submitted_at has type object"),
         ({"label": 3}, "label has the values [3]"),
         ({"source": "imagined"}, "source has the values ['imagined']"),

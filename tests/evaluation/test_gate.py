@@ -198,12 +198,12 @@ def test_every_verdict_has_a_reason_and_figures():
         (
             "enough_evidence",
             {},
-            "200 test rows (70 approve, 130 not) are enough: required are 100, with at least 20 of each kind.",
+            "200 test rows (70 approve, 130 not) are enough: at least 100 are required, and at least 20 of each kind.",
         ),
         (
             "enough_evidence",
             {"test_approvals": 3},
-            "200 test rows (3 approve, 197 not) are too few: required are 100, with at least 20 of each kind.",
+            "200 test rows (3 approve, 197 not) are too few: at least 100 are required, and at least 20 of each kind.",
         ),
         ("data_source_allowed", {}, "The test rows are real feedback."),
         (

@@ -115,7 +115,7 @@ def test_a_report_without_verdicts_is_refused(learnable: Platform):
     path.write_text(forged.model_dump_json())
     result = learnable.retrain(only=["promoted_version"])
     assert not result.success
-    assert "there is no verdict on exactly this report" in failed_step(result)[1]
+    assert "this report has no verdict for" in failed_step(result)[1]
     assert stages(learnable) == {"1": "Staging"}
 
 

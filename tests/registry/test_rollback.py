@@ -193,7 +193,9 @@ def test_a_rollback_of_a_version_that_is_no_longer_in_production_is_refused(regi
     """A failed rollout may only roll back its own version."""
     _, second, third = three
     before, entries = registry.state(), log.count_documents({})
-    with pytest.raises(RegistryError, match=f"version {second} should leave Production, but the champion is {third}"):
+    with pytest.raises(
+        RegistryError, match=f"version {second} should leave Production, but version {third} is in Production"
+    ):
         roll_back_here(registry, log, leaving=second)
     assert (registry.state(), log.count_documents({})) == (before, entries)
     assert roll_back_here(registry, log, leaving=third).left == third

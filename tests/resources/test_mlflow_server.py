@@ -120,7 +120,7 @@ def test_a_server_that_is_too_old_is_refused_at_once_with_both_versions_and_the_
         text = error_text(IncompatibleMlflow, lambda: enter(at(site.address)))
         assert [path for path, _ in site.asked] == ["/version"]
     assert f"the MLflow client {mlflow.__version__} cannot work with the MLflow server {version}" in text
-    assert "use a client 3.x with a server 3.x, or a client 2.22 with a server from 2.9 on" in text
+    assert "use client 3.x with server 3.x, or client 2.22 with server 2.9 or newer" in text
 
 
 HINTS = {
