@@ -12,6 +12,7 @@ from resources.embedded_mongo import embedded_mongod
 from resources.errors import MongoRefused, MongoUnavailable
 
 if TYPE_CHECKING:
+    from bson.codec_options import CodecOptions
     from pymongo import MongoClient
     from pymongo.client_session import ClientSession
     from pymongo.database import Database
@@ -81,7 +82,7 @@ class Mongo:
         client = self._client(uri)
         try:
             client.admin.command("ping")
-            yield client[self._database]
+            yield client.get_database(self._database, codec_options=tolerant_decoding())
         except AutoReconnect as error:
             raise MongoUnavailable(
                 f"MongoDB at {self.address} cannot be reached ({_first_line(error)})."
@@ -98,7 +99,6 @@ class Mongo:
             client.close()
 
     def _client(self, uri: str) -> "MongoClient[dict[str, Any]]":
-        from bson.codec_options import DatetimeConversion
         from pymongo import MongoClient
         from pymongo.errors import InvalidURI, PyMongoError
 
@@ -108,8 +108,6 @@ class Mongo:
         try:
             return MongoClient(
                 uri,
-                tz_aware=True,
-                datetime_conversion=DatetimeConversion.DATETIME_AUTO,
                 serverSelectionTimeoutMS=timeout_ms,
                 connectTimeoutMS=timeout_ms,
                 socketTimeoutMS=_READ_TIMEOUT_S * 1000,
@@ -125,6 +123,21 @@ class Mongo:
             f"MONGODB_URI is not a usable MongoDB address ({self.address}). It should look like"
             " mongodb://user:password@host:27017/?authSource=admin, with special characters percent-encoded"
         )
+
+
+def tolerant_decoding() -> "CodecOptions[dict[str, Any]]":
+    """Decodes whatever MongoDB stores: one bad value in a document must not stop the reading of all others.
+
+    Dates are in UTC; those that Python cannot hold become `DatetimeMS`. Bytes that are not UTF-8 become lone
+    surrogates, which no valid text has.
+    """
+    from bson.codec_options import CodecOptions, DatetimeConversion
+
+    return CodecOptions(
+        tz_aware=True,
+        datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+        unicode_decode_error_handler="surrogateescape",
+    )
 
 
 def _has_raw_credentials(uri: str) -> bool:

@@ -15,6 +15,7 @@ from pymongo.database import Database
 from nhm_assets.settings import Settings
 from resources.embedded_mongo import embedded_mongod
 from resources.mlflow import Mlflow
+from resources.mongo import tolerant_decoding
 from tests.support.dagster_internals import forget_entered_instance
 from tests.support.documents import NOW
 from tests.support.platform import Platform
@@ -86,7 +87,7 @@ def database(mongod_uri: str) -> Iterator[Database[dict[str, Any]]]:
     """An empty database for one test."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with MongoClient(mongod_uri, tz_aware=True) as client:
-        yield client[name]
+        yield client.get_database(name, codec_options=tolerant_decoding())
         client.drop_database(name)
 
 

@@ -73,8 +73,8 @@ def feedback_dataset(
             return read_window(reader, window, min_rating=settings.min_feedback_rating)
 
         result, as_of = read_consistently(database, read)
-        replace_quarantine(
-            database[QUARANTINE], result.quarantine, partition=str(partition.key), run_id=context.run_id, now=now
+        quarantined = replace_quarantine(
+            database[QUARANTINE], result.quarantine, partition=partition, run_id=context.run_id, now=now
         )
         written_back = write_back(database[names.features], result.computed, now)
     frame = assemble(
@@ -84,7 +84,7 @@ def feedback_dataset(
         min_samples=settings.min_real_samples,
         synthetic_fallback=settings.synthetic_fallback,
     )
-    summary = describe(frame, result, reason_counts(result.quarantine), window)
+    summary = describe(frame, result, reason_counts(quarantined), window)
     frame.attrs.update(summary)
     return Output(
         frame,

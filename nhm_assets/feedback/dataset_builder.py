@@ -11,7 +11,7 @@ import pandas as pd
 from nhm_assets.domain.dataset_schema import EMBEDDING_FEATURES, FEATURE_NAMES, REAL, SYNTHETIC, conform, data_source
 from nhm_assets.domain.garbage_collector import gc_paused
 from nhm_assets.domain.partitions import Partition, Window
-from nhm_assets.feedback.features import InvalidPlan, compute_features
+from nhm_assets.feedback.features import InvalidPlan, compute_features, has_unreadable_text
 from nhm_assets.feedback.mongo_batches import batches
 from nhm_assets.feedback.quarantine import quarantine_entries
 from nhm_assets.feedback.reader import Reader
@@ -19,6 +19,7 @@ from nhm_assets.feedback.rules import Feedback, Reason, Rejection, judge, newest
 from nhm_assets.feedback.splits import temporal_split
 from nhm_assets.feedback.stored_features import needs_ours, parse_stored
 from nhm_assets.feedback.synthetic import synthetic_rows
+from nhm_assets.feedback.text import is_string, is_unreadable
 
 _UNKNOWN_EMBEDDING = (math.nan,) * len(EMBEDDING_FEATURES)
 
@@ -60,7 +61,8 @@ def read_window(reader: Reader, window: Window, *, min_rating: float) -> WindowR
         join.add(batch)
     rejected += join.rejected
     chosen = newest_per_opinion(join.accepted, min_rating=min_rating)
-    entries = quarantine_entries(rejected, reader.whole_feedback(rejection.document_id for rejection in rejected))
+    whole = reader.whole_feedback((rejection.document_id for rejection in rejected), window)
+    entries = quarantine_entries(rejected, whole)
     return WindowRead(
         rows=_rows(chosen, join),
         quarantine=entries,
@@ -98,11 +100,15 @@ class _Join:
         self._faults |= dict.fromkeys(plan_of_feedback.keys() - plan_of_opinion.keys(), Reason.UNKNOWN_OPINION)
         for opinion_id, plan_id in plan_of_opinion.items():
             # If neither opinion nor feedback names a plan, the opinion has a plan of its own.
-            named = plan_id if isinstance(plan_id, str) else plan_of_feedback[opinion_id]
-            self.plan_ids[opinion_id] = named or opinion_id
-        stored = self._reader.stored_features(dict.fromkeys(self.plan_ids[name] for name in plan_of_opinion))
+            named = plan_id if is_string(plan_id) else plan_of_feedback[opinion_id]
+            if is_unreadable(named):
+                self._faults[opinion_id] = Reason.UNREADABLE_DOCUMENT
+            else:
+                self.plan_ids[opinion_id] = named or opinion_id
+        readable = [opinion_id for opinion_id in plan_of_opinion if opinion_id not in self._faults]
+        stored = self._reader.stored_features(dict.fromkeys(self.plan_ids[name] for name in readable))
         missing = []
-        for opinion_id in plan_of_opinion:
+        for opinion_id in readable:
             values = parse_stored(stored.get(self.plan_ids[opinion_id]))
             if values is None:
                 missing.append(opinion_id)
@@ -117,6 +123,9 @@ class _Join:
             plan = plans.get(opinion_id)
             if plan is None:
                 self._faults[opinion_id] = Reason.MISSING_PLAN
+                continue
+            if has_unreadable_text(plan):
+                self._faults[opinion_id] = Reason.UNREADABLE_DOCUMENT
                 continue
             try:
                 features = compute_features(plan)

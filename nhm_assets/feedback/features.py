@@ -14,8 +14,16 @@ from typing import Any, Final
 from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.feature_names import COMPUTED_FEATURES, FEATURE_NAMES
 from nhm_assets.feedback.plan_graph import graph_features
+from nhm_assets.feedback.text import is_string, is_unreadable
 
-__all__ = ["COMPUTED_FEATURES", "EXTRACTOR", "FEATURE_NAMES", "InvalidPlan", "compute_features"]
+__all__ = [
+    "COMPUTED_FEATURES",
+    "EXTRACTOR",
+    "FEATURE_NAMES",
+    "InvalidPlan",
+    "compute_features",
+    "has_unreadable_text",
+]
 
 EXTRACTOR: Final = {"name": "nhm-assets", "version": "1"}
 """Who computed a stored features document. The version changes whenever the value of any feature changes."""
@@ -72,10 +80,22 @@ def compute_features(plan: Mapping[str, Any]) -> dict[str, float]:
     return {name: _finite(name, features[name]) for name in COMPUTED_FEATURES}
 
 
+def has_unreadable_text(plan: Mapping[str, Any]) -> bool:
+    """Whether a text of the plan that a feature reads was not UTF-8. Other texts do not matter."""
+    tasks = plan.get("tasks")
+    read = [plan.get("original_domain"), plan.get("original_priority")]
+    for task in tasks if isinstance(tasks, list) else ():
+        if isinstance(task, Mapping):
+            dependencies = task.get("dependencies")
+            read += [task.get("task_id"), task.get("task_type"), task.get("description")]
+            read += dependencies if isinstance(dependencies, list) else [dependencies]
+    return any(map(is_unreadable, read))
+
+
 def _scalar_features(plan: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     total = _total(map(_duration, tasks))
     domain = plan.get("original_domain")
-    if not isinstance(domain, str):
+    if not is_string(domain):
         raise InvalidPlan(f"original_domain is {_kind(domain)}, not a string")
     factors = [_COMPLEXITY_FACTORS[kind] for task in tasks if (kind := task.get("task_type")) in _COMPLEXITY_FACTORS]
     return {
@@ -112,7 +132,7 @@ def _score(plan: Mapping[str, Any], name: str) -> float:
 def _pattern_features(tasks: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     descriptions = [task.get("description", "") for task in tasks]
     for description in descriptions:
-        if not isinstance(description, str):
+        if not is_string(description):
             raise InvalidPlan(f"a description is {_kind(description)}, not a string")
     # No phrase contains a line break, so no match spans two descriptions.
     text = "\n".join(descriptions).lower()

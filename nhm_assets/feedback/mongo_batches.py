@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
 BATCH: Final = 1000
 """Ids per query: there are few round trips, and a batch of plans takes a few megabytes."""
+
+_LARGEST_QUERY: Final = 4 * 1024 * 1024
+"""Bytes of ids per query. MongoDB refuses commands above 16 MiB, and nothing limits the length of an id."""
 
 READ_INDEXES: Final = {
     "feedback_collection": (("specialist_type", 1), ("submitted_at", 1)),
@@ -22,3 +25,19 @@ def batches(items: Iterable[T]) -> Iterator[list[T]]:
     rest = iter(items)
     while batch := list(islice(rest, BATCH)):
         yield batch
+
+
+def id_batches(ids: Iterable[Any]) -> Iterator[list[Any]]:
+    """The ids in lists that fit into a query: at most `BATCH`, and fewer where they are long."""
+    from bson import encode
+
+    for batch in batches(ids):
+        part: list[Any] = []
+        size = 0
+        for one in batch:
+            size += len(encode({"": one}))
+            if part and size > _LARGEST_QUERY:
+                yield part
+                part, size = [], len(encode({"": one}))
+            part.append(one)
+        yield part

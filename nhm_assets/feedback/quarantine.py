@@ -4,68 +4,102 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from nhm_assets.feedback.mongo_batches import batches
 from nhm_assets.feedback.rules import Reason, Rejection
+from nhm_assets.feedback.trimming import encodable, trimmed
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
 
+    from nhm_assets.domain.partitions import Partition
     from nhm_assets.feedback.reader import Document
 
 QUARANTINE: Final = "feedback_quarantine"
 
 
 def quarantine_entries(rejections: Sequence[Rejection], documents: Iterable["Document"]) -> "list[Document]":
-    """The rejected documents with their reasons. Documents that are equal in all but `_id` count once."""
-    reasons = {_key(rejection.document_id): rejection.reason for rejection in rejections}
+    """The rejected documents with their reasons. Documents that are equal in all but `_id` count once.
+
+    A document that is too large or too deep is trimmed, and its entry says so.
+    """
+    known = {repr(rejection.document_id): rejection for rejection in rejections}
     entries: dict[str, Document] = {}
     for document in documents:
-        entries.setdefault(_digest(document), {"reason": reasons[_key(document["_id"])], "document": document})
-    return [{"digest": digest, **entry} for digest, entry in sorted(entries.items())]
+        digest = content_digest(document)
+        if digest in entries or repr(document["_id"]) not in known:
+            continue
+        rejection = known[repr(document["_id"])]
+        kept, is_trimmed = trimmed(document)
+        entries[digest] = {
+            "digest": digest,
+            "reason": rejection.reason,
+            "has_time": rejection.has_time,
+            "document": kept,
+            "trimmed": is_trimmed,
+        }
+    return [entry for _, entry in sorted(entries.items())]
 
 
-def reason_counts(entries: "Sequence[Document]") -> dict[str, int]:
+def reason_counts(entries: "Iterable[Document]") -> dict[str, int]:
     """Number of rejected documents per reason, in the order of the reasons."""
     counts = Counter(entry["reason"] for entry in entries)
     return {str(reason): counts[reason] for reason in Reason if counts[reason]}
 
 
 def replace_quarantine(
-    collection: "Collection[Document]", entries: "Sequence[Document]", *, partition: str, run_id: str, now: datetime
-) -> None:
-    """Replace the partition's quarantine with these entries.
+    collection: "Collection[Document]",
+    entries: "Sequence[Document]",
+    *,
+    partition: "Partition",
+    run_id: str,
+    now: datetime,
+) -> "list[Document]":
+    """Replace the partition's quarantine with these entries, and return those that the partition keeps.
 
-    The `_id` of an entry is derived from partition and content, so that the run after a killed one overwrites its
-    entries instead of adding them again.
+    The `_id` of an entry is derived from its content, so that the run after a killed one overwrites its entries
+    instead of adding them again. A document without a usable time is found by every partition of the specialist; only
+    the first one keeps it.
     """
     from pymongo import ReplaceOne
 
     collection.create_index("partition")
-    documents = [
-        {
-            "_id": f"{partition}:{entry['digest']}",
-            "partition": partition,
-            "reason": str(entry["reason"]),
-            "document": entry["document"],
-            "dagster_run_id": run_id,
-            "quarantined_at": now,
-        }
-        for entry in entries
-    ]
-    if documents:
-        collection.bulk_write([ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in documents])
-    collection.delete_many({"partition": partition, "_id": {"$nin": [document["_id"] for document in documents]}})
+    key, specialist = str(partition.key), str(partition.specialist)
+    elsewhere = {
+        entry["_id"]
+        for entry in collection.find({"_id": {"$gte": f"{specialist}:", "$lt": f"{specialist};"}}, {"partition": 1})
+        if entry["partition"] != key
+    }
+    ids = {entry["digest"]: f"{key if entry['has_time'] else specialist}:{entry['digest']}" for entry in entries}
+    kept = [entry for entry in entries if ids[entry["digest"]] not in elsewhere]
+    for batch in batches(kept):
+        documents = [
+            {
+                "_id": ids[entry["digest"]],
+                "partition": key,
+                "reason": str(entry["reason"]),
+                "document": entry["document"],
+                "trimmed": entry["trimmed"],
+                "dagster_run_id": run_id,
+                "quarantined_at": now,
+            }
+            for entry in batch
+        ]
+        collection.bulk_write([ReplaceOne({"_id": one["_id"]}, one, upsert=True) for one in documents], ordered=False)
+    earlier = {entry["_id"] for entry in collection.find({"partition": key}, {"_id": 1})} | elsewhere
+    for outdated in batches(sorted(earlier - set(ids.values()))):
+        collection.delete_many({"_id": {"$in": outdated}})
+    return kept
 
 
-def _digest(document: "Document") -> str:
+def content_digest(document: "Document") -> str:
+    """Digest of all fields but `_id`, in whatever order they are."""
     from bson import encode
 
-    content: dict[str, Any] = {key: document[key] for key in sorted(document) if key != "_id"}
-    return hashlib.blake2b(encode(content), digest_size=16).hexdigest()
-
-
-def _key(document_id: Any) -> bytes:
-    from bson import encode
-
-    return encode({"_id": document_id})
+    content = {key: document[key] for key in sorted(document) if key != "_id"}
+    try:
+        encoded = encode(content)
+    except UnicodeEncodeError:
+        encoded = encode(encodable(content))
+    return hashlib.blake2b(encoded, digest_size=16).hexdigest()

@@ -7,18 +7,22 @@ import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from bson.decimal128 import Decimal128
 
 from nhm_assets.domain.dataset_schema import LABELS
 from nhm_assets.domain.partitions import Window
+from nhm_assets.feedback.text import is_string, is_unreadable
 from nhm_assets.feedback.times import parse_time
+
+_NEEDED_TEXTS: Final = ("feedback_id", "opinion_id", "submitted_at", "human_recommendation")
 
 
 class Reason(StrEnum):
     """Why a feedback document is rejected. The first reason that applies counts, in this order."""
 
+    UNREADABLE_DOCUMENT = "unreadable_document"
     MISSING_FEEDBACK_ID = "missing_feedback_id"
     INVALID_SUBMITTED_AT = "invalid_submitted_at"
     INVALID_RATING = "invalid_rating"
@@ -41,10 +45,11 @@ class Feedback(NamedTuple):
 
 
 class Rejection(NamedTuple):
-    """A feedback document that cannot become a row."""
+    """A feedback document that cannot become a row. One without a usable time belongs to no window."""
 
     document_id: Any
     reason: Reason
+    has_time: bool = True
 
 
 def parse_rating(value: object) -> float | None:
@@ -59,7 +64,7 @@ def parse_rating(value: object) -> float | None:
 
 def parse_recommendation(value: object) -> int | None:
     """The class of a recommendation, ignoring outer blanks and case; None if it is not one of the three."""
-    return LABELS.get(value.strip().lower()) if isinstance(value, str) else None
+    return LABELS.get(value.strip().lower()) if is_string(value) else None
 
 
 def judge(document: Mapping[str, Any], window: Window) -> Feedback | Rejection | None:
@@ -68,11 +73,14 @@ def judge(document: Mapping[str, Any], window: Window) -> Feedback | Rejection |
     submitted_at = parse_time(document.get("submitted_at"))
     if submitted_at is not None and not window.start <= submitted_at < window.end:
         return None
+    has_time = submitted_at is not None
+    if any(is_unreadable(document.get(name)) for name in _NEEDED_TEXTS):
+        return Rejection(document_id, Reason.UNREADABLE_DOCUMENT, has_time)
     feedback_id = document.get("feedback_id")
-    if not isinstance(feedback_id, str) or not feedback_id:
-        return Rejection(document_id, Reason.MISSING_FEEDBACK_ID)
+    if not is_string(feedback_id) or not feedback_id:
+        return Rejection(document_id, Reason.MISSING_FEEDBACK_ID, has_time)
     if submitted_at is None:
-        return Rejection(document_id, Reason.INVALID_SUBMITTED_AT)
+        return Rejection(document_id, Reason.INVALID_SUBMITTED_AT, has_time)
     rating = parse_rating(document.get("human_rating"))
     if rating is None:
         return Rejection(document_id, Reason.INVALID_RATING)
@@ -80,10 +88,10 @@ def judge(document: Mapping[str, Any], window: Window) -> Feedback | Rejection |
     if label is None:
         return Rejection(document_id, Reason.UNKNOWN_RECOMMENDATION)
     opinion_id = document.get("opinion_id")
-    if not isinstance(opinion_id, str):
+    if not is_string(opinion_id):
         return Rejection(document_id, Reason.UNKNOWN_OPINION)
     plan_id = document.get("plan_id")
-    own_plan_id = plan_id if isinstance(plan_id, str) else None
+    own_plan_id = plan_id if is_string(plan_id) and not is_unreadable(plan_id) else None
     return Feedback(submitted_at, feedback_id, label, rating, opinion_id, own_plan_id, document_id)
 
 

@@ -13,6 +13,7 @@ from pydantic_core import from_json
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.feedback.features import EXTRACTOR, LARGEST_FEATURE
+from nhm_assets.feedback.text import is_string
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -30,7 +31,7 @@ def parse_stored(document: Mapping[str, Any] | None) -> tuple[float, ...] | None
     None if the document is missing, unreadable or incomplete, or if a value is not a number.
     """
     features = (document or {}).get("features")
-    if isinstance(features, str):
+    if is_string(features):
         try:
             features = from_json(features)
         except ValueError:

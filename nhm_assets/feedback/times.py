@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nhm_assets.domain.partitions import Window
 from nhm_assets.domain.specialists import Specialist
+from nhm_assets.feedback.text import is_string
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -15,7 +16,7 @@ _COUNT_TIMEOUT_S: Final = 10
 def parse_time(value: object) -> datetime | None:
     """A BSON date, or an ISO-8601 string (no offset means UTC), as UTC; None for anything else."""
     try:
-        moment = datetime.fromisoformat(value.strip()) if isinstance(value, str) else value
+        moment = datetime.fromisoformat(value.strip()) if is_string(value) else value
         if not isinstance(moment, datetime):
             return None
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -7,18 +7,22 @@ import pytest
 from bson import ObjectId
 from pymongo.database import Database
 
+from nhm_assets.domain.partitions import Partition
+from nhm_assets.domain.specialists import Specialist
 from nhm_assets.feedback.quarantine import QUARANTINE, quarantine_entries, reason_counts, replace_quarantine
 from nhm_assets.feedback.rules import Reason, Rejection
 from tests.support.documents import NOW, feedback
 
-PARTITION = "technical|2026-03-01"
+PARTITION = Partition("2026-03-01", Specialist("technical"))
 
 
 def entries(*documents: dict[str, Any], reason: Reason = Reason.INVALID_RATING) -> list[dict[str, Any]]:
     return quarantine_entries([Rejection(one["_id"], reason) for one in documents], documents)
 
 
-def replace(database: Database, found: list[dict[str, Any]], *, partition: str = PARTITION, run_id: str = "run-1"):
+def replace(
+    database: Database, found: list[dict[str, Any]], *, partition: Partition = PARTITION, run_id: str = "run-1"
+):
     replace_quarantine(database[QUARANTINE], found, partition=partition, run_id=run_id, now=NOW)
 
 
@@ -33,7 +37,7 @@ def test_the_whole_document_is_kept_with_reason_partition_and_run(database: Data
     (found,) = database[QUARANTINE].find()
     assert found["document"] == document
     assert found["reason"] == "invalid_rating"
-    assert (found["partition"], found["dagster_run_id"], found["quarantined_at"]) == (PARTITION, "run-1", NOW)
+    assert (found["partition"], found["dagster_run_id"], found["quarantined_at"]) == (str(PARTITION.key), "run-1", NOW)
 
 
 def test_equal_documents_count_once():
@@ -66,13 +70,13 @@ def test_a_second_run_replaces_the_quarantine_without_duplicates(database: Datab
     one, two, three = (feedback(number, _id=number) for number in (1, 2, 3))
     replace(database, entries(one, two))
     replace(database, entries(two, three), run_id="run-2")
-    assert kept(database) == [(PARTITION, "feedback-2", "run-2"), (PARTITION, "feedback-3", "run-2")]
+    assert kept(database) == [(str(PARTITION.key), "feedback-2", "run-2"), (str(PARTITION.key), "feedback-3", "run-2")]
 
 
 def test_the_same_documents_under_other_ids_are_not_duplicated(database: Database):
     replace(database, entries(feedback(1, _id="a")))
     replace(database, entries(feedback(1, _id="b")), run_id="run-2")
-    assert kept(database) == [(PARTITION, "feedback-1", "run-2")]
+    assert kept(database) == [(str(PARTITION.key), "feedback-1", "run-2")]
 
 
 def test_the_next_run_completes_one_that_was_killed(database: Database):
@@ -82,15 +86,15 @@ def test_the_next_run_completes_one_that_was_killed(database: Database):
     replace(database, entries(feedback(2, _id=2)), run_id="run-2")
     database[QUARANTINE].insert_one(leftover)
     replace(database, entries(feedback(2, _id=2)), run_id="run-3")
-    assert kept(database) == [(PARTITION, "feedback-2", "run-3")]
+    assert kept(database) == [(str(PARTITION.key), "feedback-2", "run-3")]
 
 
 def test_without_rejections_only_the_quarantine_of_this_partition_is_emptied(database: Database):
-    other = "technical|2026-02-22"
+    other = Partition("2026-02-22", Specialist("technical"))
     replace(database, entries(feedback(1, _id=1)))
     replace(database, entries(feedback(1, _id=1)), partition=other)
     replace(database, [])
-    assert kept(database) == [(other, "feedback-1", "run-1")]
+    assert kept(database) == [(str(other.key), "feedback-1", "run-1")]
 
 
 def test_a_repaired_document_leaves_the_quarantine(database: Database):

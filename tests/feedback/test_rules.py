@@ -153,6 +153,7 @@ def test_good_feedback_is_accepted_with_its_fields():
 
 
 FAULTS = {
+    Reason.UNREADABLE_DOCUMENT: {"opinion_id": "opinion-\udcff"},
     Reason.MISSING_FEEDBACK_ID: {"feedback_id": None},
     Reason.INVALID_SUBMITTED_AT: {"submitted_at": "soon"},
     Reason.INVALID_RATING: {"human_rating": "0.9"},
@@ -164,18 +165,20 @@ FAULTS = {
 
 @pytest.mark.parametrize("reason", FAULTS)
 def test_a_fault_is_rejected_with_its_reason(reason: Reason):
-    assert judge(feedback(_id="x", **FAULTS[reason]), WINDOW) == Rejection("x", reason)
+    fields = FAULTS[reason]
+    assert judge(feedback(_id="x", **fields), WINDOW) == Rejection("x", reason, "submitted_at" not in fields)
 
 
 @pytest.mark.parametrize("position", range(len(FAULTS)))
 def test_of_several_faults_the_first_in_order_is_the_reason(position: int):
     faults = list(FAULTS.items())[position:]
-    fields = {name: value for _, fault in faults for name, value in fault.items()}
-    assert judge(feedback(_id="x", **fields), WINDOW) == Rejection("x", faults[0][0])
+    fields = {name: value for _, fault in reversed(faults) for name, value in fault.items()}
+    assert judge(feedback(_id="x", **fields), WINDOW) == Rejection("x", faults[0][0], "submitted_at" not in fields)
 
 
 def test_reasons_are_in_the_order_of_the_contract():
     assert [str(reason) for reason in Reason] == [
+        "unreadable_document",
         "missing_feedback_id",
         "invalid_submitted_at",
         "invalid_rating",
