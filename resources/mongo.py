@@ -22,6 +22,9 @@ _UNAUTHORIZED = 13
 _READ_TIMEOUT_S = 120
 _SNAPSHOT_REFUSED = (246, 239)
 _SNAPSHOT_ATTEMPTS = 4
+_NOT_A_REPLICA_SET = 123
+_SNAPSHOT_WIRE_VERSION = 13
+"""Of MongoDB 5.0, the first that reads from snapshots outside a transaction."""
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
@@ -148,16 +151,26 @@ def _has_raw_credentials(uri: str) -> bool:
 
 @contextmanager
 def snapshot(database: "Database[dict[str, Any]]") -> Iterator["ClientSession | None"]:
-    """A session whose reads all see one point in time; None if the server is standalone, which has no snapshots."""
+    """A session whose reads all see one point in time; None if the server has no snapshots.
+
+    Those are standalone servers, and servers older than MongoDB 5.0.
+    """
     hello = database.command("hello")
+    lacks = None
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
-        _log.warning(
-            "MongoDB is a standalone server: if feedback is written during a read, the read may see only a part of it"
-        )
+        lacks = "a standalone server"
+    elif hello.get("maxWireVersion", 0) < _SNAPSHOT_WIRE_VERSION:
+        lacks = "older than 5.0"
+    if lacks:
+        _warn_of_no_snapshot(lacks)
         yield None
         return
     with database.client.start_session(snapshot=True) as session:
         yield session
+
+
+def _warn_of_no_snapshot(reason: str) -> None:
+    _log.warning("MongoDB is %s: if feedback is written during a read, the read may see only a part of it", reason)
 
 
 def _first_line(error: Exception) -> str:
@@ -173,16 +186,23 @@ def read_consistently(
     """Read in one snapshot, and return the result and the time that the snapshot shows.
 
     The server can refuse a snapshot while an index is being built, or if it keeps too little history. Then everything
-    is read again in a new snapshot.
+    is read again in a new snapshot. Where there are no snapshots after all, it is read without one: behind a router
+    each server may be of another version.
     """
-    from pymongo.errors import OperationFailure
+    from pymongo.errors import ConfigurationError, OperationFailure
 
     for attempt in range(1, _SNAPSHOT_ATTEMPTS + 1):
         try:
             with snapshot(database) as session:
                 result = read(session)
                 return result, _as_of(session)
+        except ConfigurationError as error:
+            _warn_of_no_snapshot(f"without snapshots ({_first_line(error)})")
+            return read(None), _as_of(None)
         except OperationFailure as error:
+            if error.code == _NOT_A_REPLICA_SET:
+                _warn_of_no_snapshot("a standalone server")
+                return read(None), _as_of(None)
             if error.code not in _SNAPSHOT_REFUSED or attempt == _SNAPSHOT_ATTEMPTS:
                 raise
             _log.warning("MongoDB refused the snapshot (%s): reading again", _first_line(error))
@@ -192,6 +212,6 @@ def read_consistently(
 
 def _as_of(session: "ClientSession | None") -> str:
     if session is None:
-        return "no single point in time: MongoDB is a standalone server"
+        return "no single point in time: MongoDB is a standalone server, or older than 5.0"
     moment = session._snapshot_time
     return moment.as_datetime().isoformat() if moment else "nothing was read"

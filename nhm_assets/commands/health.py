@@ -69,8 +69,12 @@ def _checks(settings: Settings) -> list[tuple[str, str, Callable[[], None]]]:
 def missing_indexes(database: "Database[dict[str, Any]]", settings: Settings) -> list[str]:
     """The MongoDB shell commands that create the missing indexes of the collections that we only read."""
     commands = []
+    kinds = {one["name"]: one for one in database.list_collections()}
     for setting, keys in READ_INDEXES.items():
         name = getattr(settings, setting)
+        # A view has no indexes: its queries use those of the collection behind it.
+        while kinds.get(name, {}).get("type") == "view":
+            name = kinds[name]["options"]["viewOn"]
         existing = [list(index["key"].items()) for index in database[name].list_indexes()]
         if not any(index[: len(keys)] == list(keys) for index in existing):
             fields = ", ".join(f"{field}: {direction}" for field, direction in keys)

@@ -11,7 +11,7 @@ from nhm_assets.domain.partitions import Partition, specialist_weeks
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
 from nhm_assets.feedback.quarantine import QUARANTINE, reason_counts, replace_quarantine
 from nhm_assets.feedback.reader import CollectionNames, Reader
-from nhm_assets.feedback.stored_features import ensure_index, write_back
+from nhm_assets.feedback.stored_features import can_write_back, write_back
 from nhm_assets.settings import Settings
 from nhm_assets.steps.retry_policy import retry_transient_errors
 from resources.mongo import Mongo, read_consistently
@@ -66,7 +66,7 @@ def feedback_dataset(
         settings.features_collection,
     )
     with mongo.database() as database:
-        ensure_index(database[names.features])
+        takes_features = can_write_back(database[names.features], context.log.warning)
 
         def read(session: "ClientSession | None") -> WindowRead:
             reader = Reader(database, names, partition.specialist, session)
@@ -76,7 +76,8 @@ def feedback_dataset(
         quarantined = replace_quarantine(
             database[QUARANTINE], result.quarantine, partition=partition, run_id=context.run_id, now=now
         )
-        written_back = write_back(database[names.features], result.computed, now)
+        computed = result.computed if takes_features else {}
+        written_back = write_back(database[names.features], computed, now, context.log.warning)
     frame = assemble(
         result,
         partition,

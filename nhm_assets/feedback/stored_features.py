@@ -4,7 +4,8 @@ Ours are never read back. They lack the embedding features, so a dataset that us
 specialist was trained first.
 """
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from nhm_assets.feedback.reader import Document
 
+_log = logging.getLogger(__name__)
 _DUPLICATE_KEY = 11000
 _IN_COLUMN_ORDER = itemgetter(*FEATURE_NAMES)
 _INDEX_CONFLICT = (85, 86)
@@ -34,7 +36,8 @@ def parse_stored(document: Mapping[str, Any] | None) -> tuple[float, ...] | None
     if is_string(features):
         try:
             features = from_json(features)
-        except ValueError:
+        except (ValueError, TypeError):
+            # TypeError: the text was not UTF-8.
             return None
     if not isinstance(features, Mapping):
         return None
@@ -95,20 +98,57 @@ def _is_unique(collection: "Collection[Document]") -> bool:
     return any(index["key"] == [("plan_id", 1)] and index.get("unique") for index in indexes)
 
 
-def write_back(collection: "Collection[Document]", computed: Mapping[str, Mapping[str, float]], now: datetime) -> int:
+def can_write_back(collection: "Collection[Document]", warn: Callable[[str], None]) -> bool:
+    """Whether the collection takes our features. If not, it warns: the dataset does not need them there.
+
+    Raises:
+        DataError: as `ensure_index`.
+    """
+    from pymongo.errors import OperationFailure
+
+    try:
+        ensure_index(collection)
+    except OperationFailure as error:
+        _warn_of_refusal(warn, collection, "a unique index on plan_id", str(error))
+        return False
+    return True
+
+
+def write_back(
+    collection: "Collection[Document]",
+    computed: Mapping[str, Mapping[str, float]],
+    now: datetime,
+    warn: Callable[[str], None] = _log.warning,
+) -> int:
     """Store our features of these plans, and return how many were written.
 
-    A document that is not ours is never replaced, not even one that a specialist writes at the same time.
+    A document that is not ours is never replaced, not even one that a specialist writes at the same time. What
+    MongoDB refuses, by a validator of the collection's owner for example, is warned of: nothing here depends on it.
     """
     from nhm_assets.feedback.mongo_batches import batches
 
-    return sum(_write_batch(collection, batch, now) for batch in batches(computed.items()))
+    written, refusals = 0, []
+    for batch in batches(computed.items()):
+        inserted, refused = _write_batch(collection, batch, now)
+        written += inserted
+        refusals += refused
+    if refusals:
+        _warn_of_refusal(warn, collection, f"our features of {len(refusals)} plans", refusals[0])
+    return written
+
+
+def _warn_of_refusal(warn: Callable[[str], None], collection: "Collection[Document]", what: str, reason: str) -> None:
+    warn(
+        f"MongoDB refused {what} in the collection {collection.name}: {reason.split(', full error:')[0][:300]}. The"
+        " dataset does not depend on it. Ask the owner of the collection if other readers need our features"
+    )
 
 
 def _write_batch(
     collection: "Collection[Document]", batch: Iterable[tuple[str, Mapping[str, float]]], now: datetime
-) -> int:
-    from pymongo.errors import BulkWriteError
+) -> tuple[int, list[str]]:
+    """Number of documents written, and a reason for each that was refused."""
+    from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure
 
     documents = [
         {
@@ -121,12 +161,13 @@ def _write_batch(
     ]
     plan_ids = [document["plan_id"] for document in documents]
     outdated = {"plan_id": {"$in": plan_ids}, "extractor.name": EXTRACTOR["name"]}
-    collection.delete_many({**outdated, "extractor.version": {"$ne": EXTRACTOR["version"]}})
     try:
-        return len(collection.insert_many(documents, ordered=False).inserted_ids)
+        collection.delete_many({**outdated, "extractor.version": {"$ne": EXTRACTOR["version"]}})
+        return len(collection.insert_many(documents, ordered=False).inserted_ids), []
     except BulkWriteError as error:
         # A specialist stored features of some of these plans first. Those stay.
         faults = error.details["writeErrors"]
-        if any(fault["code"] != _DUPLICATE_KEY for fault in faults):
-            raise
-        return int(error.details["nInserted"])
+        refused = [fault["errmsg"] for fault in faults if fault["code"] != _DUPLICATE_KEY]
+        return int(error.details["nInserted"]), refused
+    except (OperationFailure, DocumentTooLarge) as error:
+        return 0, [str(error)] * len(documents)

@@ -31,7 +31,8 @@ _DOUBTFUL_TIME: Final = (
     r"([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)?)?$)"
 )
 """Matches strings that may not be a time, or whose time may be in another year than their first four digits, or in
-none from 1 to 9999. It uses a lookahead because MongoDB evaluates a negated regex on the documents, not on the index."""
+none from 1 to 9999. It uses a lookahead because MongoDB evaluates a negated regex on the documents, not on the
+index."""
 
 _ANY_TEXT: Final = r"^[\s\S]?"
 """Matches every string but those that are not UTF-8: on those MongoDB evaluates no regex."""

@@ -40,7 +40,8 @@ class _Trimmer:
             if self._left <= 0:
                 kept["..."] = self._cut(f"{len(fields)} fields in all")
                 break
-            kept[self._text(name)] = self._value(value, depth + 1)
+            short_name = self._text(name)
+            kept[short_name] = self._value(value, depth + 1)
         return kept
 
     def _value(self, value: Any, depth: int) -> Any:

@@ -1,5 +1,6 @@
 """`nhm status`: services, missing indexes."""
 
+from tests.support.documents import feedback, opinion, put
 from tests.support.nhm import nhm
 
 
@@ -13,3 +14,23 @@ def test_status_names_a_service_that_does_not_answer_and_exits_with_1(home):
 def test_status_says_how_to_create_missing_indexes(home, mongod_uri, database):
     done = nhm("status", nhm_home=home, mongodb_uri=mongod_uri, mongodb_database=database.name)
     assert "createIndex({specialist_type: 1, submitted_at: 1})" in done.stdout
+
+
+def test_status_works_where_collections_are_views_or_time_series(home, mongod_uri, database):
+    """A view has no indexes; MongoDB refuses to list them."""
+    put(database, feedback=[feedback(1)], opinions=[opinion(1)])
+    database.create_collection("view_of_feedback", viewOn="specialist_feedback", pipeline=[])
+    database.create_collection("view_of_view", viewOn="view_of_feedback", pipeline=[])
+    database.create_collection("plans_by_time", timeseries={"timeField": "created_at"})
+    done = nhm(
+        "status",
+        nhm_home=home,
+        mongodb_uri=mongod_uri,
+        mongodb_database=database.name,
+        feedback_collection="view_of_view",
+        plans_collection="plans_by_time",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "In production" in done.stdout
+    assert "getCollection('plans_by_time').createIndex({plan_id: 1})" in done.stdout
+    assert "submitted_at" not in done.stdout

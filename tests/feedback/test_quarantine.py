@@ -9,8 +9,10 @@ from pymongo.database import Database
 
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist
+from nhm_assets.feedback.mongo_batches import BATCH
 from nhm_assets.feedback.quarantine import QUARANTINE, quarantine_entries, reason_counts, replace_quarantine
 from nhm_assets.feedback.rules import Reason, Rejection
+from tests.support.commands import Commands, listened
 from tests.support.documents import NOW, feedback
 
 PARTITION = Partition("2026-03-01", Specialist("technical"))
@@ -22,8 +24,10 @@ def entries(*documents: dict[str, Any], reason: Reason = Reason.INVALID_RATING) 
 
 def replace(
     database: Database, found: list[dict[str, Any]], *, partition: Partition = PARTITION, run_id: str = "run-1"
-):
-    replace_quarantine(database[QUARANTINE], found, partition=partition, run_id=run_id, now=NOW)
+) -> dict[str, int]:
+    """The number of entries that the partition keeps, per reason."""
+    own = replace_quarantine(database[QUARANTINE], found, partition=partition, run_id=run_id, now=NOW)
+    return reason_counts(own)
 
 
 def kept(database: Database) -> list[tuple[str, str, str]]:
@@ -95,6 +99,51 @@ def test_without_rejections_only_the_quarantine_of_this_partition_is_emptied(dat
     replace(database, entries(feedback(1, _id=1)), partition=other)
     replace(database, [])
     assert kept(database) == [(str(other.key), "feedback-1", "run-1")]
+
+
+LAST_WEEK = Partition("2026-02-22", Specialist("technical"))
+
+
+def undatable(*documents: dict[str, Any]) -> list[dict[str, Any]]:
+    faults = [Rejection(one["_id"], Reason.INVALID_SUBMITTED_AT, has_time=False) for one in documents]
+    return quarantine_entries(faults, documents)
+
+
+def test_a_document_without_a_usable_time_is_kept_once_and_not_once_per_partition(database: Database):
+    """It lies in no window, so every partition finds it, for ever."""
+    one, two = feedback(1, _id=1, submitted_at="soon"), feedback(2, _id=2, submitted_at=[[1]])
+    assert replace(database, undatable(one), partition=LAST_WEEK) == {"invalid_submitted_at": 1}
+    assert replace(database, undatable(one, two), run_id="run-2") == {"invalid_submitted_at": 1}
+    assert replace(database, undatable(one, two), run_id="run-3") == {"invalid_submitted_at": 1}
+    assert kept(database) == [
+        (str(LAST_WEEK.key), "feedback-1", "run-1"),
+        (str(PARTITION.key), "feedback-2", "run-3"),
+    ]
+
+
+def test_each_specialist_keeps_its_own_documents_without_a_time(database: Database):
+    business = Partition("2026-03-01", Specialist("business"))
+    found = undatable(feedback(1, _id=1, submitted_at="soon"))
+    replace(database, found)
+    assert replace(database, found, partition=business) == {"invalid_submitted_at": 1}
+    assert len(kept(database)) == 2
+
+
+def test_a_time_that_was_repaired_leaves_the_quarantine_by_the_run_of_any_partition(database: Database):
+    replace(database, undatable(feedback(1, _id=1, submitted_at="soon")), partition=LAST_WEEK)
+    replace(database, [])
+    assert kept(database) == []
+
+
+def test_many_entries_are_deleted_in_batches(mongod_uri: str, database: Database):
+    """A command with the ids of 300,000 entries would be larger than MongoDB accepts."""
+    replace(database, entries(*(feedback(number, _id=number) for number in range(2 * BATCH + 1))))
+    commands = Commands()
+    with listened(mongod_uri, database.name, commands) as heard:
+        replace(heard, [])
+    deletes = [one["deletes"][0]["q"]["_id"]["$in"] for one in commands.sent if "delete" in one]
+    assert [len(ids) for ids in deletes] == [BATCH, BATCH, 1]
+    assert kept(database) == []
 
 
 def test_a_repaired_document_leaves_the_quarantine(database: Database):

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pandas as pd
 import pytest
-from bson import ObjectId
+from bson import Code, DBRef, ObjectId
 from bson.datetime_ms import DatetimeMS
 from pymongo.database import Database
 
@@ -98,7 +98,20 @@ def test_an_offset_decides_at_the_turn_of_a_year(database: Database, window: Win
         True,
         {"date": "2026-03-01"},
         ["2026-03-01"],
+        ["1999-01-01"],
+        [datetime(1999, 1, 1, tzinfo=UTC)],
+        [None],
+        [],
+        [[]],
+        [["2026-03-01"]],
+        [[[datetime(1999, 1, 1, tzinfo=UTC)]]],
         ObjectId(),
+        Code("2026-03-01"),
+        Code("2026-03-01", {"x": 1}),
+        DBRef("times", 1),
+        "0000-01-01",
+        "0001-01-01T00:00:00+05:00",
+        "9999-12-31T23:59:59-05:00",
     ],
 )
 def test_a_time_that_cannot_be_parsed_is_quarantined(database: Database, moment: object):

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from bson import encode
+from bson.datetime_ms import DatetimeMS
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
@@ -94,7 +95,8 @@ def place_of(document: Document, read: WindowRead, rows: dict[str, Any], seen: s
     if document.get("submitted_at") is None:
         return ["undated"]
     time = parse_time(document["submitted_at"])
-    if time is not None and not WINDOW.start <= time < WINDOW.end:
+    is_far = isinstance(document["submitted_at"], DatetimeMS)
+    if is_far or (time is not None and not WINDOW.start <= time < WINDOW.end):
         return ["outside the window"]
     digest = content_digest(document)
     if digest in seen:
@@ -112,6 +114,7 @@ def place_of(document: Document, read: WindowRead, rows: dict[str, Any], seen: s
     if not places and rating is not None and rating < MIN_RATING:
         places.append("filtered")
     if not places and row is not None:
+        assert label is not None and rating is not None and time is not None, f"rejected, but not kept: {document}"
         own = (time, document["feedback_id"], label, rating)
         chosen = (row["submitted_at"], row["feedback_id"], row["label"], row["human_rating"])
         assert own <= chosen, (own, chosen)
@@ -148,8 +151,8 @@ def check(database: Database[Document], seed: int) -> Counter[str]:
     again = read()
     pd.testing.assert_frame_equal(again.rows, result.rows)
     assert store(again) == digests
-    # Anybody can read the quarantine, without our decoding.
-    with MongoClient(*database.client.address) as strict:
+    # Anybody can read the quarantine: all text in it is UTF-8.
+    with MongoClient(*database.client.address, datetime_conversion="DATETIME_AUTO") as strict:
         kept = {one["_id"]: one for one in strict[database.name][QUARANTINE].find()}
     assert len(kept) == len(result.quarantine)
     assert max(len(encode(one)) for one in kept.values()) < 100_000

@@ -202,6 +202,34 @@ def test_reading_from_a_standalone_server_reports_no_single_point_in_time(lone: 
     assert "standalone" in as_of
 
 
+def test_a_server_that_refuses_a_snapshot_is_read_without_one(
+    lone: OwnMongod, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """It may be another server than the one that said `hello`."""
+    with mongo(lone.uri).database() as database:
+        monkeypatch.setattr(
+            "resources.mongo.snapshot", lambda _: database.client.start_session(snapshot=True), raising=True
+        )
+        seen, as_of = read_consistently(database, lambda session: (session, database.nothing.find_one(session=session)))
+    assert seen == (None, None)
+    assert "no single point in time" in as_of
+    assert "standalone" in caplog.text
+
+
+def test_a_replica_set_older_than_5_0_is_read_without_a_snapshot(
+    database: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """MongoDB 4.4 has the wire version 9. pymongo raises ConfigurationError when it would send the first read."""
+    from pymongo.synchronous.pool import Connection
+
+    older = property(lambda _: 9, lambda self, version: vars(self).update(max_wire_version=version))
+    monkeypatch.setattr(Connection, "max_wire_version", older, raising=False)
+    seen, as_of = read_consistently(database, lambda session: (session, database.nothing.find_one(session=session)))
+    assert seen == (None, None)
+    assert "older than 5.0" in as_of
+    assert "Snapshot reads require MongoDB 5.0" in caplog.text
+
+
 def test_a_snapshot_refused_because_of_a_new_index_is_tried_again(database: Database[dict[str, Any]]):
     attempts = []
 
