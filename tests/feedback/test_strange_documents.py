@@ -114,7 +114,7 @@ def place_of(document: Document, read: WindowRead, rows: dict[str, Any], seen: s
     if not places and rating is not None and rating < MIN_RATING:
         places.append("filtered")
     if not places and row is not None:
-        assert label is not None and rating is not None and time is not None, f"rejected, but not kept: {document}"
+        assert None not in (label, rating, time), f"rejected, but not kept: {document}"
         own = (time, document["feedback_id"], label, rating)
         chosen = (row["submitted_at"], row["feedback_id"], row["label"], row["human_rating"])
         assert own <= chosen, (own, chosen)
