@@ -22,6 +22,8 @@ Count = Annotated[int, Field(ge=0)]
 PositiveCount = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
 """A quantity in Kubernetes notation: 500m, 2, 1Gi."""
 
@@ -115,6 +117,15 @@ class Settings(BaseSettings):
     service_retry_delay_s: Seconds = Field(
         5.0,
         description="Seconds before a step's first retry. Each further delay is twice as long, plus or minus a third.",
+    )
+    restart_after_minutes: tuple[Minutes, ...] = Field(
+        (5.0, 15.0, 60.0, 180.0),
+        min_length=1,
+        description="Minutes until a run is started over that broke because a service was down, as a JSON list;"
+        " the last one repeats.",
+    )
+    restart_for_hours: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        24.0, description="Hours after which such a run is given up."
     )
     keep_versions: PositiveCount = Field(
         20, description="Number of Archived versions per model that keep their files. Older ones keep only the record."

@@ -1,11 +1,10 @@
 """The sensor on new feedback: it retrains a specialist before the week closes once enough has arrived."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from dagster import (
-    AssetRecordsFilter,
     DagsterInstance,
     DefaultSensorStatus,
     ResourceParam,
@@ -16,11 +15,12 @@ from dagster import (
     sensor,
 )
 
-from nhm_assets.domain.dagster_names import FEEDBACK_DATASET, JOB, VOLUME_SENSOR
+from nhm_assets.domain.dagster_names import JOB, VOLUME_SENSOR
 from nhm_assets.domain.partitions import Partition, Window, running_week
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.feedback.times import count_feedback
 from nhm_assets.registry.audit_log import ACTOR_TAG
+from nhm_assets.runs.datasets import newest_used_dataset
 from nhm_assets.runs.queries import (
     ASKED_AT_TAG,
     TRIGGER_TAG,
@@ -28,6 +28,8 @@ from nhm_assets.runs.queries import (
     run_with_key,
     submitted,
 )
+from nhm_assets.runs.restarts import awaiting_restart
+from nhm_assets.runs.ticks import is_preview
 from nhm_assets.runs.triggers import (
     EXPIRED,
     FEEDBACK_VOLUME,
@@ -39,9 +41,11 @@ from nhm_assets.runs.triggers import (
     last_volume_trigger,
     mark_expired,
     mark_launched,
+    new_trigger,
     volume_trigger_id,
 )
 from nhm_assets.settings import Settings
+from resources.errors import ServiceError
 from resources.mongo import Mongo
 
 if TYPE_CHECKING:
@@ -71,17 +75,18 @@ class Decision:
     default_status=DefaultSensorStatus.RUNNING,
     description=(
         "Retrains a specialist on the current week once RETRAINING_FEEDBACK_THRESHOLD feedback documents have arrived"
-        " since the end of its newest dataset's window, at most once per RETRAINING_COOLDOWN_HOURS. It needs no"
-        " cursor: `retraining_triggers` and Dagster's runs record what was launched."
+        " since the end of the window that it last learned from, at most once per RETRAINING_COOLDOWN_HOURS. It needs"
+        " no cursor: `retraining_triggers` and Dagster's runs record what was launched."
     ),
 )
 def feedback_volume_sensor(
     context: SensorEvaluationContext, settings: ResourceParam[Settings], mongo: ResourceParam[Mongo]
 ) -> SensorResult:
     """Decide for every specialist by what the databases hold now, whatever earlier ticks saw."""
+    preview = is_preview(context)
     with mongo.database() as database:
-        evaluation = _Evaluation(context.instance, database, settings, settings.now())
-        decisions = [evaluation.decide(specialist) for specialist in Specialist]
+        evaluation = _Evaluation(context.instance, database, settings, settings.now(), writes=not preview)
+        decisions = _decisions(evaluation)
     requests = [decision.request for decision in decisions if decision.request]
     if requests:
         for decision in decisions:
@@ -91,14 +96,38 @@ def feedback_volume_sensor(
     return SensorResult(skip_reason=SkipReason("\n".join(decision.sentence for decision in decisions)))
 
 
+def _decisions(evaluation: "_Evaluation") -> list[Decision]:
+    """One decision per specialist. One that cannot be decided does not cost the others the runs they have claimed."""
+    from pymongo.errors import AutoReconnect, ExecutionTimeout
+
+    decisions: list[Decision] = []
+    for specialist in Specialist:
+        try:
+            decisions.append(evaluation.decide(specialist))
+        except ExecutionTimeout:
+            slow = "MongoDB is too slow to count its feedback. The next tick tries again. Missing indexes: `nhm status`"
+            decisions.append(Decision(f"{specialist}: {slow}"))
+        except (AutoReconnect, ServiceError) as error:
+            if not any(decision.request for decision in decisions):
+                raise
+            decisions.append(Decision(f"{specialist}: not decided in this tick, nor those after it. {error}"))
+            break
+    return decisions
+
+
 @dataclass(frozen=True)
 class _Evaluation:
-    """One tick, at one moment."""
+    """One tick, at one moment.
+
+    Attributes:
+        writes: false for a preview, which must change nothing.
+    """
 
     instance: DagsterInstance
     database: "Database[Document]"
     settings: Settings
     now: datetime
+    writes: bool = True
 
     @property
     def _triggers(self) -> "Collection[Document]":
@@ -106,11 +135,11 @@ class _Evaluation:
 
     def decide(self, specialist: Specialist) -> Decision:
         last = self._refresh(last_volume_trigger(self._triggers, specialist))
-        if last and last.status == REQUESTED:
+        if last and last.outcome == REQUESTED:
             return self._request_again(last)
         partition = Partition(running_week(self.now), specialist)
         window = partition.window(days=self.settings.feedback_window_days, now=self.now)
-        since = last_window_end(self.instance, specialist)
+        since = learned_until(self.instance, specialist)
         # Without a dataset, everything that a new one would learn from counts.
         counted = Window(since or window.start, self.now)
         count = count_feedback(self.database[self.settings.feedback_collection], specialist, counted)
@@ -120,19 +149,19 @@ class _Evaluation:
             return Decision(volume)
         if obstacle := self._obstacle(specialist, last):
             return Decision(f"{volume}; {obstacle}")
+        number = last.number + 1 if last else 1
+        days = self.settings.feedback_window_days
         fields: Document = {
-            "kind": FEEDBACK_VOLUME,
-            "number": last.number + 1 if last else 1,
-            "specialist": str(specialist),
-            "week": partition.week,
+            **new_trigger(
+                FEEDBACK_VOLUME, partition, number=number, count=count, window_days=days, requested_at=self.now
+            ),
             "count": count,
             "threshold": threshold,
             "counted_since": counted.start,
             "window": {"start": window.start, "end": window.end},
-            "requested_at": self.now,
         }
-        trigger = volume_trigger_id(specialist, fields["number"], since)
-        if claim(self._triggers, trigger, fields, lease_s=_LEASE_S) is not Claim.OURS:
+        trigger = volume_trigger_id(specialist, number, since)
+        if not self._claimed(trigger, fields):
             return Decision(f"{volume}; another daemon has just requested a run")
         return Decision(f"{volume}; retraining on week {partition.week}", self._request(trigger, partition))
 
@@ -140,7 +169,10 @@ class _Evaluation:
         """Why there is no run now although there is enough feedback."""
         if run := run_in_progress(self.instance, specialist):
             return f"run {run.run_id} is in progress"
-        if last is None or last.status == EXPIRED:
+        for record, at in awaiting_restart(self.instance, self.settings, datetime.now(UTC), specialist):
+            broken = record.dagster_run.run_id
+            return f"run {broken} broke because a service was down, and is started over at {at:{_MINUTE}}"
+        if last is None or last.outcome == EXPIRED or last.transient:
             return None
         cooled_down = last.requested_at + timedelta(hours=self.settings.retraining_cooldown_hours)
         if self.now >= cooled_down:
@@ -150,7 +182,7 @@ class _Evaluation:
 
     def _refresh(self, last: Trigger | None) -> Trigger | None:
         """Record the run that an earlier tick requested, or that this request has expired."""
-        if last is None or last.status != REQUESTED:
+        if last is None or last.outcome != REQUESTED or not self.writes:
             return last
         run = run_with_key(self.instance, last.run_key)
         if run and submitted(run):
@@ -164,24 +196,21 @@ class _Evaluation:
     def _request_again(self, last: Trigger) -> Decision:
         """For a run that an earlier tick claimed and that does not exist yet."""
         requested = f"{last.partition.specialist}: a run was requested at {last.requested_at:{_MINUTE}}"
-        if claim(self._triggers, last.id, {}, lease_s=_LEASE_S) is not Claim.OURS:
+        if not self._claimed(last.id, {}):
             return Decision(f"{requested} and is being launched")
         return Decision(f"{requested} but not launched; requesting it again", self._request(last.id, last.partition))
+
+    def _claimed(self, trigger: str, fields: Document) -> bool:
+        """Whether this tick requests the run. A preview claims nothing."""
+        return not self.writes or claim(self._triggers, trigger, fields, lease_s=_LEASE_S) is Claim.OURS
 
     def _request(self, trigger: str, partition: Partition) -> RunRequest:
         tags = {TRIGGER_TAG: trigger, ASKED_AT_TAG: self.now.isoformat(), ACTOR_TAG: VOLUME_SENSOR}
         return RunRequest(run_key=trigger, partition_key=partition.key, tags=tags)
 
 
-def last_window_end(instance: DagsterInstance, specialist: Specialist) -> datetime | None:
-    """End of the window of this specialist's newest dataset; None without a dataset."""
-    partitions = map(Partition.from_key, instance.get_materialized_partitions(FEEDBACK_DATASET))
-    weeks = sorted((partition.week for partition in partitions if partition.specialist == specialist), reverse=True)
-    for week in weeks:
-        key = str(Partition(week, specialist).key)
-        where = AssetRecordsFilter(asset_key=FEEDBACK_DATASET, asset_partitions=[key])
-        for record in instance.fetch_materializations(where, limit=1).records:
-            window = record.asset_materialization and record.asset_materialization.metadata.get("window")
-            if window and isinstance(window.value, list):
-                return datetime.fromisoformat(str(window.value[1]))
-    return None
+def learned_until(instance: DagsterInstance, specialist: Specialist) -> datetime | None:
+    """End of the window that the specialist last learned from; None if there is none."""
+    record = newest_used_dataset(instance, specialist)
+    window = record and record.asset_materialization and record.asset_materialization.metadata.get("window")
+    return datetime.fromisoformat(str(window.value[1])) if window and isinstance(window.value, list) else None

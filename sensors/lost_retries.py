@@ -1,7 +1,9 @@
-"""The sensor on lost retries: it retries a run whose process died if Dagster itself does not.
+"""The sensor on lost retries: it starts over what Dagster does not.
 
-Dagster 1.13 reads a run's failure once. If it reads it a moment before the run's own row says so, or after the run's
-backfill has ended, or while the code location is down, it never retries the run.
+A run that broke because a service was down is started over after a while, until the service is back.
+
+Dagster 1.13 reads once how a run failed whose process died. If it reads it a moment before the run's own row says so,
+or after the run's backfill has ended, or while the code location is down, it never retries the run.
 """
 
 import json
@@ -13,6 +15,7 @@ from dagster import (
     DagsterInstance,
     DagsterRunStatus,
     DefaultSensorStatus,
+    ResourceParam,
     RunRequest,
     RunsFilter,
     SensorEvaluationContext,
@@ -31,12 +34,17 @@ from nhm_assets.domain.dagster_names import JOB, LOST_RETRY_SENSOR
 from nhm_assets.registry.audit_log import ACTOR_TAG
 from nhm_assets.runs.queries import (
     ASKED_AT_TAG,
+    ATTEMPTS_TAG,
     PARENT_TAG,
     PARTITION_TAG,
     RETRY_NUMBER_TAG,
     ROOT_TAG,
     TRIGGER_TAG,
+    attempts,
+    was_retried,
 )
+from nhm_assets.runs.restarts import RESTARTS_TAG, awaiting_restart, restarts_of
+from nhm_assets.settings import Settings
 
 if TYPE_CHECKING:
     from dagster import DagsterRun
@@ -53,22 +61,31 @@ _LOOK_BACK: Final = timedelta(days=1)
     minimum_interval_seconds=60,
     default_status=DefaultSensorStatus.RUNNING,
     description=(
-        "Retries a retraining whose process died if Dagster does not retry it within two minutes. That is rare: the"
-        " run's backfill has ended, the code location was down, or two steps inside Dagster overlapped."
+        "Starts over a retraining that broke because a service was down: after RESTART_AFTER_MINUTES, for"
+        " RESTART_FOR_HOURS. And retries one whose process died if Dagster does not retry it within two minutes. That"
+        " is rare: the run's backfill has ended, the code location was down, or two steps inside Dagster overlapped."
     ),
 )
-def lost_retry_sensor(context: SensorEvaluationContext) -> SensorResult:
+def lost_retry_sensor(context: SensorEvaluationContext, settings: ResourceParam[Settings]) -> SensorResult:
     """Request one retry per such run, with the run's id as run key. The cursor records since when each one waits."""
     now = get_current_datetime()
+    waiting_for_service = awaiting_restart(context.instance, settings, now)
     since = _seen(context.cursor)
     waiting = {run.run_id: run for run in _unretried(context.instance, now)}
     seen = {run_id: since.get(run_id, now) for run_id in waiting}
     lost = [run for run_id, run in waiting.items() if now - seen[run_id] >= _DAGSTER_RETRIES_WITHIN]
     for run in lost:
         context.log.info("run %s should have been retried but was not: retrying it", run.run_id)
+    due = [record.dagster_run for record, at in waiting_for_service if at <= now]
+    later = [
+        f"run {record.dagster_run.run_id} is started over at {at:%Y-%m-%d %H:%M}" for record, at in waiting_for_service
+    ]
+    for run in due:
+        context.log.info("run %s broke because a service was down: starting it over", run.run_id)
+    requests = [_retry(run) for run in lost] + [_restart(run) for run in due]
     return SensorResult(
-        run_requests=[_retry(run) for run in lost],
-        skip_reason=None if lost else SkipReason("no lost retries"),
+        run_requests=requests,
+        skip_reason=None if requests else SkipReason("\n".join(["no lost retries", *later])),
         cursor=json.dumps({run_id: moment.isoformat() for run_id, moment in seen.items()}),
     )
 
@@ -84,7 +101,7 @@ def _seen(cursor: str | None) -> Mapping[str, datetime]:
 def _unretried(instance: DagsterInstance, now: datetime) -> "Iterator[DagsterRun]":
     failed = RunsFilter(job_name=JOB, statuses=[DagsterRunStatus.FAILURE], updated_after=now - _LOOK_BACK)
     for run in instance.get_runs(failed):
-        if PARTITION_TAG in run.tags and _is_due(instance, run) and not _was_retried(instance, run):
+        if PARTITION_TAG in run.tags and _is_due(instance, run) and not was_retried(instance, run):
             yield run
 
 
@@ -93,25 +110,32 @@ def _is_due(instance: DagsterInstance, run: "DagsterRun") -> bool:
 
     Dagster counts retries by a field that runs requested by a sensor lack. Their tag counts here too.
     """
-    if int(run.tags.get(RETRY_NUMBER_TAG, 0)) >= instance.run_retries_max_retries:
+    if int(run.tags.get(RETRY_NUMBER_TAG, 0)) - restarts_of(run) >= instance.run_retries_max_retries:
         return False
     reason = run.tags.get(RUN_FAILURE_REASON_TAG)
     return auto_reexecution_should_retry_run(instance, run, RunFailureReason(reason) if reason else None)
 
 
-def _was_retried(instance: DagsterInstance, run: "DagsterRun") -> bool:
-    return bool(instance.get_runs(RunsFilter(tags={PARENT_TAG: run.run_id}), limit=1))
+def _restart(run: "DagsterRun") -> RunRequest:
+    return _request(run, f"restart:{run.run_id}", restarts_of(run) + 1)
 
 
 def _retry(run: "DagsterRun") -> RunRequest:
+    return _request(run, f"lost-retry:{run.run_id}", restarts_of(run))
+
+
+def _request(run: "DagsterRun", run_key: str, restarts: int) -> RunRequest:
+    """Another attempt of the run: the same partition, selection and trigger."""
     tags = {name: run.tags[name] for name in _KEPT if run.tags.get(name)}
     tags |= {
         PARENT_TAG: run.run_id,
         ROOT_TAG: run.root_run_id or run.tags.get(ROOT_TAG, run.run_id),
         RETRY_NUMBER_TAG: str(int(run.tags.get(RETRY_NUMBER_TAG, 0)) + 1),
+        RESTARTS_TAG: str(restarts),
+        ATTEMPTS_TAG: ",".join(sorted(attempts(run))),
     }
     return RunRequest(
-        run_key=f"lost-retry:{run.run_id}",
+        run_key=run_key,
         partition_key=run.tags[PARTITION_TAG],
         asset_selection=sorted(run.asset_selection) if run.asset_selection else None,
         run_config=run.run_config,

@@ -6,7 +6,7 @@ repeats nothing, and what MongoDB or a receiver did not take is tried again at t
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,12 +23,12 @@ from dagster import (
     sensor,
 )
 
-from nhm_assets.domain.dagster_names import OUTCOME_SENSOR
-from nhm_assets.domain.outcomes import BROKEN_BY_TAG, REASON_TAG, Outcome, broken_tags
+from nhm_assets.domain.dagster_names import FEEDBACK_DATASET, OUTCOME_SENSOR, TRAINED_MODEL
+from nhm_assets.domain.outcomes import BROKEN_BY_TAG, REASON_TAG, TRANSIENT_TAG, Outcome, broken_tags
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.registry.audit_log import AUDIT_LOG, record_broken
 from nhm_assets.runs.failure_cause import failure_of
-from nhm_assets.runs.notification import message_about
+from nhm_assets.runs.notification import message_about, metadata_of
 from nhm_assets.runs.queries import (
     PARTITION_TAG,
     REPORTED_TAG,
@@ -37,9 +37,20 @@ from nhm_assets.runs.queries import (
     SPECIALIST_TAG,
     TRIGGER_TAG,
     WILL_RETRY_TAG,
+    end_of,
     outcome_of,
 )
-from nhm_assets.runs.triggers import OTHER, RETRYING, TRIGGERS, mark_launched, record_outcome
+from nhm_assets.runs.restarts import restart_at, restarts_of
+from nhm_assets.runs.ticks import is_preview
+from nhm_assets.runs.triggers import (
+    FEEDBACK_VOLUME,
+    OTHER,
+    RETRYING,
+    TRIGGERS,
+    mark_launched,
+    new_trigger,
+    record_outcome,
+)
 from nhm_assets.settings import Settings
 from resources.errors import ServiceError
 from resources.mongo import Mongo
@@ -86,6 +97,8 @@ def retraining_outcome_sensor(
     )
     # Runs that wait for a receiver come last, so that they delay no other.
     unreported = sorted((record for record in records if _is_unreported(record.dagster_run)), key=_was_sent)
+    if is_preview(context):
+        return SensorResult(skip_reason=SkipReason(f"{len(unreported)} outcomes would be reported"))
     with ExitStack() as stack:
         reporter = _Reporter(context, settings, mongo, notifiers, now, stack)
         waiting = [record for record in unreported[:_RUNS_PER_TICK] if not reporter.report(record)]
@@ -151,19 +164,29 @@ class _Reporter:
             return False
         run = _with_outcome(self.context.instance, record.dagster_run)
         outcome = outcome_of(run)
-        if outcome is None:
-            # It materialized a part of the graph, successfully, and decided nothing.
+        if outcome is None or (outcome is Outcome.REFUSED and not run.tags.get(TRIGGER_TAG)):
+            # It materialized a part of the graph, successfully, and decided nothing. Or a person was refused something,
+            # and knows it.
             return self._done(run)
         will_retry = run.tags.get(WILL_RETRY_TAG) == "true"
-        sent = will_retry or outcome not in self.settings.notified_outcomes or self._send(record, run)
+        sent = will_retry or not self._is_news(record, run, outcome) or self._send(record, run)
         recorded = self._record(record, run, RETRYING if will_retry else str(outcome))
         return sent and recorded and self._done(run)
+
+    def _is_news(self, record: RunRecord, run: "DagsterRun", outcome: Outcome) -> bool:
+        """Whether the receivers want to know: of an outage once at its beginning, and once if a run is given up."""
+        if outcome is Outcome.REFUSED or outcome not in self.settings.notified_outcomes:
+            return False
+        return not restarts_of(run) or not self._restart_at(record, run)
+
+    def _restart_at(self, record: RunRecord, run: "DagsterRun") -> datetime | None:
+        return restart_at(self.context.instance, record._replace(dagster_run=run), self.settings)
 
     def _retry_is_undecided(self, record: RunRecord) -> bool:
         """Dagster marks a run as failed first, and says in a second write whether it will retry it."""
         run = record.dagster_run
         decides = run.status is DagsterRunStatus.FAILURE and self.context.instance.run_retries_enabled
-        return decides and WILL_RETRY_TAG not in run.tags and self.now - _end_of(record) < _DAGSTER_DECIDES_WITHIN
+        return decides and WILL_RETRY_TAG not in run.tags and self.now - end_of(record) < _DAGSTER_DECIDES_WITHIN
 
     def _done(self, run: "DagsterRun") -> bool:
         self.context.instance.add_run_tags(run.run_id, {REPORTED_TAG: run.run_id})
@@ -178,7 +201,8 @@ class _Reporter:
         taken = set(filter(None, names.split(","))) if run_id == run.run_id else set()
         missing = [notifier for notifier in self.notifiers if notifier.name not in taken]
         if reachable := [notifier for notifier in missing if notifier.name not in self._down]:
-            notification = message_about(self.context.instance, run, self.settings.dagster_url).notification()
+            message = message_about(self.context.instance, run, self.settings.dagster_url)
+            notification = replace(message, restart_at=self._restart_at(record, run)).notification()
             answers = {notifier.name: notifier.send(notification) for notifier in reachable}
             self._down |= {name for name, fault in answers.items() if fault}
             taken |= answers.keys() - self._down
@@ -186,38 +210,36 @@ class _Reporter:
             for fault in filter(None, answers.values()):
                 self.context.log.warning("run %s: not sent. %s", run.run_id, fault)
         everybody_has_it = taken >= {notifier.name for notifier in missing}
-        return everybody_has_it or self.now - _end_of(record) > _NOTIFY_FOR
+        return everybody_has_it or self.now - end_of(record) > _NOTIFY_FOR
 
-    def _record(self, record: RunRecord, run: "DagsterRun", status: str) -> bool:
+    def _record(self, record: RunRecord, run: "DagsterRun", outcome: str) -> bool:
         """Write the outcome to MongoDB, unless MongoDB has failed in this tick. Returns True if it is written."""
         if self.fault:
             return False
         try:
-            self._write(record, run, status)
+            self._write(record, run, outcome)
         except ServiceError as error:
             self.fault = error
         return self.fault is None
 
-    def _write(self, record: RunRecord, run: "DagsterRun", status: str) -> None:
+    def _write(self, record: RunRecord, run: "DagsterRun", outcome: str) -> None:
         if self._database is None:
             self._database = self.stack.enter_context(self.mongo.database())
         partition = Partition.from_key(run.tags[PARTITION_TAG])
         broken = outcome_of(run) is Outcome.BROKEN
+        triggers, trigger = self._database[TRIGGERS], _trigger_of(run)
         result = {
-            "status": status,
+            "outcome": outcome,
             "run_id": run.run_id,
             "reason": run.tags.get(REASON_TAG, ""),
             "broken_by": run.tags[BROKEN_BY_TAG] if broken else None,
+            "transient": broken and run.tags.get(TRANSIENT_TAG) == "true",
             "finished_at": self.settings.now(),
+            **_results(self.context.instance, run, trigger),
         }
-        origin = {
-            "kind": OTHER,
-            "number": 0,
-            "specialist": str(partition.specialist),
-            "week": partition.week,
-            "requested_at": record.create_timestamp,
-        }
-        triggers, trigger = self._database[TRIGGERS], _trigger_of(run)
+        origin = new_trigger(
+            OTHER, partition, window_days=self.settings.feedback_window_days, requested_at=record.create_timestamp
+        )
         # The run may have ended before whoever requested it recorded that it exists.
         mark_launched(triggers, trigger, run.run_id, record.create_timestamp)
         record_outcome(triggers, trigger, origin, result)
@@ -225,8 +247,13 @@ class _Reporter:
             record_broken(self._database[AUDIT_LOG], partition, run=run, now=self.settings.now())
 
 
-def _end_of(record: RunRecord) -> datetime:
-    return datetime.fromtimestamp(record.end_time, UTC) if record.end_time else record.update_timestamp
+def _results(instance: DagsterInstance, run: "DagsterRun", trigger: str) -> dict[str, Any]:
+    """What other programs want to know of a run: how much feedback it read, and its MLflow run."""
+    mlflow_run = metadata_of(instance, run, TRAINED_MODEL, "mlflow_run_id")
+    rows = metadata_of(instance, run, FEEDBACK_DATASET, "real_rows")
+    # The sensor has counted the feedback that is new.
+    counted = {} if rows is None or trigger.startswith(FEEDBACK_VOLUME) else {"feedback_count": rows}
+    return {"metadata.mlflow_run_id": mlflow_run, **counted}
 
 
 def _trigger_of(run: "DagsterRun") -> str:
@@ -236,10 +263,10 @@ def _trigger_of(run: "DagsterRun") -> str:
 
 
 def _with_outcome(instance: DagsterInstance, run: "DagsterRun") -> "DagsterRun":
-    """The run, tagged as broken if it ended without success."""
-    if outcome_of(run) is not Outcome.BROKEN:
+    """The run, tagged as broken or refused if it ended without success."""
+    if outcome_of(run) not in (Outcome.BROKEN, Outcome.REFUSED):
         return run
     failure = failure_of(instance, run)
-    tags = broken_tags(failure.by, failure.reason)
+    tags = broken_tags(failure.by, failure.reason, transient=failure.transient)
     instance.add_run_tags(run.run_id, tags)
     return run.with_tags({**run.tags, **tags})

@@ -16,7 +16,7 @@ def tag_broken_run(context: HookContext) -> None:
     if run is None:
         return
     failure = failure_of(context.instance, run)
-    context.instance.add_run_tags(context.run_id, broken_tags(failure.by, failure.reason))
+    context.instance.add_run_tags(context.run_id, broken_tags(failure.by, failure.reason, transient=failure.transient))
 
 
 def retraining_job(settings: Settings, executor: ExecutorDefinition) -> UnresolvedAssetJobDefinition:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from dagster import (
     DagsterInstance,
-    DagsterRunStatus,
     DefaultScheduleStatus,
     ResourceParam,
     RunRequest,
@@ -19,13 +18,25 @@ from dagster import (
     schedule,
 )
 
-from nhm_assets.domain.dagster_names import JOB, PROMOTED_VERSION, SCHEDULE
-from nhm_assets.domain.outcomes import Outcome
+from nhm_assets.domain.dagster_names import JOB, SCHEDULE
+from nhm_assets.domain.outcomes import UNDECIDED
 from nhm_assets.domain.partitions import Partition, last_closed_week
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.registry.audit_log import ACTOR_TAG
-from nhm_assets.runs.queries import ASKED_AT_TAG, PARTITION_TAG, TRIGGER_TAG, outcome_of, submitted
-from nhm_assets.runs.triggers import TRIGGERS, WEEKLY, Claim, claim, weekly_trigger_id
+from nhm_assets.runs.queries import (
+    ASKED_AT_TAG,
+    IN_PROGRESS,
+    PARTITION_TAG,
+    TRIGGER_TAG,
+    WILL_RETRY_TAG,
+    is_whole,
+    outcome_of,
+    submitted,
+    was_retried,
+)
+from nhm_assets.runs.restarts import restart_at
+from nhm_assets.runs.ticks import is_preview
+from nhm_assets.runs.triggers import TRIGGERS, WEEKLY, Claim, claim, new_trigger, weekly_trigger_id
 from nhm_assets.settings import Settings
 from resources.errors import ServiceError
 from resources.mongo import Mongo
@@ -66,12 +77,12 @@ def _requests(
 ) -> Iterator[RunRequest | SkipReason]:
     """One run per specialist that has neither an outcome for the newest closed week nor a run in progress for it."""
     now = settings.nhm_now or max(settings.now(), context.scheduled_execution_time)
-    claims = _Claims(context, mongo, now)
+    claims = _Claims(context, settings, mongo, now)
     requested = False
     reasons = []
     for specialist in Specialist:
         partition = Partition(last_closed_week(now), specialist)
-        run = run_for_closed_week(context.instance, partition)
+        run = run_for_closed_week(context.instance, partition, settings)
         if run is None and claims.get(partition):
             requested = True
             yield _request(partition, now)
@@ -93,25 +104,32 @@ def _request(partition: Partition, now: datetime) -> RunRequest:
     return RunRequest(run_key=trigger, partition_key=partition.key, tags=tags)
 
 
-def run_for_closed_week(instance: DagsterInstance, partition: Partition) -> "DagsterRun | None":
-    """A run that retrains, or has retrained, the partition on its whole week; None if one is due.
+def run_for_closed_week(instance: DagsterInstance, partition: Partition, settings: Settings) -> "DagsterRun | None":
+    """A run that settles the partition's week, or may still do so; None if one is due.
 
-    A run requested before the week closed has seen only a part of its feedback.
+    A run requested before the week closed has seen only a part of its feedback. One that selected only a part of the
+    graph settles nothing. The schedule's own run was requested already, whatever became of it.
     """
     for record in instance.get_run_records(RunsFilter(tags={PARTITION_TAG: str(partition.key)})):
-        if _settles_week(record.dagster_run) and _requested_at(record) >= partition.week_end:
-            return record.dagster_run
+        run = record.dagster_run
+        if not is_whole(run) or _requested_at(record) < partition.week_end:
+            continue
+        is_ours = run.tags.get(TRIGGER_TAG) == weekly_trigger_id(partition)
+        if _has_settled(run) or (submitted(run) and (is_ours or _goes_on(instance, record, settings))):
+            return run
     return None
 
 
-def _settles_week(run: "DagsterRun") -> bool:
-    """Whether the run has an outcome or can still get one. Runs of a part of the graph have none."""
-    if outcome_of(run) not in (None, Outcome.BROKEN):
+def _has_settled(run: "DagsterRun") -> bool:
+    return outcome_of(run) not in (None, *UNDECIDED)
+
+
+def _goes_on(instance: DagsterInstance, record: "RunRecord", settings: Settings) -> bool:
+    """Whether the run is in progress, or is retried or started over."""
+    run = record.dagster_run
+    if run.status in IN_PROGRESS or restart_at(instance, record, settings):
         return True
-    if not submitted(run):
-        return False
-    whole = not run.asset_selection or PROMOTED_VERSION in run.asset_selection
-    return whole and run.status is not DagsterRunStatus.SUCCESS
+    return run.is_failure and run.tags.get(WILL_RETRY_TAG) == "true" and not was_retried(instance, run)
 
 
 def _requested_at(record: "RunRecord") -> datetime:
@@ -131,12 +149,15 @@ class _Claims:
     """
 
     context: ScheduleEvaluationContext
+    settings: Settings
     mongo: Mongo
     now: datetime
     unavailable: ServiceError | None = None
 
     def get(self, partition: Partition) -> bool:
-        """Whether this evaluation requests the run."""
+        """Whether this evaluation requests the run. A preview claims nothing."""
+        if is_preview(self.context):
+            return True
         if self.unavailable is None:
             try:
                 return self._claimed(partition)
@@ -150,17 +171,12 @@ class _Claims:
     def _claimed(self, partition: Partition) -> bool:
         """Claim the partition; if another evaluation was first, wait until its run exists."""
         trigger = weekly_trigger_id(partition)
-        fields = {
-            "kind": WEEKLY,
-            "number": 0,
-            "specialist": str(partition.specialist),
-            "week": partition.week,
-            "requested_at": self.now,
-        }
+        days = self.settings.feedback_window_days
+        fields = new_trigger(WEEKLY, partition, window_days=days, requested_at=self.now)
         deadline = time.monotonic() + _LEASE_S + 5
         with self.mongo.database() as database:
             while claim(database[TRIGGERS], trigger, fields, lease_s=_LEASE_S) is Claim.THEIRS:
-                if run_for_closed_week(self.context.instance, partition) or time.monotonic() > deadline:
+                if run_for_closed_week(self.context.instance, partition, self.settings) or time.monotonic() > deadline:
                     return False
                 time.sleep(0.5)
         return True

@@ -12,6 +12,7 @@ class Outcome(StrEnum):
     SUPERSEDED = "superseded"
     UNCHANGED = "unchanged"
     BROKEN = "broken"
+    REFUSED = "refused"
 
 
 class BrokenBy(StrEnum):
@@ -27,18 +28,30 @@ class BrokenBy(StrEnum):
     KILLED = "killed"
 
 
+UNDECIDED: Final = frozenset({Outcome.BROKEN, Outcome.REFUSED})
+"""Outcomes of runs that did not do their work: they settle no week, and what they read is not learned."""
+
 OUTCOME_TAG: Final = "nhm/outcome"
 HELD_BY_TAG: Final = "nhm/held_by"
 BROKEN_BY_TAG: Final = "nhm/broken_by"
 REASON_TAG: Final = "nhm/reason"
+TRANSIENT_TAG: Final = "nhm/transient"
+"""`true` on a run that broke because a service was down. It is started over; see `nhm_assets/runs/restarts.py`."""
 
 _LONGEST_REASON: Final = 1000
 """PostgreSQL indexes tags and refuses those of more than about 2,700 bytes."""
 
 
-def broken_tags(by: BrokenBy, reason: str) -> dict[str, str]:
-    """The tags of a run that could not do its work."""
-    return {OUTCOME_TAG: str(Outcome.BROKEN), BROKEN_BY_TAG: str(by), REASON_TAG: shortened(reason)}
+def broken_tags(by: BrokenBy, reason: str, *, transient: bool = False) -> dict[str, str]:
+    """The tags of a run that could not do its work, or was refused."""
+    outcome = Outcome.REFUSED if by is BrokenBy.REFUSED else Outcome.BROKEN
+    return {
+        OUTCOME_TAG: str(outcome),
+        BROKEN_BY_TAG: str(by),
+        REASON_TAG: shortened(reason),
+        # Always set, because a retry inherits the tags of the run before.
+        TRANSIENT_TAG: str(transient).lower(),
+    }
 
 
 def shortened(reason: str) -> str:

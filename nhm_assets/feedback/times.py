@@ -10,7 +10,8 @@ from nhm_assets.feedback.text import is_string
 if TYPE_CHECKING:
     from pymongo.collection import Collection
 
-_COUNT_TIMEOUT_S: Final = 10
+_COUNT_TIMEOUT_S: Final = 4
+"""A tick counts twice per specialist, and has 60 s for all of them."""
 
 
 def parse_time(value: object) -> datetime | None:

@@ -3,6 +3,7 @@
 from dagster import DagsterRun, QueuedRunCoordinator, SubmitRunContext
 
 from nhm_assets.domain.dagster_internals import MAX_RETRIES_TAG
+from nhm_assets.domain.outcomes import OUTCOME_TAG, TRANSIENT_TAG
 from nhm_assets.domain.partitions import Partition, specialist_weeks
 from nhm_assets.instance.claims import claim_retry
 from nhm_assets.registry.audit_log import ACTOR_TAG
@@ -17,6 +18,7 @@ from nhm_assets.runs.queries import (
     TRIGGER_TAG,
     dimension_tags,
 )
+from nhm_assets.runs.restarts import RESTARTS_TAG
 
 _REQUEST_TAGS = (TRIGGER_TAG, ASKED_AT_TAG, ACTOR_TAG)
 """Tags that say who or what requested a run, and when."""
@@ -58,11 +60,11 @@ class SpecialistRunCoordinator(QueuedRunCoordinator):
 
     def _corrected_tags(self, run: DagsterRun) -> dict[str, str]:
         """New values for inherited tags that are not true of this run. Tags cannot be removed, only emptied."""
-        # A queued run is never executed by a command.
-        names = [PROCESS_TAG, POD_TAG]
+        # A queued run is never executed by a command, and has not ended.
+        names = [PROCESS_TAG, POD_TAG, OUTCOME_TAG, TRANSIENT_TAG]
         is_rerun_by_person = _parent_of(run) and RETRY_NUMBER_TAG not in run.tags
         if is_rerun_by_person:
-            names += _REQUEST_TAGS
+            names += [*_REQUEST_TAGS, RESTARTS_TAG]
         tags = {name: "" for name in names if run.tags.get(name)}
         if is_rerun_by_person and MAX_RETRIES_TAG in run.tags:
             # The first run was terminated on purpose, which set this to 0.

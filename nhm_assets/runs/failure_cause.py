@@ -23,16 +23,32 @@ _FOREIGN: Final = {
     "kubernetes.": BrokenBy.KUBERNETES,
     "dagster._core.errors.DagsterAssetCheckFailedError": BrokenBy.DATA,
     "dagster._core.errors.DagsterExecutionInterruptedError": BrokenBy.KILLED,
+    "sqlalchemy.exc.OperationalError": BrokenBy.STORAGE,
 }
 """Start of a foreign class's full name -> what broke the run."""
+
+_FOREIGN_TRANSIENT: Final = (
+    "sqlalchemy.exc.OperationalError",
+    "pymongo.errors.AutoReconnect",
+    "pymongo.errors.ExecutionTimeout",
+    "pymongo.errors.NetworkTimeout",
+    "pymongo.errors.NotPrimaryError",
+    "pymongo.errors.ServerSelectionTimeoutError",
+)
+"""The same, of errors that pass: Dagster's or MLflow's database is locked or away, MongoDB chooses a new primary."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What broke a run, and the sentence that explains it."""
+    """What broke a run, and the sentence that explains it.
+
+    Attributes:
+        transient: whether the same run may succeed later without anybody's help.
+    """
 
     by: BrokenBy
     reason: str
+    transient: bool = False
 
 
 def failure_of(instance: DagsterInstance, run: "DagsterRun") -> Failure:
@@ -54,8 +70,11 @@ def _classify(step: str, error: "SerializableErrorInfo") -> Failure:
     """The first known error in the chain decides. Unknown errors count as a fault in the code."""
     chain = list(_chain(error))
     for info in chain:
-        if by := _broken_by(info):
-            return Failure(by, f"{step}: {sentence(info)}")
+        reason = f"{step}: {sentence(info)}"
+        if ours := _our_class(info):
+            return Failure(BrokenBy(ours.broken_by), reason, ours.transient)
+        if by := next((by for start, by in _FOREIGN.items() if info.message.startswith(start)), None):
+            return Failure(by, reason, info.message.startswith(_FOREIGN_TRANSIENT))
     return Failure(BrokenBy.CODE, f"{step}: {sentence(chain[-1])}")
 
 
@@ -67,12 +86,10 @@ def _chain(error: "SerializableErrorInfo") -> "Iterator[SerializableErrorInfo]":
         following = following.cause
 
 
-def _broken_by(error: "SerializableErrorInfo") -> BrokenBy | None:
+def _our_class(error: "SerializableErrorInfo") -> OurError | None:
     """Our errors are found by the name of their class, foreign ones by the full name that starts the message."""
-    for cls in (*_subclasses(NhmError), *_subclasses(ServiceError)):
-        if cls.__name__ == error.cls_name:
-            return BrokenBy(cls.broken_by)
-    return next((by for start, by in _FOREIGN.items() if error.message.startswith(start)), None)
+    classes = (*_subclasses(NhmError), *_subclasses(ServiceError))
+    return next((cls for cls in classes if cls.__name__ == error.cls_name), None)
 
 
 def _subclasses(base: OurError) -> Iterator[OurError]:

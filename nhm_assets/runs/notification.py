@@ -1,11 +1,12 @@
 """What people and programs are told when a retraining ends."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from dagster import DagsterEventType, DagsterInstance
+from dagster import AssetKey, DagsterEventType, DagsterInstance
 
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT, JOB
+from nhm_assets.domain.dagster_names import EVALUATION_REPORT, JOB, TRAINED_MODEL
 from nhm_assets.domain.outcomes import BROKEN_BY_TAG, GATE_CHECKS, HELD_BY_TAG, REASON_TAG, Outcome
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.runs.queries import PARTITION_TAG, outcome_of
@@ -27,6 +28,7 @@ class Message:
         version: of the model; None if the run ended before there was one.
         verdicts: gate check -> whether it passed, and its sentence with value and threshold.
         link: address of the run in Dagster's UI.
+        restart_at: when the run is started over, because a service was down; None if it is not.
     """
 
     specialist: str
@@ -39,6 +41,7 @@ class Message:
     version: str | None
     verdicts: dict[str, tuple[bool, str]] = field(default_factory=dict)
     link: str = ""
+    restart_at: datetime | None = None
 
     @property
     def subject(self) -> str:
@@ -52,7 +55,8 @@ class Message:
         """The reason, the metrics against their thresholds, and the link."""
         marks = {True: "passed", False: "FAILED"}
         lines = [f"{marks[passed]} {name}: {sentence}" for name, (passed, sentence) in self.verdicts.items()]
-        return "\n".join([self.reason, *lines, self.link])
+        again = [f"The run is started over at {self.restart_at:%Y-%m-%d %H:%M} UTC."] if self.restart_at else []
+        return "\n".join([self.reason, *again, *lines, self.link])
 
     def notification(self) -> Notification:
         """What the receivers get: text for people, all fields for programs."""
@@ -105,9 +109,15 @@ def _check_evaluations(instance: DagsterInstance, run: "DagsterRun") -> "list[As
 
 
 def _version(instance: DagsterInstance, run: "DagsterRun") -> str | None:
+    version = metadata_of(instance, run, TRAINED_MODEL, "version")
+    return str(version) if version else None
+
+
+def metadata_of(instance: DagsterInstance, run: "DagsterRun", asset: AssetKey, name: str) -> Any:
+    """One value of what a run has materialized; None if it has not, or has no such value."""
     for entry in instance.all_logs(run.run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION):
         event = entry.dagster_event
-        version = event.step_materialization_data.materialization.metadata.get("version") if event else None
-        if version:
-            return str(version.value)
+        made = event.step_materialization_data.materialization if event else None
+        if made and made.asset_key == asset and name in made.metadata:
+            return made.metadata[name].value
     return None

@@ -1,15 +1,17 @@
 """What Dagster's records say about runs: which partition, which attempt, which outcome."""
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
-from nhm_assets.domain.outcomes import OUTCOME_TAG, Outcome
+from nhm_assets.domain.dagster_names import FEEDBACK_DATASET, PROMOTED_VERSION
+from nhm_assets.domain.outcomes import OUTCOME_TAG, UNDECIDED, Outcome
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist
 
 if TYPE_CHECKING:
-    from dagster import DagsterRun
+    from dagster import DagsterRun, RunRecord
 
 PARTITION_TAG: Final = "dagster/partition"
 SPECIALIST_TAG: Final = "dagster/partition/specialist"
@@ -27,6 +29,8 @@ ASKED_AT_TAG: Final = "nhm/asked_at"
 """When the schedule or a sensor requested the run, by the platform's clock."""
 TRIGGER_TAG: Final = "nhm/trigger"
 """`_id` of the run's document in `retraining_triggers`."""
+ATTEMPTS_TAG: Final = "nhm/attempts"
+"""Ids of all runs before a run that was started over, separated by commas."""
 
 IN_PROGRESS: Final = [
     DagsterRunStatus.NOT_STARTED,
@@ -42,7 +46,8 @@ def attempts(run: "DagsterRun") -> frozenset[str]:
     retries = int(run.tags.get(RETRY_NUMBER_TAG, 0))
     parent = run.parent_run_id or run.tags.get(PARENT_TAG)
     root = run.root_run_id or run.tags.get(ROOT_TAG)
-    ids = [run.run_id, parent if retries else None, root if retries > 1 else None]
+    earlier = run.tags.get(ATTEMPTS_TAG, "").split(",") if retries else []
+    ids = [run.run_id, parent if retries else None, root if retries > 1 else None, *earlier]
     return frozenset(filter(None, ids))
 
 
@@ -56,11 +61,28 @@ def outcome_of(run: "DagsterRun") -> Outcome | None:
 
     The tag alone does not say it: a retry inherits the tags of the run before it.
     """
+    tag = run.tags.get(OUTCOME_TAG)
+    if run.status is DagsterRunStatus.FAILURE and tag == Outcome.REFUSED:
+        return Outcome.REFUSED
     if run.status in (DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED):
         return Outcome.BROKEN
-    tag = run.tags.get(OUTCOME_TAG)
-    decided = run.status is DagsterRunStatus.SUCCESS and tag not in (None, Outcome.BROKEN)
+    decided = run.status is DagsterRunStatus.SUCCESS and tag not in UNDECIDED
     return Outcome(tag) if tag and decided else None
+
+
+def is_whole(run: "DagsterRun") -> bool:
+    """Whether the run goes all the way from the feedback to a decision; others can settle no week."""
+    return not run.asset_selection or {FEEDBACK_DATASET, PROMOTED_VERSION} <= run.asset_selection
+
+
+def was_retried(instance: DagsterInstance, run: "DagsterRun") -> bool:
+    """Whether another run was started from this one."""
+    return bool(instance.get_runs(RunsFilter(tags={PARENT_TAG: run.run_id}), limit=1))
+
+
+def end_of(record: "RunRecord") -> datetime:
+    """When the run ended."""
+    return datetime.fromtimestamp(record.end_time, UTC) if record.end_time else record.update_timestamp
 
 
 def run_in_progress(instance: DagsterInstance, specialist: Specialist) -> "DagsterRun | None":

@@ -10,13 +10,16 @@ from nhm_assets.domain.dagster_internals import SqliteEventLogStorage
 from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist
+from nhm_assets.runs.datasets import newest_used_dataset
 
 _RUNS_PER_DAY: Final = 500
 _ENDED: Final = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 
 
 def delete_old_runs(instance: DagsterInstance, *, before: datetime) -> int:
-    """Delete ended runs created before that time, except those that made a specialist's newest dataset.
+    """Delete ended runs created before that time, except those of each specialist's newest datasets.
+
+    These are the newest one of all, and the newest one that a retraining used.
 
     Returns:
         Number of deleted runs.
@@ -52,4 +55,7 @@ def _runs_of_newest_datasets(instance: DagsterInstance) -> set[str]:
             newest[partition.specialist] = partition.week
     keys = [str(Partition(week, specialist).key) for specialist, week in newest.items()]
     filters = [AssetRecordsFilter(asset_key=FEEDBACK_DATASET, asset_partitions=[key]) for key in keys]
-    return {record.run_id for each in filters for record in instance.fetch_materializations(each, limit=1).records}
+    used = [newest_used_dataset(instance, specialist) for specialist in newest]
+    return {record.run_id for each in filters for record in instance.fetch_materializations(each, limit=1).records} | {
+        record.run_id for record in used if record
+    }

@@ -3,6 +3,9 @@
 The schedule or the sensor claims a document before it requests its run. If several evaluations happen at the same
 time, one gets the claim. If its owner dies before the run exists, the claim expires and the next evaluation requests
 the same run. Claims expire by the clock of the MongoDB server.
+
+Other programs read the collection to see whether a specialist was just retrained, and may have a unique index on
+`trigger_id`. So each document also carries the fields and the words that they know; our own word is in `outcome`.
 """
 
 from collections.abc import Mapping
@@ -11,8 +14,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from nhm_assets.domain.outcomes import UNDECIDED
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist
+from resources.errors import MongoRefused
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -24,7 +29,13 @@ REQUESTED: Final = "requested"
 LAUNCHED: Final = "launched"
 EXPIRED: Final = "expired"
 RETRYING: Final = "retrying"
-"""Values of `status` before there is an outcome."""
+"""Values of `outcome` before the run has one."""
+
+PENDING: Final = "pending"
+_RUNNING: Final = "running"
+_COMPLETED: Final = "completed"
+_FAILED: Final = "failed"
+"""Values of `status`, for other programs."""
 
 FEEDBACK_VOLUME: Final = "feedback_volume"
 WEEKLY: Final = "weekly"
@@ -38,15 +49,18 @@ class Trigger:
 
     Attributes:
         number: counts the sensor's triggers of a specialist; 0 for other kinds.
+        outcome: of its run, or what happened to the request so far.
+        transient: whether its run broke because a service was down.
         run_id: the launched run, once it is known.
     """
 
     id: str
     partition: Partition
     number: int
-    status: str
+    outcome: str
     run_id: str | None
     requested_at: datetime
+    transient: bool = False
 
     @property
     def run_key(self) -> str:
@@ -63,10 +77,45 @@ def last_volume_trigger(triggers: "Collection[Document]", specialist: Specialist
         id=document["_id"],
         partition=Partition(document["week"], specialist),
         number=document["number"],
-        status=document["status"],
+        outcome=document.get("outcome") or document["status"],
         run_id=document.get("run_id"),
         requested_at=document["requested_at"],
+        transient=document.get("transient", False),
     )
+
+
+def new_trigger(
+    kind: str, partition: Partition, *, number: int = 0, count: int = 0, window_days: int, requested_at: datetime
+) -> Document:
+    """The fields of a new document, without its id and status.
+
+    Args:
+        kind: what requested the run.
+        partition: what is retrained.
+        number: counts the sensor's triggers of a specialist.
+        count: new feedback documents, as far as they were counted.
+        window_days: days of feedback that the run learns from.
+        requested_at: the time of the request.
+    """
+    return {
+        "kind": kind,
+        "number": number,
+        "specialist": str(partition.specialist),
+        "week": partition.week,
+        "requested_at": requested_at,
+        "specialist_type": str(partition.specialist),
+        "triggered_at": requested_at,
+        "feedback_count": count,
+        "feedback_window_days": window_days,
+        "metadata": {"mlflow_run_id": None},
+    }
+
+
+def status_of(outcome: str) -> str:
+    """The word of other programs for an outcome, or for what happened to a request so far."""
+    if outcome in (REQUESTED, LAUNCHED, RETRYING):
+        return PENDING if outcome == REQUESTED else _RUNNING
+    return _FAILED if outcome == EXPIRED or outcome in UNDECIDED else _COMPLETED
 
 
 def volume_trigger_id(specialist: Specialist, number: int, since: datetime | None) -> str:
@@ -109,43 +158,62 @@ def claim(triggers: "Collection[Document]", trigger_id: str, fields: Mapping[str
 
     Returns:
         Who requests the run.
+
+    Raises:
+        MongoRefused: a unique index of the collection's owner refuses the document.
     """
     from pymongo.errors import DuplicateKeyError
 
     lease: Document = {"$add": ["$$NOW", int(lease_s * 1000)]}
-    literal = {name: {"$literal": value} for name, value in fields.items()}
+    claimed = {**fields, "trigger_id": trigger_id, "status": PENDING, "outcome": REQUESTED}
+    literal = {name: {"$literal": value} for name, value in claimed.items()}
     try:
         triggers.update_one(
             {"_id": trigger_id, "status": {"$exists": False}},
-            [{"$set": {**literal, "status": REQUESTED, "claimed_until": lease}}],
+            [{"$set": {**literal, "claimed_until": lease}}],
             upsert=True,
         )
-    except DuplicateKeyError:
-        taken = triggers.update_one(
-            {"_id": trigger_id, "status": REQUESTED, "$expr": {"$lt": ["$claimed_until", "$$NOW"]}},
-            [{"$set": {"claimed_until": lease}}],
-        )
-        if taken.matched_count:
-            return Claim.OURS
-        waiting = triggers.find_one({"_id": trigger_id, "status": REQUESTED})
-        return Claim.THEIRS if waiting else Claim.SETTLED
+    except DuplicateKeyError as error:
+        clash = (error.details or {}).get("keyPattern", {"_id": 1})
+        if "_id" not in clash:
+            raise MongoRefused(
+                f"a unique index of {triggers.full_name} on {', '.join(clash)} refuses the document {trigger_id!r}."
+                " Ask the owner of the index to drop it, or to restrict it to documents without the field `kind`"
+            ) from None
+        return _take_over(triggers, trigger_id, lease)
     return Claim.OURS
+
+
+def _take_over(triggers: "Collection[Document]", trigger_id: str, lease: Document) -> Claim:
+    """Claim a document that exists already, if its claim has expired."""
+    taken = triggers.update_one(_expired(trigger_id), [{"$set": {"claimed_until": lease}}])
+    if taken.matched_count:
+        return Claim.OURS
+    waiting = triggers.find_one({"_id": trigger_id, "claimed_until": {"$exists": True}})
+    return Claim.THEIRS if waiting else Claim.SETTLED
+
+
+def _expired(trigger_id: str) -> Document:
+    """Finds the document if its claim has expired. Documents whose run was launched have no claim any more."""
+    return {
+        "_id": trigger_id,
+        "claimed_until": {"$exists": True},
+        "$expr": {"$lt": ["$claimed_until", "$$NOW"]},
+    }
 
 
 def mark_launched(triggers: "Collection[Document]", trigger_id: str, run_id: str, now: datetime) -> None:
     """Record that the run of a trigger exists."""
+    launched = {"status": status_of(LAUNCHED), "outcome": LAUNCHED, "run_id": run_id, "launched_at": now}
     triggers.update_one(
-        {"_id": trigger_id, "status": REQUESTED},
-        {"$set": {"status": LAUNCHED, "run_id": run_id, "launched_at": now}, "$unset": {"claimed_until": 1}},
+        {"_id": trigger_id, "claimed_until": {"$exists": True}}, {"$set": launched, "$unset": {"claimed_until": 1}}
     )
 
 
 def mark_expired(triggers: "Collection[Document]", trigger_id: str) -> None:
     """Give up a trigger whose run was never launched, once its claim has expired."""
-    triggers.update_one(
-        {"_id": trigger_id, "status": REQUESTED, "$expr": {"$lt": ["$claimed_until", "$$NOW"]}},
-        {"$set": {"status": EXPIRED}, "$unset": {"claimed_until": 1}},
-    )
+    expired = {"status": status_of(EXPIRED), "outcome": EXPIRED}
+    triggers.update_one(_expired(trigger_id), {"$set": expired, "$unset": {"claimed_until": 1}})
 
 
 def record_outcome(
@@ -157,9 +225,11 @@ def record_outcome(
         triggers: the collection.
         trigger_id: `_id` of the document.
         origin: fields of a new document that say where the run comes from.
-        result: status, run id, reason and times.
+        result: outcome, run id, reason and times; a dotted name changes one field of a map.
     """
-    fresh = {name: value for name, value in origin.items() if name not in result}
+    set_now = {**result, "status": status_of(str(result["outcome"])), "trigger_id": trigger_id}
+    changed = {name.partition(".")[0] for name in set_now}
+    fresh = {name: value for name, value in origin.items() if name not in changed}
     triggers.update_one(
-        {"_id": trigger_id}, {"$set": dict(result), "$setOnInsert": fresh, "$unset": {"claimed_until": 1}}, upsert=True
+        {"_id": trigger_id}, {"$set": set_now, "$setOnInsert": fresh, "$unset": {"claimed_until": 1}}, upsert=True
     )

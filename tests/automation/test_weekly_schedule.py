@@ -9,7 +9,7 @@ import pytest
 from dagster import DagsterRunStatus, DefaultScheduleStatus, RunRequest
 
 from nhm_assets.definitions import defs
-from nhm_assets.domain.outcomes import OUTCOME_TAG, Outcome
+from nhm_assets.domain.outcomes import OUTCOME_TAG, UNDECIDED, Outcome
 from nhm_assets.domain.specialists import SPECIALISTS
 from nhm_assets.runs.queries import IN_PROGRESS
 from tests.support.platform import Platform
@@ -69,7 +69,14 @@ def test_requests_are_recorded(wiped: Platform):
         "specialist": "technical",
         "week": WEEK,
         "requested_at": SUNDAY,
-        "status": "requested",
+        "trigger_id": f"weekly:{TECHNICAL}",
+        "status": "pending",
+        "outcome": "requested",
+        "specialist_type": "technical",
+        "triggered_at": SUNDAY,
+        "feedback_count": 0,
+        "feedback_window_days": 30,
+        "metadata": {"mlflow_run_id": None},
     }
 
 
@@ -84,11 +91,10 @@ def test_a_tick_evaluated_twice_launches_once(wiped: Platform):
     ("status", "tags"),
     [
         *((status, {}) for status in IN_PROGRESS),
-        *((DagsterRunStatus.SUCCESS, {OUTCOME_TAG: str(one)}) for one in Outcome if one is not Outcome.BROKEN),
-        (DagsterRunStatus.FAILURE, {}),
-        (DagsterRunStatus.FAILURE, {OUTCOME_TAG: "broken"}),
-        (DagsterRunStatus.FAILURE, {OUTCOME_TAG: "promoted"}),
-        (DagsterRunStatus.CANCELED, {}),
+        *((DagsterRunStatus.SUCCESS, {OUTCOME_TAG: str(one)}) for one in Outcome if one not in UNDECIDED),
+        (DagsterRunStatus.FAILURE, {"dagster/will_retry": "true"}),
+        (DagsterRunStatus.FAILURE, {"nhm/trigger": f"weekly:{TECHNICAL}"}),
+        (DagsterRunStatus.FAILURE, {OUTCOME_TAG: "broken", "nhm/transient": "true"}),
     ],
 )
 def test_a_specialist_with_an_outcome_for_the_week_or_a_run_in_progress_is_left_out(
@@ -103,10 +109,14 @@ def test_a_specialist_with_an_outcome_for_the_week_or_a_run_in_progress_is_left_
     [
         (DagsterRunStatus.SUCCESS, {}),
         (DagsterRunStatus.SUCCESS, {OUTCOME_TAG: "broken"}),
+        (DagsterRunStatus.FAILURE, {}),
+        (DagsterRunStatus.FAILURE, {OUTCOME_TAG: "broken"}),
+        (DagsterRunStatus.FAILURE, {OUTCOME_TAG: "promoted"}),
+        (DagsterRunStatus.FAILURE, {OUTCOME_TAG: "refused"}),
+        (DagsterRunStatus.CANCELED, {}),
     ],
-    ids=["nothing decided", "the tag of the attempt before"],
 )
-def test_a_successful_run_that_decided_nothing_is_no_outcome(
+def test_a_run_that_decided_nothing_broke_or_was_refused_settles_no_week(
     wiped: Platform, status: DagsterRunStatus, tags: Mapping[str, str]
 ):
     put_run(wiped.instance, partition(WEEK), status=status, tags=WHOLE_WEEK | dict(tags))
@@ -119,17 +129,23 @@ def test_a_successful_run_that_decided_nothing_is_no_outcome(
         (["feedback_dataset"], DagsterRunStatus.SUCCESS, False),
         (["feedback_dataset"], DagsterRunStatus.FAILURE, False),
         (["feedback_dataset", "trained_model", "evaluation_report"], DagsterRunStatus.STARTED, False),
-        (["evaluation_report", "promoted_version"], DagsterRunStatus.STARTED, True),
-        (["promoted_version"], DagsterRunStatus.FAILURE, True),
+        (["evaluation_report", "promoted_version"], DagsterRunStatus.STARTED, False),
+        (["evaluation_report", "promoted_version"], DagsterRunStatus.SUCCESS, False),
+        (["promoted_version"], DagsterRunStatus.FAILURE, False),
+        (
+            ["feedback_dataset", "trained_model", "evaluation_report", "promoted_version"],
+            DagsterRunStatus.STARTED,
+            True,
+        ),
     ],
 )
-def test_a_run_of_a_part_counts_if_it_includes_the_promotion(
+def test_a_run_of_a_part_settles_no_week_unless_it_goes_from_feedback_to_promotion(
     wiped: Platform,
     only: list[str],
     status: DagsterRunStatus,
     left_out: bool,  # noqa: FBT001 - a table
 ):
-    put_run(wiped.instance, partition(WEEK), only=only, status=status, tags=WHOLE_WEEK)
+    put_run(wiped.instance, partition(WEEK), only=only, status=status, tags=WHOLE_WEEK | {OUTCOME_TAG: "held"})
     assert (TECHNICAL not in weekly_tick(wiped, SUNDAY).requests) is left_out
 
 

@@ -40,7 +40,7 @@ def test_five_runs_per_week_and_one_for_the_hundredth_document_though_daemons_di
     assert becomes_true(lambda: len(platform.runs()) > 5, timeout_s=90), platform.log
     assert partitions(platform)[5:] == [f"technical|{running}"]
     assert platform.instance.get_run_records(limit=1)[0].create_timestamp.timestamp() - inserted_at < 90
-    assert becomes_true(lambda: trigger(platform, "technical")["status"] in COMPLETED, timeout_s=300), platform.log
+    assert becomes_true(lambda: trigger(platform, "technical")["outcome"] in COMPLETED, timeout_s=300), platform.log
     assert_complete(trigger(platform, "technical"), platform.runs()[5].run_id, running)
 
     platform.kill(daemon)
@@ -56,9 +56,14 @@ def test_five_runs_per_week_and_one_for_the_hundredth_document_though_daemons_di
 
 
 def seed_closed_week(platform: DaemonPlatform, end: datetime) -> None:
-    """Insert feedback that is in the window of the closed week, but not in that of the running week."""
+    """Insert feedback that is in the window of the closed week, but not in that of the running week.
+
+    Both windows have thirty days, and the running one ends now.
+    """
+    since_closed = datetime.now(UTC) - end
+    last, days = end - timedelta(days=30) + since_closed, since_closed / timedelta(days=1)
     for specialist in SPECIALISTS:
-        opinions, reviews = reviewed_opinions(400, specialist=specialist, end=end - timedelta(days=23), days=6.9)
+        opinions, reviews = reviewed_opinions(400, specialist=specialist, end=last, days=0.98 * days)
         put(platform.database, opinions=opinions, feedback=reviews)
 
 

@@ -102,5 +102,5 @@ def has_tick_with(platform: DaemonPlatform, text: str) -> bool:
 
 
 def outcomes(platform: DaemonPlatform) -> list[str]:
-    """The status of every retraining in `retraining_triggers`."""
-    return [trigger.get("status") for trigger in platform.database["retraining_triggers"].find()]
+    """The outcome of every retraining in `retraining_triggers`."""
+    return [trigger.get("outcome") for trigger in platform.database["retraining_triggers"].find()]

@@ -25,7 +25,7 @@ def as_text(value: Any) -> str:
     """A setting's default as an environment variable holds it."""
     if value is None:
         return ""
-    return json.dumps(value) if isinstance(value, bool | dict | list) else str(value)
+    return json.dumps(value) if isinstance(value, bool | dict | list | tuple) else str(value)
 
 
 def expected_settings() -> dict[str, str]:

@@ -93,7 +93,7 @@ def test_promoting_a_held_candidate_by_itself_is_refused_with_the_reason(hopeles
     step, message = failed_step(result)
     assert step == "promoted_version"
     assert "precision_threshold" in message
-    assert hopeless.tags(result)["nhm/outcome"] == "broken"
+    assert hopeless.tags(result)["nhm/outcome"] == "refused"
     assert stages(hopeless) == {"1": "Staging"}
 
 

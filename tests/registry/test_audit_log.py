@@ -8,9 +8,19 @@ from dagster import DagsterRun
 
 from nhm_assets.domain.dagster_names import JOB
 from nhm_assets.domain.outcomes import Outcome
-from nhm_assets.registry.audit_log import ACTOR_TAG, AUDIT_LOG, actor, evidence, record_decision, record_registration
+from nhm_assets.registry.audit_log import (
+    ACTOR_TAG,
+    AUDIT_LOG,
+    actor,
+    evidence,
+    record_broken,
+    record_decision,
+    record_registration,
+)
+from nhm_assets.registry.promotion_lock import hold_lock
 from tests.support.documents import NOW, WEEK, WEEK_END, WINDOW_START
 from tests.support.reports import champion, metrics, report, trained_model
+from tests.support.retrainings import partition
 
 
 @pytest.fixture
@@ -53,6 +63,18 @@ def test_a_registration_records_the_version_and_its_data(log):
         "actor": f"dagster job {JOB}",
         "at": NOW,
     }
+
+
+def test_no_entry_has_a_field_timestamp(log):
+    """A foreign TTL index on that field would delete the entry."""
+    register(log)
+    hold(log)
+    run = dagster_run().with_tags({})
+    record_broken(log, partition(), run=run, now=NOW)
+    with hold_lock(log, "technical-evaluator", {"kind": "promotion", "at": NOW}, recover=lambda _: None, wait_s=1):
+        entries = list(log.find())
+    assert len(entries) == 4
+    assert [entry for entry in entries if "timestamp" in entry] == []
 
 
 def test_a_repeated_registration_does_not_change_the_log(log):

@@ -1,5 +1,6 @@
 """Why a run broke, read from the errors of its steps."""
 
+import sqlite3
 from collections.abc import Callable
 
 import pytest
@@ -15,6 +16,8 @@ from dagster import (
     define_asset_job,
 )
 from dagster import Definitions as Location
+from pymongo.errors import NotPrimaryError, OperationFailure
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from nhm_assets.domain import errors
 from nhm_assets.domain.errors import (
@@ -113,6 +116,7 @@ CAUSES = {
 def test_each_error_names_what_broke_the_run(wiped: Platform, error: type[Exception], by: BrokenBy):
     failure = broken(wiped.instance, raised(error("the thing and the remedy")))
     assert failure.by is by
+    assert failure.transient is getattr(error, "transient", False)
     assert failure.reason.replace("'", "") == "trained_model: the thing and the remedy"
 
 
@@ -133,7 +137,20 @@ def test_a_known_error_counts_more_than_its_cause(wiped: Platform):
 
 def test_the_cause_counts_if_the_error_itself_is_unknown(wiped: Platform):
     failure = broken(wiped.instance, raised(RuntimeError("it did not work"), MongoUnavailable("MongoDB is away")))
-    assert failure == Failure(BrokenBy.MONGODB, "trained_model: MongoDB is away")
+    assert failure == Failure(BrokenBy.MONGODB, "trained_model: MongoDB is away", transient=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "transient"),
+    [
+        (OperationalError("select 1", {}, sqlite3.OperationalError("database is locked")), True),
+        (IntegrityError("insert", {}, sqlite3.IntegrityError("UNIQUE constraint failed")), False),
+        (NotPrimaryError("not primary"), True),
+        (OperationFailure("no such command"), False),
+    ],
+)
+def test_a_locked_or_absent_database_is_transient(wiped: Platform, error: Exception, transient: bool):  # noqa: FBT001
+    assert broken(wiped.instance, raised(error)).transient is transient
 
 
 def test_errors_of_mlflows_library_count_as_mlflow(wiped: Platform):

@@ -39,16 +39,19 @@ def test_a_run_in_progress_has_no_outcome(wiped: Platform, status: DagsterRunSta
 
 @pytest.mark.parametrize("status", [FAILURE, CANCELED])
 @pytest.mark.parametrize("tag", [None, *map(str, Outcome)])
-def test_a_run_that_failed_or_was_canceled_is_broken_whatever_its_tag_says(
+def test_a_run_that_failed_or_was_canceled_is_broken_or_refused_whatever_its_tag_says(
     wiped: Platform, status: DagsterRunStatus, tag: str | None
 ):
+    if (status, tag) == (FAILURE, Outcome.REFUSED):
+        assert outcome_of(run(wiped, status, {OUTCOME_TAG: "refused"})) is Outcome.REFUSED
+        return
     assert outcome_of(run(wiped, status, {OUTCOME_TAG: tag} if tag else {})) is Outcome.BROKEN
 
 
 @pytest.mark.parametrize("tag", [None, *map(str, Outcome)])
 def test_a_successful_run_has_the_outcome_of_its_tag_and_is_never_broken(wiped: Platform, tag: str | None):
     """A retry inherits the tag of the run that broke."""
-    expected = None if tag in (None, Outcome.BROKEN) else tag
+    expected = None if tag in (None, Outcome.BROKEN, Outcome.REFUSED) else tag
     assert outcome_of(run(wiped, SUCCESS, {OUTCOME_TAG: tag} if tag else {})) == expected
 
 
@@ -57,6 +60,12 @@ def test_the_attempts_of_a_run_are_itself_and_the_runs_that_it_retries(wiped: Pl
     second = run(wiped, FAILURE, {"dagster/retry_number": "1"}, first.run_id)
     assert attempts(first) == {first.run_id}
     assert attempts(second) == {first.run_id, second.run_id}
+
+
+def test_a_run_that_was_started_over_names_all_attempts_before_it(wiped: Platform):
+    tags = {"dagster/retry_number": "3", "dagster/parent_run_id": "c", "dagster/root_run_id": "a"}
+    third = run(wiped, FAILURE, tags | {"nhm/attempts": "a,b,c"})
+    assert attempts(third) == {"a", "b", "c", third.run_id}
 
 
 def test_a_re_execution_by_a_person_is_no_further_attempt(wiped: Platform):

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from dagster import DagsterRunStatus
 
+from nhm_assets.domain.outcomes import OUTCOME_TAG
 from nhm_assets.runs.queries import IN_PROGRESS
-from tests.support.documents import NOW
+from tests.support.documents import NOW, put, reviewed_opinions
 from tests.support.platform import Platform
 from tests.support.retrainings import partition, put_dataset, put_run
 from tests.support.reviews import ago, review, review_at
@@ -83,9 +84,11 @@ def test_feedback_from_the_end_of_the_last_window_on_is_new(platform: Platform):
 
 
 def test_the_window_of_a_real_dataset_is_found(platform: Platform):
-    review(platform.database, 50, HOUR_AGO)
+    opinions, reviews = reviewed_opinions(400, end=NOW, days=20)
+    put(platform.database, opinions=opinions, feedback=reviews)
     result = platform.retrain(week=WEEK, only=["feedback_dataset"])
     assert result.asset_materializations_for_node("feedback_dataset")
+    platform.instance.add_run_tags(result.run_id, {OUTCOME_TAG: "held"})
     later = NOW + timedelta(hours=30)
     assert "0 of 100 feedback documents since 2026-03-20 12:00" in volume_tick(platform, later).says
     review(platform.database, 100, NOW)

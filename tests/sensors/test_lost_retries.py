@@ -9,6 +9,7 @@ import pytest
 from dagster import DagsterInstance, DagsterRunStatus, RunRequest, build_sensor_context
 
 from nhm_assets.runs.queries import attempts
+from nhm_assets.settings import Settings
 from sensors.lost_retries import lost_retry_sensor
 from tests.support.dagster_internals import RUN_FAILURE_REASON_TAG, freeze_time
 from tests.support.processes import ROOT
@@ -34,7 +35,8 @@ def dead_run(instance: DagsterInstance, **how: Any) -> str:
 def tick(instance: DagsterInstance, later: timedelta, cursor: str | None = None) -> tuple[list[RunRequest], str]:
     """The requests of an evaluation that much later, and its cursor."""
     with freeze_time(datetime.now(UTC) + later):
-        result = lost_retry_sensor(build_sensor_context(instance=instance, cursor=cursor))
+        context = build_sensor_context(instance=instance, cursor=cursor, resources={"settings": Settings()})
+        result = lost_retry_sensor(context)
     return list(result.run_requests or []), result.cursor
 
 

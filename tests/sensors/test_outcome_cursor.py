@@ -25,14 +25,14 @@ def test_a_lost_or_foreign_cursor_repeats_nothing_and_loses_nothing(
     outcome_tick(platform, [webhook], cursor=cursor)
     outcome_tick(platform, [webhook], cursor=cursor)
     assert [one["outcome"] for one in there.retrainings] == ["promoted", "held"]
-    assert recorded_triggers(platform)[second]["status"] == "held"
+    assert recorded_triggers(platform)[second]["outcome"] == "held"
 
 
 def test_a_cursor_in_the_future_is_ignored(platform: Platform):
     """A wrong clock would otherwise keep every run until then from being reported."""
     run_id = put_ended_run(platform)
     tick = outcome_tick(platform, cursor="2099-01-01T00:00:00+00:00")
-    assert recorded_triggers(platform)[run_id]["status"] == "promoted"
+    assert recorded_triggers(platform)[run_id]["outcome"] == "promoted"
     assert tick.cursor is not None
     assert datetime.fromisoformat(tick.cursor) <= datetime.now(UTC)
 

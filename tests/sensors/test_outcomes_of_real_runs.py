@@ -73,7 +73,7 @@ STATUS = {
 def test_the_outcomes_of_real_runs_are_recorded(story: Story):
     found = recorded_triggers(story.platform)
     names = {run_id: name for name, run_id in story.runs.items()}
-    assert {names[run_id]: (one["status"], one["broken_by"]) for run_id, one in found.items()} == STATUS
+    assert {names[run_id]: (one["outcome"], one["broken_by"]) for run_id, one in found.items()} == STATUS
     entries = {names[one["dagster_run_id"]]: one["broken_by"] for one in recorded_breaks(story.platform)}
     assert entries == {name: name for name in ("data", "MongoDB", "MLflow")}
 

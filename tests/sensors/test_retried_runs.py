@@ -21,7 +21,7 @@ def test_a_run_that_dagster_retries_is_recorded_as_retrying_and_not_sent(
     there, webhook = hooked
     first = put_run(platform.instance, status=FAILURE, tags={"dagster/will_retry": "true", "nhm/trigger": "t-1"})
     outcome_tick(platform, [webhook])
-    assert recorded_triggers(platform)[first]["status"] == "retrying"
+    assert recorded_triggers(platform)[first]["outcome"] == "retrying"
     assert there.retrainings == []
     inherited = {
         **tags_of(platform, first),
@@ -32,7 +32,7 @@ def test_a_run_that_dagster_retries_is_recorded_as_retrying_and_not_sent(
     second = put_run(platform.instance, tags=inherited, parent=first)
     outcome_tick(platform, [webhook])
     (found,) = recorded_triggers(platform).values()
-    assert (found["_id"], found["status"], found["run_id"]) == ("t-1", "promoted", second)
+    assert (found["_id"], found["outcome"], found["run_id"]) == ("t-1", "promoted", second)
     assert [one["run"].split("/")[-1] for one in there.retrainings] == [second]
 
 
@@ -58,7 +58,7 @@ def test_the_retry_of_a_run_without_a_trigger_shares_its_document(platform: Plat
     put_run(platform.instance, tags={**PROMOTED, "dagster/retry_number": "1"}, parent=first)
     outcome_tick(platform)
     (found,) = platform.database["retraining_triggers"].find()
-    assert (found["_id"], found["status"]) == (f"run:{first}", "promoted")
+    assert (found["_id"], found["outcome"]) == (f"run:{first}", "promoted")
 
 
 def test_a_re_execution_by_a_person_is_reported_under_its_own_id(platform: Platform, hooked: tuple[Receiver, Notifier]):
@@ -69,7 +69,7 @@ def test_a_re_execution_by_a_person_is_reported_under_its_own_id(platform: Platf
     assert inherited["nhm/reported"] == first
     second = put_run(platform.instance, tags=inherited, parent=first)
     outcome_tick(platform, [webhook])
-    assert {run_id: one["status"] for run_id, one in recorded_triggers(platform).items()} == {
+    assert {run_id: one["outcome"] for run_id, one in recorded_triggers(platform).items()} == {
         first: "held",
         second: "promoted",
     }

@@ -33,14 +33,23 @@ def test_an_outcome_is_recorded_and_sent_once(platform: Platform, hooked: tuple[
         outcome_tick(platform, [webhook])
     found = recorded_triggers(platform)[run_id]
     created = platform.instance.get_run_record_by_id(run_id).create_timestamp
+    assert found["triggered_at"] == found["requested_at"]
+    del found["triggered_at"]
     assert abs(found.pop("requested_at") - created) < timedelta(milliseconds=1)
     assert found == {
         "_id": f"run:{run_id}",
+        "trigger_id": f"run:{run_id}",
         "kind": "other",
         "number": 0,
         "specialist": "technical",
+        "specialist_type": "technical",
         "week": WEEK,
-        "status": outcome,
+        "status": "completed",
+        "outcome": outcome,
+        "feedback_count": 0,
+        "feedback_window_days": 30,
+        "metadata": {"mlflow_run_id": None},
+        "transient": False,
         "run_id": run_id,
         "reason": "so it is",
         "broken_by": None,
@@ -61,7 +70,7 @@ def test_a_run_that_ended_without_a_failed_step_counts_as_killed(
     run_id = put_run(platform.instance, status=status, tags={**tags, "nhm/actor": "ada"})
     outcome_tick(platform, [webhook])
     found = recorded_triggers(platform)[run_id]
-    assert (found["status"], found["broken_by"]) == ("broken", "killed")
+    assert (found["outcome"], found["broken_by"]) == ("broken", "killed")
     (entry,) = recorded_breaks(platform)
     assert entry == {
         "_id": f"broken:{run_id}",
@@ -123,7 +132,7 @@ def test_the_trigger_of_the_volume_sensor_gets_the_outcome_of_its_run(platform: 
     outcome_tick(few)
     found = recorded_triggers(platform)[by_volume]
     assert (found["kind"], found["number"], found["count"]) == ("feedback_volume", 1, 1)
-    assert (found["status"], found["requested_at"], found["finished_at"]) == ("broken", NOW, NOW)
+    assert (found["outcome"], found["requested_at"], found["finished_at"]) == ("broken", NOW, NOW)
     assert "claimed_until" not in found
 
 
@@ -136,7 +145,7 @@ def test_the_triggers_of_the_schedule_get_the_outcomes_of_their_runs(platform: P
         f"weekly:{specialist}|2026-03-08"
         for specialist in ("technical", "business", "behavior", "evolution", "architecture")
     }
-    assert {one["status"] for one in found.values()} == {"broken"}
+    assert {one["outcome"] for one in found.values()} == {"broken"}
     assert {one["kind"] for one in found.values()} == {"weekly"}
 
 
@@ -162,7 +171,7 @@ def test_while_mongodb_is_down_nothing_is_lost_and_nothing_is_sent_twice(
             outcome_tick(away, [webhook])
     assert recorded_triggers(platform) == {}
     outcome_tick(platform, [webhook])
-    assert {run_id: one["status"] for run_id, one in recorded_triggers(platform).items()} == dict(
+    assert {run_id: one["outcome"] for run_id, one in recorded_triggers(platform).items()} == dict(
         zip(ids, ["promoted", "broken"], strict=True)
     )
     assert len(recorded_breaks(platform)) == 1

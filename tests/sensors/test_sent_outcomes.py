@@ -22,7 +22,7 @@ def test_a_receiver_that_is_down_is_tried_again_and_the_others_get_the_outcome_o
         run_id = put_ended_run(platform)
         tick = outcome_tick(platform, all_of_them)
         assert "0 outcomes reported, 1 to be tried again" in tick.says
-        assert recorded_triggers(platform)[run_id]["status"] == "promoted"
+        assert recorded_triggers(platform)[run_id]["outcome"] == "promoted"
         assert "nhm/reported" not in tags_of(platform, run_id)
         first.status = 200
         outcome_tick(platform, all_of_them, cursor=tick.cursor)
@@ -46,7 +46,7 @@ def test_after_an_hour_a_receiver_that_is_down_is_given_up(
     run_id = put_ended_run(platform, at=datetime.now(UTC) - timedelta(minutes=minutes))
     outcome_tick(platform, [webhook])
     assert (tags_of(platform, run_id).get("nhm/reported") == run_id) is given_up
-    assert recorded_triggers(platform)[run_id]["status"] == "promoted"
+    assert recorded_triggers(platform)[run_id]["outcome"] == "promoted"
 
 
 def test_a_receiver_that_is_down_is_tried_once_per_tick_and_delays_no_other_run(platform: Platform):

@@ -59,7 +59,14 @@ def test_a_request_is_recorded(platform: Platform):
         "counted_since": end,
         "window": {"start": FIRST_WINDOW, "end": NOW},
         "requested_at": NOW,
-        "status": "requested",
+        "trigger_id": "feedback_volume:technical:1:20260318T120000",
+        "status": "pending",
+        "outcome": "requested",
+        "specialist_type": "technical",
+        "triggered_at": NOW,
+        "feedback_count": 117,
+        "feedback_window_days": 30,
+        "metadata": {"mlflow_run_id": None},
     }
     request = tick.requests[KEY]
     assert request.run_key == found["_id"]
@@ -74,7 +81,7 @@ def test_the_run_of_a_request_is_recorded(platform: Platform):
     later = NOW + timedelta(seconds=30)
     assert f"run {run_id} is in progress" in volume_tick(platform, later).says
     (found,) = triggers(platform)
-    assert (found["status"], found["run_id"], found["launched_at"]) == ("launched", run_id, later)
+    assert (found["outcome"], found["run_id"], found["launched_at"]) == ("launched", run_id, later)
     assert "claimed_until" not in found
 
 
@@ -116,7 +123,7 @@ def test_a_claim_of_the_week_before_expires_and_delays_nothing(platform: Platfor
     assert not volume_tick(platform, sunday).requests
     expire_claims(platform)
     assert list(volume_tick(platform, sunday).requests) == ["technical|2026-03-22"]
-    assert [(one["number"], one["week"], one["status"]) for one in triggers(platform)] == [
+    assert [(one["number"], one["week"], one["outcome"]) for one in triggers(platform)] == [
         (1, "2026-03-15", "expired"),
         (2, "2026-03-22", "requested"),
     ]

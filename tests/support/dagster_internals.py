@@ -6,6 +6,7 @@ The product has a module of its own for this: `nhm_assets/domain/dagster_interna
 from dagster._config import process_config, resolve_to_config_type, validate_config
 from dagster._core.errors import DagsterExecutionInterruptedError, DagsterUserCodeExecutionError
 from dagster._core.event_api import PartitionKeyFilter
+from dagster._core.events import StepFailureData, StepMaterializationData
 from dagster._core.instance.config import dagster_instance_config, dagster_instance_config_schema
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.launcher import LaunchRunContext, WorkerStatus
@@ -26,6 +27,7 @@ from dagster._daemon.controller import all_daemons_live
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
+from dagster._utils.error import SerializableErrorInfo
 
 __all__ = [
     "RUN_FAILURE_REASON_TAG",
@@ -46,6 +48,9 @@ __all__ = [
     "QueuedRunCoordinatorDaemon",
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
+    "SerializableErrorInfo",
+    "StepFailureData",
+    "StepMaterializationData",
     "SubmitRunContext",
     "TickStatus",
     "WorkerStatus",

@@ -14,6 +14,9 @@ from tests.support.dagster_internals import (
     LoadableTargetOrigin,
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
+    SerializableErrorInfo,
+    StepFailureData,
+    StepMaterializationData,
     create_run_for_test,
     freeze_time,
 )
@@ -58,11 +61,28 @@ def put_run(
     return run.run_id
 
 
-def put_dataset(instance: DagsterInstance, of: Partition, end: datetime) -> None:
-    """Record the materialization of a dataset whose window ended at this time."""
+def put_dataset(instance: DagsterInstance, of: Partition, end: datetime, *, run_id: str | None = None) -> None:
+    """Record the materialization of a dataset whose window ended at this time, by this run or by none."""
     window = [(of.week_end - timedelta(days=30)).isoformat(), end.isoformat()]
     event = AssetMaterialization("feedback_dataset", partition=str(of.key), metadata={"window": window})
-    instance.report_runless_asset_event(event)
+    if run_id is None:
+        instance.report_runless_asset_event(event)
+        return
+    made = DagsterEvent(
+        DagsterEventType.ASSET_MATERIALIZATION.value,
+        JOB,
+        step_key="feedback_dataset",
+        event_specific_data=StepMaterializationData(event),
+    )
+    instance.report_dagster_event(made, run_id)
+
+
+def fail_step(instance: DagsterInstance, run_id: str, error: str, message: str) -> None:
+    """Record that a step of the run failed with an error of this class."""
+    info = SerializableErrorInfo(f"{error}: {message}", [], error)
+    data = StepFailureData(error=info, user_failure_data=None)
+    event = DagsterEvent(DagsterEventType.STEP_FAILURE.value, JOB, step_key="trained_model", event_specific_data=data)
+    instance.report_dagster_event(event, run_id)
 
 
 def end_run(instance: DagsterInstance, run_id: str, kind: DagsterEventType, message: str = "") -> None:

@@ -1,0 +1,79 @@
+"""Runs that broke because a service was down: whether and when each one is started over."""
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+
+from nhm_assets.domain.dagster_names import JOB
+from nhm_assets.domain.outcomes import TRANSIENT_TAG, Outcome
+from nhm_assets.domain.specialists import Specialist
+from nhm_assets.runs.queries import PARTITION_TAG, SPECIALIST_TAG, end_of, is_whole, outcome_of
+from nhm_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from dagster import DagsterRun, RunRecord
+
+RESTARTS_TAG: Final = "nhm/restarts"
+"""How often the work of a run was started over before."""
+
+_LOOK_BACK: Final = timedelta(days=1)
+
+
+def restart_delay(settings: Settings, restarts: int) -> timedelta | None:
+    """The pause before a run is started over that was so this often before; None: it is given up.
+
+    The pauses are those of RESTART_AFTER_MINUTES; the last one repeats until RESTART_FOR_HOURS are used up.
+    """
+    pauses = settings.restart_after_minutes
+    so_far = [pauses[min(number, len(pauses) - 1)] for number in range(restarts + 1)]
+    return timedelta(minutes=so_far[-1]) if sum(so_far) <= settings.restart_for_hours * 60 else None
+
+
+def restart_at(instance: DagsterInstance, record: "RunRecord", settings: Settings) -> datetime | None:
+    """When an ended run is started over; None: never.
+
+    A newer run of the same partition takes its place, whoever started it.
+    """
+    run = record.dagster_run
+    if outcome_of(run) is not Outcome.BROKEN or run.tags.get(TRANSIENT_TAG) != "true":
+        return None
+    if run.status is not DagsterRunStatus.FAILURE or run.job_name != JOB:
+        return None
+    delay = restart_delay(settings, restarts_of(run))
+    if delay is None or _has_a_newer_run(instance, record):
+        return None
+    return end_of(record) + delay
+
+
+def restarts_of(run: "DagsterRun") -> int:
+    """How often the work of this run was started over before."""
+    return int(run.tags.get(RESTARTS_TAG) or 0)
+
+
+def awaiting_restart(
+    instance: DagsterInstance, settings: Settings, now: datetime, specialist: Specialist | None = None
+) -> "list[tuple[RunRecord, datetime]]":
+    """The runs that will be started over, of one specialist or of all, each with its time."""
+    tags = {TRANSIENT_TAG: "true"} | ({SPECIALIST_TAG: str(specialist)} if specialist else {})
+    broken = RunsFilter(
+        job_name=JOB,
+        statuses=[DagsterRunStatus.FAILURE],
+        tags=tags,
+        updated_after=now - _LOOK_BACK,
+    )
+    times = [(record, restart_at(instance, record, settings)) for record in instance.get_run_records(broken)]
+    return [(record, at) for record, at in times if at is not None]
+
+
+def _has_a_newer_run(instance: DagsterInstance, record: "RunRecord") -> bool:
+    run = record.dagster_run
+    newer = RunsFilter(tags={PARTITION_TAG: run.tags[PARTITION_TAG]}, created_after=record.create_timestamp)
+    return any(other.run_id != run.run_id and _includes(other, run) for other in instance.get_runs(newer))
+
+
+def _includes(one: "DagsterRun", other: "DagsterRun") -> bool:
+    """Whether one run does at least the work of another one."""
+    if is_whole(one):
+        return True
+    return not is_whole(other) and (other.asset_selection or set()) <= (one.asset_selection or set())
