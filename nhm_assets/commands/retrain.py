@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nhm_assets.domain.errors import NhmError
+from nhm_assets.domain.errors import NhmError, UsageError
 from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.domain.specialists import SPECIALISTS
 from nhm_assets.settings import Settings
@@ -66,11 +66,16 @@ def _retrain(settings: Settings, partitions: "list[Partition]") -> "list[Retrain
         from nhm_assets.commands.health import require_services
         from nhm_assets.definitions import build_definitions
         from nhm_assets.domain.dagster_names import JOB
-        from nhm_assets.domain.outcomes import Outcome
         from nhm_assets.instance.home import dagster_instance
         from nhm_assets.registry.audit_log import ACTOR_TAG
         from nhm_assets.resource_factories import mongo_of
-        from nhm_assets.runs.in_process import Retraining, in_process_tags, retrain_partition, wait_for_other_run
+        from nhm_assets.runs.in_process import (
+            NOT_RUN,
+            Retraining,
+            in_process_tags,
+            retrain_partition,
+            wait_for_other_run,
+        )
         from nhm_assets.runs.liveness import end_dead_runs
 
     windows = {
@@ -87,14 +92,16 @@ def _retrain(settings: Settings, partitions: "list[Partition]") -> "list[Retrain
             for partition, window in windows.items():
                 progress.start(partition)
                 timeout_s = settings.max_run_seconds
-                wait_for_other_run(instance, partition.specialist, timeout_s=timeout_s, progress=progress.step)
-                result = retrain_partition(job, instance, partition, window, tags=tags, progress=progress.step)
+                try:
+                    wait_for_other_run(instance, partition.specialist, timeout_s=timeout_s, progress=progress.step)
+                    result = retrain_partition(job, instance, partition, window, tags=tags, progress=progress.step)
+                except UsageError as error:
+                    result = Retraining(partition, window, NOT_RUN, error=str(error))
                 results.append(result)
                 progress.end(result)
     except (ServiceError, NhmError) as error:
-        # The partitions that are left cannot start either, for the same reason.
         left = partitions[len(results) :]
-        results += [Retraining(one, windows[one], Outcome.BROKEN, error=str(error)) for one in left]
+        results += [Retraining(one, windows[one], NOT_RUN, error=str(error)) for one in left]
     return results
 
 
@@ -176,12 +183,12 @@ def _print_remarks(results: "list[Retraining]") -> None:
             " To forbid this, set ALLOW_SYNTHETIC_FALLBACK=false or ENVIRONMENT=production.",
             err=True,
         )
-    broken: dict[str, list[str]] = defaultdict(list)
+    failed: dict[tuple[str, str], list[str]] = defaultdict(list)
     for result in results:
         if result.error:
-            broken[result.error].append(str(result.partition.specialist))
-    for error, specialists in broken.items():
-        click.echo(f"broken: {', '.join(specialists)}: {error}", err=True)
+            failed[str(result.outcome), result.error].append(str(result.partition.specialist))
+    for (outcome, error), specialists in failed.items():
+        click.echo(f"{outcome}: {', '.join(specialists)}: {error}", err=True)
 
 
 def _cells(result: "Retraining", stage: str | None) -> list[str]:

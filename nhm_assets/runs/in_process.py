@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult, JobDefinition
@@ -12,7 +12,7 @@ from nhm_assets.domain.dagster_internals import make_new_run_id
 from nhm_assets.domain.dagster_names import CODE_LOCATION, EVALUATION_REPORT, FEEDBACK_DATASET, TRAINED_MODEL
 from nhm_assets.domain.dataset_schema import SPLITS, counts, data_version
 from nhm_assets.domain.errors import UsageError
-from nhm_assets.domain.outcomes import HELD_BY_TAG, OUTCOME_TAG, REASON_TAG, Outcome
+from nhm_assets.domain.outcomes import HELD_BY_TAG, OUTCOME_TAG, REASON_TAG, BrokenBy, Outcome
 from nhm_assets.domain.partitions import Partition, Window
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from nhm_assets.domain.specialists import Specialist
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 
+NOT_RUN: Final = "not run"
+"""Stands for the outcome of a partition that was never tried."""
+
 _POLL_S = 2.0
 _REPOSITORY_TAG = ".dagster/repository"
 IN_PROCESS = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -36,16 +39,17 @@ class Retraining:
     """The result of one partition's run. Results of steps that did not run are None.
 
     Attributes:
+        outcome: of the run, or `NOT_RUN`.
         held_by: names of the failed gate checks.
         frame: the dataset.
-        error: what broke the run and what to do; None if nothing did.
+        error: what broke, refused or prevented the run and what to do; None if nothing did.
         seconds: wall time of the run.
         reason: explains the outcome in one sentence.
     """
 
     partition: Partition
     window: Window
-    outcome: Outcome
+    outcome: str
     held_by: tuple[str, ...] = ()
     frame: pd.DataFrame | None = None
     trained: TrainedModel | None = None
@@ -133,7 +137,8 @@ def _describe(
     run = instance.get_run_by_id(result.run_id)
     tags = run.tags if run else {}
     failure = failure_of(instance, run) if run and not result.success else None
-    outcome = Outcome(tags.get(OUTCOME_TAG, Outcome.BROKEN)) if result.success else Outcome.BROKEN
+    undecided = Outcome.REFUSED if failure and failure.by is BrokenBy.REFUSED else Outcome.BROKEN
+    outcome = Outcome(tags.get(OUTCOME_TAG) or undecided) if result.success else undecided
     held_by = tags.get(HELD_BY_TAG, "")
     return Retraining(
         partition=partition,

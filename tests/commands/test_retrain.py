@@ -110,7 +110,8 @@ def test_a_mongodb_that_does_not_answer_is_named_without_its_password(home, tmp_
     assert done.returncode == 1
     assert "mongodb://nhm:***@127.0.0.1:9" in done.stderr
     assert "MONGODB_URI" in done.stderr
-    assert {entry["outcome"] for entry in read_report(report).values()} == {"broken"}
+    assert {entry["outcome"] for entry in read_report(report).values()} == {"not run"}
+    assert "not run: technical, business, behavior, evolution, architecture: MongoDB at" in done.stderr
     assert "s3cret" not in done.stdout + done.stderr + report.read_text()
 
 

@@ -55,7 +55,7 @@ def dagsters_database(request: pytest.FixtureRequest) -> Postgres | None:
 @pytest.mark.servers
 @pytest.mark.timeout(1800)
 def test_an_outage_at_the_weekly_tick_costs_nothing_but_time(
-    new_platform: NewPlatform, mongod: OwnMongod, mlflow_door: Door, dagsters_database: Postgres | None
+    mongod: OwnMongod, mlflow_door: Door, new_platform: NewPlatform, dagsters_database: Postgres | None
 ):
     """Each run breaks by MongoDB first and then by MLflow, is started over each time, and comes to one outcome."""
     mlflow = f"http://127.0.0.1:{mlflow_door.port}"
