@@ -1,19 +1,21 @@
 """Stores assets: frames as Parquet and records as JSON, in a folder or any fsspec store.
 
-A file is written completely or not at all. Its name contains the partition:
-`<storage>/<asset>/<specialist>/<week>.parquet`.
+A file is named by its content, `<storage>/<asset>/<specialist>/<week>/<digest>.parquet`, and is never overwritten. The
+pointer `<storage>/<asset>/<specialist>/<week>.current` names the one that counts. Earlier files stay, so what a
+promoted version learned from can always be read again. Files and pointers are written completely or not at all.
 """
 
 import errno
+import hashlib
 import io
 import json
 import os
 import sys
-import tempfile
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from dagster import InputContext, MetadataValue, OutputContext, UPathIOManager
 
@@ -33,6 +35,9 @@ class _StoredIOManager(UPathIOManager):
     Args:
         storage: a folder, or an address that fsspec understands, such as s3://bucket/prefix.
     """
+
+    extension: str | None = ".current"
+    content_extension: str
 
     def __init__(self, storage: str) -> None:
         self._storage = storage
@@ -66,13 +71,40 @@ class _StoredIOManager(UPathIOManager):
         except _store_errors() as error:
             raise _write_error(self._base_path, error) from error
 
-    def dump_to_path(self, context: OutputContext, obj: Any, path: "UPath") -> None:  # noqa: ARG002 - Dagster's
-        """Write the object's bytes, completely or not at all."""
+    def dump_to_path(self, context: OutputContext, obj: Any, path: "UPath") -> None:
+        """Store the object; the materialization names its file."""
+        context.add_output_metadata({"file": MetadataValue.path(masked(str(self._store(path, obj))))})
+
+    def store(self, obj: Any, asset: str, *partition: str) -> None:
+        """Store the object of a partition without Dagster."""
+        pointer = self._pointer(asset, *partition)
+        pointer.parent.mkdir(parents=True, exist_ok=True)
+        self._store(pointer, obj)
+
+    def file_of(self, asset: str, *partition: str) -> "UPath":
+        """The file that counts for this partition.
+
+        Raises:
+            StorageError: there is none, or the pointer to it is unreadable or damaged.
+        """
+        return _pointed_file(self._pointer(asset, *partition), asset)
+
+    def _pointer(self, asset: str, *partition: str) -> "UPath":
+        return self._with_extension(self._base_path.joinpath(asset, *partition))
+
+    def _store(self, pointer: "UPath", obj: Any) -> "UPath":
         content = self.to_bytes(obj)
+        folder = pointer.with_suffix("")
+        file = folder / f"{_digest(content)}{self.content_extension}"
         try:
-            _write_whole(path, content)
+            folder.mkdir(parents=True, exist_ok=True)
+            # A file with this name and other content was damaged on the disk.
+            if _content(file) != content:
+                _write_whole(file, content)
+            _write_whole(pointer, f"{folder.name}/{file.name}\n".encode())
         except _store_errors() as error:
-            raise _write_error(path, error) from error
+            raise _write_error(file, error) from error
+        return file
 
     def load_from_path(self, context: InputContext, path: "UPath") -> Any:
         """Read the object back.
@@ -81,17 +113,14 @@ class _StoredIOManager(UPathIOManager):
             StorageError: the file is missing, unreadable or damaged.
         """
         asset = context.asset_key.to_user_string()
+        file = _pointed_file(path, asset)
+        content = _read(file, asset)
         try:
-            content = path.read_bytes()
-        except FileNotFoundError:
-            raise StorageError(f"{path} does not exist: materialize {asset} for this partition first") from None
-        except _store_errors() as error:
-            raise StorageError(f"{path} cannot be read ({error}): check NHM_STORAGE and its permissions") from error
-        try:
+            if _digest(content) != file.stem:
+                raise ValueError("its name is not the digest of its content")
             return self.from_bytes(content, context)
         except ValueError as error:
-            reason = str(error).splitlines()[0]
-            raise StorageError(f"{path} is damaged ({reason}): materialize {asset} for this partition again") from error
+            raise _damaged(file, asset, str(error).splitlines()[0]) from error
 
     def to_bytes(self, obj: Any) -> bytes:
         """The object as the content of a file."""
@@ -105,7 +134,7 @@ class _StoredIOManager(UPathIOManager):
 class FrameIOManager(_StoredIOManager):
     """Stores pandas frames with their `attrs` as Parquet. Equal frames give equal bytes."""
 
-    extension: str | None = ".parquet"
+    content_extension = ".parquet"
 
     def to_bytes(self, obj: "pd.DataFrame") -> bytes:
         """Parquet without the index; `attrs` must be JSON."""
@@ -146,7 +175,7 @@ class FrameIOManager(_StoredIOManager):
 class RecordIOManager(_StoredIOManager):
     """Stores pydantic models as JSON, and reads them as the type in the asset's signature."""
 
-    extension: str | None = ".json"
+    content_extension = ".json"
 
     def to_bytes(self, obj: Any) -> bytes:
         """Indented JSON, for people who open the file."""
@@ -182,21 +211,52 @@ def _store_errors() -> tuple[type[Exception], ...]:
     return (OSError, botocore.BotoCoreError) if botocore else (OSError,)
 
 
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _content(file: "UPath") -> bytes | None:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _read(file: "UPath", asset: str) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise StorageError(f"{file} does not exist: materialize {asset} for this partition first") from None
+    except _store_errors() as error:
+        raise StorageError(f"{file} cannot be read ({error}): check NHM_STORAGE and its permissions") from error
+
+
+def _pointed_file(pointer: "UPath", asset: str) -> "UPath":
+    folder, _, name = _read(pointer, asset).decode(errors="replace").strip().partition("/")
+    if folder != pointer.stem or not name or "/" in name:
+        raise _damaged(pointer, asset, "it names no file of its partition")
+    return pointer.parent / folder / name
+
+
+def _damaged(file: "UPath", asset: str, reason: str) -> StorageError:
+    return StorageError(f"{file} is damaged ({reason}): materialize {asset} for this partition again")
+
+
 def _write_whole(path: "UPath", content: bytes) -> None:
     if getattr(path, "protocol", "") not in ("", "file", "local"):
         # Object stores show an object only once it is complete.
         path.write_bytes(content)
         return
-    folder = Path(str(path)).parent
-    descriptor, draft = tempfile.mkstemp(dir=folder, prefix=".draft-")
+    # Not by `tempfile`: its files are readable for their owner only, whatever the umask says.
+    draft = Path(str(path)).parent / f".draft-{uuid4().hex}"
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with draft.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(draft).replace(str(path))
+        draft.replace(str(path))
     except BaseException:
-        Path(draft).unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
         raise
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
-from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.records import TrainedModel
 from nhm_assets.registry.vocabulary import PARTITION_TAG, TRIAL_OF_TAG
 from nhm_assets.settings import Settings
@@ -14,6 +13,7 @@ from nhm_assets.training.forest import PARAMETERS, fit_forest, learning_rows
 from nhm_assets.training.registration import log_inputs, register
 from nhm_assets.training.training_spec import TrainingSpec
 from nhm_assets.training.tuning import search_parameters
+from resources.storage import FrameIOManager
 
 if TYPE_CHECKING:
     from dagster import AssetExecutionContext
@@ -38,23 +38,14 @@ def train(
     spec: TrainingSpec,
     settings: Settings,
 ) -> TrainedModel:
-    """Train and register one version, in an MLflow run of its own.
-
-    Raises:
-        DataError: the training rows hold fewer than two classes.
-    """
+    """Train and register one version, in an MLflow run of its own."""
     rows = learning_rows(frame)
-    if rows["label"].nunique() < 2:
-        raise DataError(
-            f"the {len(rows)} training rows of {spec.partition.key} hold fewer than two classes:"
-            " see the check class_coverage of feedback_dataset"
-        )
     experiment, name = spec.partition.specialist.experiment, str(spec.partition.key)
     with mlflow.run(experiment=experiment, name=name, tags=spec.tags()) as run:
         context.log.info("The training is logged in MLflow run %s", run.active_run().info.run_id)
         parameters = _parameters(client, run, frame, spec, settings)
-        file = f"{FEEDBACK_DATASET.to_user_string()}/{spec.partition.specialist}/{spec.partition.week}.parquet"
-        log_inputs(run, frame, spec, f"{settings.storage}/{file}")
+        dataset = FEEDBACK_DATASET.to_user_string(), spec.partition.specialist, spec.partition.week
+        log_inputs(run, frame, spec, str(FrameIOManager(settings.storage).file_of(*dataset)))
         started = time.monotonic()
         forest = fit_forest(rows, parameters, threads=settings.training_threads)
         run.log_params(parameters)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from resources.storage import FrameIOManager
 from tests.support.documents import WEEK, put, reviewed_opinions
 from tests.support.platform import Platform, failed_step
 from tests.support.ports import free_port
@@ -72,7 +73,7 @@ def test_an_mlflow_outage_in_training_breaks_the_run_and_the_next_run_is_clean(l
 
 def test_a_damaged_dataset_is_named_with_the_remedy(learnable: Platform):
     learnable.retrain(only=["feedback_dataset"])
-    path = learnable.settings.nhm_home / "storage" / "feedback_dataset" / "technical" / f"{WEEK}.parquet"
+    path = FrameIOManager(learnable.settings.storage).file_of("feedback_dataset", "technical", WEEK)
     path.write_bytes(path.read_bytes()[:-100])
     result = learnable.retrain(only=["trained_model"])
     assert not result.success

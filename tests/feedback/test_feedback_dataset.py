@@ -11,6 +11,7 @@ from dagster import AssetKey, DagsterEventType, ExecuteInProcessResult
 
 from nhm_assets.feedback.dataset_rules import DESCRIPTIONS
 from nhm_assets.feedback.features import EXTRACTOR
+from resources.storage import FrameIOManager
 from tests.support.documents import WEEK, WEEK_END, feedback, put, reviewed_opinions
 from tests.support.platform import Platform, failed_step, verdicts
 from tests.support.windows import STORED
@@ -38,7 +39,7 @@ def version(result: ExecuteInProcessResult) -> str:
 
 
 def stored_file(platform: Platform) -> Path:
-    return Path(platform.settings.storage) / "feedback_dataset" / "technical" / f"{WEEK}.parquet"
+    return Path(str(FrameIOManager(platform.settings.storage).file_of("feedback_dataset", "technical", WEEK)))
 
 
 def materialized(platform: Platform, asset: str) -> int:

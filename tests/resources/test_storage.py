@@ -1,5 +1,6 @@
 """Stored frames and records: complete files, equal bytes for equal content, and errors that say what to do."""
 
+import hashlib
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -46,11 +47,71 @@ def test_a_record_comes_back_as_the_type_that_the_signature_names(records: Recor
     assert fetch(records, Note) == NOTE
 
 
-def test_the_file_name_contains_the_partition(frames: FrameIOManager, records: RecordIOManager, storage: Path):
+def files_in(storage: Path) -> list[str]:
+    return sorted(str(path.relative_to(storage)) for path in storage.rglob("*") if path.is_file())
+
+
+def digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def test_a_file_is_named_by_partition_and_content(frames: FrameIOManager, records: RecordIOManager, storage: Path):
     keep(frames, frame(), "technical")
     keep(records, NOTE, "business")
-    files = sorted(str(path.relative_to(storage)) for path in storage.rglob("*") if path.is_file())
-    assert files == ["kept/business/2026-03-01.json", "kept/technical/2026-03-01.parquet"]
+    assert files_in(storage) == [
+        "kept/business/2026-03-01.current",
+        f"kept/business/2026-03-01/{digest(records.to_bytes(NOTE))}.json",
+        "kept/technical/2026-03-01.current",
+        f"kept/technical/2026-03-01/{digest(frames.to_bytes(frame()))}.parquet",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("manager", "extension", "values"),
+    [(FrameIOManager, ".parquet", [frame(3), frame(5)]), (RecordIOManager, ".json", [NOTE, Note(text="b", score=1)])],
+)
+def test_another_value_overwrites_nothing_and_an_equal_one_adds_nothing(
+    storage: Path, manager: type, extension: str, values: list
+):
+    """A re-run of the week overwrote the rows that a promoted version had learned from."""
+    keep(manager(str(storage)), values[0])
+    first = file_in(storage, extension)
+    before = first.read_bytes(), first.stat().st_mtime_ns
+    for value in (values[1], values[1], values[0]):
+        keep(manager(str(storage)), value)
+        assert file_in(storage, extension).read_bytes() == manager(str(storage)).to_bytes(value)
+    assert (first.read_bytes(), first.stat().st_mtime_ns) == before
+    assert len(files_in(storage)) == 3
+
+
+def test_the_materialization_names_the_file(records: RecordIOManager, storage: Path):
+    (event,) = keep(records, NOTE).asset_materializations_for_node("kept")
+    assert event.metadata["file"].value == str(file_in(storage, ".json"))
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_the_umask_decides_who_can_read_a_file(frames: FrameIOManager, storage: Path, umask: int, mode: int):
+    before = os.umask(umask)
+    try:
+        keep(frames, frame())
+    finally:
+        os.umask(before)
+    modes = {path.stat().st_mode & 0o777 for path in storage.rglob("*") if path.is_file()}
+    assert modes == {mode}
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"2026-03-01/", b"2026-02-22/a.json", b"2026-03-01/../../x", b"\xff"])
+def test_a_damaged_pointer_is_an_error_that_names_it_and_the_remedy(
+    records: RecordIOManager, storage: Path, content: bytes
+):
+    keep(records, NOTE)
+    pointer = storage / "kept" / "technical" / "2026-03-01.current"
+    pointer.write_bytes(content)
+    with pytest.raises(StorageError, match=r"is damaged.*materialize kept for this partition again") as caught:
+        fetch(records, Note)
+    assert str(pointer) in str(caught.value)
+    keep(records, NOTE)
+    assert fetch(records, Note) == NOTE
 
 
 def test_partitions_do_not_overwrite_each_other(records: RecordIOManager):
@@ -123,6 +184,8 @@ def test_a_damaged_parquet_file_is_an_error_that_names_it_and_the_remedy(
         fetch(frames, pd.DataFrame)
     assert str(path) in str(caught.value)
     assert "materialize kept for this partition again" in str(caught.value)
+    keep(frames, frame(2000))
+    pd.testing.assert_frame_equal(fetch(frames, pd.DataFrame), frame(2000))
 
 
 def footer_start(content: bytes) -> int:
@@ -175,14 +238,26 @@ def test_a_missing_file_is_an_error_that_says_what_to_materialize(records: Recor
     keep(records, NOTE, "business")
     with pytest.raises(StorageError, match="does not exist: materialize kept for this partition first") as caught:
         fetch(records, Note, "technical")
-    assert str(file_in(storage, ".json")) in str(caught.value)
+    assert str(storage / "kept" / "technical" / "2026-03-01.current") in str(caught.value)
+
+
+def test_a_file_that_is_gone_is_an_error_that_says_what_to_materialize(records: RecordIOManager, storage: Path):
+    keep(records, NOTE)
+    path = file_in(storage, ".json")
+    path.unlink()
+    with pytest.raises(StorageError, match="does not exist: materialize kept for this partition first") as caught:
+        fetch(records, Note)
+    assert str(path) in str(caught.value)
 
 
 def test_a_file_that_cannot_be_read_is_an_error_that_names_it(records: RecordIOManager, storage: Path):
-    file_in(storage, ".json").mkdir(parents=True)
+    keep(records, NOTE)
+    path = file_in(storage, ".json")
+    path.unlink()
+    path.mkdir()
     with pytest.raises(StorageError, match="cannot be read") as caught:
         fetch(records, Note)
-    assert str(file_in(storage, ".json")) in str(caught.value)
+    assert str(path) in str(caught.value)
 
 
 def mount(folder: Path, *options: str) -> None:
@@ -208,7 +283,7 @@ def test_a_full_disk_is_an_error_and_does_not_change_the_old_file(frames: FrameI
     before = path.read_bytes()
     with pytest.raises(StorageError, match="the disk is full") as caught:
         keep(frames, frame(20_000))
-    assert str(path) in str(caught.value)
+    assert str(path.parent) in str(caught.value)
     assert "Free space" in str(caught.value)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]

@@ -1,5 +1,6 @@
 """Storage in an object store, over a real socket; skipped without the extra `s3` and a test server."""
 
+import hashlib
 import traceback
 from collections.abc import Iterator
 
@@ -16,6 +17,7 @@ s3fs = pytest.importorskip("s3fs", reason="the extra `s3` is not installed")
 moto_server = pytest.importorskip("moto.server", reason="no S3 server to test against is installed: moto[s3]")
 
 BUCKET = "hive"
+KEPT = ("kept", "technical", WEEK)
 SECRET = "s3cret-word"  # noqa: S105 - of a server that lives for one test
 
 
@@ -59,15 +61,17 @@ def test_frames_and_records_come_back_from_an_object_store(storage: str):
     pd.testing.assert_frame_equal(loaded, frame(), check_exact=True)
     assert loaded.attrs == frame().attrs
     assert fetch(RecordIOManager(storage), Note, "business") == NOTE
-    assert names() == [f"{BUCKET}/prefix/kept/business/{WEEK}.json", f"{BUCKET}/prefix/kept/technical/{WEEK}.parquet"]
+    files = RecordIOManager(storage).file_of("kept", "business", WEEK), FrameIOManager(storage).file_of(*KEPT)
+    pointers = [f"{BUCKET}/prefix/kept/{specialist}/{WEEK}.current" for specialist in ("business", "technical")]
+    assert names() == sorted([*pointers, *(str(file).removeprefix("s3://") for file in files)])
 
 
-def test_materializing_again_replaces_the_object(storage: str):
+def test_materializing_again_points_to_another_object_and_keeps_the_first(storage: str):
     records = RecordIOManager(storage)
     keep(records, NOTE)
     keep(records, Note(text="again", score=1))
     assert fetch(records, Note).text == "again"
-    assert len(names()) == 1
+    assert len(names()) == 3
 
 
 def test_an_object_that_another_process_has_written_is_read(storage: str):
@@ -75,7 +79,10 @@ def test_an_object_that_another_process_has_written_is_read(storage: str):
     keep(records, NOTE)
     assert fetch(records, Note) == NOTE
     other = s3fs.S3FileSystem(skip_instance_cache=True)
-    other.pipe_file(f"{BUCKET}/prefix/kept/technical/{WEEK}.json", b'{"text": "from elsewhere", "score": 1}')
+    content = b'{"text": "from elsewhere", "score": 1}'
+    name = f"{WEEK}/{hashlib.blake2b(content, digest_size=16).hexdigest()}.json"
+    other.pipe_file(f"{BUCKET}/prefix/kept/technical/{name}", content)
+    other.pipe_file(f"{BUCKET}/prefix/kept/technical/{WEEK}.current", name.encode())
     assert fetch(records, Note).text == "from elsewhere"
 
 
@@ -85,7 +92,8 @@ def test_a_missing_object_is_an_error_that_says_what_to_materialize(storage: str
 
 
 def test_a_damaged_object_is_an_error_that_names_it(storage: str):
-    name = f"{BUCKET}/prefix/kept/technical/{WEEK}.parquet"
+    keep(FrameIOManager(storage), frame())
+    name = str(FrameIOManager(storage).file_of(*KEPT)).removeprefix("s3://")
     s3fs.S3FileSystem(skip_instance_cache=True).pipe_file(name, b"PAR1 and no more")
     with pytest.raises(StorageError, match="is damaged") as caught:
         fetch(FrameIOManager(storage), pd.DataFrame)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,6 +36,4 @@ def learnable(
 
 def store_dataset(platform: Platform, frame: pd.DataFrame, *, specialist: str = "technical", week: str = WEEK) -> None:
     """Store the frame as the `feedback_dataset` of the partition."""
-    path = Path(platform.settings.storage) / "feedback_dataset" / specialist / f"{week}.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(FrameIOManager(platform.settings.storage).to_bytes(frame))
+    FrameIOManager(platform.settings.storage).store(frame, "feedback_dataset", specialist, week)

@@ -1,7 +1,6 @@
 """Rollouts of a registered version, and the check on them alone."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from dagster import AssetKey, ExecuteInProcessResult
@@ -12,6 +11,7 @@ from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.records import Promotion
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.rollout.execute import RolloutRequest
+from resources.storage import RecordIOManager
 from tests.support.documents import NOW, WEEK, WEEK_END
 from tests.support.kube import Namespace
 from tests.support.platform import QUIET, Platform
@@ -72,9 +72,7 @@ class Registry:
             report_digest="0" * 32,
             audit_id=None,
         )
-        path = Path(self.platform.settings.storage) / "promoted_version" / specialist / f"{WEEK}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(promotion.model_dump_json())
+        RecordIOManager(self.platform.settings.storage).store(promotion, "promoted_version", specialist, WEEK)
 
 
 def rollout_request(specialist: str, version: str) -> RolloutRequest:

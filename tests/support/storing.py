@@ -9,6 +9,7 @@ from dagster import DagsterInstance, ExecuteInProcessResult, IOManager, asset, m
 from pydantic import BaseModel, ConfigDict
 
 from nhm_assets.domain.partitions import Partition, specialist_weeks
+from resources.storage import FrameIOManager, RecordIOManager
 from tests.support.dagster_internals import DagsterUserCodeExecutionError
 from tests.support.documents import WEEK
 from tests.support.platform import QUIET
@@ -46,8 +47,9 @@ def frame(rows: int = 4, seed: int = 1) -> pd.DataFrame:
 
 
 def file_in(storage: Path, extension: str, specialist: str = "technical") -> Path:
-    """Where the value of a partition should be stored."""
-    return storage / ASSET / specialist / f"{WEEK}{extension}"
+    """The file that counts for the value of a partition."""
+    manager = {".parquet": FrameIOManager, ".json": RecordIOManager}[extension](str(storage))
+    return Path(str(manager.file_of(ASSET, specialist, WEEK)))
 
 
 def keep(manager: IOManager, value: Any, specialist: str = "technical") -> ExecuteInProcessResult:
