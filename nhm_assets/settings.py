@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     feedback_window_days: PositiveCount = Field(30, description="Days of feedback that each retraining learns from.")
     min_feedback_rating: Fraction = Field(0.0, description="Feedback with a rating (0 to 1) below this is ignored.")
     min_real_samples: PositiveCount = Field(
-        1000, description="Rows of real feedback required. With fewer, synthetic rows are added or the run fails."
+        1000, description="Rows of real feedback required. With fewer, synthetic rows are added or nothing is trained."
     )
     allow_synthetic_fallback: Literal["auto", "true", "false"] = Field(
         "auto", description="Whether synthetic rows may be added. auto: yes, unless ENVIRONMENT is production."
@@ -139,7 +139,8 @@ class Settings(BaseSettings):
         " PagerDuty, webhooks; see https://appriseit.com/services.",
     )
     notify_outcomes: str = Field(
-        "promoted,held,superseded,unchanged,broken", description="Outcomes that are sent, separated by commas."
+        "promoted,held,superseded,unchanged,insufficient_data,broken",
+        description="Outcomes that are sent, separated by commas.",
     )
     notify_timeout_s: Seconds = Field(
         10.0, description="Seconds to wait for a receiver of notifications before it counts as down."

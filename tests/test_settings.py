@@ -38,7 +38,7 @@ DEFAULTS = {
     "max_run_seconds": 7200,
     "force_retrain": False,
     "keep_versions": 20,
-    "notify_outcomes": "promoted,held,superseded,unchanged,broken",
+    "notify_outcomes": "promoted,held,superseded,unchanged,insufficient_data,broken",
     "notify_urls": None,
     "specialist_namespace": "semantic-translation",
     "specialist_deployment": "specialist-{specialist}",

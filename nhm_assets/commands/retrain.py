@@ -170,7 +170,7 @@ def _print_remarks(results: "list[Retraining]") -> None:
     for result in results:
         if result.held_by:
             click.echo(f"{result.partition.specialist} is held: failed {', '.join(result.held_by)}")
-        elif result.outcome in (Outcome.HELD, Outcome.SUPERSEDED):
+        elif result.outcome in (Outcome.HELD, Outcome.SUPERSEDED, Outcome.INSUFFICIENT_DATA):
             click.echo(f"{result.partition.specialist} is {result.outcome}: {result.reason}")
     synthetic = [
         str(result.partition.specialist)

@@ -1,5 +1,6 @@
 """How a partition's run ends, and the tags that record it."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
@@ -11,6 +12,7 @@ class Outcome(StrEnum):
     HELD = "held"
     SUPERSEDED = "superseded"
     UNCHANGED = "unchanged"
+    INSUFFICIENT_DATA = "insufficient_data"
     BROKEN = "broken"
     REFUSED = "refused"
 
@@ -40,6 +42,14 @@ TRANSIENT_TAG: Final = "nhm/transient"
 
 _LONGEST_REASON: Final = 1000
 """PostgreSQL indexes tags and refuses those of more than about 2,700 bytes."""
+
+
+def decided_tags(outcome: Outcome, reason: str, held_by: Iterable[str] = ()) -> dict[str, str]:
+    """The tags of a run that decided about a candidate, or that there is none.
+
+    Every tag is set, because a retried run inherits the tags of the run before.
+    """
+    return {OUTCOME_TAG: str(outcome), REASON_TAG: shortened(reason), HELD_BY_TAG: ",".join(held_by)}
 
 
 def broken_tags(by: BrokenBy, reason: str, *, transient: bool = False) -> dict[str, str]:

@@ -6,17 +6,17 @@ from datetime import datetime
 import pandas as pd
 
 from nhm_assets.domain.check_result import Verdict
-from nhm_assets.domain.dataset_schema import APPROVE, CLASS_NAMES, FEATURE_NAMES, REAL, TEST, counts, schema_faults
+from nhm_assets.domain.dataset_schema import FEATURE_NAMES, REAL, schema_faults
+from nhm_assets.domain.evidence import EVIDENCE_CHECKS, judge_evidence
 
 DESCRIPTIONS = {
     "schema_conforms": "Columns, types, classes and row order match the contract, and computed features are finite.",
-    "enough_samples": "There are at least MIN_REAL_SAMPLES rows. Synthetic rows count where they are allowed.",
-    "class_coverage": "The training and validation rows contain approve and at least one other class.",
+    **EVIDENCE_CHECKS,
     "no_leakage": "No plan is in two splits, and no feature equals the label.",
     "feedback_fresh": "The newest feedback is at most MAX_FEEDBACK_AGE_DAYS older than the end of the window.",
     "few_rejected_documents": "At most MAX_REJECTED_FRACTION of the feedback was rejected. The reasons are listed.",
 }
-BLOCKING = ("schema_conforms", "enough_samples", "class_coverage", "no_leakage")
+BLOCKING = ("schema_conforms", "no_leakage")
 
 
 @dataclass(frozen=True)
@@ -36,36 +36,11 @@ def judge_dataset(frame: pd.DataFrame, rules: QualityRules) -> list[Verdict]:
         return [Verdict(check, passed=False, reason=reason) for check, reason in reasons.items()]
     return [
         Verdict("schema_conforms", passed=True, reason="The rows match the schema."),
-        _enough_samples(frame, rules.min_real_samples),
-        _class_coverage(frame),
+        *judge_evidence(frame, min_samples=rules.min_real_samples),
         _no_leakage(frame),
         _feedback_fresh(frame, rules.max_feedback_age_days),
         _few_rejected(frame, rules.max_rejected_fraction),
     ]
-
-
-def _enough_samples(frame: pd.DataFrame, required: int) -> Verdict:
-    size = len(frame)
-    reason = f"Enough samples: {size} rows; at least {required} are required."
-    if size < required:
-        reason = (
-            f"Too few samples: {size} rows; at least {required} are required (window"
-            f" {' to '.join(frame.attrs['window'])})."
-            " Wait for more feedback, widen FEEDBACK_WINDOW_DAYS, or lower MIN_REAL_SAMPLES. Synthetic rows are not"
-            " allowed here (ALLOW_SYNTHETIC_FALLBACK)."
-        )
-    return Verdict("enough_samples", size >= required, reason, {"rows": size, "MIN_REAL_SAMPLES": required})
-
-
-def _class_coverage(frame: pd.DataFrame) -> Verdict:
-    labels = frame.loc[frame["split"] != TEST, "label"]
-    by_class = {CLASS_NAMES[int(label)]: count for label, count in counts(labels).items()}
-    present = ", ".join(f"{count} {name}" for name, count in by_class.items()) or "no rows"
-    passed = APPROVE in set(labels) and labels.nunique() > 1
-    reason = f"Enough classes to learn from: {present}."
-    if not passed:
-        reason = f"Too few classes to learn from: {present}. Approve and at least one other class are required."
-    return Verdict("class_coverage", passed, reason, by_class)
 
 
 def _no_leakage(frame: pd.DataFrame) -> Verdict:

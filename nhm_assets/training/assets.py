@@ -1,5 +1,6 @@
 """The asset of the training stage."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -15,6 +16,8 @@ from dagster import (
 from pydantic import Field
 
 from nhm_assets.domain.dagster_names import GROUP
+from nhm_assets.domain.evidence import judge_evidence
+from nhm_assets.domain.outcomes import Outcome, decided_tags
 from nhm_assets.domain.partitions import Partition, specialist_weeks
 from nhm_assets.domain.records import TrainedModel
 from nhm_assets.registry.audit_log import AUDIT_LOG, record_registration
@@ -42,12 +45,14 @@ class TrainingConfig(Config):
     partitions_def=specialist_weeks,
     group_name=GROUP,
     io_manager_key="records",
+    output_required=False,
     kinds={"sklearn", "mlflow"},
     description=(
         "A version of `{specialist}-evaluator` in MLflow: a random forest, fitted on the train and validation rows and"
         " logged as the specialists load it. It is in stage Staging, with the alias `candidate`. If a version of the"
         " same data, code and parameters exists, it is reused and the outcome is `unchanged`. To train anyway, set"
-        " FORCE_RETRAIN=true, or `force: true` in the launchpad."
+        " FORCE_RETRAIN=true, or `force: true` in the launchpad. If the dataset's evidence checks fail, nothing is"
+        " trained: the run stays green, and its outcome is `insufficient_data`."
     ),
 )
 @retry_transient_errors
@@ -58,8 +63,12 @@ def trained_model(
     settings: ResourceParam[Settings],
     mlflow: ResourceParam[Mlflow],
     mongo: ResourceParam[Mongo],
-) -> Output[TrainedModel]:
+) -> Iterator[Output[TrainedModel]]:
     """Train and register a version, or reuse the one from the same data, code and parameters."""
+    if missing := _missing_evidence(feedback_dataset, settings):
+        context.log.info("nothing is trained: %s", missing)
+        context.instance.add_run_tags(context.run_id, decided_tags(Outcome.INSUFFICIENT_DATA, missing))
+        return
     partition = Partition.from_key(context.partition_key)
     spec = TrainingSpec.of(
         feedback_dataset,
@@ -79,7 +88,13 @@ def trained_model(
         stage_candidate(client, trained)
     with mongo.database() as database:
         record_registration(database[AUDIT_LOG], trained, run=context.run, now=settings.now())
-    return Output(trained, data_version=DataVersion(trained.sha256), metadata=_metadata(trained))
+    yield Output(trained, data_version=DataVersion(trained.sha256), metadata=_metadata(trained))
+
+
+def _missing_evidence(frame: pd.DataFrame, settings: Settings) -> str:
+    """Why the rows are not enough to learn from; empty if they are."""
+    verdicts = judge_evidence(frame, min_samples=settings.min_real_samples)
+    return " ".join(verdict.reason for verdict in verdicts if not verdict.passed)
 
 
 def _is_over(context: AssetExecutionContext, run_id: str) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 
 from tests.commands.conftest import SETTINGS
-from tests.support.documents import WEEK, reviewed_opinions
+from tests.support.documents import WEEK, revealed_opinions, reviewed_opinions
 from tests.support.nhm import nhm, read_report, write_documents
 from tests.support.processes import processes_naming
 
@@ -64,19 +64,18 @@ def test_retrain_promotes_prints_a_table_and_writes_a_report(seeded, home, tmp_p
 
 
 @pytest.mark.servers
-def test_a_broken_run_exits_with_1_and_says_what_broke_it(seeded, tmp_path):
+def test_too_little_feedback_is_no_error_and_says_how_many_rows_are_missing(seeded, tmp_path):
     """Production forbids synthetic rows, and there is no feedback on business."""
     report = tmp_path / "report.json"
     done = nhm(
         *("retrain", "--week", WEEK, "--specialist", "business", "--report", report),
         **{**seeded, "environment": "production", "allow_synthetic_fallback": "auto"},
     )
-    assert done.returncode == 1
+    assert done.returncode == 0
     entry = read_report(report)["business"]
-    assert entry["outcome"] == "broken"
-    assert "enough_samples" in entry["error"]
+    assert (entry["outcome"], entry["error"]) == ("insufficient_data", None)
     assert entry["dataset"]["rows"] == 0
-    assert "enough_samples" in done.stderr
+    assert "business is insufficient_data: Too few samples: 0 rows; at least 300 are required, 300 more" in done.stdout
 
 
 @pytest.mark.servers
@@ -88,16 +87,17 @@ def test_a_warning_says_that_a_model_learned_from_synthetic_rows(seeded, tmp_pat
 
 
 @pytest.mark.servers
-def test_feedback_of_one_class_only_breaks_the_run_before_training(home, mongod_uri, database, tmp_path):
+def test_nothing_is_trained_on_feedback_of_one_class_only(home, mongod_uri, database, tmp_path):
     opinions, reviews = reviewed_opinions(320, recommendations=["approve"])
     folder = write_documents(tmp_path / "alike", opinions=opinions, feedback=reviews)
     settings = {**SETTINGS, "nhm_home": home, "mongodb_uri": mongod_uri, "mongodb_database": database.name}
     nhm("seed", "--from", folder, **settings)
     report = tmp_path / "report.json"
     done = nhm("retrain", "--week", WEEK, "--specialist", "technical", "--report", report, **settings)
-    assert done.returncode == 1
+    assert done.returncode == 0
     entry = read_report(report)["technical"]
-    assert "class_coverage" in entry["error"]
+    assert entry["outcome"] == "insufficient_data"
+    assert "technical is insufficient_data: Too few classes" in done.stdout
     assert entry["model"]["version"] is None
 
 
@@ -142,9 +142,15 @@ def test_a_local_mongod_is_started_and_stopped(home, documents, tmp_path):
     assert mongods_of(home) == []
 
 
-def test_a_report_is_written_for_a_broken_run_too(seeded, tmp_path):
+def test_a_broken_run_exits_with_1_and_says_what_broke_it_in_the_report_too(home, mongod_uri, database, tmp_path):
+    opinions, reviews = revealed_opinions(320)
+    folder = write_documents(tmp_path / "revealing", opinions=opinions, feedback=reviews)
+    settings = {**SETTINGS, "nhm_home": home, "mongodb_uri": mongod_uri, "mongodb_database": database.name}
+    nhm("seed", "--from", folder, **settings)
     report = tmp_path / "report.json"
-    nhm("retrain", "--week", "2026-01-04", "--specialist", "technical", "--report", report, **seeded)
-    entries = json.loads(report.read_text())
-    assert [entry["week"] for entry in entries] == ["2026-01-04"]
-    assert entries[0]["outcome"] == "broken"
+    done = nhm("retrain", "--week", WEEK, "--specialist", "technical", "--report", report, **settings)
+    assert done.returncode == 1
+    (entry,) = json.loads(report.read_text())
+    assert (entry["week"], entry["outcome"], entry["dataset"]["rows"]) == (WEEK, "broken", 320)
+    assert "no_leakage" in entry["error"]
+    assert "broken: technical: feedback_dataset: no_leakage" in done.stderr

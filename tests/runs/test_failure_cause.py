@@ -45,7 +45,7 @@ from resources.errors import (
     StorageError,
 )
 from tests.support.dagster_internals import DagsterExecutionInterruptedError
-from tests.support.documents import put, reviewed_opinions
+from tests.support.documents import put, revealed_opinions
 from tests.support.platform import QUIET, Platform
 from tests.support.retrainings import end_run, put_run
 from tests.support.wiped import session_platform, wiped
@@ -186,14 +186,14 @@ def test_a_blocking_check_that_crashes_says_nothing_about_the_data(wiped: Platfo
     assert failure.reason == "trained_model_loads_as_pyfunc: 'column'"
 
 
-def test_a_real_run_with_too_few_samples_names_the_check_and_the_number(wiped: Platform):
-    opinions, reviews = reviewed_opinions(60)
+def test_a_real_run_on_rows_that_reveal_the_label_names_the_check_and_the_feature(wiped: Platform):
+    opinions, reviews = revealed_opinions(60)
     put(wiped.database, opinions=opinions, feedback=reviews)
     result = wiped.retrain(only=["feedback_dataset"])
     failure = failure_of(wiped.instance, run_of(wiped.instance, result.run_id))
     assert failure.by is BrokenBy.DATA
-    assert failure.reason.startswith("feedback_dataset: enough_samples: ")
-    assert "60" in failure.reason
+    assert failure.reason.startswith("feedback_dataset: no_leakage: ")
+    assert "risk_score" in failure.reason
 
 
 @pytest.mark.parametrize(

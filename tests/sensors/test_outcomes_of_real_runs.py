@@ -7,7 +7,7 @@ import pytest
 
 from nhm_assets.resource_factories import notifiers_of
 from nhm_assets.settings import Settings
-from tests.support.documents import WEEK, put, reviewed_opinions
+from tests.support.documents import WEEK, put, revealed_opinions, reviewed_opinions
 from tests.support.ended_runs import recorded_breaks, recorded_triggers
 from tests.support.notified import mail_server, receiver
 from tests.support.platform import Platform
@@ -33,6 +33,8 @@ def story(module_platform: Platform) -> Story:
     for count, specialist, disagreement in ((900, "technical", 0.03), (400, "business", 1.0), (400, "evolution", 0.03)):
         opinions, reviews = reviewed_opinions(count, specialist=specialist, days=40, disagreement=disagreement)
         put(platform.database, opinions=opinions, feedback=reviews)
+    opinions, reviews = revealed_opinions(300, specialist="behavior")
+    put(platform.database, opinions=opinions, feedback=reviews)
     nowhere = f"127.0.0.1:{free_port()}"
     away = platform.with_settings(mongodb_uri=f"mongodb://{nowhere}", mongodb_timeout_s=0.3)
     results = {
@@ -41,6 +43,7 @@ def story(module_platform: Platform) -> Story:
         "unchanged": platform.retrain(),
         "superseded": platform.retrain(week=WEEK_BEFORE),
         "held": platform.retrain("business"),
+        "insufficient": platform.retrain("architecture"),
         "data": platform.retrain("behavior"),
         "MongoDB": away.retrain("architecture"),
         "MLflow": platform.with_settings(mlflow_tracking_uri=f"http://{nowhere}", mlflow_timeout_s=1).retrain(
@@ -62,6 +65,7 @@ STATUS = {
     "unchanged": ("unchanged", None),
     "superseded": ("superseded", None),
     "held": ("held", None),
+    "insufficient": ("insufficient_data", None),
     "data": ("broken", "data"),
     "MongoDB": ("broken", "MongoDB"),
     "MLflow": ("broken", "MLflow"),
@@ -115,11 +119,23 @@ def test_a_held_run_is_sent_with_the_checks_that_held_it(story: Story):
 @pytest.mark.timeout(600)
 def test_broken_runs_are_sent_with_the_sentence_that_names_the_cause(story: Story):
     data, mongodb, mlflow = (story.posted[story.runs[name]]["retraining"] for name in ("data", "MongoDB", "MLflow"))
-    assert "enough_samples: " in data["reason"]
+    assert "no_leakage: " in data["reason"]
     assert data["gate"] == {}
     assert mongodb["reason"].startswith("feedback_dataset: MongoDB at mongodb://127.0.0.1")
     assert mlflow["reason"].startswith("trained_model: ")
     assert "MLflow" in mlflow["reason"]
     assert {one["outcome"] for one in (data, mongodb, mlflow)} == {"broken"}
     assert f"behavior, week {WEEK}: broken by data" in story.mailed
-    assert len(story.mailed) == 7
+    assert len(story.mailed) == 8
+
+
+@pytest.mark.servers
+@pytest.mark.timeout(600)
+def test_too_little_feedback_is_sent_quietly_and_says_how_many_rows_are_missing(story: Story):
+    """Five red runs every Sunday, before."""
+    body = story.posted[story.runs["insufficient"]]
+    assert body["type"] == "info"
+    assert body["title"] == f"architecture, week {WEEK}: insufficient_data"
+    assert "0 rows; at least 300 are required, 300 more" in body["message"]
+    assert body["retraining"]["broken_by"] is None
+    assert body["retraining"]["gate"] == {}

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from nhm_assets.demo.load import make_indexes
+from nhm_assets.domain.dataset_schema import LABELS
 from nhm_assets.feedback.features import compute_features
 from nhm_assets.feedback.sample_plans import sample_plan, sample_verdict
 from nhm_assets.settings import Settings
@@ -114,6 +115,14 @@ def reviewed_opinions(
                 submitted_at=moment,
             )
         )
+    return opinions, reviews
+
+
+def revealed_opinions(count: int, **how: Any) -> tuple[list[Document], list[Document]]:
+    """Reviewed opinions whose plans' risk score is the label: the blocking check `no_leakage` fails."""
+    opinions, reviews = reviewed_opinions(count, **how)
+    for one, review in zip(opinions, reviews, strict=True):
+        one["cognitive_plan"]["risk_score"] = float(LABELS[review["human_recommendation"]])
     return opinions, reviews
 
 

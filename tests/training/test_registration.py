@@ -19,7 +19,7 @@ from nhm_assets.training.code_version import code_version
 from nhm_assets.training.forest import PARAMETERS, fit_forest, learning_rows
 from tests.support.documents import WEEK, WEEK_END, WINDOW_START, feedback, put, reviewed_opinions
 from tests.support.learnable import learnable, store_dataset
-from tests.support.platform import Platform, failed_step, verdicts
+from tests.support.platform import Platform, verdicts
 from tests.support.versions import MODEL
 
 pytestmark = pytest.mark.servers
@@ -262,13 +262,13 @@ def test_partitions_and_specialists_never_log_into_each_others_runs(platform: Pl
 
 
 def test_rows_of_one_class_start_no_run_and_register_nothing(platform: Platform):
-    """`trained_model` on its own is not protected by the checks on the dataset."""
+    """`trained_model` on its own asks for the evidence too."""
     store_dataset(platform, learnable(classes=(1,)))
     result = platform.retrain(only=["trained_model"])
-    step, message = failed_step(result)
-    assert step == "trained_model"
-    assert "class_coverage" in message
-    assert f"technical|{WEEK}" in message
+    assert result.success
+    tags = platform.tags(result)
+    assert tags["nhm/outcome"] == "insufficient_data"
+    assert "Too few classes to learn from" in tags["nhm/reason"]
     with platform.mlflow.client() as client:
         experiment = platform.mlflow.experiment_id("technical-specialist")
         assert client.search_runs([experiment]) == []

@@ -27,6 +27,12 @@ def rows() -> pd.DataFrame:
     return learnable(240, noise=0.35)
 
 
+@pytest.fixture
+def platform(platform: Platform) -> Platform:
+    """A platform for which these rows are enough."""
+    return platform.with_settings(min_real_samples=240)
+
+
 @pytest.fixture(scope="module")
 def searched(rows: pd.DataFrame) -> tuple[dict[str, Any], list[Trial]]:
     return search(rows)
