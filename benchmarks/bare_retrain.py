@@ -25,6 +25,7 @@ from nhm_assets.evaluation.predictions import candidate_probabilities, champion_
 from nhm_assets.evaluation.report import build_report, held_out_rows
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
 from nhm_assets.feedback.dataset_rules import QualityRules, judge_dataset
+from nhm_assets.feedback.provenance import Selection
 from nhm_assets.feedback.quarantine import QUARANTINE, reason_counts, replace_quarantine
 from nhm_assets.feedback.reader import Reader
 from nhm_assets.feedback.stored_features import ensure_index, write_back
@@ -87,7 +88,7 @@ def build_dataset(
 
     def read(session) -> WindowRead:
         reader = Reader(database, NAMES, partition.specialist, session)
-        return read_window(reader, window, min_rating=settings.min_feedback_rating)
+        return read_window(reader, window, Selection.of(settings))
 
     found, _ = read_consistently(database, read)
     replace_quarantine(database[QUARANTINE], found.quarantine, partition=str(partition.key), run_id=run.run_id, now=now)

@@ -79,6 +79,14 @@ class Settings(BaseSettings):
 
     feedback_window_days: PositiveCount = Field(30, description="Days of feedback that each retraining learns from.")
     min_feedback_rating: Fraction = Field(0.0, description="Feedback with a rating (0 to 1) below this is ignored.")
+    scripted_feedback_prefixes: str = Field(
+        "fb-auto-,fb-bal-,fb-human-",
+        description="Beginnings of ids of feedback that scripts made, separated by commas.",
+    )
+    include_scripted_feedback: bool = Field(
+        default=False,
+        description="Learn from feedback that scripts made too. In production, such a candidate is not promoted.",
+    )
     min_real_samples: PositiveCount = Field(
         1000, description="Rows of real feedback required. With fewer, synthetic rows are added or nothing is trained."
     )
@@ -266,6 +274,11 @@ class Settings(BaseSettings):
         if self.allow_synthetic_fallback == "auto":
             return not self.in_production
         return self.allow_synthetic_fallback == "true"
+
+    @property
+    def scripted_prefixes(self) -> tuple[str, ...]:
+        """Beginnings of ids of feedback that scripts made."""
+        return tuple(filter(None, (prefix.strip() for prefix in self.scripted_feedback_prefixes.split(","))))
 
     @property
     def notified_outcomes(self) -> frozenset[str]:

@@ -27,6 +27,8 @@ CHECKS = {
         "enough_samples": False,
         "class_coverage": False,
         "no_leakage": True,
+        "human_feedback": False,
+        "split_shares": False,
         "feedback_fresh": False,
         "few_rejected_documents": False,
     },

@@ -22,6 +22,8 @@ DEFAULTS = {
     "mlflow_tracking_uri": None,
     "feedback_window_days": 30,
     "min_feedback_rating": 0.0,
+    "scripted_feedback_prefixes": "fb-auto-,fb-bal-,fb-human-",
+    "include_scripted_feedback": False,
     "min_real_samples": 1000,
     "allow_synthetic_fallback": "auto",
     "hyperparameter_tuning": False,

@@ -24,6 +24,13 @@ REAL: Final = "real"
 SYNTHETIC: Final = "synthetic"
 HYBRID: Final = "hybrid"
 
+REVIEWER: Final = "reviewer"
+APPROVAL: Final = "approval"
+SCRIPTED: Final = "scripted"
+NO_FEEDBACK: Final = "none"
+PROVENANCES: Final = (REVIEWER, APPROVAL, SCRIPTED, NO_FEEDBACK)
+"""Who gave the feedback of a row: a reviewer, somebody who approved a plan, or a script. Synthetic rows have none."""
+
 TRAIN: Final = "train"
 VALIDATION: Final = "validation"
 TEST: Final = "test"
@@ -37,11 +44,12 @@ _DTYPES: Final = {
     "human_rating": "float64",
     "label": "int64",
     "source": "object",
+    "provenance": "object",
     "split": "object",
 } | dict.fromkeys(FEATURE_NAMES, "float64")
 
 COLUMNS: Final = tuple(_DTYPES)
-"""The dataset's columns, in order: eight that describe the row, then the 26 features."""
+"""The dataset's columns, in order: nine that describe the row, then the 26 features."""
 
 SORT_ORDER: Final = ["submitted_at", "feedback_id"]
 
@@ -76,6 +84,7 @@ def _value_faults(frame: pd.DataFrame) -> list[str]:
     allowed: dict[str, set[int] | set[str]] = {
         "label": set(LABELS.values()),
         "source": {REAL, SYNTHETIC},
+        "provenance": set(PROVENANCES),
         "split": set(SPLITS),
     }
     faults = [

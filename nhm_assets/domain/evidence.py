@@ -32,6 +32,8 @@ def _enough_samples(frame: pd.DataFrame, required: int) -> Verdict:
             f" (window {' to '.join(frame.attrs['window'])}). Wait for more feedback, widen FEEDBACK_WINDOW_DAYS, or"
             " lower MIN_REAL_SAMPLES. Synthetic rows are not allowed here (ALLOW_SYNTHETIC_FALLBACK)."
         )
+        if scripted := frame.attrs["scripted"]:
+            reason += f" {scripted} documents that scripts made do not count (INCLUDE_SCRIPTED_FEEDBACK)."
     figures = {"rows": size, "missing": missing, "MIN_REAL_SAMPLES": required}
     return Verdict("enough_samples", not missing, reason, figures)
 

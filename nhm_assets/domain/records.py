@@ -128,6 +128,7 @@ class EvaluationReport(VersionRecord):
         test_rows: number of rows in the split test.
         test_approvals: number of them that are labelled approve.
         synthetic_test: whether the test rows are synthetic.
+        scripted_rows: number of rows, in all splits, whose feedback a script made.
         intervals: 95 % intervals of the candidate's precision, recall and F1.
         baseline_f1: F1 of two dummies on the same rows, `most_frequent` and `stratified`.
         prior_brier: Brier score of always predicting the class frequencies of the training rows.
@@ -140,6 +141,7 @@ class EvaluationReport(VersionRecord):
     test_rows: int
     test_approvals: int
     synthetic_test: bool
+    scripted_rows: int
     candidate: Metrics
     intervals: dict[str, Interval]
     champion: Champion | None

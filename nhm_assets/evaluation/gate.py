@@ -23,7 +23,7 @@ DESCRIPTIONS = {
     "beats_baseline": "Gate: F1 is above that of two dummy classifiers that ignore the features.",
     "enough_evidence": f"Gate: there are at least MIN_TEST_ROWS test rows; at least {MIN_ROWS_PER_CLASS} are approve"
     f" and {MIN_ROWS_PER_CLASS} are not.",
-    "data_source_allowed": "Gate: in production, the test rows are real feedback.",
+    "data_source_allowed": "Gate: in production, the test rows are real feedback, and scripts made none of the rows.",
     "calibrated": "The Brier score is better than that of always predicting the class frequencies.",
     "plausible": f"F1 is at most {SUSPICIOUS_F1}. A higher F1 is suspicious: a feature probably reveals the label.",
 }
@@ -119,13 +119,20 @@ def _enough_evidence(report: EvaluationReport, min_rows: int) -> Verdict:
 
 
 def _data_source_allowed(report: EvaluationReport, *, in_production: bool) -> Verdict:
-    passed = not (report.synthetic_test and in_production)
-    if not report.synthetic_test:
-        reason = "The test rows are real feedback."
+    passed = not (in_production and (report.synthetic_test or report.scripted_rows))
+    faults = ["the test rows are synthetic"] if report.synthetic_test else []
+    if report.scripted_rows:
+        faults.append(f"scripts made the feedback of {report.scripted_rows} rows")
+    if not faults:
+        reason = "The test rows are real feedback, and people gave all of it."
     else:
-        allowed = "allowed outside" if passed else "not allowed in"
-        reason = f"The test rows are synthetic, which is {allowed} production (see ENVIRONMENT)."
-    figures = {"data_source": report.data_source, "synthetic_test": report.synthetic_test}
+        allowed = "Allowed outside" if passed else "Not allowed in"
+        reason = f"{allowed} production (ENVIRONMENT): {', and '.join(faults)}."
+    figures = {
+        "data_source": report.data_source,
+        "synthetic_test": report.synthetic_test,
+        "scripted_rows": report.scripted_rows,
+    }
     return Verdict("data_source_allowed", passed, reason, figures)
 
 

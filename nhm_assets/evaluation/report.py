@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from nhm_assets.domain.dataset_schema import APPROVE, SYNTHETIC, TEST, data_version
+from nhm_assets.domain.dataset_schema import APPROVE, SCRIPTED, SYNTHETIC, TEST, data_version
 from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.records import Champion, Comparison, EvaluationReport, TrainedModel
 from nhm_assets.evaluation.metrics import CLASSES, baseline_f1, brier, compute_metrics, intervals, mcnemar
@@ -56,6 +56,7 @@ def build_report(
         test_rows=len(test_rows),
         test_approvals=int((labels == APPROVE).sum()),
         synthetic_test=bool((test_rows["source"] == SYNTHETIC).any()),
+        scripted_rows=int((frame["provenance"] == SCRIPTED).sum()),
         candidate=compute_metrics(labels, candidate),
         intervals=intervals(labels, candidate)[0],
         champion=_compare(labels, candidate, *champion) if champion else None,

@@ -9,6 +9,7 @@ from nhm_assets.domain.dagster_names import GROUP, SPECIALIST_FEEDBACK, SPECIALI
 from nhm_assets.domain.dataset_schema import counts, data_version
 from nhm_assets.domain.partitions import Partition, specialist_weeks
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
+from nhm_assets.feedback.provenance import Selection
 from nhm_assets.feedback.quarantine import QUARANTINE, reason_counts, replace_quarantine
 from nhm_assets.feedback.reader import CollectionNames, Reader
 from nhm_assets.feedback.stored_features import can_write_back, write_back
@@ -47,8 +48,9 @@ specialist_opinions = AssetSpec(
     description=(
         "One row per opinion of this specialist, labelled by the newest feedback in the window that ends with"
         " this week, with the 26 features of its plan. The oldest rows train, the newest test. Feedback that cannot"
-        " become a row is kept in the collection `feedback_quarantine`, with the reason. The data version is a"
-        " digest of the rows: the same documents give the same version."
+        " become a row is kept in the collection `feedback_quarantine`, with the reason. Feedback that scripts made is"
+        " counted and left out, unless INCLUDE_SCRIPTED_FEEDBACK is set. The data version is a digest of the rows: the"
+        " same documents give the same version."
     ),
 )
 @retry_transient_errors
@@ -70,7 +72,7 @@ def feedback_dataset(
 
         def read(session: "ClientSession | None") -> WindowRead:
             reader = Reader(database, names, partition.specialist, session)
-            return read_window(reader, window, min_rating=settings.min_feedback_rating)
+            return read_window(reader, window, Selection.of(settings))
 
         result, as_of = read_consistently(database, read)
         quarantined = replace_quarantine(
@@ -94,6 +96,7 @@ def feedback_dataset(
             **summary,
             "labels": counts(frame["label"]),
             "splits": counts(frame["split"]),
+            "provenance": counts(frame["provenance"]),
             "features_written_back": written_back,
             "read_as_of": MetadataValue.text(as_of),
         },

@@ -8,11 +8,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nhm_assets.domain.dataset_schema import EMBEDDING_FEATURES, FEATURE_NAMES, REAL, SYNTHETIC, conform, data_source
+from nhm_assets.domain.dataset_schema import (
+    EMBEDDING_FEATURES,
+    FEATURE_NAMES,
+    REAL,
+    SCRIPTED,
+    SYNTHETIC,
+    conform,
+    data_source,
+)
 from nhm_assets.domain.garbage_collector import gc_paused
 from nhm_assets.domain.partitions import Partition, Window
 from nhm_assets.feedback.features import InvalidPlan, compute_features, has_unreadable_text
 from nhm_assets.feedback.mongo_batches import batches
+from nhm_assets.feedback.opinion_scores import Scores, labels_told, scores_of
+from nhm_assets.feedback.provenance import Selection, provenance_of
 from nhm_assets.feedback.quarantine import quarantine_entries
 from nhm_assets.feedback.reader import Reader
 from nhm_assets.feedback.rules import Feedback, Reason, Rejection, judge, newest_per_opinion
@@ -20,6 +30,7 @@ from nhm_assets.feedback.splits import temporal_split
 from nhm_assets.feedback.stored_features import needs_ours, parse_stored
 from nhm_assets.feedback.synthetic import synthetic_rows
 from nhm_assets.feedback.text import is_string, is_unreadable
+from nhm_assets.feedback.times import lies_in
 
 _UNKNOWN_EMBEDDING = (math.nan,) * len(EMBEDDING_FEATURES)
 
@@ -34,6 +45,8 @@ class WindowRead:
         undated: number of feedback documents without a time, over all time.
         computed: features computed here, by plan id, for plans that have no stored ones.
         stored: number of rows with stored features.
+        scripted: number of feedback documents in the window that scripts made, learned from or not.
+        told: fraction of labels that can be told from the opinions' own scores; None if there are too few rows.
     """
 
     rows: pd.DataFrame
@@ -41,26 +54,35 @@ class WindowRead:
     undated: int
     computed: dict[str, dict[str, float]]
     stored: int
+    scripted: int
+    told: float | None
 
 
 # Documents contain no reference cycles, so the collector would find nothing.
 @gc_paused()
-def read_window(reader: Reader, window: Window, *, min_rating: float) -> WindowRead:
+def read_window(reader: Reader, window: Window, selection: Selection) -> WindowRead:
     """Read, judge and join the documents of one specialist's window."""
     accepted: list[Feedback] = []
     rejected: list[Rejection] = []
+    scripted = 0
     for document in reader.feedback(window):
-        match judge(document, window):
+        provenance = provenance_of(document, selection.scripted_prefixes)
+        if provenance == SCRIPTED and lies_in(window, document.get("submitted_at")):
+            scripted += 1
+            # A script's documents would fill the quarantine, and nobody would mend them.
+            if not selection.include_scripted:
+                continue
+        match judge(document, window, provenance):
             case Feedback() as feedback:
                 accepted.append(feedback)
             case Rejection() as rejection:
                 rejected.append(rejection)
-    accepted.sort(key=lambda feedback: (*feedback[:5], feedback.plan_id or ""))
+    accepted.sort(key=lambda feedback: (*feedback[:5], feedback.plan_id or "", feedback.provenance))
     join = _Join(reader)
     for batch in batches(accepted):
         join.add(batch)
     rejected += join.rejected
-    chosen = newest_per_opinion(join.accepted, min_rating=min_rating)
+    chosen = newest_per_opinion(join.accepted, min_rating=selection.min_rating)
     whole = reader.whole_feedback((rejection.document_id for rejection in rejected), window)
     entries = quarantine_entries(rejected, whole)
     return WindowRead(
@@ -69,6 +91,8 @@ def read_window(reader: Reader, window: Window, *, min_rating: float) -> WindowR
         undated=reader.undated(),
         computed=join.computed,
         stored=sum(feedback.opinion_id in join.from_stored for feedback in chosen),
+        scripted=scripted,
+        told=labels_told([join.scores[feedback.opinion_id] for feedback in chosen], [one.label for one in chosen]),
     )
 
 
@@ -80,6 +104,7 @@ class _Join:
         self.accepted: list[Feedback] = []
         self.rejected: list[Rejection] = []
         self.plan_ids: dict[str, str] = {}
+        self.scores: dict[str, Scores] = {}
         self.features: dict[str, Sequence[float]] = {}
         self.from_stored: set[str] = set()
         self.computed: dict[str, dict[str, float]] = {}
@@ -96,16 +121,18 @@ class _Join:
                 self.accepted.append(feedback)
 
     def _look_up(self, plan_of_feedback: Mapping[str, str | None]) -> None:
-        plan_of_opinion = self._reader.plan_ids(list(plan_of_feedback))
-        self._faults |= dict.fromkeys(plan_of_feedback.keys() - plan_of_opinion.keys(), Reason.UNKNOWN_OPINION)
-        for opinion_id, plan_id in plan_of_opinion.items():
+        opinions = self._reader.opinions(list(plan_of_feedback))
+        self._faults |= dict.fromkeys(plan_of_feedback.keys() - opinions.keys(), Reason.UNKNOWN_OPINION)
+        for opinion_id, opinion in opinions.items():
+            plan_id = opinion.get("plan_id")
+            self.scores[opinion_id] = scores_of(opinion)
             # If neither opinion nor feedback names a plan, the opinion has a plan of its own.
             named = plan_id if is_string(plan_id) else plan_of_feedback[opinion_id]
             if is_unreadable(named):
                 self._faults[opinion_id] = Reason.UNREADABLE_DOCUMENT
             else:
                 self.plan_ids[opinion_id] = named or opinion_id
-        readable = [opinion_id for opinion_id in plan_of_opinion if opinion_id not in self._faults]
+        readable = [opinion_id for opinion_id in opinions if opinion_id not in self._faults]
         stored = self._reader.stored_features(dict.fromkeys(self.plan_ids[name] for name in readable))
         missing = []
         for opinion_id in readable:
@@ -163,6 +190,7 @@ def _rows(chosen: Sequence[Feedback], join: _Join) -> pd.DataFrame:
             "submitted_at": pd.to_datetime([feedback.submitted_at for feedback in chosen], utc=True),
             "human_rating": [feedback.human_rating for feedback in chosen],
             "label": [feedback.label for feedback in chosen],
+            "provenance": pd.Series([feedback.provenance for feedback in chosen], dtype="object"),
         }
     )
     values = np.array([join.features[feedback.opinion_id] for feedback in chosen], dtype="float64")
@@ -199,6 +227,8 @@ def describe(frame: pd.DataFrame, read: WindowRead, quarantined: Mapping[str, in
         "data_source": data_source(frame) if len(frame) else REAL,
         "quarantined": dict(quarantined),
         "undated": read.undated,
+        "scripted": read.scripted,
+        "told_by_scores": read.told,
         "real_rows": int((frame["source"] == REAL).sum()),
         "synthetic_rows": int((frame["source"] == SYNTHETIC).sum()),
         "stored_features_rows": read.stored,

@@ -6,16 +6,36 @@ from datetime import datetime
 import pandas as pd
 
 from nhm_assets.domain.check_result import Verdict
-from nhm_assets.domain.dataset_schema import FEATURE_NAMES, REAL, schema_faults
+from nhm_assets.domain.dataset_schema import (
+    APPROVAL,
+    FEATURE_NAMES,
+    REAL,
+    REVIEWER,
+    SCRIPTED,
+    SPLITS,
+    TEST,
+    schema_faults,
+)
 from nhm_assets.domain.evidence import EVIDENCE_CHECKS, judge_evidence
+from nhm_assets.feedback.splits import split_by_time
+
+MAX_SCRIPTED_FRACTION = 0.5
+"""Of the feedback in the window."""
+MAX_MOVED_FRACTION = 0.10
+"""Of the rows."""
 
 DESCRIPTIONS = {
     "schema_conforms": "Columns, types, classes and row order match the contract, and computed features are finite.",
     **EVIDENCE_CHECKS,
     "no_leakage": "No plan is in two splits, and no feature equals the label.",
+    "human_feedback": f"People gave the feedback: scripts made at most {MAX_SCRIPTED_FRACTION:.0%} of it and none of"
+    " the rows, and the labels cannot be told from the opinions' own scores.",
+    "split_shares": f"Plans that rows share move at most {MAX_MOVED_FRACTION:.0%} of the rows to another split.",
     "feedback_fresh": "The newest feedback is at most MAX_FEEDBACK_AGE_DAYS older than the end of the window.",
     "few_rejected_documents": "At most MAX_REJECTED_FRACTION of the feedback was rejected. The reasons are listed.",
 }
+TOLD_FRACTION = 0.95
+"""Of labels told from the opinions' own scores. People differ from each other more often than that."""
 BLOCKING = ("schema_conforms", "no_leakage")
 
 
@@ -38,6 +58,8 @@ def judge_dataset(frame: pd.DataFrame, rules: QualityRules) -> list[Verdict]:
         Verdict("schema_conforms", passed=True, reason="The rows match the schema."),
         *judge_evidence(frame, min_samples=rules.min_real_samples),
         _no_leakage(frame),
+        _human_feedback(frame),
+        _split_shares(frame),
         _feedback_fresh(frame, rules.max_feedback_age_days),
         _few_rejected(frame, rules.max_rejected_fraction),
     ]
@@ -54,6 +76,46 @@ def _no_leakage(frame: pd.DataFrame) -> Verdict:
         reason = f"Leakage: the feature {leaking[0]} equals the label in every row."
     figures = {"shared_plans": len(shared), "leaking_features": leaking}
     return Verdict("no_leakage", not shared and not leaking, reason, figures)
+
+
+def _human_feedback(frame: pd.DataFrame) -> Verdict:
+    scripted, told = frame.attrs["scripted"], frame.attrs["told_by_scores"]
+    by = frame["provenance"].value_counts()
+    learned, human = int(by.get(SCRIPTED, 0)), int(by.get(REVIEWER, 0) + by.get(APPROVAL, 0))
+    fraction = scripted / max(1, scripted + human)
+    faults = []
+    if learned:
+        faults.append(f"{learned} rows were made by scripts (INCLUDE_SCRIPTED_FEEDBACK)")
+    if fraction > MAX_SCRIPTED_FRACTION:
+        faults.append(f"scripts made {fraction:.1%} of it, allowed {MAX_SCRIPTED_FRACTION:.0%}")
+    if told is not None and told >= TOLD_FRACTION:
+        faults.append(f"the opinions' own scores tell {told:.1%} of the labels, suspicious from {TOLD_FRACTION:.0%}")
+    counted = f"{human} rows by people, {scripted} documents by scripts."
+    reason = f"People gave the feedback: {counted}"
+    if faults:
+        reason = f"The feedback is not only people's: {', and '.join(faults)}. {counted}"
+    figures = {"scripted": scripted, "scripted_rows": learned, "human_rows": human, "fraction": fraction}
+    return Verdict("human_feedback", not faults, reason, {**figures, "told_by_scores": told}, warns_only=True)
+
+
+def _split_shares(frame: pd.DataFrame) -> Verdict:
+    rows = frame[frame["source"] == REAL] if (frame["source"] == REAL).any() else frame
+    size = max(1, len(rows))
+    shares = {split: float((rows["split"] == split).sum() / size) for split in SPLITS}
+    by_time = {split: float((split_by_time(len(rows)) == split).sum() / size) for split in SPLITS}
+    moved = sum(max(0.0, shares[split] - by_time[split]) for split in SPLITS)
+    plans = rows["plan_id"].value_counts()
+    passed = moved <= MAX_MOVED_FRACTION
+    described = ", ".join(f"{split} {share:.0%}" for split, share in shares.items())
+    reason = f"The split is as intended: {described}."
+    if not passed:
+        reason = (
+            f"The split is distorted: {described}, by time alone test would be {by_time[TEST]:.0%}. All rows of a plan"
+            f" are in one split, and plan {plans.index[0]} alone has {plans.iloc[0]} of {len(rows)} rows. Is it a"
+            " placeholder? Give each plan an id of its own."
+        )
+    figures = {**shares, "moved": moved, "largest_plan_rows": int(plans.max()) if len(plans) else 0}
+    return Verdict("split_shares", passed, reason, figures, warns_only=True)
 
 
 def _feedback_fresh(frame: pd.DataFrame, max_days: int) -> Verdict:

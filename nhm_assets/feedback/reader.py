@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nhm_assets.domain.partitions import Window
 from nhm_assets.feedback.mongo_batches import BATCH, id_batches
+from nhm_assets.feedback.opinion_scores import SCORE_FIELDS
+from nhm_assets.feedback.provenance import PROVENANCE_FIELDS
 from nhm_assets.feedback.text import is_string
 from nhm_assets.feedback.time_ranges import may_lie_in, odd_times
 
@@ -28,6 +30,7 @@ _FEEDBACK_FIELDS: Final = (
     "submitted_at",
     "human_rating",
     "human_recommendation",
+    *PROVENANCE_FIELDS,
 )
 _UNUSED_PLAN_FIELDS: Final = (
     "cognitive_plan.execution_order",
@@ -85,12 +88,12 @@ class Reader:
         if unaskable:
             yield from (one for one in self._feedback(window, None) if repr(one["_id"]) in unaskable)
 
-    def plan_ids(self, opinion_ids: Sequence[str]) -> dict[str, Any]:
-        """Opinion id -> plan id, for those of these opinions that exist and belong to the specialist."""
-        fields = {"opinion_id": 1, "specialist_type": 1, "plan_id": 1}
+    def opinions(self, opinion_ids: Sequence[str]) -> dict[str, Document]:
+        """Opinion id -> its plan id and scores, for those that exist and belong to the specialist."""
+        fields = dict.fromkeys(("opinion_id", "specialist_type", "plan_id", *SCORE_FIELDS), 1)
         more = {"specialist_type": self.specialist}
         opinions = self._by_ids(self.names.opinions, "opinion_id", opinion_ids, fields, more)
-        return _by_id("opinion_id", "plan_id", filter(self._is_ours, opinions), opinion_ids)
+        return _by_id("opinion_id", None, filter(self._is_ours, opinions), opinion_ids)
 
     def opinion_plans(self, opinion_ids: Sequence[str]) -> dict[str, Any]:
         """Opinion id -> its `cognitive_plan`, of whatever type; None for an opinion without one."""

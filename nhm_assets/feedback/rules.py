@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from bson.decimal128 import Decimal128
 
-from nhm_assets.domain.dataset_schema import LABELS
+from nhm_assets.domain.dataset_schema import LABELS, REVIEWER
 from nhm_assets.domain.partitions import Window
 from nhm_assets.feedback.text import is_string, is_unreadable
 from nhm_assets.feedback.times import parse_time
@@ -42,6 +42,7 @@ class Feedback(NamedTuple):
     opinion_id: str
     plan_id: str | None
     document_id: Any
+    provenance: str = REVIEWER
 
 
 class Rejection(NamedTuple):
@@ -67,7 +68,7 @@ def parse_recommendation(value: object) -> int | None:
     return LABELS.get(value.strip().lower()) if is_string(value) else None
 
 
-def judge(document: Mapping[str, Any], window: Window) -> Feedback | Rejection | None:
+def judge(document: Mapping[str, Any], window: Window, provenance: str = REVIEWER) -> Feedback | Rejection | None:
     """Apply the rules for this document alone; None if its time lies outside the window."""
     document_id = document["_id"]
     submitted_at = parse_time(document.get("submitted_at"))
@@ -92,7 +93,7 @@ def judge(document: Mapping[str, Any], window: Window) -> Feedback | Rejection |
         return Rejection(document_id, Reason.UNKNOWN_OPINION)
     plan_id = document.get("plan_id")
     own_plan_id = plan_id if is_string(plan_id) and not is_unreadable(plan_id) else None
-    return Feedback(submitted_at, feedback_id, label, rating, opinion_id, own_plan_id, document_id)
+    return Feedback(submitted_at, feedback_id, label, rating, opinion_id, own_plan_id, document_id, provenance)
 
 
 def newest_per_opinion(feedback: Iterable[Feedback], *, min_rating: float) -> list[Feedback]:

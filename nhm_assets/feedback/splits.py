@@ -9,14 +9,16 @@ TRAIN_END = 0.70
 VALIDATION_END = 0.85
 
 
+def split_by_time(size: int) -> np.ndarray:
+    """The split of each row by its position alone: the first int(0.70 n) are train, up to int(0.85 n) validation."""
+    ends = [int(TRAIN_END * size), int(VALIDATION_END * size)]
+    return np.array(SPLITS, dtype="object")[np.searchsorted(ends, np.arange(size), side="right")]
+
+
 def temporal_split(plan_ids: pd.Series) -> pd.Series:
     """The split of each row, for rows sorted by time.
 
-    Of n rows, the first int(0.70 n) are train, those up to int(0.85 n) are validation, and the rest are test. Then
-    all rows of a plan move to the split of its newest row, so that no plan is in two splits.
+    All rows of a plan are in the split that its newest row has by its position, so that no plan is in two splits.
     """
-    size = len(plan_ids)
-    ends = [int(TRAIN_END * size), int(VALIDATION_END * size)]
-    position = np.searchsorted(ends, np.arange(size), side="right")
-    newest = pd.Series(position, index=plan_ids.index).groupby(plan_ids).transform("last")
-    return newest.map(dict(enumerate(SPLITS))).astype("object")
+    by_time = pd.Series(split_by_time(len(plan_ids)), index=plan_ids.index, dtype="object")
+    return by_time.groupby(plan_ids).transform("last").astype("object")

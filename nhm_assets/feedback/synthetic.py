@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
-from nhm_assets.domain.dataset_schema import CLASS_NAMES, SYNTHETIC, TRAIN
+from nhm_assets.domain.dataset_schema import CLASS_NAMES, NO_FEEDBACK, SYNTHETIC, TRAIN
 from nhm_assets.domain.partitions import Partition, Window
 from nhm_assets.feedback.features import compute_features
 from nhm_assets.feedback.sample_plans import sample_plan, sample_verdict
@@ -47,6 +47,7 @@ def synthetic_rows(partition: Partition, window: Window, count: int) -> pd.DataF
                 "human_rating": rating,
                 "label": CLASS_NAMES.index(label),
                 "source": SYNTHETIC,
+                "provenance": NO_FEEDBACK,
                 "split": TRAIN,
                 **features,
             }

@@ -25,6 +25,12 @@ def parse_time(value: object) -> datetime | None:
         return None
 
 
+def lies_in(window: Window, value: object) -> bool:
+    """Whether this is a time in the window."""
+    moment = parse_time(value)
+    return moment is not None and window.start <= moment < window.end
+
+
 def count_feedback(collection: "Collection[dict[str, Any]]", specialist: Specialist, window: Window) -> int:
     """Number of feedback documents of a specialist that were submitted in the window.
 

@@ -198,6 +198,7 @@ def _dataset(frame: pd.DataFrame) -> dict[str, Any]:
         "labels": counts(frame["label"]),
         "splits": {split: counts(frame["split"]).get(split, 0) for split in SPLITS},
         "quarantined": frame.attrs["quarantined"],
+        "scripted": frame.attrs["scripted"],
         "data_version": data_version(frame),
     }
 

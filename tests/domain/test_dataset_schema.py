@@ -20,7 +20,7 @@ from tests.support.frames import dataset
 
 
 def test_columns_are_in_the_order_of_the_contract():
-    assert COLUMNS[:8] == (
+    assert COLUMNS[:9] == (
         "feedback_id",
         "opinion_id",
         "plan_id",
@@ -28,9 +28,10 @@ def test_columns_are_in_the_order_of_the_contract():
         "human_rating",
         "label",
         "source",
+        "provenance",
         "split",
     )
-    assert COLUMNS[8:] == FEATURE_NAMES
+    assert COLUMNS[9:] == FEATURE_NAMES
     assert ", ".join(FEATURE_NAMES) == (
         "num_tasks, priority_score, total_duration_ms, avg_duration_ms, risk_score, complexity_score,"
         " domain_risk_weight, avg_task_complexity_factor, num_patterns_detected, num_anti_patterns_detected,"
@@ -79,6 +80,7 @@ def test_unknown_embedding_features_are_no_fault():
         ({"submitted_at": ["2026-03-01"] * 20}, "column submitted_at has type object"),
         ({"label": 3}, "label has the values [3]"),
         ({"source": "imagined"}, "source has the values ['imagined']"),
+        ({"provenance": "somebody"}, "provenance has the values ['somebody']"),
         ({"split": "holdout"}, "split has the values ['holdout']"),
         ({"split": ["holdout", None] * 10}, "split has the values"),
         ({"human_rating": 1.5}, "a human_rating is outside 0..1"),
@@ -133,6 +135,7 @@ def test_the_version_depends_on_values_not_on_their_representation():
         {"plan_id": "plan"},
         {"label": 1},
         {"source": "synthetic"},
+        {"provenance": "scripted"},
         {"split": "train"},
         {"human_rating": 0.5000000001},
         {"mean_norm": math.nan},

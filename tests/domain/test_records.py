@@ -57,6 +57,7 @@ def test_equal_records_have_equal_digests():
         {"candidate": metrics(f1=0.8700000000000001)},
         {"champion": champion(0.8)},
         {"synthetic_test": True},
+        {"scripted_rows": 1},
         {"window_end": datetime(2026, 3, 9, tzinfo=UTC)},
     ],
     ids=lambda changes: next(iter(changes)),

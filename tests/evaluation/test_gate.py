@@ -205,11 +205,11 @@ def test_every_verdict_has_a_reason_and_figures():
             {"test_approvals": 3},
             "200 test rows (3 approve, 197 not) are too few: at least 100 are required, and at least 20 of each kind.",
         ),
-        ("data_source_allowed", {}, "The test rows are real feedback."),
+        ("data_source_allowed", {}, "The test rows are real feedback, and people gave all of it."),
         (
             "data_source_allowed",
             {"synthetic_test": True},
-            "The test rows are synthetic, which is allowed outside production (see ENVIRONMENT).",
+            "Allowed outside production (ENVIRONMENT): the test rows are synthetic.",
         ),
         (
             "calibrated",
@@ -226,7 +226,15 @@ def test_a_reason_gives_the_verdict_first(check, changes, reason):
 
 def test_synthetic_test_rows_in_production_are_named():
     verdict = judged(report(synthetic_test=True), in_production=True)["data_source_allowed"]
-    assert verdict.reason == "The test rows are synthetic, which is not allowed in production (see ENVIRONMENT)."
+    assert verdict.reason == "Not allowed in production (ENVIRONMENT): the test rows are synthetic."
+
+
+def test_rows_by_scripts_are_allowed_outside_production_only():
+    made = report(scripted_rows=3)
+    assert failed(made) == []
+    assert failed(made, in_production=True) == ["data_source_allowed"]
+    reason = judged(made, in_production=True)["data_source_allowed"].reason
+    assert reason == "Not allowed in production (ENVIRONMENT): scripts made the feedback of 3 rows."
 
 
 def test_the_rules_come_from_the_settings():

@@ -82,6 +82,12 @@ def test_the_prior_brier_score_uses_the_class_frequencies_of_the_training_rows()
     assert made.prior_brier == pytest.approx(0.5)
 
 
+def test_rows_by_scripts_are_counted_in_all_splits(frame):
+    mixed = frame.assign(provenance=["scripted", "reviewer"] * (len(frame) // 2))
+    made = build_report(mixed, trained_on(mixed), probabilities(30, 1), importances=IMPORTANCES, champion=None)
+    assert made.scripted_rows == len(frame) // 2
+
+
 def test_synthetic_test_rows_are_distinguished_from_synthetic_training_rows(frame):
     for split, expected in ((TEST, True), (TRAIN, False)):
         mixed = frame.assign(source=np.where(frame["split"] == split, SYNTHETIC, frame["source"]))

@@ -90,6 +90,8 @@ def test_the_summary_counts_rows_and_rejected_documents(database: Database):
         "data_source": "real",
         "quarantined": {"invalid_rating": 1, "unknown_opinion": 1},
         "undated": 1,
+        "scripted": 0,
+        "told_by_scores": None,
         "real_rows": 2,
         "synthetic_rows": 0,
         "stored_features_rows": 1,

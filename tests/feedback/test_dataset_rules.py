@@ -7,6 +7,7 @@ import pytest
 
 from nhm_assets.domain.check_result import Verdict
 from nhm_assets.feedback.dataset_rules import BLOCKING, DESCRIPTIONS, QualityRules, judge_dataset
+from nhm_assets.feedback.splits import temporal_split
 from tests.support.frames import dataset, newest
 
 RULES = QualityRules(min_real_samples=20, max_feedback_age_days=7, max_rejected_fraction=0.05)
@@ -140,8 +141,8 @@ def test_feedback_older_than_allowed_at_the_window_s_end_is_stale(age: timedelta
 
 def test_synthetic_rows_do_not_make_feedback_fresh():
     """They are spread over the whole window, but nobody gave that feedback."""
-    assert failed(dataset(source=["synthetic"] * 15 + ["real"] * 5)) == []
-    assert failed(dataset(source=["real"] * 5 + ["synthetic"] * 15)) == ["feedback_fresh"]
+    assert "feedback_fresh" not in failed(dataset(source=["synthetic"] * 15 + ["real"] * 5))
+    assert "feedback_fresh" in failed(dataset(source=["real"] * 5 + ["synthetic"] * 15))
     assert failed(dataset(source="synthetic")) == ["feedback_fresh"]
 
 
@@ -157,3 +158,70 @@ def test_the_fraction_of_rejected_documents_ignores_synthetic_rows():
     frame = dataset(95, source=["real"] * 45 + ["synthetic"] * 50)
     frame.attrs["quarantined"] = {"invalid_rating": 5}
     assert verdicts(frame)["few_rejected_documents"].figures["fraction"] == pytest.approx(0.1)
+
+
+def provenance(people: int, scripts: int, *, left_out: int = 0, told: float | None = None) -> pd.DataFrame:
+    """Rows by people and scripts, and documents by scripts that were left out."""
+    frame = dataset(people + scripts, provenance=["reviewer", "approval"] * (people // 2) + ["scripted"] * scripts)
+    frame.attrs |= {"scripted": scripts + left_out, "told_by_scores": told}
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        pytest.param(provenance(20, 0, left_out=21), "scripts made 51.2% of it, allowed 50%", id="mostly by scripts"),
+        pytest.param(provenance(20, 1), "1 rows were made by scripts (INCLUDE_SCRIPTED_FEEDBACK)", id="learned from"),
+        pytest.param(provenance(20, 0, told=0.95), "own scores tell 95.0% of the labels", id="told by scores"),
+    ],
+)
+def test_feedback_that_is_not_only_peoples_gives_a_warning(frame: pd.DataFrame, reason: str):
+    assert failed(frame) == ["human_feedback"]
+    verdict = verdicts(frame)["human_feedback"]
+    assert verdict.reason.startswith("The feedback is not only people's: ")
+    assert reason in verdict.reason
+
+
+@pytest.mark.parametrize(
+    "frame", [provenance(20, 0, left_out=20), provenance(20, 0, told=0.949), dataset(20, provenance="none")]
+)
+def test_feedback_by_people_passes(frame: pd.DataFrame):
+    assert failed(frame) == []
+
+
+def test_too_few_samples_name_what_scripts_made():
+    frame = provenance(18, 0, left_out=3)
+    assert "3 documents that scripts made do not count" in verdicts(frame)["enough_samples"].reason
+    assert "scripts" not in verdicts(dataset(19))["enough_samples"].reason
+
+
+def sharing(count: int, shared: int) -> pd.DataFrame:
+    """Rows of which every other one of the newest, `shared` in all, is about the same plan."""
+    plans = pd.Series([f"plan-{number:04}" for number in range(count)], dtype="object")
+    plans[list(range(count - 1, -1, -2))[:shared]] = "unknown-plan"
+    return dataset(count, plan_id=plans, split=temporal_split(plans))
+
+
+def test_a_placeholder_plan_id_that_distorts_the_split_gives_a_warning():
+    """Half of the rows under one id: test had 57 % of them, and nothing said so."""
+    frame = sharing(400, 200)
+    assert failed(frame) == ["split_shares"]
+    verdict = verdicts(frame)["split_shares"]
+    assert verdict.reason.startswith("The split is distorted: train 35%, validation 8%, test 57%")
+    assert "plan unknown-plan alone has 200 of 400 rows" in verdict.reason
+
+
+def test_some_shared_plans_do_not_distort_the_split():
+    assert failed(sharing(400, 50)) == []
+    assert verdicts(dataset(400))["split_shares"].reason == (
+        "The split is as intended: train 70%, validation 15%, test 15%."
+    )
+
+
+def test_synthetic_rows_which_all_train_do_not_distort_the_split():
+    """The same rows would, if they were all real."""
+    source = ["synthetic"] * 200 + ["real"] * 200
+    plans = pd.Series([f"plan-{number:04}" for number in range(400)])
+    split = ["train"] * 200 + temporal_split(plans[200:]).tolist()
+    assert failed(dataset(400, source=source, split=split)) == []
+    assert failed(dataset(400, split=split)) == ["split_shares"]

@@ -1,5 +1,6 @@
 """`feedback_dataset` and its checks, in runs of the job."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from bson.datetime_ms import DatetimeMS
 from dagster import AssetKey, DagsterEventType, ExecuteInProcessResult
 
+from nhm_assets.domain.dataset_schema import conform, data_version
 from nhm_assets.feedback.dataset_rules import DESCRIPTIONS
 from nhm_assets.feedback.features import EXTRACTOR
 from resources.storage import FrameIOManager
@@ -146,6 +148,40 @@ def test_a_good_dataset_is_trained_on(platform: Platform):
     result = platform.retrain(only=["feedback_dataset", "trained_model"])
     assert result.success
     assert materialized(platform, "trained_model") == 1
+
+
+def test_the_rows_that_a_version_learned_from_can_be_read_after_the_week_ran_again(platform: Platform):
+    """Its MLflow run names their file; a re-run of the week on other feedback leaves that file alone."""
+    fill(platform)
+    assert platform.retrain(only=["feedback_dataset", "trained_model"]).success
+    platform.database.specialist_feedback.update_many({}, {"$set": {"human_rating": 0.123}})
+    assert platform.retrain(only=DATASET).success
+    with platform.mlflow.client() as client:
+        (version_,) = client.search_model_versions("name='technical-evaluator'")
+        (logged,) = client.get_run(version_.run_id).inputs.dataset_inputs
+    learned = pd.read_parquet(json.loads(logged.dataset.source)["uri"])
+    assert data_version(conform(learned)) == version_.tags["nhm.data_version"]
+    assert stored_file(platform) != Path(json.loads(logged.dataset.source)["uri"])
+
+
+def test_feedback_by_scripts_is_counted_and_left_out(platform: Platform):
+    fill(platform)
+    put(platform.database, feedback=[feedback(f"s-{number}", auto_generated=True) for number in range(400)])
+    result = platform.retrain(only=DATASET)
+    shown = metadata(result)
+    assert (shown["real_rows"], shown["scripted"], shown["provenance"]) == (300, 400, {"reviewer": 300})
+    assert shown["quarantined"] == {"invalid_rating": 1, "unknown_opinion": 1}
+    assert failed(result) == ["human_feedback"]
+
+
+def test_production_holds_a_candidate_that_learned_from_scripts(platform: Platform):
+    opinions, reviews = reviewed_opinions(400)
+    put(platform.database, opinions=opinions, feedback=[{**one, "auto_generated": True} for one in reviews[:100]])
+    put(platform.database, feedback=reviews[100:])
+    included = platform.with_settings(include_scripted_feedback=True, environment="production")
+    result = included.retrain()
+    assert included.tags(result)["nhm/outcome"] == "held"
+    assert included.tags(result)["nhm/held_by"] == "data_source_allowed"
 
 
 def test_too_few_rows_say_how_many_are_required_and_what_to_do(platform: Platform):

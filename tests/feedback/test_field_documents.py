@@ -22,7 +22,7 @@ from nhm_assets.feedback.reader import Reader
 from nhm_assets.feedback.stored_features import ensure_index, write_back
 from nhm_assets.settings import Settings
 from tests.support.documents import NOW, Document
-from tests.support.windows import NAMES
+from tests.support.windows import ALL, NAMES
 
 LONG_AFTER = NOW.replace(year=2027)
 
@@ -56,7 +56,7 @@ def assert_results_in(expected: dict[str, Any], database: Database[Document], sp
     reader = Reader(database, NAMES, specialist, None)
 
     def build() -> tuple[WindowRead, pd.DataFrame]:
-        result = read_window(reader, window, min_rating=0.0)
+        result = read_window(reader, window, ALL)
         return result, assemble(result, partition, window, min_samples=1000, synthetic_fallback=False)
 
     result, frame = build()

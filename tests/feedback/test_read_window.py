@@ -19,7 +19,7 @@ from tests.support.documents import (
     opinion,
     put,
 )
-from tests.support.windows import NAMES, SECOND, read, rejected, reviewed, rows
+from tests.support.windows import ALL, NAMES, SECOND, read, rejected, reviewed, rows
 
 
 def test_the_window_includes_its_start_but_not_its_end(database: Database):
@@ -78,7 +78,7 @@ def test_an_offset_decides_at_the_edges_of_the_window(database: Database):
 def test_an_offset_decides_at_the_turn_of_a_year(database: Database, window: Window, inside: str, outside: str):
     """A string may begin with another year than that of its time in UTC."""
     reviewed(database, inside, outside)
-    result = read_window(Reader(database, NAMES, "technical", None), window, min_rating=0.0)
+    result = read_window(Reader(database, NAMES, "technical", None), window, ALL)
     assert result.rows["feedback_id"].tolist() == ["feedback-0"]
 
 

@@ -24,7 +24,7 @@ from tests.support.documents import (
     put,
     reviewed_opinions,
 )
-from tests.support.windows import NAMES
+from tests.support.windows import ALL, NAMES
 
 
 def fill(database: Database[Document], count: int) -> None:
@@ -42,7 +42,7 @@ def commands_of_a_read(uri: str, database: Database[Document]) -> Commands:
     commands = Commands()
     with listened(uri, database.name, commands) as heard:
         reader = Reader(heard, NAMES, "technical", None)
-        result = read_window(reader, Partition.parse(WEEK, "technical").window(days=30, now=NOW), min_rating=0.0)
+        result = read_window(reader, Partition.parse(WEEK, "technical").window(days=30, now=NOW), ALL)
     assert len(result.rows)
     assert result.quarantine
     return commands
@@ -108,7 +108,7 @@ def test_feedback_of_other_times_and_specialists_is_not_read(mongod_uri: str, da
 
 
 def test_only_the_fields_that_are_needed_are_read(database: Database):
-    put(database, feedback=[feedback(1)], opinions=[opinion(1)])
+    put(database, feedback=[feedback(1, metadata={"trace": "x"})], opinions=[opinion(1)])
     reader = Reader(database, NAMES, "technical", None)
     (read,) = reader.feedback(Partition.parse(WEEK, "technical").window(days=30, now=NOW))
     assert set(read) == {
@@ -120,7 +120,11 @@ def test_only_the_fields_that_are_needed_are_read(database: Database):
         "submitted_at",
         "human_rating",
         "human_recommendation",
+        "feedback_notes",
+        "feedback_source",
+        "metadata",
     }
+    assert read["metadata"] == {}
 
 
 def test_a_null_in_a_plan_stays_a_null_and_a_missing_field_missing(database: Database):
@@ -138,7 +142,8 @@ def test_of_two_opinions_with_one_id_the_same_counts_in_every_order(database: Da
     for order in (twins, twins[::-1]):
         database.specialist_opinions.drop()
         put(database, opinions=order)
-        answers.append((reader.plan_ids(["opinion-1"]), reader.opinion_plans(["opinion-1"])))
+        plan_ids = {name: found["plan_id"] for name, found in reader.opinions(["opinion-1"]).items()}
+        answers.append((plan_ids, reader.opinion_plans(["opinion-1"])))
     assert answers == [({"opinion-1": "plan-b"}, {"opinion-1": {"tasks": [], "name": "b"}})] * 2
 
 

@@ -6,6 +6,7 @@ Documents are made from a seed, so a failure names the seed that repeats it.
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,8 +19,10 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from nhm_assets.demo.load import make_indexes
+from nhm_assets.domain.dataset_schema import SCRIPTED
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, read_window
+from nhm_assets.feedback.provenance import provenance_of
 from nhm_assets.feedback.quarantine import QUARANTINE, content_digest, replace_quarantine
 from nhm_assets.feedback.reader import Reader
 from nhm_assets.feedback.rules import parse_rating, parse_recommendation
@@ -28,11 +31,12 @@ from nhm_assets.feedback.times import parse_time
 from nhm_assets.settings import Settings
 from tests.support.documents import NOW, WEEK, WEEK_END, Document, feedback, opinion, plan, task
 from tests.support.strange_values import Strange, as_stored
-from tests.support.windows import NAMES, STORED
+from tests.support.windows import ALL, NAMES, STORED
 
 PARTITION = Partition.parse(WEEK, "technical")
 WINDOW = PARTITION.window(days=30, now=NOW)
 MIN_RATING = 0.3
+SELECTION = replace(ALL, min_rating=MIN_RATING)
 PER_SEED = 500
 IGNORING_CASE = {"locale": "en", "strength": 2}
 
@@ -50,6 +54,7 @@ def documents_of(strange: Strange) -> dict[str, list[Document]]:
             feedback_id=f"feedback-{number % 400}",
             submitted_at=at if rng.random() < 0.7 else at.isoformat(),
             human_rating=rng.choice([0.1, 0.5, 1]),
+            auto_generated=number % 9 == 0,
         )
         reviews.append(strange.spoiled(good, faults=rng.choice([0, 1, 1, 2, 5])))
         if reviews and rng.random() < 0.1:
@@ -98,6 +103,8 @@ def place_of(document: Document, read: WindowRead, rows: dict[str, Any], seen: s
     is_far = isinstance(document["submitted_at"], DatetimeMS)
     if is_far or (time is not None and not WINDOW.start <= time < WINDOW.end):
         return ["outside the window"]
+    if time is not None and provenance_of(document, SELECTION.scripted_prefixes) == SCRIPTED:
+        return ["scripted"]
     digest = content_digest(document)
     if digest in seen:
         return ["equal copy"]
@@ -125,7 +132,7 @@ def place_of(document: Document, read: WindowRead, rows: dict[str, Any], seen: s
 
 def check(database: Database[Document], seed: int) -> Counter[str]:
     def read(session: Any = None) -> WindowRead:
-        return read_window(Reader(database, NAMES, "technical", session), WINDOW, min_rating=MIN_RATING)
+        return read_window(Reader(database, NAMES, "technical", session), WINDOW, SELECTION)
 
     def store(result: WindowRead) -> list[str]:
         kept = replace_quarantine(database[QUARANTINE], result.quarantine, partition=PARTITION, run_id="run", now=NOW)
@@ -141,6 +148,7 @@ def check(database: Database[Document], seed: int) -> Counter[str]:
         assert len(found) == 1, f"seed {seed}: {found or 'nowhere'}: {document}"
         places[found[0]] += 1
     assert places["undated"] == result.undated
+    assert places["scripted"] == result.scripted
     assert places["quarantine"] == len(result.quarantine)
     assert places["row"] >= len(result.rows) > 0
     frame = assemble(result, PARTITION, WINDOW, min_samples=0, synthetic_fallback=False)
@@ -172,6 +180,7 @@ ALL_PLACES = {
     "equal copy",
     "older mate",
     "filtered",
+    "scripted",
     "quarantine",
     "outside the window",
     "undated",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, REAL, SYNTHETIC, conform
+from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, REAL, REVIEWER, SYNTHETIC, conform
 from nhm_assets.feedback.splits import temporal_split
 from tests.support.documents import WEEK_END, WINDOW_START
 
@@ -26,6 +26,7 @@ def dataset(count: int = 20, **columns: Any) -> pd.DataFrame:
             "human_rating": 0.5,
             "label": [number % len(CLASS_NAMES) for number in range(count)],
             "source": REAL,
+            "provenance": REVIEWER,
             "split": temporal_split(plan_ids),
         }
     )
@@ -36,6 +37,8 @@ def dataset(count: int = 20, **columns: Any) -> pd.DataFrame:
         "data_source": REAL,
         "quarantined": {},
         "undated": 0,
+        "scripted": 0,
+        "told_by_scores": None,
         "real_rows": int((frame["source"] == REAL).sum()),
         "synthetic_rows": int((frame["source"] == SYNTHETIC).sum()),
         "stored_features_rows": 0,

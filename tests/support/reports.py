@@ -64,6 +64,7 @@ def report(*, candidate: Metrics | None = None, **changes: Any) -> EvaluationRep
         "test_rows": 200,
         "test_approvals": 70,
         "synthetic_test": False,
+        "scripted_rows": 0,
         "candidate": candidate or metrics(),
         "intervals": {name: Interval(low=0.8, high=0.92) for name in ("precision", "recall", "f1")},
         "champion": None,

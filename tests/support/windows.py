@@ -1,6 +1,7 @@
 """Documents of one window in a real MongoDB, and the dataset that they result in."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from pymongo.database import Database
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
+from nhm_assets.feedback.provenance import Selection
 from nhm_assets.feedback.quarantine import reason_counts
 from nhm_assets.feedback.reader import CollectionNames, Reader
 from tests.support.documents import (
@@ -26,9 +28,16 @@ SECOND = timedelta(seconds=1)
 STORED = {name: position + 0.5 for position, name in enumerate(FEATURE_NAMES)}
 
 
-def read(database: Database[Document], *, specialist: str = "technical", min_rating: float = 0.0) -> WindowRead:
+ALL = Selection(min_rating=0.0, scripted_prefixes=("fb-auto-",), include_scripted=False)
+"""The selection of the default settings, with one prefix."""
+
+
+def read(
+    database: Database[Document], *, specialist: str = "technical", min_rating: float = 0.0, scripted: bool = False
+) -> WindowRead:
     window = Partition.parse(WEEK, specialist).window(days=30, now=NOW)
-    return read_window(Reader(database, NAMES, specialist, None), window, min_rating=min_rating)
+    selection = replace(ALL, min_rating=min_rating, include_scripted=scripted)
+    return read_window(Reader(database, NAMES, specialist, None), window, selection)
 
 
 def rows(database: Database[Document], **how: Any) -> list[str]:

@@ -1,0 +1,55 @@
+"""What an opinion itself says of its plan, and whether the label can be told from that alone.
+
+Scripts that make up feedback derive it from the opinion's scores. A model that learns from it learns the scripts.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+_RECOMMENDATIONS: Final = ("approve", "reject", "review_required", "conditional")
+_FIELDS: Final = ("confidence_score", "risk_score", "recommendation")
+SCORE_FIELDS: Final = (*_FIELDS, *(f"opinion.{field}" for field in _FIELDS))
+"""Fields of an opinion document: at the top (schema version 1), or inside `opinion` (schema version 2)."""
+
+MIN_ROWS: Final = 30
+_FOLDS: Final = 5
+_DEPTH: Final = 4
+"""Enough for the thresholds of a script, too little to learn single rows."""
+
+Scores = tuple[float, ...]
+
+
+def scores_of(opinion: Mapping[str, Any]) -> Scores:
+    """Confidence, risk and number of the recommendation; NaN for what is missing or no number."""
+    inside = opinion.get("opinion")
+    places = [opinion, inside] if isinstance(inside, Mapping) else [opinion]
+    found = {field: value for place in places for field in _FIELDS if (value := place.get(field)) is not None}
+    recommendation = found.get("recommendation")
+    number = _RECOMMENDATIONS.index(recommendation) if recommendation in _RECOMMENDATIONS else math.nan
+    return _number(found.get("confidence_score")), _number(found.get("risk_score")), float(number)
+
+
+def _number(value: object) -> float:
+    # A forest casts to float32, and so does a tree.
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e6
+    return float(value) if usable else math.nan  # type: ignore[arg-type]
+
+
+def labels_told(scores: Sequence[Scores], labels: Sequence[int]) -> float | None:
+    """The fraction of labels that a small tree tells from scores of rows that it has not seen.
+
+    None if there are fewer than 30 rows, or too few labels besides the commonest one to tell them apart.
+    """
+    commonest = np.bincount(labels).max() if len(labels) else 0
+    if len(labels) < MIN_ROWS or len(labels) - commonest < _FOLDS:
+        return None
+    from sklearn.model_selection import KFold, cross_val_predict
+    from sklearn.tree import DecisionTreeClassifier
+
+    tree = DecisionTreeClassifier(max_depth=_DEPTH, random_state=0)
+    folds = KFold(_FOLDS, shuffle=True, random_state=0)
+    told = cross_val_predict(tree, np.array(scores, dtype="float64"), np.array(labels), cv=folds)
+    return float((told == np.array(labels)).mean())

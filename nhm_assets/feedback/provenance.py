@@ -1,0 +1,60 @@
+"""Who gave a feedback: a reviewer, somebody who approved a plan, or a script that made up feedback."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from nhm_assets.domain.dataset_schema import APPROVAL, REVIEWER, SCRIPTED
+from nhm_assets.feedback.text import is_string
+from nhm_assets.settings import Settings
+
+_SCRIPTED_MARKS: Final = ("auto_generated", "balanced_dataset")
+_SCRIPTED_NOTES: Final = ("[AUTO]", "[HUMAN]")
+_APPROVALS: Final = "approval_service"
+
+PROVENANCE_FIELDS: Final = (
+    "feedback_source",
+    "feedback_notes",
+    "metadata.source",
+    *_SCRIPTED_MARKS,
+    *(f"metadata.{mark}" for mark in _SCRIPTED_MARKS),
+)
+"""Fields of a feedback document that say who gave it, besides its id."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which valid feedback is left out, by settings.
+
+    Attributes:
+        min_rating: feedback with a lower rating is left out.
+        scripted_prefixes: a feedback id that begins with one of these was made by a script.
+        include_scripted: whether feedback made by scripts is learned from.
+    """
+
+    min_rating: float
+    scripted_prefixes: tuple[str, ...]
+    include_scripted: bool
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The selection from MIN_FEEDBACK_RATING, SCRIPTED_FEEDBACK_PREFIXES and INCLUDE_SCRIPTED_FEEDBACK."""
+        return cls(settings.min_feedback_rating, settings.scripted_prefixes, settings.include_scripted_feedback)
+
+
+def provenance_of(document: Mapping[str, Any], scripted_prefixes: tuple[str, ...]) -> str:
+    """`scripted`, `approval` or `reviewer`. The scripts mark what they make in one of several ways."""
+    metadata = document.get("metadata")
+    places = [document, metadata] if isinstance(metadata, Mapping) else [document]
+    if any(place.get(mark) is True for place in places for mark in _SCRIPTED_MARKS):
+        return SCRIPTED
+    if _begins(document.get("feedback_id"), scripted_prefixes) or _begins(
+        document.get("feedback_notes"), _SCRIPTED_NOTES
+    ):
+        return SCRIPTED
+    sources = document.get("feedback_source"), places[-1].get("source")
+    return APPROVAL if _APPROVALS in sources else REVIEWER
+
+
+def _begins(value: object, prefixes: tuple[str, ...]) -> bool:
+    return is_string(value) and value.startswith(prefixes)
