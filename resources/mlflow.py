@@ -131,8 +131,10 @@ class Mlflow:
         """
         experiment_id = self.experiment_id(experiment)
         with self.client() as client:
-            run_id = client.create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id
+            info = client.create_run(experiment_id, run_name=name, tags=dict(tags)).info
+            run_id = info.run_id
             try:
+                self._server.require_shared_artifacts(client, run_id, info.artifact_uri, experiment)
                 with _quiet():
                     _activate(run_id, experiment_id)
                     yield _logging_functions()

@@ -3,15 +3,19 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resources.addresses import masked, split_credentials
 from resources.errors import IncompatibleMlflow, MlflowRefused, MlflowUnavailable
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 OLDEST_SERVER = (2, 9)
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _BUSY = (429, 500, 502, 503, 504)
 _REFUSED = re.compile(r"failed with error code (401|403)\b")
+_PROBE_FILE = "nhm-shared-store.txt"
 _CONNECTION_ERRORS = ("failed with exception", "failed with timeout exception")
 
 
@@ -59,6 +63,31 @@ class MlflowServer:
             raise self._unavailable(error) from None
         except (RequestsConnectionError, Timeout) as error:
             raise self._unavailable(error) from None
+
+    def require_shared_artifacts(self, client: "MlflowClient", run_id: str, artifact_uri: str, experiment: str) -> None:
+        """Check that files logged here reach more than the disk of this machine.
+
+        A server whose artifact root is a folder makes each client write to its own folder of that name. That works
+        where the folder is shared, so one small file is written, and the server is asked whether it sees it.
+
+        Raises:
+            MlflowRefused: it does not see it, or the folder cannot be written to here.
+        """
+        if not self._over_http or re.match(r"[a-z][a-z0-9+.-]+:", artifact_uri.removeprefix("file:")):
+            return
+        try:
+            client.log_text(run_id, "Written by the trainer, to see whether the server sees it.\n", _PROBE_FILE)
+            listed = self._get(f"/api/2.0/mlflow/artifacts/list?run_id={run_id}").text
+        except OSError:
+            listed = ""
+        if _PROBE_FILE not in listed:
+            raise MlflowRefused(
+                f"MLflow at {self.masked} has clients store the files of experiment {experiment} in the folder"
+                f" {artifact_uri}, and does not see what this machine writes there: a model would lie on this machine's"
+                " disk only, where no specialist can load it. Start the server with --serve-artifacts and"
+                " --artifacts-destination, or with a --default-artifact-root that all share, like s3://bucket. An"
+                " experiment keeps the root that it was created with: rename it, so that a new one is created"
+            )
 
     def _require_fitting_server(self) -> None:
         import mlflow

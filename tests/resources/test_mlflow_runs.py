@@ -14,7 +14,7 @@ from typing import Any
 import mlflow
 import pytest
 
-from resources.errors import MlflowUnavailable
+from resources.errors import MlflowRefused, MlflowUnavailable
 from resources.mlflow import Mlflow
 from tests.support.mlflows import PASSWORD, USER, at, embedded, home, restored_environment
 from tests.support.ports import free_port
@@ -46,6 +46,34 @@ def test_a_run_holds_what_was_logged_and_ends_as_finished(embedded: Mlflow):
     assert run.data.tags["mlflow.runName"] == "technical|2026-03-01"
     assert len(run.data.tags["dagster_run_id"]) == 36
     assert mlflow.active_run() is None
+
+
+@pytest.mark.servers
+def test_a_server_whose_artifact_root_is_a_folder_of_each_client_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The model would lie on the disk of the trainer alone: registered, promoted, and loaded by nobody.
+
+    /proc/self/cwd is another folder for each process, as a local folder is another one on each machine.
+    """
+    (tmp_path / "trainer").mkdir()
+    monkeypatch.chdir(tmp_path / "trainer")
+    with mlflow_server(tmp_path / "server", artifact_root="/proc/self/cwd/models") as address:
+        server = Mlflow(uri=address, home=tmp_path, timeout_s=10)
+        expected = r"--artifacts-destination.*--default-artifact-root"
+        with pytest.raises(MlflowRefused, match=expected) as caught, run_of(server):
+            pytest.fail("the body ran")
+        assert "technical-specialist in the folder /proc/self/cwd/models" in str(caught.value)
+        assert only_run(server).info.status == "FAILED"
+
+
+@pytest.mark.servers
+def test_a_folder_that_the_server_shares_with_us_is_accepted(tmp_path: Path):
+    with mlflow_server(tmp_path / "server", artifact_root=str(tmp_path / "shared")) as address:
+        server = Mlflow(uri=address, home=tmp_path, timeout_s=10)
+        with run_of(server) as bound:
+            bound.log_text("x", "file.txt")
+        assert only_run(server).info.status == "FINISHED"
 
 
 @pytest.mark.parametrize(

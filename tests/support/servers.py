@@ -18,14 +18,22 @@ _START_TIMEOUT_S = 90
 
 
 @contextmanager
-def mlflow_server(folder: Path, *, program: Path = SCRIPTS / "mlflow", port: int | None = None) -> Iterator[str]:
-    """Yields the address of an MLflow server that keeps its database and artifacts in `folder`."""
+def mlflow_server(
+    folder: Path, *, program: Path = SCRIPTS / "mlflow", port: int | None = None, artifact_root: str | None = None
+) -> Iterator[str]:
+    """Yields the address of an MLflow server that keeps its database and artifacts in `folder`.
+
+    With `artifact_root` it keeps no artifacts: clients write them there themselves.
+    """
     announce("an MLflow server")
     port = port or free_port()
     folder.mkdir(parents=True, exist_ok=True)
     command = [program, "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{folder / 'server.db'}"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
+    if artifact_root:
+        command += ["--no-serve-artifacts", "--default-artifact-root", artifact_root]
+    else:
+        command += ["--artifacts-destination", str(folder / "artifacts")]
     address = f"http://127.0.0.1:{port}"
     with (folder / "server.log").open("a") as log:
         # These tests need no jobs of the server, and it would start eight processes for them.
