@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from resources.addresses import masked, split_credentials
 from resources.errors import IncompatibleMlflow, MlflowRefused, MlflowUnavailable
+from resources.mlflow_errors import AWAY, DENIED, Cause, cause_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 OLDEST_SERVER = (2, 9)
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
-_BUSY = (429, 500, 502, 503, 504)
-_REFUSED = re.compile(r"failed with error code (401|403)\b")
 _PROBE_FILE = "nhm-shared-store.txt"
-_CONNECTION_ERRORS = ("failed with exception", "failed with timeout exception")
 
 
 class MlflowServer:
@@ -50,19 +48,16 @@ class MlflowServer:
     def translated_errors(self) -> Iterator[None]:
         """Turn connection errors and refusals of MLflow's client into ours; other errors pass."""
         from mlflow.exceptions import MlflowException
-        from requests.exceptions import ConnectionError as RequestsConnectionError
-        from requests.exceptions import Timeout
+        from requests.exceptions import RequestException
+        from sqlalchemy.exc import DBAPIError
 
         try:
             yield
-        except MlflowException as error:
-            if refused := _REFUSED.search(str(error)):
-                raise self._refused(int(refused[1])) from None
-            if not any(words in str(error) for words in _CONNECTION_ERRORS):
+        except (MlflowException, RequestException, DBAPIError) as error:
+            ours = self._of(cause_of(error))
+            if ours is None:
                 raise
-            raise self._unavailable(error) from None
-        except (RequestsConnectionError, Timeout) as error:
-            raise self._unavailable(error) from None
+            raise ours from None
 
     def require_shared_artifacts(self, client: "MlflowClient", run_id: str, artifact_uri: str, experiment: str) -> None:
         """Check that files logged here reach more than the disk of this machine.
@@ -91,41 +86,102 @@ class MlflowServer:
 
     def _require_fitting_server(self) -> None:
         import mlflow
-        import requests
 
         client_version = mlflow.__version__
-        server_version = self._get("/version").text.strip()
-        if not fits(client_version, server_version):
+        server_version = self._get_ok("/version").text.strip()
+        if not fits(client_version, server_version, address=self.masked):
             raise IncompatibleMlflow(
                 f"the MLflow client {client_version} cannot work with the MLflow server {server_version} at"
                 f" {self.masked}: use client 3.x with server 3.x, or client 2.22 with server 2.9 or newer"
             )
         # /version answers everybody; the registry may still refuse our credentials or our host name.
-        response = self._get("/api/2.0/mlflow/registered-models/search?max_results=1")
-        if response.status_code != requests.codes.ok:
-            raise self._refused(response.status_code)
+        self._get_ok("/api/2.0/mlflow/registered-models/search?max_results=1")
 
     def _get(self, path: str) -> Any:
+        """The answer to a request that uses the same login and certificates as MLflow's client."""
         import requests
+        from mlflow.exceptions import MlflowException
 
-        login = (self.user, self.password or "") if self.user is not None else None
         try:
-            return requests.get(f"{self.address.rstrip('/')}{path}", auth=login, timeout=self._timeout_s)
+            return requests.get(
+                f"{self.address.rstrip('/')}{path}", timeout=self._timeout_s, allow_redirects=False, **self._access()
+            )
+        except MlflowException as error:
+            raise MlflowRefused(f"the settings of MLflow contradict each other: {error}") from None
         except ValueError:
             # The text of this error quotes the address, which may hold a password.
             raise self._unusable() from None
-        except requests.RequestException as error:
-            raise self._unavailable(error) from None
+        except OSError as error:
+            raise self._of(cause_of(error)) or self._unusable() from None
 
-    def _refused(self, status: int) -> MlflowUnavailable | MlflowRefused:
-        hints = {
-            401: "check user and password in MLFLOW_TRACKING_URI",
-            403: "check the rights of the user, and that MLFLOW_SERVER_ALLOWED_HOSTS of the server names this host,"
-            " with and without port",
-        }
-        hint = hints.get(status, "read the log of the server")
-        error = MlflowUnavailable if status in _BUSY else MlflowRefused
-        return error(f"MLflow at {self.masked} answers {status}: {hint}")
+    def _get_ok(self, path: str) -> Any:
+        """The same, if the server answers with status 200."""
+        response = self._get(path)
+        if not response.ok or response.is_redirect:
+            raise self._answered(response.status_code, response.headers.get("Location"))
+        return response
+
+    def _access(self) -> dict[str, Any]:
+        """Login and certificates as `requests` takes them: from the address, else from MLflow's own settings."""
+        from mlflow.utils.credentials import get_default_host_creds
+
+        settings = get_default_host_creds(self.address)
+        access = {"verify": settings.verify, "cert": settings.client_cert_path}
+        if self.user is not None:
+            return {**access, "auth": (self.user, self.password or "")}
+        if settings.username and settings.password:
+            return {**access, "auth": (settings.username, settings.password)}
+        if settings.token:
+            return {**access, "headers": {"Authorization": f"Bearer {settings.token}"}}
+        return access
+
+    def _login(self) -> str:
+        from mlflow.utils.credentials import get_default_host_creds
+
+        settings = get_default_host_creds(self.address)
+        user = self.user or (settings.password and settings.username)
+        if user:
+            return f"user {user}"
+        return "the token of MLFLOW_TRACKING_TOKEN" if settings.token else "requests without a login"
+
+    def _of(self, cause: Cause) -> MlflowUnavailable | MlflowRefused | None:
+        """Our error for a cause; None for one that has nothing to do with the connection."""
+        if cause.missing_file:
+            return MlflowRefused(
+                f"the file {cause.missing_file} with certificates for MLflow does not exist: check"
+                " MLFLOW_TRACKING_SERVER_CERT_PATH, MLFLOW_TRACKING_CLIENT_CERT_PATH and REQUESTS_CA_BUNDLE"
+            )
+        if cause.untrusted:
+            return MlflowRefused(
+                f"the certificate of MLflow at {self.masked} is not trusted ({cause.untrusted}): set"
+                " MLFLOW_TRACKING_SERVER_CERT_PATH to the file of its certificate authority"
+            )
+        if cause.denied:
+            return MlflowRefused(
+                f"MLflow's database {self.masked} refuses the login ({cause.denied}): check user and password in"
+                " MLFLOW_TRACKING_URI"
+            )
+        if cause.status:
+            return self._answered(cause.status)
+        return self._unavailable(cause.away) if cause.away else None
+
+    def _answered(self, status: int, moved_to: str | None = None) -> MlflowUnavailable | MlflowRefused:
+        if status in AWAY:
+            return MlflowUnavailable(
+                f"MLflow at {self.masked} answers {status}, so it or a proxy before it cannot serve requests now: if"
+                " this does not pass, read the log of the server"
+            )
+        if status in DENIED:
+            return MlflowRefused(
+                f"MLflow at {self.masked} answers {status}: it refuses {self._login()}. Check user and password in"
+                " MLFLOW_TRACKING_URI, their rights, and that MLFLOW_SERVER_ALLOWED_HOSTS of the server names this"
+                " host, with and without port"
+            )
+        to = f" (it refers to {masked(moved_to)})" if moved_to else ""
+        return MlflowRefused(
+            f"the server at MLFLOW_TRACKING_URI {self.masked} answers {status}{to}, so it does not answer like MLflow:"
+            " check that the address is that of MLflow, with its scheme, port and path"
+        )
 
     def _unusable(self) -> MlflowRefused:
         return MlflowRefused(
@@ -133,14 +189,14 @@ class MlflowServer:
             " https://user:password@host:5000, with special characters percent-encoded"
         )
 
-    def _unavailable(self, error: Exception) -> MlflowUnavailable:
+    def _unavailable(self, reason: str) -> MlflowUnavailable:
         return MlflowUnavailable(
-            f"MLflow at {self.masked} cannot be reached ({root_reason(error)}): check MLFLOW_TRACKING_URI, the network"
-            " and whether the server runs, then run this again"
+            f"MLflow at {self.masked} cannot be reached ({reason}): check MLFLOW_TRACKING_URI, the network and whether"
+            " the server runs, then run this again"
         )
 
 
-def fits(client: str, server: str) -> bool:
+def fits(client: str, server: str, *, address: str = "") -> bool:
     """Whether an MLflow client can log models to a server, by their versions.
 
     A 3.x client needs a 3.x server; a 2.x client works with every server 2.9 or newer.
@@ -148,27 +204,19 @@ def fits(client: str, server: str) -> bool:
     Raises:
         MlflowRefused: the server's answer is not a version.
     """
-    client_release, server_release = _release(client), _release(server)
+    client_release, server_release = _release(client, address), _release(server, address)
     if client_release[0] >= 3:
         return server_release[0] >= 3
     return server_release >= OLDEST_SERVER
 
 
-def _release(version: str) -> tuple[int, int]:
+def _release(version: str, address: str) -> tuple[int, int]:
     major, _, rest = version.partition(".")
     try:
         return int(major), int(rest.split(".", 1)[0])
     except ValueError:
         raise MlflowRefused(
-            f"the server at MLFLOW_TRACKING_URI does not answer like MLflow (its version reads {version[:40]!r}):"
+            f"the server at MLFLOW_TRACKING_URI {address} does not answer like MLflow (its version reads"
+            f" {version[:40]!r}):"
             " check that the address is that of MLflow"
         ) from None
-
-
-def root_reason(error: BaseException) -> str:
-    """The cause of a connection error in a few words, without the address."""
-    text = str(error).splitlines()[0]
-    for words in ("Connection refused", "Name or service not known", "timed out", "Connection reset"):
-        if words in text:
-            return words.lower()
-    return text.rsplit("Caused by", 1)[-1][:200].strip(" ()")

@@ -101,12 +101,27 @@ def test_an_address_that_cannot_be_used_is_an_error_that_does_not_show_its_passw
 
 
 @pytest.mark.parametrize(
-    "answer", [(200, "<!doctype html><title>Welcome</title>"), (404, "no such page"), (200, ""), (502, "Bad Gateway")]
+    "answer", [(200, "<!doctype html><title>Welcome</title>"), (404, "no such page"), (200, ""), (301, "moved")]
 )
-def test_a_server_that_is_not_mlflow_is_refused(answer: tuple[int, str]):
+def test_a_server_that_is_not_mlflow_is_refused_and_its_address_is_named(answer: tuple[int, str]):
     with website({}, otherwise=answer) as site:
         text = error_text(MlflowRefused, lambda: enter(at(site.address)))
-    assert "MLFLOW_TRACKING_URI does not answer like MLflow" in text
+    assert "the server at MLFLOW_TRACKING_URI http://nhm:***@127.0.0.1" in text
+    assert "does not answer like MLflow" in text
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_proxy_that_has_no_server_behind_it_is_away_for_a_while(status: int):
+    """An ingress answers with a page of its own, whatever the path."""
+    with website({}, otherwise=(status, "<html>no healthy upstream</html>")) as site:
+        text = error_text(MlflowUnavailable, lambda: enter(at(site.address)))
+    assert f"answers {status}, so it or a proxy before it cannot serve requests now" in text
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_login_is_named_whatever_the_path(status: int):
+    with website({}, otherwise=(status, "no")) as site:
+        assert f"refuses user {USER}" in error_text(MlflowRefused, lambda: enter(at(site.address)))
 
 
 def too_old() -> list[str]:
@@ -124,7 +139,7 @@ def test_a_server_that_is_too_old_is_refused_at_once_with_both_versions_and_the_
 
 
 HINTS = {
-    401: "check user and password in MLFLOW_TRACKING_URI",
+    401: "Check user and password in MLFLOW_TRACKING_URI",
     403: "MLFLOW_SERVER_ALLOWED_HOSTS",
     500: "read the log of the server",
 }
@@ -140,14 +155,30 @@ def test_a_refusal_of_the_server_is_an_error_with_a_hint(status: int, hint: str)
     assert f"{USER}:***@" in text
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_later_refusal_of_the_server_is_an_error_too(status: int):
+LATER = [
+    (401, "no", MlflowRefused),
+    (403, "no", MlflowRefused),
+    (403, '{"error_code": "PERMISSION_DENIED", "message": "no"}', MlflowRefused),
+    (500, '{"error_code": "INTERNAL_ERROR", "message": "oops"}', MlflowUnavailable),
+    (502, "<html>Bad Gateway</html>", MlflowUnavailable),
+    (503, '{"error_code": "TEMPORARILY_UNAVAILABLE", "message": "server closed the connection"}', MlflowUnavailable),
+    (504, "<html>Gateway Timeout</html>", MlflowUnavailable),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "kind"), LATER)
+def test_a_later_answer_of_the_server_means_the_same(
+    status: int, body: str, kind: type[ServiceError], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
     def use() -> None:
         with at(site.address).client() as client:
             client.create_run("0")
 
-    with website(FITTING, otherwise=(status, "no")) as site:
-        assert str(status) in error_text(MlflowRefused, use)
+    with website(FITTING, otherwise=(status, body)) as site:
+        assert kind.transient is (kind is MlflowUnavailable)
+        error_text(kind, use)
 
 
 def credentials_in(site: Website) -> set[str | None]:
