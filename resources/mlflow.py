@@ -10,10 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
 from resources.errors import MlflowRefused
-from resources.mlflow_server import MlflowServer, root_reason
+from resources.mlflow_database import database_address, require_database
+from resources.mlflow_errors import root_reason
+from resources.mlflow_server import MlflowServer
 
 if TYPE_CHECKING:
     from dagster_mlflow.resources import MlFlow
@@ -35,7 +35,7 @@ class Mlflow:
     def __init__(self, *, uri: str | None, home: Path, timeout_s: float) -> None:
         self._embedded = uri is None
         self._home = home
-        self._server = MlflowServer(uri or f"sqlite:///{home / 'mlflow.db'}", timeout_s=timeout_s)
+        self._server = MlflowServer(uri or database_address(home), timeout_s=timeout_s)
         self.address = f"SQLite under {home}" if uri is None else self._server.masked
 
     def __repr__(self) -> str:
@@ -63,12 +63,9 @@ class Mlflow:
 
         address = self._server.address
         if self._embedded:
-            self._home.mkdir(parents=True, exist_ok=True)
-            # Two processes that open a fresh SQLite file at once would both migrate it, and one would die.
-            with FileLock(self._home / "migration.lock"), _quiet():
-                client = MlflowClient(address, address)
-                client.search_registered_models(max_results=1)
-                return client
+            with _quiet():
+                require_database(self._home)
+                return MlflowClient(address, address)
         try:
             return MlflowClient(address, address)
         except ImportError as error:

@@ -30,6 +30,7 @@ def dev(port: int, mlflow_port: int) -> None:
     with startup_without_gc():
         from nhm_assets.instance.home import WORKSPACE_FILE, dagster_instance
         from nhm_assets.resource_factories import mlflow_of
+        from resources.mlflow_database import require_database
 
         try:
             from honcho.manager import Manager
@@ -49,7 +50,8 @@ def dev(port: int, mlflow_port: int) -> None:
     mlflow_address = mlflow_of(settings).address
     if settings.mlflow_tracking_uri is None:
         home = settings.nhm_home / "mlflow"
-        home.mkdir(parents=True, exist_ok=True)
+        # The server would make its database in place, and leave it broken if it was killed meanwhile.
+        require_database(home)
         # MLflow would start eight processes for jobs that nobody uses here.
         mlflow_environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **environment}
         manager.add_process("mlflow", _mlflow_server(home, mlflow_port), env=mlflow_environment)

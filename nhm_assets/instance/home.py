@@ -1,9 +1,12 @@
 """The folders on this machine: creates them, and opens the Dagster instance in them."""
 
 import os
+import shutil
 from contextlib import AbstractContextManager, nullcontext
 from importlib import resources
+from pathlib import Path
 
+import yaml
 from dagster import DagsterInstance
 from filelock import FileLock
 
@@ -12,6 +15,12 @@ from nhm_assets.settings import Settings, set_library_environment
 
 WORKSPACE_FILE = "workspace.yaml"
 INSTANCE_FILE = "dagster.yaml"
+
+_DATABASES = ("history", "schedules")
+"""The folders of Dagster's SQLite files: runs and events, and ticks."""
+_STORAGES = ("storage", "run_storage", "event_log_storage", "schedule_storage", "local_artifact_storage")
+"""Keys of dagster.yaml that put them elsewhere."""
+_DRAFT = ".draft"
 
 _WORKSPACE = f"""\
 load_from:
@@ -30,8 +39,15 @@ def prepare_home(settings: Settings) -> None:
     settings.dagster_folder.mkdir(parents=True, exist_ok=True)
     for name, content in ((INSTANCE_FILE, instance_template()), (WORKSPACE_FILE, _WORKSPACE)):
         if not (settings.dagster_folder / name).exists():
-            (settings.dagster_folder / name).write_text(content)
+            _write_whole(settings.dagster_folder / name, content)
     set_library_environment(settings)
+
+
+def _write_whole(path: Path, content: str) -> None:
+    """Write a file so that a killed process leaves all of it or nothing."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(content)
+    draft.replace(path)
 
 
 def instance_template() -> str:
@@ -43,11 +59,38 @@ def dagster_instance(settings: Settings) -> DagsterInstance:
     """The Dagster instance of these settings. Dagster's UI shows the runs that it records."""
     prepare_home(settings)
     with _creation_lock(settings):
+        _require_databases(settings.dagster_folder)
         instance = DagsterInstance.get()
-        instance.get_runs(limit=1)
-        instance.all_instigator_state()
-        instance.get_latest_materialization_event(PROMOTED_VERSION)
+        _open_databases(instance)
     return instance
+
+
+def _require_databases(folder: Path) -> None:
+    """Make missing SQLite files beside, then rename their folders.
+
+    Dagster takes a file that a killed process left incomplete for one of an old version, and never completes it.
+    """
+    missing = [name for name in _DATABASES if not (folder / name).exists()]
+    config = yaml.safe_load((folder / INSTANCE_FILE).read_text()) or {}
+    if not missing or any(key in config for key in _STORAGES):
+        return
+    draft = folder / _DRAFT
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    # Without this file, Dagster warns that it found no configuration.
+    (draft / INSTANCE_FILE).touch()
+    with DagsterInstance.local_temp(str(draft), overrides={"telemetry": {"enabled": False}}) as instance:
+        _open_databases(instance)
+    for name in missing:
+        (draft / name).rename(folder / name)
+    shutil.rmtree(draft)
+
+
+def _open_databases(instance: DagsterInstance) -> None:
+    """Make Dagster open, and where needed create, all its files."""
+    instance.get_runs(limit=1)
+    instance.all_instigator_state()
+    instance.get_latest_materialization_event(PROMOTED_VERSION)
 
 
 def _creation_lock(settings: Settings) -> AbstractContextManager[object]:

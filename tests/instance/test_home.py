@@ -14,7 +14,7 @@ from nhm_assets.instance.launcher import WatchedRunLauncher
 from nhm_assets.settings import Settings
 from tests.support.dagster_internals import dagster_instance_config_schema, resolve_to_config_type, validate_config
 from tests.support.nhm import environment
-from tests.support.processes import ROOT
+from tests.support.processes import ROOT, eventually, talkers
 
 LOCAL = ROOT / "deploy" / "local" / "dagster.yaml"
 TEMPLATES = {path.parent.name: path for path in sorted((ROOT / "deploy").glob("*/dagster.yaml"))}
@@ -53,6 +53,40 @@ def test_the_instance_opens_with_the_limit_of_the_settings(settings):
         assert isinstance(instance.run_launcher, WatchedRunLauncher)
         assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 4
         assert not instance.telemetry_enabled
+
+
+OPENS = """
+from nhm_assets.instance.home import dagster_instance
+from nhm_assets.settings import Settings
+print("ready", flush=True)
+input()
+dagster_instance(Settings.load())
+"""
+
+
+@pytest.mark.servers
+def test_a_process_that_is_killed_while_it_makes_the_databases_leaves_none(settings, monkeypatch):
+    """Dagster takes an incomplete file for one of an old version, and never completes it."""
+    monkeypatch.setenv("NHM_HOME", str(settings.nhm_home))
+    folder = settings.dagster_folder
+    with talkers(1, OPENS) as [maker]:
+        maker.hear()
+        maker.go_on()
+        assert eventually((folder / ".draft" / "history" / "runs.db").exists, within_s=60)
+    assert not (folder / "history").exists()
+    with dagster_instance(settings) as instance:
+        assert instance.get_runs() == []
+    assert {path.name for path in folder.iterdir()} >= {"history", "schedules"}
+    assert not (folder / ".draft").exists()
+
+
+def test_databases_that_an_operator_keeps_elsewhere_are_not_made_here(settings, tmp_path):
+    prepare_home(settings)
+    elsewhere = {"storage": {"sqlite": {"base_dir": str(tmp_path / "elsewhere")}}}
+    (settings.dagster_folder / "dagster.yaml").write_text(yaml.safe_dump(elsewhere))
+    with dagster_instance(settings):
+        assert not (settings.dagster_folder / "history").exists()
+        assert (tmp_path / "elsewhere").exists()
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

@@ -1,0 +1,113 @@
+"""The SQLite file of the embedded MLflow: nobody sees it before it is complete."""
+
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from resources.errors import MlflowRefused, MlflowUnavailable
+from resources.mlflow import Mlflow
+from resources.mlflow_database import require_database
+from tests.support.mlflows import home, restored_environment
+from tests.support.processes import talkers
+
+__all__ = ["home", "restored_environment"]
+
+OPENS = """
+import sys
+from pathlib import Path
+from resources.mlflow import Mlflow
+server = Mlflow(uri=None, home=Path(sys.argv[1]), timeout_s=10)
+with server.client() as client:
+    client.search_experiments()
+print("open", flush=True)
+"""
+
+
+def execute(database: Path, *statements: str) -> list[tuple]:
+    with closing(sqlite3.connect(database)) as connection:
+        rows = [connection.execute(statement).fetchall() for statement in statements]
+        connection.commit()
+    return rows[-1]
+
+
+def experiments(folder: Path) -> list[str]:
+    with Mlflow(uri=None, home=folder, timeout_s=10).client() as client:
+        return [experiment.name for experiment in client.search_experiments()]
+
+
+@pytest.mark.servers
+def test_a_process_that_is_killed_while_it_makes_the_database_leaves_none(tmp_path: Path):
+    """Killed in its middle, MLflow's own way leaves a file that never opens: table secrets already exists."""
+    folder = tmp_path / "mlflow"
+    with talkers(1, OPENS, folder) as [maker]:
+        deadline = time.monotonic() + 60
+        while not (drafts := list(folder.glob(".mlflow.db.draft"))) or drafts[0].stat().st_size < 200_000:
+            assert maker.process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+    assert not (folder / "mlflow.db").exists()
+    assert experiments(folder) == ["Default"]
+    assert [path.name for path in folder.glob("*draft*")] == []
+
+
+@pytest.mark.servers
+def test_an_incomplete_file_of_a_killed_process_is_made_anew(tmp_path: Path):
+    execute(tmp_path / "mlflow.db", "CREATE TABLE secrets (secret_id TEXT)", "CREATE TABLE experiments (name TEXT)")
+    assert experiments(tmp_path) == ["Default"]
+
+
+def test_a_complete_database_is_left_as_it_is(home: Path):
+    before = (home / "mlflow.db").stat()
+    require_database(home)
+    after = (home / "mlflow.db").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+def test_a_database_of_an_older_mlflow_is_migrated_in_a_copy(home: Path, monkeypatch: pytest.MonkeyPatch):
+    from mlflow.store.db import utils
+
+    [(newest,)] = execute(home / "mlflow.db", "SELECT version_num FROM alembic_version")
+    execute(home / "mlflow.db", "UPDATE alembic_version SET version_num = 'older'")
+    execute(home / "mlflow.db", "INSERT INTO experiments (experiment_id, name) VALUES (7, 'kept')")
+    in_use = (home / "mlflow.db").stat().st_ino
+    migrated: list[str] = []
+
+    def upgrade(engine) -> None:
+        migrated.append(Path(engine.url.database).name)
+        assert execute(home / "mlflow.db", "SELECT version_num FROM alembic_version") == [("older",)]
+        execute(Path(engine.url.database), f"UPDATE alembic_version SET version_num = '{newest}'")  # noqa: S608
+
+    monkeypatch.setattr(utils, "_upgrade_db", upgrade)
+    require_database(home)
+    assert migrated == [".mlflow.db.draft"]
+    assert (home / "mlflow.db").stat().st_ino != in_use
+    assert execute(home / "mlflow.db", "SELECT name FROM experiments WHERE experiment_id = 7") == [("kept",)]
+    require_database(home)
+    assert len(migrated) == 1
+
+
+def test_a_database_of_a_newer_mlflow_is_refused_and_left_as_it_is(home: Path):
+    execute(home / "mlflow.db", "UPDATE alembic_version SET version_num = 'fromthefuture'")
+    content = (home / "mlflow.db").read_bytes()
+    with pytest.raises(MlflowRefused, match=r"mlflow\.db is damaged or from a newer MLflow .*fromthefuture"):
+        require_database(home)
+    assert (home / "mlflow.db").read_bytes() == content
+
+
+def test_a_damaged_database_is_refused_and_left_as_it_is(tmp_path: Path):
+    (tmp_path / "mlflow.db").write_bytes(b"not a database " * 100)
+    with pytest.raises(MlflowRefused, match="restore it from a backup"):
+        require_database(tmp_path)
+    assert (tmp_path / "mlflow.db").read_bytes() == b"not a database " * 100
+
+
+def test_a_locked_database_is_away_for_a_while(home: Path, monkeypatch: pytest.MonkeyPatch):
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda path: connect(path, timeout=0.1))
+    with closing(connect(home / "mlflow.db")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(MlflowUnavailable, match="database is locked"):
+            require_database(home)
