@@ -20,6 +20,13 @@ class MongoUnavailable(ServiceError):
     transient = True
 
 
+class MongoSlow(ServiceError):
+    """MongoDB answers, but a query took longer than it may."""
+
+    broken_by = "MongoDB"
+    transient = True
+
+
 class MongoRefused(ServiceError):
     """MongoDB refuses the credentials, or its address cannot be used."""
 

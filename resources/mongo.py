@@ -9,16 +9,27 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from resources.addresses import masked
 from resources.embedded_mongo import embedded_mongod
-from resources.errors import MongoRefused, MongoUnavailable
+from resources.errors import MongoRefused, MongoSlow, MongoUnavailable, ServiceError
 
 if TYPE_CHECKING:
     from bson.codec_options import CodecOptions
     from pymongo import MongoClient
     from pymongo.client_session import ClientSession
     from pymongo.database import Database
+    from pymongo.errors import OperationFailure
 
 _AUTHENTICATION_FAILED = 18
 _UNAUTHORIZED = 13
+_PASSING = frozenset(
+    {
+        *(6, 7, 89, 9001),  # the server cannot reach another one
+        *(91, 11600),  # it is shutting down
+        *(189, 10107, 11602, 13435, 13436),  # another member became the primary
+        *(64, 133, 134, 262),  # too few members answer in time
+        *(43, 237),  # the cursor did not survive one of these
+    }
+)
+"""Codes of the server that mean the same call may succeed in a moment."""
 _READ_TIMEOUT_S = 120
 _SNAPSHOT_REFUSED = (246, 239)
 _SNAPSHOT_ATTEMPTS = 4
@@ -67,7 +78,8 @@ class Mongo:
         """The database; the server is reachable on entry.
 
         Raises:
-            MongoUnavailable: the server cannot be reached, on entry or in the body.
+            MongoUnavailable: the server cannot be reached or cannot do this now, on entry or in the body.
+            MongoSlow: a query in the body took too long.
             MongoRefused: it refuses the credentials, or the address is not usable.
             EmbeddedMongoError: the embedded mongod cannot be started.
         """
@@ -80,30 +92,52 @@ class Mongo:
 
     @contextmanager
     def _connected(self, uri: str) -> Iterator["Database[dict[str, Any]]"]:
-        from pymongo.errors import AutoReconnect, OperationFailure
+        from pymongo.errors import ConnectionFailure, OperationFailure
 
         client = self._client(uri)
         try:
             client.admin.command("ping")
             yield client.get_database(self._database, codec_options=tolerant_decoding())
-        except AutoReconnect as error:
-            raise MongoUnavailable(
-                f"MongoDB at {self.address} cannot be reached ({_first_line(error)})."
-                " Check MONGODB_URI, the network and that the server runs, then run this again"
-            ) from None
+        except ConnectionFailure as error:
+            raise self._unreachable(error) from None
         except OperationFailure as error:
-            if error.code not in (_AUTHENTICATION_FAILED, _UNAUTHORIZED):
+            ours = self._of(error)
+            if ours is None:
                 raise
-            raise MongoRefused(
-                f"MongoDB at {self.address} refuses the credentials ({_first_line(error)})."
-                " Check user, password, authSource and the user's roles in MONGODB_URI"
-            ) from None
+            raise ours from None
         finally:
             client.close()
 
+    def _unreachable(self, error: Exception) -> MongoUnavailable:
+        return MongoUnavailable(
+            f"MongoDB at {self.address} cannot be reached ({_first_line(error)})."
+            " Check MONGODB_URI, the network and that the server runs, then run this again"
+        )
+
+    def _of(self, error: "OperationFailure") -> ServiceError | None:
+        """Our error for a failed operation; None for one that neither passes nor has to do with the login."""
+        from pymongo.errors import ExecutionTimeout
+
+        if isinstance(error, ExecutionTimeout):
+            return MongoSlow(
+                f"MongoDB at {self.address} is slow: a query took longer than it may ({_first_line(error)}). Check its"
+                " load and its indexes (`nhm status` names missing ones), then run this again"
+            )
+        if _codes(error) & {_AUTHENTICATION_FAILED, _UNAUTHORIZED}:
+            return MongoRefused(
+                f"MongoDB at {self.address} refuses the credentials ({_first_line(error)})."
+                " Check user, password, authSource and the user's roles in MONGODB_URI"
+            )
+        if _codes(error) & _PASSING:
+            return MongoUnavailable(
+                f"MongoDB at {self.address} cannot do this now ({_first_line(error)}), for example because another"
+                " member becomes the primary. Run this again"
+            )
+        return None
+
     def _client(self, uri: str) -> "MongoClient[dict[str, Any]]":
         from pymongo import MongoClient
-        from pymongo.errors import InvalidURI, PyMongoError
+        from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
 
         timeout_ms = int(self._timeout_s * 1000)
         if _has_raw_credentials(uri):
@@ -117,6 +151,14 @@ class Mongo:
                 appname="nhm",
                 w="majority",
             )
+        except FileNotFoundError as error:
+            raise MongoRefused(
+                f"the file {error.filename} with certificates, which MONGODB_URI names, does not exist"
+            ) from None
+        except ConfigurationError as error:
+            if _is_of_dns(error):
+                raise self._unreachable(error) from None
+            raise self._unusable() from None
         except (InvalidURI, PyMongoError, ValueError, OSError):
             # The library's message quotes parts of the address, perhaps with the password.
             raise self._unusable() from None
@@ -141,6 +183,18 @@ def tolerant_decoding() -> "CodecOptions[dict[str, Any]]":
         datetime_conversion=DatetimeConversion.DATETIME_AUTO,
         unicode_decode_error_handler="surrogateescape",
     )
+
+
+def _codes(error: "OperationFailure") -> set[int | None]:
+    """The codes of a failed operation. A bulk write has more than one; its details can also lack a code."""
+    details = error.details or {}
+    concerns = [*(details.get("writeConcernErrors") or []), details.get("writeConcernError") or {}]
+    return {error.code, *(concern.get("code") for concern in concerns)}
+
+
+def _is_of_dns(error: Exception) -> bool:
+    """Whether the look-up of the members' names failed, which mongodb+srv:// addresses need."""
+    return any(words in str(error) for words in ("DNS", "resolution lifetime", "nameservers"))
 
 
 def _has_raw_credentials(uri: str) -> bool:

@@ -113,8 +113,6 @@ def test_other_refusals_of_the_server_are_not_reported_as_refused_credentials(lo
         f"http://{USER}:{PASSWORD}@127.0.0.1",
         f"{USER}:{PASSWORD}@127.0.0.1",
         f"mongodb://{USER}@127.0.0.1/?appName={PASSWORD}",
-        f"mongodb://{USER}:{PASSWORD}@127.0.0.1/?tls=true&tlsCAFile=/no/such/{PASSWORD}",
-        f"mongodb://127.0.0.1/?tls=true&tlsCertificateKeyFile=/no/such&tlsCertificateKeyFilePassword={PASSWORD}",
     ],
 )
 def test_an_address_that_cannot_be_used_is_refused_without_showing_its_password(uri: str):
