@@ -119,7 +119,8 @@ class _Rollout:
             return Result(FAILED, reason, error=self._roll_back(reason) if request.rollback else reason)
         if serving is None:
             return Result(restart.status, f"{self._target} has 0 replicas, so no pod loads a model", restart)
-        error = self._roll_back(serving.reason) if request.rollback and not serving.loaded else None
+        # Pods that cannot be asked prove nothing against the version, and the one before would not answer either.
+        error = self._roll_back(serving.reason) if request.rollback and serving.denied else None
         return Result(restart.status, serving.reason, restart, serving, error)
 
     def _restart(self, version: str, denied: Callable[[], bool]) -> tuple[Restart, Serving | None]:

@@ -10,6 +10,7 @@ DEFAULT_PORT: Final = 8000
 _PORT_NAME: Final = "http"
 _REVISION: Final = "deployment.kubernetes.io/revision"
 _OPERATORS: Final = {"In": "in", "NotIn": "notin"}
+_ENDED: Final = ("Failed", "Succeeded")
 _STARTING: Final = ("ContainerCreating", "PodInitializing")
 
 
@@ -54,6 +55,11 @@ def _owner(item: Object) -> str | None:
 def name_of(item: Object) -> str:
     """The name of any object."""
     return str(item["metadata"]["name"])
+
+
+def has_ended(pod: Object) -> bool:
+    """Whether its containers will never run again; Kubernetes lists evicted pods for a while beside the new ones."""
+    return (pod.get("status") or {}).get("phase") in _ENDED
 
 
 def is_ready(pod: Object) -> bool:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final, TypeVar
 
 from nhm_assets.domain.errors import RolloutFailed, RolloutRefused
-from nhm_assets.rollout.pods import Object, name_of, not_ready_reasons, warnings_about
+from nhm_assets.rollout.pods import Object, has_ended, name_of, not_ready_reasons, warnings_about
 from nhm_assets.rollout.target import Target
 from resources.errors import KubernetesRefused, KubernetesUnavailable
 
@@ -231,7 +231,7 @@ class Restarter:
             status,
             old=name_of(old) if old else None,
             new=name_of(new) if new else None,
-            pods=tuple(map(name_of, pods)),
+            pods=tuple(name_of(pod) for pod in pods if not has_ended(pod)),
         )
 
     def _with_causes(self, failure: str, deployment: Object) -> str:

@@ -1,6 +1,11 @@
-"""What a pod's answer to `/status` proves: that a model is loaded, and that it is the promoted one."""
+"""What a pod's answer to `/status` proves: that a model is loaded, and that it is the promoted one.
+
+There are three answers: a pod serves, it denies that it serves, or it cannot be asked. Only a denial says anything
+about the version: a pod may be unreachable for many reasons.
+"""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -71,7 +76,7 @@ class PodVerdict:
     def summary(self) -> str:
         """The verdict in words."""
         if self.faults:
-            return f"not loaded: {', '.join(self.faults)}"
+            return f"{'not loaded' if self.denied else 'cannot be asked'}: {', '.join(self.faults)}"
         return "loaded" if self.proven else "loaded, unproven"
 
 
@@ -169,15 +174,26 @@ class Serving:
     def reason(self) -> str:
         """One sentence that names every pod that does not serve, and why."""
         version = f"version {self.expected.version}" if self.expected.version else "the version in Production"
-        count, faulty = len(self.pods), [pod for pod in self.pods if not pod.loaded]
+        count = len(self.pods)
         if not self.pods:
             return f"there is no pod that could have loaded {version}"
         if self.proven:
             return f"{count} of {count} pods serve {version}"
-        if faulty:
-            faults = "; ".join(f"{pod.pod}: {', '.join(pod.faults)}" for pod in faulty)
-            return f"{len(faulty)} of {count} pods do not serve {version}: {faults}"
+        if not self.loaded:
+            answers = {
+                "do not serve": [pod for pod in self.pods if pod.denied],
+                "cannot be asked whether they serve": [pod for pod in self.pods if not pod.loaded and not pod.denied],
+            }
+            return ". ".join(
+                f"{len(pods)} of {count} pods {answer} {version}: {_faults_of(pods)}"
+                for answer, pods in answers.items()
+                if pods
+            )
         return f"{count} of {count} pods have a model loaded, but unproven: they do not report whether it is {version}"
+
+
+def _faults_of(pods: Iterable[PodVerdict]) -> str:
+    return "; ".join(f"{pod.pod}: {', '.join(pod.faults)}" for pod in pods)
 
 
 def pods_table(serving: Serving) -> str:

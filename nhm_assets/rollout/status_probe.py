@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from nhm_assets.registry.versions import version_if_any
-from nhm_assets.rollout.pods import Object, is_ready, name_of, not_ready_reasons, port_of
+from nhm_assets.rollout.pods import Object, has_ended, is_ready, name_of, not_ready_reasons, port_of
 from nhm_assets.rollout.serving import NOT_READY, Answer, Expected, PodVerdict, Serving, judge_answer
 from nhm_assets.rollout.target import Target
 from resources.errors import KubernetesRefused, KubernetesUnavailable, ServiceError
@@ -27,7 +27,7 @@ def ask_for_version(target: Target, client: "MlflowClient", model: str, version:
 
 
 def ask_pods(target: Target, expected: Expected, *, wait: bool = True) -> Serving:
-    """Ask every ready pod of the newest ReplicaSet; a pod that is not ready does not serve.
+    """Ask every ready pod of the newest ReplicaSet; a pod that is not ready cannot be asked.
 
     Args:
         target: the specialist to ask.
@@ -51,7 +51,8 @@ def ask_pods(target: Target, expected: Expected, *, wait: bool = True) -> Servin
 
 
 def _verdicts(target: Target, expected: Expected) -> tuple[PodVerdict, ...]:
-    _, pods = target.newest_pods(target.read())
+    _, listed = target.newest_pods(target.read())
+    pods = [pod for pod in listed if not has_ended(pod)]
     answers = zip(pods, _answers(target, pods), strict=True)
     verdicts = tuple(judge_answer(name_of(pod), answer, expected) for pod, answer in answers)
     if target.status_url is None or "{pod_ip}" in target.status_url or len(verdicts) == 1:

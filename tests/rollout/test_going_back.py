@@ -8,8 +8,9 @@ from nhm_assets.registry.versions import version_in_production
 from nhm_assets.registry.vocabulary import ROLLED_BACK_TAG
 from tests.support.kube import Namespace
 from tests.support.platform import Platform, failed_step, verdicts
+from tests.support.processes import eventually
 from tests.support.rollouts import Registry, roll_out
-from tests.support.specialists import Answers, reply, status
+from tests.support.specialists import Answers, reply, silent, status, unavailable
 
 pytestmark = pytest.mark.kubernetes
 
@@ -83,6 +84,47 @@ def test_without_a_previous_version_the_error_says_that_there_is_none(
     assert "NOT ROLLED BACK" in message
     assert "no previous version" in message
     assert in_production(with_rollback) == only
+
+
+def behind_a_proxy_without_the_pod(handler: Any) -> None:
+    """What the API server's proxy answers for a pod that it cannot reach."""
+    reply(handler, {"kind": "Status", "code": 503, "message": "error trying to reach service"}, code=503)
+
+
+@pytest.mark.parametrize("answer", [unavailable, behind_a_proxy_without_the_pod, silent], ids=lambda one: one.__name__)
+def test_pods_that_cannot_be_asked_are_no_reason_to_go_back(
+    with_rollback: Platform, registry: Registry, answers: Answers, answer: Any
+):
+    """The healthy version that they serve would be replaced, and the one before could not be asked either."""
+    registry.promote()
+    roll_out(with_rollback)
+    new = registry.promote()
+    answers.otherwise = answer
+    result = roll_out(with_rollback)
+    assert result.success
+    assert verdicts(result) == {"models_loaded": False}
+    (found,) = result.get_asset_check_evaluations()
+    assert f"2 of 2 pods cannot be asked whether they serve version {new}" in found.description
+    assert in_production(with_rollback) == new
+
+
+def test_an_evicted_pod_that_is_still_listed_is_no_reason_to_go_back(
+    with_rollback: Platform, specialists: Namespace, registry: Registry
+):
+    registry.promote()
+    roll_out(with_rollback)
+    new = registry.promote()
+    roll_out(with_rollback)
+    evicted = specialists.pods(NAME)[0].metadata.name
+    ready = {"type": "Ready", "status": "False"}
+    state = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory", "conditions": [ready]}
+    specialists.core.patch_namespaced_pod_status(evicted, specialists.name, {"status": state})
+    assert eventually(lambda: len(specialists.pods(NAME)) == 3)
+    specialists.ready(NAME, 2)
+    result = roll_out(with_rollback)
+    assert verdicts(result) == {"models_loaded": True}
+    assert in_production(with_rollback) == new
+    assert evicted in [pod.metadata.name for pod in specialists.pods(NAME)]
 
 
 def test_without_the_setting_the_new_version_stays(

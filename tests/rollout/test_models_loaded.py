@@ -21,6 +21,7 @@ from tests.support.specialists import Answer, Answers, cutting_off, dripping, re
 pytestmark = pytest.mark.kubernetes
 
 NAME = "specialist-technical"
+VERDICTS = {True: "do not serve", False: "cannot be asked whether they serve"}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,8 @@ def test_the_one_pod_of_three_that_does_not_serve_is_named_with_its_fault(
         serving = ask_pods(target, Expected("technical", "1", None), wait=False)
     assert time.monotonic() - started < 5
     assert not serving.loaded
-    assert serving.reason.startswith(f"1 of 3 pods do not serve version 1: {bad.metadata.name}: ")
+    assert serving.reason.startswith(f"1 of 3 pods {VERDICTS[serving.denied]} version 1: {bad.metadata.name}: ")
+    assert serving.denied is (isinstance(answer, dict))
     assert reason in serving.reason
     assert [one.loaded for one in serving.pods] == [True, False, True]
 
@@ -96,7 +98,8 @@ def test_the_proxy_of_the_api_server_shows_the_same_faults(
         target = Target.of(settings, "technical", cluster)
         serving = ask_pods(target, Expected("technical", "1", None), wait=False)
     assert reason in serving.reason, serving.reason
-    assert serving.reason.startswith("1 of 1 pods do not serve version 1: specialist-technical-")
+    assert serving.denied is (isinstance(answer, dict))
+    assert serving.reason.startswith(f"1 of 1 pods {VERDICTS[serving.denied]} version 1: specialist-technical-")
 
 
 def test_pods_that_name_the_version_prove_the_rollout(hive: Platform, registry: Registry, answers: Answers):
@@ -168,7 +171,8 @@ def test_a_pod_that_is_not_ready_is_not_asked_and_does_not_serve(
     specialists.ready(NAME, 1)
     result = check_alone(hive)
     assert (
-        f"1 of 2 pods do not serve version 1: {stuck.metadata.name}: it is not ready" in evaluation(result).description
+        f"1 of 2 pods cannot be asked whether they serve version 1: {stuck.metadata.name}: it is not ready"
+        in evaluation(result).description
     )
     assert set(answers.asked) == {ready.status.pod_ip}
 

@@ -141,4 +141,4 @@ def test_the_table_has_a_row_per_pod_and_escapes_what_pods_report():
     lines = pods_table(Serving(EXPECTED, (GOOD, SILENT, odd))).splitlines()
     assert lines[2] == "| pod-1 | True | True | SERVING | 6 | loaded |"
     assert lines[3] == "| pod-2 | True | True | SERVING | not reported | loaded, unproven |"
-    assert lines[4] == "| pod-4 | ? | ? | a\\|b | not reported | not loaded: it answered &lt;b>\\|&lt;/b> |"
+    assert lines[4] == "| pod-4 | ? | ? | a\\|b | not reported | cannot be asked: it answered &lt;b>\\|&lt;/b> |"
