@@ -1,4 +1,4 @@
-"""Whether MongoDB, MLflow and storage answer. Commands check this before they start any work."""
+"""Whether MongoDB, MLflow, storage and Dagster answer. Commands check all but Dagster before they start any work."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,8 +35,9 @@ def require_services(settings: Settings) -> None:
 
 
 def check_services(settings: Settings) -> list[Service]:
-    """Check every service, also after one has failed."""
-    return [Service(name, address, _fault(check)) for name, address, check in _checks(settings)]
+    """Check every service and Dagster's database, also after one has failed."""
+    services = [Service(name, address, _fault(check)) for name, address, check in _checks(settings)]
+    return [*services, Service("Dagster", f"instance in {settings.dagster_folder}", _fault_of_dagster(settings))]
 
 
 def _fault(check: Callable[[], None]) -> str | None:
@@ -44,6 +45,22 @@ def _fault(check: Callable[[], None]) -> str | None:
         check()
     except ServiceError as error:
         return str(error)
+    return None
+
+
+def _fault_of_dagster(settings: Settings) -> str | None:
+    """What is wrong with the instance. Its storage raises the errors of whatever library the database needs."""
+    from nhm_assets.instance.home import INSTANCE_FILE, dagster_instance
+
+    try:
+        dagster_instance(settings).dispose()
+    except Exception as error:  # noqa: BLE001 - the status of the other services is worth more than a stack trace
+        cause = error.__cause__ or error.__context__ or error
+        reason = " ".join(str(cause).split())[:200] or type(cause).__name__
+        return (
+            f"Dagster's database cannot be used ({reason}): check that it runs, the variables DAGSTER_PG_* and"
+            f" {settings.dagster_folder / INSTANCE_FILE}"
+        )
     return None
 
 

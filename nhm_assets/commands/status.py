@@ -18,7 +18,7 @@ _COLUMNS = ("specialist", "version", "since", "window", "data version", "source"
 
 @click.command()
 def status() -> None:
-    """Show whether MongoDB, MLflow and storage answer, and what is in production.
+    """Show whether MongoDB, MLflow, storage and Dagster's database answer, and what is in production.
 
     Exit code: 0 if all services answer, otherwise 1.
     """
