@@ -4,17 +4,23 @@ No other module reads the environment. A value that cannot be used stops the pro
 variable. Secrets are `SecretStr`: wherever they are printed, they show as asterisks.
 """
 
+import logging
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
 from nhm_assets.domain.errors import UsageError
-from nhm_assets.domain.outcomes import Outcome
+from nhm_assets.domain.foreign_settings import warnings_about
+from nhm_assets.domain.outcomes import Outcome, outcomes_named
+from nhm_assets.domain.pod_resources import PodResources, Quantity
+from nhm_assets.domain.specialists import SPECIALISTS
 from resources.notifiers import notifiers_at
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
@@ -23,19 +29,6 @@ PositiveCount = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
-"""A quantity in Kubernetes notation: 500m, 2, 1Gi."""
-
-
-class PodResources(BaseModel):
-    """Resources of the pods that retrain one specialist. None: the setting for all specialists applies."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    cpu_request: Quantity | None = None
-    cpu_limit: Quantity | None = None
-    memory: Quantity | None = None
 
 
 class Settings(BaseSettings):
@@ -51,7 +44,7 @@ class Settings(BaseSettings):
     nhm_now: datetime | None = Field(
         None, description="ISO time to use instead of the clock, to replay a day. Without an offset it is UTC."
     )
-    environment: str = Field(
+    environment: Literal["development", "staging", "production"] = Field(
         "development",
         description="development, staging or production. In production, synthetic data is not used by default.",
     )
@@ -120,7 +113,7 @@ class Settings(BaseSettings):
         24.0, description="Minimum hours between two retrainings of a specialist that new feedback starts."
     )
     max_concurrent_runs: PositiveCount = Field(2, description="Maximum number of runs at a time. Other runs queue.")
-    max_run_seconds: PositiveCount = Field(7200, description="Seconds after which a run is stopped.")
+    max_run_seconds: PositiveCount = Field(14400, description="Seconds after which a run is stopped.")
     service_retries: Count = Field(4, description="Retries of a step if MongoDB, MLflow or Kubernetes is unreachable.")
     service_retry_delay_s: Seconds = Field(
         5.0,
@@ -179,7 +172,8 @@ class Settings(BaseSettings):
     model_load_timeout_s: Seconds = Field(120.0, description="Seconds for a ready specialist to load its model.")
     kubernetes_timeout_s: Seconds = Field(10.0, description="Seconds to wait for an answer of the API server or a pod.")
     rollback_on_failed_rollout: bool = Field(
-        default=False, description="Promote the previous version again if a rollout fails or the model does not load."
+        default=False,
+        description="Promote the previous version again if a rollout fails or a pod denies having the model.",
     )
 
     run_cpu_request: Quantity = Field("500m", description="CPU request of a run's pod, in Kubernetes notation.")
@@ -237,14 +231,23 @@ class Settings(BaseSettings):
         return urls
 
     @classmethod
-    def load(cls) -> Self:
+    def load(cls, **aliases: str) -> Self:
         """The settings from the environment of this process.
 
+        Args:
+            aliases: setting -> another variable that gives its value where its own is not set.
+
         Raises:
-            UsageError: a value is invalid. The message names the variable and the reason.
+            UsageError: a value is invalid, or values contradict each other. The message names variables and reasons.
         """
+        _warn_of_foreign_settings()
+        given = {
+            setting: os.environ[other]
+            for setting, other in aliases.items()
+            if not os.environ.get(setting.upper()) and os.environ.get(other)
+        }
         try:
-            return cls()
+            settings = cls(**given)
         except ValidationError as error:
             reasons = "; ".join(_reason(fault["loc"], fault["msg"]) for fault in error.errors())
             raise UsageError(f"invalid setting: {reasons}") from None
@@ -252,6 +255,20 @@ class Settings(BaseSettings):
             # The message contains the field's name in quotation marks, and nothing else of use.
             field = str(error).partition('"')[2].partition('"')[0]
             raise UsageError(f"invalid setting: {field.upper()}: is not valid JSON") from None
+        if contradictions := list(settings._contradictions()):
+            raise UsageError(f"settings contradict each other: {'; '.join(contradictions)}")
+        return settings
+
+    def _contradictions(self) -> Iterator[str]:
+        if self.in_production and self.nhm_now:
+            yield "NHM_NOW replaces the clock, which ENVIRONMENT=production does not allow: remove NHM_NOW"
+        longest_s = self.rollout_timeout_s * len(SPECIALISTS)
+        if longest_s > self.max_run_seconds:
+            yield (
+                f"{len(SPECIALISTS)} rollouts, one after another, may take ROLLOUT_TIMEOUT_S"
+                f" ({self.rollout_timeout_s:g}) each, so {longest_s:g} s, and MAX_RUN_SECONDS ({self.max_run_seconds})"
+                " ends the run before: raise it or lower ROLLOUT_TIMEOUT_S"
+            )
 
     @property
     def storage(self) -> str:
@@ -266,7 +283,7 @@ class Settings(BaseSettings):
     @property
     def in_production(self) -> bool:
         """Whether this is the production deployment."""
-        return self.environment.strip().lower() in {"production", "prod"}
+        return self.environment == "production"
 
     @property
     def synthetic_fallback(self) -> bool:
@@ -290,9 +307,11 @@ class Settings(BaseSettings):
         return self.nhm_now or datetime.now(UTC)
 
 
-def outcomes_named(text: str) -> frozenset[str]:
-    """The names in a list separated by commas."""
-    return frozenset(filter(None, (name.strip().lower() for name in text.split(","))))
+@cache
+def _warn_of_foreign_settings() -> None:
+    """Warn once per process: nobody would notice that a setting has no effect."""
+    for warning in warnings_about(os.environ):
+        logging.getLogger(__name__).warning("%s", warning)
 
 
 def _reason(location: tuple[int | str, ...], message: str) -> str:

@@ -37,7 +37,7 @@ DEFAULTS = {
     "retraining_feedback_threshold": 100,
     "retraining_cooldown_hours": 24.0,
     "max_concurrent_runs": 2,
-    "max_run_seconds": 7200,
+    "max_run_seconds": 14400,
     "force_retrain": False,
     "keep_versions": 20,
     "notify_outcomes": "promoted,held,superseded,unchanged,insufficient_data,broken",
@@ -111,7 +111,6 @@ def test_the_clock_of_the_machine_is_read_in_utc():
         ("development", "auto", True),
         ("staging", "auto", True),
         ("production", "auto", False),
-        (" Production ", "auto", False),
         ("production", "true", True),
         ("development", "false", False),
     ],
@@ -174,10 +173,10 @@ def test_notified_outcomes_are_separated_by_commas(text: str, expected: set[str]
     assert Settings(notify_outcomes=text).notified_outcomes == expected
 
 
-@pytest.mark.parametrize(
-    ("environment", "expected"),
-    [("production", True), (" Production", True), ("prod", True), ("development", False), ("staging", False)],
-)
-def test_production_is_recognized_by_both_its_names(environment, expected):
-    settings = Settings(environment=environment)
-    assert (settings.in_production, settings.synthetic_fallback) == (expected, not expected)
+def test_a_setting_has_no_second_name_except_where_a_command_gives_it_one(monkeypatch: pytest.MonkeyPatch):
+    assert settings_from(monkeypatch, NAMESPACE="neural-hive").specialist_namespace == "semantic-translation"
+    assert Settings.load(specialist_namespace="NAMESPACE").specialist_namespace == "neural-hive"
+    monkeypatch.setenv("SPECIALIST_NAMESPACE", "own")
+    assert Settings.load(specialist_namespace="NAMESPACE").specialist_namespace == "own"
+    monkeypatch.setenv("SPECIALIST_NAMESPACE", "")
+    assert Settings.load(specialist_namespace="NAMESPACE").specialist_namespace == "neural-hive"

@@ -1,5 +1,7 @@
 """Invalid values are rejected, and the error names the variable. Valid values are accepted."""
 
+import re
+
 import pytest
 
 from nhm_assets.domain.errors import UsageError
@@ -71,6 +73,7 @@ BAD = {
     **dict.fromkeys(MAPS, ("{", "disk=ssd", "[]", '"text"')),
     "RUN_TOLERATIONS": ("[", "{}", '["text"]'),
     "RUN_EXECUTOR": ("k8s", "multiprocess"),
+    "ENVIRONMENT": ("prod", "Production", " production", "test", "live"),
 }
 
 
@@ -85,6 +88,7 @@ def test_an_invalid_value_is_rejected_and_the_error_names_the_variable(
 GOOD = {
     **dict.fromkeys(FRACTIONS, ("0", "1", "0.5", "1e-3")),
     **dict.fromkeys(COUNTS, ("1", "1000")),
+    "MAX_RUN_SECONDS": ("3000", "86400"),
     **dict.fromkeys(SECONDS, ("0.1", "10", "600")),
     **dict.fromkeys(SWITCHES, ("true", "false", "True", "1", "0")),
     "ALLOW_SYNTHETIC_FALLBACK": ("auto", "true", "false"),
@@ -97,6 +101,7 @@ GOOD = {
     "RUN_NODE_SELECTOR": ("{}", '{"disk": "ssd"}'),
     "RUN_TOLERATIONS": ("[]", '[{"key": "gpu", "operator": "Exists"}]'),
     "RUN_EXECUTOR": ("in_process", "k8s_job"),
+    "ENVIRONMENT": ("development", "staging", "production"),
 }
 
 
@@ -110,7 +115,6 @@ def test_every_setting_that_is_not_plain_text_is_in_the_tables_above():
         "NHM_HOME",
         "DAGSTER_HOME",
         "NHM_STORAGE",
-        "ENVIRONMENT",
         "MONGODB_URI",
         "MONGODB_DATABASE",
         "MLFLOW_TRACKING_URI",
@@ -148,3 +152,51 @@ def test_an_unknown_outcome_is_rejected(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(UsageError, match=r"NOTIFY_OUTCOMES.*brokn.*broken"):
         settings_from(monkeypatch, NOTIFY_OUTCOMES="Held, brokn")
     assert settings_from(monkeypatch, NOTIFY_OUTCOMES="Held, broken,").notified_outcomes == {"held", "broken"}
+
+
+CONTRADICTIONS = [
+    ({"ENVIRONMENT": "production", "NHM_NOW": "2026-11-22T02:00:00"}, "remove NHM_NOW"),
+    ({"ROLLOUT_TIMEOUT_S": "2881"}, r"so 14405 s, and MAX_RUN_SECONDS \(14400\)"),
+    ({"MAX_RUN_SECONDS": "2999"}, r"ROLLOUT_TIMEOUT_S \(600\) each, so 3000 s"),
+]
+
+
+@pytest.mark.parametrize(("values", "reason"), CONTRADICTIONS)
+def test_settings_that_contradict_each_other_are_refused_at_start(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, str], reason: str
+):
+    with pytest.raises(UsageError, match=rf"settings contradict each other: .*{reason}"):
+        settings_from(monkeypatch, **values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"ENVIRONMENT": "staging", "NHM_NOW": "2026-11-22T02:00:00"},
+        {"ROLLOUT_TIMEOUT_S": "2880"},
+        {"MAX_RUN_SECONDS": "3000"},
+    ],
+)
+def test_settings_at_the_limit_are_accepted(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]):
+    settings_from(monkeypatch, **values)
+
+
+def test_foreign_names_are_named_with_what_to_set_instead_and_are_not_read(monkeypatch: pytest.MonkeyPatch, caplog):
+    from nhm_assets import settings
+    from nhm_assets.domain.foreign_settings import INSTEAD
+
+    without = settings_from(monkeypatch)
+    settings._warn_of_foreign_settings.cache_clear()
+    assert settings_from(monkeypatch, **dict.fromkeys(INSTEAD, "7")) == without
+    assert "FEEDBACK_MONGODB_COLLECTION is set but not read: set FEEDBACK_COLLECTION" in caplog.messages
+    assert len(caplog.messages) == len(INSTEAD) == 11
+    Settings.load()
+    assert len(caplog.messages) == len(INSTEAD)
+
+
+def test_what_to_set_instead_exists():
+    from nhm_assets.domain.foreign_settings import INSTEAD
+
+    named = {word for instead in INSTEAD.values() for word in re.findall(r"\b[A-Z0-9]+_[A-Z0-9_]+\b", instead)}
+    assert named <= {name.upper() for name in Settings.model_fields}
+    assert not set(INSTEAD) & {name.upper() for name in Settings.model_fields}

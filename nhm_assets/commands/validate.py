@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 def validate(*, as_json: bool) -> None:
     """Ask the pods of all five specialists whether they have loaded the model in Production.
 
+    Where SPECIALIST_NAMESPACE and MLFLOW_TRACKING_URI are not set, NAMESPACE and MLFLOW_URI are read.
+
     Exit code: 0 if all five have, otherwise 1.
     """
     with startup_without_gc():
@@ -29,7 +31,8 @@ def validate(*, as_json: bool) -> None:
         from nhm_assets.rollout.target import Target
         from nhm_assets.rollout.validation import validate as ask
 
-    settings = Settings.load()
+    # The names of the operators' own script.
+    settings = Settings.load(specialist_namespace="NAMESPACE", mlflow_tracking_uri="MLFLOW_URI")
     with kubernetes_of(settings).cluster() as cluster:
         versions, registry_fault = _versions(settings)
         validations = ask([Target.of(settings, str(specialist), cluster) for specialist in Specialist], versions)

@@ -17,6 +17,11 @@ class Outcome(StrEnum):
     REFUSED = "refused"
 
 
+def outcomes_named(text: str) -> frozenset[str]:
+    """The names in a list separated by commas."""
+    return frozenset(filter(None, (name.strip().lower() for name in text.split(","))))
+
+
 class BrokenBy(StrEnum):
     """Why a run broke."""
 

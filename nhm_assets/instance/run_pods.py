@@ -5,7 +5,8 @@ Everything else about the pod (account, volumes, labels, security) is in the `da
 
 from typing import TYPE_CHECKING, Any, Final
 
-from nhm_assets.settings import PodResources, Settings
+from nhm_assets.domain.pod_resources import PodResources
+from nhm_assets.settings import Settings
 
 if TYPE_CHECKING:
     from dagster import ExecutorDefinition

@@ -24,6 +24,7 @@ SETTINGS = {
     "min_test_rows": 40,
     "max_concurrent_runs": 2,
     "max_run_seconds": MAX_RUN_SECONDS,
+    "rollout_timeout_s": 10,
     # Which week is promoted depends on the weeks alone, not on the order in which they run.
     "max_f1_regression": 1.0,
     "retraining_feedback_threshold": 10_000,

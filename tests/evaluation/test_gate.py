@@ -244,7 +244,7 @@ def test_the_rules_come_from_the_settings():
         f1_threshold=0.3,
         max_f1_regression=0.4,
         min_test_rows=5,
-        environment="Production",
+        environment="production",
     )
     assert GateRules.of(settings) == GateRules(0.1, 0.2, 0.3, 0.4, 5, in_production=True)
     assert GateRules.of(Settings()) == RULES

@@ -10,8 +10,9 @@ from dagster_k8s.job import UserDefinedDagsterK8sConfig, get_user_defined_k8s_co
 from pydantic import ValidationError
 
 from nhm_assets.domain.errors import UsageError
+from nhm_assets.domain.pod_resources import PodResources
 from nhm_assets.instance.run_pods import executor_of, run_pod_config
-from nhm_assets.settings import PodResources, Settings
+from nhm_assets.settings import Settings
 
 
 def resources(settings: Settings, specialist: str | None = "technical") -> dict[str, Any]:
