@@ -22,6 +22,7 @@ from tests.support.manifests import JOB_FILE, PRODUCTION, Manifest, as_list, doc
 from tests.support.servers import mlflow_server
 from tests.support.web import website
 
+PLATFORM_NAMESPACE = "mlflow"
 SPECIALISTS_NAMESPACE = "semantic-translation"
 SERVING = {"status": "SERVING", "details": {"model_loaded": True, "mlflow_connected": True, "ledger_connected": True}}
 _ALL_KINDS_KNOWN = (1, 25)
@@ -118,8 +119,9 @@ def deployed(cluster: Cluster, shared_folder: Path) -> Cluster:
     manifests = [for_old_server(manifest) if cluster.is_old else manifest for manifest in rendered(PRODUCTION)]
     config = find(manifests, "ConfigMap", "nhm-dagster")["data"]
     config["dagster.yaml"] = in_sqlite(config["dagster.yaml"], shared_folder / "dagster-in-cluster")
-    if cluster.try_kubectl("get", "namespace", SPECIALISTS_NAMESPACE).returncode:
-        cluster.kubectl("create", "namespace", SPECIALISTS_NAMESPACE)
+    for namespace in (PLATFORM_NAMESPACE, SPECIALISTS_NAMESPACE):
+        if cluster.try_kubectl("get", "namespace", namespace).returncode:
+            cluster.kubectl("create", "namespace", namespace)
     cluster.apply(*manifests)
     for specialist in SPECIALISTS:
         body = deployment(f"specialist-{specialist}")
@@ -175,6 +177,8 @@ def retrainable(deployed: Cluster, mongod_uri: str, tmp_path_factory: pytest.Tem
         settings = {
             "MLFLOW_TRACKING_URI": uri,
             "MONGODB_DATABASE": database,
+            # In production, nothing replaces the clock.
+            "ENVIRONMENT": "staging",
             "NHM_NOW": (WEEK_END + timedelta(days=2)).isoformat(),
             "MIN_REAL_SAMPLES": "300",
             "MIN_TEST_ROWS": "40",

@@ -1,11 +1,15 @@
 """The choices that an overlay has: your own PostgreSQL and MLflow, S3 instead of a volume, a Job per step."""
 
 import re
+import shutil
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.support.manifests import (
+    K8S,
+    OVERLAYS,
     PRODUCTION,
     Manifest,
     find,
@@ -20,7 +24,7 @@ def test_the_platform_can_run_without_its_own_postgresql_and_mlflow():
     manifests = rendered(PRODUCTION.parent / "own-services")
     names = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests}
     assert ("Deployment", "nhm-code") in names
-    assert not {("StatefulSet", "postgresql"), ("Deployment", "mlflow")} & names
+    assert not {("StatefulSet", "nhm-postgresql"), ("Deployment", "mlflow")} & names
 
 
 def test_with_s3_nothing_needs_the_shared_volume(production: list[Manifest], tmp_path: Path):
@@ -50,3 +54,31 @@ def test_step_jobs_give_runs_the_right_to_start_them(tmp_path: Path):
     rules = find(manifests, "Role", "nhm-run-steps")["rules"]
     assert {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "get", "list", "delete"]} in rules
     validate(manifests, newest_versions()[-1])
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
+def test_the_namespace_of_the_specialists_is_one_line(overlay: Path, tmp_path: Path):
+    shutil.copytree(K8S, tmp_path / "k8s")
+    copied = tmp_path / "k8s" / "overlays" / overlay.name
+    file = copied / "kustomization.yaml"
+    changed = file.read_text().replace("SPECIALIST_NAMESPACE=semantic-translation", "SPECIALIST_NAMESPACE=elsewhere")
+    file.write_text(changed)
+    manifests = rendered(copied)
+    assert "semantic-translation" not in yaml.safe_dump_all(manifests)
+    find(manifests, "Role", "nhm-rollout", "elsewhere")
+    (account,) = find(manifests, "RoleBinding", "nhm-rollout", "elsewhere")["subjects"]
+    assert account == {"kind": "ServiceAccount", "name": "nhm-run", "namespace": "mlflow"}
+    named = yaml.safe_dump_all(manifest for manifest in manifests if manifest["kind"] == "NetworkPolicy")
+    assert named.count("kubernetes.io/metadata.name: elsewhere") == (2 if overlay.name == "standalone" else 1)
+
+
+def test_only_the_overlay_for_an_empty_cluster_brings_a_namespace_and_an_mlflow():
+    kinds = {
+        overlay.name: {(each["kind"], each["metadata"]["name"]) for each in rendered(overlay)} for overlay in OVERLAYS
+    }
+    brought = {("Namespace", "mlflow"), ("Deployment", "mlflow"), ("Service", "mlflow")}
+    assert {name: brought & objects for name, objects in kinds.items()} == {
+        "standalone": brought,
+        "production": set(),
+        "own-services": set(),
+    }

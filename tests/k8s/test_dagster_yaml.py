@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import yaml
-from dagster import DagsterInvalidConfigError
+from dagster import DagsterInstance, DagsterInvalidConfigError, DagsterRun
 from dagster_k8s.job import DagsterK8sJobConfig, UserDefinedDagsterK8sConfig, construct_dagster_k8s_job
 
+from nhm_assets.domain.dagster_names import JOB
 from tests.support.dagster_internals import (
     InstanceRef,
     NoOpComputeLogManager,
@@ -21,7 +22,7 @@ from tests.support.dagster_internals import (
 from tests.support.manifests import PRODUCTION, find, for_old_server, pod_templates, rendered
 
 STORAGE = {
-    "DAGSTER_PG_HOST": "postgresql.mlflow.svc.cluster.local",
+    "DAGSTER_PG_HOST": "nhm-postgresql.mlflow.svc.cluster.local",
     "DAGSTER_PG_PORT": "5432",
     "DAGSTER_PG_DB": "dagster",
     "DAGSTER_PG_USERNAME": "dagster",
@@ -105,6 +106,55 @@ def test_the_launcher_accepts_its_configuration_and_its_job_fits_the_published_s
     assert pod["securityContext"] == by_hand["spec"]["securityContext"]
     assert pod["containers"][0]["securityContext"] == by_hand["spec"]["containers"][0]["securityContext"]
     assert body["metadata"]["labels"].items() >= by_hand["metadata"]["labels"].items()
+
+
+def launched(config: dict[str, Any], folder: Path, by_user: dict[str, Any]) -> UserDefinedDagsterK8sConfig:
+    """The pod of a run that somebody tagged with this `dagster-k8s/config`."""
+    launcher = config["run_launcher"]
+    access = {"load_incluster_config": False, "kubeconfig_file": str(folder / "kubeconfig"), "job_image": "nhm-assets"}
+    launcher = launcher | {"config": launcher["config"] | access}
+    cluster = {"clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}], "users": [], "contexts": []}
+    (folder / "kubeconfig").write_text(
+        yaml.safe_dump(cluster | {"contexts": [{"name": "x", "context": {"cluster": "c"}}], "current-context": "x"})
+    )
+    overrides = {"run_launcher": launcher, "telemetry": {"enabled": False}}
+    with DagsterInstance.local_temp(str(folder), overrides=overrides) as instance:
+        run = DagsterRun(job_name=JOB, tags={"dagster-k8s/config": json.dumps(by_user)})
+        return instance.run_launcher.get_container_context_for_run(run).run_k8s_config
+
+
+@pytest.mark.parametrize(
+    ("part", "fields"),
+    [
+        ("container_config", {"image": "busybox"}),
+        ("container_config", {"command": ["sh"]}),
+        ("container_config", {"env_from": [{"secret_ref": {"name": "mlflow-postgresql-secret"}}]}),
+        ("container_config", {"security_context": {"privileged": True}}),
+        ("pod_spec_config", {"service_account_name": "nhm-dagster"}),
+        ("pod_spec_config", {"volumes": [{"name": "secret", "secret": {"secret_name": "mlflow-postgresql-secret"}}]}),
+        ("job_spec_config", {"backoff_limit": 6}),
+        ("pod_template_spec_metadata", {"labels": {"app": "other"}}),
+    ],
+)
+def test_the_launchpad_runs_no_other_program_and_opens_no_other_secret(
+    config: dict[str, Any], tmp_path: Path, part: str, fields: dict[str, Any]
+):
+    with pytest.raises(Exception, match=f"violated the allowed list: {part}"):
+        launched(config, tmp_path, {part: fields})
+
+
+def test_the_launchpad_sets_no_variable(config: dict[str, Any], tmp_path: Path):
+    env = [{"name": "PYTHONPATH", "value": "/tmp"}]  # noqa: S108 - somebody else's code
+    with pytest.raises(Exception, match=r"violated the allowed list: container_config\.env"):
+        launched(config, tmp_path, {"container_config": {"env": env}})
+
+
+def test_the_launchpad_chooses_resources_and_nodes(config: dict[str, Any], tmp_path: Path):
+    resources = {"limits": {"memory": "8Gi"}}
+    nodes = {"node_selector": {"pool": "training"}, "tolerations": [{"key": "training", "operator": "Exists"}]}
+    pod = launched(config, tmp_path, {"container_config": {"resources": resources}, "pod_spec_config": nodes})
+    assert pod.container_config["resources"]["limits"]["memory"] == "8Gi"
+    assert nodes.items() <= pod.pod_spec_config.items()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.manifests import NO_OVERRIDE, PRODUCTION, containers, pod_templates, rendered
+from tests.support.manifests import NO_OVERRIDE, STANDALONE, containers, pod_templates, rendered
 from tests.support.nhm import environment
 from tests.support.processes import ROOT
 
@@ -61,7 +61,7 @@ def test_the_image_runs_as_the_user_of_the_manifests():
     assert steps(DOCKERFILE)[-2][0] == "USER"
     user = arguments("USER")[-1].split(":")[0]
     assert int(user) > 0
-    pods = {name: template["spec"] for name, template in pod_templates(rendered(PRODUCTION))}
+    pods = {name: template["spec"] for name, template in pod_templates(rendered(STANDALONE))}
     ours = {
         pod["securityContext"]["runAsUser"] for pod in pods.values() if "nhm-assets" in pod["containers"][0]["image"]
     }
@@ -169,7 +169,7 @@ class TestInstalled:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def test_every_program_that_the_manifests_start_is_installed(self, installed: Installed):
-        for name, template in pod_templates(rendered(PRODUCTION)):
+        for name, template in pod_templates(rendered(STANDALONE)):
             for container in containers(template):
                 if "nhm-assets" in container["image"]:
                     assert (installed.programs / container["command"][0]).exists(), name

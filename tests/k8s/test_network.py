@@ -1,10 +1,11 @@
 """Which pods may connect to which, derived from the NetworkPolicies as a cluster's network does."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.manifests import PRODUCTION, Manifest, rendered
+from tests.support.manifests import OVERLAYS, PRODUCTION, STANDALONE, Manifest, rendered
 
 PODS = ("webserver", "daemon", "code-location", "specialist-retraining", "postgresql", "mlflow")
 CONNECTIONS = {
@@ -29,7 +30,7 @@ OUTSIDE = {
 
 
 def labels(component: str) -> dict[str, str]:
-    return {"app": "neural-hive", "component": component}
+    return {"app.kubernetes.io/part-of": "nhm-assets", "app": "neural-hive", "component": component}
 
 
 def selects(selector: dict[str, Any], pod: dict[str, str]) -> bool:
@@ -72,9 +73,13 @@ def allowed_connections(policies: list[Manifest]) -> set[tuple[str, str, int]]:
     }
 
 
+def network_policies(overlay: Path) -> list[Manifest]:
+    return [manifest for manifest in rendered(overlay) if manifest["kind"] == "NetworkPolicy"]
+
+
 @pytest.fixture(scope="module")
 def policies() -> list[Manifest]:
-    return [manifest for manifest in rendered(PRODUCTION) if manifest["kind"] == "NetworkPolicy"]
+    return network_policies(STANDALONE)
 
 
 def test_pods_may_make_exactly_the_connections_that_they_need(policies: list[Manifest]):
@@ -97,5 +102,39 @@ def test_a_pod_that_no_policy_names_is_closed(policies: list[Manifest]):
     assert rules(policies, "somebody-new", "ingress") == []
     with pytest.raises(AssertionError, match="is open"):
         rules(
-            [policy for policy in policies if policy["metadata"]["name"] != "default-deny"], "somebody-new", "ingress"
+            [policy for policy in policies if policy["metadata"]["name"] != "nhm-default-deny"],
+            "somebody-new",
+            "ingress",
         )
+
+
+FOREIGN_PODS = [
+    {"app": "mlflow"},
+    {"app": "neural-hive", "component": "mlflow"},
+    {"app": "neural-hive", "component": "specialist-retraining"},
+    {},
+]
+"""Labels of pods that may be in the namespace already; the field's own retraining Jobs have some of ours."""
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
+def test_no_policy_selects_a_pod_of_others(overlay: Path):
+    """A policy that selects a pod cuts off everything that no policy allows it."""
+    for policy in network_policies(overlay):
+        assert not [pod for pod in FOREIGN_PODS if selects(policy["spec"]["podSelector"], pod)], policy["metadata"]
+
+
+def test_beside_another_mlflow_the_same_pods_may_use_it():
+    beside = allowed_towards({"app": "mlflow"}, 5000, network_policies(PRODUCTION))
+    assert beside == {"code-location", "specialist-retraining"}
+
+
+def allowed_towards(pod: dict[str, str], port: int, policies: list[Manifest]) -> set[str]:
+    """Which of our pods may connect to a pod of others, as far as our policies decide."""
+    return {
+        source
+        for source in PODS
+        for rule in rules(policies, source, "egress")
+        if port in {entry["port"] for entry in rule.get("ports", [])}
+        and any(selects(peer["podSelector"], pod) for peer in rule.get("to", ()) if "namespaceSelector" not in peer)
+    }

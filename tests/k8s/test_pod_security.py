@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from tests.support.manifests import Manifest, containers, find, pod_templates
+from tests.support.manifests import (
+    JOB_FILE,
+    STANDALONE,
+    Manifest,
+    containers,
+    documents,
+    find,
+    pod_templates,
+    rendered,
+)
 
 
 def faults_of_pod(pod: Manifest) -> Iterator[str]:
@@ -45,8 +54,9 @@ def faults(template: Manifest) -> list[str]:
     return [*faults_of_pod(template["spec"]), *in_containers]
 
 
-def test_every_pod_is_restricted(production: list[Manifest]):
-    by_workload = {name: faults(template) for name, template in pod_templates(production)}
+def test_every_pod_is_restricted():
+    manifests = [*rendered(STANDALONE), *documents(JOB_FILE)]
+    by_workload = {name: faults(template) for name, template in pod_templates(manifests)}
     assert len(by_workload) == 7
     assert {name: listed for name, listed in by_workload.items() if listed} == {}
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.support.manifests import (
     JOB_FILE,
     OVERLAYS,
     PRODUCTION,
+    STANDALONE,
     Manifest,
     as_list,
     documents,
@@ -25,7 +27,7 @@ from tests.support.manifests import (
 @pytest.mark.parametrize("version", newest_versions())
 def test_every_manifest_fits_the_published_schemas(version: str):
     manifests = [*documents(JOB_FILE), *(manifest for overlay in OVERLAYS for manifest in rendered(overlay))]
-    assert len(OVERLAYS) == 2
+    assert len(OVERLAYS) == 3
     validate([json.loads(text) for text in {json.dumps(manifest) for manifest in manifests}], version)
 
 
@@ -40,8 +42,9 @@ def test_a_field_that_does_not_exist_fits_no_schema(production: list[Manifest], 
 
 
 @pytest.mark.kubernetes
-def test_the_production_overlay_applies(deployed: Cluster):
-    manifests = [for_old_server(manifest) for manifest in rendered(PRODUCTION)]
+@pytest.mark.parametrize("overlay", [PRODUCTION, STANDALONE], ids=lambda overlay: overlay.name)
+def test_an_overlay_applies(deployed: Cluster, overlay: Path):
+    manifests = [for_old_server(manifest) for manifest in rendered(overlay)]
     output = deployed.kubectl("apply", "--dry-run=server", "-f", "-", send=as_list(manifests))
     assert len(output.splitlines()) == len(manifests)
 
@@ -52,8 +55,7 @@ def test_every_workload_becomes_ready(deployed: Cluster):
     deployed.put_secret("mongodb-secret", {"uri": "mongodb://nowhere.invalid"})
     for workload in ("deployment/nhm-code", "deployment/dagster-webserver", "deployment/dagster-daemon"):
         deployed.kubectl("rollout", "status", "-n", "mlflow", workload, "--timeout=60s")
-    for workload in ("deployment/mlflow", "statefulset/postgresql"):
-        deployed.kubectl("rollout", "status", "-n", "mlflow", workload, "--timeout=60s")
+    deployed.kubectl("rollout", "status", "-n", "mlflow", "statefulset/nhm-postgresql", "--timeout=60s")
 
 
 @pytest.mark.kubernetes

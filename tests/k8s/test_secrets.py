@@ -5,12 +5,11 @@ from typing import Any
 
 import yaml
 
-from tests.support.manifests import Manifest, find
+from tests.support.manifests import STANDALONE, Manifest, find, rendered
 
 SECRETS = {
     ("mongodb-secret", "uri"),
     ("dagster-postgresql-secret", "postgresql-password"),
-    ("mlflow-postgresql-secret", "postgresql-password"),
 }
 
 
@@ -31,6 +30,8 @@ def test_secrets_are_named_and_never_included(production: list[Manifest]):
     assert not [manifest for manifest in production if manifest["kind"] == "Secret"]
     config = find(production, "ConfigMap", "nhm-dagster")["data"]["dagster.yaml"]
     assert set(secret_references([*production, yaml.safe_load(config)])) == SECRETS
+    own_mlflow = {("mlflow-postgresql-secret", "postgresql-password")}
+    assert set(secret_references([*rendered(STANDALONE), yaml.safe_load(config)])) == SECRETS | own_mlflow
 
 
 def test_webserver_and_daemon_do_not_know_where_mongodb_is(production: list[Manifest]):

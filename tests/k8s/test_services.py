@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.manifests import PRODUCTION, find, rendered
+from tests.support.manifests import STANDALONE, find, rendered
 from tests.support.ports import free_port
 from tests.support.postgres import USER, Postgres
 from tests.support.processes import eventually
@@ -23,7 +23,7 @@ NAMES = ("mlflow", "mlflow.mlflow", "mlflow.mlflow.svc", "mlflow.mlflow.svc.clus
 
 @pytest.fixture(scope="module")
 def pod() -> dict[str, Any]:
-    return dict(find(rendered(PRODUCTION), "Deployment", "mlflow")["spec"]["template"]["spec"])
+    return dict(find(rendered(STANDALONE), "Deployment", "mlflow")["spec"]["template"]["spec"])
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ PASSWORD = "letters4nd5igits"  # noqa: S105 - of a server on this machine that n
 def database(postgres: Postgres) -> Postgres:
     """A PostgreSQL in which the script of the manifests has created MLflow's user and database."""
     postgres.new_database("dagster")
-    (script,) = find(rendered(PRODUCTION), "ConfigMap", "postgresql-init")["data"].values()
+    (script,) = find(rendered(STANDALONE), "ConfigMap", "nhm-postgresql-init")["data"].values()
     variables = {
         "PGHOST": "127.0.0.1",
         "PGPORT": str(postgres.port),
@@ -53,7 +53,7 @@ def database(postgres: Postgres) -> Postgres:
 
 def command_and_environment(container: dict[str, Any], database: Postgres) -> tuple[list[str], dict[str, str]]:
     """Command and environment of a container, with the database on this machine."""
-    in_cluster, local = "postgresql.mlflow.svc.cluster.local:5432", f"127.0.0.1:{database.port}"
+    in_cluster, local = "nhm-postgresql.mlflow.svc.cluster.local:5432", f"127.0.0.1:{database.port}"
     program, *arguments = [word.replace(in_cluster, local) for word in container["command"]]
     # A variable without a value gets the password from a Secret.
     values = {variable["name"]: variable.get("value", PASSWORD) for variable in container["env"]}
@@ -139,7 +139,7 @@ def test_it_refuses_other_names_while_its_health_stays_green(port: int):
 
 
 def test_the_settings_name_the_server_by_its_service():
-    manifests = rendered(PRODUCTION)
+    manifests = rendered(STANDALONE)
     service = find(manifests, "Service", "mlflow")
     uri = find(manifests, "ConfigMap", "nhm-settings")["data"]["MLFLOW_TRACKING_URI"]
     assert uri == f"http://{NAMES[-1]}:{service['spec']['ports'][0]['port']}"

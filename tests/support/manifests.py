@@ -16,6 +16,7 @@ from tests.support.processes import ROOT
 
 K8S = ROOT / "k8s"
 PRODUCTION = K8S / "overlays" / "production"
+STANDALONE = K8S / "overlays" / "standalone"
 JOB_FILE = K8S / "jobs" / "train-specialist-models-job.yaml"
 OVERLAYS = sorted(path.parent for path in K8S.glob("overlays/*/kustomization.yaml"))
 
