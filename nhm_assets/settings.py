@@ -241,7 +241,7 @@ class Settings(BaseSettings):
             UsageError: a value is invalid, or values contradict each other. The message names variables and reasons.
         """
         _warn_of_foreign_settings()
-        given = {
+        given: dict[str, Any] = {
             setting: os.environ[other]
             for setting, other in aliases.items()
             if not os.environ.get(setting.upper()) and os.environ.get(other)
