@@ -122,7 +122,11 @@ class MlflowServer:
         return response
 
     def _access(self) -> dict[str, Any]:
-        """Login and certificates as `requests` takes them: from the address, else from MLflow's own settings."""
+        """Login and certificates as `requests` takes them: from the address, else from MLflow's own settings.
+
+        These are MLFLOW_TRACKING_TOKEN, _USERNAME, _PASSWORD, MLFLOW_TRACKING_SERVER_CERT_PATH and
+        MLFLOW_TRACKING_INSECURE_TLS.
+        """
         from mlflow.utils.credentials import get_default_host_creds
 
         settings = get_default_host_creds(self.address)

@@ -57,7 +57,7 @@ def test_dagster_accepts_it_as_a_tag_and_as_configuration():
     assert read == UserDefinedDagsterK8sConfig.from_dict(config)
     assert read.pod_spec_config["node_selector"] == {"pool": "a"}
     assert read.container_config["resources"]["limits"]["memory"] == settings.run_memory
-    assert read.job_spec_config["active_deadline_seconds"] == 8100
+    assert read.job_spec_config["active_deadline_seconds"] == 15300
 
 
 def test_dagster_rejects_unknown_fields_of_a_pod():

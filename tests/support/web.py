@@ -1,9 +1,11 @@
 """A small web server on a real socket, for responses that a working MLflow server never sends."""
 
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 
 Answer = tuple[int, str]
@@ -20,8 +22,13 @@ class Website:
 
 
 @contextmanager
-def website(answers: Answers, *, otherwise: Answer = (404, "not found"), port: int = 0) -> Iterator[Website]:
-    """A server that answers each path, without its query, with a status and a text; by default on a free port."""
+def website(
+    answers: Answers, *, otherwise: Answer = (404, "not found"), port: int = 0, certificate: Path | None = None
+) -> Iterator[Website]:
+    """A server that answers each path, without its query, with a status and a text; by default on a free port.
+
+    With a certificate (a PEM file that holds its key too), it answers over TLS.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
@@ -43,7 +50,11 @@ def website(answers: Answers, *, otherwise: Answer = (404, "not found"), port: i
     for method in ("GET", "POST", "PATCH"):
         setattr(Handler, f"do_{method}", Handler.answer)
     with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
-        site = Website(f"http://127.0.0.1:{server.server_port}")
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        site = Website(f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}")
         Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
         yield site
         server.shutdown()
