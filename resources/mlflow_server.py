@@ -116,8 +116,10 @@ class MlflowServer:
 
     def _get_ok(self, path: str) -> Any:
         """The same, if the server answers with status 200."""
+        import requests
+
         response = self._get(path)
-        if not response.ok or response.is_redirect:
+        if response.status_code != requests.codes.ok:
             raise self._answered(response.status_code, response.headers.get("Location"))
         return response
 

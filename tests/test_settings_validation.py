@@ -73,6 +73,8 @@ BAD = {
     **dict.fromkeys(MAPS, ("{", "disk=ssd", "[]", '"text"')),
     "RUN_TOLERATIONS": ("[", "{}", '["text"]'),
     "RUN_EXECUTOR": ("k8s", "multiprocess"),
+    "RESTART_AFTER_MINUTES": ("[]", "[0]", "5", "[-1]", "often"),
+    "RESTART_FOR_HOURS": ("-1", "nan", "inf", "a day"),
     "ENVIRONMENT": ("prod", "Production", " production", "test", "live"),
 }
 
@@ -101,6 +103,8 @@ GOOD = {
     "RUN_NODE_SELECTOR": ("{}", '{"disk": "ssd"}'),
     "RUN_TOLERATIONS": ("[]", '[{"key": "gpu", "operator": "Exists"}]'),
     "RUN_EXECUTOR": ("in_process", "k8s_job"),
+    "RESTART_AFTER_MINUTES": ("[5]", "[0.5, 60]"),
+    "RESTART_FOR_HOURS": ("0", "24"),
     "ENVIRONMENT": ("development", "staging", "production"),
 }
 
