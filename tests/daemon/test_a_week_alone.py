@@ -95,6 +95,8 @@ def assert_complete(document: dict[str, Any], run_id: str, week: str) -> None:
     start, end = document["window"]["start"], document["window"]["end"]
     assert (document["run_id"], document["week"]) == (run_id, week)
     assert (document["count"], document["threshold"]) == (100, 100)
-    assert start == Partition.parse(week, "technical").week_end - timedelta(days=30)
-    assert start < end == document["requested_at"] <= document["launched_at"] <= document["finished_at"]
+    assert start == end - timedelta(days=30)
+    assert end == document["requested_at"] <= document["launched_at"] <= document["finished_at"]
     assert document["reason"]
+    assert (document["status"], document["feedback_count"], document["feedback_window_days"]) == ("completed", 100, 30)
+    assert document["metadata"]["mlflow_run_id"]
