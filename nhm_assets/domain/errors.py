@@ -33,6 +33,10 @@ class RegistryError(NhmError):
     broken_by = BrokenBy.MLFLOW
 
 
+class ChampionChanged(RegistryError):
+    """Another version is in Production than the one that the gate compared the candidate with."""
+
+
 class PromotionRefused(NhmError):
     """A promotion was requested, but no recorded gate that passed allows it."""
 

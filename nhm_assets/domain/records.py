@@ -129,6 +129,8 @@ class EvaluationReport(VersionRecord):
         test_approvals: number of them that are labelled approve.
         synthetic_test: whether the test rows are synthetic.
         scripted_rows: number of rows, in all splits, whose feedback a script made.
+        compared_with: number of the version in Production at the time of the evaluation; None if there was none. The
+            candidate may only replace this version.
         intervals: 95 % intervals of the candidate's precision, recall and F1.
         baseline_f1: F1 of two dummies on the same rows, `most_frequent` and `stratified`.
         prior_brier: Brier score of always predicting the class frequencies of the training rows.
@@ -145,6 +147,7 @@ class EvaluationReport(VersionRecord):
     candidate: Metrics
     intervals: dict[str, Interval]
     champion: Champion | None
+    compared_with: str | None = None
     baseline_f1: dict[str, float]
     prior_brier: float
     importances: dict[str, float]

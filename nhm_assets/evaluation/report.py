@@ -60,6 +60,7 @@ def build_report(
         candidate=compute_metrics(labels, candidate),
         intervals=intervals(labels, candidate)[0],
         champion=_compare(labels, candidate, *champion) if champion else None,
+        compared_with=champion[0] if champion else None,
         baseline_f1=baseline_f1(training_rows, test_rows),
         prior_brier=brier(labels, np.tile(class_frequencies, (len(labels), 1))),
         importances=dict(importances),

@@ -36,8 +36,7 @@ def recorded_report(
             # An earlier release recorded it, with other fields.
             continue
         if report and _is_about(report, trained):
-            compared_version = report.champion.version if report.champion else None
-            return report if champion_version in (trained.version, compared_version) else None
+            return report if champion_version in (trained.version, report.compared_with) else None
     return None
 
 

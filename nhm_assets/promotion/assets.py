@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from dagster import AssetExecutionContext, Output, ResourceParam, asset
 
 from nhm_assets.domain.dagster_names import GROUP
-from nhm_assets.domain.errors import PromotionRefused
+from nhm_assets.domain.errors import ChampionChanged, PromotionRefused
 from nhm_assets.domain.outcomes import HELD_BY_TAG, OUTCOME_TAG, REASON_TAG, Outcome, shortened
 from nhm_assets.domain.partitions import specialist_weeks
 from nhm_assets.domain.records import EvaluationReport, Promotion
@@ -52,9 +52,15 @@ def promoted_version(
     with mongo.database() as database, mlflow.client() as client:
         log = database[AUDIT_LOG]
         request = _request(context, evaluation_report, gate)
-        decision = _hold(client, request, gate) or promote(
-            client, log, request, now=settings.now(), wait_s=settings.promotion_wait_s
-        )
+        try:
+            decision = _hold(client, request, gate) or promote(
+                client, log, request, now=settings.now(), wait_s=settings.promotion_wait_s
+            )
+        except ChampionChanged as error:
+            if context.run_id in gate.run_ids:
+                raise
+            # A person asked to promote an evaluation of an earlier run.
+            raise PromotionRefused(str(error)) from error
         outcome = decision.outcome
         if is_repeat(log, evaluation_report, outcome, decision.reason, run=context.run):
             decision = replace(decision, outcome=Outcome.UNCHANGED, reason=f"as before: {decision.reason}")
@@ -111,7 +117,7 @@ def _request(context: AssetExecutionContext, report: EvaluationReport, gate: Rec
         "dagster_run_id": context.run_id,
         "actor": actor(context.run),
     }
-    return Request(report.model, report.version, report.window_end, fields)
+    return Request(report.model, report.version, report.window_end, report.compared_with, fields)
 
 
 def _promotion(report: EvaluationReport, decision: Decision) -> Promotion:

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nhm_assets.domain.errors import RegistryError
+from nhm_assets.domain.errors import ChampionChanged, RegistryError
 from nhm_assets.domain.outcomes import Outcome
 from nhm_assets.registry.promotion_lock import LEASE_S, hold_lock
 from nhm_assets.registry.recovery import DONE_KINDS, PROMOTION, apply_moves, plan_moves, recover
@@ -28,12 +28,15 @@ class Request:
 
     Attributes:
         window_end: end of the candidate's window, in UTC. An older candidate never replaces a newer champion.
+        compared_with: number of the version that the gate compared with; None if none was in Production. The candidate
+            replaces no other version.
         fields: more fields of the audit log: actor, reason, metrics, runs.
     """
 
     model: str
     version: str
     window_end: datetime
+    compared_with: str | None
     fields: Mapping[str, Any]
 
 
@@ -72,6 +75,7 @@ def promote(
         lease_s: see `hold_lock`.
 
     Raises:
+        ChampionChanged: the champion is not the version that the gate compared with.
         RegistryError: another promotion did not end in time, or the registry does not show what was written.
     """
     fields = {**request.fields, "kind": PROMOTION, "version": request.version, "at": now}
@@ -79,23 +83,46 @@ def promote(
     with hold_lock(log, request.model, fields, recover=recover_abandoned, wait_s=wait_s, lease_s=lease_s) as lock:
         try:
             champion = version_in_production(client, request.model)
+            champion_version = str(champion.version) if champion else None
+            decision = _decision_without_moves(client, request, champion)
         except RegistryError:
             lock.discard()
             raise
-        champion_version = str(champion.version) if champion else None
-        if reason := superseded_by(champion, request.window_end):
+        if decision:
             lock.discard()
-            return Decision(Outcome.SUPERSEDED, reason, champion_version, None)
-        if reason := promotion_blocked_reason(client, request.model, request.version):
-            lock.discard()
-            return Decision(Outcome.HELD, reason, champion_version, None)
-        if champion_version == request.version and not registry_faults(client, request.model, request.version):
-            lock.discard()
-            return Decision(Outcome.PROMOTED, "already in Production", champion_version, None)
+            return decision
         lock.update(**plan_moves(request.version, champion=champion_version, previous=champion_version))
         apply_moves(client, lock)
         lock.release("done", kind=DONE_KINDS[PROMOTION], finished_at=now)
         return Decision(Outcome.PROMOTED, "every gate check passed", champion_version, lock.id)
+
+
+def _decision_without_moves(
+    client: "MlflowClient", request: Request, champion: "ModelVersion | None"
+) -> Decision | None:
+    """The decision if nothing has to be moved; None if the candidate shall be promoted now."""
+    number = str(champion.version) if champion else None
+    if reason := superseded_by(champion, request.window_end):
+        return Decision(Outcome.SUPERSEDED, reason, number, None)
+    if reason := promotion_blocked_reason(client, request.model, request.version):
+        return Decision(Outcome.HELD, reason, number, None)
+    if number != request.version:
+        _require_compared_champion(request, number)
+    elif not registry_faults(client, request.model, request.version):
+        return Decision(Outcome.PROMOTED, "already in Production", number, None)
+    return None
+
+
+def _require_compared_champion(request: Request, champion: str | None) -> None:
+    """Refuse to replace a version that the candidate was never compared with."""
+    if champion == request.compared_with:
+        return
+    now = f"version {champion} is in Production" if champion else "no version is in Production"
+    compared = f"with version {request.compared_with}" if request.compared_with else "when no version was there"
+    raise ChampionChanged(
+        f"{request.model} version {request.version} is not promoted: {now}, but the gate compared the candidate"
+        f" {compared}. Run the retraining again: it evaluates the candidate again"
+    )
 
 
 def superseded_by(champion: "ModelVersion | None", end: datetime) -> str | None:

@@ -32,10 +32,11 @@ OPEN: Final = "open"
 class PromotionLock:
     """The lock of one model, held by this process. Its document becomes the entry in the audit log."""
 
-    def __init__(self, log: "Collection[Document]", document: Document, lease_s: float) -> None:
+    def __init__(self, log: "Collection[Document]", document: Document, lease_s: float, *, since: float) -> None:
+        """`since`: `time.monotonic()` before the lock was requested. The server's lease begins later, never earlier."""
         self._log = log
         self._lease_s = lease_s
-        self._valid_until = time.monotonic() + lease_s
+        self._valid_until = since + lease_s
         self.document = document
 
     @property
@@ -50,10 +51,13 @@ class PromotionLock:
             LockLost: the lease has expired, so another process may have taken the lock over.
         """
         if time.monotonic() >= self._valid_until:
-            raise LockLost(
-                f"lost the lock on {self.document['model']}: MongoDB did not answer within {self._lease_s:.0f} s, or"
-                " this process was suspended. Run this again"
-            )
+            raise self._lost()
+
+    def _lost(self) -> LockLost:
+        return LockLost(
+            f"lost the lock on {self.document['model']}: MongoDB did not answer within {self._lease_s:.0f} s, or this"
+            " process was suspended. Run this again"
+        )
 
     def renew(self) -> None:
         """Extend the lease."""
@@ -66,9 +70,17 @@ class PromotionLock:
             self._valid_until = started + self._lease_s
 
     def update(self, **fields: object) -> None:
-        """Record in the document what is about to be done."""
+        """Record in the document what is about to be done.
+
+        Raises:
+            LockLost: another process has taken the lock over, so nothing is recorded.
+        """
         self.assert_lease()
-        self._log.update_one({"_id": self.id, "owner": self.document["owner"]}, {"$set": fields})
+        result = self._log.update_one(
+            {"_id": self.id, "owner": self.document["owner"], "state": OPEN}, {"$set": fields}
+        )
+        if not result.matched_count:
+            raise self._lost()
         self.document |= fields
 
     def release(self, state: str, **fields: object) -> None:
@@ -141,23 +153,24 @@ def _try_acquire(
     }
     # An update with a pipeline, because an insert cannot use the clock of the server.
     pipeline: list[Document] = [{"$set": {"lease_until": _lease_end(lease_s), **_literals(document)}}]
+    since = time.monotonic()
     try:
         log.update_one({"_id": document["_id"]}, pipeline, upsert=True)
     except DuplicateKeyError:
         return None
-    return PromotionLock(log, document, lease_s)
+    return PromotionLock(log, document, lease_s, since=since)
 
 
 def _take_over_expired(log: "Collection[Document]", model: str, lease_s: float) -> PromotionLock | None:
     from pymongo import ReturnDocument
 
-    token = uuid.uuid4().hex
+    token, since = uuid.uuid4().hex, time.monotonic()
     document = log.find_one_and_update(
         {"model": model, "state": OPEN, "$expr": {"$lt": ["$lease_until", "$$NOW"]}},
         [{"$set": {"owner": token, "lease_until": _lease_end(lease_s)}}],
         return_document=ReturnDocument.AFTER,
     )
-    return PromotionLock(log, document, lease_s) if document else None
+    return PromotionLock(log, document, lease_s, since=since) if document else None
 
 
 def _lease_end(lease_s: float) -> Document:

@@ -105,6 +105,23 @@ def test_promoting_a_passed_candidate_by_itself_is_allowed(learnable: Platform):
     assert stages(learnable) == {"1": "Production"}
 
 
+def test_a_candidate_is_evaluated_again_if_another_version_is_in_production_by_now(learnable: Platform):
+    """A rollback between evaluation and promotion: the report says nothing about the version that is back."""
+    learnable.retrain(week=WEEK_BEFORE)
+    learnable.retrain(only=["feedback_dataset", "trained_model", "evaluation_report"])
+    with learnable.mlflow.client() as client:
+        client.copy_model_version(f"models:/{MODEL}/1", MODEL)
+        client.transition_model_version_stage(MODEL, "3", "Production", archive_existing_versions=True)
+    before = stages(learnable)
+    refused = learnable.retrain(only=["promoted_version"])
+    assert "version 3 is in Production, but the gate compared the candidate with version 1" in failed_step(refused)[1]
+    assert learnable.tags(refused)["nhm/broken_by"] == "refused request"
+    assert stages(learnable) == before
+    again = learnable.retrain()
+    assert again.asset_value("evaluation_report").compared_with == "3"
+    assert learnable.tags(again)["nhm/outcome"] == "promoted"
+
+
 def test_a_report_without_verdicts_is_refused(learnable: Platform):
     """A report that somebody wrote into the storage, with better metrics, has no recorded verdicts."""
     first = learnable.retrain(only=["feedback_dataset", "trained_model", "evaluation_report"])

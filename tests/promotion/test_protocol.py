@@ -4,12 +4,21 @@ from datetime import timedelta
 
 import pytest
 
-from nhm_assets.domain.errors import RegistryError
+from nhm_assets.domain.errors import ChampionChanged, RegistryError
 from nhm_assets.domain.outcomes import Outcome
+from nhm_assets.domain.partitions import WEEK as A_WEEK
 from nhm_assets.registry.transitions import registry_faults
 from nhm_assets.registry.vocabulary import FILES_DELETED_TAG
 from tests.support.documents import NOW, WEEK_END
-from tests.support.promotions import EARLIER, LATER, Place, promote_here, roll_back_here, start_promotion
+from tests.support.promotions import (
+    EARLIER,
+    LATER,
+    Place,
+    promote_compared_with,
+    promote_here,
+    roll_back_here,
+    start_promotion,
+)
 from tests.support.registry import MODEL
 
 
@@ -46,6 +55,33 @@ def test_an_older_window_never_replaces_a_newer_one(registry, log):
     assert registry.state() == before
     assert new in decision.reason
     assert log.count_documents({}) == 0
+
+
+@pytest.mark.parametrize("in_production", ["a newer one", "the one before", "none"])
+def test_a_candidate_replaces_only_the_version_that_the_gate_compared_it_with(registry, log, in_production):
+    """While the run evaluated, somebody promoted another version, rolled back, or archived the champion."""
+    old, compared = registry.add(EARLIER - A_WEEK, stage="Archived"), registry.add(EARLIER, stage="Production")
+    candidate = registry.add(WEEK_END)
+    moved = {"a newer one": registry.add(EARLIER), "the one before": old, "none": None}[in_production]
+    client = registry.client()
+    client.transition_model_version_stage(MODEL, compared, "Archived")
+    if moved:
+        client.transition_model_version_stage(MODEL, moved, "Production")
+    before = registry.state()
+    with pytest.raises(ChampionChanged) as refused:
+        promote_compared_with(registry, log, candidate, WEEK_END, compared)
+    now = f"version {moved} is in Production" if moved else "no version is in Production"
+    assert f"{now}, but the gate compared the candidate with version {compared}" in str(refused.value)
+    assert (registry.state(), log.count_documents({})) == (before, 0)
+    assert promote_compared_with(registry, log, candidate, WEEK_END, moved).outcome is Outcome.PROMOTED
+
+
+def test_a_candidate_that_was_compared_with_nothing_does_not_replace_a_first_version(registry, log):
+    candidate = registry.add(WEEK_END)
+    first = registry.add(EARLIER, stage="Production")
+    with pytest.raises(ChampionChanged, match=f"version {first} is in Production, but the gate .* when no version was"):
+        promote_compared_with(registry, log, candidate, WEEK_END, None)
+    assert registry.state()["stages"][first] == "Production"
 
 
 def test_the_same_window_may_be_promoted_again(registry, log):

@@ -1,5 +1,7 @@
 """The lock of a model: who may hold it, for how long, and who takes it over."""
 
+import time
+
 import pytest
 
 from nhm_assets.domain.errors import RegistryError
@@ -55,7 +57,8 @@ def test_a_former_owner_cannot_change_the_document(log):
     with hold_lock(log, MODEL, {"at": NOW}, recover=pytest.fail, wait_s=1) as held:
         log.update_one({"_id": held.id}, {"$set": {"owner": "somebody else"}})
         before = log.find_one({"_id": held.id})
-        held.update(version="9")
+        with pytest.raises(LockLost, match="lost the lock"):
+            held.update(version="9")
         held.release("done")
         held.discard()
         assert log.find_one({"_id": held.id}) == before
@@ -64,3 +67,53 @@ def test_a_former_owner_cannot_change_the_document(log):
 def test_values_with_dollar_signs_are_stored_unchanged(log):
     with hold_lock(log, MODEL, {"reason": "$kind of odd"}, recover=pytest.fail, wait_s=1) as held:
         assert log.find_one({"_id": held.id})["reason"] == "$kind of odd"
+
+
+def test_a_slow_answer_of_mongodb_does_not_extend_the_lease(log):
+    """The lease begins on the server while the owner still waits for the answer, so the owner counts from before."""
+    slow = SlowLog(log, delay_s=1.5 * LEASE_S)
+    with hold_lock(slow, MODEL, {"at": NOW}, recover=pytest.fail, wait_s=1, lease_s=LEASE_S) as held:
+        with pytest.raises(LockLost, match="lost the lock"):
+            held.assert_lease()
+        held.discard()
+
+
+def test_a_slow_take_over_does_not_extend_the_lease(log):
+    with hold_lock(log, MODEL, {"at": NOW}, recover=pytest.fail, wait_s=1):
+        pass
+    let_leases_run_out(log)
+    lost = []
+
+    def recover(lock):
+        try:
+            lock.assert_lease()
+        except LockLost as error:
+            lost.append(error)
+        lock.release("abandoned")
+
+    slow = SlowLog(log, delay_s=1.5 * LEASE_S)
+    with hold_lock(slow, MODEL, {"at": NOW}, recover=recover, wait_s=1, lease_s=LEASE_S) as held:
+        held.discard()
+    assert len(lost) == 1
+
+
+class SlowLog:
+    """The audit log of a server whose answers to the writes that acquire a lock arrive late."""
+
+    def __init__(self, log, delay_s):
+        self._log = log
+        self._delay_s = delay_s
+
+    def __getattr__(self, name):
+        return getattr(self._log, name)
+
+    def update_one(self, *args, **kwargs):
+        result = self._log.update_one(*args, **kwargs)
+        if kwargs.get("upsert"):
+            time.sleep(self._delay_s)
+        return result
+
+    def find_one_and_update(self, *args, **kwargs):
+        result = self._log.find_one_and_update(*args, **kwargs)
+        time.sleep(self._delay_s if result else 0)
+        return result

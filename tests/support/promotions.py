@@ -12,8 +12,11 @@ from typing import Any
 
 from pymongo import MongoClient
 
+from nhm_assets.domain.errors import ChampionChanged
 from nhm_assets.promotion.protocol import Decision, Request, promote
 from nhm_assets.registry.rollback import Rollback, RollbackRequest, roll_back
+from nhm_assets.registry.versions import all_versions
+from nhm_assets.registry.vocabulary import PRODUCTION
 from tests.support.documents import NOW, WEEK_END
 from tests.support.registry import MODEL, Registry
 
@@ -67,6 +70,13 @@ def promote_here(registry: Registry, log: Any, version: str, window_end: datetim
     return _promote(registry.client(), log, version, window_end, **options)
 
 
+def promote_compared_with(
+    registry: Registry, log: Any, version: str, window_end: datetime, compared_with: str | None
+) -> Decision:
+    """Promote a version in this process, after a gate that compared it with this one."""
+    return _promote_once(registry.client(), log, version, window_end, compared_with, wait_s=10)
+
+
 def roll_back_here(registry: Registry, log: Any, to: str | None = None, **options: Any) -> Rollback:
     """Roll back in this process."""
     return _roll_back(registry.client(), log, to, **options)
@@ -105,9 +115,25 @@ def _run(action: Callable[..., Any], place: Place, killed_at: int, arguments: tu
 def _promote(
     client: Any, log: Any, version: str, window_end: datetime, *, wait_s: float = 10, **options: Any
 ) -> Decision:
+    """Promote as a run does that is started over, and so compares again, whenever the champion has changed."""
+    while True:
+        try:
+            return _promote_once(client, log, version, window_end, _champion(client), wait_s=wait_s, **options)
+        except ChampionChanged:
+            continue
+
+
+def _promote_once(
+    client: Any, log: Any, version: str, window_end: datetime, compared_with: str | None, **options: Any
+) -> Decision:
     fields = {"actor": "a person", "reason": "every gate check passed", "dagster_run_id": str(os.getpid())}
-    request = Request(MODEL, version, window_end, fields)
-    return promote(client, log, request, now=NOW, wait_s=wait_s, **options)
+    request = Request(MODEL, version, window_end, compared_with, fields)
+    return promote(client, log, request, now=NOW, **options)
+
+
+def _champion(client: Any) -> str | None:
+    stages = {str(version.version): version.current_stage for version in all_versions(client, MODEL)}
+    return next((number for number, stage in stages.items() if stage == PRODUCTION), None)
 
 
 def _roll_back(
