@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _HTTP_RETRIES = 2
+_ACTIVE = "active"
 _ACTIVATION = threading.Lock()
 
 
@@ -104,7 +105,11 @@ class Mlflow:
             MLFLOW_TRACKING_URI.set(user_setting)
 
     def experiment_id(self, name: str) -> str:
-        """Id of the experiment with this name; it is created if it does not exist."""
+        """Id of the experiment with this name; it is created if it does not exist.
+
+        Raises:
+            MlflowRefused: somebody has deleted it in MLflow, which keeps its name.
+        """
         from mlflow.exceptions import MlflowException
 
         with self.client() as client:
@@ -118,6 +123,13 @@ class Mlflow:
                     experiment = client.get_experiment_by_name(name)
                     if experiment is None:
                         raise
+            if experiment.lifecycle_stage != _ACTIVE:
+                number = experiment.experiment_id
+                raise MlflowRefused(
+                    f"the MLflow experiment {name} (id {number}) was deleted, and MLflow accepts no runs in it. Restore"
+                    f" it with `mlflow experiments restore --experiment-id {number}`, or remove it for good with"
+                    f" `mlflow gc --experiment-ids {number}`, then run this again"
+                )
             return str(experiment.experiment_id)
 
     @contextmanager
@@ -183,6 +195,18 @@ def _logging_functions() -> "type[MlFlow]":
         warnings.simplefilter("ignore", BetaWarning)
         from dagster_mlflow.resources import MlFlow
     return MlFlow
+
+
+def run_state(client: "MlflowClient", run_id: str) -> str | None:
+    """`active`, or `deleted` if somebody has deleted the run in MLflow; None if it is gone for good (`mlflow gc`)."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.get_run(run_id).info.lifecycle_stage)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
 
 
 def delete_version_files(client: "MlflowClient", model: str, version: str) -> None:

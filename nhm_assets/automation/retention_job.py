@@ -30,8 +30,9 @@ from resources.mongo import Mongo
 @op(
     out=Out(io_manager_key=IN_MEMORY),
     description=(
-        "Deletes the files of Archived versions beyond the newest KEEP_VERSIONS of each model, but never of a version"
-        " with an alias (records stay). Deletes Dagster runs older than KEEP_RUNS_DAYS days."
+        "Deletes the files of Archived versions and of held candidates beyond the newest KEEP_VERSIONS of each kind and"
+        " model, but never of a version with an alias (records stay). Deletes Dagster runs older than KEEP_RUNS_DAYS"
+        " days."
     ),
 )
 @retry_transient_errors
@@ -70,7 +71,7 @@ def delete_expired(
     name=RETENTION_JOB,
     executor_def=in_process_executor,
     tags={"dagster/retry_on_asset_or_op_failure": "false"},
-    description="Deletes the files of old Archived versions (KEEP_VERSIONS) and old runs (KEEP_RUNS_DAYS).",
+    description="Deletes the files of old versions (KEEP_VERSIONS) and old runs (KEEP_RUNS_DAYS).",
 )
 def retention() -> None:
     """A job with one op."""

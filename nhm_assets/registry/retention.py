@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from nhm_assets.registry.promotion_lock import hold_lock
 from nhm_assets.registry.recovery import recover
 from nhm_assets.registry.versions import all_versions
-from nhm_assets.registry.vocabulary import ARCHIVED, FILES_DELETED_TAG
+from nhm_assets.registry.vocabulary import ARCHIVED, FILES_DELETED_TAG, STAGING
 from resources.mlflow import delete_version_files
 
 if TYPE_CHECKING:
@@ -29,19 +29,23 @@ def deletable_versions(
 ) -> "list[ModelVersion]":
     """The versions whose files may be deleted.
 
-    They are Archived, but not among the newest `keep` Archived versions; they have no alias, and no other version
-    shares their files.
+    They are Archived, or held candidates in Staging, but not among the newest `keep` versions of their stage; they
+    have no alias, and no other version shares their files.
 
     Args:
         versions: of one model, newest first.
         aliases: alias -> number of its version.
-        keep: number of Archived versions that keep their files.
+        keep: number of versions of each of these stages that keep their files.
     """
     with_alias = {str(number) for number in aliases.values()}
-    archived = [version for version in versions if version.current_stage == ARCHIVED]
+    old = [
+        version
+        for stage in (ARCHIVED, STAGING)
+        for version in [each for each in versions if each.current_stage == stage][keep:]
+    ]
     return [
         version
-        for version in archived[keep:]
+        for version in old
         if str(version.version) not in with_alias
         and version.tags.get(FILES_DELETED_TAG) in (None, _BEGUN)
         and not _shares_files(version, versions)
@@ -74,7 +78,7 @@ def delete_old_files(
         client: of the registry.
         log: the audit log.
         model: name of the registered model.
-        keep: number of Archived versions that keep their files.
+        keep: number of versions in stage Archived, and in stage Staging, that keep their files.
         fields: more fields of the audit log: the actor, the run.
         now: time for the audit log.
         wait_s: seconds to wait while a promotion holds the lock.
@@ -82,7 +86,8 @@ def delete_old_files(
     Returns:
         The numbers of the versions whose files were deleted.
     """
-    entry = {**fields, "kind": "retention", "reason": f"beyond the newest {keep} Archived versions", "at": now}
+    reason = f"beyond the newest {keep} versions in stage Archived or Staging"
+    entry = {**fields, "kind": "retention", "reason": reason, "at": now}
     with hold_lock(log, model, entry, recover=partial(recover, client, now=now), wait_s=wait_s) as lock:
         versions = all_versions(client, model)
         aliases = client.get_registered_model(model).aliases if versions else {}

@@ -17,9 +17,10 @@ from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.domain.records import TrainedModel
 from nhm_assets.registry import vocabulary
 from nhm_assets.registry.model_files import model_sha256
-from nhm_assets.registry.versions import all_versions
+from nhm_assets.registry.versions import all_versions, version_by_alias, window_end
 from nhm_assets.training.forest import learning_rows
 from nhm_assets.training.training_spec import TrainingSpec
+from resources.mlflow import run_state
 
 if TYPE_CHECKING:
     from dagster_mlflow.resources import MlFlow
@@ -55,7 +56,7 @@ def find_version(client: "MlflowClient", spec: TrainingSpec, *, of_this_run: boo
     for version in all_versions(client, spec.partition.specialist.registered_model):
         same_spec = version.tags.get(vocabulary.FINGERPRINT_TAG) == spec.fingerprint
         accepted = not of_this_run or version.tags.get(vocabulary.DAGSTER_RUN_TAG) in spec.attempts
-        if same_spec and accepted and _is_complete(version):
+        if same_spec and accepted and _is_complete(version) and _has_run(client, version):
             return _record(version, spec)
     return None
 
@@ -63,6 +64,11 @@ def find_version(client: "MlflowClient", spec: TrainingSpec, *, of_this_run: boo
 def _is_complete(version: "ModelVersion") -> bool:
     tags = version.tags.keys()
     return version.status == "READY" and tags >= _NEEDED_TAGS and vocabulary.FILES_DELETED_TAG not in tags
+
+
+def _has_run(client: "MlflowClient", version: "ModelVersion") -> bool:
+    """Whether its training run exists: `mlflow gc` removes the run of a version together with its files."""
+    return version.run_id is not None and run_state(client, version.run_id) is not None
 
 
 def _record(version: "ModelVersion", spec: TrainingSpec) -> TrainedModel:
@@ -155,9 +161,25 @@ def _stored_sha256(model_uri: str) -> str:
 
 
 def stage_candidate(client: "MlflowClient", trained: TrainedModel) -> None:
-    """Put a version into Staging with the alias `candidate`, unless it is already Archived or in Production."""
+    """Put a version into Staging, unless it is already Archived or in Production.
+
+    It gets the alias `candidate` if no version in Staging learned from a newer window: an older week that is retrained
+    must not look like the next champion.
+    """
     version = client.get_model_version(trained.model, trained.version)
     if version.current_stage == _UNSTAGED:
         client.transition_model_version_stage(trained.model, trained.version, vocabulary.STAGING)
     if version.current_stage in (_UNSTAGED, vocabulary.STAGING):
-        client.set_registered_model_alias(trained.model, vocabulary.CANDIDATE_ALIAS, trained.version)
+        candidate = _newest_candidate(client, trained)
+        if version_by_alias(client, trained.model, vocabulary.CANDIDATE_ALIAS) != candidate:
+            client.set_registered_model_alias(trained.model, vocabulary.CANDIDATE_ALIAS, candidate)
+
+
+def _newest_candidate(client: "MlflowClient", trained: TrainedModel) -> str:
+    """The number of the version in Staging with the newest window; of the same window, `trained` comes first."""
+    newest, end = trained.version, trained.window_end
+    for version in all_versions(client, trained.model):
+        its_end = window_end(version)
+        if version.current_stage == vocabulary.STAGING and its_end and its_end > end:
+            newest, end = str(version.version), its_end
+    return newest

@@ -87,6 +87,16 @@ def test_champion_candidates_and_versions_with_an_alias_keep_their_files_at_any_
     assert filled.with_files(*kept, gone, newest) == [*kept, newest]
 
 
+def test_held_candidates_beyond_the_newest_lose_their_files_but_not_the_candidate(filled):
+    """Most candidates are held. If all of them kept their files, the store would grow for ever."""
+    candidate = filled.add("Staging", alias="candidate")
+    held = [filled.add("Staging") for _ in range(60)]
+    archived = filled.add()
+    assert filled.delete_old_files(keep=20) == list(reversed(held[:40]))
+    assert filled.with_files(candidate, *held, archived) == [candidate, *held[40:], archived]
+    assert filled.tags(held[0])[FILES_DELETED_TAG] == DELETED_AT
+
+
 def test_if_nothing_is_deleted_nothing_is_logged(filled):
     versions = [filled.add() for _ in range(3)]
     assert filled.delete_old_files(keep=3) == []
@@ -145,7 +155,7 @@ def test_the_audit_log_records_a_deletion_with_its_versions_and_reason(filled):
     (entry,) = filled.log.find()
     assert (entry["kind"], entry["state"], entry["model"]) == ("files_deleted", "done", MODEL)
     assert entry["versions"] == ["2", "1"]
-    assert entry["reason"] == "beyond the newest 1 Archived versions"
+    assert entry["reason"] == "beyond the newest 1 versions in stage Archived or Staging"
     assert (entry["actor"], entry["dagster_run_id"], entry["at"]) == ("a person", "run-a", NOW)
 
 

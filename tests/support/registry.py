@@ -35,14 +35,18 @@ class Registry:
 
     def add(self, window_end: datetime | None, *, stage: str = "Staging") -> str:
         """Register a version and return its number."""
+        client, version = self.client(), self.unstaged(window_end)
+        client.transition_model_version_stage(MODEL, version, stage)
+        client.set_registered_model_alias(MODEL, "production" if stage == PRODUCTION else "candidate", version)
+        return version
+
+    def unstaged(self, window_end: datetime | None) -> str:
+        """Register a version in no stage, without an alias, and return its number."""
         client = self.client()
         if not client.search_registered_models(f"name='{MODEL}'"):
             client.create_registered_model(MODEL)
         tags = {WINDOW_END_TAG: window_end.isoformat()} if window_end else {}
-        version = str(client.create_model_version(MODEL, "file:///nowhere", tags=tags).version)
-        client.transition_model_version_stage(MODEL, version, stage)
-        client.set_registered_model_alias(MODEL, "production" if stage == PRODUCTION else "candidate", version)
-        return version
+        return str(client.create_model_version(MODEL, "file:///nowhere", tags=tags).version)
 
     def state(self) -> dict[str, Any]:
         """Stage of every version, and what every alias names."""
