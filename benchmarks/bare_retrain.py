@@ -185,7 +185,7 @@ def decide(
         record_decision(log, report, Outcome.HELD, reason=f"held by {', '.join(failed)}", run=run, now=now)
         return Outcome.HELD
     fields = {**subject(report), **evidence(report), "reason": "every gate check passed", "actor": run.job_name}
-    request = Request(report.model, report.version, report.window_end, fields)
+    request = Request(report.model, report.version, report.window_end, report.compared_with, fields)
     decision = promote(client, log, request, now=now, wait_s=settings.promotion_wait_s)
     assert registry_faults(client, report.model, report.version) == []
     return decision.outcome

@@ -5,6 +5,7 @@ import warnings
 
 import click
 
+from nhm_assets.commands.adopt import adopt
 from nhm_assets.commands.dev import dev, mongod
 from nhm_assets.commands.retrain import retrain
 from nhm_assets.commands.rollback import rollback
@@ -48,5 +49,5 @@ def main() -> None:
         warnings.filterwarnings("ignore", message)
 
 
-for command in (seed, retrain, rollback, status, validate, settings, dev, mongod):
+for command in (seed, retrain, rollback, adopt, status, validate, settings, dev, mongod):
     main.add_command(command)

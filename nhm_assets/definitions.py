@@ -24,6 +24,7 @@ from nhm_assets.training.checks import trained_model_checks
 from resources.storage import FrameIOManager, RecordIOManager
 from sensors.feedback_volume import feedback_volume_sensor
 from sensors.lost_retries import lost_retry_sensor
+from sensors.registry import registry_sensor
 from sensors.run_status import retraining_outcome_sensor
 
 
@@ -47,7 +48,7 @@ def build_definitions(settings: Settings) -> Definitions:
         asset_checks=[feedback_dataset_checks, trained_model_checks, promoted_version_checks],
         jobs=[retraining_job(settings, executor), rollback_promotion, retention],
         schedules=[weekly_schedule(), retention_schedule],
-        sensors=[feedback_volume_sensor, retraining_outcome_sensor, lost_retry_sensor],
+        sensors=[feedback_volume_sensor, retraining_outcome_sensor, lost_retry_sensor, registry_sensor],
         # For runs without a job, started from an asset's page.
         executor=executor,
         resources={

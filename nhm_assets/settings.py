@@ -104,6 +104,10 @@ class Settings(BaseSettings):
     max_f1_regression: Fraction = Field(0.01, description="How far the F1 of a candidate may be below the champion's.")
     min_test_rows: PositiveCount = Field(100, description="Minimum number of test rows for a promotion.")
 
+    restore_foreign_moves: bool = Field(
+        default=False,
+        description="Move the Production pointer back if somebody else has moved it. Otherwise it is only reported.",
+    )
     promotion_wait_s: Seconds = Field(300.0, description="Seconds to wait for another promotion of the specialist.")
 
     retraining_feedback_threshold: PositiveCount = Field(
@@ -129,7 +133,9 @@ class Settings(BaseSettings):
         24.0, description="Hours after which such a run is given up."
     )
     keep_versions: PositiveCount = Field(
-        20, description="Number of Archived versions per model that keep their files. Older ones keep only the record."
+        20,
+        description="Number of Archived versions per model, and of held candidates, that keep their files. Older ones"
+        " keep only the record.",
     )
     keep_runs_days: PositiveCount = Field(365, description="Days to keep Dagster runs before they are deleted.")
 

@@ -8,9 +8,11 @@ from pydantic import Field
 
 from nhm_assets.domain.dagster_names import IN_MEMORY, ROLLBACK_JOB
 from nhm_assets.domain.errors import RolloutFailed
+from nhm_assets.domain.outcomes import OUTCOME_TAG, REASON_TAG, ROLLED_BACK, SPECIALIST_TAG, shortened
 from nhm_assets.domain.partitions import parse_specialist
+from nhm_assets.promotion.rollback_events import show_rollback
 from nhm_assets.registry.audit_log import AUDIT_LOG, actor
-from nhm_assets.registry.rollback import RollbackRequest, roll_back
+from nhm_assets.registry.rollback import RollbackRequest, record_restart, roll_back
 from nhm_assets.rollout.execute import RolloutRequest, execute
 from nhm_assets.rollout.target import Target
 from nhm_assets.runs.queries import attempts
@@ -46,6 +48,7 @@ def roll_back_version(
     context: OpExecutionContext,
     config: RollbackConfig,
     settings: ResourceParam[Settings],
+    kubernetes: ResourceParam[Kubernetes],
     mlflow: ResourceParam[Mlflow],
     mongo: ResourceParam[Mongo],
 ) -> Output[dict[str, Any]]:
@@ -57,9 +60,15 @@ def roll_back_version(
         to=config.to,
         fields={"specialist": str(specialist), "dagster_run_id": context.run_id, "actor": actor(context.run)},
         attempts=attempts(context.run),
+        restarts=kubernetes.configured,
     )
     with mongo.database() as database, mlflow.client() as client:
-        done = roll_back(client, database[AUDIT_LOG], request, now=settings.now(), wait_s=settings.promotion_wait_s)
+        log = database[AUDIT_LOG]
+        done = roll_back(client, log, request, now=settings.now(), wait_s=settings.promotion_wait_s)
+        if entry := log.find_one({"_id": done.audit_id}):
+            show_rollback(context.instance, client, log, entry)
+    tags = {OUTCOME_TAG: ROLLED_BACK, REASON_TAG: shortened(config.reason), SPECIALIST_TAG: str(specialist)}
+    context.instance.add_run_tags(context.run_id, tags)
     before = f"version {done.left} is archived" if done.left else "it already was, so nothing was moved"
     summary = f"{done.model}: version {done.version} is in Production; {before}"
     context.log.info(summary)
@@ -102,8 +111,9 @@ def restart_specialist(
     with mongo.database() as database, mlflow.client() as client, kubernetes.cluster() as cluster:
         target = Target.of(settings, rolled_back["specialist"], cluster, context.log.info)
         result = execute(target, client, database[AUDIT_LOG], request)
-    if result.error:
-        raise RolloutFailed(result.error)
+        if result.error:
+            raise RolloutFailed(result.error)
+        record_restart(database[AUDIT_LOG], request.model, request.version)
     summary = f"{result.status}: {result.reason}"
     return Output(summary, metadata={"summary": summary})
 

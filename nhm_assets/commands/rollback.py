@@ -3,6 +3,7 @@
 import getpass
 import socket
 import sys
+from typing import Any
 
 import click
 
@@ -20,7 +21,32 @@ def rollback(specialist: str, version: str | None, reason: str) -> None:
     The version that leaves is archived and marked, so the schedule and the sensor do not promote it again. To remove
     the mark, go back to that version with --to. If a cluster is configured, the specialist is restarted; otherwise it
     loads the version at its next restart.
+
+    Exit code: 3 if the version is back in Production but the restart failed. The same command again then only
+    restarts.
     """
+    settings = Settings.load()
+    done, restart, fault = _run_job(settings, specialist, version, reason)
+    if done is None:
+        click.echo(f"nhm: {fault}", err=True)
+        sys.exit(1)
+    left = f"; version {done['left']} is archived and will not be promoted again" if done["left"] else " already"
+    click.echo(f"{done['model']}: version {done['version']} is in Production{left}")
+    if fault:
+        click.echo(
+            f"nhm: version {done['version']} of {done['model']} is back in Production, but {done['specialist']} was not"
+            f" restarted, so its pods may still answer with another version: {fault.rstrip('.')}. Run the same command"
+            " again: it only restarts. To go back further, name a version with --to",
+            err=True,
+        )
+        sys.exit(3)
+    click.echo(f"Pods of {done['specialist']}: {restart}")
+
+
+def _run_job(
+    settings: Settings, specialist: str, version: str | None, reason: str
+) -> tuple[dict[str, Any] | None, str | None, str | None]:
+    """What was moved, what the restart says, and what failed; each is None if there is nothing to say."""
     with startup_without_gc():
         from nhm_assets.automation.rollback_job import RESTART_OP, ROLLBACK_OP
         from nhm_assets.commands.health import require_services
@@ -33,7 +59,6 @@ def rollback(specialist: str, version: str | None, reason: str) -> None:
         from nhm_assets.runs.failure_cause import failure_of
         from nhm_assets.runs.in_process import IN_PROCESS, in_process_tags
 
-    settings = Settings.load()
     config = {"specialist": str(parse_specialist(specialist)), "reason": reason, "to": version}
     person = f"{getpass.getuser()}@{socket.gethostname()}, nhm rollback"
     with mongo_of(settings).held(), dagster_instance(settings) as instance:
@@ -49,10 +74,8 @@ def rollback(specialist: str, version: str | None, reason: str) -> None:
             )
         )
         run = instance.get_run_by_id(result.run_id)
-        if not result.success and run:
-            click.echo(f"nhm: {failure_of(instance, run).reason.removeprefix(f'{ROLLBACK_OP}: ')}", err=True)
-            sys.exit(1)
-        done, restart = result.output_for_node(ROLLBACK_OP), result.output_for_node(RESTART_OP)
-    left = f"; version {done['left']} is archived and will not be promoted again" if done["left"] else " already"
-    click.echo(f"{done['model']}: version {done['version']} is in Production{left}")
-    click.echo(f"Pods of {done['specialist']}: {restart}")
+        if result.success or run is None:
+            return result.output_for_node(ROLLBACK_OP), result.output_for_node(RESTART_OP), None
+        fault = failure_of(instance, run).reason.removeprefix(f"{ROLLBACK_OP}: ").removeprefix(f"{RESTART_OP}: ")
+        moved = any(event.is_step_success for event in result.events_for_node(ROLLBACK_OP))
+        return result.output_for_node(ROLLBACK_OP) if moved else None, None, fault

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nhm_assets.domain.errors import RegistryError
 from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.settings import Settings
@@ -38,6 +39,8 @@ def status() -> None:
         _print_missing_indexes(settings)
     if "MLflow" in answering:
         _print_production(settings)
+    if {"MongoDB", "MLflow"} <= answering:
+        _print_foreign_moves(settings)
     sys.exit(0 if len(answering) == len(services) else 1)
 
 
@@ -66,16 +69,34 @@ def _print_production(settings: Settings) -> None:
     print_table("In production", _COLUMNS, rows, numbers={"version", "prec.", "recall", "F1"})
 
 
+def _print_foreign_moves(settings: Settings) -> None:
+    from nhm_assets.registry.audit_log import AUDIT_LOG
+    from nhm_assets.registry.foreign_moves import pointer_of, remedy
+    from nhm_assets.resource_factories import mlflow_of, mongo_of
+
+    with mongo_of(settings).database() as database, mlflow_of(settings).client() as client:
+        for specialist in Specialist:
+            pointer = pointer_of(client, database[AUDIT_LOG], specialist.registered_model)
+            if pointer.is_foreign:
+                click.echo(f"\n{pointer.sentence}. {remedy(specialist, pointer.audited)}")
+
+
 def _cells(client: "MlflowClient", specialist: Specialist) -> list[str]:
     from nhm_assets.registry.versions import version_in_production
     from nhm_assets.registry.vocabulary import DATA_SOURCE_TAG, DATA_VERSION_TAG, WINDOW_END_TAG
+    from resources.mlflow import run_state
 
-    version = version_in_production(client, specialist.registered_model)
+    try:
+        version = version_in_production(client, specialist.registered_model)
+    except RegistryError:
+        return ["several"]
     if version is None:
         return ["none"]
     # MLflow does not record when a stage changed. Nothing else updates a version while it is in Production.
     since = datetime.fromtimestamp(version.last_updated_timestamp / 1000, UTC)
-    metrics = client.get_run(version.run_id).data.metrics if version.run_id else {}
+    # A run that was removed for good (`mlflow gc`) leaves the version behind.
+    has_run = bool(version.run_id) and run_state(client, version.run_id) is not None
+    metrics = client.get_run(version.run_id).data.metrics if has_run else {}
     return [
         str(version.version),
         f"{since:%Y-%m-%d %H:%M}",

@@ -34,7 +34,12 @@ class RegistryError(NhmError):
 
 
 class ChampionChanged(RegistryError):
-    """Another version is in Production than the one that the gate compared the candidate with."""
+    """Another version is in Production than the one that the gate compared the candidate with.
+
+    A run that is started over evaluates the candidate again. To repeat only the promotion does not help.
+    """
+
+    transient = True
 
 
 class PromotionRefused(NhmError):

@@ -38,12 +38,18 @@ class BrokenBy(StrEnum):
 UNDECIDED: Final = frozenset({Outcome.BROKEN, Outcome.REFUSED})
 """Outcomes of runs that did not do their work: they settle no week, and what they read is not learned."""
 
+ROLLED_BACK: Final = "rolled_back"
+"""What a rollback records as its outcome. It is no outcome of a partition's run."""
+
 OUTCOME_TAG: Final = "nhm/outcome"
 HELD_BY_TAG: Final = "nhm/held_by"
 BROKEN_BY_TAG: Final = "nhm/broken_by"
 REASON_TAG: Final = "nhm/reason"
 TRANSIENT_TAG: Final = "nhm/transient"
 """`true` on a run that broke because a service was down. It is started over; see `nhm_assets/runs/restarts.py`."""
+
+SPECIALIST_TAG: Final = "nhm/specialist"
+"""On a rollback. Retrainings carry Dagster's own tag of the partition, by which queued runs wait for each other."""
 
 _LONGEST_REASON: Final = 1000
 """PostgreSQL indexes tags and refuses those of more than about 2,700 bytes."""

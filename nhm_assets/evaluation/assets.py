@@ -17,11 +17,14 @@ from nhm_assets.evaluation.markdown import comparison_table, importance_table
 from nhm_assets.evaluation.predictions import candidate_probabilities, champion_probabilities
 from nhm_assets.evaluation.report import build_report, held_out_rows
 from nhm_assets.evaluation.report_cache import REPORT_METADATA, recorded_report
+from nhm_assets.registry.audit_log import AUDIT_LOG
+from nhm_assets.registry.recovery import repair_interrupted
 from nhm_assets.registry.versions import version_in_production
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_results
 from nhm_assets.steps.retry_policy import retry_transient_errors
-from resources.mlflow import Mlflow
+from resources.mlflow import Mlflow, run_state
+from resources.mongo import Mongo
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -48,15 +51,21 @@ def evaluation_report(
     feedback_dataset: pd.DataFrame,
     settings: ResourceParam[Settings],
     mlflow: ResourceParam[Mlflow],
+    mongo: ResourceParam[Mongo],
 ) -> Iterator[Output[EvaluationReport] | AssetCheckResult]:
     """Evaluate and judge the candidate; report and verdicts are yielded together."""
+    with mongo.database() as database:
+        repair_interrupted(mlflow, database[AUDIT_LOG], trained_model.model, now=settings.now())
     with mlflow.client() as client:
         champion = version_in_production(client, trained_model.model)
         report = recorded_report(context.instance, context.partition_key, trained_model, champion)
         reused = report is not None
         if report is None:
             report = _evaluate(client, feedback_dataset, trained_model, champion, settings)
-            _log_metrics(client, report)
+            if run_state(client, report.run_id) == "active":
+                _log_metrics(client, report)
+            else:
+                context.log.warning("MLflow run %s was deleted, so no metrics are logged there", report.run_id)
     yield Output(report, metadata=_metadata(report) | {"reused": reused})
     for result in check_results(EVALUATION_REPORT, judge(report, GateRules.of(settings))):
         # Binds the verdict to exactly this report: the promotion looks for it.

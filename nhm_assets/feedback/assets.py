@@ -13,8 +13,11 @@ from nhm_assets.feedback.provenance import Selection
 from nhm_assets.feedback.quarantine import QUARANTINE, reason_counts, replace_quarantine
 from nhm_assets.feedback.reader import CollectionNames, Reader
 from nhm_assets.feedback.stored_features import can_write_back, write_back
+from nhm_assets.registry.audit_log import AUDIT_LOG
+from nhm_assets.registry.recovery import repair_interrupted
 from nhm_assets.settings import Settings
 from nhm_assets.steps.retry_policy import retry_transient_errors
+from resources.mlflow import Mlflow
 from resources.mongo import Mongo, read_consistently
 
 if TYPE_CHECKING:
@@ -55,7 +58,10 @@ specialist_opinions = AssetSpec(
 )
 @retry_transient_errors
 def feedback_dataset(
-    context: AssetExecutionContext, settings: ResourceParam[Settings], mongo: ResourceParam[Mongo]
+    context: AssetExecutionContext,
+    settings: ResourceParam[Settings],
+    mongo: ResourceParam[Mongo],
+    mlflow: ResourceParam[Mlflow],
 ) -> Output[pd.DataFrame]:
     """Read the feedback of the partition's window, judge it, join it with plans, and split the rows."""
     partition = Partition.from_key(context.partition_key)
@@ -68,6 +74,7 @@ def feedback_dataset(
         settings.features_collection,
     )
     with mongo.database() as database:
+        repair_interrupted(mlflow, database[AUDIT_LOG], partition.specialist.registered_model, now=now)
         takes_features = can_write_back(database[names.features], context.log.warning)
 
         def read(session: "ClientSession | None") -> WindowRead:

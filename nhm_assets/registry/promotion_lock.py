@@ -26,6 +26,7 @@ LEASE_S: Final = 15.0
 _RENEWALS_PER_LEASE: Final = 4
 _POLL_S: Final = 0.25
 _LOCK_INDEX: Final = "one_open_intent_per_model"
+_MOVES_INDEX: Final = "newest_move_per_model"
 OPEN: Final = "open"
 
 
@@ -84,10 +85,17 @@ class PromotionLock:
         self.document |= fields
 
     def release(self, state: str, **fields: object) -> None:
-        """Release the lock; its document stays in the audit log, with the result."""
+        """Release the lock; its document stays in the audit log, with the result.
+
+        `released_at` orders the entries of a model. It is the time of the server, so it follows one clock.
+        """
         self._log.update_one(
             {"_id": self.id, "owner": self.document["owner"], "state": OPEN},
-            {"$set": {"state": state, **fields}, "$unset": {"lease_until": 1, "owner": 1}},
+            {
+                "$set": {"state": state, **fields},
+                "$unset": {"lease_until": 1, "owner": 1},
+                "$currentDate": {"released_at": True},
+            },
         )
 
     def discard(self) -> None:
@@ -121,6 +129,7 @@ def hold_lock(
         RegistryError: another process did not release the lock in time.
     """
     log.create_index("model", name=_LOCK_INDEX, unique=True, partialFilterExpression={"state": OPEN})
+    log.create_index([("model", 1), ("released_at", -1)], name=_MOVES_INDEX)
     deadline = time.monotonic() + wait_s
     while (lock := _try_acquire(log, model, fields, lease_s)) is None:
         if expired := _take_over_expired(log, model, lease_s):
@@ -136,6 +145,25 @@ def hold_lock(
             time.sleep(_POLL_S)
     with _renewed(lock, lease_s):
         yield lock
+
+
+def finish_abandoned_work(
+    log: "Collection[Document]", model: str, recover: Recover, *, lease_s: float = LEASE_S
+) -> None:
+    """Recover the work of a lock that a dead process has left open; if none is open, do nothing.
+
+    Whether the owner is dead shows at the end of its lease, so this waits at most that long. A living owner finishes
+    its work itself.
+    """
+    deadline = time.monotonic() + lease_s + _POLL_S
+    while log.find_one({"model": model, "state": OPEN}, {"_id": 1}):
+        if expired := _take_over_expired(log, model, lease_s):
+            with _renewed(expired, lease_s):
+                recover(expired)
+        elif time.monotonic() > deadline:
+            return
+        else:
+            time.sleep(_POLL_S)
 
 
 def _try_acquire(

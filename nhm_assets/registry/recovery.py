@@ -3,18 +3,43 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from nhm_assets.registry.promotion_lock import PromotionLock
+from nhm_assets.domain.outcomes import ROLLED_BACK
+from nhm_assets.registry.promotion_lock import LEASE_S, PromotionLock, finish_abandoned_work
 from nhm_assets.registry.transitions import delete_previous_alias, put_into_production
 from nhm_assets.registry.versions import version_if_any
 from nhm_assets.registry.vocabulary import ARCHIVED, PRODUCTION, ROLLED_BACK_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from pymongo.collection import Collection
+
+    from resources.mlflow import Mlflow
+
+Document = dict[str, Any]
 
 PROMOTION: Final = "promotion"
 ROLLBACK: Final = "rollback"
-DONE_KINDS: Final = {PROMOTION: "promoted", ROLLBACK: "rolled_back"}
+ADOPTION: Final = "adoption"
+RESTORATION: Final = "restoration"
+DONE_KINDS: Final = {
+    PROMOTION: "promoted",
+    ROLLBACK: ROLLED_BACK,
+    ADOPTION: "adopted",
+    RESTORATION: "restored",
+}
 """Kind of an open lock -> kind of its finished entry in the audit log."""
+
+
+def last_move(log: "Collection[Document]", model: str) -> Document | None:
+    """The newest entry of the audit log that put a version of this model into Production; None if there is none."""
+    query = {"model": model, "kind": {"$in": sorted(DONE_KINDS.values())}}
+    return log.find_one(query, sort=[("released_at", -1), ("at", -1)])
+
+
+def was_champion(log: "Collection[Document]", model: str, version: str) -> bool:
+    """Whether the platform has ever put this version into Production."""
+    query = {"model": model, "version": version, "kind": {"$in": sorted(DONE_KINDS.values())}}
+    return log.find_one(query, {"_id": 1}) is not None
 
 
 def plan_moves(version: str, *, champion: str | None, previous: str | None) -> dict[str, Any]:
@@ -58,6 +83,21 @@ def _untag_rolled_back(client: "MlflowClient", lock: PromotionLock, version: str
     if ROLLED_BACK_TAG in client.get_model_version(model, version).tags:
         lock.assert_lease()
         client.delete_model_version_tag(model, version, ROLLED_BACK_TAG)
+
+
+def repair_interrupted(
+    mlflow: "Mlflow", log: "Collection[Document]", model: str, *, now: datetime, lease_s: float = LEASE_S
+) -> None:
+    """Finish or undo a promotion or rollback of this model that a dead process has left half done.
+
+    Every run begins with this, whatever its outcome will be. MLflow is asked only if something was interrupted.
+    """
+
+    def finish(abandoned: PromotionLock) -> None:
+        with mlflow.client() as client:
+            recover(client, abandoned, now=now)
+
+    finish_abandoned_work(log, model, finish, lease_s=lease_s)
 
 
 def recover(client: "MlflowClient", lock: PromotionLock, *, now: datetime) -> None:

@@ -3,11 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from nhm_assets.domain.errors import RegistryError, UsageError
+from nhm_assets.registry.foreign_moves import pointer_of
 from nhm_assets.registry.promotion_lock import LEASE_S, PromotionLock, hold_lock
-from nhm_assets.registry.recovery import DONE_KINDS, PROMOTION, ROLLBACK, apply_moves, plan_moves, recover
+from nhm_assets.registry.recovery import (
+    DONE_KINDS,
+    PROMOTION,
+    ROLLBACK,
+    apply_moves,
+    last_move,
+    plan_moves,
+    recover,
+    was_champion,
+)
 from nhm_assets.registry.transitions import registry_faults
 from nhm_assets.registry.versions import version_by_alias, version_if_any, version_in_production
 from nhm_assets.registry.vocabulary import ARCHIVED, FILES_DELETED_TAG, PREVIOUS_ALIAS, PRODUCTION, ROLLED_BACK_TAG
@@ -18,6 +28,9 @@ if TYPE_CHECKING:
     from pymongo.collection import Collection
 
 Document = dict[str, Any]
+
+_RESTART: Final = "restart"
+_PENDING: Final = "pending"
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,8 @@ class RollbackRequest:
         leaving: number of the version that must be in Production now, or the request is refused; None for any.
         fields: more fields of the audit log: the actor, the run.
         attempts: the Dagster runs that execute this request; a rollback by one of them is not repeated.
+        restarts: whether the specialist is restarted next. Until `record_restart` says that it was, the same request
+            moves nothing again.
     """
 
     model: str
@@ -39,6 +54,7 @@ class RollbackRequest:
     leaving: str | None = None
     fields: Mapping[str, Any] | None = None
     attempts: frozenset[str] = frozenset()
+    restarts: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,8 +104,10 @@ def roll_back(
         recovered.append(abandoned.id)
 
     fields = {**(request.fields or {}), "kind": ROLLBACK, "reason": request.reason, "at": now}
+    if request.restarts:
+        fields[_RESTART] = _PENDING
     with hold_lock(log, request.model, fields, recover=recover_and_remember, wait_s=wait_s, lease_s=lease_s) as lock:
-        if finished := _finished_rollback(log, request, recovered):
+        if finished := _finished_rollback(log, request, recovered) or _unfinished_restart(client, log, request):
             lock.discard()
             return finished
         return _roll_back(client, log, request, lock, now)
@@ -99,7 +117,7 @@ def _roll_back(
     client: "MlflowClient", log: "Collection[Document]", request: RollbackRequest, lock: PromotionLock, now: datetime
 ) -> Rollback:
     try:
-        champion, target = _champion_and_target(client, request)
+        champion, target = _champion_and_target(client, log, request)
     except (UsageError, RegistryError):
         lock.discard()
         raise
@@ -122,22 +140,53 @@ def _finished_rollback(log: "Collection[Document]", request: RollbackRequest, re
     if request.to is None and request.leaving is None:
         earlier.append({"_id": {"$in": recovered}})
     entry = log.find_one({"model": request.model, "kind": DONE_KINDS[ROLLBACK], "$or": earlier}, sort=[("at", -1)])
-    if entry is None:
+    return _rollback_of(entry) if entry else None
+
+
+def _unfinished_restart(
+    client: "MlflowClient", log: "Collection[Document]", request: RollbackRequest
+) -> Rollback | None:
+    """The last rollback, if the specialist was never restarted for it; None if there is none.
+
+    A person who repeats the command because the restart failed wants the restart, not a second step back.
+    """
+    entry = last_move(log, request.model)
+    if request.to is not None or request.leaving is not None or entry is None or entry.get(_RESTART) != _PENDING:
         return None
+    champion = version_in_production(client, request.model)
+    return _rollback_of(entry) if champion and str(champion.version) == entry["version"] else None
+
+
+def record_restart(log: "Collection[Document]", model: str, version: str) -> None:
+    """Record that the specialist was restarted for the version that a rollback put back."""
+    log.update_many({"model": model, "version": version, _RESTART: _PENDING}, {"$set": {_RESTART: "done"}})
+
+
+def _rollback_of(entry: Document) -> Rollback:
     left = entry["from_version"] if entry["from_version"] != entry["version"] else None
-    return Rollback(request.model, entry["version"], left, str(entry["_id"]))
+    return Rollback(entry["model"], entry["version"], left, str(entry["_id"]))
 
 
-def _champion_and_target(client: "MlflowClient", request: RollbackRequest) -> tuple[str | None, str]:
-    model = request.model
-    in_production = version_in_production(client, model)
-    champion = str(in_production.version) if in_production else None
+def _champion_and_target(
+    client: "MlflowClient", log: "Collection[Document]", request: RollbackRequest
+) -> tuple[str | None, str]:
+    model, pointer = request.model, pointer_of(client, log, request.model)
+    if pointer.is_foreign and len(pointer.stage) > 1:
+        # Somebody else put several versions into Production. All but the target are archived.
+        champion = None
+    else:
+        in_production = version_in_production(client, model)
+        champion = str(in_production.version) if in_production else None
     if request.leaving is not None and request.leaving != champion:
         raise RegistryError(
             f"{model} is not rolled back: version {request.leaving} should leave {PRODUCTION}, but"
             f" {f'version {champion}' if champion else 'no version'} is in {PRODUCTION}"
         )
-    target = version_by_alias(client, model, PREVIOUS_ALIAS) if request.to is None else request.to
+    target = request.to
+    if target is None and request.leaving is None and pointer.is_foreign:
+        target = pointer.audited
+    elif target is None:
+        target = version_by_alias(client, model, PREVIOUS_ALIAS)
     if target is None:
         raise UsageError(f"{model} has no previous version: name the target with --to")
     version = version_if_any(client, model, target)
@@ -149,7 +198,7 @@ def _champion_and_target(client: "MlflowClient", request: RollbackRequest) -> tu
         raise UsageError(
             f"{model} version {target} cannot serve: its files were deleted (KEEP_VERSIONS). Name another version"
         )
-    if version.current_stage not in (ARCHIVED, PRODUCTION):
+    if version.current_stage not in (ARCHIVED, PRODUCTION) and not was_champion(log, model, str(version.version)):
         raise UsageError(
             f"{model} version {target} was never in {PRODUCTION} (its stage is {version.current_stage}). A rollback"
             " cannot promote a held candidate: name a version that was in Production before"

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from dagster import OpExecutionContext, RetryRequested
 
-from nhm_assets.domain.errors import NhmError
+from nhm_assets.domain.errors import ChampionChanged, NhmError
 from resources.errors import ServiceError
 
 Body = TypeVar("Body", bound=Callable[..., Any])
@@ -48,7 +48,7 @@ def _retrying() -> Iterator[None]:
     except (NhmError, ServiceError) as error:
         context = OpExecutionContext.get()
         settings, attempt = context.resources.settings, context.retry_number
-        if not error.transient or attempt >= settings.service_retries:
+        if not error.transient or isinstance(error, ChampionChanged) or attempt >= settings.service_retries:
             raise
         delay_s = retry_delay_s(settings.service_retry_delay_s, attempt)
         reason = str(error).rstrip(".")

@@ -21,6 +21,7 @@ from nhm_assets.domain.outcomes import Outcome, decided_tags
 from nhm_assets.domain.partitions import Partition, specialist_weeks
 from nhm_assets.domain.records import TrainedModel
 from nhm_assets.registry.audit_log import AUDIT_LOG, record_registration
+from nhm_assets.registry.recovery import repair_interrupted
 from nhm_assets.runs.queries import attempts
 from nhm_assets.settings import Settings
 from nhm_assets.steps.retry_policy import retry_transient_errors
@@ -79,6 +80,8 @@ def trained_model(
         attempts=attempts(context.run),
     )
     force = settings.force_retrain or config.force
+    with mongo.database() as database:
+        repair_interrupted(mlflow, database[AUDIT_LOG], partition.specialist.registered_model, now=settings.now())
     with mlflow.client() as client:
         experiment = mlflow.experiment_id(partition.specialist.experiment)
         end_stale_runs(client, experiment, partition, lambda run: _is_over(context, run))

@@ -6,16 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import DagsterInvalidConfigError, DagsterRunStatus, ExecuteInProcessResult, RunsFilter
+import yaml
+from dagster import AssetCheckKey, DagsterInvalidConfigError, DagsterRunStatus, ExecuteInProcessResult, RunsFilter
 
 from nhm_assets.automation.rollback_job import ROLLBACK_OP
 from nhm_assets.definitions import build_definitions
-from nhm_assets.domain.dagster_names import ROLLBACK_JOB
+from nhm_assets.domain.dagster_names import PROMOTED_VERSION, ROLLBACK_JOB
+from nhm_assets.registry.rollback import record_restart
 from nhm_assets.registry.transitions import registry_faults
-from nhm_assets.registry.vocabulary import FILES_DELETED_TAG, ROLLED_BACK_TAG
+from nhm_assets.registry.vocabulary import FILES_DELETED_TAG, PARTITION_TAG, ROLLED_BACK_TAG
 from tests.support.documents import NOW, WEEK, WEEK_END, put, reviewed_opinions
 from tests.support.nhm import nhm
 from tests.support.platform import QUIET, Platform, failed_step
+from tests.support.ports import free_port
 from tests.support.processes import ROOT
 from tests.support.promotions import EARLIER, LATER, promote_here
 from tests.support.registry import MODEL, Registry
@@ -71,6 +74,35 @@ def test_the_audit_log_records_a_rollback_with_its_run_and_actor(platform: Platf
     assert (entry["specialist"], entry["model"]) == ("technical", MODEL)
     assert (entry["from_version"], entry["version"], entry["reason"]) == ("3", "1", REASON)
     assert (entry["actor"], entry["dagster_run_id"], entry["at"]) == ("ada", result.run_id, NOW)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["both partitions", "versions from elsewhere"])
+def test_a_rollback_is_an_event_on_promoted_version_and_the_check_is_asked_again(
+    platform: Platform, three: Registry, *, known: bool
+):
+    """On the partitions of both versions; a week that was promoted must not go on looking as if it were serving."""
+    left, back = f"technical|{WEEK_AFTER}", f"technical|{WEEK}"
+    if known:
+        three.client().set_model_version_tag(MODEL, "3", PARTITION_TAG, left)
+        three.client().set_model_version_tag(MODEL, "2", PARTITION_TAG, back)
+    result = ask(platform, {"specialist": "technical", "reason": REASON}, {"user": "ada"})
+    for _ in range(2):
+        records = platform.instance.fetch_observations(PROMOTED_VERSION, limit=10).records
+        events = [record.event_log_entry.asset_observation for record in records]
+        assert {event.partition for event in events} == ({left, back} if known else {None})
+        assert len(events) == (2 if known else 1)
+        for event in events:
+            shown = {name: value.value for name, value in event.metadata.items()}
+            assert (shown["outcome"], shown["reason"], shown["actor"]) == ("rolled_back", REASON, "ada")
+            assert (shown["version"], shown["from_version"], shown["dagster_run_id"]) == ("2", "3", result.run_id)
+            assert event.tags == {"nhm/outcome": "rolled_back", "nhm/specialist": "technical"}
+        ask(platform, {"specialist": "technical", "reason": REASON}, retry_of(result))
+    tags = platform.tags(result)
+    assert (tags["nhm/outcome"], tags["nhm/reason"], tags["nhm/specialist"]) == ("rolled_back", REASON, "technical")
+    key = AssetCheckKey(PROMOTED_VERSION, "registry_consistent")
+    verdicts = platform.instance.event_log_storage.get_asset_check_execution_history(key, limit=10)
+    assert {verdict.evaluation.partition for verdict in verdicts} == ({left, back} if known else set())
+    assert all(verdict.evaluation.passed for verdict in verdicts)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +213,39 @@ def test_the_command_goes_back_once_and_forward_again_with_to(command, database)
     back = nhm("rollback", "technical", "--to", "2", "--reason", "it was the data", **command)
     assert back.returncode == 0
     assert "version 2 is in Production; version 1 is archived" in back.stdout
+
+
+@pytest.mark.servers
+def test_a_rollback_whose_restart_failed_says_so_and_the_same_command_only_restarts(command, database, tmp_path):
+    """The API server is away. A person repeats the command, and must not go back a second version."""
+    registry, log = Registry(command["nhm_home"] / "mlflow"), database["model_audit_log"]
+    promote_here(registry, log, registry.add(LATER), LATER)
+    away = {"kubeconfig": unreachable_cluster(tmp_path), "rollout_timeout_s": 1, "kubernetes_timeout_s": 1}
+    for _ in range(2):
+        done = nhm("rollback", "technical", "--reason", REASON, service_retries=0, **away, **command)
+        assert done.returncode == 3
+        assert f"{MODEL}: version 2 is in Production; version 3 is archived" in done.stdout
+        assert "version 2 of technical-evaluator is back in Production, but technical was not restarted" in done.stderr
+        assert "Run the same command again: it only restarts" in done.stderr
+        assert registry.state()["stages"] == {"1": "Archived", "2": "Production", "3": "Archived"}
+        assert log.count_documents({"kind": "rolled_back"}) == 1
+    record_restart(log, MODEL, "2")
+    further = nhm("rollback", "technical", "--reason", REASON, service_retries=0, **away, **command)
+    assert further.returncode == 3
+    assert registry.state()["stages"] == {"1": "Production", "2": "Archived", "3": "Archived"}
+
+
+def unreachable_cluster(folder: Path) -> Path:
+    """A kubeconfig that names a port on which nobody listens."""
+    access = {
+        "clusters": [{"name": "gone", "cluster": {"server": f"http://127.0.0.1:{free_port()}"}}],
+        "users": [{"name": "nobody", "user": {}}],
+        "contexts": [{"name": "gone", "context": {"cluster": "gone", "user": "nobody"}}],
+        "current-context": "gone",
+    }
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(access))
+    return path
 
 
 @pytest.mark.parametrize(

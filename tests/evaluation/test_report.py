@@ -57,7 +57,7 @@ def test_a_report_evaluates_the_candidate_on_the_test_rows(frame, tested):
     given = probabilities(len(tested), 1)
     made = build_report(frame, trained_on(frame, version="5"), given, importances=IMPORTANCES, champion=None)
     labels = tested["label"].to_numpy()
-    assert (made.version, made.champion) == ("5", None)
+    assert (made.version, made.champion, made.compared_with) == ("5", None, None)
     assert (made.test_rows, made.test_approvals) == (30, int((labels == APPROVE).sum()))
     assert made.candidate == compute_metrics(labels, given)
     assert made.intervals == intervals(labels, given)[0]
@@ -68,7 +68,9 @@ def test_a_report_evaluates_the_candidate_on_the_test_rows(frame, tested):
 def test_a_report_evaluates_the_champion_on_the_same_rows(frame, tested):
     given, champions = probabilities(len(tested), 1), probabilities(len(tested), 2)
     labels = tested["label"].to_numpy()
-    made = build_report(frame, trained_on(frame), given, importances=IMPORTANCES, champion=("3", champions)).champion
+    report = build_report(frame, trained_on(frame), given, importances=IMPORTANCES, champion=("3", champions))
+    assert report.compared_with == "3"
+    made = report.champion
     assert (made.version, made.metrics) == ("3", compute_metrics(labels, champions))
     counts = (made.comparison.only_candidate_right, made.comparison.only_champion_right, made.comparison.mcnemar_p)
     assert counts == mcnemar(labels, given, champions)

@@ -2,9 +2,15 @@
 
 import pytest
 
+from nhm_assets.domain.errors import ChampionChanged
+from nhm_assets.promotion.protocol import promote
+from nhm_assets.registry.promotion_lock import hold_lock
+from nhm_assets.registry.recovery import plan_moves
 from nhm_assets.registry.versions import version_by_alias
-from tests.support.documents import WEEK, put, reviewed_opinions
+from tests.support.documents import NOW, WEEK, put, reviewed_opinions
 from tests.support.platform import Platform, failed_step, verdicts
+from tests.support.promotions import let_leases_run_out
+from tests.support.reruns import launch, retry_of
 
 pytestmark = pytest.mark.servers
 
@@ -122,6 +128,31 @@ def test_a_candidate_is_evaluated_again_if_another_version_is_in_production_by_n
     assert learnable.tags(again)["nhm/outcome"] == "promoted"
 
 
+def test_a_run_whose_champion_changes_meanwhile_breaks_and_its_retry_evaluates_again(
+    learnable: Platform, monkeypatch: pytest.MonkeyPatch
+):
+    """The step is not repeated: only a new evaluation helps. So the run is one that may be started over."""
+    learnable.retrain(week=WEEK_BEFORE)
+    calls = []
+
+    def promote_too_late(client, *args, **kwargs):
+        calls.append(client)
+        if len(calls) == 1:
+            client.copy_model_version(f"models:/{MODEL}/1", MODEL)
+            client.transition_model_version_stage(MODEL, "3", "Production", archive_existing_versions=True)
+        return promote(client, *args, **kwargs)
+
+    monkeypatch.setattr("nhm_assets.promotion.assets.promote", promote_too_late)
+    broken = learnable.with_settings(service_retries=2, service_retry_delay_s=0.01).retrain()
+    assert not broken.success
+    assert "version 3 is in Production, but the gate compared the candidate with version 1" in failed_step(broken)[1]
+    assert (learnable.tags(broken)["nhm/outcome"], len(calls)) == ("broken", 1)
+    assert ChampionChanged.transient
+    again = launch(learnable, tags=retry_of(broken))
+    assert again.asset_value("evaluation_report").compared_with == "3"
+    assert learnable.tags(again)["nhm/outcome"] == "promoted"
+
+
 def test_a_report_without_verdicts_is_refused(learnable: Platform):
     """A report that somebody wrote into the storage, with better metrics, has no recorded verdicts."""
     first = learnable.retrain(only=["feedback_dataset", "trained_model", "evaluation_report"])
@@ -141,3 +172,31 @@ def test_a_new_evaluation_uses_the_current_thresholds(learnable: Platform):
     assert strict.tags(strict.retrain())["nhm/outcome"] == "held"
     result = learnable.retrain(only=["evaluation_report", "promoted_version"])
     assert learnable.tags(result)["nhm/outcome"] == "promoted"
+
+
+@pytest.mark.parametrize("only", [["feedback_dataset"], ["trained_model"], ["evaluation_report"]])
+def test_any_run_finishes_a_promotion_that_a_dead_process_left_half_done(learnable: Platform, only: list[str]):
+    """Not only a run that promotes: the next weeks may all be held, or have too little feedback."""
+    learnable.retrain(week=WEEK_BEFORE)
+    learnable.retrain(only=["feedback_dataset", "trained_model", "evaluation_report"])
+    log = learnable.database["model_audit_log"]
+    with (
+        learnable.mlflow.client() as client,
+        hold_lock(log, MODEL, {"kind": "promotion", "at": NOW}, recover=pytest.fail, wait_s=1) as dead,
+    ):
+        dead.update(version="2", **plan_moves("2", champion="1", previous="1"))
+        client.set_registered_model_alias(MODEL, "production", "2")
+    let_leases_run_out(log)
+    assert learnable.retrain(only=only).success
+    assert (log.find_one({"_id": dead.id})["state"], log.count_documents({"state": "open"})) == ("done", 0)
+    assert stages(learnable) == {"1": "Archived", "2": "Production"}
+    assert aliases(learnable) == {"production": "2", "previous": "1", "candidate": None}
+
+
+def test_a_run_that_can_only_be_held_waits_until_the_owner_of_a_lock_is_surely_dead(hopeless: Platform):
+    """Its lease still runs when the next run begins, a few seconds after the kill."""
+    log = hopeless.database["model_audit_log"]
+    with hold_lock(log, MODEL, {"kind": "promotion", "at": NOW}, recover=pytest.fail, wait_s=1, lease_s=3.0) as dead:
+        pass
+    assert hopeless.tags(hopeless.retrain())["nhm/outcome"] == "held"
+    assert log.find_one({"_id": dead.id})["state"] == "abandoned"

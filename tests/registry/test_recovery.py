@@ -12,6 +12,7 @@ import pytest
 
 from nhm_assets.domain.partitions import WEEK
 from nhm_assets.registry.promotion_lock import hold_lock
+from nhm_assets.registry.recovery import repair_interrupted
 from nhm_assets.registry.transitions import registry_faults
 from nhm_assets.registry.versions import all_versions
 from nhm_assets.registry.vocabulary import ROLLED_BACK_TAG
@@ -176,3 +177,11 @@ def test_a_recovered_promotion_is_marked_as_repaired(registry, log):
     entry = log.find_one({"_id": held.id})
     assert (entry["kind"], entry["state"], entry["repaired"]) == ("promoted", "done", True)
     assert log.count_documents({}) == 1
+
+
+def test_the_head_of_a_run_leaves_a_living_owner_alone(registry, log):
+    """It renews its lease, so it finishes its work itself."""
+    with hold_lock(log, MODEL, {"at": NOW}, recover=pytest.fail, wait_s=1, lease_s=1.0) as held:
+        repair_interrupted(pytest.fail, log, MODEL, now=NOW, lease_s=1.0)
+        assert log.find_one({"_id": held.id})["state"] == "open"
+        held.discard()

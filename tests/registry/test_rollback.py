@@ -3,6 +3,7 @@
 import pytest
 
 from nhm_assets.domain.errors import RegistryError, UsageError
+from nhm_assets.registry.rollback import record_restart
 from nhm_assets.registry.transitions import registry_faults
 from nhm_assets.registry.vocabulary import FILES_DELETED_TAG, ROLLED_BACK_TAG
 from tests.support.documents import NOW, WEEK_END
@@ -199,6 +200,23 @@ def test_a_rollback_of_a_version_that_is_no_longer_in_production_is_refused(regi
         roll_back_here(registry, log, leaving=second)
     assert (registry.state(), log.count_documents({})) == (before, entries)
     assert roll_back_here(registry, log, leaving=third).left == third
+
+
+def test_a_rollback_is_not_repeated_until_the_specialist_was_restarted_for_it(registry, log, three):
+    first, second, third = three
+    done = [roll_back_here(registry, log, restarts=True) for _ in range(2)]
+    assert [(each.version, each.left) for each in done] == [(second, third)] * 2
+    record_restart(log, MODEL, second)
+    assert roll_back_here(registry, log, restarts=True).version == first
+
+
+def test_a_named_target_and_a_later_move_do_not_wait_for_a_restart(registry, log, three):
+    first = three[0]
+    roll_back_here(registry, log, restarts=True)
+    assert roll_back_here(registry, log, first, restarts=True).version == first
+    newer = registry.add(LATER)
+    promote_here(registry, log, newer, LATER)
+    assert roll_back_here(registry, log).version == first
 
 
 def test_two_versions_in_production_are_an_error_that_names_them_and_releases_the_lock(registry, log):

@@ -144,8 +144,9 @@ def _roll_back(
     wait_s: float = 10,
     reason: str = REASON,
     leaving: str | None = None,
+    restarts: bool = False,
     **options: Any,
 ) -> Rollback:
     fields = {"actor": "a person", "dagster_run_id": str(os.getpid())}
-    request = RollbackRequest(MODEL, reason, to, leaving, fields)
+    request = RollbackRequest(MODEL, reason, to, leaving, fields, restarts=restarts)
     return roll_back(client, log, request, now=NOW, wait_s=wait_s, **options)

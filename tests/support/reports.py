@@ -72,4 +72,6 @@ def report(*, candidate: Metrics | None = None, **changes: Any) -> EvaluationRep
         "prior_brier": 0.66,
         "importances": dict.fromkeys(FEATURE_NAMES, 0.0) | {"risk_score": 0.4, "complexity_score": 0.1},
     }
+    compared: Champion | None = changes.get("champion")
+    fields["compared_with"] = compared.version if compared else None
     return EvaluationReport(**(_SUBJECT | fields | changes))

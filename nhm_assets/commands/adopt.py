@@ -1,0 +1,47 @@
+"""`nhm adopt`: accepts a version that somebody else put into Production."""
+
+import getpass
+import socket
+
+import click
+
+from nhm_assets.domain.garbage_collector import startup_without_gc
+from nhm_assets.settings import Settings
+
+
+@click.command()
+@click.argument("specialist")
+@click.option("--reason", metavar="TEXT", required=True, help="Why. It is recorded in the audit log.")
+def adopt(specialist: str, reason: str) -> None:
+    """Accept the version that somebody else put into Production for a SPECIALIST.
+
+    The aliases are set to agree with the stage, and the audit log records who accepted the version, and why. Nothing is
+    restarted. To go back instead, use `nhm rollback`.
+    """
+    settings = Settings.load()
+    with startup_without_gc():
+        from nhm_assets.domain.partitions import parse_specialist
+        from nhm_assets.instance.home import prepare_home
+        from nhm_assets.registry.audit_log import AUDIT_LOG
+        from nhm_assets.registry.foreign_moves import adopt as adopt_version
+        from nhm_assets.resource_factories import mlflow_of, mongo_of
+
+        parsed = parse_specialist(specialist)
+        prepare_home(settings)
+    person = f"{getpass.getuser()}@{socket.gethostname()}, nhm adopt"
+    with mongo_of(settings).database() as database, mlflow_of(settings).client() as client:
+        found = adopt_version(
+            client,
+            database[AUDIT_LOG],
+            parsed.registered_model,
+            reason=reason,
+            fields={"specialist": str(parsed), "actor": person},
+            now=settings.now(),
+            wait_s=settings.promotion_wait_s,
+        )
+    version = found.stage[0]
+    if found.audited is not None and not found.is_foreign:
+        click.echo(f"{found.model}: version {version} is in Production, as the audit log records. Nothing to adopt.")
+        return
+    before = f" Before, it was version {found.audited}." if found.audited not in (None, version) else ""
+    click.echo(f"{found.model}: version {version} is adopted as the version in Production.{before}")

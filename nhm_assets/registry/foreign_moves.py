@@ -1,0 +1,244 @@
+"""Moves of the Production pointer by somebody else: found by comparing the registry with the audit log.
+
+MLflow lets anybody who reaches it move stages and aliases, and does not record who did. The platform moves them only
+under its lock, with an entry in the audit log. So a pointer that is not where the last entry put it was moved by a
+stranger. It stays there until a person settles it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from nhm_assets.domain.errors import RegistryError, UsageError
+from nhm_assets.registry.promotion_lock import LEASE_S, OPEN, hold_lock
+from nhm_assets.registry.recovery import ADOPTION, DONE_KINDS, RESTORATION, apply_moves, last_move, plan_moves, recover
+from nhm_assets.registry.versions import all_versions, version_by_alias, version_if_any
+from nhm_assets.registry.vocabulary import ARCHIVED, PRODUCTION, PRODUCTION_ALIAS
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from pymongo.collection import Collection
+
+Document = dict[str, Any]
+
+FOREIGN_MOVE: Final = "foreign_move"
+"""Kind of the entry in the audit log."""
+UNSETTLED: Final = "unsettled"
+SETTLED: Final = "settled"
+_RUN_USER_TAG: Final = "mlflow.user"
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """Which version of a model is the champion, by each of the three sources.
+
+    Attributes:
+        stage: numbers of the versions in stage Production.
+        alias: number of the version that the alias `production` names.
+        audited: number of the version that the newest entry of the audit log put into Production; None if it has none.
+    """
+
+    model: str
+    stage: tuple[str, ...]
+    alias: str | None
+    audited: str | None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether somebody else has moved it. Without an entry in the audit log, that cannot be known."""
+        return self.audited is not None and (self.stage, self.alias) != ((self.audited,), self.audited)
+
+    @property
+    def sentence(self) -> str:
+        """What is where, and where the platform had put it."""
+        stage = f"version {' and '.join(self.stage)}" if self.stage else "no version"
+        alias = f"version {self.alias}" if self.alias else "no version"
+        return (
+            f"{self.model}: {stage} is in stage {PRODUCTION} and the alias {PRODUCTION_ALIAS} names {alias}, but the"
+            f" audit log last recorded version {self.audited}. Somebody else moved it"
+        )
+
+
+def remedy(specialist: str, audited: str | None) -> str:
+    """The two commands that settle a foreign move."""
+    return (
+        f"To keep it, run `nhm adopt {specialist} --reason TEXT`. To go back, run"
+        f" `nhm rollback {specialist} --to {audited} --reason TEXT`"
+    )
+
+
+def pointer_of(client: "MlflowClient", log: "Collection[Document]", model: str) -> Pointer:
+    """Read the pointer from the registry and from the audit log."""
+    in_production = [str(item.version) for item in all_versions(client, model) if item.current_stage == PRODUCTION]
+    last = last_move(log, model)
+    return Pointer(
+        model,
+        tuple(sorted(in_production, key=int)),
+        version_by_alias(client, model, PRODUCTION_ALIAS),
+        str(last["version"]) if last else None,
+    )
+
+
+def record_foreign_move(
+    client: "MlflowClient", log: "Collection[Document]", model: str, fields: Mapping[str, Any], *, now: datetime
+) -> Document | None:
+    """Compare the sources, and record a new foreign move or the end of an old one.
+
+    Nothing is recorded while the platform itself moves the pointer.
+
+    Returns:
+        The entry of the foreign move that is not settled yet; None if there is none.
+    """
+    before = _moves_so_far(log, model)
+    pointer = pointer_of(client, log, model)
+    # A promotion that runs, or that ended between the two looks, would show half of its moves.
+    if before is None or _moves_so_far(log, model) != before:
+        return None
+    unsettled: Document = {"model": model, "kind": FOREIGN_MOVE, "state": UNSETTLED}
+    where = {"stage": list(pointer.stage), "alias": pointer.alias, "from_version": pointer.audited}
+    end = {"$set": {"state": SETTLED, "settled_at": now}}
+    if not pointer.is_foreign:
+        log.update_many(unsettled, end)
+        return None
+    log.update_many({**unsettled, "$nor": [where]}, end)
+    entry = {**fields, **_who(client, pointer), "version": _one(pointer), "reason": pointer.sentence, "at": now}
+    log.update_one({**unsettled, **where}, {"$setOnInsert": entry}, upsert=True)
+    return log.find_one({**unsettled, **where})
+
+
+def _moves_so_far(log: "Collection[Document]", model: str) -> str | None:
+    """`_id` of the newest move, empty if there is none; None while the platform moves the pointer."""
+    if log.find_one({"model": model, "state": OPEN}, {"_id": 1}):
+        return None
+    last = last_move(log, model)
+    return str(last["_id"]) if last else ""
+
+
+def _one(pointer: Pointer) -> str | None:
+    return pointer.stage[0] if len(pointer.stage) == 1 else None
+
+
+def _who(client: "MlflowClient", pointer: Pointer) -> Document:
+    """What MLflow knows: who registered the version that is there now, and when it was last changed.
+
+    Neither is the move itself, which MLflow does not record.
+    """
+    from mlflow.exceptions import MlflowException
+
+    number = _one(pointer)
+    if number is None:
+        return {"actor": None, "registered_by": None, "last_changed": None}
+    version = client.get_model_version(pointer.model, number)
+    registered_by = version.user_id
+    try:
+        tags = client.get_run(version.run_id).data.tags if version.run_id else {}
+        registered_by = registered_by or tags.get(_RUN_USER_TAG)
+    except MlflowException:
+        # The run was deleted, or belongs to another server.
+        registered_by = registered_by or None
+    return {"actor": None, "registered_by": registered_by, "last_changed": version.last_updated_timestamp}
+
+
+def adopt(
+    client: "MlflowClient",
+    log: "Collection[Document]",
+    model: str,
+    *,
+    reason: str,
+    fields: Mapping[str, Any],
+    now: datetime,
+    wait_s: float,
+    lease_s: float = LEASE_S,
+) -> Pointer:
+    """Accept the version that somebody else put into Production: set the aliases and record it in the audit log.
+
+    Args:
+        client: of the registry.
+        log: the audit log.
+        model: name of the registered model.
+        reason: why, in the words of a person.
+        fields: more fields of the audit log: the specialist, the actor.
+        now: time for the audit log.
+        wait_s: seconds to wait for a promotion of the same model.
+        lease_s: see `hold_lock`.
+
+    Returns:
+        The pointer as it was found. If it is not foreign, and the audit log knows the version, nothing was changed.
+
+    Raises:
+        UsageError: the reason is missing, or not exactly one version is in Production.
+        RegistryError: a promotion did not end in time, or the registry does not show what was written.
+    """
+    if not reason.strip():
+        raise UsageError("an adoption needs a reason: say why, for the people who read the audit log")
+    entry = {**fields, "kind": ADOPTION, "reason": reason, "at": now}
+    with hold_lock(
+        log, model, entry, recover=partial(recover, client, now=now), wait_s=wait_s, lease_s=lease_s
+    ) as lock:
+        pointer = pointer_of(client, log, model)
+        if len(pointer.stage) != 1:
+            lock.discard()
+            raise UsageError(_not_one(pointer))
+        if pointer.audited is not None and not pointer.is_foreign:
+            lock.discard()
+            return pointer
+        champion = pointer.stage[0]
+        previous = pointer.audited if _is_archived(client, model, pointer.audited) else None
+        lock.update(version=champion, **plan_moves(champion, champion=pointer.audited, previous=previous))
+        apply_moves(client, lock)
+        lock.release("done", kind=DONE_KINDS[ADOPTION], finished_at=now)
+        return pointer
+
+
+def _not_one(pointer: Pointer) -> str:
+    if not pointer.stage:
+        return (
+            f"{pointer.model} has no version in {PRODUCTION}, so there is nothing to adopt: put a version back with"
+            " `nhm rollback SPECIALIST --to VERSION --reason TEXT`"
+        )
+    return (
+        f"{pointer.model} has versions {', '.join(pointer.stage)} in stage {PRODUCTION}: archive all but the one that"
+        " should serve, then run this again"
+    )
+
+
+def _is_archived(client: "MlflowClient", model: str, number: str | None) -> bool:
+    version = version_if_any(client, model, number) if number else None
+    return version is not None and version.current_stage == ARCHIVED
+
+
+def restore(
+    client: "MlflowClient",
+    log: "Collection[Document]",
+    model: str,
+    *,
+    fields: Mapping[str, Any],
+    now: datetime,
+    wait_s: float,
+) -> Pointer:
+    """Move the pointer back to where the audit log says that it was (RESTORE_FOREIGN_MOVES).
+
+    Returns:
+        The pointer as it was found. If it is not foreign, nothing was changed.
+
+    Raises:
+        RegistryError: the version of the audit log no longer exists, or a promotion did not end in time.
+    """
+    entry = {**fields, "kind": RESTORATION, "reason": "somebody else moved it (RESTORE_FOREIGN_MOVES)", "at": now}
+    with hold_lock(log, model, entry, recover=partial(recover, client, now=now), wait_s=wait_s) as lock:
+        pointer = pointer_of(client, log, model)
+        if not pointer.is_foreign or pointer.audited is None:
+            lock.discard()
+            return pointer
+        if version_if_any(client, model, pointer.audited) is None:
+            lock.discard()
+            raise RegistryError(f"{pointer.sentence}, and version {pointer.audited} no longer exists")
+        before = (last_move(log, model) or {}).get("previous")
+        previous = before if _is_archived(client, model, before) else None
+        moves = plan_moves(pointer.audited, champion=_one(pointer), previous=previous)
+        lock.update(version=pointer.audited, **moves)
+        apply_moves(client, lock)
+        lock.release("done", kind=DONE_KINDS[RESTORATION], finished_at=now)
+        return pointer

@@ -1,0 +1,106 @@
+"""The sensor that compares the model registry with the audit log, and reports moves of the champion by others."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from dagster import DefaultSensorStatus, ResourceParam, SensorEvaluationContext, SkipReason, sensor
+
+from nhm_assets.domain.dagster_names import REGISTRY_SENSOR
+from nhm_assets.domain.errors import RegistryError
+from nhm_assets.domain.specialists import Specialist
+from nhm_assets.promotion.rollback_events import show_rollback, unshown_rollbacks
+from nhm_assets.registry.audit_log import AUDIT_LOG
+from nhm_assets.registry.foreign_moves import record_foreign_move, remedy, restore
+from nhm_assets.settings import Settings
+from resources.errors import ServiceError
+from resources.mlflow import Mlflow
+from resources.mongo import Mongo
+from resources.notifiers import Notification, Notifier
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from pymongo.collection import Collection
+
+Document = dict[str, Any]
+
+_ACTOR: Final = f"dagster sensor {REGISTRY_SENSOR}"
+_NOTIFY_FOR: Final = timedelta(hours=1)
+"""After a move was found. A receiver that is down for longer misses the message."""
+_WAIT_S: Final = 5.0
+"""A tick must be short: a promotion that runs longer is waited for by the next tick."""
+
+
+@sensor(
+    name=REGISTRY_SENSOR,
+    minimum_interval_seconds=60,
+    default_status=DefaultSensorStatus.RUNNING,
+    description=(
+        "Compares stage, alias and audit log of every specialist's champion. If somebody else has moved it, this is"
+        " recorded in `model_audit_log` (kind `foreign_move`) and sent once to the receivers in NOTIFY_URLS. The"
+        " commands `nhm adopt` and `nhm rollback` settle it; with RESTORE_FOREIGN_MOVES the champion is moved back at"
+        " once. Rollbacks by a failed rollout are shown on `promoted_version`. It starts no runs."
+    ),
+)
+def registry_sensor(
+    context: SensorEvaluationContext,
+    settings: ResourceParam[Settings],
+    mongo: ResourceParam[Mongo],
+    mlflow: ResourceParam[Mlflow],
+    notifiers: ResourceParam[Sequence[Notifier]],
+) -> SkipReason:
+    """Look at every specialist's champion."""
+    found = []
+    try:
+        with mongo.database() as database, mlflow.client() as client:
+            log = database[AUDIT_LOG]
+            for specialist in Specialist:
+                move = record_foreign_move(
+                    client, log, specialist.registered_model, {"specialist": str(specialist)}, now=settings.now()
+                )
+                for rollback in unshown_rollbacks(log, specialist.registered_model):
+                    show_rollback(context.instance, client, log, rollback)
+                if move is None:
+                    continue
+                found.append(f"{move['reason']}. {_settle(client, log, move, settings)}")
+                for fault in _notify(log, move, found[-1], notifiers, settings.now()):
+                    context.log.warning("%s: not sent. %s", move["model"], fault)
+    except ServiceError as error:
+        # The next tick looks again, and runs report the service.
+        return SkipReason(f"the registry was not compared: {error}")
+    return SkipReason("; ".join(found) or "the registry shows what the audit log recorded")
+
+
+def _settle(client: "MlflowClient", log: "Collection[Document]", move: Document, settings: Settings) -> str:
+    """Move the champion back if that is configured; returns what was done, or what a person can do."""
+    what_to_do = remedy(move["specialist"], move["from_version"])
+    if not settings.restore_foreign_moves:
+        return what_to_do
+    fields = {"specialist": move["specialist"], "actor": _ACTOR}
+    try:
+        restore(client, log, move["model"], fields=fields, now=settings.now(), wait_s=_WAIT_S)
+    except RegistryError as error:
+        return f"It was not moved back: {error}. {what_to_do}"
+    return f"Version {move['from_version']} was moved back into Production (RESTORE_FOREIGN_MOVES)"
+
+
+def _notify(
+    log: "Collection[Document]", move: Document, text: str, notifiers: Sequence[Notifier], now: datetime
+) -> list[str]:
+    """Send the move to the receivers that have not taken it yet; returns why some did not."""
+    taken = set(move.get("notified", ()))
+    missing = [notifier for notifier in notifiers if notifier.name not in taken]
+    if not missing or now - move["at"] > _NOTIFY_FOR:
+        return []
+    answers = {notifier.name: notifier.send(_notification(move, text)) for notifier in missing}
+    taken |= {name for name, fault in answers.items() if fault is None}
+    log.update_one({"_id": move["_id"]}, {"$set": {"notified": sorted(taken)}})
+    return [fault for fault in answers.values() if fault]
+
+
+def _notification(move: Document, text: str) -> Notification:
+    shown = ("specialist", "model", "from_version", "version", "stage", "alias", "registered_by", "reason")
+    fields: Mapping[str, Any] = {name: move.get(name) for name in shown}
+    by = f" Version {move['version']} was registered by {move['registered_by']}." if move.get("registered_by") else ""
+    title = f"{move['specialist']}: somebody else moved the champion"
+    return Notification(title, f"{text}.{by}", "warning", {"foreign_move": fields})
