@@ -11,7 +11,8 @@ from nhm_assets.domain.errors import RegistryError
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.promotion.rollback_events import show_rollback, unshown_rollbacks
 from nhm_assets.registry.audit_log import AUDIT_LOG
-from nhm_assets.registry.foreign_moves import record_foreign_move, remedy, restore
+from nhm_assets.registry.foreign_moves import pointer_of, record_foreign_move, remedy, restore
+from nhm_assets.runs.ticks import is_preview
 from nhm_assets.settings import Settings
 from resources.errors import ServiceError
 from resources.mlflow import Mlflow
@@ -27,6 +28,7 @@ Document = dict[str, Any]
 _ACTOR: Final = f"dagster sensor {REGISTRY_SENSOR}"
 _NOTIFY_FOR: Final = timedelta(hours=1)
 """After a move was found. A receiver that is down for longer misses the message."""
+_CONSISTENT: Final = "the registry shows what the audit log recorded"
 _WAIT_S: Final = 5.0
 """A tick must be short: a promotion that runs longer is waited for by the next tick."""
 
@@ -54,6 +56,8 @@ def registry_sensor(
     try:
         with mongo.database() as database, mlflow.client() as client:
             log = database[AUDIT_LOG]
+            if is_preview(context):
+                return SkipReason(_only_looked(client, log))
             for specialist in Specialist:
                 move = record_foreign_move(
                     client, log, specialist.registered_model, {"specialist": str(specialist)}, now=settings.now()
@@ -68,7 +72,13 @@ def registry_sensor(
     except ServiceError as error:
         # The next tick looks again, and runs report the service.
         return SkipReason(f"the registry was not compared: {error}")
-    return SkipReason("; ".join(found) or "the registry shows what the audit log recorded")
+    return SkipReason("; ".join(found) or _CONSISTENT)
+
+
+def _only_looked(client: "MlflowClient", log: "Collection[Document]") -> str:
+    """What a preview says. It records, sends and moves nothing."""
+    pointers = [pointer_of(client, log, specialist.registered_model) for specialist in Specialist]
+    return "; ".join(pointer.sentence for pointer in pointers if pointer.is_foreign) or _CONSISTENT
 
 
 def _settle(client: "MlflowClient", log: "Collection[Document]", move: Document, settings: Settings) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nhm_assets.domain.errors import ChampionChanged
+from nhm_assets.domain.outcomes import TRANSIENT_TAG
 from nhm_assets.promotion.protocol import promote
 from nhm_assets.registry.promotion_lock import hold_lock
 from nhm_assets.registry.recovery import plan_moves
@@ -121,7 +121,7 @@ def test_a_candidate_is_evaluated_again_if_another_version_is_in_production_by_n
     before = stages(learnable)
     refused = learnable.retrain(only=["promoted_version"])
     assert "version 3 is in Production, but the gate compared the candidate with version 1" in failed_step(refused)[1]
-    assert learnable.tags(refused)["nhm/broken_by"] == "refused request"
+    assert learnable.tags(refused)["nhm/outcome"] == "refused"
     assert stages(learnable) == before
     again = learnable.retrain()
     assert again.asset_value("evaluation_report").compared_with == "3"
@@ -147,7 +147,7 @@ def test_a_run_whose_champion_changes_meanwhile_breaks_and_its_retry_evaluates_a
     assert not broken.success
     assert "version 3 is in Production, but the gate compared the candidate with version 1" in failed_step(broken)[1]
     assert (learnable.tags(broken)["nhm/outcome"], len(calls)) == ("broken", 1)
-    assert ChampionChanged.transient
+    assert learnable.tags(broken)[TRANSIENT_TAG] == "true"
     again = launch(learnable, tags=retry_of(broken))
     assert again.asset_value("evaluation_report").compared_with == "3"
     assert learnable.tags(again)["nhm/outcome"] == "promoted"

@@ -1,6 +1,6 @@
 """The sensor, the command and the check that find and settle moves of the champion by somebody else."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def moved(scene: Scene, version: str) -> None:
     client.transition_model_version_stage(MODEL, version, "Production", archive_existing_versions=True)
 
 
-def tick(platform: Platform, *receivers: Receiver) -> str:
+def tick(platform: Platform, *receivers: Receiver, log_key: Sequence[str] | None = None) -> str:
     """One evaluation of the sensor; what it says."""
     resources = {
         "settings": platform.settings,
@@ -63,7 +63,9 @@ def tick(platform: Platform, *receivers: Receiver) -> str:
         "mlflow": platform.mlflow,
         "notifiers": [each.notifier for each in receivers],
     }
-    result = registry_sensor(build_sensor_context(instance=platform.instance, resources=resources))
+    context = build_sensor_context(instance=platform.instance, resources=resources)
+    context._log_key = log_key
+    result = registry_sensor(context)
     assert isinstance(result, SkipReason)
     return str(result.skip_message)
 
@@ -87,6 +89,17 @@ def test_a_foreign_move_is_sent_once_and_says_how_to_settle_it(platform: Platfor
     found = message["foreign_move"]
     assert (found["version"], found["from_version"]) == (scene.first, scene.second)
     assert scene.registry.state() == before
+
+
+def test_a_preview_in_the_ui_says_what_is_there_and_writes_nothing(platform: Platform, scene: Scene):
+    restoring, log = platform.with_settings(restore_foreign_moves=True), platform.database["model_audit_log"]
+    before, entries = scene.registry.state(), list(log.find())
+    with receiver() as there:
+        made_up = ("__repository__", "registry_sensor", "20261125_101500")
+        assert "Somebody else moved it" in tick(restoring, there, log_key=made_up)
+        assert there.received == []
+    assert (scene.registry.state(), list(log.find())) == (before, entries)
+    assert tick(restoring, log_key=("__repository__", "registry_sensor", "17")).endswith("(RESTORE_FOREIGN_MOVES)")
 
 
 def test_a_receiver_that_is_down_for_an_hour_misses_the_message(platform: Platform, scene: Scene):
