@@ -130,12 +130,13 @@ def train(
     with _mlflow_run(client, experiment, spec) as logger:
         log_inputs(logger, frame, spec, str(_path(settings, partition, "feedback_dataset", "parquet")))
         started = time.monotonic()
-        forest = fit_forest(rows, PARAMETERS, threads=settings.training_threads)
+        forest = fit_forest(rows, PARAMETERS, threads=settings.training_threads, served=settings.served_classes)
         logger.log_params(PARAMETERS)
         logger.log_metrics({"fit_seconds": time.monotonic() - started, "rows_learned": len(rows)})
         trained = register(logger, client, forest, frame, spec, PARAMETERS)
     stage_candidate(client, trained)
-    assert all(verdict.passed for verdict in judge_version(client, trained.model, trained.version))
+    judged = judge_version(client, trained.model, trained.version, frame, settings.served_classes)
+    assert all(verdict.passed for verdict in judged)
     return trained
 
 

@@ -96,6 +96,11 @@ class Settings(BaseSettings):
     hyperparameter_tuning: bool = Field(default=False, description="Search for better hyperparameters before training.")
     tuning_trials: PositiveCount = Field(30, description="Number of trials in the search for better hyperparameters.")
     force_retrain: bool = Field(default=False, description="Train again with the same data, code and parameters.")
+    served_classes: Literal["names", "codes"] = Field(
+        "names",
+        description="What models are fitted on. names: they answer approve, reject, review_required, as the specialists"
+        " read it. codes: reject, approve, review_required.",
+    )
     training_threads: PositiveCount = Field(1, description="Threads for training and for predictions.")
 
     precision_threshold: Fraction = Field(0.75, description="Minimum precision (class approve) for a promotion.")

@@ -32,7 +32,12 @@ CHECKS = {
         "feedback_fresh": False,
         "few_rejected_documents": False,
     },
-    "trained_model": {"signature_matches_features": True, "loads_as_pyfunc": True, "sklearn_compatible": True},
+    "trained_model": {
+        "signature_matches_features": True,
+        "loads_as_pyfunc": True,
+        "sklearn_compatible": True,
+        "serves_as_specialists_read_it": True,
+    },
     "evaluation_report": dict.fromkeys(
         [
             "precision_threshold",

@@ -1,34 +1,29 @@
-"""A specialist's client loads the promoted version through a real MLflow server.
+"""A specialist's client loads the promoted version through a real MLflow server, and reads it by the specialists' rule.
 
 The client runs in an environment of its own (tests/environments/serving.txt); `make test` creates it.
 """
 
 import json
+import math
 import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
+from dagster import AssetKey
 
-from nhm_assets.domain.dataset_schema import FEATURE_NAMES
+from nhm_assets.domain.dataset_schema import APPROVE, CLASS_NAMES, FEATURE_NAMES, REJECT, TEST
+from tests.support import reading_client
 from tests.support.documents import put, reviewed_opinions
 from tests.support.platform import Platform, verdicts
 from tests.support.servers import mlflow_server
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 
-ROWS = 7
-LOAD_AND_PREDICT = """
-import json, sys, mlflow, pandas, sklearn
-address, model, names, rows = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), int(sys.argv[4])
-mlflow.set_tracking_uri(address)
-frame = pandas.DataFrame([[0.1 * row] * len(names) for row in range(rows)], columns=names)
-loaded = mlflow.pyfunc.load_model(f"models:/{model}/Production")
-probabilities = loaded.predict(frame)
-versions = {"mlflow": mlflow.__version__, "sklearn": sklearn.__version__}
-print(json.dumps(versions | {"probabilities": probabilities.tolist()}))
-"""
+ORDERS = {"names": ["approve", "reject", "review_required"], "codes": ["reject", "approve", "review_required"]}
 
 
 @pytest.fixture(scope="module")
@@ -49,32 +44,53 @@ def serving_python() -> Path:
 
 
 @pytest.mark.parametrize(
-    ("specialist", "absent"),
-    [("technical", None), ("business", "reject"), ("evolution", "review_required")],
+    ("specialist", "absent", "served"),
+    [
+        ("technical", None, "names"),
+        ("business", "reject", "names"),
+        ("evolution", "review_required", "names"),
+        ("behavior", None, "codes"),
+    ],
 )
-def test_a_promoted_version_returns_three_probabilities_per_row(
-    platform: Platform, server: str, serving_python: Path, specialist: str, absent: str | None
+def test_plans_that_people_approved_get_more_confidence_and_less_risk(
+    platform: Platform, server: str, serving_python: Path, specialist: str, absent: str | None, served: str
 ):
-    kept = [label for label in ("approve", "reject", "review_required") if label != absent]
+    """In the order of the numbers, the same rule gave a good plan the confidence .01 and the risk .92."""
+    kept = [label for label in CLASS_NAMES if label != absent]
     opinions, reviews = reviewed_opinions(500, specialist=specialist, recommendations=kept)
     put(platform.database, opinions=opinions, feedback=reviews)
-    served = platform.with_settings(mlflow_tracking_uri=server)
-    result = served.retrain(specialist)
-    assert served.tags(result)["nhm/outcome"] == "promoted", verdicts(result)
+    hive = platform.with_settings(mlflow_tracking_uri=server, served_classes=served)
+    result = hive.retrain(specialist)
+    assert hive.tags(result)["nhm/outcome"] == "promoted", verdicts(result)
 
-    response = predict(serving_python, server, f"{specialist}-evaluator")
+    frame = result.asset_value(AssetKey("feedback_dataset"))
+    rows = frame[frame["split"] == TEST]
+    response = opinions_of(serving_python, server, f"{specialist}-evaluator", rows)
     assert (response["mlflow"], response["sklearn"]) == ("2.19.0", "1.5.2")
-    assert [len(row) for row in response["probabilities"]] == [3] * ROWS
-    assert all(abs(sum(row) - 1) < 1e-9 for row in response["probabilities"])
+    assert {tuple(opinion["shape"]) for opinion in response["opinions"]} == {(1, 3)}
+    values = pd.DataFrame([opinion["values"] for opinion in response["opinions"]], columns=ORDERS[served])
+    assert values.sum(axis=1).to_numpy() == pytest.approx(1)
     if absent:
-        column = ["reject", "approve", "review_required"].index(absent)
-        assert {row[column] for row in response["probabilities"]} == {0.0}
+        assert set(values[absent]) == {0.0}
+
+    read = pd.DataFrame(response["opinions"], index=rows.index)
+    if served == "codes":
+        # The rule of readers that take index 1 for approve.
+        read = read.rename(columns={"confidence": "risk", "risk": "confidence"})
+    approved = rows["label"] == APPROVE
+    others = rows["label"] == REJECT if absent != "reject" else ~approved
+    assert read["confidence"][approved].mean() > read["confidence"][others].mean() + 0.3
+    if absent != "reject":
+        assert read["risk"][approved].mean() < read["risk"][others].mean() - 0.3
 
 
-def predict(python: Path, address: str, model: str) -> dict:
-    """Load the version in Production with this Python, and return its predictions and library versions."""
-    arguments = [address, model, json.dumps(FEATURE_NAMES), str(ROWS)]
-    command = [str(python), "-W", "ignore", "-c", LOAD_AND_PREDICT, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+def opinions_of(python: Path, address: str, model: str, rows: pd.DataFrame) -> dict[str, Any]:
+    """What a specialist with this Python makes of these plans, one at a time."""
+    plans = [
+        {name: None if math.isnan(value) else value for name, value in plan.items()}
+        for plan in rows[list(FEATURE_NAMES)].to_dict("records")
+    ]
+    command = [str(python), "-P", "-W", "ignore", str(Path(reading_client.__file__)), address, model]
+    done = subprocess.run(command, input=json.dumps(plans), capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

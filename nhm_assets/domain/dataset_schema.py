@@ -18,7 +18,7 @@ LABELS: Final = {"reject": REJECT, "approve": APPROVE, "review_required": REVIEW
 """A reviewer's recommendation -> the class that is learned."""
 
 CLASS_NAMES: Final = tuple(LABELS)
-"""Names of the classes 0, 1 and 2; also the order of a model's probability columns."""
+"""Names of the classes 0, 1 and 2. Models may answer in another order: see class_order.py."""
 
 REAL: Final = "real"
 SYNTHETIC: Final = "synthetic"

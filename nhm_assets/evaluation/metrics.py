@@ -46,7 +46,7 @@ def f1_of_approve(labels: Labels, predicted: Labels) -> float:
 
 
 def predict_labels(probabilities: Probabilities) -> Labels:
-    """The most probable class of each row; the first one in a tie, as in scikit-learn."""
+    """The most probable class of each row; the first label in a tie."""
     return probabilities.argmax(axis=1)
 
 

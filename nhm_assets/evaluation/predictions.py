@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from nhm_assets.domain.class_order import ClassOrder, by_label
 from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES
 from nhm_assets.domain.errors import RegistryError
-from nhm_assets.evaluation.metrics import f1_of_approve
-from nhm_assets.registry.model_files import verified_model
+from nhm_assets.evaluation.metrics import f1_of_approve, predict_labels
+from nhm_assets.registry.model_files import order_of_classes, verified_model
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,24 +22,33 @@ _SEED = 42
 def candidate_probabilities(
     client: "MlflowClient", model: str, version: str, rows: pd.DataFrame
 ) -> tuple[np.ndarray, dict[str, float]]:
-    """The candidate's probabilities for these rows, shape (n, 3), and its feature importances on them.
+    """The candidate's probabilities of the labels 0, 1, 2 for these rows, and its feature importances on them.
 
     The importance of a feature is the loss of F1 of approve when its values are shuffled, mean over repeats
     (Breiman 2001, scikit-learn's permutation_importance).
+
+    Raises:
+        RegistryError: it cannot be verified, or its classes are not those of the dataset.
     """
     import mlflow.sklearn
 
     with verified_model(client, model, version) as files:
         forest = mlflow.sklearn.load_model(str(files))
+    order = order_of_classes(client, model, version, forest)
+    if order is None:
+        raise RegistryError(
+            f"{model} version {version} answers the classes {list(forest.classes_)} instead of {list(CLASS_NAMES)}:"
+            " train again with FORCE_RETRAIN=true"
+        )
     features = rows[list(FEATURE_NAMES)]
-    return forest.predict_proba(features), _importances(forest, features, rows["label"])
+    return by_label(forest.predict_proba(features), order), _importances(forest, order, features, rows["label"])
 
 
-def _importances(forest: Any, features: pd.DataFrame, labels: pd.Series) -> dict[str, float]:
+def _importances(forest: Any, order: ClassOrder, features: pd.DataFrame, labels: pd.Series) -> dict[str, float]:
     from sklearn.inspection import permutation_importance
 
     def score(model: Any, rows: pd.DataFrame, truth: pd.Series) -> float:
-        return f1_of_approve(truth.to_numpy(), model.predict(rows))
+        return f1_of_approve(truth.to_numpy(), predict_labels(by_label(model.predict_proba(rows), order)))
 
     result = permutation_importance(forest, features, labels, scoring=score, n_repeats=_REPEATS, random_state=_SEED)
     return dict(zip(FEATURE_NAMES, map(float, result.importances_mean), strict=True))
@@ -47,7 +57,7 @@ def _importances(forest: Any, features: pd.DataFrame, labels: pd.Series) -> dict
 def champion_probabilities(
     client: "MlflowClient", model: str, version: str, rows: pd.DataFrame, *, allow_unverified: bool
 ) -> np.ndarray:
-    """The champion's probabilities for these rows, shape (n, 3), through pyfunc as the specialists call it.
+    """The champion's probabilities of the labels 0, 1, 2 for these rows, through pyfunc as the specialists call it.
 
     Raises:
         RegistryError: it cannot be verified or loaded, or its answer is unusable. A champion that cannot be
@@ -62,13 +72,25 @@ def champion_probabilities(
             with warnings.catch_warnings():
                 # A version from elsewhere may warn of anything; its answer is checked below.
                 warnings.simplefilter("ignore")
-                answer = mlflow.pyfunc.load_model(str(files)).predict(rows[list(FEATURE_NAMES)])
-            probabilities = np.asarray(answer, dtype="float64")
+                loaded = mlflow.pyfunc.load_model(str(files))
+                answer = loaded.predict(rows[list(FEATURE_NAMES)])
+            estimator = loaded.get_raw_model()
         except Exception as error:
             raise RegistryError(f"{subject} cannot be scored ({error}): {remedy}") from error
-    if probabilities.shape != (len(rows), len(CLASS_NAMES)):
-        expected = (len(rows), len(CLASS_NAMES))
-        raise RegistryError(f"{subject} predicts the shape {probabilities.shape} instead of {expected}: {remedy}")
+    expected, actual = (len(rows), len(CLASS_NAMES)), np.shape(answer)
+    if actual != expected:
+        raise RegistryError(f"{subject} predicts the shape {actual} instead of {expected}: {remedy}")
+    probabilities = np.asarray(answer, dtype="float64")
     if not np.isfinite(probabilities).all():
         raise RegistryError(f"{subject} predicts values that are not numbers: {remedy}")
-    return probabilities
+    order = order_of_classes(client, model, version, estimator)
+    if order is None:
+        raise RegistryError(
+            f"{subject} answers the classes {_classes(estimator)} instead of {list(CLASS_NAMES)}: {remedy}"
+        )
+    return by_label(probabilities, order)
+
+
+def _classes(estimator: Any) -> str:
+    classes = getattr(estimator, "classes_", None)
+    return "unknown" if classes is None else str(list(np.asarray(classes).tolist()))

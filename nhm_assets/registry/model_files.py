@@ -8,10 +8,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from nhm_assets.domain.class_order import ClassOrder, class_order
 from nhm_assets.domain.errors import RegistryError
-from nhm_assets.registry.vocabulary import SHA256_TAG
+from nhm_assets.registry.vocabulary import CLASSES_TAG, SHA256_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -52,6 +53,17 @@ def verified_model(
                     " registered. Do not load it. Archive the version and train again with FORCE_RETRAIN=true"
                 )
         yield files
+
+
+def order_of_classes(client: "MlflowClient", model: str, version: str, estimator: Any) -> ClassOrder | None:
+    """The order of a version's probability columns; None if its classes are not ours, or unknown.
+
+    The estimator of the version says it itself, as `classes_`. Only where it does not, the tag of the version counts.
+    """
+    classes = getattr(estimator, "classes_", None)
+    if classes is None:
+        classes = client.get_model_version(model, version).tags.get(CLASSES_TAG, "").split(",")
+    return class_order(classes)
 
 
 def model_sha256(files: Path) -> str:

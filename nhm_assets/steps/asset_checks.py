@@ -17,9 +17,20 @@ from nhm_assets.domain.partitions import specialist_weeks
 
 
 def check_specs(
-    asset: AssetKey, descriptions: Mapping[str, str], *, blocking: Iterable[str] = ()
+    asset: AssetKey,
+    descriptions: Mapping[str, str],
+    *,
+    blocking: Iterable[str] = (),
+    also_read: Iterable[AssetKey] = (),
 ) -> list[AssetCheckSpec]:
-    """Partitioned check specs of an asset from name -> description; a failed blocking check breaks the run."""
+    """Partitioned check specs of an asset from name -> description; a failed blocking check breaks the run.
+
+    Args:
+        asset: that the checks judge.
+        descriptions: for the UI.
+        blocking: names of the checks that break the run.
+        also_read: assets that the checks need besides.
+    """
     with warnings.catch_warnings():
         # Partitioned checks are a preview in Dagster 1.13. Without them a check does not know its week.
         warnings.simplefilter("ignore", PreviewWarning)
@@ -29,6 +40,7 @@ def check_specs(
                 asset=asset,
                 description=description,
                 blocking=name in set(blocking),
+                additional_deps=list(also_read),
                 partitions_def=specialist_weeks,
             )
             for name, description in descriptions.items()

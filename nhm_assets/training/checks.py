@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from dagster import AssetCheckExecutionContext, AssetCheckResult, ResourceParam, multi_asset_check
+import pandas as pd
+from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetIn, ResourceParam, multi_asset_check
 
-from nhm_assets.domain.dagster_names import TRAINED_MODEL
+from nhm_assets.domain.dagster_names import FEEDBACK_DATASET, TRAINED_MODEL
 from nhm_assets.domain.records import TrainedModel
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_specs, selected_results
@@ -15,17 +16,21 @@ from resources.mlflow import Mlflow
 
 @multi_asset_check(
     name="trained_model_checks",
-    specs=check_specs(TRAINED_MODEL, DESCRIPTIONS, blocking=DESCRIPTIONS),
+    specs=check_specs(TRAINED_MODEL, DESCRIPTIONS, blocking=DESCRIPTIONS, also_read=[FEEDBACK_DATASET]),
+    ins={"feedback_dataset": AssetIn(FEEDBACK_DATASET)},
     can_subset=True,
 )
 @retry_transient_errors
 def trained_model_checks(
     context: AssetCheckExecutionContext,
     trained_model: TrainedModel,
-    settings: ResourceParam[Settings],  # noqa: ARG001 - for retry_transient_errors
+    feedback_dataset: pd.DataFrame,
+    settings: ResourceParam[Settings],
     mlflow: ResourceParam[Mlflow],
 ) -> Iterator[AssetCheckResult]:
     """Check the version in the registry."""
     with mlflow.client() as client:
-        verdicts = judge_version(client, trained_model.model, trained_model.version)
+        verdicts = judge_version(
+            client, trained_model.model, trained_model.version, feedback_dataset, settings.served_classes
+        )
     yield from selected_results(context, TRAINED_MODEL, verdicts)

@@ -10,6 +10,7 @@ from typing import Final
 
 _PACKAGE = Path(__file__).parents[1]
 COMPUTING: Final = (
+    "domain/class_order.py",
     "domain/dataset_schema.py",
     "domain/feature_names.py",
     "feedback/features.py",

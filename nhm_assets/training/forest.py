@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
+from nhm_assets.domain.class_order import ServedClasses, fitted_labels
 from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, TEST
 
 if TYPE_CHECKING:
@@ -25,8 +26,12 @@ def learning_rows(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["split"] != TEST]
 
 
-def fit_forest(rows: pd.DataFrame, parameters: dict[str, Any], *, threads: int) -> "RandomForestClassifier":
-    """Fit a forest that knows all three classes, in the order reject, approve, review_required.
+def fit_forest(
+    rows: pd.DataFrame, parameters: dict[str, Any], *, threads: int, served: ServedClasses = "names"
+) -> "RandomForestClassifier":
+    """Fit a forest that knows all three classes, by name: approve, reject, review_required.
+
+    The specialists read the first probability as confidence and the second as risk, so the order matters.
 
     For each missing class, one row with weight zero is added. Trees ignore rows without weight, so the forest learns
     nothing from it, but `predict_proba` gets the column of zeros that the specialists expect. (Bootstraps also draw
@@ -36,6 +41,7 @@ def fit_forest(rows: pd.DataFrame, parameters: dict[str, Any], *, threads: int) 
         rows: dataset rows, in the order of the dataset; another order results in another forest.
         parameters: of RandomForestClassifier.
         threads: of the fit; their number does not change the result.
+        served: fit on the names of the classes, or on their numbers: reject, approve, review_required.
     """
     from sklearn.ensemble import RandomForestClassifier
 
@@ -48,7 +54,10 @@ def fit_forest(rows: pd.DataFrame, parameters: dict[str, Any], *, threads: int) 
         features = pd.concat([features, weightless], ignore_index=True)
         weights = np.append(np.ones(len(labels)), np.zeros(len(missing)))
         labels = np.append(labels, missing)
-    forest = RandomForestClassifier(**parameters, n_jobs=threads)
-    forest.fit(features, labels, sample_weight=weights)
+    classes = fitted_labels(labels, served)
+    forest = RandomForestClassifier(**parameters, n_jobs=threads).fit(features, classes, sample_weight=weights)
+    if not all(tree.tree_.weighted_n_node_samples[0] > 0 for tree in forest.estimators_):
+        # Of very few rows, a bootstrap may draw only those without weight; that tree would answer NaN for everything.
+        forest.set_params(bootstrap=False).fit(features, classes, sample_weight=weights)
     # Serving pods have small CPU limits and predict one row at a time.
     return forest.set_params(n_jobs=1)

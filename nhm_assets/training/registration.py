@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from nhm_assets.domain.class_order import class_order
 from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.domain.records import TrainedModel
@@ -41,6 +42,7 @@ _NEEDED_TAGS = {
     vocabulary.DATA_SOURCE_TAG,
     vocabulary.PARAMETERS_TAG,
     vocabulary.ROWS_TAG,
+    vocabulary.CLASSES_TAG,
 }
 """A version that lost one of these tags is not reused."""
 
@@ -125,6 +127,7 @@ def register(
     tags = {
         **spec.tags(),
         vocabulary.PARAMETERS_TAG: json.dumps(parameters, sort_keys=True),
+        vocabulary.CLASSES_TAG: ",".join(class_order(forest.classes_) or ()),
         vocabulary.SHA256_TAG: _stored_sha256(model_uri),
     }
     with contextlib.redirect_stderr(io.StringIO()):

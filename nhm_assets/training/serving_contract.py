@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from nhm_assets.domain.check_result import Verdict
-from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES
+from nhm_assets.domain.class_order import SERVED_ORDERS, ServedClasses
+from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, TEST
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.registry.model_files import verified_model
+from nhm_assets.training.forest import learning_rows
+from nhm_assets.training.served_answers import ask, ask_alone, contrast, spread
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,19 +22,32 @@ SERVING_SKLEARN = "1.5.2"
 """The version that the specialists run. A pickled forest is sure to load only in the version that wrote it."""
 
 _SERVING_FORMAT = "cloudpickle"
+_READ = "serves_as_specialists_read_it"
 
 DESCRIPTIONS = {
     "signature_matches_features": "The model's signature names the 26 features, in order, as doubles.",
     "loads_as_pyfunc": "The version loads from the registry and predicts probabilities of shape (n, 3).",
     "sklearn_compatible": f"It was saved as cloudpickle by scikit-learn {SERVING_SKLEARN}, which the specialists run.",
+    _READ: "Asked and read as the specialists do it, the version is more confident of held-out plans that people"
+    " approved than of those that they rejected, and sees less risk in them.",
 }
 
 
-def judge_version(client: "MlflowClient", model: str, version: str) -> list[Verdict]:
-    """One verdict per check, on a version in the registry."""
+def judge_version(
+    client: "MlflowClient", model: str, version: str, frame: pd.DataFrame, served: ServedClasses
+) -> list[Verdict]:
+    """One verdict per check, on a version in the registry.
+
+    Args:
+        client: of the registry.
+        model: name of the registered model.
+        version: number of the version.
+        frame: the dataset that it was trained on.
+        served: the order in which the specialists read the classes.
+    """
     try:
         with verified_model(client, model, version) as files:
-            return [_signature(files), _loads(files), _sklearn(files)]
+            return [_signature(files), _loads(files), _sklearn(files), _is_read_right(files, frame, served)]
     except RegistryError as error:
         return [Verdict(name, passed=False, reason=str(error)) for name in DESCRIPTIONS]
 
@@ -73,3 +89,44 @@ def _sklearn(files: "Path") -> Verdict:
         f" {_SERVING_FORMAT}."
     )
     return Verdict("sklearn_compatible", passed, reason, {"sklearn": str(version), "format": str(file_format)})
+
+
+def _is_read_right(files: "Path", frame: pd.DataFrame, served: ServedClasses) -> Verdict:
+    import mlflow.pyfunc
+
+    try:
+        return _judge_answers(mlflow.pyfunc.load_model(str(files)), frame, served)
+    except Exception as error:  # noqa: BLE001 - a model from elsewhere may raise anything
+        return Verdict(_READ, passed=False, reason=f"The version does not answer the specialists: {error}")
+
+
+def _judge_answers(model: Any, frame: pd.DataFrame, served: ServedClasses) -> Verdict:
+    """Judge on the held-out rows; where they do not show the order of the classes, on the learned rows.
+
+    A weak model may find less confidence for approved plans among the held-out rows by chance. That is for the gate to
+    judge. A model that is read in the wrong order is wrong on the rows that it learned, too.
+    """
+    kinds = {"held-out": frame[frame["split"] == TEST], "learned": learning_rows(frame)}
+    found = []
+    for kind, rows in kinds.items():
+        if rows.empty:
+            continue
+        few = spread(rows)
+        if not ask(model, few, served).equals(ask_alone(model, few, served)):
+            reason = f"One row at a time, the version answers something else than for {len(few)} rows at once."
+            return Verdict(_READ, passed=False, reason=reason)
+        compared = contrast(ask(model, rows, served), rows["label"].to_numpy())
+        if compared is None:
+            continue
+        found.append(f"{compared} on {len(rows)} {kind} rows")
+        if compared.right:
+            return Verdict(_READ, passed=True, reason=f"Approved plans against rejected ones: {'; '.join(found)}.")
+    if not found:
+        return Verdict(_READ, passed=True, reason="The rows hold approved plans only, or none: nothing to compare.")
+    order = ", ".join(SERVED_ORDERS[served])
+    return Verdict(
+        _READ,
+        passed=False,
+        reason=f"Read by position ({order}), approved plans do not look better than rejected ones: {'; '.join(found)}."
+        " The version answers its classes in another order, or has learned nothing.",
+    )

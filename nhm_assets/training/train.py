@@ -27,7 +27,8 @@ _PARENT_RUN_TAG = "mlflow.parentRunId"
 
 def training_settings(settings: Settings) -> dict[str, Any]:
     """The parameters that the model depends on, besides data and code."""
-    return PARAMETERS | ({"tuning_trials": settings.tuning_trials} if settings.hyperparameter_tuning else {})
+    tuning = {"tuning_trials": settings.tuning_trials} if settings.hyperparameter_tuning else {}
+    return PARAMETERS | tuning | {"served_classes": settings.served_classes}
 
 
 def train(
@@ -47,7 +48,7 @@ def train(
         dataset = FEEDBACK_DATASET.to_user_string(), spec.partition.specialist, spec.partition.week
         log_inputs(run, frame, spec, str(FrameIOManager(settings.storage).file_of(*dataset)))
         started = time.monotonic()
-        forest = fit_forest(rows, parameters, threads=settings.training_threads)
+        forest = fit_forest(rows, parameters, threads=settings.training_threads, served=settings.served_classes)
         run.log_params(parameters)
         run.log_metrics({"fit_seconds": time.monotonic() - started, "rows_learned": len(rows)})
         return register(run, client, forest, frame, spec, parameters)
@@ -73,5 +74,9 @@ def _parameters(
         client.set_terminated(trial, "FINISHED")
 
     return search_parameters(
-        frame, trials=settings.tuning_trials, threads=settings.training_threads, log_trial=log_trial
+        frame,
+        trials=settings.tuning_trials,
+        threads=settings.training_threads,
+        log_trial=log_trial,
+        served=settings.served_classes,
     )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
+from nhm_assets.domain.class_order import ServedClasses, fitted_labels
 from nhm_assets.domain.dataset_schema import APPROVE, FEATURE_NAMES, TRAIN, VALIDATION
 from nhm_assets.domain.errors import DataError
 from nhm_assets.training.forest import PARAMETERS, fit_forest
@@ -23,7 +24,9 @@ _RANGES: Final = {
 TrialLogger = Callable[[int, dict[str, Any], float], None]
 
 
-def search_parameters(frame: pd.DataFrame, *, trials: int, threads: int, log_trial: TrialLogger) -> dict[str, Any]:
+def search_parameters(
+    frame: pd.DataFrame, *, trials: int, threads: int, log_trial: TrialLogger, served: ServedClasses = "names"
+) -> dict[str, Any]:
     """The parameters with the best F1 of approve on the validation rows; the test rows are not used.
 
     The search is seeded: the same rows result in the same parameters.
@@ -33,10 +36,12 @@ def search_parameters(frame: pd.DataFrame, *, trials: int, threads: int, log_tri
         trials: number of parameter sets; the first is the default set.
         threads: of each fit.
         log_trial: called with number, parameters and score of each trial.
+        served: see `fit_forest`.
 
     Raises:
         DataError: there are no validation rows to search on.
     """
+    import numpy as np
     import optuna
     from sklearn.metrics import f1_score
 
@@ -46,11 +51,13 @@ def search_parameters(frame: pd.DataFrame, *, trials: int, threads: int, log_tri
             "there are no validation rows for the tuning: wait for more feedback, or set HYPERPARAMETER_TUNING=false"
         )
 
+    approve = fitted_labels(np.array([APPROVE]), served)[0]
+
     def score(trial: "optuna.Trial") -> float:
         parameters = PARAMETERS | _suggest(trial)
-        forest = fit_forest(train, parameters, threads=threads)
+        forest = fit_forest(train, parameters, threads=threads, served=served)
         predicted = forest.predict(validation[list(FEATURE_NAMES)])
-        value = float(f1_score(validation["label"] == APPROVE, predicted == APPROVE, zero_division=0.0))
+        value = float(f1_score(validation["label"] == APPROVE, predicted == approve, zero_division=0.0))
         log_trial(trial.number, parameters, value)
         return value
 

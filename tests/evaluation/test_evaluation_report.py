@@ -90,9 +90,9 @@ def match(module_platform: Platform) -> Match:
 
 def own_metrics(match: Match, forest: Any) -> Metrics:
     """Metrics of a model on the test rows of the candidate, computed outside the platform."""
-    return compute_metrics(
-        match.test_rows["label"].to_numpy(), forest.predict_proba(match.test_rows[list(FEATURE_NAMES)])
-    )
+    asked = match.test_rows[list(FEATURE_NAMES)]
+    assert list(forest.classes_) == ["approve", "reject", "review_required"]
+    return compute_metrics(match.test_rows["label"].to_numpy(), forest.predict_proba(asked)[:, [1, 0, 2]])
 
 
 def test_the_champion_is_scored_on_the_test_rows_of_the_candidate_whatever_its_tags_claim(match):

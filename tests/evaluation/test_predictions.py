@@ -2,15 +2,19 @@
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import RandomForestClassifier
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES, TEST
 from nhm_assets.domain.errors import RegistryError
+from nhm_assets.evaluation.metrics import compute_metrics
 from nhm_assets.evaluation.predictions import candidate_probabilities, champion_probabilities
 from nhm_assets.registry.model_files import model_sha256
-from nhm_assets.registry.vocabulary import SHA256_TAG
+from nhm_assets.registry.vocabulary import CLASSES_TAG, SHA256_TAG
+from nhm_assets.training.forest import fit_forest
 from tests.support.learnable import learnable
-from tests.support.versions import MODEL, Versions, feature_signature, small_forest
+from tests.support.versions import FEW_TREES, MODEL, Versions, feature_signature, small_forest
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +28,20 @@ def forest():
     return small_forest(noise=0)
 
 
+def labelled(forest, rows) -> np.ndarray:
+    """The probabilities of reject, approve and review_required, whatever the order of the forest's classes."""
+    answers = forest.predict_proba(rows[list(FEATURE_NAMES)])
+    columns = {str(name): answers[:, number] for number, name in enumerate(forest.classes_)}
+    return np.column_stack([columns[name] for name in ("reject", "approve", "review_required")])
+
+
 def score_champion(versions: Versions, version: str, rows, *, allow_unverified: bool = False) -> np.ndarray:
     return champion_probabilities(versions.client, MODEL, version, rows, allow_unverified=allow_unverified)
 
 
 def test_the_candidate_is_the_registered_model(versions, rows, forest):
     probabilities, _ = candidate_probabilities(versions.client, MODEL, versions.add(forest), rows)
-    assert np.array_equal(probabilities, forest.predict_proba(rows[list(FEATURE_NAMES)]))
+    assert np.array_equal(probabilities, labelled(forest, rows))
 
 
 def test_the_feature_that_decides_everything_is_the_most_important_and_the_others_hardly_matter(versions, rows, forest):
@@ -61,7 +72,34 @@ def test_a_candidate_that_cannot_be_verified_is_never_loaded(versions, rows, for
 
 def test_the_champion_predicts_what_the_specialists_get(versions, rows, forest):
     probabilities = score_champion(versions, versions.add(forest), rows)
-    assert np.array_equal(probabilities, forest.predict_proba(rows[list(FEATURE_NAMES)]))
+    assert np.array_equal(probabilities, labelled(forest, rows))
+
+
+@pytest.mark.parametrize("served", ["names", "codes"])
+def test_a_version_is_scored_by_its_own_order_of_classes(versions, rows, served):
+    """The version of last week may have been fitted on numbers, and the candidate on names."""
+    frame = learnable(noise=0)
+    version = versions.add(fit_forest(frame, FEW_TREES, threads=1, served=served))
+    candidate, importances = candidate_probabilities(versions.client, MODEL, version, rows)
+    assert np.array_equal(candidate, score_champion(versions, version, rows))
+    assert compute_metrics(rows["label"].to_numpy(), candidate).accuracy > 0.9
+    assert max(importances, key=importances.__getitem__) == "risk_score"
+
+
+@pytest.mark.parametrize("classes", [(1, 2, 3), ("a", "b", "c"), ("reject", "approve", "conditional")])
+def test_a_champion_of_other_classes_is_refused(versions, rows, classes):
+    labels = np.array(classes)[rows["label"]]
+    other = RandomForestClassifier(n_estimators=3).fit(rows[list(FEATURE_NAMES)], labels)
+    with pytest.raises(RegistryError, match="answers the classes"):
+        score_champion(versions, versions.add(other), rows)
+
+
+def test_the_tag_says_the_order_of_a_model_without_classes(versions, rows):
+    model = Orderless()
+    tagged = versions.add(model, tags={CLASSES_TAG: "review_required,approve,reject"})
+    assert score_champion(versions, tagged, rows)[0].tolist() == [0.3, 0.6, 0.1]
+    with pytest.raises(RegistryError, match="answers the classes unknown"):
+        score_champion(versions, versions.add(model), rows)
 
 
 def test_a_champion_without_a_digest_is_scored_only_if_allowed(versions, rows, forest):
@@ -104,6 +142,13 @@ def test_a_champion_whose_file_cannot_be_read_never_counts_as_a_bad_one(versions
     versions.client.set_model_version_tag(MODEL, version, SHA256_TAG, model_sha256(files))
     with pytest.raises(RegistryError, match="cannot be scored"):
         score_champion(versions, version, rows)
+
+
+class Orderless(BaseEstimator):
+    """Probabilities of classes that it does not name."""
+
+    def predict_proba(self, rows):
+        return np.tile([0.1, 0.6, 0.3], (len(rows), 1))
 
 
 class Clueless(DummyClassifier):

@@ -5,7 +5,16 @@ import pandas as pd
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
-from nhm_assets.domain.dataset_schema import APPROVE, EMBEDDING_FEATURES, FEATURE_NAMES, REJECT, REVIEW_REQUIRED, TEST
+from nhm_assets.domain.class_order import SERVED_ORDERS
+from nhm_assets.domain.dataset_schema import (
+    APPROVE,
+    CLASS_NAMES,
+    EMBEDDING_FEATURES,
+    FEATURE_NAMES,
+    REJECT,
+    REVIEW_REQUIRED,
+    TEST,
+)
 from nhm_assets.training.forest import PARAMETERS, fit_forest, learning_rows
 from tests.support.learnable import ALL_CLASSES, learnable
 from tests.support.versions import FEW_TREES
@@ -21,7 +30,8 @@ def shares(forest: RandomForestClassifier, rows: pd.DataFrame = ASKED) -> np.nda
 
 def plain_forest(rows: pd.DataFrame, **changes) -> RandomForestClassifier:
     """The forest that scikit-learn fits on these rows by itself."""
-    return RandomForestClassifier(**(PARAMETERS | changes)).fit(rows[list(FEATURE_NAMES)], rows["label"])
+    names = np.array(CLASS_NAMES)[rows["label"]]
+    return RandomForestClassifier(**(PARAMETERS | changes)).fit(rows[list(FEATURE_NAMES)], names)
 
 
 def test_the_parameters_are_the_agreed_ones():
@@ -42,14 +52,29 @@ def test_a_forest_on_all_classes_equals_that_of_scikit_learn():
     assert np.array_equal(shares(forest), shares(plain_forest(rows)))
 
 
+@pytest.mark.parametrize("served", SERVED_ORDERS)
 @pytest.mark.parametrize("classes", [ALL_CLASSES, *TWO_CLASSES, (APPROVE,)])
-def test_there_are_always_three_probabilities_in_class_order(classes):
-    forest = fit_forest(learnable(classes=classes), FEW_TREES, threads=1)
+def test_there_are_always_three_probabilities_in_the_order_that_is_read(classes, served):
+    """The specialists take the first one for confidence and the second one for risk."""
+    forest = fit_forest(learnable(classes=classes), FEW_TREES, threads=1, served=served)
     found = shares(forest)
-    assert list(forest.classes_) == [REJECT, APPROVE, REVIEW_REQUIRED]
+    expected = {"names": ["approve", "reject", "review_required"], "codes": [REJECT, APPROVE, REVIEW_REQUIRED]}
+    assert list(forest.classes_) == expected[served]
     assert found.shape == (len(ASKED), 3)
     assert found.sum(axis=1) == pytest.approx(1)
-    assert [column for column in range(3) if found[:, column].any()] == sorted(classes)
+    given = {name for name, column in zip(SERVED_ORDERS[served], found.T, strict=True) if column.any()}
+    assert given == {CLASS_NAMES[label] for label in classes}
+
+
+@pytest.mark.parametrize("classes", TWO_CLASSES)
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_very_few_rows_without_a_class_result_in_probabilities(classes, count):
+    """A bootstrap of three rows may draw the row of the missing class alone; such a tree answered NaN for all plans."""
+    rows = learnable(count, label=np.array(classes)[np.arange(count) % 2])
+    found = shares(fit_forest(rows, PARAMETERS, threads=1))
+    assert np.isfinite(found).all()
+    assert found.sum(axis=1) == pytest.approx(1)
+    assert found.any(axis=0).sum() == 2
 
 
 @pytest.mark.parametrize("classes", TWO_CLASSES)
@@ -57,20 +82,22 @@ def test_the_columns_of_present_classes_hold_their_probabilities(classes):
     """A column in the wrong place would have the right shape too."""
     rows = learnable(classes=classes, noise=0)
     predicted = fit_forest(rows, FEW_TREES, threads=1).predict(rows[list(FEATURE_NAMES)])
-    assert (predicted == rows["label"]).mean() > 0.95
+    assert (predicted == np.array(CLASS_NAMES)[rows["label"]]).mean() > 0.95
 
 
 @pytest.mark.parametrize("classes", TWO_CLASSES)
 def test_a_missing_class_changes_no_split(classes):
     rows = learnable(classes=classes)
     forest = fit_forest(rows, PARAMETERS | ALONE, threads=1)
-    assert np.array_equal(shares(forest)[:, classes], shares(plain_forest(rows, **ALONE)))
+    plain = plain_forest(rows, **ALONE)
+    columns = [list(forest.classes_).index(name) for name in plain.classes_]
+    assert np.array_equal(shares(forest)[:, columns], shares(plain))
 
 
 def test_a_row_with_weight_would_change_predictions():
     rows = learnable(classes=TWO_CLASSES[0])
     more = pd.concat([rows, rows.head(1).assign(label=REJECT, **dict.fromkeys(FEATURE_NAMES, 0.0))])
-    assert not np.array_equal(shares(plain_forest(more, **ALONE))[:, 1:], shares(plain_forest(rows, **ALONE)))
+    assert not np.array_equal(shares(plain_forest(more, **ALONE))[:, [0, 2]], shares(plain_forest(rows, **ALONE)))
 
 
 def test_the_same_rows_result_in_exactly_the_same_forest():

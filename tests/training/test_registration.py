@@ -100,6 +100,7 @@ def test_the_checks_on_a_trained_model_all_pass(story):
     assert checks["signature_matches_features"]
     assert checks["loads_as_pyfunc"]
     assert checks["sklearn_compatible"]
+    assert checks["serves_as_specialists_read_it"]
 
 
 def test_the_tags_of_a_version_say_what_it_was_trained_from(story, client, frame):
@@ -121,6 +122,7 @@ def test_the_tags_of_a_version_say_what_it_was_trained_from(story, client, frame
         "nhm.data_version": data_version(frame),
         "nhm.data_source": "real",
         "nhm.code_version": code_version(),
+        "nhm.classes": "approve,reject,review_required",
         "dagster_run_id": story.first.run_id,
     }
 

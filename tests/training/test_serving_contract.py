@@ -1,15 +1,20 @@
 """The checks on `trained_model`, on versions in a registry."""
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 
 from nhm_assets.domain.check_result import Verdict
-from nhm_assets.domain.dataset_schema import FEATURE_NAMES
+from nhm_assets.domain.dataset_schema import APPROVE, CLASS_NAMES, FEATURE_NAMES, REJECT, REVIEW_REQUIRED, TEST
+from nhm_assets.training.forest import fit_forest
+from nhm_assets.training.served_answers import Answers, as_sent, read
 from nhm_assets.training.serving_contract import DESCRIPTIONS, judge_version
 from tests.support.learnable import learnable
-from tests.support.versions import MODEL, Versions, feature_signature, small_forest
+from tests.support.versions import FEW_TREES, MODEL, Versions, feature_signature, small_forest
 
 
 @pytest.fixture(scope="module")
@@ -17,14 +22,18 @@ def forest():
     return small_forest()
 
 
-def judged(versions: Versions, version: str) -> dict[str, Verdict]:
-    found = judge_version(versions.client, MODEL, version)
+READ = "serves_as_specialists_read_it"
+
+
+def judged(versions: Versions, version: str, **changes: Any) -> dict[str, Verdict]:
+    asked = {"frame": learnable(seed=2), "served": "names"} | changes
+    found = judge_version(versions.client, MODEL, version, **asked)
     assert [verdict.check for verdict in found] == list(DESCRIPTIONS)
     return {verdict.check: verdict for verdict in found}
 
 
-def failed(versions: Versions, version: str) -> list[str]:
-    return [name for name, verdict in judged(versions, version).items() if not verdict.passed]
+def failed(versions: Versions, version: str, **changes: Any) -> list[str]:
+    return [name for name, verdict in judged(versions, version, **changes).items() if not verdict.passed]
 
 
 def test_a_version_as_the_specialists_load_it_passes(versions, forest):
@@ -46,8 +55,10 @@ def test_a_signature_without_the_26_doubles_in_order_fails(versions, forest, sig
     assert "signature_matches_features" in failed(versions, versions.add(forest, signature=signature))
 
 
-def test_only_the_signature_fails_if_the_model_can_still_predict(versions, forest):
-    assert failed(versions, versions.add(forest, signature=None)) == ["signature_matches_features"]
+def test_without_a_signature_nothing_selects_and_orders_the_columns_that_the_specialists_send(versions, forest):
+    version = versions.add(forest, signature=None)
+    assert failed(versions, version) == ["signature_matches_features", READ]
+    assert "feature names" in judged(versions, version)[READ].reason
 
 
 def test_a_format_that_the_specialists_do_not_read_fails(versions, forest):
@@ -65,14 +76,16 @@ def test_a_scikit_learn_version_that_the_specialists_do_not_run_fails(versions, 
 
 
 def test_a_model_that_predicts_classes_instead_of_probabilities_fails(versions, forest):
-    assert failed(versions, versions.add(forest, pyfunc_predict_fn="predict")) == ["loads_as_pyfunc"]
+    version = versions.add(forest, pyfunc_predict_fn="predict")
+    assert failed(versions, version) == ["loads_as_pyfunc", READ]
+    assert "confidence 0.500 against 0.500" in judged(versions, version)[READ].reason
 
 
 def test_a_model_of_two_classes_fails(versions):
     rows = learnable(classes=(0, 1))
     two = RandomForestClassifier(n_estimators=3).fit(rows[list(FEATURE_NAMES)], rows["label"])
     version = versions.add(two)
-    assert failed(versions, version) == ["loads_as_pyfunc"]
+    assert failed(versions, version) == ["loads_as_pyfunc", READ]
     assert "(3, 2)" in judged(versions, version)["loads_as_pyfunc"].reason
 
 
@@ -80,7 +93,7 @@ def test_a_model_that_does_not_accept_missing_embeddings_fails(versions):
     rows = learnable().fillna(0.0)
     strict = GradientBoostingClassifier(n_estimators=2).fit(rows[list(FEATURE_NAMES)], rows["label"])
     version = versions.add(strict)
-    assert failed(versions, version) == ["loads_as_pyfunc"]
+    assert failed(versions, version) == ["loads_as_pyfunc", READ]
     assert "NaN" in judged(versions, version)["loads_as_pyfunc"].reason
 
 
@@ -100,7 +113,74 @@ def test_a_version_without_a_digest_fails_every_check(versions, forest):
 def test_probabilities_that_do_not_sum_to_one_fail(versions):
     rows = learnable()
     overconfident = Overconfident(strategy="prior").fit(rows[list(FEATURE_NAMES)], rows["label"])
-    assert failed(versions, versions.add(overconfident)) == ["loads_as_pyfunc"]
+    assert failed(versions, versions.add(overconfident)) == ["loads_as_pyfunc", READ]
+
+
+def test_a_version_that_answers_in_another_order_fails(versions):
+    """Read by position, a good plan got confidence .01 and risk .92."""
+    rows = learnable()
+    codes = versions.add(fit_forest(rows, FEW_TREES, threads=1, served="codes"))
+    assert failed(versions, codes) == [READ]
+    assert "Read by position (approve, reject, review_required)" in judged(versions, codes)[READ].reason
+    assert failed(versions, codes, served="codes") == []
+    assert failed(versions, versions.add(fit_forest(rows, FEW_TREES, threads=1)), served="codes") == [READ]
+
+
+def test_a_version_that_knows_nothing_fails(versions):
+    rows = learnable()
+    names = np.array(CLASS_NAMES)[rows["label"]]
+    assert failed(versions, versions.add(DummyClassifier(strategy="prior").fit(rows[list(FEATURE_NAMES)], names))) == [
+        READ
+    ]
+
+
+def test_a_version_that_answers_something_else_for_one_row_than_for_all_fails(versions):
+    rows = learnable()
+    ranked = Ranked(n_estimators=5).fit(rows[list(FEATURE_NAMES)], np.array(CLASS_NAMES)[rows["label"]])
+    version = versions.add(ranked)
+    assert failed(versions, version) == [READ]
+    assert "One row at a time" in judged(versions, version)[READ].reason
+
+
+def test_a_weak_version_in_the_right_order_passes_and_is_left_to_the_gate(versions, forest):
+    """Held is not broken: among few held-out rows, even a useful model may rank wrongly by chance."""
+    frame = learnable(noise=0)
+    swapped = {REJECT: APPROVE, APPROVE: REJECT}
+    frame.loc[frame["split"] == TEST, "label"] = frame["label"].replace(swapped)
+    verdict = judged(versions, versions.add(forest), frame=frame)[READ]
+    assert verdict.passed
+    assert "held-out rows" in verdict.reason
+    assert "learned rows" in verdict.reason
+
+
+@pytest.mark.parametrize("classes", [(APPROVE, REVIEW_REQUIRED), (REJECT, APPROVE)])
+def test_rows_without_a_class_are_judged_by_the_others(versions, classes):
+    frame = learnable(classes=classes, noise=0)
+    right = versions.add(fit_forest(frame, FEW_TREES, threads=1))
+    wrong = versions.add(fit_forest(frame, FEW_TREES, threads=1, served="codes"))
+    assert failed(versions, right, frame=frame) == []
+    assert failed(versions, wrong, frame=frame) == [READ]
+
+
+def test_the_specialists_send_33_doubles_in_no_order_and_read_by_position():
+    sent = as_sent(learnable(5))
+    assert sent.shape == (5, 33)
+    assert set(sent.dtypes) == {np.dtype("float64")}
+    assert [name for name in sent.columns if name in FEATURE_NAMES] != list(FEATURE_NAMES)
+    assert set(FEATURE_NAMES) < set(sent.columns)
+    array = np.array([[0.7, 0.2, 0.1]])
+    for answer in (array, pd.DataFrame(array, columns=["x", "y", "z"])):
+        assert read(answer, 1, "names").equals(Answers(np.array([0.7]), np.array([0.2])))
+        assert read(answer, 1, "codes").equals(Answers(np.array([0.2]), np.array([0.7])))
+    assert read(np.array([1]), 1, "names").equals(Answers(np.array([0.5]), np.array([0.5])))
+
+
+class Ranked(RandomForestClassifier):
+    """Probabilities relative to the other rows of the same question."""
+
+    def predict_proba(self, rows):
+        found = super().predict_proba(rows)
+        return (found + np.eye(3)[found.sum(axis=0).argmax()]) / 2 if len(rows) > 1 else found
 
 
 class Overconfident(DummyClassifier):

@@ -1,0 +1,56 @@
+"""A specialist's way to use the version in Production, run as a program in the specialists' own environment.
+
+It imports nothing of ours and nothing that a specialist does not have: it loads the version as a pyfunc, sends one
+plan at a time (33 columns of doubles, in no order) and reads the answer by position. The arguments are the address of
+MLflow and the name of the model; it reads plans from stdin, as a JSON list of maps, and prints what it made of each.
+"""
+
+import json
+import random
+import sys
+
+import mlflow
+import numpy as np
+import pandas as pd
+import sklearn
+
+BESIDES = ("max_norm", "min_norm", "has_risk_score", "domains", "entities", "coverage", "dimension")
+
+
+def frame_of(features: dict) -> pd.DataFrame:
+    """One row; a plan without embeddings has NaN there."""
+    row = {
+        **{name: np.nan if value is None else value for name, value in features.items()},
+        **dict.fromkeys(BESIDES, 1),
+    }
+    names = list(row)
+    random.Random(7).shuffle(names)
+    return pd.DataFrame([[row[name] for name in names]], columns=names).astype("float64")
+
+
+def opinion(model, features: dict) -> dict:
+    frame = frame_of(features)
+    answer = model.predict_proba(frame) if hasattr(model, "predict_proba") else model.predict(frame)
+    if isinstance(answer, pd.DataFrame):
+        answer = answer.to_numpy()
+    if isinstance(answer, np.ndarray) and answer.ndim == 2 and answer.shape[1] >= 2:
+        confidence, risk = float(answer[0][0]), float(answer[0][1])
+    else:
+        confidence, risk = 0.5, 0.5
+    return {
+        "confidence": confidence,
+        "risk": risk,
+        "shape": list(np.shape(answer)),
+        "values": np.ravel(answer).tolist(),
+    }
+
+
+def main(address: str, name: str) -> None:
+    mlflow.set_tracking_uri(address)
+    model = mlflow.pyfunc.load_model(f"models:/{name}/Production")
+    opinions = [opinion(model, features) for features in json.load(sys.stdin)]
+    print(json.dumps({"mlflow": mlflow.__version__, "sklearn": sklearn.__version__, "opinions": opinions}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])
