@@ -19,9 +19,10 @@ from nhm_assets.domain.outcomes import Outcome
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.records import EvaluationReport, Record, TrainedModel
 from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.evaluation.champion import score_champion
 from nhm_assets.evaluation.gate import GateRules, failed_gate
 from nhm_assets.evaluation.gate import judge as judge_report
-from nhm_assets.evaluation.predictions import candidate_probabilities, champion_probabilities
+from nhm_assets.evaluation.predictions import candidate_probabilities
 from nhm_assets.evaluation.report import build_report, held_out_rows
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
 from nhm_assets.feedback.dataset_rules import QualityRules, judge_dataset
@@ -71,7 +72,7 @@ def main(week: str) -> None:
             frame = build_dataset(database, partition, run, settings)
             trained = train(client, mlflow, frame, partition, run, settings)
             record_registration(database[AUDIT_LOG], trained, run=run, now=settings.now())
-            report, failed = evaluate(client, frame, trained, settings)
+            report, failed = evaluate(client, database, frame, trained, settings)
             _store(settings, partition, "trained_model", trained)
             _store(settings, partition, "evaluation_report", report)
             outcome = decide(client, database, report, failed, run, settings)
@@ -119,7 +120,7 @@ def train(
     run: ScriptRun,
     settings: Settings,
 ) -> TrainedModel:
-    """Fit, log and register a version, move it to Staging and check it."""
+    """Fit, log and register a version, and move it to Staging."""
     spec = TrainingSpec.of(
         frame, partition, code_version=code_version(), parameters=PARAMETERS, dagster_run_id=run.run_id
     )
@@ -135,8 +136,6 @@ def train(
         logger.log_metrics({"fit_seconds": time.monotonic() - started, "rows_learned": len(rows)})
         trained = register(logger, client, forest, frame, spec, PARAMETERS)
     stage_candidate(client, trained)
-    judged = judge_version(client, trained.model, trained.version, frame, settings.served_classes)
-    assert all(verdict.passed for verdict in judged)
     return trained
 
 
@@ -151,18 +150,24 @@ def _mlflow_run(client: "MlflowClient", experiment_id: str, spec: TrainingSpec) 
 
 
 def evaluate(
-    client: "MlflowClient", frame: pd.DataFrame, trained: TrainedModel, settings: Settings
+    client: "MlflowClient",
+    database: "Database[Document]",
+    frame: pd.DataFrame,
+    trained: TrainedModel,
+    settings: Settings,
 ) -> tuple[EvaluationReport, list[str]]:
-    """Evaluate candidate and champion on the newest rows. Returns the report and the failed gate checks."""
+    """Check the version and score it beside the champion. Returns the report and the failed gate checks."""
     from mlflow.entities import Metric
 
+    log = database[AUDIT_LOG]
+    judged = judge_version(client, log, trained.model, trained.version, frame, settings.served_classes)
+    assert all(verdict.passed for verdict in judged)
     rows = held_out_rows(frame, trained)
-    candidate, importances = candidate_probabilities(client, trained.model, trained.version, rows)
+    candidate, importances = candidate_probabilities(client, log, trained.model, trained.version, rows)
     champion = version_in_production(client, trained.model)
     scored = None
     if champion is not None:
-        number = str(champion.version)
-        scored = number, champion_probabilities(client, trained.model, number, rows, allow_unverified=False)
+        scored = score_champion(client, log, champion, rows, allow_unverified=False)
     report = build_report(frame, trained, candidate, importances=importances, champion=scored)
     moment = int(time.time() * 1000)
     numbers = report.candidate.model_dump(exclude={"support", "confusion"})

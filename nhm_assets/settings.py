@@ -67,7 +67,12 @@ class Settings(BaseSettings):
     mlflow_timeout_s: Seconds = Field(10.0, description="Seconds to wait for MLflow before it counts as unreachable.")
     allow_unverified_champion: bool = Field(
         default=False,
-        description="Load a Production version without a SHA-256 tag, for example one from before this platform.",
+        description="Load a Production version that this platform did not register, to compare candidates with it.",
+    )
+    foreign_champion: Literal["replace", "compare", "refuse"] = Field(
+        "replace",
+        description="What happens if the version in Production is foreign. replace: a candidate that passes the other"
+        " checks replaces it. compare: it is compared, or else holds the candidate. refuse: it is never replaced.",
     )
 
     feedback_window_days: PositiveCount = Field(30, description="Days of feedback that each retraining learns from.")

@@ -121,6 +121,17 @@ class Champion(Record):
     comparison: Comparison
 
 
+class ForeignChampion(Record):
+    """A version in Production that is not of this platform; see FOREIGN_CHAMPION.
+
+    Attributes:
+        reason: what makes it foreign, in plain words.
+    """
+
+    version: str
+    reason: str
+
+
 class EvaluationReport(VersionRecord):
     """Everything that the gate judges, and what explains it.
 
@@ -132,6 +143,8 @@ class EvaluationReport(VersionRecord):
         compared_with: number of the version in Production at the time of the evaluation; None if there was none. The
             candidate may only replace this version.
         intervals: 95 % intervals of the candidate's precision, recall and F1.
+        champion: None if there is none, or if a foreign one cannot be scored.
+        foreign_champion: None if there is no champion, or if it is a version of this platform.
         baseline_f1: F1 of two dummies on the same rows, `most_frequent` and `stratified`.
         prior_brier: Brier score of always predicting the class frequencies of the training rows.
         importances: loss of F1 when the test values of a feature are shuffled, mean over repeats.
@@ -148,6 +161,7 @@ class EvaluationReport(VersionRecord):
     intervals: dict[str, Interval]
     champion: Champion | None
     compared_with: str | None = None
+    foreign_champion: ForeignChampion | None = None
     baseline_f1: dict[str, float]
     prior_brier: float
     importances: dict[str, float]

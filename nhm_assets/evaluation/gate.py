@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 MIN_ROWS_PER_CLASS = 20
 """Required test rows that are approve, and required test rows that are not."""
 SUSPICIOUS_F1 = 0.995
+_NOT_WORSE = "not_worse_than_production"
 
 DESCRIPTIONS = {
     "precision_threshold": "Gate: precision of approve on the test rows reaches PRECISION_THRESHOLD.",
     "recall_threshold": "Gate: recall of approve on the test rows reaches RECALL_THRESHOLD.",
     "f1_threshold": "Gate: F1 of approve on the test rows reaches F1_THRESHOLD.",
     "not_worse_than_production": "Gate: F1 is at most MAX_F1_REGRESSION below that of the champion (the version in"
-    " Production) on the same rows.",
+    " Production) on the same rows. A foreign champion is treated as FOREIGN_CHAMPION says.",
     "beats_baseline": "Gate: F1 is above that of two dummy classifiers that ignore the features.",
     "enough_evidence": f"Gate: there are at least MIN_TEST_ROWS test rows; at least {MIN_ROWS_PER_CLASS} are approve"
     f" and {MIN_ROWS_PER_CLASS} are not.",
@@ -39,6 +40,7 @@ class GateRules:
     max_f1_regression: float
     min_test_rows: int
     in_production: bool
+    foreign_champion: str
 
     @classmethod
     def of(cls, settings: "Settings") -> "GateRules":
@@ -53,7 +55,7 @@ def judge(report: EvaluationReport, rules: GateRules) -> list[Verdict]:
         _reaches("precision", candidate.precision, rules.precision_threshold),
         _reaches("recall", candidate.recall, rules.recall_threshold),
         _reaches("f1", candidate.f1, rules.f1_threshold),
-        _not_worse(report, rules.max_f1_regression),
+        _not_worse(report, rules),
         _beats_baseline(report),
         _enough_evidence(report, rules.min_test_rows),
         _data_source_allowed(report, in_production=rules.in_production),
@@ -81,8 +83,11 @@ def _difference(value: float) -> str:
     return f"{value:.3f}" if value >= 0.0005 else "less than 0.001"
 
 
-def _not_worse(report: EvaluationReport, max_regression: float) -> Verdict:
-    check, f1 = "not_worse_than_production", report.candidate.f1
+def _not_worse(report: EvaluationReport, rules: GateRules) -> Verdict:
+    check, f1 = _NOT_WORSE, report.candidate.f1
+    max_regression = rules.max_f1_regression
+    if verdict := _against_foreign(report, rules.foreign_champion):
+        return verdict
     if report.champion is None:
         return Verdict(check, passed=True, reason="There is no champion to compare with.", figures={"f1": f1})
     champion_f1 = report.champion.metrics.f1
@@ -96,6 +101,22 @@ def _not_worse(report: EvaluationReport, max_regression: float) -> Verdict:
         reason = f"{compared.format(below)} on the same rows, {limit} {max_regression:.3f}."
     figures = {"f1": f1, "production_f1": champion_f1, "MAX_F1_REGRESSION": max_regression}
     return Verdict(check, passed, reason, figures)
+
+
+def _against_foreign(report: EvaluationReport, rule: str) -> Verdict | None:
+    """The verdict where FOREIGN_CHAMPION decides; None if the champion is compared."""
+    foreign = report.foreign_champion
+    if foreign is None or (rule == "compare" and report.champion is not None):
+        return None
+    endings = {
+        "replace": "The candidate is judged by everything but the comparison",
+        "refuse": "It is not replaced; to replace it, set FOREIGN_CHAMPION=replace",
+        "compare": "It cannot be compared. To load it, set ALLOW_UNVERIFIED_CHAMPION=true; to replace it without a"
+        " comparison, set FOREIGN_CHAMPION=replace",
+    }
+    reason = f"The champion (version {foreign.version}) is foreign: {foreign.reason}. {endings[rule]}."
+    figures = {"production_version": foreign.version, "FOREIGN_CHAMPION": rule}
+    return Verdict(_NOT_WORSE, rule == "replace", reason, figures)
 
 
 def _beats_baseline(report: EvaluationReport) -> Verdict:

@@ -16,6 +16,9 @@ def comparison_table(report: EvaluationReport) -> str:
         shown = f"{interval.low:.3f} to {interval.high:.3f}" if interval else ""
         champion_value = f"{getattr(champion.metrics, name):.3f}" if champion else "none"
         lines.append(f"| {name} | {getattr(report.candidate, name):.3f} | {shown} | {champion_value} |")
+    if report.foreign_champion:
+        foreign = report.foreign_champion
+        lines += ["", f"Version {foreign.version} in Production is foreign: {foreign.reason}."]
     if champion:
         comparison = champion.comparison
         lines.append("")

@@ -10,17 +10,19 @@ from nhm_assets.domain.class_order import ClassOrder, by_label
 from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.evaluation.metrics import f1_of_approve, predict_labels
+from nhm_assets.registry.audit_log import Document
 from nhm_assets.registry.model_files import order_of_classes, verified_model
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from pymongo.collection import Collection
 
 _REPEATS = 5
 _SEED = 42
 
 
 def candidate_probabilities(
-    client: "MlflowClient", model: str, version: str, rows: pd.DataFrame
+    client: "MlflowClient", log: "Collection[Document]", model: str, version: str, rows: pd.DataFrame
 ) -> tuple[np.ndarray, dict[str, float]]:
     """The candidate's probabilities of the labels 0, 1, 2 for these rows, and its feature importances on them.
 
@@ -32,7 +34,7 @@ def candidate_probabilities(
     """
     import mlflow.sklearn
 
-    with verified_model(client, model, version) as files:
+    with verified_model(client, log, model, version) as files:
         forest = mlflow.sklearn.load_model(str(files))
     order = order_of_classes(client, model, version, forest)
     if order is None:
@@ -55,19 +57,24 @@ def _importances(forest: Any, order: ClassOrder, features: pd.DataFrame, labels:
 
 
 def champion_probabilities(
-    client: "MlflowClient", model: str, version: str, rows: pd.DataFrame, *, allow_unverified: bool
+    client: "MlflowClient",
+    log: "Collection[Document]",
+    model: str,
+    version: str,
+    rows: pd.DataFrame,
+    *,
+    allow_unverified: bool,
 ) -> np.ndarray:
     """The champion's probabilities of the labels 0, 1, 2 for these rows, through pyfunc as the specialists call it.
 
     Raises:
         RegistryError: it cannot be verified or loaded, or its answer is unusable. A champion that cannot be
-            scored never counts as a bad one.
+            scored never counts as a bad one: FOREIGN_CHAMPION says what follows.
     """
     import mlflow.pyfunc
 
-    subject = f"the champion, {model} version {version},"
-    remedy = "roll back to a version that works, or archive this one, then run this again"
-    with verified_model(client, model, version, allow_unverified=allow_unverified) as files:
+    subject = f"{model} version {version}"
+    with verified_model(client, log, model, version, allow_unverified=allow_unverified) as files:
         try:
             with warnings.catch_warnings():
                 # A version from elsewhere may warn of anything; its answer is checked below.
@@ -76,18 +83,16 @@ def champion_probabilities(
                 answer = loaded.predict(rows[list(FEATURE_NAMES)])
             estimator = loaded.get_raw_model()
         except Exception as error:
-            raise RegistryError(f"{subject} cannot be scored ({error}): {remedy}") from error
+            raise RegistryError(f"{subject} cannot be scored here ({error})") from error
     expected, actual = (len(rows), len(CLASS_NAMES)), np.shape(answer)
     if actual != expected:
-        raise RegistryError(f"{subject} predicts the shape {actual} instead of {expected}: {remedy}")
+        raise RegistryError(f"{subject} predicts the shape {actual} instead of {expected}")
     probabilities = np.asarray(answer, dtype="float64")
     if not np.isfinite(probabilities).all():
-        raise RegistryError(f"{subject} predicts values that are not numbers: {remedy}")
+        raise RegistryError(f"{subject} predicts values that are not numbers")
     order = order_of_classes(client, model, version, estimator)
     if order is None:
-        raise RegistryError(
-            f"{subject} answers the classes {_classes(estimator)} instead of {list(CLASS_NAMES)}: {remedy}"
-        )
+        raise RegistryError(f"{subject} answers the classes {_classes(estimator)} instead of {list(CLASS_NAMES)}")
     return by_label(probabilities, order)
 
 

@@ -7,7 +7,8 @@ import pandas as pd
 
 from nhm_assets.domain.dataset_schema import APPROVE, SCRIPTED, SYNTHETIC, TEST, data_version
 from nhm_assets.domain.errors import DataError
-from nhm_assets.domain.records import Champion, Comparison, EvaluationReport, TrainedModel
+from nhm_assets.domain.records import Champion, Comparison, EvaluationReport, ForeignChampion, TrainedModel
+from nhm_assets.evaluation.champion import ScoredChampion
 from nhm_assets.evaluation.metrics import CLASSES, baseline_f1, brier, compute_metrics, intervals, mcnemar
 
 
@@ -36,7 +37,7 @@ def build_report(
     candidate: np.ndarray,
     *,
     importances: Mapping[str, float],
-    champion: tuple[str, np.ndarray] | None,
+    champion: ScoredChampion | None,
 ) -> EvaluationReport:
     """Compute the metrics of candidate and champion, and compare them.
 
@@ -45,7 +46,7 @@ def build_report(
         trained: the candidate.
         candidate: its probabilities for the test rows, shape (n, 3).
         importances: by feature.
-        champion: number of the version in Production, and its probabilities for the same rows.
+        champion: the version in Production, on the same rows; None if there is none.
     """
     test_rows = held_out_rows(frame, trained)
     training_rows = frame[frame["split"] != TEST]
@@ -59,23 +60,28 @@ def build_report(
         scripted_rows=int((frame["provenance"] == SCRIPTED).sum()),
         candidate=compute_metrics(labels, candidate),
         intervals=intervals(labels, candidate)[0],
-        champion=_compare(labels, candidate, *champion) if champion else None,
-        compared_with=champion[0] if champion else None,
+        champion=_compare(labels, candidate, champion),
+        compared_with=champion.version if champion else None,
+        foreign_champion=ForeignChampion(version=champion.version, reason=champion.foreign)
+        if champion and champion.foreign
+        else None,
         baseline_f1=baseline_f1(training_rows, test_rows),
         prior_brier=brier(labels, np.tile(class_frequencies, (len(labels), 1))),
         importances=dict(importances),
     )
 
 
-def _compare(labels: np.ndarray, candidate: np.ndarray, version: str, champion: np.ndarray) -> Champion:
-    only_candidate, only_champion, p_value = mcnemar(labels, candidate, champion)
+def _compare(labels: np.ndarray, candidate: np.ndarray, champion: ScoredChampion | None) -> Champion | None:
+    if champion is None or champion.probabilities is None:
+        return None
+    only_candidate, only_champion, p_value = mcnemar(labels, candidate, champion.probabilities)
     return Champion(
-        version=version,
-        metrics=compute_metrics(labels, champion),
+        version=champion.version,
+        metrics=compute_metrics(labels, champion.probabilities),
         comparison=Comparison(
             only_candidate_right=only_candidate,
             only_champion_right=only_champion,
             mcnemar_p=p_value,
-            differences=intervals(labels, candidate, champion)[1],
+            differences=intervals(labels, candidate, champion.probabilities)[1],
         ),
     )

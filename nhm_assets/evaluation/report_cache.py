@@ -36,6 +36,9 @@ def recorded_report(
             # An earlier release recorded it, with other fields.
             continue
         if report and _is_about(report, trained):
+            if report.foreign_champion and champion_version != trained.version:
+                # Settings may allow the comparison by now, and what is foreign may have been registered.
+                return None
             return report if champion_version in (trained.version, report.compared_with) else None
     return None
 

@@ -39,8 +39,18 @@ def record_registration(
         "to_stage": "Staging",
         "reason": f"trained on {sum(trained.rows.values())} rows ({trained.data_source})",
         "rows": trained.rows,
+        "sha256": trained.sha256,
     }
-    _add(log, f"registered:{trained.model}:{trained.version}", entry, run, now)
+    _add(log, _registration_id(trained.model, trained.version), entry, run, now)
+
+
+def registration(log: "Collection[Document]", model: str, version: str) -> Document | None:
+    """The entry of a version that this platform registered, with the SHA-256 of its file; None for any other."""
+    return log.find_one({"_id": _registration_id(model, version)})
+
+
+def _registration_id(model: str, version: str) -> str:
+    return f"registered:{model}:{version}"
 
 
 def record_decision(

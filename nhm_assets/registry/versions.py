@@ -1,6 +1,6 @@
 """Look-ups of the versions of a registered model: all, by number, by alias, and the one in Production."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from nhm_assets.domain.errors import RegistryError
@@ -66,6 +66,9 @@ def version_if_any(client: "MlflowClient", model: str, version: str) -> "ModelVe
 
 
 def window_end(version: "ModelVersion") -> datetime | None:
-    """End of the window that a version learned from; None for a version from elsewhere."""
-    end = version.tags.get(WINDOW_END_TAG)
-    return datetime.fromisoformat(end) if end else None
+    """End of the window that a version learned from; None for a version from elsewhere, whatever its tag says."""
+    try:
+        end = datetime.fromisoformat(version.tags.get(WINDOW_END_TAG, ""))
+    except ValueError:
+        return None
+    return end if end.tzinfo else end.replace(tzinfo=UTC)

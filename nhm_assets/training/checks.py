@@ -7,11 +7,13 @@ from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetIn, Resou
 
 from nhm_assets.domain.dagster_names import FEEDBACK_DATASET, TRAINED_MODEL
 from nhm_assets.domain.records import TrainedModel
+from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_specs, selected_results
 from nhm_assets.steps.retry_policy import retry_transient_errors
 from nhm_assets.training.serving_contract import DESCRIPTIONS, judge_version
 from resources.mlflow import Mlflow
+from resources.mongo import Mongo
 
 
 @multi_asset_check(
@@ -27,10 +29,16 @@ def trained_model_checks(
     feedback_dataset: pd.DataFrame,
     settings: ResourceParam[Settings],
     mlflow: ResourceParam[Mlflow],
+    mongo: ResourceParam[Mongo],
 ) -> Iterator[AssetCheckResult]:
     """Check the version in the registry."""
-    with mlflow.client() as client:
+    with mongo.database() as database, mlflow.client() as client:
         verdicts = judge_version(
-            client, trained_model.model, trained_model.version, feedback_dataset, settings.served_classes
+            client,
+            database[AUDIT_LOG],
+            trained_model.model,
+            trained_model.version,
+            feedback_dataset,
+            settings.served_classes,
         )
     yield from selected_results(context, TRAINED_MODEL, verdicts)

@@ -9,6 +9,7 @@ from nhm_assets.domain.check_result import Verdict
 from nhm_assets.domain.class_order import SERVED_ORDERS, ServedClasses
 from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, TEST
 from nhm_assets.domain.errors import RegistryError
+from nhm_assets.registry.audit_log import Document
 from nhm_assets.registry.model_files import verified_model
 from nhm_assets.training.forest import learning_rows
 from nhm_assets.training.served_answers import ask, ask_alone, contrast, spread
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow import MlflowClient
+    from pymongo.collection import Collection
 
 SERVING_SKLEARN = "1.5.2"
 """The version that the specialists run. A pickled forest is sure to load only in the version that wrote it."""
@@ -34,19 +36,25 @@ DESCRIPTIONS = {
 
 
 def judge_version(
-    client: "MlflowClient", model: str, version: str, frame: pd.DataFrame, served: ServedClasses
+    client: "MlflowClient",
+    log: "Collection[Document]",
+    model: str,
+    version: str,
+    frame: pd.DataFrame,
+    served: ServedClasses,
 ) -> list[Verdict]:
     """One verdict per check, on a version in the registry.
 
     Args:
         client: of the registry.
+        log: the audit log, which has the digest of the version's file.
         model: name of the registered model.
         version: number of the version.
         frame: the dataset that it was trained on.
         served: the order in which the specialists read the classes.
     """
     try:
-        with verified_model(client, model, version) as files:
+        with verified_model(client, log, model, version) as files:
             return [_signature(files), _loads(files), _sklearn(files), _is_read_right(files, frame, served)]
     except RegistryError as error:
         return [Verdict(name, passed=False, reason=str(error)) for name in DESCRIPTIONS]

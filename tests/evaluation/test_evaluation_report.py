@@ -15,7 +15,6 @@ from nhm_assets.domain.records import EvaluationReport, Metrics
 from nhm_assets.evaluation.gate import DESCRIPTIONS
 from nhm_assets.evaluation.metrics import compute_metrics
 from nhm_assets.registry.versions import all_versions
-from nhm_assets.registry.vocabulary import SHA256_TAG
 from nhm_assets.training.forest import PARAMETERS, fit_forest
 from tests.support.dagster_internals import PartitionKeyFilter
 from tests.support.documents import WEEK, WEEK_END, put, reviewed_opinions
@@ -47,7 +46,8 @@ class Match:
 def install(platform: Platform, forest: Any, **options: Any) -> str:
     """Put a version from elsewhere into Production; the version before is archived."""
     with platform.mlflow.client() as client:
-        version = Versions(client, platform.settings.nhm_home).add(forest, **options)
+        log = platform.database["model_audit_log"]
+        version = Versions(client, platform.settings.nhm_home, log).add(forest, **options)
         client.transition_model_version_stage(MODEL, version, "Production", archive_existing_versions=True)
         client.set_registered_model_alias(MODEL, "production", version)
     return version
@@ -184,17 +184,16 @@ def test_a_dataset_rebuilt_after_the_training_is_refused_until_the_model_is_trai
     assert platform.retrain(only=UP_TO_EVALUATION).success
 
 
-def test_a_champion_without_a_digest_breaks_the_run_unless_that_is_allowed(platform: Platform):
-    """Such a champion is older than the platform. It is not trusted without permission, and does not count as bad."""
+def test_a_champion_that_the_platform_did_not_register_is_scored_only_if_that_is_allowed(platform: Platform):
+    """Such a champion is not trusted without permission, and does not count as bad."""
     store_dataset(platform, learnable())
     champion = install(platform, small_forest(seed=5), verified=False)
-    refused = platform.retrain(only=UP_TO_EVALUATION)
-    step, message = failed_step(refused)
-    assert step == "evaluation_report"
-    assert f"{MODEL} version {champion} has no tag {SHA256_TAG}" in message
-    assert "ALLOW_UNVERIFIED_CHAMPION=true" in message
-    assert platform.tags(refused)["nhm/outcome"] == "broken"
+    unscored = platform.retrain(only=UP_TO_EVALUATION)
+    assert unscored.success
+    assert report_of(unscored).champion is None
+    assert report_of(unscored).foreign_champion.version == champion
     allowed = platform.with_settings(allow_unverified_champion=True).retrain(only=["evaluation_report"])
     assert allowed.success
     assert report_of(allowed).champion.version == champion
+    assert report_of(allowed).foreign_champion == report_of(unscored).foreign_champion
     assert list(verdicts(allowed)) == list(DESCRIPTIONS)

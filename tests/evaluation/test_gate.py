@@ -6,6 +6,7 @@ import pytest
 
 from nhm_assets.domain.check_result import Verdict
 from nhm_assets.domain.outcomes import GATE_CHECKS
+from nhm_assets.domain.records import ForeignChampion
 from nhm_assets.evaluation.gate import DESCRIPTIONS, GateRules, failed_gate, judge
 from nhm_assets.settings import Settings
 from tests.support.reports import RULES, champion, metrics, report
@@ -49,6 +50,30 @@ def test_without_a_champion_nothing_is_worse_than_production():
     verdict = judged(report(champion=None))["not_worse_than_production"]
     assert verdict.passed
     assert verdict.reason == "There is no champion to compare with."
+
+
+FOREIGN = ForeignChampion(version="7", reason="it answers labels")
+
+
+@pytest.mark.parametrize(
+    ("rule", "compared", "passes"),
+    [
+        ("replace", None, True),
+        ("replace", 0.99, True),
+        ("refuse", None, False),
+        ("refuse", 0.1, False),
+        ("compare", None, False),
+        ("compare", 0.99, False),
+        ("compare", 0.1, True),
+    ],
+)
+def test_a_foreign_champion_is_treated_as_the_setting_says(rule, compared, passes):
+    scored = champion(compared, version="7") if compared else None
+    made = report(foreign_champion=FOREIGN, champion=scored)
+    verdict = judged(made, foreign_champion=rule)["not_worse_than_production"]
+    assert verdict.passed is passes
+    if not (rule == "compare" and compared):
+        assert verdict.reason.startswith("The champion (version 7) is foreign: it answers labels. ")
 
 
 @pytest.mark.parametrize(
@@ -245,6 +270,8 @@ def test_the_rules_come_from_the_settings():
         max_f1_regression=0.4,
         min_test_rows=5,
         environment="production",
+        foreign_champion="refuse",
     )
-    assert GateRules.of(settings) == GateRules(0.1, 0.2, 0.3, 0.4, 5, in_production=True)
+    expected = GateRules(0.1, 0.2, 0.3, 0.4, 5, in_production=True, foreign_champion="refuse")
+    assert GateRules.of(settings) == expected
     assert GateRules.of(Settings()) == RULES

@@ -5,6 +5,8 @@ import pytest
 
 from nhm_assets.domain.dataset_schema import APPROVE, FEATURE_NAMES, SYNTHETIC, TEST, TRAIN, data_version
 from nhm_assets.domain.errors import DataError
+from nhm_assets.domain.records import ForeignChampion
+from nhm_assets.evaluation.champion import ScoredChampion
 from nhm_assets.evaluation.metrics import baseline_f1, compute_metrics, intervals, mcnemar
 from nhm_assets.evaluation.report import build_report, held_out_rows
 from tests.support.documents import WEEK
@@ -68,13 +70,24 @@ def test_a_report_evaluates_the_candidate_on_the_test_rows(frame, tested):
 def test_a_report_evaluates_the_champion_on_the_same_rows(frame, tested):
     given, champions = probabilities(len(tested), 1), probabilities(len(tested), 2)
     labels = tested["label"].to_numpy()
-    report = build_report(frame, trained_on(frame), given, importances=IMPORTANCES, champion=("3", champions))
+    scored = ScoredChampion("3", champions, None)
+    report = build_report(frame, trained_on(frame), given, importances=IMPORTANCES, champion=scored)
     assert report.compared_with == "3"
     made = report.champion
     assert (made.version, made.metrics) == ("3", compute_metrics(labels, champions))
     counts = (made.comparison.only_candidate_right, made.comparison.only_champion_right, made.comparison.mcnemar_p)
     assert counts == mcnemar(labels, given, champions)
     assert made.comparison.differences == intervals(labels, given, champions)[1]
+
+
+def test_a_foreign_champion_is_named_and_compared_only_if_it_could_be_scored(frame):
+    given, champions = probabilities(30, 1), probabilities(30, 2)
+    for scored in (None, champions):
+        champion = ScoredChampion("3", scored, "it answers labels")
+        made = build_report(frame, trained_on(frame), given, importances=IMPORTANCES, champion=champion)
+        assert made.foreign_champion == ForeignChampion(version="3", reason="it answers labels")
+        assert made.compared_with == "3"
+        assert (made.champion is None) == (scored is None)
 
 
 def test_the_prior_brier_score_uses_the_class_frequencies_of_the_training_rows():

@@ -8,7 +8,7 @@ from dagster import AssetKey, AssetMaterialization, DagsterInstance, MetadataVal
 from mlflow.entities.model_registry import ModelVersion
 
 from nhm_assets.domain.partitions import Partition
-from nhm_assets.domain.records import EvaluationReport
+from nhm_assets.domain.records import EvaluationReport, ForeignChampion
 from nhm_assets.evaluation.report_cache import REPORT_METADATA, recorded_report
 from tests.support.documents import WEEK
 from tests.support.reports import champion, metrics, report, trained_model
@@ -54,6 +54,15 @@ def test_the_digest_does_not_depend_on_the_order_of_stored_maps(instance):
     assert EvaluationReport.model_validate(backwards).digest() == made.digest()
     better = made.model_copy(update={"candidate": metrics(f1=0.99)})
     assert better.digest() != made.digest()
+
+
+@pytest.mark.parametrize("compared", [None, 0.8])
+def test_a_report_on_a_foreign_champion_is_never_reused(instance, compared):
+    """Settings may allow the comparison by now."""
+    foreign = ForeignChampion(version="1", reason="this platform did not register it")
+    record(instance, report(champion=champion(compared) if compared else None, foreign_champion=foreign))
+    assert found(instance, "1") is None
+    assert found(instance, None) is None
 
 
 def test_a_report_without_a_champion_is_reused_while_there_is_none(instance):

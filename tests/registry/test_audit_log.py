@@ -59,6 +59,7 @@ def test_a_registration_records_the_version_and_its_data(log):
         "to_stage": "Staging",
         "reason": "trained on 100 rows (real)",
         "rows": {"train": 70, "validation": 15, "test": 15},
+        "sha256": "5" * 64,
         "dagster_run_id": "run-a",
         "actor": f"dagster job {JOB}",
         "at": NOW,

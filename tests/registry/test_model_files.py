@@ -3,10 +3,15 @@
 import hashlib
 import os
 import pickle
+import shutil
 from pathlib import Path
 
+import mlflow.artifacts
 import pytest
 import yaml
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
+from requests import HTTPError, Response
 
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.registry.model_files import model_sha256, verified_model
@@ -32,11 +37,23 @@ class Marks:
         return os.mkdir, (str(self.mark),)
 
 
+def http_error(status: int) -> HTTPError:
+    """The error of a server that answers with this status."""
+    response = Response()
+    response.status_code = status
+    return HTTPError(str(status), response=response)
+
+
 def refused(registry: Versions, version: str, **options) -> str:
     """The text of the error that refuses a version."""
-    with pytest.raises(RegistryError) as error, verified_model(registry.client, MODEL, version, **options):
+    with (
+        pytest.raises(RegistryError) as error,
+        verified_model(registry.client, registry.log, MODEL, version, **options),
+    ):
         pytest.fail("a version that should be refused was handed out")
-    assert f"{MODEL} version {version}" in str(error.value) or "scikit-learn" in str(error.value)
+    assert f"{MODEL} version {version}" in str(error.value) or any(
+        words in str(error.value) for words in ("scikit-learn", "is not a model of MLflow")
+    )
     return str(error.value)
 
 
@@ -51,7 +68,7 @@ def change_flavors(files: Path, **flavors) -> None:
 
 def test_the_registered_file_exists_until_the_body_ends(versions, forest):
     version = versions.add(forest)
-    with verified_model(versions.client, MODEL, version) as files:
+    with verified_model(versions.client, versions.log, MODEL, version) as files:
         assert (files / "model.pkl").read_bytes() == (versions.files(version) / "model.pkl").read_bytes()
     assert not files.exists()
 
@@ -68,16 +85,87 @@ def test_a_replaced_file_is_always_refused(versions, forest, allow_unverified):
     assert "was replaced" in refused(versions, version, allow_unverified=allow_unverified)
 
 
-def test_a_version_without_a_digest_is_refused_and_the_error_names_the_remedies(versions, forest):
-    reason = refused(versions, versions.add(forest, verified=False))
-    assert SHA256_TAG in reason
-    assert "ALLOW_UNVERIFIED_CHAMPION=true" in reason
+@pytest.mark.parametrize("allow_unverified", [False, True])
+def test_a_file_and_a_tag_that_were_replaced_together_are_refused(versions, forest, allow_unverified):
+    """Whoever can write the file can write the tag; the digest in the audit log decides."""
+    version = versions.add(forest)
+    files = versions.files(version)
+    (files / "model.pkl").write_bytes(pickle.dumps("another"))
+    versions.client.set_model_version_tag(MODEL, version, SHA256_TAG, model_sha256(files))
+    assert "was replaced" in refused(versions, version, allow_unverified=allow_unverified)
 
 
-def test_a_version_without_a_digest_is_accepted_if_allowed(versions, forest):
-    version = versions.add(forest, verified=False)
-    with verified_model(versions.client, MODEL, version, allow_unverified=True) as files:
+def test_an_entry_of_an_earlier_release_has_no_digest_so_the_tag_counts(versions, forest):
+    version = versions.add(forest)
+    versions.record(version)
+    with verified_model(versions.client, versions.log, MODEL, version) as files:
         assert (files / "model.pkl").exists()
+    (versions.files(version) / "model.pkl").write_bytes(pickle.dumps("another"))
+    assert "was replaced" in refused(versions, version)
+
+
+@pytest.mark.parametrize("tagged", [False, True])
+def test_a_version_that_the_platform_did_not_register_is_refused_unless_allowed(versions, forest, tagged):
+    """Its tags may be a copy of ours."""
+    version = versions.add(forest, verified=False)
+    if tagged:
+        versions.client.set_model_version_tag(MODEL, version, SHA256_TAG, model_sha256(versions.files(version)))
+    reason = refused(versions, version)
+    assert "model_audit_log" in reason
+    assert "ALLOW_UNVERIFIED_CHAMPION=true" in reason
+    with verified_model(versions.client, versions.log, MODEL, version, allow_unverified=True) as files:
+        assert (files / "model.pkl").exists()
+
+
+@pytest.mark.parametrize("gone", ["MLmodel", "model.pkl", "all"])
+def test_a_version_without_files_is_refused_in_words(versions, forest, gone):
+    version = versions.add(forest)
+    files = versions.files(version)
+    if gone == "all":
+        shutil.rmtree(files)
+    else:
+        (files / gone).unlink()
+    assert ("lacks its model file" if gone == "model.pkl" else "has no files") in refused(versions, version)
+
+
+@pytest.mark.parametrize("address", ["dbfs:/models/x", "mlflow-artifacts:/x/y", "https://nowhere"])
+def test_a_version_at_a_place_that_nobody_can_read_has_no_files(versions, address):
+    version = str(versions.client.create_model_version(MODEL, address).version)
+    versions.record(version, sha256="0" * 64)
+    assert "has no files that can be read" in refused(versions, version)
+
+
+def test_an_mlmodel_that_cannot_be_read_is_refused_in_words(versions, forest):
+    version = versions.add(forest)
+    (versions.files(version) / "MLmodel").write_text("flavors: [")
+    assert "is not a model of MLflow" in refused(versions, version)
+
+
+@pytest.mark.parametrize(
+    ("error", "about_the_service"),
+    [
+        (MlflowException("API request to http://x failed with exception: timed out"), True),
+        (MlflowException("(sqlite3.OperationalError) database is locked"), True),
+        (MlflowException("No such artifact", RESOURCE_DOES_NOT_EXIST), False),
+        (http_error(503), True),
+        (http_error(403), True),
+        (http_error(404), False),
+        (ConnectionError("refused"), True),
+        (PermissionError("denied"), True),
+        (FileNotFoundError("gone"), False),
+    ],
+    ids=str,
+)
+def test_an_outage_says_nothing_about_the_version(versions, forest, monkeypatch, error, about_the_service):
+    version = versions.add(forest)
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", fail)
+    expected = type(error) if about_the_service else RegistryError
+    with pytest.raises(expected), verified_model(versions.client, versions.log, MODEL, version):
+        pytest.fail("there are no files")
 
 
 def test_a_model_that_another_library_loads_is_refused(versions, forest):

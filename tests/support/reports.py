@@ -14,6 +14,7 @@ RULES = GateRules(
     max_f1_regression=0.01,
     min_test_rows=100,
     in_production=False,
+    foreign_champion="replace",
 )
 """The rules of the default settings."""
 

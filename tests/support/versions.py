@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from pymongo import MongoClient
+from pymongo.collection import Collection
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
+from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.registry.model_files import model_sha256
 from nhm_assets.registry.vocabulary import SHA256_TAG
 from nhm_assets.training.forest import PARAMETERS, fit_forest
@@ -43,10 +46,11 @@ def small_forest(**changes: Any) -> Any:
 
 @dataclass(frozen=True)
 class Versions:
-    """A registry, and the folder of the files of its versions."""
+    """A registry, the folder of the files of its versions, and the audit log that has their digests."""
 
     client: MlflowClient
     folder: Path
+    log: Collection[dict[str, Any]]
 
     def add(
         self,
@@ -57,13 +61,22 @@ class Versions:
         stage: str = "Staging",
         **save_options: Any,
     ) -> str:
-        """Save and register a model; a verified version has the digest of its file as tag."""
+        """Save and register a model; a verified version is one that the platform has registered."""
         import mlflow.sklearn
 
         files = self.folder / uuid.uuid4().hex
         mlflow.sklearn.save_model(model, str(files), **({"signature": feature_signature()} | SAVED | save_options))
-        digest = {SHA256_TAG: model_sha256(files)} if verified else {}
-        return self.add_folder(files, tags=digest | dict(tags or {}), stage=stage)
+        if not verified:
+            return self.add_folder(files, tags=dict(tags or {}), stage=stage)
+        digest = model_sha256(files)
+        version = self.add_folder(files, tags={SHA256_TAG: digest} | dict(tags or {}), stage=stage)
+        self.record(version, sha256=digest)
+        return version
+
+    def record(self, version: str, **fields: str) -> None:
+        """Record in the audit log that the platform registered a version."""
+        entry = {"kind": "registered", "model": MODEL, "version": version, **fields}
+        self.log.replace_one({"_id": f"registered:{MODEL}:{version}"}, entry, upsert=True)
 
     def add_folder(self, files: Path, *, tags: Mapping[str, str], stage: str = "Staging") -> str:
         """Register existing files."""
@@ -79,9 +92,11 @@ class Versions:
 
 
 @pytest.fixture(scope="module")
-def versions(tmp_path_factory: pytest.TempPathFactory, migrated_mlflow: Path) -> Iterator[Versions]:
+def versions(tmp_path_factory: pytest.TempPathFactory, migrated_mlflow: Path, mongod_uri: str) -> Iterator[Versions]:
     """An empty registry that the tests of a module add their versions to."""
     home = tmp_path_factory.mktemp("versions")
     shutil.copytree(migrated_mlflow, home / "mlflow")
-    with Mlflow(uri=None, home=home / "mlflow", timeout_s=10).client() as client:
-        yield Versions(client, home)
+    database = f"versions_{uuid.uuid4().hex[:12]}"
+    with Mlflow(uri=None, home=home / "mlflow", timeout_s=10).client() as client, MongoClient(mongod_uri) as mongo:
+        yield Versions(client, home, mongo[database][AUDIT_LOG])
+        mongo.drop_database(database)

@@ -79,6 +79,11 @@ def client(story: Story) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
+def log(story: Story) -> Any:
+    return story.platform.database["model_audit_log"]
+
+
+@pytest.fixture(scope="module")
 def run(story, client) -> Any:
     """The MLflow run of the first version."""
     return client.get_run(story.trained(story.first).run_id)
@@ -103,10 +108,10 @@ def test_the_checks_on_a_trained_model_all_pass(story):
     assert checks["serves_as_specialists_read_it"]
 
 
-def test_the_tags_of_a_version_say_what_it_was_trained_from(story, client, frame):
+def test_the_tags_of_a_version_say_what_it_was_trained_from(story, client, log, frame):
     trained = story.trained(story.first)
     tags = dict(client.get_model_version(MODEL, "1").tags)
-    with verified_model(client, MODEL, "1") as files:
+    with verified_model(client, log, MODEL, "1") as files:
         assert (files / "model.pkl").exists()
     fingerprint, sha256 = tags.pop("nhm.fingerprint"), tags.pop("nhm.model_sha256")
     assert (len(fingerprint), len(sha256)) == (32, 64)
@@ -155,10 +160,10 @@ def test_the_dataset_is_the_input_of_the_run_and_its_digest_is_the_data_version(
     assert {tag.key: tag.value for tag in given.tags} == {"mlflow.data.context": "training"}
 
 
-def test_the_model_has_signature_input_example_and_pinned_requirements(client):
+def test_the_model_has_signature_input_example_and_pinned_requirements(client, log):
     from mlflow.models import Model
 
-    with verified_model(client, MODEL, "1") as files:
+    with verified_model(client, log, MODEL, "1") as files:
         described = Model.load(str(files))
         requirements = (files / "requirements.txt").read_text().split()
         example = described.load_input_example(str(files))
@@ -173,12 +178,12 @@ def test_the_model_has_signature_input_example_and_pinned_requirements(client):
     assert all("==" in requirement for requirement in requirements)
 
 
-def test_the_registered_model_is_the_forest_fitted_on_the_training_rows(client, frame):
+def test_the_registered_model_is_the_forest_fitted_on_the_training_rows(client, log, frame):
     """Fitted on a test row too, it would be another forest."""
     import mlflow.pyfunc
 
     asked = frame[list(FEATURE_NAMES)]
-    with verified_model(client, MODEL, "1") as files:
+    with verified_model(client, log, MODEL, "1") as files:
         found = mlflow.pyfunc.load_model(str(files)).predict(asked)
     learned = learning_rows(frame)
     assert set(learned["split"]) == {"train", "validation"}
@@ -223,6 +228,7 @@ def test_the_audit_log_records_a_registration_and_its_actor(story):
     ]
     assert [entry["dagster_run_id"] for entry in entries] == [story.first.run_id, story.forced.run_id]
     assert entries[0]["mlflow_run_id"] == story.trained(story.first).run_id
+    assert entries[0]["sha256"] == story.trained(story.first).sha256
 
 
 def test_the_test_metrics_are_in_the_run_that_trained(story, run):

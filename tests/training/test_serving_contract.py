@@ -27,7 +27,7 @@ READ = "serves_as_specialists_read_it"
 
 def judged(versions: Versions, version: str, **changes: Any) -> dict[str, Verdict]:
     asked = {"frame": learnable(seed=2), "served": "names"} | changes
-    found = judge_version(versions.client, MODEL, version, **asked)
+    found = judge_version(versions.client, versions.log, MODEL, version, **asked)
     assert [verdict.check for verdict in found] == list(DESCRIPTIONS)
     return {verdict.check: verdict for verdict in found}
 
@@ -105,7 +105,7 @@ def test_a_version_with_a_replaced_file_fails_every_check_without_being_loaded(v
     assert all("was replaced" in verdict.reason for verdict in found.values())
 
 
-def test_a_version_without_a_digest_fails_every_check(versions, forest):
+def test_a_version_that_the_platform_did_not_register_fails_every_check(versions, forest):
     version = versions.add(forest, verified=False)
     assert failed(versions, version) == list(DESCRIPTIONS)
 
