@@ -92,14 +92,14 @@ def _evaluate(
 
 
 def _log_metrics(client: "MlflowClient", report: EvaluationReport) -> None:
-    """Add the metrics to the MLflow run that trained the candidate."""
+    """Add the metrics to the MLflow run that trained the candidate, by our names and by those that others look for."""
     from mlflow.entities import Metric
 
     timestamp_ms = int(time.time() * 1000)
     metrics = report.candidate.model_dump(exclude={"support", "confusion"})
-    client.log_batch(
-        report.run_id, metrics=[Metric(f"test_{name}", value, timestamp_ms, 0) for name, value in metrics.items()]
-    )
+    named = {f"test_{name}": value for name, value in metrics.items()}
+    named |= {name: metrics[name] for name in ("precision", "recall", "f1", "accuracy")} | {"f1_score": metrics["f1"]}
+    client.log_batch(report.run_id, metrics=[Metric(name, value, timestamp_ms, 0) for name, value in named.items()])
 
 
 def _metadata(report: EvaluationReport) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from nhm_assets.domain.records import EvaluationReport, Promotion
 from nhm_assets.promotion.protocol import Decision, Request, promote, superseded_by
 from nhm_assets.promotion.recorded_gate import RecordedGate, recorded_gate
 from nhm_assets.registry.audit_log import AUDIT_LOG, actor, evidence, is_repeat, record_decision, subject
+from nhm_assets.registry.descriptions import describe
 from nhm_assets.registry.versions import version_in_production
 from nhm_assets.settings import Settings
 from nhm_assets.steps.retry_policy import retry_transient_errors
@@ -64,6 +65,9 @@ def promoted_version(
         outcome = decision.outcome
         if is_repeat(log, evaluation_report, outcome, decision.reason, run=context.run):
             decision = replace(decision, outcome=Outcome.UNCHANGED, reason=f"as before: {decision.reason}")
+        if decision.outcome is not Outcome.UNCHANGED:
+            run_url = f"{settings.dagster_url.rstrip('/')}/runs/{context.run_id}"
+            describe(client, evaluation_report, outcome, decision.reason, run_url=run_url, now=settings.now())
         if decision.outcome is not Outcome.PROMOTED:
             record_decision(
                 log,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nhm_assets.domain.errors import RegistryError
+from nhm_assets.registry.descriptions import mark_run
 from nhm_assets.registry.versions import all_versions, version_by_alias
 from nhm_assets.registry.vocabulary import ARCHIVED, CANDIDATE_ALIAS, PREVIOUS_ALIAS, PRODUCTION, PRODUCTION_ALIAS
 
@@ -38,13 +39,16 @@ def put_into_production(
         _delete_alias(client, model, PREVIOUS_ALIAS, version, assert_lease)
     _set_alias(client, model, PRODUCTION_ALIAS, version, assert_lease)
     _delete_alias(client, model, CANDIDATE_ALIAS, version, assert_lease)
-    in_production = [str(item.version) for item in all_versions(client, model) if item.current_stage == PRODUCTION]
+    versions = {str(item.version): item for item in all_versions(client, model)}
+    in_production = [number for number, item in versions.items() if item.current_stage == PRODUCTION]
     if in_production != [version]:
         assert_lease()
         # One call moves both versions, so the stage is never empty.
         client.transition_model_version_stage(model, version, PRODUCTION, archive_existing_versions=True)
     if faults := registry_faults(client, model, version):
         raise RegistryError(f"{model} version {version} was promoted, but {'; '.join(faults)}")
+    before = [item for number, item in versions.items() if number in (*in_production, previous)]
+    mark_run(client, versions[version], before=before)
 
 
 def delete_previous_alias(client: "MlflowClient", model: str, assert_lease: AssertLease) -> None:
