@@ -15,6 +15,7 @@ COMPUTING: Final = (
     "domain/feature_names.py",
     "feedback/features.py",
     "feedback/plan_graph.py",
+    "feedback/text.py",
     "training/forest.py",
     "training/tuning.py",
 )

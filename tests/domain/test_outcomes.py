@@ -16,4 +16,5 @@ def test_a_broken_run_is_tagged_with_what_broke_it():
         "nhm/outcome": "broken",
         "nhm/broken_by": "killed",
         "nhm/reason": "x" * 997 + "...",
+        "nhm/transient": "false",
     }
