@@ -11,6 +11,7 @@ from dagster import DagsterInstance
 from filelock import FileLock
 
 from nhm_assets.domain.dagster_names import CODE_LOCATION, PROMOTED_VERSION
+from nhm_assets.domain.errors import UsageError
 from nhm_assets.settings import Settings, set_library_environment
 
 WORKSPACE_FILE = "workspace.yaml"
@@ -34,7 +35,11 @@ def prepare_home(settings: Settings) -> None:
     """Create missing folders, and set DAGSTER_HOME for Dagster.
 
     Its two files are written only if they are missing, so an operator can edit them.
+
+    Raises:
+        UsageError: a folder's name holds a percent sign.
     """
+    _require_usable_names(settings)
     settings.nhm_home.mkdir(parents=True, exist_ok=True)
     settings.dagster_folder.mkdir(parents=True, exist_ok=True)
     for name, content in ((INSTANCE_FILE, instance_template()), (WORKSPACE_FILE, _WORKSPACE)):
@@ -48,6 +53,16 @@ def _write_whole(path: Path, content: str) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(content)
     draft.replace(path)
+
+
+def _require_usable_names(settings: Settings) -> None:
+    """Dagster and MLflow write the folder into a database's address as it is, where %20 means a blank."""
+    for name, folder in (("NHM_HOME", settings.nhm_home), ("DAGSTER_HOME", settings.dagster_folder)):
+        if "%" in str(folder):
+            raise UsageError(
+                f"{name} is {folder}, and Dagster and MLflow cannot open a database in a folder with % in its name."
+                f" Rename the folder, then set {name} to the new name"
+            )
 
 
 def instance_template() -> str:

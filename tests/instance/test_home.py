@@ -9,9 +9,11 @@ import pytest
 import yaml
 from dagster import DagsterInstance
 
+from nhm_assets.domain.errors import UsageError
 from nhm_assets.instance.home import dagster_instance, instance_template, prepare_home
 from nhm_assets.instance.launcher import WatchedRunLauncher
 from nhm_assets.settings import Settings
+from resources.mlflow import Mlflow
 from tests.support.dagster_internals import dagster_instance_config_schema, resolve_to_config_type, validate_config
 from tests.support.nhm import environment
 from tests.support.processes import ROOT, eventually, talkers
@@ -46,6 +48,23 @@ def test_files_that_an_operator_has_changed_are_not_overwritten(settings):
     prepare_home(settings)
     for name in ("dagster.yaml", "workspace.yaml"):
         assert (settings.dagster_folder / name).read_text() == "telemetry:\n  enabled: false\n"
+
+
+@pytest.mark.parametrize("name", ["50% done", "a%20b"])
+def test_a_percent_sign_in_the_folder_s_name_is_refused_before_anything_is_created(tmp_path: Path, name: str):
+    """It once ended in a stack trace of SQLAlchemy: unable to open database file."""
+    with pytest.raises(UsageError, match=r"NHM_HOME is .*%.*Rename the folder"):
+        prepare_home(Settings(nhm_home=tmp_path / name))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_blanks_in_the_folder_s_name_are_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    home = tmp_path / "a home of ours"
+    with dagster_instance(Settings(nhm_home=home)) as instance:
+        assert list(instance.get_runs()) == []
+    with Mlflow(uri=None, home=home / "mlflow", timeout_s=10).client() as client:
+        assert list(client.search_registered_models()) == []
 
 
 def test_the_instance_opens_with_the_limit_of_the_settings(settings):
