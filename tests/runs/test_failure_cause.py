@@ -41,6 +41,7 @@ from resources.errors import (
     MlflowRefused,
     MlflowUnavailable,
     MongoRefused,
+    MongoSlow,
     MongoUnavailable,
     StorageError,
 )
@@ -89,6 +90,7 @@ def raised(error: BaseException, cause: BaseException | None = None) -> Callable
 
 
 CAUSES = {
+    MongoSlow: BrokenBy.MONGODB,
     MongoUnavailable: BrokenBy.MONGODB,
     LockLost: BrokenBy.MONGODB,
     MongoRefused: BrokenBy.MONGODB,
