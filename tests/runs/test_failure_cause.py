@@ -21,6 +21,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from nhm_assets.domain import errors
 from nhm_assets.domain.errors import (
+    ChampionChanged,
     DataError,
     PromotionRefused,
     RegistryError,
@@ -98,6 +99,7 @@ CAUSES = {
     MlflowUnavailable: BrokenBy.MLFLOW,
     MlflowRefused: BrokenBy.MLFLOW,
     IncompatibleMlflow: BrokenBy.MLFLOW,
+    ChampionChanged: BrokenBy.MLFLOW,
     RegistryError: BrokenBy.MLFLOW,
     KubernetesUnavailable: BrokenBy.KUBERNETES,
     KubernetesRefused: BrokenBy.KUBERNETES,
