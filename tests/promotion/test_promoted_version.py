@@ -1,5 +1,7 @@
 """What `promoted_version` does with a candidate, in whole runs of the job."""
 
+import hashlib
+
 import pytest
 
 from nhm_assets.domain.outcomes import TRANSIENT_TAG
@@ -158,9 +160,12 @@ def test_a_report_without_verdicts_is_refused(learnable: Platform):
     first = learnable.retrain(only=["feedback_dataset", "trained_model", "evaluation_report"])
     report = first.asset_value("evaluation_report")
     forged = report.model_copy(update={"candidate": report.candidate.model_copy(update={"f1": 1.0})})
-    path = learnable.settings.nhm_home / "storage" / "evaluation_report" / "technical" / f"{WEEK}.json"
-    assert path.exists()
-    path.write_text(forged.model_dump_json())
+    folder = learnable.settings.nhm_home / "storage" / "evaluation_report" / "technical"
+    pointer, content = folder / f"{WEEK}.current", forged.model_dump_json().encode()
+    file = folder / WEEK / f"{hashlib.blake2b(content, digest_size=16).hexdigest()}.json"
+    assert (folder / pointer.read_text()).parent == file.parent
+    file.write_bytes(content)
+    pointer.write_text(f"{WEEK}/{file.name}")
     result = learnable.retrain(only=["promoted_version"])
     assert not result.success
     assert "this report has no verdict for" in failed_step(result)[1]
