@@ -1,6 +1,9 @@
 """Checks that the specialists can load a registered version and read its predictions."""
 
+import logging
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -99,11 +102,24 @@ def _sklearn(files: "Path") -> Verdict:
     return Verdict("sklearn_compatible", passed, reason, {"sklearn": str(version), "format": str(file_format)})
 
 
+@contextmanager
+def _without_remarks_on_inputs() -> Iterator[None]:
+    """Hide MLflow's warning about the seven further columns, which the specialists send with every question."""
+    logger = logging.getLogger("mlflow.models.utils")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def _is_read_right(files: "Path", frame: pd.DataFrame, served: ServedClasses) -> Verdict:
     import mlflow.pyfunc
 
     try:
-        return _judge_answers(mlflow.pyfunc.load_model(str(files)), frame, served)
+        with _without_remarks_on_inputs():
+            return _judge_answers(mlflow.pyfunc.load_model(str(files)), frame, served)
     except Exception as error:  # noqa: BLE001 - a model from elsewhere may raise anything
         return Verdict(_READ, passed=False, reason=f"The version does not answer the specialists: {error}")
 
