@@ -61,7 +61,8 @@ def filled(tmp_path: Path, migrated_mlflow: Path, database) -> Iterator[FilledRe
     shutil.copytree(migrated_mlflow, tmp_path / "mlflow")
     (tmp_path / "versions").mkdir()
     with Mlflow(uri=None, home=tmp_path / "mlflow", timeout_s=10).client() as client:
-        yield FilledRegistry(Versions(client, tmp_path / "versions"), database["model_audit_log"])
+        log = database["model_audit_log"]
+        yield FilledRegistry(Versions(client, tmp_path / "versions", log), log)
 
 
 def test_archived_versions_beyond_the_newest_lose_their_files_and_keep_their_records(filled):
