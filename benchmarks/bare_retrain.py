@@ -19,6 +19,7 @@ from nhm_assets.domain.outcomes import Outcome
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.records import EvaluationReport, Record, TrainedModel
 from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.estimators.forest import PARAMETERS, fit_forest, learning_rows
 from nhm_assets.evaluation.champion import score_champion
 from nhm_assets.evaluation.gate import GateRules, failed_gate
 from nhm_assets.evaluation.gate import judge as judge_report
@@ -37,7 +38,6 @@ from nhm_assets.registry.versions import version_in_production
 from nhm_assets.resource_factories import mlflow_of, mongo_of
 from nhm_assets.settings import Settings
 from nhm_assets.training.code_version import code_version
-from nhm_assets.training.forest import PARAMETERS, fit_forest, learning_rows
 from nhm_assets.training.registration import find_version, log_inputs, register, stage_candidate
 from nhm_assets.training.serving_contract import judge_version
 from nhm_assets.training.stale_runs import end_stale_runs

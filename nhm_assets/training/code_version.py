@@ -16,7 +16,7 @@ COMPUTING: Final = (
     "feedback/features.py",
     "feedback/plan_graph.py",
     "feedback/text.py",
-    "training/forest.py",
+    "estimators/forest.py",
     "training/tuning.py",
 )
 """The extractor and the fit. What chooses rows and splits them is not here: its effect is in the data version."""

@@ -16,10 +16,10 @@ from nhm_assets.domain.class_order import class_order
 from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.domain.records import TrainedModel
+from nhm_assets.estimators.forest import learning_rows
 from nhm_assets.registry import vocabulary
 from nhm_assets.registry.model_files import model_sha256
 from nhm_assets.registry.versions import all_versions, version_by_alias, window_end
-from nhm_assets.training.forest import learning_rows
 from nhm_assets.training.training_spec import TrainingSpec
 from resources.mlflow import run_state
 

@@ -12,9 +12,9 @@ from nhm_assets.domain.check_result import Verdict
 from nhm_assets.domain.class_order import SERVED_ORDERS, ServedClasses
 from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, TEST
 from nhm_assets.domain.errors import RegistryError
+from nhm_assets.estimators.forest import learning_rows
 from nhm_assets.registry.audit_log import Document
 from nhm_assets.registry.model_files import verified_model
-from nhm_assets.training.forest import learning_rows
 from nhm_assets.training.served_answers import ask, ask_alone, contrast, spread
 
 if TYPE_CHECKING:

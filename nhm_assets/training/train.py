@@ -7,9 +7,9 @@ import pandas as pd
 
 from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
 from nhm_assets.domain.records import TrainedModel
+from nhm_assets.estimators.forest import PARAMETERS, fit_forest, learning_rows
 from nhm_assets.registry.vocabulary import PARTITION_TAG, TRIAL_OF_TAG
 from nhm_assets.settings import Settings
-from nhm_assets.training.forest import PARAMETERS, fit_forest, learning_rows
 from nhm_assets.training.registration import log_inputs, register
 from nhm_assets.training.training_spec import TrainingSpec
 from nhm_assets.training.tuning import search_parameters

@@ -8,7 +8,7 @@ import pandas as pd
 from nhm_assets.domain.class_order import ServedClasses, fitted_labels
 from nhm_assets.domain.dataset_schema import APPROVE, FEATURE_NAMES, TRAIN, VALIDATION
 from nhm_assets.domain.errors import DataError
-from nhm_assets.training.forest import PARAMETERS, fit_forest
+from nhm_assets.estimators.forest import PARAMETERS, fit_forest
 
 if TYPE_CHECKING:
     import optuna

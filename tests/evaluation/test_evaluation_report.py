@@ -12,10 +12,10 @@ from nhm_assets.domain.dataset_schema import FEATURE_NAMES, TEST
 from nhm_assets.domain.outcomes import GATE_CHECKS, REPORT_DIGEST
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.records import EvaluationReport, Metrics
+from nhm_assets.estimators.forest import PARAMETERS, fit_forest
 from nhm_assets.evaluation.gate import DESCRIPTIONS
 from nhm_assets.evaluation.metrics import compute_metrics
 from nhm_assets.registry.versions import all_versions
-from nhm_assets.training.forest import PARAMETERS, fit_forest
 from tests.support.dagster_internals import PartitionKeyFilter
 from tests.support.documents import WEEK, WEEK_END, put, reviewed_opinions
 from tests.support.learnable import learnable, store_dataset

@@ -8,11 +8,11 @@ from sklearn.ensemble import RandomForestClassifier
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES, TEST
 from nhm_assets.domain.errors import RegistryError
+from nhm_assets.estimators.forest import fit_forest
 from nhm_assets.evaluation.metrics import compute_metrics
 from nhm_assets.evaluation.predictions import candidate_probabilities, champion_probabilities
 from nhm_assets.registry.model_files import model_sha256
 from nhm_assets.registry.vocabulary import CLASSES_TAG
-from nhm_assets.training.forest import fit_forest
 from tests.support.learnable import learnable
 from tests.support.versions import FEW_TREES, MODEL, Versions, feature_signature, small_forest
 

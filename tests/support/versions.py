@@ -14,10 +14,10 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
+from nhm_assets.estimators.forest import PARAMETERS, fit_forest
 from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.registry.model_files import model_sha256
 from nhm_assets.registry.vocabulary import SHA256_TAG
-from nhm_assets.training.forest import PARAMETERS, fit_forest
 from resources.mlflow import Mlflow
 from tests.support.learnable import learnable
 

@@ -10,7 +10,7 @@ import nhm_assets.training.code_version as module
 from nhm_assets.training.code_version import COMPUTING, LIBRARIES, code_version, structure
 from tests.support.pythons import OTHERS, REPOSITORY, interpreter, run_on
 
-ENTRY_POINTS = ("feedback/features.py", "training/forest.py", "training/tuning.py")
+ENTRY_POINTS = ("feedback/features.py", "estimators/forest.py", "training/tuning.py")
 COMPUTES_NOTHING = {"domain/errors.py", "domain/outcomes.py"}
 """What the computing modules import for their errors."""
 
@@ -45,7 +45,7 @@ def test_a_change_in_code_that_computes_changes_it(package, file):
 
 def test_another_number_changes_it(package):
     before = computed()
-    path = package / "training/forest.py"
+    path = package / "estimators/forest.py"
     path.write_text(path.read_text().replace('"max_depth": 10', '"max_depth": 11'))
     assert computed() != before
 

@@ -13,10 +13,10 @@ from dagster import AssetKey, ExecuteInProcessResult
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES, data_version
 from nhm_assets.domain.records import TrainedModel
+from nhm_assets.estimators.forest import PARAMETERS, fit_forest, learning_rows
 from nhm_assets.registry.model_files import verified_model
 from nhm_assets.registry.versions import all_versions, version_by_alias
 from nhm_assets.training.code_version import code_version
-from nhm_assets.training.forest import PARAMETERS, fit_forest, learning_rows
 from tests.support.documents import WEEK, WEEK_END, WINDOW_START, feedback, put, reviewed_opinions
 from tests.support.learnable import learnable, store_dataset
 from tests.support.platform import Platform, verdicts

@@ -10,7 +10,7 @@ from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 
 from nhm_assets.domain.check_result import Verdict
 from nhm_assets.domain.dataset_schema import APPROVE, CLASS_NAMES, FEATURE_NAMES, REJECT, REVIEW_REQUIRED, TEST
-from nhm_assets.training.forest import fit_forest
+from nhm_assets.estimators.forest import fit_forest
 from nhm_assets.training.served_answers import Answers, as_sent, read
 from nhm_assets.training.serving_contract import DESCRIPTIONS, judge_version
 from tests.support.learnable import learnable

@@ -15,7 +15,7 @@ from nhm_assets.domain.dataset_schema import (
     REVIEW_REQUIRED,
     TEST,
 )
-from nhm_assets.training.forest import PARAMETERS, fit_forest, learning_rows
+from nhm_assets.estimators.forest import PARAMETERS, fit_forest, learning_rows
 from tests.support.learnable import ALL_CLASSES, learnable
 from tests.support.versions import FEW_TREES
 
