@@ -1,28 +1,13 @@
 """The records that stages pass to each other besides frames: frozen, and stored as JSON."""
 
-import hashlib
-import json
 from datetime import datetime
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict
+from typing import Any, ClassVar, Literal
 
 from nhm_assets.domain.partitions import Partition, Window
+from nhm_assets.domain.stored_record import Record, SchemaVersion, StoredRecord
 
 
-class Record(BaseModel):
-    """A frozen record. An unknown field is an error and is never dropped."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-    def digest(self) -> str:
-        """32 hex digits; two records have the same digest exactly when they are equal."""
-        # Sorted, because a stored record may come back with its maps in another order.
-        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
-
-
-class VersionRecord(Record):
+class VersionRecord(StoredRecord):
     """A record about one version of a registered model.
 
     Attributes:
@@ -139,7 +124,8 @@ class EvaluationReport(VersionRecord):
         test_rows: number of rows in the split test.
         test_approvals: number of them that are labelled approve.
         synthetic_test: whether the test rows are synthetic.
-        scripted_rows: number of rows, in all splits, whose feedback a script made.
+        scripted_rows: number of rows, in all splits, whose feedback a script made; None in reports from before that
+            was counted.
         compared_with: number of the version in Production at the time of the evaluation; None if there was none. The
             candidate may only replace this version.
         intervals: 95 % intervals of the candidate's precision, recall and F1.
@@ -150,13 +136,16 @@ class EvaluationReport(VersionRecord):
         importances: loss of F1 when the test values of a feature are shuffled, mean over repeats.
     """
 
+    ADDED: ClassVar = {"scripted_rows": 2, "compared_with": 3, "foreign_champion": 4}
+
+    schema_version: SchemaVersion = 4
     data_version: str
     code_version: str
     data_source: str
     test_rows: int
     test_approvals: int
     synthetic_test: bool
-    scripted_rows: int
+    scripted_rows: int | None
     candidate: Metrics
     intervals: dict[str, Interval]
     champion: Champion | None
@@ -166,8 +155,18 @@ class EvaluationReport(VersionRecord):
     prior_brier: float
     importances: dict[str, float]
 
+    @classmethod
+    def upgraded(cls, content: dict[str, Any]) -> dict[str, Any]:
+        """An earlier report was compared with its champion, or there was none."""
+        champion = content.get("champion")
+        return {
+            "scripted_rows": None,
+            "compared_with": champion.get("version") if isinstance(champion, dict) else None,
+            "foreign_champion": None,
+        }
 
-class Promotion(Record):
+
+class Promotion(StoredRecord):
     """A finished promotion: the version is in Production and carries the alias `production`.
 
     Attributes:
@@ -185,7 +184,7 @@ class Promotion(Record):
     audit_id: str | None
 
 
-class Rollout(Record):
+class Rollout(StoredRecord):
     """The result of restarting a specialist for the promoted version.
 
     Attributes:

@@ -144,11 +144,13 @@ def _data_source_allowed(report: EvaluationReport, *, in_production: bool) -> Ve
     faults = ["the test rows are synthetic"] if report.synthetic_test else []
     if report.scripted_rows:
         faults.append(f"scripts made the feedback of {report.scripted_rows} rows")
-    if not faults:
-        reason = "The test rows are real feedback, and people gave all of it."
-    else:
+    if faults:
         allowed = "Allowed outside" if passed else "Not allowed in"
         reason = f"{allowed} production (ENVIRONMENT): {', and '.join(faults)}."
+    elif report.scripted_rows is None:
+        reason = "The test rows are real feedback. This report is from before feedback by scripts was counted."
+    else:
+        reason = "The test rows are real feedback, and people gave all of it."
     figures = {
         "data_source": report.data_source,
         "synthetic_test": report.synthetic_test,

@@ -11,6 +11,9 @@ from nhm_assets.domain.records import Champion, Comparison, EvaluationReport, Fo
 from nhm_assets.evaluation.champion import ScoredChampion
 from nhm_assets.evaluation.metrics import CLASSES, baseline_f1, brier, compute_metrics, intervals, mcnemar
 
+_SHARED = (TrainedModel.model_fields.keys() & EvaluationReport.model_fields.keys()) - {"schema_version"}
+"""What a report says about its version as `trained_model` does. Each record has a schema of its own."""
+
 
 def held_out_rows(frame: pd.DataFrame, trained: TrainedModel) -> pd.DataFrame:
     """The test rows of exactly the dataset that the model was trained on.
@@ -53,7 +56,7 @@ def build_report(
     labels = test_rows["label"].to_numpy()
     class_frequencies = np.array([(training_rows["label"] == label).mean() for label in CLASSES])
     return EvaluationReport(
-        **trained.model_dump(include=TrainedModel.model_fields.keys() & EvaluationReport.model_fields.keys()),
+        **trained.model_dump(include=_SHARED),
         test_rows=len(test_rows),
         test_approvals=int((labels == APPROVE).sum()),
         synthetic_test=bool((test_rows["source"] == SYNTHETIC).any()),

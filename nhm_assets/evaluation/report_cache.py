@@ -6,6 +6,7 @@ from dagster import AssetRecordsFilter, DagsterInstance
 from pydantic import ValidationError
 
 from nhm_assets.domain.dagster_names import EVALUATION_REPORT
+from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
 
 if TYPE_CHECKING:
@@ -32,10 +33,13 @@ def recorded_report(
         recorded = materialization and materialization.metadata.get(REPORT_METADATA)
         try:
             report = EvaluationReport.model_validate(recorded.value) if recorded else None
-        except ValidationError:
-            # An earlier release recorded it, with other fields.
+        except (ValidationError, DataError):
+            # A newer release recorded it.
             continue
         if report and _is_about(report, trained):
+            if report.schema_version < EvaluationReport.current_version():
+                # An evaluation by this release finds more.
+                return None
             if report.foreign_champion and champion_version != trained.version:
                 # Settings may allow the comparison by now, and what is foreign may have been registered.
                 return None

@@ -80,7 +80,8 @@ def promoted_version(
     _tag(context, decision, gate.failed if outcome is Outcome.HELD else ())
     if outcome is Outcome.PROMOTED:
         promotion = _promotion(evaluation_report, decision)
-        yield Output(promotion, metadata={**promotion.model_dump(mode="json"), "reason": decision.reason})
+        shown = promotion.model_dump(mode="json", exclude={"schema_version"})
+        yield Output(promotion, metadata={**shown, "reason": decision.reason})
 
 
 def _hold(client: "MlflowClient", request: Request, gate: RecordedGate) -> Decision | None:

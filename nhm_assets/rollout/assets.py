@@ -120,9 +120,7 @@ def _output(promotion: Promotion, result: Result, target: Target | None = None) 
             "reason": result.reason,
         }
     )
-    metadata: dict[str, Any] = {
-        name: value for name, value in rollout.model_dump(mode="json").items() if value is not None
-    }
+    metadata: dict[str, Any] = rollout.model_dump(mode="json", exclude_none=True, exclude={"schema_version"})
     if serving:
         metadata["models"] = MetadataValue.md(pods_table(serving))
     return Output(rollout, output_name=_NAME, metadata=metadata)

@@ -105,8 +105,16 @@ def test_the_newest_report_on_the_version_decides(instance):
     assert found(instance, "1") is not None
 
 
+def test_a_report_of_an_earlier_release_is_not_reused(instance):
+    """It lacks what an evaluation finds by now."""
+    older = report().model_dump(mode="json", exclude={"schema_version", "foreign_champion"})
+    record(instance, older)
+    assert found(instance, None) is None
+
+
 def test_a_report_of_another_release_is_skipped(instance):
     record(instance, report())
     record(instance, report().model_dump(mode="json") | {"roc_auc": 0.9})
+    record(instance, report().model_dump(mode="json") | {"schema_version": EvaluationReport.current_version() + 1})
     record(instance, report(version="another"))
     assert found(instance, None) == report()
