@@ -87,7 +87,7 @@ class Comparison(Record):
     """Candidate and champion on the same rows.
 
     Attributes:
-        only_candidate_right, only_champion_right: number of rows that only this one classifies correctly.
+        only_candidate_right, only_champion_right: number of rows where only this one tells approve from not approve.
         mcnemar_p: two-sided p-value of McNemar's test on these two counts.
         differences: 95 % intervals of candidate minus champion, for precision, recall and F1.
     """

@@ -23,8 +23,8 @@ def comparison_table(report: EvaluationReport) -> str:
         comparison = champion.comparison
         lines.append("")
         lines.append(
-            f"Only the candidate is correct in {comparison.only_candidate_right} rows, only the champion in"
-            f" {comparison.only_champion_right} (McNemar's test: p = {comparison.mcnemar_p:.3f})."
+            f"Only the candidate tells approve from not approve in {comparison.only_candidate_right} rows, only the"
+            f" champion in {comparison.only_champion_right} (McNemar's test: p = {comparison.mcnemar_p:.3f})."
         )
     lines += ["", f"| true \\ predicted | {' | '.join(CLASS_NAMES)} |", "|---|---|---|---|"]
     for name, row in zip(CLASS_NAMES, report.candidate.confusion, strict=True):

@@ -5,10 +5,10 @@ import pandas as pd
 
 from nhm_assets.domain.dataset_schema import APPROVE, CLASS_NAMES, FEATURE_NAMES
 from nhm_assets.domain.records import Interval, Metrics
+from nhm_assets.evaluation.resampling import PlanSums
 
 CLASSES = tuple(range(len(CLASS_NAMES)))
 _RESAMPLES = 2000
-_RESAMPLES_AT_ONCE = 100
 _SEED = 42
 _TAILS = (2.5, 97.5)
 
@@ -57,20 +57,25 @@ def brier(labels: Labels, probabilities: Probabilities) -> float:
 
 def _headline(hits: np.ndarray, truth: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, ...]:
     """Precision, recall and F1 along the last axis."""
-    hit, actual, predicted = (np.sum(part, axis=-1, dtype="float64") for part in (hits, truth, positive))
-    return _ratio(hit, predicted), _ratio(hit, actual), _ratio(2 * hit, actual + predicted)
+    return ratios(*(np.sum(part, axis=-1, dtype="float64") for part in (hits, truth, positive)))
+
+
+def ratios(hits: np.ndarray, actual: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Precision, recall and F1 from counts: rows that are approve and predicted so, that are, that are predicted so."""
+    return _ratio(hits, predicted), _ratio(hits, actual), _ratio(2 * hits, actual + predicted)
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+    return np.divide(part, whole, out=np.zeros(np.shape(part)), where=np.asarray(whole) > 0)
 
 
-def intervals(labels: Labels, *models: Probabilities) -> list[dict[str, Interval]]:
-    """95 % percentile intervals of precision, recall and F1, by a seeded bootstrap over the test rows.
+def intervals(labels: Labels, *models: Probabilities, plans: np.ndarray) -> list[dict[str, Interval]]:
+    """95 % percentile intervals of precision, recall and F1, by a seeded bootstrap over the plans of the test rows.
 
     Args:
         labels: of the test rows.
         models: probabilities of one model, or of two models on the same rows.
+        plans: id of the plan of each test row. The rows of a plan are drawn together.
 
     Returns:
         The intervals of the first model. With two models also those of the differences, first minus second,
@@ -78,16 +83,12 @@ def intervals(labels: Labels, *models: Probabilities) -> list[dict[str, Interval
 
     Source: Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapter 13.
     """
-    rng = np.random.default_rng(_SEED)
     truth = labels == APPROVE
-    positives = [predict_labels(probabilities) == APPROVE for probabilities in models]
-    samples: list[np.ndarray] = []
-    for _ in range(_RESAMPLES // _RESAMPLES_AT_ONCE):
-        sample = rng.integers(len(labels), size=(_RESAMPLES_AT_ONCE, len(labels)))
-        samples.append(
-            np.array([_headline((truth & positive)[sample], truth[sample], positive[sample]) for positive in positives])
-        )
-    values = np.concatenate(samples, axis=-1)
+    columns = [truth]
+    for positive in (predict_labels(probabilities) == APPROVE for probabilities in models):
+        columns += [truth & positive, positive]
+    drawn = PlanSums.of(plans, np.column_stack(columns)).resampled(np.random.default_rng(_SEED), _RESAMPLES).T
+    values = [np.array(ratios(drawn[at], drawn[0], drawn[at + 1])) for at in range(1, len(columns), 2)]
     results = [values[0]] if len(models) == 1 else [values[0], values[0] - values[1]]
     return [_percentiles(result) for result in results]
 
@@ -100,13 +101,17 @@ def _percentiles(values: np.ndarray) -> dict[str, Interval]:
 
 
 def mcnemar(labels: Labels, first: Probabilities, second: Probabilities) -> tuple[int, int, float]:
-    """Rows that only the first model classifies correctly, rows that only the second does, two-sided p-value.
+    """Rows that only the first model judges correctly, rows that only the second does, two-sided p-value.
+
+    A model judges a row correctly if it tells approve from not approve, as the gate does: reject in place of
+    review_required is no error.
 
     The exact form of McNemar's test (1947): under the null hypothesis each such row is a fair coin.
     """
     from scipy.stats import binomtest
 
-    correct = predict_labels(first) == labels, predict_labels(second) == labels
+    truth = labels == APPROVE
+    correct = [(predict_labels(model) == APPROVE) == truth for model in (first, second)]
     only_first, only_second = int((correct[0] & ~correct[1]).sum()), int((correct[1] & ~correct[0]).sum())
     if not only_first + only_second:
         return 0, 0, 1.0

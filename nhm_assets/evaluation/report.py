@@ -53,7 +53,7 @@ def build_report(
     """
     test_rows = held_out_rows(frame, trained)
     training_rows = frame[frame["split"] != TEST]
-    labels = test_rows["label"].to_numpy()
+    labels, plans = test_rows["label"].to_numpy(), test_rows["plan_id"].to_numpy()
     class_frequencies = np.array([(training_rows["label"] == label).mean() for label in CLASSES])
     return EvaluationReport(
         **trained.model_dump(include=_SHARED),
@@ -62,8 +62,8 @@ def build_report(
         synthetic_test=bool((test_rows["source"] == SYNTHETIC).any()),
         scripted_rows=int((frame["provenance"] == SCRIPTED).sum()),
         candidate=compute_metrics(labels, candidate),
-        intervals=intervals(labels, candidate)[0],
-        champion=_compare(labels, candidate, champion),
+        intervals=intervals(labels, candidate, plans=plans)[0],
+        champion=_compare(labels, plans, candidate, champion),
         compared_with=champion.version if champion else None,
         foreign_champion=ForeignChampion(version=champion.version, reason=champion.foreign)
         if champion and champion.foreign
@@ -74,7 +74,9 @@ def build_report(
     )
 
 
-def _compare(labels: np.ndarray, candidate: np.ndarray, champion: ScoredChampion | None) -> Champion | None:
+def _compare(
+    labels: np.ndarray, plans: np.ndarray, candidate: np.ndarray, champion: ScoredChampion | None
+) -> Champion | None:
     if champion is None or champion.probabilities is None:
         return None
     only_candidate, only_champion, p_value = mcnemar(labels, candidate, champion.probabilities)
@@ -85,6 +87,6 @@ def _compare(labels: np.ndarray, candidate: np.ndarray, champion: ScoredChampion
             only_candidate_right=only_candidate,
             only_champion_right=only_champion,
             mcnemar_p=p_value,
-            differences=intervals(labels, candidate, champion.probabilities)[1],
+            differences=intervals(labels, candidate, champion.probabilities, plans=plans)[1],
         ),
     )

@@ -8,7 +8,10 @@ def test_candidate_and_champion_are_shown_side_by_side():
     table = comparison_table(report(candidate=metrics(f1=0.8123), champion=champion(0.7012, version="7")))
     assert "| f1 | 0.812 | 0.800 to 0.920 | 0.701 |" in table
     assert "| champion, version 7 |" in table
-    assert "Only the candidate is correct in 7 rows, only the champion in 4 (McNemar's test: p = 0.549)." in table
+    assert (
+        "Only the candidate tells approve from not approve in 7 rows, only the champion in 4"
+        " (McNemar's test: p = 0.549)." in table
+    )
 
 
 def test_without_a_champion_nothing_is_compared():

@@ -8,6 +8,7 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from nhm_assets.domain.dataset_schema import APPROVE, REJECT, REVIEW_REQUIRED
+from nhm_assets.domain.records import Interval
 from nhm_assets.evaluation.metrics import (
     HEADLINE,
     baseline_f1,
@@ -35,6 +36,15 @@ def drawn(count: int = 200, seed: int = 3) -> tuple[np.ndarray, np.ndarray, np.n
     labels = draw.integers(3, size=count)
     good, middling = (draw.dirichlet([1, 1, 1], count) + weight * np.eye(3)[labels] for weight in (0.8, 0.2))
     return labels, good / good.sum(axis=1, keepdims=True), middling / middling.sum(axis=1, keepdims=True)
+
+
+def own_plans(labels: np.ndarray) -> np.ndarray:
+    """Ids of plans: each row has a plan of its own."""
+    return np.array([f"plan-{number}" for number in range(len(labels))])
+
+
+def intervals_of(labels: np.ndarray, *models: np.ndarray) -> list[dict[str, Interval]]:
+    return intervals(labels, *models, plans=own_plans(labels))
 
 
 def test_precision_recall_and_f1_of_approve_by_hand():
@@ -133,6 +143,14 @@ def test_mcnemar_is_the_exact_binomial_test_of_the_rows_that_only_one_model_clas
     assert found == (only_first, only_second, pytest.approx(p_value))
 
 
+def test_mcnemar_counts_approve_and_not_approve_as_the_gate_does():
+    """Reject in place of review_required decides no promotion; the second model is wrong in three rows by the gate."""
+    labels = np.array([APPROVE, REJECT, REVIEW_REQUIRED, REVIEW_REQUIRED, APPROVE, REJECT])
+    first = sure([APPROVE, REVIEW_REQUIRED, REJECT, REVIEW_REQUIRED, REJECT, REJECT])
+    second = sure([REJECT, APPROVE, REVIEW_REQUIRED, APPROVE, APPROVE, REVIEW_REQUIRED])
+    assert mcnemar(labels, first, second) == (3, 1, pytest.approx(2 * (1 + 4) / 2**4))
+
+
 def test_swapping_the_models_swaps_the_mcnemar_counts_and_keeps_the_p_value():
     labels, good, middling = drawn()
     first, second, p_value = mcnemar(labels, good, middling)
@@ -143,7 +161,7 @@ def test_swapping_the_models_swaps_the_mcnemar_counts_and_keeps_the_p_value():
 @pytest.mark.parametrize("seed", range(3))
 def test_intervals_contain_the_value_and_stay_between_0_and_1(seed):
     labels, probabilities, _ = drawn(seed=seed)
-    found, measured = intervals(labels, probabilities)[0], compute_metrics(labels, probabilities)
+    found, measured = intervals_of(labels, probabilities)[0], compute_metrics(labels, probabilities)
     assert tuple(found) == HEADLINE
     for name, interval in found.items():
         assert 0 <= interval.low < getattr(measured, name) < interval.high <= 1
@@ -151,11 +169,24 @@ def test_intervals_contain_the_value_and_stay_between_0_and_1(seed):
 
 def test_intervals_are_seeded():
     labels, good, middling = drawn()
-    assert intervals(labels, good, middling) == intervals(labels, good, middling)
+    assert intervals_of(labels, good, middling) == intervals_of(labels, good, middling)
 
 
-def test_more_rows_result_in_narrower_intervals():
-    few, many = (intervals(*drawn(count)[::2])[0]["f1"] for count in (60, 960))
+def test_rows_of_a_plan_are_drawn_together_so_repeated_rows_are_no_new_evidence():
+    labels, good, middling = drawn()
+    plans = own_plans(labels)
+    again = [np.repeat(part, 4, axis=0) for part in (labels, good, middling)]
+    once = intervals(labels, good, middling, plans=plans)
+    assert intervals(*again, plans=np.repeat(plans, 4)) == once
+    alone = intervals_of(*again)
+    for of_plans, of_rows in zip(once, alone, strict=True):
+        for name in HEADLINE:
+            width = of_plans[name].high - of_plans[name].low
+            assert 1.7 < width / (of_rows[name].high - of_rows[name].low) < 2.3
+
+
+def test_more_rows_result_in_narrower_intervals_of():
+    few, many = (intervals_of(*drawn(count)[::2])[0]["f1"] for count in (60, 960))
     assert 3 < (few.high - few.low) / (many.high - many.low) < 5.5
 
 
@@ -163,28 +194,28 @@ def test_an_interval_of_f1_is_as_wide_as_theory_says_for_recall():
     """Recall of k of n is a binomial share: 1.96 standard errors to each side."""
     labels = np.array([APPROVE] * 400 + [REJECT] * 400)
     decided = np.array(([APPROVE] * 4 + [REJECT]) * 80 + [REJECT] * 400)
-    interval = intervals(labels, sure(decided))[0]["recall"]
+    interval = intervals_of(labels, sure(decided))[0]["recall"]
     assert interval.high - interval.low == pytest.approx(2 * 1.96 * math.sqrt(0.8 * 0.2 / 400), rel=0.1)
 
 
 def test_differences_are_resampled_in_pairs():
     """A model does not differ from itself in any sample."""
     labels, good, middling = drawn()
-    same = intervals(labels, good, good)[1]
+    same = intervals_of(labels, good, good)[1]
     assert {(interval.low, interval.high) for interval in same.values()} == {(0, 0)}
-    other = intervals(labels, good, middling)[1]
+    other = intervals_of(labels, good, middling)[1]
     difference = compute_metrics(labels, good).f1 - compute_metrics(labels, middling).f1
     assert 0 < other["f1"].low < difference < other["f1"].high
 
 
 def test_differences_change_sign_with_the_order_of_the_models():
     labels, good, middling = drawn()
-    forth, back = intervals(labels, good, middling)[1]["f1"], intervals(labels, middling, good)[1]["f1"]
+    forth, back = intervals_of(labels, good, middling)[1]["f1"], intervals_of(labels, middling, good)[1]["f1"]
     assert (forth.low, forth.high) == pytest.approx((-back.high, -back.low))
 
 
 def test_one_model_has_intervals_and_no_differences():
-    assert len(intervals(*drawn()[:2])) == 1
+    assert len(intervals_of(*drawn()[:2])) == 1
 
 
 def test_the_majority_dummy_approves_all_if_approve_is_the_majority():

@@ -62,7 +62,7 @@ def test_a_report_evaluates_the_candidate_on_the_test_rows(frame, tested):
     assert (made.version, made.champion, made.compared_with) == ("5", None, None)
     assert (made.test_rows, made.test_approvals) == (30, int((labels == APPROVE).sum()))
     assert made.candidate == compute_metrics(labels, given)
-    assert made.intervals == intervals(labels, given)[0]
+    assert made.intervals == intervals(labels, given, plans=tested["plan_id"].to_numpy())[0]
     assert made.baseline_f1 == baseline_f1(frame[frame["split"] != TEST], tested)
     assert made.synthetic_test is False
 
@@ -77,7 +77,20 @@ def test_a_report_evaluates_the_champion_on_the_same_rows(frame, tested):
     assert (made.version, made.metrics) == ("3", compute_metrics(labels, champions))
     counts = (made.comparison.only_candidate_right, made.comparison.only_champion_right, made.comparison.mcnemar_p)
     assert counts == mcnemar(labels, given, champions)
-    assert made.comparison.differences == intervals(labels, given, champions)[1]
+    assert made.comparison.differences == intervals(labels, given, champions, plans=tested["plan_id"].to_numpy())[1]
+
+
+def test_the_intervals_resample_plans():
+    frame = learnable(200)
+    given = probabilities(30, 1)
+    widths = []
+    for shared in (False, True):
+        plans = np.where((frame["split"] == TEST) & shared, "plan-of-all-tests", frame["plan_id"])
+        one = frame.assign(plan_id=plans)
+        made = build_report(one, trained_on(one), given, importances=IMPORTANCES, champion=None)
+        widths.append(made.intervals["f1"].high - made.intervals["f1"].low)
+    assert widths[0] > 0.1
+    assert widths[1] == 0
 
 
 def test_a_foreign_champion_is_named_and_compared_only_if_it_could_be_scored(frame):
