@@ -7,6 +7,7 @@ variable. Secrets are `SecretStr`: wherever they are printed, they show as aster
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import fields
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from pydantic_settings.exceptions import SettingsError
 
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.foreign_settings import warnings_about
+from nhm_assets.domain.idle_checks import Remark, Thresholds, remarks_on
 from nhm_assets.domain.outcomes import Outcome, outcomes_named
 from nhm_assets.domain.pod_resources import PodResources, Quantity
 from nhm_assets.domain.specialists import SPECIALISTS
@@ -273,7 +275,19 @@ class Settings(BaseSettings):
             raise UsageError(f"invalid setting: {field.upper()}: is not valid JSON") from None
         if contradictions := list(settings._contradictions()):
             raise UsageError(f"settings contradict each other: {'; '.join(contradictions)}")
+        for remark in settings.remarks:
+            # Nobody chose the defaults, so what they leave idle alarms nobody. `nhm settings` and `nhm status` name it.
+            _say_once(logging.WARNING if settings._chosen(remark) else logging.INFO, remark.sentence)
         return settings
+
+    @property
+    def remarks(self) -> list[Remark]:
+        """Settings under which a check can never fail or never pass."""
+        return remarks_on(Thresholds(**{one.name: getattr(self, one.name) for one in fields(Thresholds)}))
+
+    def _chosen(self, remark: Remark) -> bool:
+        """Whether any of its settings differs from the default."""
+        return any(getattr(self, name) != type(self).model_fields[name].default for name in remark.settings)
 
     def _contradictions(self) -> Iterator[str]:
         if self.in_production and self.nhm_now:
@@ -328,6 +342,12 @@ def _warn_of_foreign_settings() -> None:
     """Warn once per process: nobody would notice that a setting has no effect."""
     for warning in warnings_about(os.environ):
         logging.getLogger(__name__).warning("%s", warning)
+
+
+@cache
+def _say_once(level: int, sentence: str) -> None:
+    """Log a sentence once per process."""
+    logging.getLogger(__name__).log(level, "%s", sentence)
 
 
 def _reason(location: tuple[int | str, ...], message: str) -> str:

@@ -197,6 +197,28 @@ def test_settings_at_the_limit_are_accepted(monkeypatch: pytest.MonkeyPatch, val
     settings_from(monkeypatch, **values)
 
 
+def test_a_setting_that_takes_the_effect_from_a_check_is_named_at_start_once(monkeypatch: pytest.MonkeyPatch, caplog):
+    from nhm_assets import settings
+
+    settings._say_once.cache_clear()
+    for _ in range(2):
+        settings_from(monkeypatch, F1_THRESHOLD="0.7")
+    (message,) = caplog.messages
+    assert message.startswith("F1_THRESHOLD 0.7 decides nothing: ")
+    assert "0.724" in message
+
+
+def test_what_the_defaults_leave_idle_is_no_warning_but_is_known(monkeypatch: pytest.MonkeyPatch, caplog):
+    """F1(0.75, 0.70) is 0.724. Nobody chose 0.72, so nobody is alarmed; `nhm settings` and `nhm status` name it."""
+    from nhm_assets import settings
+
+    settings._say_once.cache_clear()
+    with caplog.at_level("INFO", logger="nhm_assets.settings"):
+        (remark,) = settings_from(monkeypatch).remarks
+    assert "F1_THRESHOLD 0.72 decides nothing" in remark.sentence
+    assert [(record.levelname, record.message) for record in caplog.records] == [("INFO", remark.sentence)]
+
+
 def test_foreign_names_are_named_with_what_to_set_instead_and_are_not_read(monkeypatch: pytest.MonkeyPatch, caplog):
     from nhm_assets import settings
     from nhm_assets.domain.foreign_settings import INSTEAD

@@ -13,7 +13,10 @@ _ADDRESSES = ("mongodb_uri", "mlflow_tracking_uri")
 
 @click.command()
 def settings() -> None:
-    """List every setting: variable, current value, meaning. Secrets are masked."""
+    """List every setting: variable, current value, meaning. Secrets are masked.
+
+    Below the table: settings under which a check can never fail or never pass.
+    """
     with startup_without_gc():
         from nhm_assets.commands.tables import print_table
 
@@ -23,6 +26,8 @@ def settings() -> None:
         for name, field in Settings.model_fields.items()
     ]
     print_table("Settings", ("variable", "value", "meaning"), rows)
+    for remark in current.remarks:
+        click.echo(f"\n{remark.sentence}.")
 
 
 def _displayed(name: str, value: object) -> str:

@@ -41,6 +41,8 @@ def status() -> None:
         _print_production(settings)
     if {"MongoDB", "MLflow"} <= answering:
         _print_foreign_moves(settings)
+    for remark in settings.remarks:
+        click.echo(f"\n{remark.sentence}.")
     sys.exit(0 if len(answering) == len(services) else 1)
 
 

@@ -8,6 +8,8 @@ def test_settings_lists_every_variable_and_masks_secrets(home):
     done = nhm("settings", nhm_home=home, mongodb_uri="mongodb://nhm:s3cret@db.example/")
     assert done.returncode == 0
     assert "MIN_REAL_SAMPLES" in done.stdout
+    assert "F1_THRESHOLD 0.72 decides nothing" in done.stdout
+    assert "decides nothing" not in done.stderr
     assert "s3cret" not in done.stdout
 
 

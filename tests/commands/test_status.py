@@ -14,6 +14,7 @@ def test_status_names_a_service_that_does_not_answer_and_exits_with_1(home):
     assert done.returncode == 1
     assert "FAULT" in done.stdout
     assert "MongoDB at mongodb://127.0.0.1:9" in done.stdout
+    assert "F1_THRESHOLD 0.72 decides nothing" in done.stdout
 
 
 def test_status_says_how_to_create_missing_indexes(home, mongod_uri, database):

@@ -1,0 +1,62 @@
+"""Settings under which a check decides nothing are named, and ordinary ones are not."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from nhm_assets.domain.idle_checks import Thresholds, remarks_on
+
+SOUND = Thresholds(
+    precision_threshold=0.75,
+    recall_threshold=0.70,
+    f1_threshold=0.73,
+    max_f1_regression=0.01,
+    max_rejected_fraction=0.05,
+    max_feedback_age_days=7,
+    feedback_window_days=30,
+)
+
+
+def sentences(**changes: Any) -> list[str]:
+    return [remark.sentence for remark in remarks_on(dataclasses.replace(SOUND, **changes))]
+
+
+def test_sound_settings_are_not_mentioned():
+    assert sentences() == []
+
+
+def test_an_f1_threshold_below_what_precision_and_recall_imply_is_named():
+    (sentence,) = sentences(f1_threshold=0.72)
+    assert sentence.startswith(
+        "F1_THRESHOLD 0.72 decides nothing: PRECISION_THRESHOLD 0.75 and RECALL_THRESHOLD 0.7 imply an F1 of at least"
+        " 0.724"
+    )
+
+
+@pytest.mark.parametrize(("f1", "named"), [(0.7242, False), (0.7, True), (0.8, False)])
+def test_the_limit_is_the_f1_of_the_two_thresholds(f1, named):
+    assert bool(sentences(f1_threshold=f1)) is named
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"precision_threshold": 0.0}, "PRECISION_THRESHOLD is 0"),
+        ({"recall_threshold": 0.0}, "RECALL_THRESHOLD is 0"),
+        ({"max_f1_regression": 0.27}, "MAX_F1_REGRESSION 0.27"),
+        ({"max_f1_regression": 1.0}, "MAX_F1_REGRESSION 1"),
+        ({"max_rejected_fraction": 1.0}, "MAX_REJECTED_FRACTION is 1"),
+        ({"max_feedback_age_days": 30}, "MAX_FEEDBACK_AGE_DAYS 30"),
+    ],
+)
+def test_a_setting_that_takes_the_effect_from_a_check_is_named(changes, named):
+    (sentence,) = sentences(**changes)
+    assert sentence.startswith(named)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"max_f1_regression": 0.26}, {"max_rejected_fraction": 0.99}, {"max_feedback_age_days": 29}]
+)
+def test_a_setting_with_some_effect_is_not_named(changes):
+    assert sentences(**changes) == []
