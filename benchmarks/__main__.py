@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import dataset, retrain, sensor_tick
+from benchmarks import dataset, policy_replay, retrain, sensor_tick
 from benchmarks.measuring import print_table
 
 if __name__ == "__main__":
@@ -10,6 +10,7 @@ if __name__ == "__main__":
         "Building a dataset": dataset.run(),
         "Retraining five specialists": retrain.run(),
         "A tick of feedback_volume_sensor": sensor_tick.run(),
+        "Replaying the gate": policy_replay.run(),
     }
     for title, figures in tables.items():
         print_table(title, figures)

@@ -7,6 +7,7 @@ import click
 
 from nhm_assets.commands.adopt import adopt
 from nhm_assets.commands.dev import dev, mongod
+from nhm_assets.commands.replay import replay
 from nhm_assets.commands.retrain import retrain
 from nhm_assets.commands.rollback import rollback
 from nhm_assets.commands.seed import seed
@@ -49,5 +50,5 @@ def main() -> None:
         warnings.filterwarnings("ignore", message)
 
 
-for command in (seed, retrain, rollback, adopt, status, validate, settings, dev, mongod):
+for command in (seed, retrain, rollback, adopt, replay, status, validate, settings, dev, mongod):
     main.add_command(command)

@@ -5,6 +5,7 @@ Importing it reads environment variables, but uses neither the network nor any f
 
 from dagster import Definitions, ResourceDefinition, mem_io_manager
 
+from nhm_assets.automation.replay_job import replay_gate
 from nhm_assets.automation.retention_job import retention, retention_schedule
 from nhm_assets.automation.retraining_job import retraining_job
 from nhm_assets.automation.rollback_job import rollback_promotion
@@ -46,7 +47,7 @@ def build_definitions(settings: Settings) -> Definitions:
             specialist_rollout,
         ],
         asset_checks=[feedback_dataset_checks, trained_model_checks, promoted_version_checks],
-        jobs=[retraining_job(settings, executor), rollback_promotion, retention],
+        jobs=[retraining_job(settings, executor), rollback_promotion, replay_gate, retention],
         schedules=[weekly_schedule(), retention_schedule],
         sensors=[feedback_volume_sensor, retraining_outcome_sensor, lost_retry_sensor, registry_sensor],
         # For runs without a job, started from an asset's page.
