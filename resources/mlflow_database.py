@@ -4,6 +4,7 @@ MLflow makes its tables in many transactions. A process that is killed in betwee
 again, so nobody sees the file before it is complete.
 """
 
+import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -63,6 +64,8 @@ def _was_completed(database: Path) -> bool:
 def _make(draft: Path, artifacts: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+    # It announces the creation on the terminal of whichever command comes first.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     SqlAlchemyStore(f"sqlite:///{draft}", str(artifacts)).engine.dispose()
 
 

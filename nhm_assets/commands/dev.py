@@ -6,12 +6,16 @@ import socket
 import sys
 import sysconfig
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.settings import Settings, inherited_environment
+
+if TYPE_CHECKING:
+    from honcho.manager import Manager
 
 
 @click.command()
@@ -25,26 +29,50 @@ def dev(port: int, mlflow_port: int) -> None:
     """Run MongoDB, an MLflow server, and Dagster's webserver and daemon until you press Ctrl-C.
 
     If MONGODB_URI or MLFLOW_TRACKING_URI is set, that server is used and none is started. Everything listens on
-    127.0.0.1 only.
+    127.0.0.1 only. One line is printed per run that starts or ends; what the programs print is in NHM_HOME/logs.
     """
     with startup_without_gc():
-        from nhm_assets.instance.home import WORKSPACE_FILE, dagster_instance
-        from nhm_assets.resource_factories import mlflow_of
-        from resources.mlflow_database import require_database
+        from nhm_assets.instance.home import dagster_instance
 
         try:
             from honcho.manager import Manager
         except ImportError:
             raise UsageError("nhm dev needs the extra `local`: pip install 'nhm-assets[local]'") from None
+        from nhm_assets.commands.dev_output import LogFiles, reported_runs
 
     settings = Settings.load()
     _require_free(port, "--port")
     if settings.mlflow_tracking_uri is None:
         _require_free(mlflow_port, "--mlflow-port")
+    logs, dagster_url = settings.nhm_home / "logs", f"http://127.0.0.1:{port}"
+    manager = Manager(LogFiles(logs))
     # Create the instance before webserver and daemon open it at the same time.
-    dagster_instance(settings).dispose()
-    environment = inherited_environment()
-    manager = Manager()
+    with dagster_instance(settings) as instance:
+        mlflow_address = _add_programs(manager, settings, port, mlflow_port)
+        click.echo(f"Dagster: {dagster_url}   MLflow: {mlflow_address}   Press Ctrl-C to stop.")
+        click.echo(f"It retrains by itself: {_automatic_runs(settings)}.")
+        click.echo(f"One line per run follows. What the programs print: {logs}")
+        with reported_runs(instance, dagster_url):
+            manager.loop()
+    sys.exit(manager.returncode)
+
+
+def _automatic_runs(settings: Settings) -> str:
+    """What starts runs without a person."""
+    return (
+        "all specialists on Sundays at 02:00 UTC, and one specialist as soon as"
+        f" {settings.retraining_feedback_threshold} new feedback documents on it have arrived"
+        " (try: nhm seed --add 100 --specialist technical)"
+    )
+
+
+def _add_programs(manager: "Manager", settings: Settings, port: int, mlflow_port: int) -> str:
+    """Add the programs that run side by side; returns the address of MLflow."""
+    from nhm_assets.instance.home import WORKSPACE_FILE
+    from nhm_assets.resource_factories import mlflow_of
+    from resources.mlflow_database import require_database
+
+    environment = {"DAGSTER_URL": f"http://127.0.0.1:{port}"} | inherited_environment()
     if settings.mongodb_uri is None:
         manager.add_process("mongod", _command("nhm", "mongod"), env=environment)
     mlflow_address = mlflow_of(settings).address
@@ -56,14 +84,11 @@ def dev(port: int, mlflow_port: int) -> None:
         mlflow_environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **environment}
         manager.add_process("mlflow", _mlflow_server(home, mlflow_port), env=mlflow_environment)
         mlflow_address = environment["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{mlflow_port}"
-    environment = {"DAGSTER_URL": f"http://127.0.0.1:{port}", **environment}
     workspace = ("-w", str(settings.dagster_folder / WORKSPACE_FILE))
     web = _command("dagster-webserver", "-h", "127.0.0.1", "-p", str(port), *workspace)
     manager.add_process("webserver", web, env=environment)
     manager.add_process("daemon", _command("dagster-daemon", "run", *workspace), env=environment)
-    click.echo(f"Dagster: http://127.0.0.1:{port}   MLflow: {mlflow_address}   Press Ctrl-C to stop.")
-    manager.loop()
-    sys.exit(manager.returncode)
+    return mlflow_address
 
 
 def _require_free(port: int, option: str) -> None:

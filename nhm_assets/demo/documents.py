@@ -1,6 +1,6 @@
-"""A year of made-up documents: plans, opinions of the five specialists, and reviewers' feedback with typical flaws.
+"""Made-up documents: plans, opinions of the five specialists, and reviewers' feedback with typical flaws.
 
-Every document depends only on the number of its plan, so the same `now` always gives the same documents. The
+Every document depends only on the number of its plan, so the same `end` always gives the same documents. The
 reviewers of `behavior` disagree so often that no model can learn from them.
 """
 
@@ -8,7 +8,7 @@ import json
 import random
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Final
 
 from nhm_assets.domain.dataset_schema import EMBEDDING_FEATURES
@@ -31,20 +31,32 @@ _REVIEW_DELAY_H: Final = 12
 _FLAWED_FRACTION: Final = 0.02
 
 
-def made_up_documents(now: datetime, *, plans: int = DAYS * PLANS_PER_DAY) -> dict[str, Iterable[Document]]:
-    """Documents by their name in `nhm_assets.demo.load.FILES`. The newest feedback is from just before `now`."""
+def made_up_documents(end: datetime, *, plans: int = DAYS * PLANS_PER_DAY) -> dict[str, Iterable[Document]]:
+    """A year of documents, by their name in `nhm_assets.demo.load.FILES`. The newest feedback is from before `end`."""
     makers: dict[str, Callable[[_Case], Iterator[Document]]] = {
         "opinions": _opinions,
         "feedback": _feedback,
         "plan_features": _stored_features,
         "cognitive_ledger": _ledger,
     }
-    return {name: _made(maker, now, plans) for name, maker in makers.items()}
+    return {name: _made(maker, end, plans) for name, maker in makers.items()}
 
 
-def _made(maker: "Callable[[_Case], Iterator[Document]]", now: datetime, plans: int) -> Iterator[Document]:
+def _made(maker: "Callable[[_Case], Iterator[Document]]", end: datetime, plans: int) -> Iterator[Document]:
     for number in range(plans):
-        yield from maker(_Case(number, now - timedelta(days=DAYS) * (1 - (number + 0.999) / plans)))
+        yield from maker(_Case(number, end - timedelta(days=DAYS) * (1 - (number + 0.999) / plans)))
+
+
+def further_documents(now: datetime, specialist: Specialist, count: int) -> dict[str, Iterable[Document]]:
+    """So many plans with one valid feedback each on an opinion of the specialist, given just before `now`."""
+    first = int(now.timestamp() * 1000)
+    cases = [_Case(first + position, now - timedelta(milliseconds=count - position)) for position in range(count)]
+    return {
+        "opinions": [_opinion(case, specialist) for case in cases],
+        "feedback": [_review(case, specialist) for case in cases],
+        "plan_features": [features for case in cases for features in _stored_features(case)],
+        "cognitive_ledger": [entry for case in cases for entry in _ledger(case)],
+    }
 
 
 class _Case:
@@ -65,6 +77,10 @@ class _Case:
         self.plan_in_opinion = rng.random() < _PLAN_IN_OPINION_FRACTION
         self.plan = sample_plan(rng, self.plan_id, self.opined_at)
 
+    @cached_property
+    def features(self) -> dict[str, float]:
+        return compute_features(self.plan)
+
     def rng(self, purpose: str) -> random.Random:
         """A source of randomness for one purpose."""
         return random.Random(f"{self.number} {purpose}")  # noqa: S311 - as above
@@ -75,55 +91,63 @@ class _Case:
 
 def _opinions(case: _Case) -> Iterator[Document]:
     for specialist in Specialist:
-        rng = case.rng(f"opinion {specialist}")
-        verdict = {
-            "recommendation": rng.choice(("approve", "reject", "review_required", "conditional")),
-            "confidence_score": round(rng.uniform(0.3, 0.95), 4),
-            "risk_score": case.plan["risk_score"],
-        }
-        nested = rng.random() < 0.1
-        yield {
-            "_id": case.opinion_id(specialist),
-            "opinion_id": case.opinion_id(specialist),
-            "plan_id": case.plan_id,
-            "specialist_type": str(specialist),
-            "evaluated_at": case.opined_at,
-            "explainability": {"method": "heuristic", "model_version": "0"},
-            "schema_version": 2 if nested else 1,
-            **({"opinion": verdict} if nested else verdict),
-            **({"cognitive_plan": case.plan} if case.plan_in_opinion else {}),
-        }
+        yield _opinion(case, specialist)
+
+
+def _opinion(case: _Case, specialist: Specialist) -> Document:
+    rng = case.rng(f"opinion {specialist}")
+    verdict = {
+        "recommendation": rng.choice(("approve", "reject", "review_required", "conditional")),
+        "confidence_score": round(rng.uniform(0.3, 0.95), 4),
+        "risk_score": case.plan["risk_score"],
+    }
+    nested = rng.random() < 0.1
+    return {
+        "_id": case.opinion_id(specialist),
+        "opinion_id": case.opinion_id(specialist),
+        "plan_id": case.plan_id,
+        "specialist_type": str(specialist),
+        "evaluated_at": case.opined_at,
+        "explainability": {"method": "heuristic", "model_version": "0"},
+        "schema_version": 2 if nested else 1,
+        **({"opinion": verdict} if nested else verdict),
+        **({"cognitive_plan": case.plan} if case.plan_in_opinion else {}),
+    }
 
 
 def _feedback(case: _Case) -> Iterator[Document]:
-    features = compute_features(case.plan)
     for position, specialist in enumerate(Specialist):
-        rng = case.rng(f"feedback {specialist}")
-        disagreement = _HOPELESS_DISAGREEMENT if specialist is HOPELESS else _DISAGREEMENT
-        recommendation, rating = sample_verdict(rng, features, disagreement=disagreement)
-        name = f"feedback-demo-{case.number:06d}-{specialist}"
-        document: Document = {
-            "_id": name,
-            "feedback_id": name,
-            "opinion_id": case.opinion_id(specialist),
-            "plan_id": case.plan_id,
-            "specialist_type": str(specialist),
-            "human_rating": rating,
-            "human_recommendation": recommendation,
-            "feedback_notes": "",
-            "submitted_by": f"reviewer-{rng.randint(1, 20):02d}@hive.example",
-            "submitted_at": case.reviewed_at - timedelta(seconds=position),
-            "feedback_source": "human_expert",
-            "schema_version": "1.0.0",
-            "metadata": {},
-        }
+        rng = case.rng(f"more feedback {specialist}")
+        document = _review(case, specialist) | {"submitted_at": case.reviewed_at - timedelta(seconds=position)}
         if rng.random() < _SECOND_REVIEW_FRACTION:
-            earlier = document["submitted_at"] - timedelta(minutes=30)
-            second = {"_id": f"{name}-0", "feedback_id": f"{name}-0", "submitted_at": earlier}
+            name, earlier = f"{document['feedback_id']}-0", document["submitted_at"] - timedelta(minutes=30)
+            second = {"_id": name, "feedback_id": name, "submitted_at": earlier}
             yield {**document, **second, "human_recommendation": "review_required"}
         if rng.random() < _FLAWED_FRACTION:
             document = rng.choice(_FLAWS)(document)
         yield document
+
+
+def _review(case: _Case, specialist: Specialist) -> Document:
+    rng = case.rng(f"feedback {specialist}")
+    disagreement = _HOPELESS_DISAGREEMENT if specialist is HOPELESS else _DISAGREEMENT
+    recommendation, rating = sample_verdict(rng, case.features, disagreement=disagreement)
+    name = f"feedback-demo-{case.number:06d}-{specialist}"
+    return {
+        "_id": name,
+        "feedback_id": name,
+        "opinion_id": case.opinion_id(specialist),
+        "plan_id": case.plan_id,
+        "specialist_type": str(specialist),
+        "human_rating": rating,
+        "human_recommendation": recommendation,
+        "feedback_notes": "",
+        "submitted_by": f"reviewer-{rng.randint(1, 20):02d}@hive.example",
+        "submitted_at": case.reviewed_at,
+        "feedback_source": "human_expert",
+        "schema_version": "1.0.0",
+        "metadata": {},
+    }
 
 
 def _with(field: str, value: object, document: Document) -> Document:
@@ -160,7 +184,7 @@ def _stored_features(case: _Case) -> Iterator[Document]:
     yield {
         "_id": f"features-demo-{case.number:06d}",
         "plan_id": case.plan_id,
-        "features": json.dumps({"aggregated_features": {**compute_features(case.plan), **embedding}}),
+        "features": json.dumps({"aggregated_features": {**case.features, **embedding}}),
         "timestamp": case.opined_at.timestamp(),
     }
 

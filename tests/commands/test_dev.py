@@ -22,6 +22,11 @@ mutation ($params: ExecutionParams!) {
 STATUS = "query ($run: ID!) { runOrError(runId: $run) { ... on Run { status tags { key value } } } }"
 LOCATIONS = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"
 
+AUTOMATIC = (
+    "It retrains by itself: all specialists on Sundays at 02:00 UTC, and one specialist as soon as 100 new feedback"
+    " documents on it have arrived (try: nhm seed --add 100 --specialist technical)."
+)
+
 
 def ask(port: int, query: str, **variables) -> dict:
     answer = requests.post(
@@ -74,7 +79,50 @@ def test_a_run_launched_in_the_ui_promotes_and_no_process_is_left_after_the_end(
         platform.send_signal(signal.SIGINT)
         platform.wait(timeout=60)
     wait_for(lambda: not processes_of(home), 30)
+    shown = (tmp_path / "log").read_text().splitlines()
+    assert [line.partition(" ")[2] for line in shown if line[0].isdigit()] == [
+        f"technical {WEEK}: started by a person",
+        f"technical {WEEK}: promoted: {tag(done, 'nhm/reason')} http://127.0.0.1:{port}/runs/{run}",
+    ]
+    assert [line for line in shown if not line[0].isdigit()] == [
+        f"Dagster: http://127.0.0.1:{port}   MLflow: http://127.0.0.1:{mlflow_port}   Press Ctrl-C to stop.",
+        AUTOMATIC,
+        f"One line per run follows. What the programs print: {home / 'logs'}",
+        "Stopping ...",
+    ]
+    assert sorted(path.name for path in (home / "logs").iterdir()) == [
+        "daemon.log",
+        "mlflow.log",
+        "mongod.log",
+        "webserver.log",
+    ]
     assert f"to {WEEK_END:%Y-%m-%d}" in nhm("status", **settings).stdout
+
+
+@pytest.mark.servers
+def test_a_program_that_ends_by_itself_is_named_with_the_last_line_that_it_printed(tmp_path: Path):
+    home, port = tmp_path / "home", free_port()
+    settings = {
+        "nhm_home": home,
+        "mlflow_tracking_uri": f"sqlite:///{tmp_path}/mlflow.db",
+        "mongodb_uri": "mongodb://x",
+    }
+    with (tmp_path / "log").open("w") as log:
+        platform = subprocess.Popen(
+            [NHM, "dev", "--port", str(port)], env=environment(**settings), stdout=log, stderr=log
+        )
+    wait_for(
+        lambda: {"dagster-webserver"} & {Path(part).name for one in processes_of(home) for part in one.cmdline()}, 90
+    )
+    for process in processes_of(home):
+        if any(Path(part).name == "dagster-webserver" for part in process.cmdline()):
+            process.kill()
+    assert platform.wait(timeout=60) != 0
+    assert "webserver ended by itself (exit code 137), so everything stops: Killed" in (tmp_path / "log").read_text()
+
+
+def tag(run: dict, name: str) -> str:
+    return {tag["key"]: tag["value"] for tag in run["tags"]}[name]
 
 
 def launch(port: int) -> str:
