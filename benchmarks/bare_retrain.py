@@ -19,7 +19,8 @@ from nhm_assets.domain.outcomes import Outcome
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.records import EvaluationReport, Record, TrainedModel
 from nhm_assets.domain.specialists import SPECIALISTS
-from nhm_assets.estimators.forest import PARAMETERS, fit_forest, learning_rows
+from nhm_assets.estimators.calibration import fit_estimator
+from nhm_assets.estimators.forest import PARAMETERS, learning_rows
 from nhm_assets.evaluation.champion import score_champion
 from nhm_assets.evaluation.gate import GateRules, failed_gate
 from nhm_assets.evaluation.gate import judge as judge_report
@@ -38,7 +39,7 @@ from nhm_assets.registry.versions import version_in_production
 from nhm_assets.resource_factories import mlflow_of, mongo_of
 from nhm_assets.settings import Settings
 from nhm_assets.training.code_version import code_version
-from nhm_assets.training.registration import find_version, log_inputs, register, stage_candidate
+from nhm_assets.training.registration import find_version, log_fit, log_inputs, register, stage_candidate
 from nhm_assets.training.serving_contract import judge_version
 from nhm_assets.training.stale_runs import end_stale_runs
 from nhm_assets.training.training_spec import TrainingSpec
@@ -131,10 +132,16 @@ def train(
     with _mlflow_run(client, experiment, spec) as logger:
         log_inputs(logger, frame, spec, str(_path(settings, partition, "feedback_dataset", "parquet")))
         started = time.monotonic()
-        forest = fit_forest(rows, PARAMETERS, threads=settings.training_threads, served=settings.served_classes)
-        logger.log_params(PARAMETERS)
-        logger.log_metrics({"fit_seconds": time.monotonic() - started, "rows_learned": len(rows)})
-        trained = register(logger, client, forest, frame, spec, PARAMETERS)
+        fitted = fit_estimator(
+            rows,
+            PARAMETERS,
+            threads=settings.training_threads,
+            served=settings.served_classes,
+            calibration=settings.calibration,
+        )
+        seconds = time.monotonic() - started
+        log_fit(logger, PARAMETERS, fitted.calibration, {"fit_seconds": seconds, "rows_learned": len(rows)})
+        trained = register(logger, client, fitted, frame, spec, PARAMETERS)
     stage_candidate(client, trained)
     return trained
 

@@ -108,6 +108,11 @@ class Settings(BaseSettings):
         description="What models are fitted on. names: they answer approve, reject, review_required, as the specialists"
         " read it. codes: reject, approve, review_required.",
     )
+    calibration: Literal["auto", "none", "sigmoid", "isotonic"] = Field(
+        "auto",
+        description="How probabilities are calibrated on rows that the forest has not learned. auto: with sigmoid if"
+        " that gives a better Brier score than none.",
+    )
     training_threads: PositiveCount = Field(1, description="Threads for training and for predictions.")
 
     precision_threshold: Fraction = Field(0.75, description="Minimum precision (class approve) for a promotion.")

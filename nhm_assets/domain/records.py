@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
+from pydantic import Field
+
 from nhm_assets.domain.partitions import Partition, Window
 from nhm_assets.domain.stored_record import Record, SchemaVersion, StoredRecord
 
@@ -24,21 +26,48 @@ class VersionRecord(StoredRecord):
     run_id: str
 
 
+CalibrationMethod = Literal["none", "sigmoid", "isotonic"]
+
+
+class Calibration(Record):
+    """How the probabilities of a version are calibrated.
+
+    Attributes:
+        method: `none` if the forest's probabilities are served as they are.
+        brier: Brier score by method, on rows that neither forest nor calibrators had learned; empty if not compared.
+        learned_rows: number of rows that the calibrators learned from; 0 if the method is `none`.
+        compared_rows: number of rows that the scores are of.
+        reason: why this method, in one sentence.
+    """
+
+    method: CalibrationMethod
+    brier: dict[str, float] = Field(default_factory=dict)
+    learned_rows: int = 0
+    compared_rows: int = 0
+    reason: str
+
+
 class TrainedModel(VersionRecord):
     """A registered version, and what it was trained from.
 
     Attributes:
         sha256: of the model file.
+        parameters: of the forest.
         rows: number of rows by split; the model learned from train and validation.
+        calibration: None if the version was registered before there was a calibration.
         reused: whether the version already existed, trained from the same data, code and parameters.
     """
 
+    ADDED: ClassVar = {"calibration": 2}
+
+    schema_version: SchemaVersion = 2
     sha256: str
     data_version: str
     code_version: str
     data_source: str
     parameters: dict[str, Any]
     rows: dict[str, int]
+    calibration: Calibration | None = None
     reused: bool = False
 
     @property

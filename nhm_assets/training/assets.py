@@ -109,4 +109,6 @@ def _is_over(context: AssetExecutionContext, run_id: str) -> bool:
 def _metadata(trained: TrainedModel) -> dict[str, Any]:
     shown = trained.model_dump(include={"model", "version", "data_version", "code_version", "data_source", "reused"})
     tables = {"parameters": MetadataValue.json(trained.parameters), "rows": MetadataValue.json(trained.rows)}
+    if trained.calibration:
+        tables["calibration"] = MetadataValue.json(trained.calibration.model_dump())
     return {**shown, "mlflow_run_id": trained.run_id, **tables}

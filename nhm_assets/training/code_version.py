@@ -16,6 +16,7 @@ COMPUTING: Final = (
     "feedback/features.py",
     "feedback/plan_graph.py",
     "feedback/text.py",
+    "estimators/calibration.py",
     "estimators/forest.py",
     "training/tuning.py",
 )

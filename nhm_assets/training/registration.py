@@ -1,4 +1,4 @@
-"""Registers a fitted forest as a version, once for the same data, code and parameters."""
+"""Registers a fitted estimator as a version, once for the same data, code and parameters."""
 
 import contextlib
 import io
@@ -15,7 +15,8 @@ import pandas as pd
 from nhm_assets.domain.class_order import class_order
 from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
-from nhm_assets.domain.records import TrainedModel
+from nhm_assets.domain.records import Calibration, TrainedModel
+from nhm_assets.estimators.calibration import Fitted
 from nhm_assets.estimators.forest import learning_rows
 from nhm_assets.registry import vocabulary
 from nhm_assets.registry.model_files import model_sha256
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from dagster_mlflow.resources import MlFlow
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
-    from sklearn.ensemble import RandomForestClassifier
 
 _ARTIFACT = "model"
 _REQUIREMENTS = ("scikit-learn", "cloudpickle", "numpy", "pandas")
@@ -43,6 +43,7 @@ _NEEDED_TAGS = {
     vocabulary.PARAMETERS_TAG,
     vocabulary.ROWS_TAG,
     vocabulary.CLASSES_TAG,
+    vocabulary.CALIBRATION_TAG,
 }
 """A version that lost one of these tags is not reused."""
 
@@ -89,6 +90,7 @@ def _record(version: "ModelVersion", spec: TrainingSpec) -> TrainedModel:
         data_source=tags[vocabulary.DATA_SOURCE_TAG],
         parameters=json.loads(tags[vocabulary.PARAMETERS_TAG]),
         rows=json.loads(tags[vocabulary.ROWS_TAG]),
+        calibration=Calibration.model_validate_json(tags[vocabulary.CALIBRATION_TAG]),
         reused=tags.get(vocabulary.DAGSTER_RUN_TAG) not in spec.attempts,
     )
 
@@ -111,23 +113,33 @@ def log_inputs(run: "type[MlFlow]", frame: pd.DataFrame, spec: TrainingSpec, sou
         run.log_input(dataset, context="training")
 
 
+def log_fit(
+    run: "type[MlFlow]", parameters: dict[str, Any], calibration: Calibration, metrics: dict[str, float]
+) -> None:
+    """Log the forest's parameters, the method of calibration, its Brier scores, and these metrics."""
+    run.log_params(parameters | {"calibration": calibration.method})
+    scores = {f"calibration_brier_{method}": score for method, score in calibration.brier.items()}
+    run.log_metrics(metrics | scores | {"calibration_rows": calibration.learned_rows})
+
+
 def register(
     run: "type[MlFlow]",
     client: "MlflowClient",
-    forest: "RandomForestClassifier",
+    fitted: Fitted,
     frame: pd.DataFrame,
     spec: TrainingSpec,
     parameters: dict[str, Any],
 ) -> TrainedModel:
-    """Log the forest as the specialists load it, and register it as a version of their model.
+    """Log the estimator as the specialists load it, and register it as a version of their model.
 
     One call creates the version with all its tags, so no version ever has only some of them.
     """
-    model_uri = _log_model(run, forest, learning_rows(frame)[list(FEATURE_NAMES)])
+    model_uri = _log_model(run, fitted.estimator, learning_rows(frame)[list(FEATURE_NAMES)])
     tags = {
         **spec.tags(),
         vocabulary.PARAMETERS_TAG: json.dumps(parameters, sort_keys=True),
-        vocabulary.CLASSES_TAG: ",".join(class_order(forest.classes_) or ()),
+        vocabulary.CALIBRATION_TAG: fitted.calibration.model_dump_json(),
+        vocabulary.CLASSES_TAG: ",".join(class_order(fitted.estimator.classes_) or ()),
         vocabulary.SHA256_TAG: _stored_sha256(model_uri),
     }
     with contextlib.redirect_stderr(io.StringIO()):
@@ -136,16 +148,16 @@ def register(
     return _record(client.get_model_version(version.name, version.version), spec)
 
 
-def _log_model(run: "type[MlFlow]", forest: "RandomForestClassifier", features: pd.DataFrame) -> str:
+def _log_model(run: "type[MlFlow]", estimator: Any, features: pd.DataFrame) -> str:
     from mlflow.models import infer_signature
 
     example = features.head(_EXAMPLE_ROWS)
     # The name of this argument differs between the 2.x and the 3.x client.
     artifact_name = {"name" if run.__version__.startswith("3.") else "artifact_path": _ARTIFACT}
     logged = run.sklearn.log_model(
-        forest,
+        estimator,
         **artifact_name,
-        signature=infer_signature(example, forest.predict_proba(example)),
+        signature=infer_signature(example, estimator.predict_proba(example)),
         input_example=example,
         pyfunc_predict_fn="predict_proba",
         # The format that the client of the specialists reads; the newer default refuses forests.

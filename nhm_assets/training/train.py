@@ -7,10 +7,11 @@ import pandas as pd
 
 from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
 from nhm_assets.domain.records import TrainedModel
-from nhm_assets.estimators.forest import PARAMETERS, fit_forest, learning_rows
+from nhm_assets.estimators.calibration import fit_estimator
+from nhm_assets.estimators.forest import PARAMETERS, learning_rows
 from nhm_assets.registry.vocabulary import PARTITION_TAG, TRIAL_OF_TAG
 from nhm_assets.settings import Settings
-from nhm_assets.training.registration import log_inputs, register
+from nhm_assets.training.registration import log_fit, log_inputs, register
 from nhm_assets.training.training_spec import TrainingSpec
 from nhm_assets.training.tuning import search_parameters
 from resources.storage import FrameIOManager
@@ -28,7 +29,7 @@ _PARENT_RUN_TAG = "mlflow.parentRunId"
 def training_settings(settings: Settings) -> dict[str, Any]:
     """The parameters that the model depends on, besides data and code."""
     tuning = {"tuning_trials": settings.tuning_trials} if settings.hyperparameter_tuning else {}
-    return PARAMETERS | tuning | {"served_classes": settings.served_classes}
+    return PARAMETERS | tuning | {"served_classes": settings.served_classes, "calibration": settings.calibration}
 
 
 def train(
@@ -48,10 +49,17 @@ def train(
         dataset = FEEDBACK_DATASET.to_user_string(), spec.partition.specialist, spec.partition.week
         log_inputs(run, frame, spec, str(FrameIOManager(settings.storage).file_of(*dataset)))
         started = time.monotonic()
-        forest = fit_forest(rows, parameters, threads=settings.training_threads, served=settings.served_classes)
-        run.log_params(parameters)
-        run.log_metrics({"fit_seconds": time.monotonic() - started, "rows_learned": len(rows)})
-        return register(run, client, forest, frame, spec, parameters)
+        fitted = fit_estimator(
+            rows,
+            parameters,
+            threads=settings.training_threads,
+            served=settings.served_classes,
+            calibration=settings.calibration,
+        )
+        seconds = time.monotonic() - started
+        context.log.info("%s", fitted.calibration.reason)
+        log_fit(run, parameters, fitted.calibration, {"fit_seconds": seconds, "rows_learned": len(rows)})
+        return register(run, client, fitted, frame, spec, parameters)
 
 
 def _parameters(

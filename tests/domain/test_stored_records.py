@@ -22,6 +22,7 @@ RECORDED = {
     "Promotion.1": "811953ce2aaa6e34d18c637cc391077a",
     "Rollout.1": "1557f06c1fb1d0affde5ce98a281cfcc",
     "TrainedModel.1": "211bd47c70d9394326f1bf15f5a46b9b",
+    "TrainedModel.2": "d92a00a46305b52a125854d17446f130",
 }
 """Sample -> the digest that the release which wrote it computed. Verdicts are recorded under that digest."""
 KINDS: dict[str, type[StoredRecord]] = {

@@ -11,11 +11,14 @@ import pytest
 from dagster import AssetKey, ExecuteInProcessResult
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES, data_version
-from nhm_assets.domain.records import TrainedModel
-from nhm_assets.estimators.forest import PARAMETERS, fit_forest, learning_rows
+from nhm_assets.domain.records import Calibration, TrainedModel
+from nhm_assets.estimators.calibration import fit_estimator
+from nhm_assets.estimators.forest import PARAMETERS, learning_rows
 from nhm_assets.registry.model_files import verified_model
 from nhm_assets.registry.versions import all_versions, version_by_alias
+from nhm_assets.settings import Settings
 from nhm_assets.training.code_version import code_version
+from nhm_assets.training.train import training_settings
 from tests.support.documents import WEEK, WEEK_END, WINDOW_START, feedback, put, reviewed_opinions
 from tests.support.platform import Platform, verdicts
 from tests.support.versions import MODEL
@@ -117,6 +120,7 @@ def test_the_tags_of_a_version_say_what_it_was_trained_from(story, client, log, 
         "nhm.rows": json.dumps({"test": 45, "train": 210, "validation": 45}),
         "nhm.parameters": json.dumps(PARAMETERS, sort_keys=True),
     }
+    assert Calibration.model_validate_json(tags.pop("nhm.calibration")) == trained.calibration
     assert tags == {
         "nhm.partition": f"technical|{WEEK}",
         "nhm.window_start": WINDOW_START.isoformat(),
@@ -141,7 +145,12 @@ def test_the_record_agrees_with_the_registry(story, client):
 def test_the_run_is_finished_and_names_its_dagster_run(story, run):
     assert run.info.status == "FINISHED"
     assert run.data.tags["dagster_run_id"] == story.first.run_id
+    method = run.data.params.pop("calibration")
     assert run.data.params == {name: str(value) for name, value in PARAMETERS.items()}
+    calibration = story.trained(story.first).calibration
+    assert calibration.method == method
+    assert calibration.brier.keys() == {"none", "sigmoid"}
+    assert calibration.brier == {name: run.data.metrics[f"calibration_brier_{name}"] for name in calibration.brier}
     assert run.data.metrics["rows_learned"] == 255
 
 
@@ -175,8 +184,8 @@ def test_the_model_has_signature_input_example_and_pinned_requirements(client, l
     assert all("==" in requirement for requirement in requirements)
 
 
-def test_the_registered_model_is_the_forest_fitted_on_the_training_rows(client, log, frame):
-    """Fitted on a test row too, it would be another forest."""
+def test_the_registered_model_is_the_estimator_fitted_on_the_training_rows(client, log, frame):
+    """Fitted on a test row too, forest or calibrators would differ."""
     import mlflow.pyfunc
 
     asked = frame[list(FEATURE_NAMES)]
@@ -184,8 +193,9 @@ def test_the_registered_model_is_the_forest_fitted_on_the_training_rows(client, 
         found = mlflow.pyfunc.load_model(str(files)).predict(asked)
     learned = learning_rows(frame)
     assert set(learned["split"]) == {"train", "validation"}
-    assert np.array_equal(found, fit_forest(learned, PARAMETERS, threads=1).predict_proba(asked))
-    assert not np.array_equal(found, fit_forest(frame, PARAMETERS, threads=1).predict_proba(asked))
+    right, wrong = (fit_estimator(rows, PARAMETERS, threads=1).estimator for rows in (learned, frame))
+    assert np.array_equal(found, right.predict_proba(asked))
+    assert not np.array_equal(found, wrong.predict_proba(asked))
 
 
 def test_the_same_documents_again_add_nothing(story):
@@ -204,6 +214,11 @@ def test_the_same_documents_again_result_in_the_same_version(story):
     first, again = story.trained(story.first), story.trained(story.again)
     assert (first.reused, again.reused) == (False, True)
     assert again == first.model_copy(update={"reused": True})
+
+
+@pytest.mark.parametrize("changed", [{"calibration": "none"}, {"served_classes": "codes"}])
+def test_a_setting_that_changes_the_model_results_in_a_version_of_its_own(changed):
+    assert training_settings(Settings(**changed)) != training_settings(Settings())
 
 
 def test_force_retrain_registers_a_new_version_with_exactly_the_same_metrics(story, client):

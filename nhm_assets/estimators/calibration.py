@@ -1,0 +1,156 @@
+"""The estimator that is registered: a forest whose probabilities are calibrated on rows that it had not learned.
+
+`class_weight=balanced` makes a forest answer as if the three classes were equally frequent. The specialists read its
+answers as confidence and risk, so calibrators put the frequencies back that reviewers show.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+import pandas as pd
+
+from nhm_assets.domain.class_order import ServedClasses, fitted_labels
+from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, REAL
+from nhm_assets.domain.records import Calibration, CalibrationMethod
+from nhm_assets.estimators.forest import fit_forest
+
+if TYPE_CHECKING:
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.ensemble import RandomForestClassifier
+
+CalibrationChoice = Literal["auto", "none", "sigmoid", "isotonic"]
+"""A method, or `auto`: the better one of none and sigmoid."""
+
+_CUTS: Final = (0.65, 0.825)
+"""Shares of the rows, by time: the first part is learned by the earlier forest, the others are asked."""
+_EARLIER, _MIDDLE, _LATEST = range(3)
+_ROWS_OF_A_CLASS: Final = 5
+"""Fewer rows of a class in a part say too little about its frequency."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """An estimator, and how it was calibrated."""
+
+    estimator: "RandomForestClassifier | CalibratedClassifierCV"
+    calibration: Calibration
+
+
+def fit_estimator(
+    rows: pd.DataFrame,
+    parameters: dict[str, Any],
+    *,
+    threads: int,
+    served: ServedClasses = "names",
+    calibration: CalibrationChoice = "auto",
+) -> Fitted:
+    """Fit what is registered: a forest that has learned all these rows, with calibrated probabilities.
+
+    Calibrators must learn from answers about rows that the answering forest has not learned; it is far too sure of
+    the others. So an earlier forest learns the oldest rows and is asked about the newer ones. Its calibrators then
+    serve the forest that has learned all rows: no row is given up.
+
+    Args:
+        rows: dataset rows, in the order of the dataset; never test rows.
+        parameters: of RandomForestClassifier.
+        threads: of the fits; their number does not change the result.
+        served: see `fit_forest`.
+        calibration: the method. `auto` takes sigmoid if its Brier score is better than that of no calibration, on rows
+            that neither the earlier forest nor the compared calibrators have learned. Nothing is calibrated where
+            the rows of a class are too few.
+
+    Source: Platt (1999) for sigmoid, Zadrozny & Elkan (2002) for isotonic and for three classes, one against the rest.
+    """
+    forest = fit_forest(rows, parameters, threads=threads, served=served)
+    if calibration == "none":
+        return Fitted(forest, Calibration(method="none", reason="Not calibrated: CALIBRATION=none."))
+    parts = _parts(rows)
+    if too_few := _too_few(rows["label"], parts):
+        return Fitted(forest, Calibration(method="none", reason=too_few))
+    earlier = fit_forest(rows[parts == _EARLIER], parameters, threads=threads, served=served)
+    ask = _Questions(earlier, served)
+    chosen = _choose(ask, rows[parts == _MIDDLE], rows[parts == _LATEST], calibration)
+    if chosen.method == "none":
+        return Fitted(forest, chosen)
+    calibrated = ask.calibrated(rows[parts != _EARLIER], chosen.method)
+    # What `CalibratedClassifierCV(ensemble=False)` does: calibrators learn from forests on some of the rows, and serve
+    # the one on all. It would cut the rows without regard to time, and refuses a cut that never asks the oldest rows.
+    calibrated.set_params(estimator=forest).calibrated_classifiers_[0].estimator = forest
+    return Fitted(calibrated, chosen)
+
+
+def _parts(rows: pd.DataFrame) -> np.ndarray:
+    """The part of each row by time; all rows of a plan are in the part of the newest one.
+
+    Synthetic rows are in the first part, as they are among the train rows: only reviewers show what is frequent.
+    """
+    real = (rows["source"] == REAL).to_numpy()
+    asked = rows[real] if real.any() else rows
+    by_time = np.searchsorted([int(cut * len(asked)) for cut in _CUTS], np.arange(len(asked)), side="right")
+    parts = pd.Series(_EARLIER, index=rows.index)
+    parts[asked.index] = pd.Series(by_time, index=asked.index).groupby(asked["plan_id"]).transform("last")
+    return parts.to_numpy()
+
+
+def _too_few(labels: pd.Series, parts: np.ndarray) -> str:
+    """Why nothing can be calibrated; empty if it can. A class without any row is no obstacle."""
+    for label in sorted(set(labels)):
+        found = np.bincount(parts[labels == label], minlength=len(_CUTS) + 1)
+        if found.min() < _ROWS_OF_A_CLASS:
+            return (
+                f"Not calibrated: oldest to newest, three parts of the rows have {', '.join(map(str, found))} rows of"
+                f" {CLASS_NAMES[label]}; {_ROWS_OF_A_CLASS} are required in each."
+            )
+    return ""
+
+
+def _choose(
+    ask: "_Questions", middle: pd.DataFrame, latest: pd.DataFrame, calibration: CalibrationChoice
+) -> Calibration:
+    """The method, and the Brier scores on the latest rows without calibrators and with those of the middle rows."""
+    method: CalibrationMethod = "isotonic" if calibration == "isotonic" else "sigmoid"
+    scores = {"none": ask.brier(ask.forest, latest), method: ask.brier(ask.calibrated(middle, method), latest)}
+    better = scores[method] < scores["none"]
+    used = better or calibration != "auto"
+    return Calibration(
+        method=method if used else "none",
+        brier=scores,
+        learned_rows=len(middle) + len(latest) if used else 0,
+        compared_rows=len(latest),
+        reason=(
+            f"{method.capitalize()} calibration is {'better' if better else 'not better'} on {len(latest)} newer rows:"
+            f" Brier score {scores[method]:.3f} against {scores['none']:.3f} (CALIBRATION={calibration})."
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class _Questions:
+    """The earlier forest, and what it says about rows that it has not learned."""
+
+    forest: "RandomForestClassifier"
+    served: ServedClasses
+
+    def calibrated(self, rows: pd.DataFrame, method: CalibrationMethod) -> "CalibratedClassifierCV":
+        """The forest with calibrators that learned from its answers about these rows."""
+        from sklearn.calibration import CalibratedClassifierCV
+        from sklearn.isotonic import IsotonicRegression
+
+        classes = fitted_labels(rows["label"].to_numpy(), self.served)
+        # scikit-learn 1.6 and newer want FrozenEstimator(forest) instead of cv="prefit".
+        calibrated = CalibratedClassifierCV(self.forest, method=method, cv="prefit")
+        calibrated.fit(rows[list(FEATURE_NAMES)], classes)
+        never = IsotonicRegression(out_of_bounds="clip").fit([0.0, 1.0], [0.0, 0.0])
+        calibrators = calibrated.calibrated_classifiers_[0].calibrators
+        for position, name in enumerate(calibrated.classes_):
+            if name not in classes:
+                # The sigmoid of a class that never occurs is small, but the forest rightly says zero.
+                calibrators[position] = never
+        return calibrated
+
+    def brier(self, estimator: Any, rows: pd.DataFrame) -> float:
+        """Squared errors of the probabilities, summed over the classes, mean over the rows: 0 is best, 2 is worst."""
+        classes = fitted_labels(rows["label"].to_numpy(), self.served)
+        errors = estimator.predict_proba(rows[list(FEATURE_NAMES)]) - (classes[:, None] == estimator.classes_)
+        return float((errors**2).sum(axis=1).mean())
