@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from nhm_assets.domain.class_order import ClassOrder, by_label
+from nhm_assets.domain.class_order import by_label
 from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES
 from nhm_assets.domain.errors import RegistryError
-from nhm_assets.evaluation.metrics import f1_of_approve, predict_labels
+from nhm_assets.evaluation.importances import permutation_importances
 from nhm_assets.registry.audit_log import Document
 from nhm_assets.registry.model_files import order_of_classes, verified_model
 
@@ -17,17 +17,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from pymongo.collection import Collection
 
-_REPEATS = 5
-_SEED = 42
-
 
 def candidate_probabilities(
     client: "MlflowClient", log: "Collection[Document]", model: str, version: str, rows: pd.DataFrame
 ) -> tuple[np.ndarray, dict[str, float]]:
     """The candidate's probabilities of the labels 0, 1, 2 for these rows, and its feature importances on them.
-
-    The importance of a feature is the loss of F1 of approve when its values are shuffled, mean over repeats
-    (Breiman 2001, scikit-learn's permutation_importance).
 
     Raises:
         RegistryError: it cannot be verified, or its classes are not those of the dataset.
@@ -42,18 +36,12 @@ def candidate_probabilities(
             f"{model} version {version} answers the classes {list(forest.classes_)} instead of {list(CLASS_NAMES)}:"
             " train again with FORCE_RETRAIN=true"
         )
+
+    def ask(features: pd.DataFrame) -> np.ndarray:
+        return by_label(forest.predict_proba(features), order)
+
     features = rows[list(FEATURE_NAMES)]
-    return by_label(forest.predict_proba(features), order), _importances(forest, order, features, rows["label"])
-
-
-def _importances(forest: Any, order: ClassOrder, features: pd.DataFrame, labels: pd.Series) -> dict[str, float]:
-    from sklearn.inspection import permutation_importance
-
-    def score(model: Any, rows: pd.DataFrame, truth: pd.Series) -> float:
-        return f1_of_approve(truth.to_numpy(), predict_labels(by_label(model.predict_proba(rows), order)))
-
-    result = permutation_importance(forest, features, labels, scoring=score, n_repeats=_REPEATS, random_state=_SEED)
-    return dict(zip(FEATURE_NAMES, map(float, result.importances_mean), strict=True))
+    return ask(features), permutation_importances(ask, features, rows["label"].to_numpy())
 
 
 def champion_probabilities(
