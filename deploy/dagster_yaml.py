@@ -33,7 +33,7 @@ class Variant:
 VARIANTS = {
     "deploy/local/dagster.yaml": Variant(
         "Dagster on one machine, in SQLite. `nhm` copies this file to DAGSTER_HOME; the copy is yours to change.",
-        ("common", "processes"),
+        ("common", "sqlite", "processes"),
     ),
     "deploy/postgres/dagster.yaml": Variant(
         "Dagster on several machines, in PostgreSQL. Copy this file to DAGSTER_HOME on each; see docs/operations.md.",

@@ -68,8 +68,9 @@ def test_the_week_of_the_field(
         line = next(line for line in shown.splitlines() if line.strip().startswith(name))
         assert line.split()[1] == version
 
-    # The instance file reads this variable; the command line sets it.
+    # The instance file reads these variables; the command line sets them.
     monkeypatch.setenv("MAX_CONCURRENT_RUNS", "2")
+    monkeypatch.setenv("DAGSTER_HOME", str(Settings(**settings).dagster_folder))
     refused = promote_alone("behavior", {**settings, "mongodb_uri": mongod_uri})
     assert "precision_threshold" in refused
 

@@ -22,8 +22,13 @@ from dagster._core.storage.asset_check_execution_record import (
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.runs.schema import KeyValueStoreTable
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
+from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
+from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._core.storage.tags import MAX_RETRIES_TAG, RUN_FAILURE_REASON_TAG
 from dagster._core.utils import make_new_run_id
+from dagster._serdes import ConfigurableClassData
 from dagster._time import get_current_datetime
 from dagster._utils.error import SerializableErrorInfo
 
@@ -31,8 +36,11 @@ __all__ = [
     "COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES",
     "MAX_RETRIES_TAG",
     "RUN_FAILURE_REASON_TAG",
+    "SQLITE_BUSY_TIMEOUT_SECONDS",
     "AssetCheckExecutionRecord",
     "CheckRunHealthResult",
+    "ConfigurableClassData",
+    "DagsterSqliteStorage",
     "DagsterUserCodeUnreachableError",
     "DefaultRunLauncher",
     "KeyValueStoreTable",
@@ -43,6 +51,8 @@ __all__ = [
     "SerializableErrorInfo",
     "SqlRunStorage",
     "SqliteEventLogStorage",
+    "SqliteRunStorage",
+    "SqliteScheduleStorage",
     "UnresolvedAssetJobDefinition",
     "WorkerStatus",
     "auto_reexecution_should_retry_run",

@@ -20,7 +20,7 @@ INSTANCE_FILE = "dagster.yaml"
 _DATABASES = ("history", "schedules")
 """The folders of Dagster's SQLite files: runs and events, and ticks."""
 _STORAGES = ("storage", "run_storage", "event_log_storage", "schedule_storage", "local_artifact_storage")
-"""Keys of dagster.yaml that put them elsewhere."""
+"""Keys of dagster.yaml that may put them elsewhere."""
 _DRAFT = ".draft"
 
 _WORKSPACE = f"""\
@@ -86,8 +86,8 @@ def _require_databases(folder: Path) -> None:
     Dagster takes a file that a killed process left incomplete for one of an old version, and never completes it.
     """
     missing = [name for name in _DATABASES if not (folder / name).exists()]
-    config = yaml.safe_load((folder / INSTANCE_FILE).read_text()) or {}
-    if not missing or any(key in config for key in _STORAGES):
+    config, ours = (yaml.safe_load(text) or {} for text in ((folder / INSTANCE_FILE).read_text(), instance_template()))
+    if not missing or any(config.get(key) not in (None, ours.get(key)) for key in _STORAGES):
         return
     draft = folder / _DRAFT
     shutil.rmtree(draft, ignore_errors=True)

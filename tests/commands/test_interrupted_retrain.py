@@ -21,7 +21,7 @@ def open_runs(uri: str) -> list[str]:
 
 @pytest.mark.servers
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_retraining_leaves_nothing_open(seeded, home, tmp_path, how):
+def test_an_interrupted_retraining_leaves_nothing_open(seeded, home, tmp_path, how, monkeypatch):
     """It is interrupted during training. The next run ends what a killed process could not end itself."""
     settings = {**seeded, "hyperparameter_tuning": "true", "tuning_trials": 500}
     process = start_nhm("retrain", "--week", WEEK, "--specialist", "technical", **settings)
@@ -40,6 +40,8 @@ def test_an_interrupted_retraining_leaves_nothing_open(seeded, home, tmp_path, h
     assert done.returncode == 0, done.stderr
     assert read_report(report)["technical"]["outcome"] == "promoted"
     assert open_runs(mlflow_runs) == []
-    with DagsterInstance.from_config(str(home / "dagster")) as instance:
+    # The instance file reads this variable; the command line sets it.
+    monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
+    with DagsterInstance.get() as instance:
         assert sorted(run.status.value for run in instance.get_runs())[-1] == "SUCCESS"
         assert all(run.is_finished for run in instance.get_runs())

@@ -36,7 +36,7 @@ def mongods_of(home: Path) -> list[psutil.Process]:
 
 
 @pytest.mark.servers
-def test_retrain_promotes_prints_a_table_and_writes_a_report(seeded, home, tmp_path):
+def test_retrain_promotes_prints_a_table_and_writes_a_report(seeded, home, tmp_path, monkeypatch):
     report = tmp_path / "report.json"
     done = nhm("retrain", "--week", WEEK, "--specialist", "technical", "--report", report, **seeded)
     assert done.returncode == 0, done.stderr
@@ -49,7 +49,9 @@ def test_retrain_promotes_prints_a_table_and_writes_a_report(seeded, home, tmp_p
     assert list(entry["dataset"]["splits"]) == ["train", "validation", "test"]
     for cell in ("technical", "400", "real", f"{entry['metrics']['f1']:.3f}", "Production"):
         assert cell in done.stdout
-    with DagsterInstance.from_config(str(home / "dagster")) as instance:
+    # The instance file reads this variable; the command line sets it.
+    monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
+    with DagsterInstance.get() as instance:
         run = instance.get_run_by_id(entry["dagster_run_id"])
     assert run.status is DagsterRunStatus.SUCCESS
     assert run.tags["dagster/partition"] == f"technical|{WEEK}"

@@ -32,6 +32,7 @@ def daemons(
 ) -> Iterator[list[DagsterInstance]]:
     """Two daemons' views of one instance."""
     monkeypatch.setenv("MAX_CONCURRENT_RUNS", "3")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     if request.param == "postgres":
         for name, value in request.getfixturevalue("postgres").new_database(f"dagster_{uuid.uuid4().hex[:12]}").items():
             monkeypatch.setenv(name, value)

@@ -128,13 +128,14 @@ def test_an_error_in_a_template_is_found(section, entry):
 
 def test_the_templates_differ_in_their_storage_only():
     local, postgres = (yaml.safe_load(TEMPLATES[name].read_text()) for name in ("local", "postgres"))
-    assert "storage" not in local
+    assert local.pop("storage").keys() == {"custom"}
     assert postgres.pop("storage").keys() == {"postgres"}
     assert postgres == local
 
 
 def test_an_instance_opens_on_the_template_for_one_machine(tmp_path, monkeypatch):
     monkeypatch.setenv("MAX_CONCURRENT_RUNS", "2")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     (tmp_path / "dagster.yaml").write_text(LOCAL.read_text())
     with DagsterInstance.from_config(str(tmp_path)) as instance:
         assert instance.run_retries_enabled

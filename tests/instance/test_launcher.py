@@ -26,6 +26,7 @@ BY_PORT = json.dumps({"host": "elsewhere", "port": 4000})
 def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
     """The instance of deploy/local/dagster.yaml."""
     monkeypatch.setenv("MAX_CONCURRENT_RUNS", "3")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     (tmp_path / "dagster.yaml").write_text((ROOT / "deploy" / "local" / "dagster.yaml").read_text())
     with DagsterInstance.from_config(str(tmp_path)) as instance:
         yield instance

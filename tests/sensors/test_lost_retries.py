@@ -23,6 +23,7 @@ DIED = {"dagster/will_retry": "true", "nhm/trigger": "weekly:technical"}
 def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
     """An instance with the retry rules of deploy/local/dagster.yaml."""
     monkeypatch.setenv("MAX_CONCURRENT_RUNS", "2")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     (tmp_path / "dagster.yaml").write_text((ROOT / "deploy" / "local" / "dagster.yaml").read_text())
     with DagsterInstance.from_config(str(tmp_path)) as instance:
         yield instance

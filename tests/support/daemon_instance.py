@@ -55,7 +55,9 @@ def daemon_platform(
     process_variables = {**environment(**settings), **variables, "PYTHONUNBUFFERED": "1"}
     with ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        for name, value in {"MAX_CONCURRENT_RUNS": str(settings["max_concurrent_runs"]), **variables}.items():
+        for name in ("MAX_CONCURRENT_RUNS", "DAGSTER_HOME"):
+            patch.setenv(name, str(settings[name.lower()]))
+        for name, value in variables.items():
             patch.setenv(name, value)
         client = stack.enter_context(MongoClient(mongod_uri, tz_aware=True))
         stack.callback(client.drop_database, settings["mongodb_database"])
