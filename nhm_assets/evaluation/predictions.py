@@ -11,7 +11,7 @@ from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.evaluation.importances import permutation_importances
 from nhm_assets.registry.audit_log import Document
-from nhm_assets.registry.model_files import order_of_classes, verified_model
+from nhm_assets.registry.model_files import loaded_model, order_of_classes, verified_model
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,10 +26,8 @@ def candidate_probabilities(
     Raises:
         RegistryError: it cannot be verified, or its classes are not those of the dataset.
     """
-    import mlflow.sklearn
-
     with verified_model(client, log, model, version) as files:
-        forest = mlflow.sklearn.load_model(str(files))
+        forest = loaded_model(files).get_raw_model()
     order = order_of_classes(client, model, version, forest)
     if order is None:
         raise RegistryError(
@@ -59,15 +57,13 @@ def champion_probabilities(
         RegistryError: it cannot be verified or loaded, or its answer is unusable. A champion that cannot be
             scored never counts as a bad one: FOREIGN_CHAMPION says what follows.
     """
-    import mlflow.pyfunc
-
     subject = f"{model} version {version}"
     with verified_model(client, log, model, version, allow_unverified=allow_unverified) as files:
         try:
             with warnings.catch_warnings():
                 # A version from elsewhere may warn of anything; its answer is checked below.
                 warnings.simplefilter("ignore")
-                loaded = mlflow.pyfunc.load_model(str(files))
+                loaded = loaded_model(files)
                 answer = loaded.predict(rows[list(FEATURE_NAMES)])
             estimator = loaded.get_raw_model()
         except Exception as error:

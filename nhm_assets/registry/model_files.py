@@ -8,6 +8,8 @@ import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ from nhm_assets.registry.vocabulary import CLASSES_TAG, SHA256_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.pyfunc import PyFuncModel
     from pymongo.collection import Collection
 
 _LOADER = "mlflow.sklearn"
@@ -80,6 +83,32 @@ def differences(model: str, version: str) -> list[str]:
     if columns != list(FEATURE_NAMES):
         found.append(f"its {len(columns)} columns are not the 26 features" if columns else "it names no columns")
     return found
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """The files that a model is loaded from. Two with the same contents are equal, wherever they are."""
+
+    digest: str
+    folder: Path = field(compare=False)
+
+
+def loaded_model(files: Path) -> "PyFuncModel":
+    """The model in a folder of `verified_model`. The same files are loaded once: the next caller gets the same model.
+
+    Raises:
+        Exception: whatever a model that cannot be loaded raises.
+    """
+    described = hashlib.sha256((files / "MLmodel").read_bytes()).hexdigest()
+    return _load(_Contents(f"{described} {model_sha256(files)}", files))
+
+
+# Loading takes longer than predicting. A run asks for the candidate three times, and for the champion once.
+@lru_cache(maxsize=2)
+def _load(contents: _Contents) -> "PyFuncModel":
+    import mlflow.pyfunc
+
+    return mlflow.pyfunc.load_model(str(contents.folder))
 
 
 @contextmanager

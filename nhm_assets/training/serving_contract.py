@@ -14,7 +14,7 @@ from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, TEST
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.estimators.forest import learning_rows
 from nhm_assets.registry.audit_log import Document
-from nhm_assets.registry.model_files import verified_model
+from nhm_assets.registry.model_files import loaded_model, verified_model
 from nhm_assets.training.served_answers import ask, ask_alone, contrast, spread
 
 if TYPE_CHECKING:
@@ -75,13 +75,11 @@ def _signature(files: "Path") -> Verdict:
 
 
 def _loads(files: "Path") -> Verdict:
-    import mlflow.pyfunc
-
     # A plan without stored features has no embedding, so the model must accept missing values.
     rows = pd.DataFrame(math.nan, index=range(3), columns=list(FEATURE_NAMES))
     rows.iloc[0] = 0.0
     try:
-        probabilities: Any = mlflow.pyfunc.load_model(str(files)).predict(rows)
+        probabilities: Any = loaded_model(files).predict(rows)
         shape = tuple(getattr(probabilities, "shape", ()))
         passed = shape == (len(rows), len(CLASS_NAMES)) and bool((abs(probabilities.sum(axis=1) - 1) < 1e-9).all())
     except Exception as error:  # noqa: BLE001 - a model from elsewhere may raise anything
@@ -115,11 +113,9 @@ def _without_remarks_on_inputs() -> Iterator[None]:
 
 
 def _is_read_right(files: "Path", frame: pd.DataFrame, served: ServedClasses) -> Verdict:
-    import mlflow.pyfunc
-
     try:
         with _without_remarks_on_inputs():
-            return _judge_answers(mlflow.pyfunc.load_model(str(files)), frame, served)
+            return _judge_answers(loaded_model(files), frame, served)
     except Exception as error:  # noqa: BLE001 - a model from elsewhere may raise anything
         return Verdict(_READ, passed=False, reason=f"The version does not answer the specialists: {error}")
 

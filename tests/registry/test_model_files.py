@@ -14,7 +14,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from requests import HTTPError, Response
 
 from nhm_assets.domain.errors import RegistryError
-from nhm_assets.registry.model_files import model_sha256, verified_model
+from nhm_assets.registry.model_files import loaded_model, model_sha256, verified_model
 from nhm_assets.registry.vocabulary import SHA256_TAG
 from tests.support import versions as support
 from tests.support.versions import MODEL, Versions, small_forest
@@ -201,3 +201,31 @@ def test_a_model_with_code_of_its_own_is_refused(versions, forest, flavor):
     (versions.files(version) / "code").mkdir()
     change_flavors(versions.files(version), **{flavor: {"code": "code"}})
     refused(versions, version)
+
+
+def test_the_same_files_are_loaded_once_wherever_they_are(versions, forest):
+    version = versions.add(forest)
+    loaded = []
+    for _ in range(2):
+        with verified_model(versions.client, versions.log, MODEL, version) as files:
+            loaded.append((files, loaded_model(files)))
+    assert loaded[0][0] != loaded[1][0]
+    assert loaded[0][1] is loaded[1][1]
+
+
+@pytest.mark.parametrize("other", [{"pyfunc_predict_fn": "predict"}, {"model": small_forest(seed=3)}])
+def test_files_that_differ_are_loaded_again(versions, forest, other):
+    """Also if only the description of the model differs: it says what the model answers."""
+    first, second = versions.add(forest), versions.add(**{"model": forest} | other)
+    with verified_model(versions.client, versions.log, MODEL, first) as files:
+        before = loaded_model(files)
+    with verified_model(versions.client, versions.log, MODEL, second) as files:
+        assert loaded_model(files) is not before
+
+
+def test_a_file_that_was_replaced_is_refused_although_it_was_loaded_before(versions, forest):
+    version = versions.add(forest)
+    with verified_model(versions.client, versions.log, MODEL, version) as files:
+        loaded_model(files)
+    (versions.files(version) / "model.pkl").write_bytes(b"another")
+    assert "was replaced" in refused(versions, version)
