@@ -17,8 +17,9 @@ import pandas as pd
 from benchmarks.documents import NAMES
 from nhm_assets.domain.outcomes import Outcome
 from nhm_assets.domain.partitions import Partition
-from nhm_assets.domain.records import EvaluationReport, Record, TrainedModel
+from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.stored_record import Record
 from nhm_assets.estimators.calibration import fit_estimator
 from nhm_assets.estimators.forest import PARAMETERS, learning_rows
 from nhm_assets.evaluation.champion import score_champion

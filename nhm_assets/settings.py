@@ -120,6 +120,24 @@ class Settings(BaseSettings):
     f1_threshold: Fraction = Field(0.72, description="Minimum F1 (class approve) for a promotion.")
     max_f1_regression: Fraction = Field(0.01, description="How far the F1 of a candidate may be below the champion's.")
     min_test_rows: PositiveCount = Field(100, description="Minimum number of test rows for a promotion.")
+    gate_folds: Annotated[int, Field(ge=0, le=2)] = Field(
+        2, description="Further models that the gate fits on older rows to judge a candidate by more rows. 0: none."
+    )
+    gate_confidence: Fraction = Field(
+        0.5,
+        description="Minimum probability that precision, and recall, are above their thresholds, for a promotion.",
+    )
+    gate_midweek_confidence: Annotated[float, Field(ge=0.5, lt=1.0, allow_inf_nan=False)] = Field(
+        0.8,
+        description="Before the week has closed: minimum probability that F1 is at most MAX_F1_REGRESSION below the"
+        " champion's.",
+    )
+    reference_weeks: Count = Field(
+        8, description="Weeks after which a version in Production is the reference for candidates. 0: no reference."
+    )
+    max_f1_regression_to_reference: Fraction = Field(
+        0.02, description="How far the F1 of a candidate may be below that of the reference."
+    )
 
     restore_foreign_moves: bool = Field(
         default=False,
@@ -131,7 +149,7 @@ class Settings(BaseSettings):
         100, description="Amount of new feedback on a specialist that starts a retraining before the week ends."
     )
     retraining_cooldown_hours: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        24.0, description="Minimum hours between two retrainings of a specialist that new feedback starts."
+        72.0, description="Minimum hours between two retrainings of a specialist that new feedback starts."
     )
     max_concurrent_runs: PositiveCount = Field(2, description="Maximum number of runs at a time. Other runs queue.")
     max_run_seconds: PositiveCount = Field(14400, description="Seconds after which a run is stopped.")

@@ -35,7 +35,7 @@ DEFAULTS = {
     "min_test_rows": 100,
     "nhm_now": None,
     "retraining_feedback_threshold": 100,
-    "retraining_cooldown_hours": 24.0,
+    "retraining_cooldown_hours": 72.0,
     "max_concurrent_runs": 2,
     "max_run_seconds": 14400,
     "force_retrain": False,

@@ -38,6 +38,18 @@ def class_order(classes: Iterable[Any]) -> ClassOrder | None:
     return tuple(names) if known else None
 
 
+def own_order(model: Any) -> ClassOrder:
+    """The order of a model that was fitted here, on our classes.
+
+    Raises:
+        ValueError: its classes are not ours.
+    """
+    order = class_order(model.classes_)
+    if order is None:
+        raise ValueError(f"a model of our own knows the classes {list(model.classes_)} instead of {list(CLASS_NAMES)}")
+    return order
+
+
 def by_label(probabilities: np.ndarray, order: ClassOrder) -> np.ndarray:
     """The same probabilities with the columns in the order of the labels 0, 1 and 2."""
     return probabilities[:, [order.index(name) for name in CLASS_NAMES]]

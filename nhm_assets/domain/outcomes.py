@@ -88,6 +88,9 @@ GATE_CHECKS: Final = (
     "beats_baseline",
     "enough_evidence",
     "data_source_allowed",
+    "thresholds_on_folds",
+    "not_worse_on_folds",
+    "not_worse_than_reference",
 )
 """The checks on `evaluation_report` that decide about a promotion. If any one fails, the candidate is held."""
 

@@ -86,7 +86,7 @@ class Partition:
     @property
     def week_end(self) -> datetime:
         """When the week ends: Sunday 00:00 UTC."""
-        return datetime.strptime(self.week, _KEY_FORMAT).replace(tzinfo=UTC) + WEEK
+        return end_of_week(self.week)
 
     def window(self, *, days: int, now: datetime) -> Window:
         """The window that ends with the week, or now if the week is still running; always this many days long.
@@ -98,6 +98,11 @@ class Partition:
             raise UsageError(f"week {self.week} has not begun yet: it is now {now:%Y-%m-%d %H:%M} UTC")
         end = min(self.week_end, now)
         return Window(end - timedelta(days=days), end)
+
+
+def end_of_week(week: str) -> datetime:
+    """When the week that begins on this day ends: Sunday 00:00 UTC."""
+    return datetime.strptime(week, _KEY_FORMAT).replace(tzinfo=UTC) + WEEK
 
 
 def running_week(now: datetime) -> str:

@@ -5,7 +5,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from nhm_assets.domain.partitions import Partition, Window
+from nhm_assets.domain.fold_records import Fold, NewRows, Pooled, Reference
+from nhm_assets.domain.partitions import Partition, Window, end_of_week
 from nhm_assets.domain.stored_record import Record, SchemaVersion, StoredRecord
 
 
@@ -163,11 +164,31 @@ class EvaluationReport(VersionRecord):
         baseline_f1: F1 of two dummies on the same rows, `most_frequent` and `stratified`.
         prior_brier: Brier score of always predicting the class frequencies of the training rows.
         importances: loss of F1 when the test values of a feature are shuffled, mean over repeats.
+        new_rows: the rows that are new to the champion; None if there is no champion that can be scored.
+        folds: None if no folds were fitted: GATE_FOLDS=0, or the first checks had already failed.
+        pooled: the candidate's calls on the test rows and on the rows of the folds that count; None without folds.
+        fair_rows: number of rows that `difference` is of; None without folds, or if there is nothing to compare.
+        difference, standard_error: F1 of the candidate minus that of the champion on these rows.
+        compared_on: `new` for the rows that are new to the champion, `test` for the test rows alone, because too few
+            are new.
+        reference: None without folds.
     """
 
-    ADDED: ClassVar = {"scripted_rows": 2, "compared_with": 3, "foreign_champion": 4}
+    ADDED: ClassVar = {
+        "scripted_rows": 2,
+        "compared_with": 3,
+        "foreign_champion": 4,
+        "new_rows": 5,
+        "folds": 5,
+        "pooled": 5,
+        "fair_rows": 5,
+        "difference": 5,
+        "standard_error": 5,
+        "compared_on": 5,
+        "reference": 5,
+    }
 
-    schema_version: SchemaVersion = 4
+    schema_version: SchemaVersion = 5
     data_version: str
     code_version: str
     data_source: str
@@ -183,6 +204,24 @@ class EvaluationReport(VersionRecord):
     baseline_f1: dict[str, float]
     prior_brier: float
     importances: dict[str, float]
+    new_rows: NewRows | None = None
+    folds: list[Fold] | None = None
+    pooled: Pooled | None = None
+    fair_rows: int | None = None
+    difference: float | None = None
+    standard_error: float | None = None
+    compared_on: Literal["new", "test"] | None = None
+    reference: Reference | None = None
+
+    @property
+    def in_mid_week(self) -> bool:
+        """Whether the window ends before the week does, so that this week will be evaluated again."""
+        return self.window_end < end_of_week(self.week)
+
+    @property
+    def precedes_folds(self) -> bool:
+        """Whether an earlier release made the report, which knew no folds."""
+        return self.schema_version < self.ADDED["folds"]
 
     @classmethod
     def upgraded(cls, content: dict[str, Any]) -> dict[str, Any]:

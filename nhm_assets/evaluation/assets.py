@@ -11,14 +11,12 @@ from nhm_assets.domain.dagster_names import EVALUATION_REPORT, GROUP
 from nhm_assets.domain.outcomes import REPORT_DIGEST
 from nhm_assets.domain.partitions import specialist_weeks
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
-from nhm_assets.evaluation.champion import score_champion
 from nhm_assets.evaluation.checks import evaluation_report_checks
-from nhm_assets.evaluation.gate import GateRules, judge
+from nhm_assets.evaluation.evaluate import evaluate
+from nhm_assets.evaluation.gate import GateRules, is_complete, judge
 from nhm_assets.evaluation.markdown import comparison_table, importance_table
-from nhm_assets.evaluation.predictions import candidate_probabilities
-from nhm_assets.evaluation.report import build_report, held_out_rows
 from nhm_assets.evaluation.report_cache import REPORT_METADATA, recorded_report
-from nhm_assets.registry.audit_log import AUDIT_LOG, Document
+from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.registry.recovery import repair_interrupted
 from nhm_assets.registry.versions import version_in_production
 from nhm_assets.settings import Settings
@@ -29,8 +27,6 @@ from resources.mongo import Mongo
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
-    from pymongo.collection import Collection
 
 
 @asset(
@@ -56,39 +52,24 @@ def evaluation_report(
     mongo: ResourceParam[Mongo],
 ) -> Iterator[Output[EvaluationReport] | AssetCheckResult]:
     """Evaluate and judge the candidate; report and verdicts are yielded together."""
+    rules = GateRules.of(settings)
     with mongo.database() as database:
         log = database[AUDIT_LOG]
         repair_interrupted(mlflow, log, trained_model.model, now=settings.now())
         with mlflow.client() as client:
             champion = version_in_production(client, trained_model.model)
             report = recorded_report(context.instance, context.partition_key, trained_model, champion)
-            reused = report is not None
-            if report is None:
-                report = _evaluate(client, log, feedback_dataset, trained_model, champion, settings)
+            reused = report is not None and is_complete(report, rules)
+            if report is None or not reused:
+                report = evaluate(client, log, feedback_dataset, trained_model, champion, settings)
                 if run_state(client, report.run_id) == "active":
                     _log_metrics(client, report)
                 else:
                     context.log.warning("MLflow run %s was deleted, so no metrics are logged there", report.run_id)
     yield Output(report, metadata=_metadata(report) | {"reused": reused})
-    for result in check_results(EVALUATION_REPORT, judge(report, GateRules.of(settings))):
+    for result in check_results(EVALUATION_REPORT, judge(report, rules)):
         # Binds the verdict to exactly this report: the promotion looks for it.
         yield result._replace(metadata={**result.metadata, REPORT_DIGEST: MetadataValue.text(report.digest())})
-
-
-def _evaluate(
-    client: "MlflowClient",
-    log: "Collection[Document]",
-    frame: pd.DataFrame,
-    trained: TrainedModel,
-    champion: "ModelVersion | None",
-    settings: Settings,
-) -> EvaluationReport:
-    rows = held_out_rows(frame, trained)
-    candidate, importances = candidate_probabilities(client, log, trained.model, trained.version, rows)
-    scored = None
-    if champion is not None:
-        scored = score_champion(client, log, champion, rows, allow_unverified=settings.allow_unverified_champion)
-    return build_report(frame, trained, candidate, importances=importances, champion=scored)
 
 
 def _log_metrics(client: "MlflowClient", report: EvaluationReport) -> None:

@@ -1,4 +1,4 @@
-"""The champion, scored on the candidate's test rows; or why it is foreign and cannot be scored.
+"""The champion, asked about the candidate's rows; or why it is foreign and cannot be scored.
 
 A foreign champion was put into Production by others: the platform did not register it, cannot load it, or does not
 know its classes. It never breaks a run. What it means for the candidate is up to FOREIGN_CHAMPION.
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from nhm_assets.domain.errors import RegistryError
+from nhm_assets.evaluation.learned import UNKNOWN, Learned
 from nhm_assets.evaluation.predictions import champion_probabilities
 from nhm_assets.registry.audit_log import registration
 from nhm_assets.registry.model_files import differences
@@ -26,13 +27,15 @@ class ScoredChampion:
     """The version in Production.
 
     Attributes:
-        probabilities: of the labels 0, 1, 2 for the test rows; None if it cannot be scored.
+        probabilities: of the labels 0, 1, 2 for the rows that it was asked about; None if it cannot be scored.
         foreign: why it is foreign; None if it is a version of this platform.
+        learned: what it has learned; of a foreign one, nobody knows that.
     """
 
     version: str
     probabilities: np.ndarray | None
     foreign: str | None
+    learned: Learned = UNKNOWN
 
 
 def score_champion(
@@ -49,7 +52,7 @@ def score_champion(
         client: of the registry.
         log: the audit log, which has an entry for each version of this platform.
         champion: the version in Production.
-        rows: the test rows of the candidate.
+        rows: test rows of the candidate, and rows of its folds.
         allow_unverified: load a champion whose file cannot be verified.
     """
     model, version = champion.name, str(champion.version)

@@ -21,7 +21,7 @@ Probabilities = np.ndarray
 
 def compute_metrics(labels: Labels, probabilities: Probabilities) -> Metrics:
     """All metrics of one model on the test rows. The Brier score is the multi-class form of Brier (1950)."""
-    from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss
+    from sklearn.metrics import accuracy_score, f1_score, log_loss
 
     predicted = predict_labels(probabilities)
     truth, positive = labels == APPROVE, predicted == APPROVE
@@ -35,8 +35,15 @@ def compute_metrics(labels: Labels, probabilities: Probabilities) -> Metrics:
         brier=brier(labels, probabilities),
         log_loss=float(log_loss(labels, probabilities, labels=CLASSES)),
         support={name: int((labels == label).sum()) for label, name in enumerate(CLASS_NAMES)},
-        confusion=confusion_matrix(labels, predicted, labels=CLASSES).tolist(),
+        confusion=confusion(labels, predicted),
     )
+
+
+def confusion(labels: Labels, predicted: Labels) -> list[list[int]]:
+    """3 x 3 counts; rows are true classes, columns are predicted classes."""
+    from sklearn.metrics import confusion_matrix
+
+    return [list(map(int, row)) for row in confusion_matrix(labels, predicted, labels=CLASSES)]
 
 
 def f1_of_approve(labels: Labels, predicted: Labels) -> float:

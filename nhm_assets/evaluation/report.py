@@ -7,9 +7,19 @@ import pandas as pd
 
 from nhm_assets.domain.dataset_schema import APPROVE, SCRIPTED, SYNTHETIC, TEST, data_version
 from nhm_assets.domain.errors import DataError
+from nhm_assets.domain.fold_records import FairRows, NewRows
 from nhm_assets.domain.records import Champion, Comparison, EvaluationReport, ForeignChampion, TrainedModel
 from nhm_assets.evaluation.champion import ScoredChampion
-from nhm_assets.evaluation.metrics import CLASSES, baseline_f1, brier, compute_metrics, intervals, mcnemar
+from nhm_assets.evaluation.metrics import (
+    CLASSES,
+    baseline_f1,
+    brier,
+    compute_metrics,
+    intervals,
+    mcnemar,
+    predict_labels,
+)
+from nhm_assets.evaluation.posteriors import count_calls
 
 _SHARED = (TrainedModel.model_fields.keys() & EvaluationReport.model_fields.keys()) - {"schema_version"}
 """What a report says about its version as `trained_model` does. Each record has a schema of its own."""
@@ -41,6 +51,7 @@ def build_report(
     *,
     importances: Mapping[str, float],
     champion: ScoredChampion | None,
+    asked: pd.DataFrame | None = None,
 ) -> EvaluationReport:
     """Compute the metrics of candidate and champion, and compare them.
 
@@ -49,9 +60,11 @@ def build_report(
         trained: the candidate.
         candidate: its probabilities for the test rows, shape (n, 3).
         importances: by feature.
-        champion: the version in Production, on the same rows; None if there is none.
+        champion: the version in Production; None if there is none.
+        asked: the rows that the champion was asked about, with all test rows among them; None: the test rows alone.
     """
     test_rows = held_out_rows(frame, trained)
+    champions_rows = test_rows if asked is None else asked
     training_rows = frame[frame["split"] != TEST]
     labels, plans = test_rows["label"].to_numpy(), test_rows["plan_id"].to_numpy()
     class_frequencies = np.array([(training_rows["label"] == label).mean() for label in CLASSES])
@@ -63,7 +76,7 @@ def build_report(
         scripted_rows=int((frame["provenance"] == SCRIPTED).sum()),
         candidate=compute_metrics(labels, candidate),
         intervals=intervals(labels, candidate, plans=plans)[0],
-        champion=_compare(labels, plans, candidate, champion),
+        champion=_compare(labels, plans, candidate, champion, champions_rows),
         compared_with=champion.version if champion else None,
         foreign_champion=ForeignChampion(version=champion.version, reason=champion.foreign)
         if champion and champion.foreign
@@ -71,22 +84,61 @@ def build_report(
         baseline_f1=baseline_f1(training_rows, test_rows),
         prior_brier=brier(labels, np.tile(class_frequencies, (len(labels), 1))),
         importances=dict(importances),
+        new_rows=_new_rows(candidate, champion, champions_rows),
     )
 
 
 def _compare(
-    labels: np.ndarray, plans: np.ndarray, candidate: np.ndarray, champion: ScoredChampion | None
+    labels: np.ndarray,
+    plans: np.ndarray,
+    candidate: np.ndarray,
+    champion: ScoredChampion | None,
+    asked: pd.DataFrame,
 ) -> Champion | None:
     if champion is None or champion.probabilities is None:
         return None
-    only_candidate, only_champion, p_value = mcnemar(labels, candidate, champion.probabilities)
+    probabilities = champion.probabilities[_is_test(asked)]
+    only_candidate, only_champion, p_value = mcnemar(labels, candidate, probabilities)
     return Champion(
         version=champion.version,
-        metrics=compute_metrics(labels, champion.probabilities),
+        metrics=compute_metrics(labels, probabilities),
         comparison=Comparison(
             only_candidate_right=only_candidate,
             only_champion_right=only_champion,
             mcnemar_p=p_value,
-            differences=intervals(labels, candidate, champion.probabilities, plans=plans)[1],
+            differences=intervals(labels, candidate, probabilities, plans=plans)[1],
         ),
+    )
+
+
+def _new_rows(candidate: np.ndarray, champion: ScoredChampion | None, asked: pd.DataFrame) -> NewRows | None:
+    if champion is None or champion.probabilities is None:
+        return None
+    learned, new, test = champion.learned, champion.learned.is_new(asked), _is_test(asked)
+    approved = asked["label"].to_numpy() == APPROVE
+    called = predict_labels(champion.probabilities) == APPROVE
+    candidates = predict_labels(candidate) == APPROVE
+    return NewRows(
+        learned_until=learned.until,
+        learned_by=learned.by,
+        newer_window=learned.newer,
+        test=_fair_rows(approved[test], candidates, called[test], new[test]),
+        pooled=count_calls(approved[new], called[new]),
+    )
+
+
+def _is_test(rows: pd.DataFrame) -> np.ndarray:
+    return (rows["split"] == TEST).to_numpy()
+
+
+def _fair_rows(labels: np.ndarray, candidate: np.ndarray, champion: np.ndarray, new: np.ndarray) -> FairRows | None:
+    """Both models' calls on the test rows that are new to the champion; None if these are all."""
+    if new.all():
+        return None
+    return FairRows(
+        rows=int(new.sum()),
+        approvals=int(labels[new].sum()),
+        left_out=int((~new).sum()),
+        f1=count_calls(labels[new], candidate[new]).f1,
+        champion_f1=count_calls(labels[new], champion[new]).f1,
     )

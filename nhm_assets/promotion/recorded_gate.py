@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dagster import AssetCheckKey, DagsterInstance
+from dagster import AssetCheckKey, AssetCheckSeverity, DagsterInstance
 
 from nhm_assets.domain.dagster_internals import (
     COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
@@ -25,12 +25,14 @@ class RecordedGate:
 
     Attributes:
         passed, failed: names of the gate checks with such a verdict.
+        undecided: names of the gate checks that the failed ones left without a verdict of their own.
         missing: names of the gate checks without a verdict on this report.
         run_ids: the Dagster runs that recorded the verdicts.
     """
 
     passed: tuple[str, ...]
     failed: tuple[str, ...]
+    undecided: tuple[str, ...]
     missing: tuple[str, ...]
     run_ids: frozenset[str]
 
@@ -59,7 +61,8 @@ def recorded_gate(instance: DagsterInstance, partition_key: str, report_digest: 
             verdicts[name] = about[0]
     return RecordedGate(
         passed=tuple(name for name in GATE_CHECKS if name in verdicts and _passed(verdicts[name])),
-        failed=tuple(name for name in GATE_CHECKS if name in verdicts and not _passed(verdicts[name])),
+        failed=tuple(name for name in GATE_CHECKS if name in verdicts and _failed(verdicts[name])),
+        undecided=tuple(name for name in GATE_CHECKS if name in verdicts and _undecided(verdicts[name])),
         missing=tuple(name for name in GATE_CHECKS if name not in verdicts),
         run_ids=frozenset(record.run_id for record in verdicts.values()),
     )
@@ -70,6 +73,16 @@ def _is_about(record: "AssetCheckExecutionRecord", report_digest: str) -> bool:
         return False
     digest = record.evaluation.metadata.get(REPORT_DIGEST)
     return digest is not None and digest.value == report_digest
+
+
+def _failed(record: "AssetCheckExecutionRecord") -> bool:
+    return not _passed(record) and not _undecided(record)
+
+
+def _undecided(record: "AssetCheckExecutionRecord") -> bool:
+    """Such a check is a warning: what failed before it holds the candidate."""
+    evaluation = record.evaluation
+    return evaluation is not None and not evaluation.passed and evaluation.severity is AssetCheckSeverity.WARN
 
 
 def _passed(record: "AssetCheckExecutionRecord") -> bool:

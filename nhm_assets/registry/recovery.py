@@ -36,6 +36,13 @@ def last_move(log: "Collection[Document]", model: str) -> Document | None:
     return log.find_one(query, sort=[("released_at", -1), ("at", -1)])
 
 
+def version_at(log: "Collection[Document]", model: str, moment: datetime) -> str | None:
+    """The version that the platform had in Production at that time; None if it had put none there."""
+    query = {"model": model, "kind": {"$in": sorted(DONE_KINDS.values())}, "at": {"$lte": moment}}
+    move = log.find_one(query, {"version": 1}, sort=[("at", -1), ("released_at", -1)])
+    return str(move["version"]) if move else None
+
+
 def was_champion(log: "Collection[Document]", model: str, version: str) -> bool:
     """Whether the platform has ever put this version into Production."""
     query = {"model": model, "version": version, "kind": {"$in": sorted(DONE_KINDS.values())}}

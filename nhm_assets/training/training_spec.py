@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from nhm_assets.domain.dataset_schema import counts, data_version
+from nhm_assets.domain.dataset_schema import REAL, counts, data_version
 from nhm_assets.domain.partitions import Partition, Window
+from nhm_assets.estimators.forest import learning_rows
 from nhm_assets.registry import vocabulary
 
 
@@ -21,6 +22,8 @@ class TrainingSpec:
         window: the days of feedback that the model learns from.
         parameters: given to the fit, or to the search for its parameters.
         rows: number of rows by split.
+        learned_until: newest `submitted_at` among the rows that the model learns; None without such rows. It follows
+            from the data, so it is not part of the fingerprint.
         dagster_run_id: the run that trains; not part of the fingerprint.
         attempts: this Dagster run and the earlier ones that it retries; not part of the fingerprint.
     """
@@ -32,6 +35,7 @@ class TrainingSpec:
     code_version: str
     parameters: dict[str, Any]
     rows: dict[str, int]
+    learned_until: datetime | None
     dagster_run_id: str
     attempts: frozenset[str]
 
@@ -56,6 +60,7 @@ class TrainingSpec:
             code_version=code_version,
             parameters=parameters,
             rows=counts(frame["split"]),
+            learned_until=_learned_until(frame),
             dagster_run_id=dagster_run_id,
             attempts=attempts | {dagster_run_id},
         )
@@ -68,7 +73,8 @@ class TrainingSpec:
 
     def tags(self) -> dict[str, str]:
         """Tags of the MLflow run and of the version: the whole TrainedModel except for the model file."""
-        return {
+        known = {vocabulary.LEARNED_UNTIL_TAG: self.learned_until.isoformat()} if self.learned_until else {}
+        return known | {
             vocabulary.PARTITION_TAG: str(self.partition.key),
             vocabulary.WINDOW_START_TAG: self.window.start.isoformat(),
             vocabulary.WINDOW_END_TAG: self.window.end.isoformat(),
@@ -79,3 +85,11 @@ class TrainingSpec:
             vocabulary.FINGERPRINT_TAG: self.fingerprint,
             vocabulary.DAGSTER_RUN_TAG: self.dagster_run_id,
         }
+
+
+def _learned_until(frame: pd.DataFrame) -> datetime | None:
+    """Synthetic rows do not count beside real ones: they are spread over the whole window, and nobody reviewed them."""
+    learned = learning_rows(frame)
+    real = learned[learned["source"] == REAL]
+    times = (learned if real.empty else real)["submitted_at"]
+    return None if times.empty else times.max().to_pydatetime()

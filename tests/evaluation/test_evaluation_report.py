@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from dagster import AssetCheckKey, AssetKey, ExecuteInProcessResult
+from dagster import AssetCheckKey, AssetCheckSeverity, AssetKey, ExecuteInProcessResult
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES, TEST
 from nhm_assets.domain.outcomes import GATE_CHECKS, REPORT_DIGEST
@@ -112,7 +112,13 @@ def test_the_candidate_is_the_same_in_both_runs(match):
 
 def test_a_good_champion_holds_a_worse_candidate(match):
     assert match.held.success
-    assert failed_checks(match.held) & set(GATE_CHECKS) == {"not_worse_than_production"}
+    undecided = {"thresholds_on_folds", "not_worse_on_folds", "not_worse_than_reference"}
+    assert failed_checks(match.held) & set(GATE_CHECKS) == {"not_worse_than_production"} | undecided
+    found = {item.check_name: item for item in match.held.get_asset_check_evaluations()}
+    for name in undecided:
+        assert found[name].severity is AssetCheckSeverity.WARN
+        assert found[name].description == "Not decided: not_worse_than_production failed, so no folds were fitted."
+    assert report_of(match.held).folds is None
     tags = match.platform.tags(match.held)
     assert (tags["nhm/outcome"], tags["nhm/held_by"]) == ("held", "not_worse_than_production")
     assert match.stages_when_held == {"1": "Production", "2": "Staging"}
@@ -123,6 +129,14 @@ def test_a_held_candidate_yields_no_promotion(match):
     assert AssetKey("evaluation_report") in materialized
     assert AssetKey("promoted_version") not in materialized
     assert "registry_consistent" not in verdicts(match.held)
+
+
+def test_a_candidate_that_passes_the_first_checks_is_judged_on_folds(match):
+    report, test_rows = report_of(match.promoted), len(match.test_rows)
+    assert [(fold.number, fold.tested_rows) for fold in report.folds] == [(1, 60), (2, 60)]
+    assert report.pooled.rows == test_rows + sum(60 for fold in report.folds if not fold.left_out)
+    assert report.reference.reason == "no version was in Production 8 weeks before"
+    assert report.difference > 0 < report.standard_error
 
 
 def test_a_bad_champion_lets_a_better_candidate_pass(match):

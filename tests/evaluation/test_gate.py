@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 
 from nhm_assets.domain.check_result import Verdict
+from nhm_assets.domain.fold_records import Pooled, Reference
 from nhm_assets.domain.outcomes import GATE_CHECKS
 from nhm_assets.domain.records import ForeignChampion
 from nhm_assets.evaluation.gate import DESCRIPTIONS, GateRules, failed_gate, judge
 from nhm_assets.settings import Settings
-from tests.support.reports import RULES, champion, metrics, report
+from tests.support.reports import RULES, champion, metrics, new_rows, report
 
-BESIDE_THE_GATE = ["calibrated", "plausible"]
+BESIDE_THE_GATE = ["calibrated", "plausible", "serving_on_line"]
 
 
 def judged(made: Any, **rules: Any) -> dict[str, Verdict]:
@@ -159,7 +160,9 @@ def test_an_f1_above_0_995_is_suspicious(f1, passes):
 
 
 def test_checks_outside_the_gate_only_warn():
-    verdicts = judge(report(candidate=metrics(brier=1.0, f1=1.0)), RULES)
+    sunk = new_rows(pooled=Pooled(tp=20, fp=80, fn=80, tn=20))
+    made = report(candidate=metrics(brier=1.0, f1=1.0), champion=champion(0.8), new_rows=sunk)
+    verdicts = judge(made, RULES)
     assert [verdict.check for verdict in verdicts if not verdict.passed] == BESIDE_THE_GATE
     assert failed_gate(verdicts) == []
     assert [verdict.check for verdict in verdicts if verdict.warns_only] == BESIDE_THE_GATE
@@ -171,6 +174,9 @@ def test_every_failed_gate_check_is_named():
         champion=champion(0.9),
         test_rows=10,
         synthetic_test=True,
+        pooled=Pooled(tp=10, fp=90, fn=90, tn=10),
+        difference=-0.8,
+        reference=Reference(weeks=8, version="1", rows=400, difference=-0.5),
     )
     found = judge(hopeless, GateRules(**(vars(RULES) | {"in_production": True})))
     assert failed_gate(found) == list(GATE_CHECKS)
@@ -271,7 +277,25 @@ def test_the_rules_come_from_the_settings():
         min_test_rows=5,
         environment="production",
         foreign_champion="refuse",
+        gate_folds=1,
+        gate_confidence=0.6,
+        gate_midweek_confidence=0.7,
+        reference_weeks=4,
+        max_f1_regression_to_reference=0.5,
     )
-    expected = GateRules(0.1, 0.2, 0.3, 0.4, 5, in_production=True, foreign_champion="refuse")
+    expected = GateRules(
+        precision_threshold=0.1,
+        recall_threshold=0.2,
+        f1_threshold=0.3,
+        max_f1_regression=0.4,
+        min_test_rows=5,
+        in_production=True,
+        foreign_champion="refuse",
+        gate_folds=1,
+        gate_confidence=0.6,
+        gate_midweek_confidence=0.7,
+        reference_weeks=4,
+        max_f1_regression_to_reference=0.5,
+    )
     assert GateRules.of(settings) == expected
     assert GateRules.of(Settings()) == RULES

@@ -3,6 +3,7 @@
 from typing import Any
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
+from nhm_assets.domain.fold_records import Fold, NewRows, Pooled, Reference
 from nhm_assets.domain.records import Champion, Comparison, EvaluationReport, Interval, Metrics, TrainedModel
 from nhm_assets.evaluation.gate import GateRules
 from tests.support.documents import WEEK, WEEK_END, WINDOW_START
@@ -15,6 +16,11 @@ RULES = GateRules(
     min_test_rows=100,
     in_production=False,
     foreign_champion="replace",
+    gate_folds=2,
+    gate_confidence=0.5,
+    gate_midweek_confidence=0.8,
+    reference_weeks=8,
+    max_f1_regression_to_reference=0.02,
 )
 """The rules of the default settings."""
 
@@ -59,6 +65,27 @@ def champion(f1: float, *, version: str = "1") -> Champion:
     return Champion(version=version, metrics=metrics(f1=f1), comparison=comparison)
 
 
+def new_rows(**changes: Any) -> NewRows:
+    """All test rows are new to a champion that still reaches the thresholds."""
+    fields: dict[str, Any] = {
+        "learned_until": WINDOW_START,
+        "learned_by": "tag",
+        "newer_window": False,
+        "test": None,
+        "pooled": Pooled(tp=160, fp=30, fn=40, tn=170),
+    }
+    return NewRows(**(fields | changes))
+
+
+def fold(number: int, **changes: Any) -> Fold:
+    fields: dict[str, Any] = {
+        "learned_rows": 660,
+        "tested_rows": 180,
+        "confusion": [[45, 5, 5], [5, 55, 5], [5, 5, 50]],
+    }
+    return Fold(number=number, **(fields | changes))
+
+
 def report(*, candidate: Metrics | None = None, **changes: Any) -> EvaluationReport:
     """A report that passes every rule; name a field to change it."""
     fields: dict[str, Any] = {
@@ -72,7 +99,18 @@ def report(*, candidate: Metrics | None = None, **changes: Any) -> EvaluationRep
         "baseline_f1": {"most_frequent": 0.5, "stratified": 0.4},
         "prior_brier": 0.66,
         "importances": dict.fromkeys(FEATURE_NAMES, 0.0) | {"risk_score": 0.4, "complexity_score": 0.1},
+        "folds": [fold(1, learned_rows=660), fold(2, learned_rows=840)],
+        "pooled": Pooled(tp=170, fp=25, fn=30, tn=335),
+        "reference": Reference(weeks=8, reason="no version was in Production 8 weeks before"),
     }
     compared: Champion | None = changes.get("champion")
     fields["compared_with"] = compared.version if compared else None
+    if compared:
+        fields |= {
+            "new_rows": new_rows(),
+            "fair_rows": 400,
+            "difference": 0.0,
+            "standard_error": 0.01,
+            "compared_on": "new",
+        }
     return EvaluationReport(**(_SUBJECT | fields | changes))

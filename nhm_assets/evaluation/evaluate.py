@@ -1,0 +1,82 @@
+"""One evaluation: candidate and champion on the test rows, and the folds where the first checks leave a doubt."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from nhm_assets.domain.records import EvaluationReport, TrainedModel
+from nhm_assets.estimators.calibration import fit_estimator
+from nhm_assets.estimators.forest import PARAMETERS
+from nhm_assets.evaluation.champion import ScoredChampion, score_champion
+from nhm_assets.evaluation.folds import asked_rows, fit_folds
+from nhm_assets.evaluation.gate import GateRules, needs_folds
+from nhm_assets.evaluation.learned import learned_by
+from nhm_assets.evaluation.pooling import pool, with_folds
+from nhm_assets.evaluation.predictions import candidate_probabilities
+from nhm_assets.evaluation.reference import compare_with_reference
+from nhm_assets.evaluation.report import build_report, held_out_rows
+from nhm_assets.registry.audit_log import Document
+from nhm_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+    from pymongo.collection import Collection
+
+
+def evaluate(
+    client: "MlflowClient",
+    log: "Collection[Document]",
+    frame: pd.DataFrame,
+    trained: TrainedModel,
+    champion: "ModelVersion | None",
+    settings: Settings,
+) -> EvaluationReport:
+    """Evaluate the candidate on the dataset that it was trained on.
+
+    Folds are fitted only if the first checks pass: they cost about as much as the training itself.
+    """
+    rules = GateRules.of(settings)
+    rows, asked = held_out_rows(frame, trained), asked_rows(frame, rules.gate_folds)
+    candidate, importances = candidate_probabilities(client, log, trained.model, trained.version, rows)
+    scored = _ask_champion(client, log, trained, champion, asked, settings)
+    report = build_report(frame, trained, candidate, importances=importances, champion=scored, asked=asked)
+    if not needs_folds(report, rules):
+        return report
+
+    def fit(learned: pd.DataFrame) -> Any:
+        return fit_estimator(
+            learned,
+            trained.parameters,
+            threads=settings.training_threads,
+            served=settings.served_classes,
+            calibration=settings.calibration,
+        ).estimator
+
+    folds, predicted = fit_folds(frame, fit, folds=rules.gate_folds, tuned=_was_tuned(trained, settings))
+    pooled = pool(asked, candidate, predicted, scored)
+    reference = compare_with_reference(client, log, trained, champion, pooled, rules)
+    return with_folds(report, pooled, folds, reference, rules)
+
+
+def _ask_champion(
+    client: "MlflowClient",
+    log: "Collection[Document]",
+    trained: TrainedModel,
+    champion: "ModelVersion | None",
+    asked: pd.DataFrame,
+    settings: Settings,
+) -> ScoredChampion | None:
+    if champion is None:
+        return None
+    scored = score_champion(client, log, champion, asked, allow_unverified=settings.allow_unverified_champion)
+    if scored.foreign:
+        return scored
+    return replace(scored, learned=learned_by(champion, candidate_end=trained.window_end))
+
+
+def _was_tuned(trained: TrainedModel, settings: Settings) -> bool:
+    """Whether the parameters were searched for on the validation rows, now or when the version was trained."""
+    searched = any(trained.parameters.get(name) != value for name, value in PARAMETERS.items())
+    return searched or settings.hyperparameter_tuning
