@@ -13,6 +13,7 @@ from nhm_assets.domain.partitions import parse_specialist
 from nhm_assets.promotion.rollback_events import show_rollback
 from nhm_assets.registry.audit_log import AUDIT_LOG, actor
 from nhm_assets.registry.rollback import RollbackRequest, record_restart, roll_back
+from nhm_assets.registry.served_order import order_warning
 from nhm_assets.rollout.execute import RolloutRequest, execute
 from nhm_assets.rollout.target import Target
 from nhm_assets.runs.queries import attempts
@@ -24,6 +25,9 @@ from resources.mongo import Mongo
 
 ROLLBACK_OP: Final = "roll_back_version"
 RESTART_OP: Final = "restart_specialist"
+WARNING: Final = "warning"
+"""Metadata of the first op's output: why the specialists may read the version's answers wrongly."""
+NOT_SERVED: Final = "its pods were restarted, but they do not all say that they serve the version"
 
 
 class RollbackConfig(Config):
@@ -67,13 +71,16 @@ def roll_back_version(
         done = roll_back(client, log, request, now=settings.now(), wait_s=settings.promotion_wait_s)
         if entry := log.find_one({"_id": done.audit_id}):
             show_rollback(context.instance, client, log, entry)
+        warning = order_warning(client, log, done.model, done.version, settings.served_classes)
     tags = {OUTCOME_TAG: ROLLED_BACK, REASON_TAG: shortened(config.reason), SPECIALIST_TAG: str(specialist)}
     context.instance.add_run_tags(context.run_id, tags)
     before = f"version {done.left} is archived" if done.left else "it already was, so nothing was moved"
     summary = f"{done.model}: version {done.version} is in Production; {before}"
     context.log.info(summary)
+    if warning:
+        context.log.warning(warning)
     result = {"specialist": str(specialist), **asdict(done)}
-    return Output(result, metadata={**result, "summary": summary})
+    return Output(result, metadata={**result, "summary": summary, **({WARNING: warning} if warning else {})})
 
 
 @op(
@@ -81,7 +88,7 @@ def roll_back_version(
     name=RESTART_OP,
     description=(
         "Restarts the specialist for the version that is back in Production, and asks its pods, as the asset"
-        " `specialist_rollout` does. Without a cluster it does nothing."
+        " `specialist_rollout` does. Fails if they do not say that they serve it. Without a cluster it does nothing."
     ),
 )
 @retry_transient_errors
@@ -113,6 +120,8 @@ def restart_specialist(
         result = execute(target, client, database[AUDIT_LOG], request)
         if result.error:
             raise RolloutFailed(result.error)
+        if result.serving and not result.serving.loaded:
+            raise RolloutFailed(f"{NOT_SERVED}: {result.reason}")
         record_restart(database[AUDIT_LOG], request.model, request.version)
     summary = f"{result.status}: {result.reason}"
     return Output(summary, metadata={"summary": summary})

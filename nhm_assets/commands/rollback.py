@@ -3,12 +3,15 @@
 import getpass
 import socket
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from dagster import ExecuteInProcessResult
 
 
 @click.command()
@@ -22,31 +25,41 @@ def rollback(specialist: str, version: str | None, reason: str) -> None:
     the mark, go back to that version with --to. If a cluster is configured, the specialist is restarted; otherwise it
     loads the version at its next restart.
 
-    Exit code: 3 if the version is back in Production but the restart failed. The same command again then only
-    restarts.
+    Exit code: 3 if the version is back in Production but the restart failed, or the restarted pods do not say that they
+    serve it. The same command again then only restarts.
     """
     settings = Settings.load()
-    done, restart, fault = _run_job(settings, specialist, version, reason)
+    done, warning, restart, fault = _run_job(settings, specialist, version, reason)
     if done is None:
         click.echo(f"nhm: {fault}", err=True)
         sys.exit(1)
     left = f"; version {done['left']} is archived and will not be promoted again" if done["left"] else " already"
     click.echo(f"{done['model']}: version {done['version']} is in Production{left}")
+    if warning:
+        click.echo(f"nhm: warning: {warning}", err=True)
     if fault:
         click.echo(
-            f"nhm: version {done['version']} of {done['model']} is back in Production, but {done['specialist']} was not"
-            f" restarted, so its pods may still answer with another version: {fault.rstrip('.')}. Run the same command"
-            " again: it only restarts. To go back further, name a version with --to",
+            f"nhm: version {done['version']} of {done['model']} is back in Production, but"
+            f" {_not_served(done['specialist'], fault.rstrip('.'))}. Run the same command again: it only restarts. To"
+            " go back further, name a version with --to",
             err=True,
         )
         sys.exit(3)
     click.echo(f"Pods of {done['specialist']}: {restart}")
 
 
+def _not_served(specialist: str, fault: str) -> str:
+    from nhm_assets.automation.rollback_job import NOT_SERVED
+
+    if fault.startswith(NOT_SERVED):
+        return f"{specialist} may not answer with it: {fault}"
+    return f"{specialist} was not restarted, so its pods may still answer with another version: {fault}"
+
+
 def _run_job(
     settings: Settings, specialist: str, version: str | None, reason: str
-) -> tuple[dict[str, Any] | None, str | None, str | None]:
-    """What was moved, what the restart says, and what failed; each is None if there is nothing to say."""
+) -> tuple[dict[str, Any] | None, str | None, str | None, str | None]:
+    """What was moved, a warning, what the restart says, and what failed; each is None if there is nothing to say."""
     with startup_without_gc():
         from nhm_assets.automation.rollback_job import RESTART_OP, ROLLBACK_OP
         from nhm_assets.commands.health import require_services
@@ -74,8 +87,18 @@ def _run_job(
             )
         )
         run = instance.get_run_by_id(result.run_id)
+        warning = _warning(result)
         if result.success or run is None:
-            return result.output_for_node(ROLLBACK_OP), result.output_for_node(RESTART_OP), None
+            return result.output_for_node(ROLLBACK_OP), warning, result.output_for_node(RESTART_OP), None
         fault = failure_of(instance, run).reason.removeprefix(f"{ROLLBACK_OP}: ").removeprefix(f"{RESTART_OP}: ")
         moved = any(event.is_step_success for event in result.events_for_node(ROLLBACK_OP))
-        return result.output_for_node(ROLLBACK_OP) if moved else None, None, fault
+        return result.output_for_node(ROLLBACK_OP) if moved else None, warning, None, fault
+
+
+def _warning(result: "ExecuteInProcessResult") -> str | None:
+    from nhm_assets.automation.rollback_job import ROLLBACK_OP, WARNING
+
+    for event in result.events_for_node(ROLLBACK_OP):
+        if event.is_successful_output and WARNING in event.step_output_data.metadata:
+            return str(event.step_output_data.metadata[WARNING].value)
+    return None

@@ -90,6 +90,7 @@ def specialist_rollout(
         now=settings.now(),
         promotion_wait_s=settings.promotion_wait_s,
         attempts=attempts(context.run),
+        served_classes=settings.served_classes,
     )
     with mongo.database() as database, mlflow.client() as client, kubernetes.cluster() as cluster:
         target = Target.of(settings, promotion.specialist, cluster, context.log.info)

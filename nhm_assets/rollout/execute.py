@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from nhm_assets.domain.class_order import ServedClasses
 from nhm_assets.domain.errors import RegistryError, RolloutFailed, RolloutRefused, UsageError
 from nhm_assets.domain.specialists import SPECIALISTS
 from nhm_assets.registry.rollback import RollbackRequest, roll_back
+from nhm_assets.registry.served_order import order_warning
 from nhm_assets.registry.versions import version_if_any, version_in_production
 from nhm_assets.registry.vocabulary import PRODUCTION, ROLLED_BACK_TAG
 from nhm_assets.rollout.restart import NO_REPLICAS, VERSION, Restart, Restarter, template_annotations
@@ -37,6 +39,7 @@ class RolloutRequest:
         rollback: whether to put the previous version back into Production if the rollout fails.
         promotion_wait_s: seconds to wait for a promotion in progress before a rollback.
         attempts: the Dagster runs that carry out this request; what one of them has done is not repeated.
+        served_classes: the order in which the specialists read a model's answers.
     """
 
     model: str
@@ -47,6 +50,7 @@ class RolloutRequest:
     now: datetime
     promotion_wait_s: float
     attempts: frozenset[str] = frozenset()
+    served_classes: ServedClasses = "names"
 
 
 @dataclass(frozen=True)
@@ -113,18 +117,19 @@ class _Rollout:
         if champion is None or str(champion.version) != request.version:
             return self._superseded(str(champion.version) if champion else None)
         try:
-            restart, serving = self._restart(request.version, lambda: self._ask(request.version).denied)
+            restart, serving = self._restart(request.version, lambda: self._ask(request.version).lacks_version)
         except RolloutFailed as failure:
             reason = str(failure)
             return Result(FAILED, reason, error=self._roll_back(reason) if request.rollback else reason)
         if serving is None:
             return Result(restart.status, f"{self._target} has 0 replicas, so no pod loads a model", restart)
-        # Pods that cannot be asked prove nothing against the version, and the one before would not answer either.
+        # Only a denial speaks against the version. With pods that cannot be asked, are still starting or have lost
+        # MLflow, the one before would not serve either.
         error = self._roll_back(serving.reason) if request.rollback and serving.denied else None
         return Result(restart.status, serving.reason, restart, serving, error)
 
-    def _restart(self, version: str, denied: Callable[[], bool]) -> tuple[Restart, Serving | None]:
-        restart = self._restarter.restart(version, self._request.dagster_run_id, denied=denied)
+    def _restart(self, version: str, lacks_version: Callable[[], bool]) -> tuple[Restart, Serving | None]:
+        restart = self._restarter.restart(version, self._request.dagster_run_id, lacks_version=lacks_version)
         return restart, None if restart.status == NO_REPLICAS else self._ask(version)
 
     def _ask(self, version: str) -> Serving:
@@ -166,12 +171,14 @@ class _Rollout:
                 f"{message}. NOT ROLLED BACK, so version {request.version} stays in {PRODUCTION}: {error}. Check the"
                 " specialist now"
             )
-        return f"{message}. ROLLED BACK to version {done.version}. {self._restart_for_previous(done.version)}"
+        warning = order_warning(self._client, self._audit_log, done.model, done.version, request.served_classes)
+        restarted = self._restart_for_previous(done.version)
+        return ". ".join(filter(None, [message, f"ROLLED BACK to version {done.version}", restarted, warning]))
 
     def _restart_for_previous(self, version: str) -> str:
         """Restart for the version that is back in Production; returns how that went."""
         try:
-            _, serving = self._restart(version, denied=lambda: True)
+            _, serving = self._restart(version, lacks_version=lambda: True)
         except (RolloutFailed, RolloutRefused, KubernetesRefused, KubernetesUnavailable) as error:
             failure = str(error)
         else:

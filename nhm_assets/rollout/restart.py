@@ -127,13 +127,13 @@ class Restarter:
         self._last_line = ""
         self._unavailable_at = float("-inf")
 
-    def restart(self, version: str, run_id: str, *, denied: Callable[[], bool]) -> Restart:
+    def restart(self, version: str, run_id: str, *, lacks_version: Callable[[], bool]) -> Restart:
         """Restart for a version; if that was already done, only wait for it to complete.
 
         Args:
             version: number of the version in Production.
             run_id: the Dagster run that asks for it.
-            denied: whether pods that were already restarted for this version say that they do not serve it.
+            lacks_version: whether pods that were already restarted for this version say that they have not loaded it.
 
         Raises:
             RolloutRefused: the Deployment is paused, or another specialist's rollout does not end in time.
@@ -145,7 +145,7 @@ class Restarter:
             return Restart(NO_REPLICAS)
         if template_annotations(deployment).get(VERSION) == version:
             phase = progress_of(deployment).phase
-            if phase is Phase.COMPLETE and not denied():
+            if phase is Phase.COMPLETE and not lacks_version():
                 return self._result(ALREADY_RUNNING, deployment)
             if phase is Phase.WAITING:
                 self._log_once(f"the restart for version {version} has already begun")

@@ -1,7 +1,8 @@
 """What a pod's answer to `/status` proves: that a model is loaded, and that it is the promoted one.
 
-There are three answers: a pod serves, it denies that it serves, or it cannot be asked. Only a denial says anything
-about the version: a pod may be unreachable for many reasons.
+There are three answers: a pod serves, it denies that it serves, or it says nothing about the version. Only a denial
+is a reason to go back: a pod may be unreachable, still starting, or cut off from MLflow or its ledger, and then the
+version before would not serve either.
 """
 
 import json
@@ -13,7 +14,9 @@ NOT_READY: Final = "it is not ready"
 """First words of the fault of a pod that was not asked, because it does not accept requests yet."""
 _TRUE: Final = ("true", "1", "yes")
 _FALSE: Final = ("false", "0", "no")
-_SERVING: Final = "SERVING"
+SERVING: Final = "SERVING"
+_STARTING: Final = ("STARTING", "INITIALIZING", "LOADING", "UNKNOWN")
+"""Values of `status` of a pod that has not finished loading, so that it has no model *yet*."""
 _OK: Final = 200
 _MAX_REASONS: Final = 5
 _MAX_CHARACTERS: Final = 100
@@ -55,7 +58,9 @@ class PodVerdict:
         model_loaded, mlflow_connected, status, version: as the pod reports; None if it does not, or not clearly.
         proven: whether it named the expected version or its run.
         faults: why the pod does not count as serving; empty if it serves.
-        denied: whether the pod itself reports that it does not serve the version, rather than nothing clear.
+        answered: whether it sent a report, whatever the report says.
+        lacks_version: whether it reports that it has no model or another one loaded, for whatever reason.
+        denied: whether that speaks against the version: the pod has started, and reaches MLflow.
     """
 
     pod: str
@@ -65,6 +70,8 @@ class PodVerdict:
     version: str | None = None
     proven: bool = False
     faults: tuple[str, ...] = ()
+    answered: bool = False
+    lacks_version: bool = False
     denied: bool = False
 
     @property
@@ -76,7 +83,8 @@ class PodVerdict:
     def summary(self) -> str:
         """The verdict in words."""
         if self.faults:
-            return f"{'not loaded' if self.denied else 'cannot be asked'}: {', '.join(self.faults)}"
+            verdict = "not loaded" if self.denied else "not clear" if self.answered else "cannot be asked"
+            return f"{verdict}: {', '.join(self.faults)}"
         return "loaded" if self.proven else "loaded, unproven"
 
 
@@ -108,19 +116,18 @@ def _judge_report(pod: str, report: dict[str, Any], details: dict[str, Any], exp
     status, specialist = report.get("status"), report.get("specialist_type")
     if specialist is not None and specialist != expected.specialist:
         faults.append(f"it answers as {_short(specialist)}, not as {expected.specialist}")
-    if status != _SERVING:
-        faults.append(f"status is {_short(status)}, not {_SERVING}")
+    if status != SERVING:
+        faults.append(f"status is {_short(status)}, not {SERVING}")
     flags = {name: parse_boolean(details.get(name)) for name in ("model_loaded", "mlflow_connected")}
     faults += [f"{name} is {_short(details.get(name))}" for name, flag in flags.items() if not flag]
     version, run_id = _known(details.get("model_version")), _known(details.get("model_run_id"))
-    if version and expected.version and version != expected.version:
-        faults.append(f"it has version {_short(version)} loaded, not {expected.version}")
-    if run_id and expected.run_id and run_id != expected.run_id:
-        faults.append(f"it has the model of run {_short(run_id)} loaded, not of {expected.run_id}")
+    other = _other_version(version, run_id, expected)
+    faults += other
     compared = bool((version and expected.version) or (run_id and expected.run_id))
-    denied, reasons = bool(faults), details.get("degraded_reasons")
-    if denied and reasons and isinstance(reasons, list):
+    reasons = details.get("degraded_reasons")
+    if faults and reasons and isinstance(reasons, list):
         faults.append(f"degraded: {'; '.join(map(_short, reasons[:_MAX_REASONS]))}")
+    lacks_version = flags["model_loaded"] is False or bool(other)
     return PodVerdict(
         pod,
         model_loaded=flags["model_loaded"],
@@ -129,8 +136,25 @@ def _judge_report(pod: str, report: dict[str, Any], details: dict[str, Any], exp
         version=version,
         proven=compared and not faults,
         faults=tuple(faults),
-        denied=denied,
+        answered=True,
+        lacks_version=lacks_version,
+        denied=lacks_version and _could_have_loaded(expected, status, specialist, flags["mlflow_connected"]),
     )
+
+
+def _other_version(version: str | None, run_id: str | None, expected: Expected) -> list[str]:
+    faults = []
+    if version and expected.version and version != expected.version:
+        faults.append(f"it has version {_short(version)} loaded, not {expected.version}")
+    if run_id and expected.run_id and run_id != expected.run_id:
+        faults.append(f"it has the model of run {_short(run_id)} loaded, not of {expected.run_id}")
+    return faults
+
+
+def _could_have_loaded(expected: Expected, status: object, specialist: object, mlflow_connected: bool | None) -> bool:  # noqa: FBT001
+    """Whether the pod had what it takes to load any version, so that not having this one says something about it."""
+    is_starting = isinstance(status, str) and status.strip().upper() in _STARTING
+    return specialist in (None, expected.specialist) and not is_starting and mlflow_connected is not False
 
 
 def _known(value: object) -> str | None:
@@ -167,8 +191,13 @@ class Serving:
 
     @property
     def denied(self) -> bool:
-        """Whether a pod reports that it does not serve the version."""
+        """Whether what a pod reports speaks against the version."""
         return any(pod.denied for pod in self.pods)
+
+    @property
+    def lacks_version(self) -> bool:
+        """Whether a pod reports that it does not have the version loaded: another restart may help."""
+        return any(pod.lacks_version for pod in self.pods)
 
     @property
     def reason(self) -> str:
@@ -180,9 +209,11 @@ class Serving:
         if self.proven:
             return f"{count} of {count} pods serve {version}"
         if not self.loaded:
+            unclear = [pod for pod in self.pods if not pod.loaded and not pod.denied]
             answers = {
                 "do not serve": [pod for pod in self.pods if pod.denied],
-                "cannot be asked whether they serve": [pod for pod in self.pods if not pod.loaded and not pod.denied],
+                "do not make clear whether they serve": [pod for pod in unclear if pod.answered],
+                "cannot be asked whether they serve": [pod for pod in unclear if not pod.answered],
             }
             return ". ".join(
                 f"{len(pods)} of {count} pods {answer} {version}: {_faults_of(pods)}"

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nhm_assets.rollout.serving import NOT_READY, Expected, PodVerdict, Serving, show_flag
+from nhm_assets.rollout.serving import NOT_READY, SERVING, Expected, PodVerdict, Serving, show_flag
 from nhm_assets.rollout.status_probe import ask_pods
 from nhm_assets.rollout.target import Target
 from resources.errors import KubernetesRefused
@@ -34,6 +34,10 @@ _NO_MLFLOW: Final = (
 _NO_MODEL: Final = (
     "no version was in Production when the pod started, or its files or its scikit-learn version cannot be used there",
     "{kubectl} logs {pod} --tail=100 | grep -i -E 'mlflow|model'",
+)
+_NOT_SERVING: Final = (
+    "the pod has not finished starting, or something else that it needs is away, such as its ledger",
+    "{kubectl} logs {pod} --tail=100",
 )
 _OTHER_MODEL: Final = (
     "the pod started before the promotion and was not restarted since, or it is another service",
@@ -151,4 +155,6 @@ def _causes_in(pod: PodVerdict, expected: Expected) -> list[Cause]:
     causes = [] if pod.mlflow_connected else [_NO_MLFLOW]
     causes += [] if pod.model_loaded else [_NO_MODEL]
     is_other = pod.version not in (None, expected.version)
+    if not causes and not pod.lacks_version and pod.status != SERVING:
+        return [_NOT_SERVING]
     return causes + ([_OTHER_MODEL] if is_other or not causes else [])

@@ -14,7 +14,7 @@ from nhm_assets.definitions import build_definitions
 from nhm_assets.domain.dagster_names import PROMOTED_VERSION, ROLLBACK_JOB
 from nhm_assets.registry.rollback import record_restart
 from nhm_assets.registry.transitions import registry_faults
-from nhm_assets.registry.vocabulary import FILES_DELETED_TAG, PARTITION_TAG, ROLLED_BACK_TAG
+from nhm_assets.registry.vocabulary import CLASSES_TAG, FILES_DELETED_TAG, PARTITION_TAG, ROLLED_BACK_TAG
 from tests.support.documents import NOW, WEEK, WEEK_END, put, reviewed_opinions
 from tests.support.nhm import nhm
 from tests.support.platform import QUIET, Platform, failed_step
@@ -210,8 +210,12 @@ def test_the_command_goes_back_once_and_forward_again_with_to(command, database)
     assert refused.returncode == 1
     assert refused.stderr == f"nhm: {MODEL} has no previous version: name the target with --to\n"
 
+    registry = Registry(command["nhm_home"] / "mlflow")
+    registry.client().set_model_version_tag(MODEL, "2", CLASSES_TAG, "reject,approve,review_required")
     back = nhm("rollback", "technical", "--to", "2", "--reason", "it was the data", **command)
     assert back.returncode == 0
+    assert back.stderr.startswith(f"nhm: warning: {MODEL} version 2 answers reject, approve, review_required, but")
+    assert back.stderr.count("\n") == 1
     assert "version 2 is in Production; version 1 is archived" in back.stdout
 
 

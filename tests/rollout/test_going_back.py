@@ -108,6 +108,29 @@ def test_pods_that_cannot_be_asked_are_no_reason_to_go_back(
     assert in_production(with_rollback) == new
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mlflow_connected": "False", "model_loaded": "False"},
+        {"ledger_connected": "False", "status": "NOT_SERVING"},
+        {"model_loaded": "False", "status": "STARTING"},
+    ],
+    ids=["MLflow away", "ledger away", "still starting"],
+)
+def test_pods_that_could_load_no_version_are_no_reason_to_go_back(
+    with_rollback: Platform, specialists: Namespace, registry: Registry, answers: Answers, change: dict[str, str]
+):
+    registry.promote()
+    roll_out(with_rollback)
+    new = registry.promote()
+    answers.otherwise = status(**change)
+    result = roll_out(with_rollback)
+    assert result.success
+    (found,) = result.get_asset_check_evaluations()
+    assert f"2 of 2 pods do not make clear whether they serve version {new}" in found.description
+    assert in_production(with_rollback) == new
+
+
 def test_an_evicted_pod_that_is_still_listed_is_no_reason_to_go_back(
     with_rollback: Platform, specialists: Namespace, registry: Registry
 ):

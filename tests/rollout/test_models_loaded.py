@@ -21,7 +21,11 @@ from tests.support.specialists import Answer, Answers, cutting_off, dripping, re
 pytestmark = pytest.mark.kubernetes
 
 NAME = "specialist-technical"
-VERDICTS = {True: "do not serve", False: "cannot be asked whether they serve"}
+DENIES, UNCLEAR, CANNOT_BE_ASKED = (
+    "do not serve",
+    "do not make clear whether they serve",
+    "cannot be asked whether they serve",
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,22 +46,22 @@ def table(result: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("answer", "verdict", "reason"),
     [
-        (silent, "did not answer within 1 s"),
-        (dripping, "did not answer within 1 s"),
-        (unavailable, "HTTP 503: starting"),
-        (b"<html>no</html>", "not JSON: <html>no</html>"),
-        (b'{"status": "SERVING"}', "no `details`"),
-        (status(model_loaded="False"), "model_loaded is False"),
-        (status(mlflow_connected=False), "mlflow_connected is False"),
-        (status(model_loaded=None), "model_loaded is missing"),
-        (status(status="NOT_SERVING"), "status is NOT_SERVING"),
-        (status(model_version="0"), "version 0 loaded, not 1"),
+        (silent, CANNOT_BE_ASKED, "did not answer within 1 s"),
+        (dripping, CANNOT_BE_ASKED, "did not answer within 1 s"),
+        (unavailable, CANNOT_BE_ASKED, "HTTP 503: starting"),
+        (b"<html>no</html>", CANNOT_BE_ASKED, "not JSON: <html>no</html>"),
+        (b'{"status": "SERVING"}', CANNOT_BE_ASKED, "no `details`"),
+        (status(model_loaded="False"), DENIES, "model_loaded is False"),
+        (status(mlflow_connected=False), UNCLEAR, "mlflow_connected is False"),
+        (status(model_loaded=None), UNCLEAR, "model_loaded is missing"),
+        (status(status="NOT_SERVING"), UNCLEAR, "status is NOT_SERVING"),
+        (status(model_version="0"), DENIES, "version 0 loaded, not 1"),
     ],
 )
 def test_the_one_pod_of_three_that_does_not_serve_is_named_with_its_fault(
-    three: Namespace, answers: Answers, answer: Answer, reason: str
+    three: Namespace, answers: Answers, answer: Answer, verdict: str, reason: str
 ):
     bad = three.pods(NAME)[1]
     answers.by_pod[bad.status.pod_ip] = answer
@@ -68,8 +72,8 @@ def test_the_one_pod_of_three_that_does_not_serve_is_named_with_its_fault(
         serving = ask_pods(target, Expected("technical", "1", None), wait=False)
     assert time.monotonic() - started < 5
     assert not serving.loaded
-    assert serving.reason.startswith(f"1 of 3 pods {VERDICTS[serving.denied]} version 1: {bad.metadata.name}: ")
-    assert serving.denied is (isinstance(answer, dict))
+    assert serving.reason.startswith(f"1 of 3 pods {verdict} version 1: {bad.metadata.name}: ")
+    assert serving.denied is (verdict == DENIES)
     assert reason in serving.reason
     assert [one.loaded for one in serving.pods] == [True, False, True]
 
@@ -99,7 +103,8 @@ def test_the_proxy_of_the_api_server_shows_the_same_faults(
         serving = ask_pods(target, Expected("technical", "1", None), wait=False)
     assert reason in serving.reason, serving.reason
     assert serving.denied is (isinstance(answer, dict))
-    assert serving.reason.startswith(f"1 of 1 pods {VERDICTS[serving.denied]} version 1: specialist-technical-")
+    verdict = DENIES if serving.denied else CANNOT_BE_ASKED
+    assert serving.reason.startswith(f"1 of 1 pods {verdict} version 1: specialist-technical-")
 
 
 def test_pods_that_name_the_version_prove_the_rollout(hive: Platform, registry: Registry, answers: Answers):

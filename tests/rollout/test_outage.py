@@ -63,7 +63,7 @@ def restart(specialists: Namespace, access: Path, lines: list[str], timeout_s: f
     settings = Settings(**cluster_settings(specialists, **changes))
     with kubernetes_of(settings).cluster() as cluster:
         target = Target.of(settings, "technical", cluster, lines.append)
-        return Restarter(target, assert_lock=lambda: None).restart("6", "run-1", denied=lambda: False).status
+        return Restarter(target, assert_lock=lambda: None).restart("6", "run-1", lacks_version=lambda: False).status
 
 
 def stopped(kubeconfig: Path) -> Callable[[], None]:

@@ -114,6 +114,54 @@ def test_http_errors_and_silence_are_faults_but_no_denial():
     assert "HTTP 503: starting" in judge_answer("pod-1", Answer(503, b"starting"), EXPECTED).faults[0]
 
 
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"model_loaded": False},
+        {"model_loaded": "False", "status": "NOT_SERVING"},
+        {"model_loaded": False, "ledger_connected": False, "status": "NOT_SERVING"},
+        {"model_loaded": False, "mlflow_connected": None},
+        {"model_version": "5"},
+        {"model_run_id": "run-5", "status": "NOT_SERVING"},
+    ],
+)
+def test_a_pod_that_reached_mlflow_and_lacks_the_version_denies_it(details: dict[str, Any]):
+    verdict = judged(status(**details))
+    assert (verdict.loaded, verdict.lacks_version, verdict.denied) == (False, True, True)
+    assert verdict.summary.startswith("not loaded: ")
+
+
+@pytest.mark.parametrize(
+    ("details", "lacks_version"),
+    [
+        ({"mlflow_connected": False}, False),
+        ({"mlflow_connected": False, "model_loaded": False}, True),
+        ({"mlflow_connected": "False", "model_version": "5"}, True),
+        ({"ledger_connected": False, "status": "NOT_SERVING"}, False),
+        ({"ledger_connected": False, "status": "DEGRADED"}, False),
+        ({"status": "NOT_SERVING"}, False),
+        ({"status": "STARTING"}, False),
+        ({"status": "starting", "model_loaded": False}, True),
+        ({"status": "INITIALIZING", "model_loaded": False}, True),
+        ({"model_loaded": None}, False),
+        ({"model_loaded": "perhaps"}, False),
+        ({"specialist_type": "business", "model_loaded": False}, True),
+    ],
+)
+def test_a_pod_that_could_load_no_version_does_not_speak_against_this_one(
+    details: dict[str, Any], *, lacks_version: bool
+):
+    """The version before would not serve either: the pod is still starting, cut off, or another service."""
+    verdict = judged(status(**details))
+    assert (verdict.loaded, verdict.lacks_version, verdict.denied) == (False, lacks_version, False)
+    assert verdict.summary.startswith("not clear: ")
+    assert Serving(EXPECTED, (verdict,)).reason.startswith("1 of 1 pods do not make clear whether they serve version 6")
+
+
+def test_a_pod_without_its_ledger_has_the_model_loaded():
+    assert judged(status(ledger_connected=False)).loaded
+
+
 GOOD = PodVerdict("pod-1", model_loaded=True, mlflow_connected=True, status="SERVING", version="6", proven=True)
 SILENT = PodVerdict("pod-2", model_loaded=True, mlflow_connected=True, status="SERVING")
 BAD = PodVerdict("pod-3", model_loaded=False, faults=("model_loaded is False",), denied=True)

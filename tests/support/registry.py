@@ -10,7 +10,7 @@ from typing import Any
 from mlflow import MlflowClient
 
 from nhm_assets.registry.versions import all_versions
-from nhm_assets.registry.vocabulary import PRODUCTION, WINDOW_END_TAG
+from nhm_assets.registry.vocabulary import CLASSES_TAG, PRODUCTION, WINDOW_END_TAG
 from resources.mlflow import Mlflow
 
 MODEL = "technical-evaluator"
@@ -45,7 +45,8 @@ class Registry:
         client = self.client()
         if not client.search_registered_models(f"name='{MODEL}'"):
             client.create_registered_model(MODEL)
-        tags = {WINDOW_END_TAG: window_end.isoformat()} if window_end else {}
+        tags = {CLASSES_TAG: "approve,reject,review_required"}
+        tags |= {WINDOW_END_TAG: window_end.isoformat()} if window_end else {}
         return str(client.create_model_version(MODEL, "file:///nowhere", tags=tags).version)
 
     def state(self) -> dict[str, Any]:

@@ -40,13 +40,14 @@ class Registry:
     def promote(self, specialist: str = "technical", *, files: str = "file:///nowhere") -> str:
         """Register a version, put it into Production and store the record from which a rollout starts."""
         from nhm_assets.registry.transitions import put_into_production
+        from nhm_assets.registry.vocabulary import CLASSES_TAG
 
         model, previous = Specialist(specialist).registered_model, self.promoted.get(specialist)
         with self.platform.mlflow.client() as client:
             if previous is None:
                 client.create_registered_model(model)
-            run = client.create_run("0")
-            version = str(client.create_model_version(model, files, run_id=run.info.run_id).version)
+            run, tags = client.create_run("0"), {CLASSES_TAG: "approve,reject,review_required"}
+            version = str(client.create_model_version(model, files, run_id=run.info.run_id, tags=tags).version)
             put_into_production(client, model, version, previous=previous, assert_lease=lambda: None)
         self.promoted[specialist] = version
         self.record(specialist, version, previous)
