@@ -18,6 +18,7 @@ from dagster import (
 from nhm_assets.domain.dagster_names import JOB, VOLUME_SENSOR
 from nhm_assets.domain.partitions import Partition, Window, running_week
 from nhm_assets.domain.specialists import Specialist
+from nhm_assets.feedback.provenance import Selection, left_out
 from nhm_assets.feedback.times import count_feedback
 from nhm_assets.registry.audit_log import ACTOR_TAG
 from nhm_assets.runs.datasets import newest_used_dataset
@@ -75,7 +76,8 @@ class Decision:
     default_status=DefaultSensorStatus.RUNNING,
     description=(
         "Retrains a specialist on the current week once RETRAINING_FEEDBACK_THRESHOLD feedback documents have arrived"
-        " since the end of the window that it last learned from, at most once per RETRAINING_COOLDOWN_HOURS. It needs"
+        " since the end of the window that it last learned from, at most once per RETRAINING_COOLDOWN_HOURS. Feedback"
+        " that a dataset would leave out, such as that of scripts, does not count. The sensor needs"
         " no cursor: `retraining_triggers` and Dagster's runs record what was launched."
     ),
 )
@@ -142,7 +144,8 @@ class _Evaluation:
         since = learned_until(self.instance, specialist)
         # Without a dataset, everything that a new one would learn from counts.
         counted = Window(since or window.start, self.now)
-        count = count_feedback(self.database[self.settings.feedback_collection], specialist, counted)
+        feedback = self.database[self.settings.feedback_collection]
+        count = count_feedback(feedback, specialist, counted, without=left_out(Selection.of(self.settings)))
         threshold = self.settings.retraining_feedback_threshold
         volume = f"{specialist}: {count} of {threshold} feedback documents since {counted.start:{_MINUTE}}"
         if count < threshold:

@@ -1,5 +1,6 @@
 """Who gave a feedback: a reviewer, somebody who approved a plan, or a script that made up feedback."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -11,6 +12,7 @@ from nhm_assets.settings import Settings
 _SCRIPTED_MARKS: Final = ("auto_generated", "balanced_dataset")
 _SCRIPTED_NOTES: Final = ("[AUTO]", "[HUMAN]")
 _APPROVALS: Final = "approval_service"
+_NO_ARRAY: Final = {"$not": {"$type": "array"}}
 
 PROVENANCE_FIELDS: Final = (
     "feedback_source",
@@ -54,6 +56,30 @@ def provenance_of(document: Mapping[str, Any], scripted_prefixes: tuple[str, ...
         return SCRIPTED
     sources = document.get("feedback_source"), places[-1].get("source")
     return APPROVAL if _APPROVALS in sources else REVIEWER
+
+
+def left_out(selection: Selection) -> list[dict[str, Any]]:
+    """Conditions by which MongoDB finds feedback that the selection leaves out; none if it leaves out nothing.
+
+    They are cheap on documents that an index has found, and agree with `provenance_of`.
+    """
+    conditions: list[dict[str, Any]] = []
+    if not selection.include_scripted:
+        # In a query, a condition on a field also holds for the items of an array.
+        is_true = {"$eq": True, "$not": {"$type": "array"}}
+        for mark in _SCRIPTED_MARKS:
+            conditions += [{mark: is_true}, {"$and": [{f"metadata.{mark}": is_true}, {"metadata": _NO_ARRAY}]}]
+        conditions += _beginnings("feedback_id", selection.scripted_prefixes)
+        conditions += _beginnings("feedback_notes", _SCRIPTED_NOTES)
+    if selection.min_rating > 0:
+        conditions.append({"human_rating": {"$lt": selection.min_rating, **_NO_ARRAY}})
+    return conditions
+
+
+def _beginnings(field: str, prefixes: tuple[str, ...]) -> list[dict[str, Any]]:
+    if not prefixes:
+        return []
+    return [{field: {"$regex": f"^(?:{'|'.join(map(re.escape, prefixes))})", **_NO_ARRAY}}]
 
 
 def _begins(value: object, prefixes: tuple[str, ...]) -> bool:

@@ -1,5 +1,6 @@
 """When feedback was submitted: what counts as a time, and how much feedback lies in a window."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,17 +32,31 @@ def lies_in(window: Window, value: object) -> bool:
     return moment is not None and window.start <= moment < window.end
 
 
-def count_feedback(collection: "Collection[dict[str, Any]]", specialist: Specialist, window: Window) -> int:
+def count_feedback(
+    collection: "Collection[dict[str, Any]]",
+    specialist: Specialist,
+    window: Window,
+    *,
+    without: Sequence[Mapping[str, Any]] = (),
+) -> int:
     """Number of feedback documents of a specialist that were submitted in the window.
 
     It reads two ranges of the index on (specialist_type, submitted_at), so the cost depends only on what is in the
     window. The server counts dates. Strings sort nearly like their times, so those of the window and of one day
     around it are read and parsed.
+
+    Args:
+        collection: of the feedback.
+        specialist: whose feedback counts.
+        window: when it was submitted.
+        without: conditions on documents that do not count, as `left_out` gives them.
     """
-    dates = {"specialist_type": specialist.value, "submitted_at": {"$gte": window.start, "$lt": window.end}}
+    counts = {"$nor": list(without)} if without else {}
+    of_specialist = {"specialist_type": specialist.value, **counts}
+    dates = {**of_specialist, "submitted_at": {"$gte": window.start, "$lt": window.end}}
     day = timedelta(days=1)
     first, last = (window.start - day).strftime("%Y-%m-%d"), (window.end + 2 * day).strftime("%Y-%m-%d")
-    strings = {"specialist_type": specialist.value, "submitted_at": {"$gte": first, "$lt": last}}
+    strings = {**of_specialist, "submitted_at": {"$gte": first, "$lt": last}}
     count = collection.count_documents(dates, maxTimeMS=_COUNT_TIMEOUT_S * 1000)
     documents = collection.find(strings, {"_id": 0, "submitted_at": 1}).max_time_ms(_COUNT_TIMEOUT_S * 1000)
     times = (parse_time(document["submitted_at"]) for document in documents)

@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from bson.code import Code
 from pymongo.database import Database
 
 from nhm_assets.domain.partitions import Window
 from nhm_assets.domain.specialists import Specialist
+from nhm_assets.feedback.provenance import Selection, left_out, provenance_of
 from nhm_assets.feedback.times import count_feedback
 from tests.support.commands import Commands, explained, listened, stages
 from tests.support.reviews import review, review_at, spread
@@ -18,6 +20,8 @@ END = datetime(2026, 3, 20, 12, tzinfo=UTC)
 WINDOW = Window(START, END)
 TECHNICAL = Specialist("technical")
 A_MOMENT = timedelta(milliseconds=1)
+PREFIXES = ("fb-auto-", "fb.bal+", "fb-human-")
+UNSCRIPTED = Selection(0.0, PREFIXES, include_scripted=False)
 
 
 def counted(database: Database[dict[str, Any]]) -> int:
@@ -102,11 +106,13 @@ def crowded(request: pytest.FixtureRequest, database: Database[dict[str, Any]]) 
     return database
 
 
-def plans(database: Database[dict[str, Any]], mongod_uri: str) -> Iterator[dict[str, Any]]:
+def plans(
+    database: Database[dict[str, Any]], mongod_uri: str, without: list[dict[str, Any]] | None = None
+) -> Iterator[dict[str, Any]]:
     """How the server executes the queries of the count."""
     commands = Commands()
     with listened(mongod_uri, database.name, commands) as heard:
-        assert counted(heard) == NEW
+        assert count_feedback(heard["specialist_feedback"], TECHNICAL, WINDOW, without=without or []) == NEW
     reads = commands.reads()
     assert len(reads) == 2
     for read in reads:
@@ -133,6 +139,16 @@ def test_the_count_reads_only_the_new_part_of_the_index(crowded: Database[dict[s
     assert NEW <= sum(keys) <= NEW + 5
 
 
+def test_leaving_out_what_scripts_made_reads_only_the_new_documents(crowded: Database[dict[str, Any]], mongod_uri: str):
+    documents, keys = [], []
+    for explanation in plans(crowded, mongod_uri, left_out(UNSCRIPTED)):
+        assert "IXSCAN" in stages(explanation)
+        documents += figures(explanation, "totalDocsExamined")
+        keys += figures(explanation, "totalKeysExamined")
+    assert sum(documents) == NEW
+    assert NEW <= sum(keys) <= NEW + 5
+
+
 def test_without_the_index_the_count_reads_everything(crowded: Database[dict[str, Any]], mongod_uri: str):
     """The negative twin: it proves that the test above can fail."""
     crowded["specialist_feedback"].drop_indexes()
@@ -141,3 +157,63 @@ def test_without_the_index_the_count_reads_everything(crowded: Database[dict[str
         assert "COLLSCAN" in stages(explanation)
         examined += figures(explanation, "totalDocsExamined")
     assert examined == [2 * (OLD + NEW)] * 2
+
+
+MARKS: list[dict[str, Any]] = [
+    {},
+    {"auto_generated": True},
+    {"auto_generated": 1},
+    {"auto_generated": "true"},
+    {"auto_generated": [True]},
+    {"balanced_dataset": True},
+    {"balanced_dataset": False},
+    {"metadata": {"auto_generated": True}},
+    {"metadata": {"balanced_dataset": True, "source": "approval_service"}},
+    {"metadata": {"auto_generated": [True]}},
+    {"metadata": [{"auto_generated": True}]},
+    {"metadata": "auto_generated"},
+    {"feedback_id": "fb-auto-1"},
+    {"feedback_id": "FB-AUTO-1"},
+    {"feedback_id": "an fb-auto-1"},
+    {"feedback_id": "fb.bal+1"},
+    {"feedback_id": "fbxball1"},
+    {"feedback_id": ["fb-auto-1"]},
+    {"feedback_id": Code("fb-auto-1")},
+    {"feedback_id": "fb-human-1", "feedback_notes": None},
+    {"feedback_notes": "[AUTO] fine"},
+    {"feedback_notes": "[HUMAN]"},
+    {"feedback_notes": "not [AUTO]"},
+    {"feedback_notes": "x\n[AUTO]"},
+    {"feedback_notes": {"text": "[AUTO]"}},
+    {"feedback_source": "approval_service"},
+]
+
+
+@pytest.mark.parametrize("time", [START, START.isoformat()], ids=["date", "string"])
+@pytest.mark.parametrize("marks", MARKS, ids=str)
+def test_the_server_leaves_out_exactly_what_a_dataset_would(
+    database: Database[dict[str, Any]], marks: dict[str, Any], time: datetime | str
+):
+    feedback = database["specialist_feedback"]
+    feedback.insert_one({"specialist_type": "technical", "submitted_at": time, "feedback_id": "f-1", **marks})
+    (document,) = feedback.find()
+    is_scripted = provenance_of(document, PREFIXES) == "scripted"
+    assert count_feedback(feedback, TECHNICAL, WINDOW, without=left_out(UNSCRIPTED)) == int(not is_scripted)
+    everything = Selection(0.0, PREFIXES, include_scripted=True)
+    assert left_out(everything) == []
+
+
+def test_feedback_below_the_lowest_rating_does_not_count(database: Database[dict[str, Any]]):
+    feedback = database["specialist_feedback"]
+    for number, rating in enumerate([0.1, 0.5, 0.9]):
+        feedback.insert_one(
+            {
+                "specialist_type": "technical",
+                "submitted_at": START,
+                "feedback_id": f"f-{number}",
+                "human_rating": rating,
+            }
+        )
+    assert (
+        count_feedback(feedback, TECHNICAL, WINDOW, without=left_out(Selection(0.5, (), include_scripted=False))) == 2
+    )

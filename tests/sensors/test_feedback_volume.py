@@ -33,6 +33,15 @@ def test_a_run_is_requested_at_the_threshold(platform: Platform, count: int, req
     assert requested or f"technical: {count} of 100 feedback documents since 2026-02-18 12:00" in tick.says
 
 
+def test_feedback_that_scripts_made_counts_only_if_it_is_learned(platform: Platform):
+    """The runs that it once started ended as `unchanged` or `insufficient_data`."""
+    review(platform.database, 60, HOUR_AGO)
+    platform.database["specialist_feedback"].update_many({}, {"$set": {"metadata.auto_generated": True}})
+    review(platform.database, 40, HOUR_AGO)
+    assert "technical: 40 of 100 feedback documents" in volume_tick(platform).says
+    assert list(volume_tick(platform.with_settings(include_scripted_feedback=True)).requests) == [KEY]
+
+
 def test_the_threshold_is_a_setting(platform: Platform):
     review(platform.database, 3, HOUR_AGO)
     assert not volume_tick(platform.with_settings(retraining_feedback_threshold=4)).requests
