@@ -68,6 +68,12 @@ class StorageError(ServiceError):
     broken_by = "storage"
 
 
+class StorageUnavailable(StorageError):
+    """The store cannot be reached, is too busy, or the connection broke."""
+
+    transient = True
+
+
 class KubernetesUnavailable(ServiceError):
     """Kubernetes cannot be reached, the connection broke, or it cannot do this now."""
 

@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import os
-import sys
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +19,8 @@ from uuid import uuid4
 from dagster import InputContext, MetadataValue, OutputContext, UPathIOManager
 
 from resources.addresses import masked
-from resources.errors import StorageError
+from resources.errors import StorageError, StorageUnavailable
+from resources.storage_errors import passes_by_itself, store_errors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +68,7 @@ class _StoredIOManager(UPathIOManager):
         """
         try:
             super().handle_output(context, obj)
-        except _store_errors() as error:
+        except store_errors() as error:
             raise _write_error(self._base_path, error) from error
 
     def dump_to_path(self, context: OutputContext, obj: Any, path: "UPath") -> None:
@@ -102,7 +102,7 @@ class _StoredIOManager(UPathIOManager):
             if _content(file) != content:
                 _write_whole(file, content)
             _write_whole(pointer, f"{folder.name}/{file.name}\n".encode())
-        except _store_errors() as error:
+        except store_errors() as error:
             raise _write_error(file, error) from error
         return file
 
@@ -199,16 +199,10 @@ def check_storage(storage: str) -> None:
         probe.write_bytes(b"nhm")
         probe.read_bytes()
         probe.unlink()
-    except _store_errors() as error:
-        with suppress(*_store_errors()):
+    except store_errors() as error:
+        with suppress(*store_errors()):
             probe.unlink(missing_ok=True)
         raise _write_error(probe, error) from error
-
-
-def _store_errors() -> tuple[type[Exception], ...]:
-    """What reading and writing raise. fsspec turns most errors into OSError, but not that of an unreachable S3."""
-    botocore = sys.modules.get("botocore.exceptions")
-    return (OSError, botocore.BotoCoreError) if botocore else (OSError,)
 
 
 def _digest(content: bytes) -> str:
@@ -227,7 +221,9 @@ def _read(file: "UPath", asset: str) -> bytes:
         return file.read_bytes()
     except FileNotFoundError:
         raise StorageError(f"{file} does not exist: materialize {asset} for this partition first") from None
-    except _store_errors() as error:
+    except store_errors() as error:
+        if passes_by_itself(error):
+            raise _unavailable(file, "read", error) from error
         raise StorageError(f"{file} cannot be read ({error}): check NHM_STORAGE and its permissions") from error
 
 
@@ -266,4 +262,13 @@ def _write_error(path: "UPath", error: Exception) -> StorageError:
             f"{path} cannot be written: the disk is full. Free space there or set NHM_STORAGE to another place,"
             " then run this again. Files stored earlier are unchanged"
         )
+    if passes_by_itself(error):
+        return _unavailable(path, "written", error)
     return StorageError(f"{path} cannot be written ({error}): check NHM_STORAGE and its permissions")
+
+
+def _unavailable(path: "UPath", what: str, error: Exception) -> StorageUnavailable:
+    return StorageUnavailable(
+        f"{path} cannot be {what}, because its store is away or too busy ({error}). If that lasts, check NHM_STORAGE"
+        " and the store"
+    )

@@ -3,11 +3,14 @@
 import hashlib
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pandas as pd
 import pytest
 
-from resources.errors import StorageError
+from resources.errors import StorageError, StorageUnavailable
 from resources.storage import FrameIOManager, RecordIOManager, check_storage
 from tests.support.documents import WEEK
 from tests.support.ports import free_port
@@ -113,8 +116,9 @@ def test_a_store_that_cannot_be_reached_is_an_error_that_names_the_setting(monke
         lambda: keep(RecordIOManager(address), NOTE),
         lambda: fetch(RecordIOManager(address), Note),
     ):
-        with pytest.raises(StorageError, match="NHM_STORAGE") as caught:
+        with pytest.raises(StorageUnavailable, match="NHM_STORAGE") as caught:
             use()
+        assert caught.value.transient
         assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
@@ -127,5 +131,63 @@ def test_a_store_without_credentials_is_an_error_that_names_the_setting(
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(StorageError, match="NHM_STORAGE"):
+    with pytest.raises(StorageError, match="NHM_STORAGE") as caught:
         check_storage(f"s3://{BUCKET}/prefix")
+    assert not caught.value.transient
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "transient"),
+    [
+        (500, "InternalError", True),
+        (502, "BadGateway", True),
+        (503, "SlowDown", True),
+        (503, "ServiceUnavailable", True),
+        (504, "GatewayTimeout", True),
+        (429, "TooManyRequests", True),
+        (403, "AccessDenied", False),
+        (403, "InvalidAccessKeyId", False),
+        (400, "AuthorizationHeaderMalformed", False),
+    ],
+)
+def test_a_store_that_is_busy_or_breaks_down_passes_by_itself_and_one_that_refuses_us_does_not(
+    monkeypatch: pytest.MonkeyPatch, status: int, code: str, *, transient: bool
+):
+    body = f"<Error><Code>{code}</Code><Message>not now</Message></Error>".encode()
+    with answering_always(status, body) as endpoint:
+        point_at(endpoint, monkeypatch)
+        monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
+        address = f"s3://{BUCKET}/prefix"
+        for use in (
+            lambda: check_storage(address),
+            lambda: keep(RecordIOManager(address), NOTE),
+            lambda: fetch(RecordIOManager(address), Note),
+        ):
+            with pytest.raises(StorageError) as caught:
+                use()
+            assert (caught.value.transient, type(caught.value) is StorageUnavailable) == (transient, transient)
+
+
+@contextmanager
+def answering_always(status: int, body: bytes) -> Iterator[str]:
+    """A store that gives one answer to every request."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(status)
+            self.send_header("Content-Type", "application/xml")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = answer  # noqa: N815 - the names that the server calls
+
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()

@@ -45,6 +45,7 @@ from resources.errors import (
     MongoSlow,
     MongoUnavailable,
     StorageError,
+    StorageUnavailable,
 )
 from tests.support.dagster_internals import DagsterExecutionInterruptedError
 from tests.support.documents import put, revealed_opinions
@@ -106,6 +107,7 @@ CAUSES = {
     RolloutFailed: BrokenBy.KUBERNETES,
     RolloutRefused: BrokenBy.KUBERNETES,
     StorageError: BrokenBy.STORAGE,
+    StorageUnavailable: BrokenBy.STORAGE,
     DataError: BrokenBy.DATA,
     InvalidPlan: BrokenBy.DATA,
     PromotionRefused: BrokenBy.REFUSED,
