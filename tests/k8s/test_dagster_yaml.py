@@ -22,13 +22,20 @@ from tests.support.dagster_internals import (
 from tests.support.manifests import PRODUCTION, find, for_old_server, pod_templates, rendered
 
 STORAGE = {
-    "DAGSTER_PG_HOST": "nhm-postgresql.mlflow.svc.cluster.local",
+    "DAGSTER_PG_HOST": "nhm-postgresql",
     "DAGSTER_PG_PORT": "5432",
     "DAGSTER_PG_DB": "dagster",
     "DAGSTER_PG_USERNAME": "dagster",
     "DAGSTER_PG_PASSWORD": "made-up",
     "MAX_CONCURRENT_RUNS": "2",
 }
+NAMESPACE = "hive"
+"""Of the pod that reads the file."""
+
+
+@pytest.fixture(autouse=True)
+def _namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POD_NAMESPACE", NAMESPACE)
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +67,10 @@ def test_dagster_accepts_it(config: dict[str, Any], tmp_path: Path):
     assert checked["run_retries"] == {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False}
     assert checked["run_monitoring"]["enabled"] is True
     assert checked["telemetry"] == {"enabled": False}
+
+
+def test_runs_start_in_the_namespace_of_the_pod_that_reads_it(config: dict[str, Any]):
+    assert launcher_config(config)["job_namespace"] == NAMESPACE
 
 
 def test_dagster_refuses_an_unknown_key(config: dict[str, Any], tmp_path: Path):

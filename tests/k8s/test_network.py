@@ -130,11 +130,16 @@ def test_beside_another_mlflow_the_same_pods_may_use_it():
 
 
 def allowed_towards(pod: dict[str, str], port: int, policies: list[Manifest]) -> set[str]:
-    """Which of our pods may connect to a pod of others, as far as our policies decide."""
+    """Which of our pods may connect to a pod of others in the namespace `mlflow`, as far as our policies decide."""
+    there = {"matchLabels": {"kubernetes.io/metadata.name": "mlflow"}}
     return {
         source
         for source in PODS
         for rule in rules(policies, source, "egress")
         if port in {entry["port"] for entry in rule.get("ports", [])}
-        and any(selects(peer["podSelector"], pod) for peer in rule.get("to", ()) if "namespaceSelector" not in peer)
+        and any(
+            selects(peer.get("podSelector", {}), pod)
+            for peer in rule.get("to", ())
+            if peer.get("namespaceSelector", there) == there
+        )
     }

@@ -53,10 +53,17 @@ def database(postgres: Postgres) -> Postgres:
 
 def command_and_environment(container: dict[str, Any], database: Postgres) -> tuple[list[str], dict[str, str]]:
     """Command and environment of a container, with the database on this machine."""
-    in_cluster, local = "nhm-postgresql.mlflow.svc.cluster.local:5432", f"127.0.0.1:{database.port}"
+    in_cluster, local = "nhm-postgresql:5432", f"127.0.0.1:{database.port}"
     program, *arguments = [word.replace(in_cluster, local) for word in container["command"]]
     # A variable without a value gets the password from a Secret.
-    values = {variable["name"]: variable.get("value", PASSWORD) for variable in container["env"]}
+    values = {
+        variable["name"]: "mlflow" if "fieldRef" in variable.get("valueFrom", {}) else variable.get("value", PASSWORD)
+        for variable in container["env"]
+    }
+    # As Kubernetes does it.
+    values = {
+        name: value.replace("$(POD_NAMESPACE)", values.get("POD_NAMESPACE", "")) for name, value in values.items()
+    }
     environment = {name: value.replace(in_cluster, local) for name, value in values.items()}
     assert environment["PGPASSWORD"] == PASSWORD
     return [str(SCRIPTS / program), *arguments], os.environ | environment

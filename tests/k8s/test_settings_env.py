@@ -13,7 +13,7 @@ IN_THE_CLUSTER = {
     "NHM_HOME": "/var/lib/nhm",
     "NHM_STORAGE": "/var/lib/nhm-storage",
     "DAGSTER_HOME": "/opt/dagster/dagster_home",
-    "DAGSTER_URL": "http://dagster-webserver.mlflow.svc.cluster.local",
+    "DAGSTER_URL": "http://dagster-webserver",
     "ENVIRONMENT": "production",
     "MLFLOW_TRACKING_URI": "http://mlflow.mlflow.svc.cluster.local:5000",
 }
