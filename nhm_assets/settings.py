@@ -378,9 +378,14 @@ def _reason(location: tuple[int | str, ...], message: str) -> str:
     return f"{variable}: {message[0].lower()}{message[1:]}"
 
 
-def set_library_environment(settings: Settings) -> None:
-    """Set the variables that Dagster reads from the environment only."""
-    os.environ["DAGSTER_HOME"] = str(settings.dagster_folder)
+def set_library_environment(settings: Settings, *, dagster_home: Path | None = None) -> None:
+    """Set the variables that Dagster reads from the environment only.
+
+    Args:
+        settings: of this process.
+        dagster_home: another name of the folder of its instance.
+    """
+    os.environ["DAGSTER_HOME"] = str(dagster_home or settings.dagster_folder)
     os.environ["MAX_CONCURRENT_RUNS"] = str(settings.max_concurrent_runs)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resources.errors import MlflowRefused
-from resources.mlflow_database import database_address, require_database
+from resources.mlflow_database import artifact_root, database_address, require_database
 from resources.mlflow_errors import root_reason
 from resources.mlflow_server import MlflowServer
 
@@ -115,7 +115,7 @@ class Mlflow:
         with self.client() as client:
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
-                artifacts = str(self._home / "artifacts" / name) if self._embedded else None
+                artifacts = f"{artifact_root(self._home)}/{name}" if self._embedded else None
                 try:
                     return str(client.create_experiment(name, artifact_location=artifacts))
                 except MlflowException:

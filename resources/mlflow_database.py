@@ -2,6 +2,9 @@
 
 MLflow makes its tables in many transactions. A process that is killed in between leaves a file that MLflow never opens
 again, so nobody sees the file before it is complete.
+
+MLflow also records where each file of a run or a version is, as an absolute path. If the folder was moved or copied,
+these paths are changed to the new place when the database is opened.
 """
 
 import logging
@@ -9,18 +12,40 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
 
 from filelock import FileLock
 
 from resources.errors import MlflowRefused, MlflowUnavailable
 
 _FILE = "mlflow.db"
+_SPECIAL = "%?#"
+"""What has a meaning in an address."""
+_UNCHANGED = "".join(chr(code) for code in range(32, 127) if chr(code) not in _SPECIAL)
+"""What `quote` leaves as it is."""
+_PATHS = {
+    "experiments": ("artifact_location",),
+    "runs": ("artifact_uri",),
+    "logged_models": ("artifact_location",),
+    "model_versions": ("source", "storage_location"),
+}
+"""Columns that hold where files are, by table."""
 _DRAFT = ".mlflow.db.draft"
 
 
 def database_address(home: Path) -> str:
     """The address of the database in this folder, as MLflow takes it."""
-    return f"sqlite:///{home / _FILE}"
+    return _address(home / _FILE)
+
+
+def artifact_root(home: Path) -> str:
+    """The folder of the files, as MLflow takes it.
+
+    MLflow decodes a path like an address, where %20 is a blank. So a path in which that makes a difference is written
+    as an address.
+    """
+    folder = home / "artifacts"
+    return folder.as_uri() if set(str(folder)) & set(_SPECIAL) else str(folder)
 
 
 def require_database(home: Path) -> None:
@@ -35,7 +60,7 @@ def require_database(home: Path) -> None:
     with FileLock(home / "migration.lock"), _explained(database):
         _remove(draft)
         if not _was_completed(database):
-            _make(draft, home / "artifacts")
+            _make(draft, artifact_root(home))
             # SQLite would apply the journal of an incomplete file to the new one.
             Path(f"{database}-journal").unlink(missing_ok=True)
             draft.replace(database)
@@ -43,6 +68,7 @@ def require_database(home: Path) -> None:
             _copy(database, draft)
             _migrate(draft)
             draft.replace(database)
+        _follow_move(database, home)
 
 
 def _remove(draft: Path) -> None:
@@ -61,12 +87,12 @@ def _was_completed(database: Path) -> bool:
         return connection.execute("SELECT 1 FROM experiments LIMIT 1").fetchone() is not None
 
 
-def _make(draft: Path, artifacts: Path) -> None:
+def _make(draft: Path, artifacts: str) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     # It announces the creation on the terminal of whichever command comes first.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-    SqlAlchemyStore(f"sqlite:///{draft}", str(artifacts)).engine.dispose()
+    SqlAlchemyStore(_address(draft), artifacts).engine.dispose()
 
 
 def _is_outdated(database: Path) -> bool:
@@ -85,11 +111,61 @@ def _copy(database: Path, draft: Path) -> None:
 def _migrate(draft: Path) -> None:
     from mlflow.store.db.utils import _upgrade_db, create_sqlalchemy_engine_with_retry
 
-    engine = create_sqlalchemy_engine_with_retry(f"sqlite:///{draft}")
+    engine = create_sqlalchemy_engine_with_retry(_address(draft))
     try:
         _upgrade_db(engine)
     finally:
         engine.dispose()
+
+
+def _follow_move(database: Path, home: Path) -> None:
+    """Change the recorded paths if the folder is now elsewhere than when they were recorded."""
+    new = artifact_root(home)
+    with closing(sqlite3.connect(database)) as connection, connection:
+        old = _recorded_root(connection)
+        if old is None or old == new or not _was_moved(_folder(old), home / "artifacts"):
+            return
+        for table, columns in _PATHS.items():
+            known = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+            for column in known.intersection(columns):
+                connection.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",  # noqa: S608 - names of our own
+                    (f"{new}/", len(old) + 2, len(old) + 1, f"{old}/"),
+                )
+    logging.getLogger(__name__).info("NHM_HOME was moved: MLflow now finds in %s what was in %s", new, old)
+
+
+def _recorded_root(connection: sqlite3.Connection) -> str | None:
+    """The folder of the files as the oldest experiment records it: MLflow's own, or one of the platform."""
+    query = "SELECT experiment_id, name, artifact_location FROM experiments ORDER BY experiment_id"
+    for number, name, location in connection.execute(query):
+        for end in (f"/{number}", f"/{name}"):
+            if location and location.endswith(end):
+                return str(location.removesuffix(end))
+    return None
+
+
+def _folder(root: str) -> Path | None:
+    """The folder that MLflow means by this; None if it is none of a machine."""
+    parts = urlsplit(root)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    return Path(root) if root.startswith("/") else None
+
+
+def _was_moved(old: Path | None, new: Path) -> bool:
+    """Whether the files are in the new folder: it is there and another one, or the old one is gone."""
+    if old is None:
+        return False
+    if not old.exists():
+        return True
+    return new.is_dir() and not old.samefile(new)
+
+
+def _address(database: Path) -> str:
+    name = quote(str(database), safe=_UNCHANGED)
+    # MLflow makes the folder that it reads in an address of the usual form, and reads %25 there as it is.
+    return f"sqlite:///{name}" if name == str(database) else f"sqlite+pysqlite:///{name}"
 
 
 @contextmanager

@@ -101,13 +101,15 @@ def _require_free(port: int, option: str) -> None:
 
 
 def _mlflow_server(home: Path, port: int) -> str:
+    from resources.mlflow_database import artifact_root, database_address
+
     # Clients write artifacts to the folder themselves, so models can be read with and without this server.
     return _command(
         "mlflow",
         "server",
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-        *("--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}"),
-        *("--no-serve-artifacts", "--default-artifact-root", str(home / "artifacts")),
+        *("--backend-store-uri", database_address(home)),
+        *("--no-serve-artifacts", "--default-artifact-root", artifact_root(home)),
     )
 
 

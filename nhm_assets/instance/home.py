@@ -1,8 +1,10 @@
 """The folders on this machine: creates them, and opens the Dagster instance in them."""
 
+import hashlib
 import os
 import shutil
-from contextlib import AbstractContextManager, nullcontext
+import tempfile
+from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib import resources
 from pathlib import Path
 
@@ -22,6 +24,7 @@ _DATABASES = ("history", "schedules")
 _STORAGES = ("storage", "run_storage", "event_log_storage", "schedule_storage", "local_artifact_storage")
 """Keys of dagster.yaml that may put them elsewhere."""
 _DRAFT = ".draft"
+_SPECIAL = "%?"
 
 _WORKSPACE = f"""\
 load_from:
@@ -35,17 +38,13 @@ def prepare_home(settings: Settings) -> None:
     """Create missing folders, and set DAGSTER_HOME for Dagster.
 
     Its two files are written only if they are missing, so an operator can edit them.
-
-    Raises:
-        UsageError: a folder's name holds a percent sign.
     """
-    _require_usable_names(settings)
     settings.nhm_home.mkdir(parents=True, exist_ok=True)
     settings.dagster_folder.mkdir(parents=True, exist_ok=True)
     for name, content in ((INSTANCE_FILE, instance_template()), (WORKSPACE_FILE, _WORKSPACE)):
         if not (settings.dagster_folder / name).exists():
             _write_whole(settings.dagster_folder / name, content)
-    set_library_environment(settings)
+    set_library_environment(settings, dagster_home=_name_for_dagster(settings.dagster_folder))
 
 
 def _write_whole(path: Path, content: str) -> None:
@@ -55,14 +54,33 @@ def _write_whole(path: Path, content: str) -> None:
     draft.replace(path)
 
 
-def _require_usable_names(settings: Settings) -> None:
-    """Dagster and MLflow write the folder into a database's address as it is, where %20 means a blank."""
-    for name, folder in (("NHM_HOME", settings.nhm_home), ("DAGSTER_HOME", settings.dagster_folder)):
-        if "%" in str(folder):
-            raise UsageError(
-                f"{name} is {folder}, and Dagster and MLflow cannot open a database in a folder with % in its name."
-                f" Rename the folder, then set {name} to the new name"
-            )
+def _name_for_dagster(folder: Path) -> Path:
+    """The folder, or a link to it if Dagster cannot open a database in a folder of this name.
+
+    Dagster writes the folder into the database's address as it is, where %20 means a blank and ? begins options.
+    """
+    if not set(str(folder)) & set(_SPECIAL):
+        return folder
+    link = _folder_of_links() / hashlib.blake2b(str(folder).encode(), digest_size=8).hexdigest()
+    draft = link.with_name(f"{link.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(folder)
+    draft.replace(link)
+    return link
+
+
+def _folder_of_links() -> Path:
+    """A folder of this user's own, whose name has nothing special in it."""
+    for base in (Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"), Path(tempfile.gettempdir())):
+        folder = base / f"nhm-{os.getuid()}"
+        with suppress(OSError):
+            folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+            if not set(str(folder)) & set(_SPECIAL) and folder.stat().st_uid == os.getuid():
+                return folder
+    raise UsageError(
+        f"NHM_HOME or DAGSTER_HOME has one of the characters {_SPECIAL} in its name, which Dagster cannot open, and no"
+        " folder can hold a link to it. Rename the folder, or set XDG_CACHE_HOME to a folder that can be written to"
+    )
 
 
 def instance_template() -> str:
@@ -89,7 +107,7 @@ def _require_databases(folder: Path) -> None:
     config, ours = (yaml.safe_load(text) or {} for text in ((folder / INSTANCE_FILE).read_text(), instance_template()))
     if not missing or any(config.get(key) not in (None, ours.get(key)) for key in _STORAGES):
         return
-    draft = folder / _DRAFT
+    draft = _name_for_dagster(folder) / _DRAFT
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     # Without this file, Dagster warns that it found no configuration.

@@ -1,11 +1,13 @@
 """The SQLite file of the embedded MLflow: nobody sees it before it is complete."""
 
+import shutil
 import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from mlflow import artifacts
 
 from resources.errors import MlflowRefused, MlflowUnavailable
 from resources.mlflow import Mlflow
@@ -60,6 +62,7 @@ def test_an_incomplete_file_of_a_killed_process_is_made_anew(tmp_path: Path):
 
 
 def test_a_complete_database_is_left_as_it_is(home: Path):
+    require_database(home)  # The home is a copy of another one, so the first call changes its paths.
     before = (home / "mlflow.db").stat()
     require_database(home)
     after = (home / "mlflow.db").stat()
@@ -111,3 +114,69 @@ def test_a_locked_database_is_away_for_a_while(home: Path, monkeypatch: pytest.M
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(MlflowUnavailable, match="database is locked"):
             require_database(home)
+
+
+def log_version(folder: Path) -> tuple[str, str]:
+    """A run with a file, and a version whose files are those of the run; their numbers."""
+    server = Mlflow(uri=None, home=folder, timeout_s=10)
+    experiment = server.experiment_id("technical-specialist")
+    with server.client() as client:
+        run = client.create_run(experiment).info
+        client.log_text(run.run_id, "a forest", "model/model.txt")
+        client.create_registered_model("technical-evaluator")
+        version = client.create_model_version("technical-evaluator", f"{run.artifact_uri}/model", run_id=run.run_id)
+    return run.run_id, str(version.version)
+
+
+def read_back(folder: Path, run_id: str, version: str) -> list[str]:
+    """The same file, by its run and by its version."""
+    with Mlflow(uri=None, home=folder, timeout_s=10).client():
+        files = artifacts.load_text(artifacts.download_artifacts(run_id=run_id, artifact_path="model/model.txt"))
+        model = Path(artifacts.download_artifacts(f"models:/technical-evaluator/{version}"))
+        return [files, (model / "model.txt").read_text()]
+
+
+NAMES = ["plain", "with blanks", "50% done", "a%20b", "why? #1"]
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("after", NAMES)
+@pytest.mark.parametrize("before", ["plain", "a%20b #1"])
+def test_a_folder_that_was_moved_keeps_its_files(tmp_path: Path, migrated_mlflow: Path, before: str, after: str):
+    old, new = tmp_path / before / "mlflow", tmp_path / "elsewhere" / after / "mlflow"
+    shutil.copytree(migrated_mlflow, old)
+    run_id, version = log_version(old)
+    assert read_back(old, run_id, version) == ["a forest"] * 2
+    assert [path.name for path in (old / "artifacts").iterdir() if path.name != "0"] == ["technical-specialist"]
+    new.parent.mkdir(parents=True)
+    (tmp_path / before).rename(new.parent)
+    assert read_back(new, run_id, version) == ["a forest"] * 2
+    assert str(tmp_path / before) not in str(execute(new / "mlflow.db", "SELECT artifact_location FROM experiments"))
+    server = Mlflow(uri=None, home=new, timeout_s=10)
+    with server.client() as client:
+        run_id = client.create_run(server.experiment_id("technical-specialist")).info.run_id
+        client.log_text(run_id, "more", "more.txt")
+    assert (new / "artifacts" / "technical-specialist" / run_id / "artifacts" / "more.txt").exists()
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == [after]
+
+
+@pytest.mark.servers
+def test_a_copy_has_its_own_files_and_a_database_that_was_moved_alone_keeps_its_old_ones(tmp_path: Path, home: Path):
+    run_id, version = log_version(home)
+    copy, alone = tmp_path / "copy", tmp_path / "alone"
+    shutil.copytree(home, copy)
+    alone.mkdir()
+    shutil.copy(home / "mlflow.db", alone)
+    (copy / "artifacts" / "technical-specialist" / run_id / "artifacts" / "model" / "model.txt").write_text("a copy")
+    assert read_back(copy, run_id, version) == ["a copy"] * 2
+    assert read_back(alone, run_id, version) == ["a forest"] * 2
+    assert read_back(home, run_id, version) == ["a forest"] * 2
+
+
+@pytest.mark.servers
+def test_a_second_name_of_the_folder_changes_nothing(tmp_path: Path, home: Path):
+    run_id, version = log_version(home)
+    (tmp_path / "link").symlink_to(home)
+    before = (home / "mlflow.db").read_bytes()
+    assert read_back(tmp_path / "link", run_id, version) == ["a forest"] * 2
+    assert (home / "mlflow.db").read_bytes() == before
