@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from nhm_assets.feedback.mongo_batches import batches
 from nhm_assets.feedback.rules import Reason, Rejection
-from nhm_assets.feedback.trimming import encodable, trimmed
+from nhm_assets.feedback.trimming import LARGEST, encodable, trimmed
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -18,20 +18,31 @@ if TYPE_CHECKING:
 
 QUARANTINE: Final = "feedback_quarantine"
 
+LARGEST_TOGETHER: Final = 32 * 1024 * 1024
+"""Bytes of rejected documents that one window keeps whole: some thirty thousand usual ones."""
+
+LARGEST_LATER: Final = 512
+"""Bytes that are kept of each document after those: enough for its ids."""
+
 
 def quarantine_entries(rejections: Sequence[Rejection], documents: Iterable["Document"]) -> "list[Document]":
     """The rejected documents with their reasons. Documents that are equal in all but `_id` count once.
 
-    A document that is too large or too deep is trimmed, and its entry says so.
+    A document that is too large or too deep is trimmed, and its entry says so. So are all further ones once the kept
+    ones are large together: the memory of a run stays the same however many documents are rejected.
     """
+    from bson import encode
+
     known = {repr(rejection.document_id): rejection for rejection in rejections}
     entries: dict[str, Document] = {}
+    left = LARGEST_TOGETHER
     for document in documents:
         digest = content_digest(document)
         if digest in entries or repr(document["_id"]) not in known:
             continue
         rejection = known[repr(document["_id"])]
-        kept, is_trimmed = trimmed(document)
+        kept, is_trimmed = trimmed(document, largest=LARGEST if left > 0 else LARGEST_LATER)
+        left -= len(encode(kept))
         entries[digest] = {
             "digest": digest,
             "reason": rejection.reason,

@@ -11,13 +11,18 @@ LARGEST: Final = 64 * 1024
 DEEPEST: Final = 60
 """Levels that are kept. MongoDB stores no more than 180, and an entry adds its own."""
 
-_LONGEST_TEXT: Final = LARGEST // 8
-"""So that one long text leaves room for the other fields."""
+_TEXTS: Final = 8
+"""One long text takes at most this part of the whole, which leaves room for the other fields."""
 
 
-def trimmed(document: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """A copy that can be stored, and whether anything was cut off. Bytes that are not UTF-8 are written out."""
-    trimmer = _Trimmer(LARGEST, DEEPEST, _LONGEST_TEXT)
+def trimmed(document: Mapping[str, Any], *, largest: int = LARGEST) -> tuple[dict[str, Any], bool]:
+    """A copy that can be stored, and whether anything was cut off. Bytes that are not UTF-8 are written out.
+
+    Args:
+        document: what a collection holds.
+        largest: bytes that are kept, roughly.
+    """
+    trimmer = _Trimmer(largest, DEEPEST, largest // _TEXTS)
     return trimmer.mapping(document, 1), trimmer.has_cut
 
 

@@ -3,12 +3,14 @@
 from datetime import timedelta
 from typing import Any
 
+import bson
 import pytest
 from bson import ObjectId
 from pymongo.database import Database
 
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist
+from nhm_assets.feedback import quarantine
 from nhm_assets.feedback.mongo_batches import BATCH
 from nhm_assets.feedback.quarantine import QUARANTINE, quarantine_entries, reason_counts, replace_quarantine
 from nhm_assets.feedback.rules import Reason, Rejection
@@ -152,3 +154,16 @@ def test_a_repaired_document_leaves_the_quarantine(database: Database):
     assert len(kept(database)) == 1
     replace(database, [])
     assert kept(database) == []
+
+
+def test_however_many_are_rejected_their_kept_documents_are_small_together(monkeypatch: pytest.MonkeyPatch):
+    """300,000 of 64 KiB each would take 18 GiB of memory. Later ones keep their ids, their reason and little else."""
+    monkeypatch.setattr(quarantine, "LARGEST_TOGETHER", 100_000)
+    documents = [feedback(number, _id=number, feedback_notes="x" * 20_000) for number in range(200)]
+    found = entries(*documents)
+    sizes = [len(bson.encode(one["document"])) for one in found]
+    assert sum(sizes) < 300_000
+    assert {one["reason"] for one in found} == {Reason.INVALID_RATING}
+    later = [one for one in found if len(bson.encode(one["document"])) < 1500]
+    assert len(later) > 150
+    assert all(one["trimmed"] and one["document"]["feedback_id"].startswith("feedback-") for one in later)
