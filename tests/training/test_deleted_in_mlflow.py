@@ -1,5 +1,6 @@
 """What somebody has deleted in MLflow's UI, or for good with `mlflow gc`."""
 
+import shutil
 import subprocess
 import sysconfig
 from pathlib import Path
@@ -68,6 +69,25 @@ def test_a_version_whose_run_was_removed_for_good_is_trained_again(two_weeks: Pl
     assert result.success
     assert result.asset_value("trained_model").version == "3"
     assert two_weeks.tags(result)["nhm/outcome"] == "superseded"
+
+
+@pytest.mark.parametrize("trained_again", [False, True], ids=["the same week", "a newer candidate"])
+def test_a_champion_whose_files_were_removed_for_good_never_breaks_a_run(two_weeks: Platform, trained_again: bool):  # noqa: FBT001
+    """It cannot be compared, so it is treated as a foreign one. Production is never empty."""
+    delete_runs(two_weeks, "2")
+    collect_garbage(two_weeks)
+    # MLflow 3 keeps the files of a model beside those of its run.
+    for files in (two_weeks.settings.nhm_home / "mlflow" / "artifacts" / EXPERIMENT).glob("models/*"):
+        shutil.rmtree(files)
+    result = two_weeks.with_settings(force_retrain=trained_again).retrain()
+    assert result.success
+    assert two_weeks.tags(result)["nhm/outcome"] == "promoted"
+    report = result.asset_value("evaluation_report")
+    assert report.champion is None
+    assert "has no files that can be read" in report.foreign_champion.reason
+    with two_weeks.mlflow.client() as client:
+        stages = {str(one.version): one.current_stage for one in all_versions(client, MODEL)}
+    assert [number for number, stage in stages.items() if stage == "Production"] == ["3"]
 
 
 def test_status_shows_a_champion_whose_run_was_removed_for_good(two_weeks: Platform):
