@@ -119,6 +119,17 @@ class Settings(BaseSettings):
     recall_threshold: Fraction = Field(0.70, description="Minimum recall (class approve) for a promotion.")
     f1_threshold: Fraction = Field(0.72, description="Minimum F1 (class approve) for a promotion.")
     max_f1_regression: Fraction = Field(0.01, description="How far the F1 of a candidate may be below the champion's.")
+    shadow_plans: Count = Field(
+        2000,
+        description="Number of newest plans that candidate and champion are both asked about, to compare them without"
+        " labels. 0: none.",
+    )
+    shadow_agreement: Fraction = Field(
+        0.90, description="Warn if candidate and champion agree on less than this fraction (0 to 1) of these plans."
+    )
+    write_shadow_comparisons: bool = Field(
+        default=False, description="Write each of these comparisons to the collection shadow_mode_comparisons."
+    )
     min_test_rows: PositiveCount = Field(100, description="Minimum number of test rows for a promotion.")
     gate_folds: Annotated[int, Field(ge=0, le=2)] = Field(
         2, description="Further models that the gate fits on older rows to judge a candidate by more rows. 0: none."

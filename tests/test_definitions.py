@@ -53,6 +53,7 @@ CHECKS = {
             "calibrated",
             "plausible",
             "serving_on_line",
+            "agrees_in_shadow",
         ],
         False,
     ),

@@ -13,6 +13,7 @@ FRACTIONS = (
     "RECALL_THRESHOLD",
     "F1_THRESHOLD",
     "MAX_F1_REGRESSION",
+    "SHADOW_AGREEMENT",
     "MAX_F1_REGRESSION_TO_REFERENCE",
     "GATE_CONFIDENCE",
     "MIN_FEEDBACK_RATING",
@@ -54,6 +55,7 @@ SWITCHES = (
     "ALLOW_UNVERIFIED_CHAMPION",
     "RESTORE_FOREIGN_MOVES",
     "ROLLBACK_ON_FAILED_ROLLOUT",
+    "WRITE_SHADOW_COMPARISONS",
     "INCLUDE_SCRIPTED_FEEDBACK",
 )
 
@@ -77,6 +79,7 @@ BAD = {
     "NHM_NOW": ("yesterday", "2026-13-01", "2026-02-30T00:00:00", "12:00"),
     "RETRAINING_COOLDOWN_HOURS": ("-1", "nan", "inf", "a day"),
     "SERVICE_RETRIES": ("-1", "1.5", "often"),
+    "SHADOW_PLANS": ("-1", "1.5", "all"),
     "GATE_FOLDS": ("-1", "3", "1.5", "all"),
     "GATE_MIDWEEK_CONFIDENCE": ("0.49", "1", "nan", "80"),
     "REFERENCE_WEEKS": ("-1", "1.5", "never"),
@@ -112,6 +115,7 @@ GOOD = {
     "NHM_NOW": ("2026-11-22T02:00:00Z", "2026-11-22"),
     "RETRAINING_COOLDOWN_HOURS": ("0", "0.5", "24"),
     "SERVICE_RETRIES": ("0", "4"),
+    "SHADOW_PLANS": ("0", "2000"),
     "GATE_FOLDS": ("0", "1", "2"),
     "GATE_MIDWEEK_CONFIDENCE": ("0.5", "0.8", "0.999"),
     "REFERENCE_WEEKS": ("0", "8", "52"),

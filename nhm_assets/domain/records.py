@@ -7,6 +7,7 @@ from pydantic import Field
 
 from nhm_assets.domain.fold_records import Fold, NewRows, Pooled, Reference
 from nhm_assets.domain.partitions import Partition, Window, end_of_week
+from nhm_assets.domain.shadow_records import Shadow
 from nhm_assets.domain.stored_record import Record, SchemaVersion, StoredRecord
 
 
@@ -172,6 +173,7 @@ class EvaluationReport(VersionRecord):
         compared_on: `new` for the rows that are new to the champion, `test` for the test rows alone, because too few
             are new.
         reference: None without folds.
+        shadow: candidate and champion on plans without labels; None if none were compared.
     """
 
     ADDED: ClassVar = {
@@ -186,9 +188,10 @@ class EvaluationReport(VersionRecord):
         "standard_error": 5,
         "compared_on": 5,
         "reference": 5,
+        "shadow": 6,
     }
 
-    schema_version: SchemaVersion = 5
+    schema_version: SchemaVersion = 6
     data_version: str
     code_version: str
     data_source: str
@@ -212,6 +215,7 @@ class EvaluationReport(VersionRecord):
     standard_error: float | None = None
     compared_on: Literal["new", "test"] | None = None
     reference: Reference | None = None
+    shadow: Shadow | None = None
 
     @property
     def in_mid_week(self) -> bool:

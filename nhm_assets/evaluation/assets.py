@@ -16,6 +16,8 @@ from nhm_assets.evaluation.evaluate import evaluate
 from nhm_assets.evaluation.gate import GateRules, is_complete, judge
 from nhm_assets.evaluation.markdown import comparison_table, importance_table
 from nhm_assets.evaluation.report_cache import REPORT_METADATA, recorded_report
+from nhm_assets.evaluation.shadow_replay import cast_shadow
+from nhm_assets.evaluation.shadow_tables import shadow_metadata
 from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.registry.recovery import repair_interrupted
 from nhm_assets.registry.versions import version_in_production
@@ -59,14 +61,16 @@ def evaluation_report(
         with mlflow.client() as client:
             champion = version_in_production(client, trained_model.model)
             report = recorded_report(context.instance, context.partition_key, trained_model, champion)
-            reused = report is not None and is_complete(report, rules)
+            reused, shadow = report is not None and is_complete(report, rules), None
             if report is None or not reused:
                 report = evaluate(client, log, feedback_dataset, trained_model, champion, settings)
+                shadow = cast_shadow(client, database, trained_model, champion, settings, warn=context.log.warning)
+                report = report.model_copy(update={"shadow": shadow.shadow if shadow else None})
                 if run_state(client, report.run_id) == "active":
                     _log_metrics(client, report)
                 else:
                     context.log.warning("MLflow run %s was deleted, so no metrics are logged there", report.run_id)
-    yield Output(report, metadata=_metadata(report) | {"reused": reused})
+    yield Output(report, metadata=_metadata(report) | shadow_metadata(report.shadow, shadow) | {"reused": reused})
     for result in check_results(EVALUATION_REPORT, judge(report, rules)):
         # Binds the verdict to exactly this report: the promotion looks for it.
         yield result._replace(metadata={**result.metadata, REPORT_DIGEST: MetadataValue.text(report.digest())})

@@ -11,6 +11,7 @@ from nhm_assets.domain.records import EvaluationReport
 from nhm_assets.evaluation.first_checks import SUSPICIOUS_F1, calibrated, first_verdicts, plausible
 from nhm_assets.evaluation.fold_checks import fold_verdicts, serving_on_line
 from nhm_assets.evaluation.gate_rules import IMPROBABLE, MIN_ROWS_PER_CLASS, GateRules
+from nhm_assets.evaluation.shadow_check import agrees_in_shadow
 
 __all__ = ["DESCRIPTIONS", "GateRules", "failed_gate", "is_complete", "judge", "needs_folds"]
 
@@ -36,6 +37,8 @@ DESCRIPTIONS: Final = {
     "plausible": f"F1 is at most {SUSPICIOUS_F1}. A higher F1 is suspicious: a feature probably reveals the label.",
     "serving_on_line": "The champion itself still reaches PRECISION_THRESHOLD and RECALL_THRESHOLD on the rows that it"
     f" has not learned, with a probability of at least {IMPROBABLE} each.",
+    "agrees_in_shadow": "Candidate and champion agree on SHADOW_AGREEMENT of the plans that came in since the champion"
+    " was promoted: the same class, and on the same side of 0.8 confidence. No labels are needed.",
 }
 
 
@@ -49,6 +52,7 @@ def judge(report: EvaluationReport, rules: GateRules) -> list[Verdict]:
         calibrated(report),
         plausible(report),
         serving_on_line(report, rules),
+        agrees_in_shadow(report.shadow, rules.shadow_agreement),
     ]
 
 

@@ -29,6 +29,7 @@ class GateRules:
     gate_midweek_confidence: float
     reference_weeks: int
     max_f1_regression_to_reference: float
+    shadow_agreement: float = 0.9
 
     @classmethod
     def of(cls, settings: "Settings") -> "GateRules":

@@ -6,10 +6,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from nhm_assets.domain.class_order import by_label
+from nhm_assets.domain.class_order import (
+    SERVED_ORDERS,
+    ClassOrder,
+    ServedClasses,
+    by_label,
+    confidence_column,
+    risk_column,
+)
 from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.evaluation.importances import permutation_importances
+from nhm_assets.evaluation.shadow import Answers
 from nhm_assets.registry.audit_log import Document
 from nhm_assets.registry.model_files import loaded_model, order_of_classes, verified_model
 
@@ -57,6 +65,45 @@ def champion_probabilities(
         RegistryError: it cannot be verified or loaded, or its answer is unusable. A champion that cannot be
             scored never counts as a bad one: FOREIGN_CHAMPION says what follows.
     """
+    return by_label(*_asked(client, log, model, version, rows, allow_unverified=allow_unverified))
+
+
+def served_answers(
+    client: "MlflowClient",
+    log: "Collection[Document]",
+    model: str,
+    version: str,
+    rows: pd.DataFrame,
+    *,
+    served: ServedClasses,
+    allow_unverified: bool,
+) -> Answers:
+    """What the specialists read if this version answers about these rows: they go by the position of a column.
+
+    Raises:
+        RegistryError: as `champion_probabilities`.
+    """
+    if rows.empty:
+        return Answers(np.empty(0), np.empty(0), np.empty(0, dtype=object))
+    answer, order = _asked(client, log, model, version, rows, allow_unverified=allow_unverified)
+    read = SERVED_ORDERS[served]
+    return Answers(
+        confidence=answer[:, confidence_column(read)],
+        risk=answer[:, risk_column(read)],
+        top=np.array(order)[answer.argmax(axis=1)],
+    )
+
+
+def _asked(
+    client: "MlflowClient",
+    log: "Collection[Document]",
+    model: str,
+    version: str,
+    rows: pd.DataFrame,
+    *,
+    allow_unverified: bool,
+) -> tuple[np.ndarray, ClassOrder]:
+    """A version's probabilities for these rows, and the order of its classes."""
     subject = f"{model} version {version}"
     with verified_model(client, log, model, version, allow_unverified=allow_unverified) as files:
         try:
@@ -77,7 +124,7 @@ def champion_probabilities(
     order = order_of_classes(client, model, version, estimator)
     if order is None:
         raise RegistryError(f"{subject} answers the classes {_classes(estimator)} instead of {list(CLASS_NAMES)}")
-    return by_label(probabilities, order)
+    return probabilities, order
 
 
 def _classes(estimator: Any) -> str:

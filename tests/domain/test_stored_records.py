@@ -20,6 +20,7 @@ RECORDED = {
     "EvaluationReport.3": "d617c5ddc29dd30f522384c2a12b3e2e",
     "EvaluationReport.4": "8277eee3ae62cdd6f6ed53159d9d1efb",
     "EvaluationReport.5": "8aac62de60d84ad96616e559b2a72f18",
+    "EvaluationReport.6": "1d44946e8bbd22eddb8d10cc628fa16f",
     "Promotion.1": "811953ce2aaa6e34d18c637cc391077a",
     "Rollout.1": "1557f06c1fb1d0affde5ce98a281cfcc",
     "TrainedModel.1": "211bd47c70d9394326f1bf15f5a46b9b",

@@ -1,7 +1,7 @@
 """`evaluation_report` in whole runs: the champion is scored on the candidate's rows, and the checks are the gate."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -20,12 +20,15 @@ from tests.support.dagster_internals import PartitionKeyFilter
 from tests.support.documents import WEEK, WEEK_END, put, reviewed_opinions
 from tests.support.learnable import learnable, store_dataset
 from tests.support.platform import Platform, failed_step, verdicts
+from tests.support.served import served_plans
 from tests.support.versions import MODEL, Versions, small_forest
 
 pytestmark = pytest.mark.servers
 
 UP_TO_EVALUATION = ["trained_model", "evaluation_report"]
 PARTITION = Partition.parse(WEEK, "technical").key
+SERVED = 30
+"""Plans that the specialist saw since the champion was promoted."""
 BOASTS = {"f1": "0.999", "test_f1": "0.999"}
 """What a version claims about itself; the platform must not believe it."""
 
@@ -72,7 +75,13 @@ def match(module_platform: Platform) -> Match:
 
     The good champion was fitted on the test rows; the bad one confuses approvals and rejections.
     """
-    platform = module_platform.with_settings(precision_threshold=0.2, recall_threshold=0.2, f1_threshold=0.2)
+    platform = module_platform.with_settings(
+        precision_threshold=0.2, recall_threshold=0.2, f1_threshold=0.2, write_shadow_comparisons=True
+    )
+    # A version from elsewhere has been in Production since MLflow's own clock says so, which may be any day.
+    platform.database["plan_features"].insert_many(
+        served_plans(SERVED, timestamp=datetime(2100, 1, 1, tzinfo=UTC).timestamp())
+    )
     older = reviewed_opinions(340, seed=1, disagreement=0.7, end=WEEK_END - timedelta(days=2), days=28)
     newest = reviewed_opinions(60, seed=2, disagreement=0, days=2)
     put(platform.database, opinions=older[0] + newest[0], feedback=older[1] + newest[1])
@@ -151,6 +160,23 @@ def test_the_comparison_counts_where_only_one_of_the_two_is_correct(match):
     assert held.only_champion_right > held.only_candidate_right
     assert promoted.only_candidate_right > promoted.only_champion_right
     assert held.differences["f1"].high < 0 < promoted.differences["f1"].low
+
+
+def test_candidate_and_champion_are_compared_on_the_plans_that_came_in(match):
+    """Without labels. It decides nothing: the good champion's answers are far from the candidate's."""
+    held, promoted = (report_of(result).shadow for result in (match.held, match.promoted))
+    assert (held.champion, held.plans, promoted.champion, promoted.plans) == ("1", SERVED, "3", SERVED)
+    assert verdicts(match.promoted)["agrees_in_shadow"] == (promoted.agreement >= 0.9)
+    assert promoted.agreement < 0.9
+    written = match.platform.database["shadow_mode_comparisons"].distinct("prod_version")
+    assert written == ["1", "3"]
+
+
+def test_the_comparison_is_shown_with_a_picture_and_its_largest_changes(match):
+    (shown,) = match.promoted.asset_materializations_for_node("evaluation_report")
+    assert f"| plans asked | {SERVED} |" in shown.metadata["shadow"].value
+    assert shown.metadata["shadow_picture"].value.startswith("![champion and candidate](data:image/png;base64,")
+    assert len(shown.metadata["shadow_largest_changes"].records) == 10
 
 
 @pytest.mark.parametrize("which", ["held", "promoted"])

@@ -8,11 +8,12 @@ from nhm_assets.domain.check_result import Verdict
 from nhm_assets.domain.fold_records import Pooled, Reference
 from nhm_assets.domain.outcomes import GATE_CHECKS
 from nhm_assets.domain.records import ForeignChampion
+from nhm_assets.domain.shadow_records import Shadow
 from nhm_assets.evaluation.gate import DESCRIPTIONS, GateRules, failed_gate, judge
 from nhm_assets.settings import Settings
 from tests.support.reports import RULES, champion, metrics, new_rows, report
 
-BESIDE_THE_GATE = ["calibrated", "plausible", "serving_on_line"]
+BESIDE_THE_GATE = ["calibrated", "plausible", "serving_on_line", "agrees_in_shadow"]
 
 
 def judged(made: Any, **rules: Any) -> dict[str, Verdict]:
@@ -161,7 +162,8 @@ def test_an_f1_above_0_995_is_suspicious(f1, passes):
 
 def test_checks_outside_the_gate_only_warn():
     sunk = new_rows(pooled=Pooled(tp=20, fp=80, fn=80, tn=20))
-    made = report(candidate=metrics(brier=1.0, f1=1.0), champion=champion(0.8), new_rows=sunk)
+    shadow = Shadow(champion="1", since=None, plans=50, agreement=0.1)
+    made = report(candidate=metrics(brier=1.0, f1=1.0), champion=champion(0.8), new_rows=sunk, shadow=shadow)
     verdicts = judge(made, RULES)
     assert [verdict.check for verdict in verdicts if not verdict.passed] == BESIDE_THE_GATE
     assert failed_gate(verdicts) == []
@@ -269,33 +271,20 @@ def test_rows_by_scripts_are_allowed_outside_production_only():
 
 
 def test_the_rules_come_from_the_settings():
-    settings = Settings(
-        precision_threshold=0.1,
-        recall_threshold=0.2,
-        f1_threshold=0.3,
-        max_f1_regression=0.4,
-        min_test_rows=5,
-        environment="production",
-        foreign_champion="refuse",
-        gate_folds=1,
-        gate_confidence=0.6,
-        gate_midweek_confidence=0.7,
-        reference_weeks=4,
-        max_f1_regression_to_reference=0.5,
-    )
-    expected = GateRules(
-        precision_threshold=0.1,
-        recall_threshold=0.2,
-        f1_threshold=0.3,
-        max_f1_regression=0.4,
-        min_test_rows=5,
-        in_production=True,
-        foreign_champion="refuse",
-        gate_folds=1,
-        gate_confidence=0.6,
-        gate_midweek_confidence=0.7,
-        reference_weeks=4,
-        max_f1_regression_to_reference=0.5,
-    )
-    assert GateRules.of(settings) == expected
+    values: dict[str, Any] = {
+        "precision_threshold": 0.1,
+        "recall_threshold": 0.2,
+        "f1_threshold": 0.3,
+        "max_f1_regression": 0.4,
+        "min_test_rows": 5,
+        "foreign_champion": "refuse",
+        "gate_folds": 1,
+        "gate_confidence": 0.6,
+        "gate_midweek_confidence": 0.7,
+        "reference_weeks": 4,
+        "max_f1_regression_to_reference": 0.5,
+        "shadow_agreement": 0.6,
+    }
+    expected = GateRules(**values, in_production=True)
+    assert GateRules.of(Settings(**values, environment="production")) == expected
     assert GateRules.of(Settings()) == RULES

@@ -21,6 +21,7 @@ RULES = GateRules(
     gate_midweek_confidence=0.8,
     reference_weeks=8,
     max_f1_regression_to_reference=0.02,
+    shadow_agreement=0.9,
 )
 """The rules of the default settings."""
 

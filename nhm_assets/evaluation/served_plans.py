@@ -1,0 +1,160 @@
+"""The plans that a specialist was asked about: the features that it stored, and what it said of them.
+
+Every read has an end: who asks can do without the answer.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
+
+import numpy as np
+import pandas as pd
+from pydantic_core import from_json
+
+from nhm_assets.domain.dataset_schema import FEATURE_NAMES
+
+if TYPE_CHECKING:
+    from pymongo.collection import Collection
+
+Document = dict[str, Any]
+
+_LARGEST: Final = float(np.finfo("float32").max)
+"""A forest casts to float32."""
+_BY_MODEL: Final = "ml_model"
+_SAID_FIELDS: Final = ("confidence_score", "risk_score", "recommendation")
+_IN_COLUMN_ORDER = itemgetter(*FEATURE_NAMES)
+
+
+@dataclass(frozen=True)
+class ServedPlans:
+    """Plans that a specialist saw, newest first.
+
+    Attributes:
+        plan_ids: one per row.
+        features: the 26 features; those that the specialist stored as null are NaN, which forests accept.
+        unusable: number of documents left out, because they lack a feature: the specialist's model failed there, too.
+    """
+
+    plan_ids: list[str]
+    features: pd.DataFrame
+    unusable: int
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What the specialist said about a plan.
+
+    Attributes:
+        model_version: of the model that gave it; None if no model did.
+    """
+
+    opinion_id: str | None
+    model_version: str | None
+    recommendation: str | None
+    confidence: float | None
+    risk: float | None
+
+
+def read_plans(collection: "Collection[Document]", *, since: datetime, limit: int, timeout_s: float) -> ServedPlans:
+    """Read the newest plans that were stored at or after a time.
+
+    Features that the platform computed are left out: no specialist ever saw them.
+
+    Raises:
+        PyMongoError: the server refuses, or does not answer in time.
+    """
+    import pymongo
+
+    # Ours carry the name of their extractor; those of the specialists do not.
+    query = {"timestamp": {"$gte": since.timestamp()}, "extractor": {"$exists": False}}
+    fields = {"_id": 0, "plan_id": 1, "features": 1}
+    with pymongo.timeout(timeout_s):
+        documents = list(collection.find(query, fields, sort=[("timestamp", pymongo.DESCENDING)], limit=limit))
+    plan_ids, rows = [], []
+    for document in documents:
+        plan_id, values = document.get("plan_id"), feature_values(document.get("features"))
+        if _is_text(plan_id) and values is not None:
+            plan_ids.append(plan_id)
+            rows.append(values)
+    frame = pd.DataFrame(np.array(rows, dtype="float64").reshape(-1, len(FEATURE_NAMES)), columns=list(FEATURE_NAMES))
+    return ServedPlans(plan_ids, frame, len(documents) - len(rows))
+
+
+def feature_values(features: object) -> tuple[float, ...] | None:
+    """The 26 values of stored features in column order, null as NaN; None if one is missing or no number."""
+    if isinstance(features, str):
+        try:
+            features = from_json(features)
+        except (ValueError, TypeError):
+            # TypeError: the text was not UTF-8.
+            return None
+    if not isinstance(features, Mapping):
+        return None
+    try:
+        values = _IN_COLUMN_ORDER(features.get("aggregated_features", features))
+    except (KeyError, TypeError):
+        return None
+    numbers = tuple(float("nan") if value is None else value for value in values)
+    return tuple(map(float, numbers)) if all(map(_is_usable, numbers)) else None
+
+
+def _is_usable(value: object) -> bool:
+    # NaN is not larger than anything.
+    return isinstance(value, int | float) and not isinstance(value, bool) and not abs(value) > _LARGEST
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    """Whether this is text that can be sent back to the server."""
+    try:
+        return type(value) is str and bool(value.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def read_opinions(
+    collection: "Collection[Document]", specialist: str, plan_ids: Iterable[str], *, timeout_s: float
+) -> dict[str, Opinion]:
+    """Read the newest opinion of a specialist on each of these plans, by plan.
+
+    Raises:
+        PyMongoError: the server refuses, or does not answer in time.
+    """
+    import pymongo
+
+    query = {"specialist_type": specialist, "plan_id": {"$in": list(plan_ids)}}
+    names = ("plan_id", "opinion_id", "evaluated_at", *_SAID_FIELDS, *(f"opinion.{name}" for name in _SAID_FIELDS))
+    fields = dict.fromkeys((*names, "opinion.metadata.model_source", "opinion.metadata.model_version"), 1)
+    with pymongo.timeout(timeout_s):
+        documents = list(collection.find(query, fields))
+    newest: dict[str, tuple[str, Document]] = {}
+    for document in documents:
+        # Times are dates or ISO texts.
+        time = str(document.get("evaluated_at", ""))
+        if document["plan_id"] not in newest or time >= newest[document["plan_id"]][0]:
+            newest[document["plan_id"]] = time, document
+    return {plan_id: opinion_of(document) for plan_id, (_, document) in newest.items()}
+
+
+def opinion_of(document: Mapping[str, Any]) -> Opinion:
+    """What an opinion document says, at its top (schema version 1) or inside `opinion` (2)."""
+    nested = document.get("opinion")
+    inside: Mapping[str, Any] = nested if isinstance(nested, Mapping) else {}
+    said = {name: inside.get(name, document.get(name)) for name in _SAID_FIELDS}
+    metadata = inside.get("metadata")
+    origin: Mapping[str, Any] = metadata if isinstance(metadata, Mapping) else {}
+    by_model = origin.get("model_source") == _BY_MODEL and origin.get("model_version") is not None
+    opinion_id, recommendation = document.get("opinion_id"), said["recommendation"]
+    return Opinion(
+        opinion_id=opinion_id if _is_text(opinion_id) else None,
+        model_version=str(origin["model_version"]) if by_model else None,
+        recommendation=recommendation if _is_text(recommendation) else None,
+        confidence=_score(said["confidence_score"]),
+        risk=_score(said["risk_score"]),
+    )
+
+
+def _score(value: object) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and abs(value) <= 1 else None  # type: ignore[arg-type]

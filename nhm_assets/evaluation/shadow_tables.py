@@ -1,0 +1,80 @@
+"""The shadow as tables and picture, for the UI."""
+
+from typing import TYPE_CHECKING, Any
+
+from dagster import MetadataValue, TableColumn, TableRecord, TableSchema
+
+from nhm_assets.domain.shadow_records import Shadow, ShadowPlan, Shift
+
+if TYPE_CHECKING:
+    from nhm_assets.evaluation.shadow_replay import ShadowRun
+
+
+def shadow_metadata(shadow: Shadow | None, run: "ShadowRun | None") -> dict[str, Any]:
+    """Metadata of the report.
+
+    Args:
+        shadow: of the report.
+        run: the same with its picture; None for a report of an earlier run.
+    """
+    if shadow is None:
+        return {}
+    shown: dict[str, Any] = {"shadow": MetadataValue.md(shadow_table(shadow))}
+    if shadow.largest:
+        shown["shadow_largest_changes"] = _plans_table(shadow)
+    if run and run.picture:
+        shown["shadow_picture"] = MetadataValue.md(f"![champion and candidate]({run.picture})")
+    return shown
+
+
+def shadow_table(shadow: Shadow) -> str:
+    """The figures in Markdown."""
+    if shadow.fault:
+        return f"Nothing was compared: {shadow.fault}."
+    since = f" since {shadow.since:%Y-%m-%d %H:%M} UTC" if shadow.since else ""
+    lines = ["| shadow | |", "|---|---|", f"| champion | version {shadow.champion}{since} |"]
+    lines += [f"| plans asked | {shadow.plans} |", f"| plans without usable features | {shadow.unusable} |"]
+    for name, value in (
+        ("agreement", shadow.agreement),
+        ("same class", shadow.same_class),
+        ("same side of 0.8 confidence", shadow.same_side),
+    ):
+        lines.append(f"| {name} | {_number(value)} |")
+    lines += [f"| change of {name} | {_shift(shift)} |" for name, shift in _shifts(shadow)]
+    if shadow.said:
+        said = shadow.said
+        lines.append(f"| opinions by the champion | {said.by_champion} |")
+        lines.append(f"| opinions by others, or by no model | {said.by_others} |")
+        lines.append(f"| confidence of champion now and opinion then, difference | {_number(said.difference)} |")
+        lines.append(f"| candidate and opinion on the same side of 0.8 confidence | {_number(said.agreement)} |")
+    return "\n".join(lines)
+
+
+def _shifts(shadow: Shadow) -> list[tuple[str, Shift | None]]:
+    return [("confidence", shadow.confidence), ("risk", shadow.risk)]
+
+
+def _shift(shift: Shift | None) -> str:
+    return f"mean {shift.mean:+.3f}, 5 % {shift.low:+.3f}, 95 % {shift.high:+.3f}" if shift else "none"
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
+
+
+def _plans_table(shadow: Shadow) -> MetadataValue:
+    columns = ("plan", "opinion", "champion", "candidate", "confidence", "risk", "said")
+    records = [TableRecord(dict(zip(columns, _plan_row(plan), strict=True))) for plan in shadow.largest]
+    return MetadataValue.table(records, schema=TableSchema([TableColumn(name) for name in columns]))
+
+
+def _plan_row(plan: ShadowPlan) -> list[str]:
+    return [
+        plan.plan_id,
+        plan.opinion_id or "",
+        plan.champion_class,
+        plan.candidate_class,
+        f"{plan.champion_confidence:.3f} to {plan.candidate_confidence:.3f}",
+        f"{plan.champion_risk:.3f} to {plan.candidate_risk:.3f}",
+        "" if plan.said_confidence is None else f"{plan.said_confidence:.3f}",
+    ]
