@@ -7,6 +7,7 @@ import click
 
 from nhm_assets.commands.adopt import adopt
 from nhm_assets.commands.dev import dev, mongod
+from nhm_assets.commands.exporter import exporter
 from nhm_assets.commands.replay import replay
 from nhm_assets.commands.retrain import retrain
 from nhm_assets.commands.rollback import rollback
@@ -50,5 +51,5 @@ def main() -> None:
         warnings.filterwarnings("ignore", message)
 
 
-for command in (seed, retrain, rollback, adopt, replay, status, validate, settings, dev, mongod):
+for command in (seed, retrain, rollback, adopt, replay, status, validate, settings, exporter, dev, mongod):
     main.add_command(command)

@@ -186,6 +186,11 @@ class Settings(BaseSettings):
     keep_runs_days: PositiveCount = Field(365, description="Days to keep Dagster runs before they are deleted.")
 
     dagster_url: str = Field("http://127.0.0.1:3000", description="Address of Dagster's web UI, for links to runs.")
+    exporter_port: Annotated[int, Field(ge=1, le=65535)] = Field(
+        9465, description="Port at which `nhm exporter` answers Prometheus."
+    )
+    exporter_refresh_s: Seconds = Field(30.0, description="Seconds between two refreshes of what the exporter shows.")
+
     notify_urls: SecretStr | None = Field(
         None,
         description="Receivers of outcomes, as Apprise addresses separated by blanks or commas: Slack, Teams, mail,"

@@ -21,7 +21,7 @@ from nhm_assets.domain.specialists import Specialist
 from nhm_assets.feedback.provenance import Selection, left_out
 from nhm_assets.feedback.times import count_feedback
 from nhm_assets.registry.audit_log import ACTOR_TAG
-from nhm_assets.runs.datasets import newest_used_dataset
+from nhm_assets.runs.datasets import learned_until
 from nhm_assets.runs.queries import (
     ASKED_AT_TAG,
     TRIGGER_TAG,
@@ -210,10 +210,3 @@ class _Evaluation:
     def _request(self, trigger: str, partition: Partition) -> RunRequest:
         tags = {TRIGGER_TAG: trigger, ASKED_AT_TAG: self.now.isoformat(), ACTOR_TAG: VOLUME_SENSOR}
         return RunRequest(run_key=trigger, partition_key=partition.key, tags=tags)
-
-
-def learned_until(instance: DagsterInstance, specialist: Specialist) -> datetime | None:
-    """End of the window that the specialist last learned from; None if there is none."""
-    record = newest_used_dataset(instance, specialist)
-    window = record and record.asset_materialization and record.asset_materialization.metadata.get("window")
-    return datetime.fromisoformat(str(window.value[1])) if window and isinstance(window.value, list) else None

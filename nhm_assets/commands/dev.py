@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 @click.option(
     "--mlflow-port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port of the MLflow server."
 )
-def dev(port: int, mlflow_port: int) -> None:
-    """Run MongoDB, an MLflow server, and Dagster's webserver and daemon until you press Ctrl-C.
+@click.option("--exporter-port", type=click.IntRange(1, 65535), help="Port of the exporter. Default: EXPORTER_PORT.")
+def dev(port: int, mlflow_port: int, exporter_port: int | None) -> None:
+    """Run MongoDB, an MLflow server, Dagster's webserver and daemon, and the exporter until you press Ctrl-C.
 
     If MONGODB_URI or MLFLOW_TRACKING_URI is set, that server is used and none is started. Everything listens on
     127.0.0.1 only. One line is printed per run that starts or ends; what the programs print is in NHM_HOME/logs.
@@ -41,7 +42,9 @@ def dev(port: int, mlflow_port: int) -> None:
         from nhm_assets.commands.dev_output import LogFiles, reported_runs
 
     settings = Settings.load()
+    settings = settings.model_copy(update={"exporter_port": exporter_port or settings.exporter_port})
     _require_free(port, "--port")
+    _require_free(settings.exporter_port, "--exporter-port")
     if settings.mlflow_tracking_uri is None:
         _require_free(mlflow_port, "--mlflow-port")
     logs, dagster_url = settings.nhm_home / "logs", f"http://127.0.0.1:{port}"
@@ -88,6 +91,8 @@ def _add_programs(manager: "Manager", settings: Settings, port: int, mlflow_port
     web = _command("dagster-webserver", "-h", "127.0.0.1", "-p", str(port), *workspace)
     manager.add_process("webserver", web, env=environment)
     manager.add_process("daemon", _command("dagster-daemon", "run", *workspace), env=environment)
+    exporter = _command("nhm", "exporter", "--address", "127.0.0.1", "--port", str(settings.exporter_port))
+    manager.add_process("exporter", exporter, env=environment)
     return mlflow_address
 
 

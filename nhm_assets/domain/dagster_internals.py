@@ -15,6 +15,13 @@ from dagster._core.launcher import (
     RunLauncher,
     WorkerStatus,
 )
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorTick,
+    InstigatorType,
+    ScheduleInstigatorData,
+    TickStatus,
+)
 from dagster._core.storage.asset_check_execution_record import (
     COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
     AssetCheckExecutionRecord,
@@ -31,6 +38,7 @@ from dagster._core.utils import make_new_run_id
 from dagster._serdes import ConfigurableClassData
 from dagster._time import get_current_datetime
 from dagster._utils.error import SerializableErrorInfo
+from dagster._utils.schedules import get_next_cron_tick
 
 __all__ = [
     "COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES",
@@ -43,19 +51,25 @@ __all__ = [
     "DagsterSqliteStorage",
     "DagsterUserCodeUnreachableError",
     "DefaultRunLauncher",
+    "InstigatorState",
+    "InstigatorTick",
+    "InstigatorType",
     "KeyValueStoreTable",
     "LaunchRunContext",
     "PartitionKeyFilter",
     "RunFailureReason",
     "RunLauncher",
+    "ScheduleInstigatorData",
     "SerializableErrorInfo",
     "SqlRunStorage",
     "SqliteEventLogStorage",
     "SqliteRunStorage",
     "SqliteScheduleStorage",
+    "TickStatus",
     "UnresolvedAssetJobDefinition",
     "WorkerStatus",
     "auto_reexecution_should_retry_run",
     "get_current_datetime",
+    "get_next_cron_tick",
     "make_new_run_id",
 ]

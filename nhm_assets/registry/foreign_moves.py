@@ -5,7 +5,7 @@ under its lock, with an entry in the audit log. So a pointer that is not where t
 stranger. It stays there until a person settles it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -28,6 +28,7 @@ FOREIGN_MOVE: Final = "foreign_move"
 UNSETTLED: Final = "unsettled"
 SETTLED: Final = "settled"
 _RUN_USER_TAG: Final = "mlflow.user"
+_UNSETTLED_INDEX: Final = "unsettled_moves"
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ def record_foreign_move(
     Returns:
         The entry of the foreign move that is not settled yet; None if there is none.
     """
+    log.create_index([("state", 1), ("model", 1)], name=_UNSETTLED_INDEX, partialFilterExpression={"state": UNSETTLED})
     before = _moves_so_far(log, model)
     pointer = pointer_of(client, log, model)
     # A promotion that runs, or that ended between the two looks, would show half of its moves.
@@ -106,6 +108,11 @@ def record_foreign_move(
     entry = {**fields, **_who(client, pointer), "version": _one(pointer), "reason": pointer.sentence, "at": now}
     log.update_one({**unsettled, **where}, {"$setOnInsert": entry}, upsert=True)
     return log.find_one({**unsettled, **where})
+
+
+def unsettled_moves(log: "Collection[Document]", models: Sequence[str]) -> list[Document]:
+    """The foreign moves of these models that nobody has settled yet."""
+    return list(log.find({"state": UNSETTLED, "model": {"$in": list(models)}, "kind": FOREIGN_MOVE}))
 
 
 def _moves_so_far(log: "Collection[Document]", model: str) -> str | None:

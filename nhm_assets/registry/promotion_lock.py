@@ -9,7 +9,7 @@ interrupted work first. Leases use the clock of the MongoDB server, so clocks of
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -145,6 +145,11 @@ def hold_lock(
             time.sleep(_POLL_S)
     with _renewed(lock, lease_s):
         yield lock
+
+
+def open_locks(log: "Collection[Document]", models: Sequence[str]) -> list[Document]:
+    """The documents of the locks that are held now, or that a dead process has left open."""
+    return list(log.find({"state": OPEN, "model": {"$in": list(models)}}))
 
 
 def finish_abandoned_work(

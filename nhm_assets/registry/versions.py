@@ -41,6 +41,11 @@ def all_versions(client: "MlflowClient", model: str) -> "list[ModelVersion]":
             return sorted(versions, key=lambda version: int(version.version), reverse=True)
 
 
+def newest_versions(client: "MlflowClient", model: str, count: int) -> "list[ModelVersion]":
+    """The versions with the highest numbers, newest first; empty if the model does not exist."""
+    return list(client.search_model_versions(f"name='{model}'", max_results=count, order_by=["version_number DESC"]))
+
+
 def version_by_alias(client: "MlflowClient", model: str, alias: str) -> str | None:
     """The number of the version that an alias names; None if the alias or the model does not exist."""
     from mlflow.exceptions import MlflowException

@@ -90,7 +90,9 @@ def execute(
         result = _Rollout(target, client, audit_log, request, assert_lock).run()
         outcome.update(result=FAILED if result.error else result.status, reason=result.error or result.reason)
         if result.serving:
-            outcome.update(loaded=result.serving.loaded, proven=result.serving.proven)
+            outcome.update(
+                loaded=result.serving.loaded, proven=result.serving.proven, pods=result.serving.pods_by_answer
+            )
     return replace(result, seconds=time.monotonic() - started)
 
 

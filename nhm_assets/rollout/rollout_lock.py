@@ -73,3 +73,9 @@ def rollout_lock(
             release("failed")
             raise
         release("done")
+
+
+def newest_rollouts(audit_log: "Collection[Document]", count: int) -> list[Document]:
+    """The entries of the newest rollouts that have ended, newest first."""
+    ended = {"model": LOCK, "released_at": {"$exists": True}}
+    return list(audit_log.find(ended, sort=[("released_at", -1)], limit=count))

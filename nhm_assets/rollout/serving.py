@@ -200,6 +200,12 @@ class Serving:
         return any(pod.lacks_version for pod in self.pods)
 
     @property
+    def pods_by_answer(self) -> dict[str, int]:
+        """Number of pods that serve, deny that they serve, and cannot be asked."""
+        serves, denies = sum(pod.loaded for pod in self.pods), sum(pod.denied for pod in self.pods)
+        return {"serves": serves, "denies": denies, "unreachable": len(self.pods) - serves - denies}
+
+    @property
     def reason(self) -> str:
         """One sentence that names every pod that does not serve, and why."""
         version = f"version {self.expected.version}" if self.expected.version else "the version in Production"

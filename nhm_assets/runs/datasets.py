@@ -1,5 +1,6 @@
-"""The newest dataset of a specialist that a retraining has used."""
+"""The newest dataset of a specialist that a retraining has used, and how far its feedback is learned."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dagster import AssetRecordsFilter, DagsterInstance
@@ -30,6 +31,13 @@ def newest_used_dataset(instance: DagsterInstance, specialist: Specialist) -> "E
             if _was_used(instance, record.run_id):
                 return record
     return None
+
+
+def learned_until(instance: DagsterInstance, specialist: Specialist) -> datetime | None:
+    """End of the window that the specialist last learned from; None if there is none."""
+    record = newest_used_dataset(instance, specialist)
+    window = record and record.asset_materialization and record.asset_materialization.metadata.get("window")
+    return datetime.fromisoformat(str(window.value[1])) if window and isinstance(window.value, list) else None
 
 
 def _was_used(instance: DagsterInstance, run_id: str) -> bool:

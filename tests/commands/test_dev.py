@@ -50,14 +50,14 @@ def wait_for(condition, seconds: float):
 @pytest.mark.servers
 @pytest.mark.timeout(600)
 def test_a_run_launched_in_the_ui_promotes_and_no_process_is_left_after_the_end(tmp_path: Path):
-    home, port, mlflow_port = tmp_path / "home", free_port(), free_port()
+    home, port, mlflow_port, exporter_port = tmp_path / "home", free_port(), free_port(), free_port()
     settings = {"nhm_home": home, "min_real_samples": 300, "min_test_rows": 40}
     opinions, reviews = reviewed_opinions(400)
     nhm("seed", "--from", write_documents(tmp_path / "documents", opinions=opinions, feedback=reviews), **settings)
     with (tmp_path / "log").open("w") as log:
         platform = subprocess.Popen(
             [NHM, "dev", "--port", str(port), "--mlflow-port", str(mlflow_port)],
-            env=environment(**settings),
+            env=environment(**settings, exporter_port=exporter_port, exporter_refresh_s=1),
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -75,6 +75,9 @@ def test_a_run_launched_in_the_ui_promotes_and_no_process_is_left_after_the_end(
         done = wait_for(finished_run, 120)
         assert done["status"] == "SUCCESS", (tmp_path / "log").read_text()[-5000:]
         assert {"key": "nhm/outcome", "value": "promoted"} in done["tags"]
+        wait_for(
+            lambda: 'nhm_last_outcome{outcome="promoted",specialist="technical"} 1.0' in metrics(exporter_port), 60
+        )
     finally:
         platform.send_signal(signal.SIGINT)
         platform.wait(timeout=60)
@@ -92,6 +95,7 @@ def test_a_run_launched_in_the_ui_promotes_and_no_process_is_left_after_the_end(
     ]
     assert sorted(path.name for path in (home / "logs").iterdir()) == [
         "daemon.log",
+        "exporter.log",
         "mlflow.log",
         "mongod.log",
         "webserver.log",
@@ -106,6 +110,7 @@ def test_a_program_that_ends_by_itself_is_named_with_the_last_line_that_it_print
         "nhm_home": home,
         "mlflow_tracking_uri": f"sqlite:///{tmp_path}/mlflow.db",
         "mongodb_uri": "mongodb://x",
+        "exporter_port": free_port(),
     }
     with (tmp_path / "log").open("w") as log:
         platform = subprocess.Popen(
@@ -123,6 +128,10 @@ def test_a_program_that_ends_by_itself_is_named_with_the_last_line_that_it_print
 
 def tag(run: dict, name: str) -> str:
     return {tag["key"]: tag["value"] for tag in run["tags"]}[name]
+
+
+def metrics(port: int) -> str:
+    return requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
 
 
 def launch(port: int) -> str:

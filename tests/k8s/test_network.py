@@ -7,22 +7,25 @@ import pytest
 
 from tests.support.manifests import OVERLAYS, PRODUCTION, STANDALONE, Manifest, rendered
 
-PODS = ("webserver", "daemon", "code-location", "specialist-retraining", "postgresql", "mlflow")
+PODS = ("webserver", "daemon", "code-location", "exporter", "specialist-retraining", "postgresql", "mlflow")
 CONNECTIONS = {
     ("webserver", "code-location", 4000),
     ("daemon", "code-location", 4000),
     ("webserver", "postgresql", 5432),
     ("daemon", "postgresql", 5432),
     ("code-location", "postgresql", 5432),
+    ("exporter", "postgresql", 5432),
     ("specialist-retraining", "postgresql", 5432),
     ("mlflow", "postgresql", 5432),
     ("code-location", "mlflow", 5000),
+    ("exporter", "mlflow", 5000),
     ("specialist-retraining", "mlflow", 5000),
 }
 OUTSIDE = {
     "webserver": {443, 6443},
     "daemon": {443, 6443},
     "code-location": {443, 587, 27017},
+    "exporter": {27017},
     "specialist-retraining": {443, 6443, 27017},
     "postgresql": set(),
     "mlflow": set(),
@@ -108,6 +111,18 @@ def test_a_pod_that_no_policy_names_is_closed(policies: list[Manifest]):
         )
 
 
+def test_prometheus_reaches_the_exporter_from_every_namespace_and_nothing_else(policies: list[Manifest]):
+    """Its labels and its namespace differ from cluster to cluster."""
+    open_to_all = {
+        (component, port["port"])
+        for component in PODS
+        for rule in rules(policies, component, "ingress")
+        for port in rule["ports"]
+        if {"namespaceSelector": {}} in rule["from"]
+    }
+    assert open_to_all == {("exporter", 9465)}
+
+
 FOREIGN_PODS = [
     {"app": "mlflow"},
     {"app": "neural-hive", "component": "mlflow"},
@@ -126,7 +141,7 @@ def test_no_policy_selects_a_pod_of_others(overlay: Path):
 
 def test_beside_another_mlflow_the_same_pods_may_use_it():
     beside = allowed_towards({"app": "mlflow"}, 5000, network_policies(PRODUCTION))
-    assert beside == {"code-location", "specialist-retraining"}
+    assert beside == {"code-location", "exporter", "specialist-retraining"}
 
 
 def allowed_towards(pod: dict[str, str], port: int, policies: list[Manifest]) -> set[str]:

@@ -10,9 +10,23 @@ from dagster._core.events import StepFailureData, StepMaterializationData
 from dagster._core.instance.config import dagster_instance_config, dagster_instance_config_schema
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.launcher import LaunchRunContext, WorkerStatus
-from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.remote_origin import (
+    InProcessCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
-from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorTick,
+    InstigatorType,
+    ScheduleInstigatorData,
+    SensorInstigatorData,
+    TickData,
+    TickStatus,
+)
 from dagster._core.storage.compute_log_manager import ComputeIOType
 from dagster._core.storage.defs_state.base import _current_storage
 from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
@@ -26,18 +40,23 @@ from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget, Mo
 from dagster._daemon.controller import all_daemons_live
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 from dagster._daemon.sensor import execute_sensor_iteration
+from dagster._daemon.types import DaemonHeartbeat
 from dagster._scheduler.scheduler import launch_scheduled_runs
 from dagster._utils.error import SerializableErrorInfo
 
 __all__ = [
     "RUN_FAILURE_REASON_TAG",
     "ComputeIOType",
+    "DaemonHeartbeat",
     "DagsterExecutionInterruptedError",
     "DagsterUserCodeExecutionError",
     "InProcessCodeLocationOrigin",
     "InProcessWorkspaceLoadTarget",
     "InstanceRef",
+    "InstigatorState",
+    "InstigatorStatus",
     "InstigatorTick",
+    "InstigatorType",
     "KeyValueStoreTable",
     "LaunchRunContext",
     "LoadableTargetOrigin",
@@ -46,12 +65,16 @@ __all__ = [
     "PartitionKeyFilter",
     "QueuedRunCoordinator",
     "QueuedRunCoordinatorDaemon",
+    "RemoteInstigatorOrigin",
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
+    "ScheduleInstigatorData",
+    "SensorInstigatorData",
     "SerializableErrorInfo",
     "StepFailureData",
     "StepMaterializationData",
     "SubmitRunContext",
+    "TickData",
     "TickStatus",
     "WorkerStatus",
     "WorkspaceProcessContext",

@@ -7,7 +7,7 @@ from dagster import DagsterRunStatus
 
 from nhm_assets.domain.outcomes import OUTCOME_TAG
 from nhm_assets.domain.specialists import Specialist
-from sensors.feedback_volume import learned_until
+from nhm_assets.runs.datasets import learned_until
 from tests.support.documents import NOW
 from tests.support.platform import Platform
 from tests.support.retrainings import partition, put_dataset, put_run

@@ -1,0 +1,116 @@
+"""What the newest datasets and reports say, kept up to date at a cost that does not depend on how many there are."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
+
+from nhm_assets.domain.dagster_names import EVALUATION_REPORT, FEEDBACK_DATASET
+from nhm_assets.domain.dataset_schema import APPROVAL, REVIEWER, SPLITS
+from nhm_assets.domain.partitions import Partition
+from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.evaluation.report_cache import REPORT_METADATA
+from nhm_assets.monitoring import field_metrics, own_metrics
+from nhm_assets.monitoring.metric import Readings
+
+if TYPE_CHECKING:
+    from dagster import EventLogRecord
+
+_AT_START: Final = 40
+"""Newest materializations per specialist that the first refresh reads. Backfills of old weeks may come last."""
+_CHANGES: Final = 500
+QUALITIES: Final = ("precision", "recall", "f1", "accuracy")
+_LABELS: Final = {"0": "reject", "1": "approve", "2": "review_required"}
+
+
+@dataclass
+class Newest:
+    """The materialization of the newest week of every specialist, of one asset."""
+
+    asset: AssetKey
+    _seen: int | None = None
+    _records: "dict[str, EventLogRecord]" = field(default_factory=dict)
+
+    def update(self, instance: DagsterInstance) -> None:
+        """Read what was materialized since the last time."""
+        if self._seen is None:
+            limit, where = _AT_START * len(SPECIALISTS), AssetRecordsFilter(self.asset)
+            records = instance.fetch_materializations(where, limit=limit).records[::-1]
+        else:
+            where = AssetRecordsFilter(self.asset, after_storage_id=self._seen)
+            records = list(instance.fetch_materializations(where, limit=_CHANGES, ascending=True).records)
+        self._seen = max((record.storage_id for record in records), default=self._seen or 0)
+        for record in records:
+            self._take(record)
+
+    def _take(self, record: "EventLogRecord") -> None:
+        if not record.partition_key:
+            return
+        partition = Partition.from_key(record.partition_key)
+        known = self._records.get(partition.specialist)
+        if known is None or Partition.from_key(str(known.partition_key)).week <= partition.week:
+            self._records[str(partition.specialist)] = record
+
+    def record(self, specialist: str) -> "EventLogRecord | None":
+        """The newest one of a specialist; None if there is none."""
+        return self._records.get(specialist)
+
+    def metadata(self, specialist: str) -> dict[str, Any]:
+        """Its metadata as plain values; empty if there is none."""
+        record = self.record(specialist)
+        made = record.asset_materialization if record else None
+        return {name: value.value for name, value in made.metadata.items()} if made else {}
+
+
+@dataclass
+class Materializations:
+    """The newest datasets and reports."""
+
+    datasets: Newest = field(default_factory=lambda: Newest(FEEDBACK_DATASET))
+    reports: Newest = field(default_factory=lambda: Newest(EVALUATION_REPORT))
+
+    def update(self, instance: DagsterInstance) -> None:
+        """Read what was materialized since the last time."""
+        self.datasets.update(instance)
+        self.reports.update(instance)
+
+    def put(self, readings: Readings) -> None:
+        """Add the series of every specialist."""
+        for specialist in SPECIALISTS:
+            if dataset := self.datasets.metadata(specialist):
+                _put_dataset(readings, specialist, dataset)
+            if report := self.reports.record(specialist):
+                readings.put(own_metrics.REPORT_TIME, report.timestamp, specialist)
+                _put_report(readings, specialist, self.reports.metadata(specialist).get(REPORT_METADATA))
+
+
+def _put_dataset(readings: Readings, specialist: str, dataset: dict[str, Any]) -> None:
+    """What is missing in the metadata, because another release recorded it, has no series."""
+    by_source = {kind: dataset[f"{kind}_rows"] for kind in ("real", "synthetic") if f"{kind}_rows" in dataset}
+    readings.put_counts(own_metrics.DATASET_ROWS, by_source, specialist)
+    provenance, splits, labels = (dict(dataset.get(name) or {}) for name in ("provenance", "splits", "labels"))
+    readings.put_counts(own_metrics.PROVENANCE_ROWS, provenance, specialist)
+    named = {name: labels.get(code, 0) for code, name in _LABELS.items()}
+    readings.put_counts(own_metrics.LABEL_ROWS, named if labels else {}, specialist)
+    sizes = {split: splits.get(split, 0) for split in SPLITS} | {"total": sum(splits.values())}
+    readings.put_counts(field_metrics.DATASET_SIZE, sizes if splits else {}, specialist)
+    if "scripted" in dataset:
+        people = provenance.get(REVIEWER, 0) + provenance.get(APPROVAL, 0)
+        readings.put(own_metrics.SCRIPTED, dataset["scripted"] / max(1, dataset["scripted"] + people), specialist)
+    if "quarantined" in dataset and "real_rows" in dataset:
+        quarantined = dict(dataset["quarantined"])
+        readings.put_counts(own_metrics.QUARANTINED, quarantined, specialist)
+        rejected = sum(quarantined.values())
+        readings.put(own_metrics.REJECTED, rejected / max(1, rejected + dataset["real_rows"]), specialist)
+
+
+def _put_report(readings: Readings, specialist: str, recorded: Any) -> None:
+    if not isinstance(recorded, dict):
+        return
+    champion = (recorded.get("champion") or {}).get("metrics")
+    for role, metrics in (("candidate", recorded.get("candidate")), ("champion", champion)):
+        known = {name: metrics[name] for name in QUALITIES if name in metrics} if metrics else {}
+        readings.put_counts(own_metrics.QUALITY, known, specialist, role)
+        if role == "candidate":
+            readings.put_counts(field_metrics.PERFORMANCE, known, specialist)
+    readings.put(own_metrics.TEST_ROWS, recorded.get("test_rows"), specialist)

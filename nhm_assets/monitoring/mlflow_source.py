@@ -1,0 +1,103 @@
+"""What the model registry says: which version is in Production, since when, and how good it is."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from nhm_assets.domain.specialists import Specialist
+from nhm_assets.monitoring import field_metrics, own_metrics
+from nhm_assets.monitoring.metric import Readings
+from nhm_assets.registry.versions import newest_versions, version_by_alias, version_if_any, window_end
+from nhm_assets.registry.vocabulary import DATA_SOURCE_TAG, DATA_VERSION_TAG, PRODUCTION, PRODUCTION_ALIAS, STAGING
+from resources.mlflow import Mlflow
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+_NEWEST: Final = 20
+"""Versions of a model that are read. An older champion is found by its alias."""
+_F1: Final = ("test_f1", "f1_score", "f1")
+"""Names of F1 in a training run: ours, and those of versions from elsewhere."""
+
+
+class MlflowSource:
+    """Reads the model registry."""
+
+    def __init__(self, mlflow: Mlflow) -> None:
+        self._mlflow = mlflow
+        self._f1: dict[tuple[str, str], float] = {}
+
+    def refresh(self) -> Readings:
+        """The values now.
+
+        Raises:
+            ServiceError: MLflow does not answer or cannot be used.
+        """
+        readings = Readings()
+        with self._mlflow.client() as client:
+            for specialist in Specialist:
+                self._put(readings, client, specialist)
+        return readings
+
+    def _put(self, readings: Readings, client: "MlflowClient", specialist: Specialist) -> None:
+        model = specialist.registered_model
+        newest = newest_versions(client, model, _NEWEST)
+        alias = version_by_alias(client, model, PRODUCTION_ALIAS)
+        champions = _in_production(client, model, newest, alias)
+        readings.put(own_metrics.IN_PRODUCTION, float(bool(champions)), specialist)
+        if champions or alias:
+            agrees = [str(one.version) for one in champions] == [alias]
+            readings.put(own_metrics.POINTER_AGREES, float(agrees), specialist)
+        candidates = [version for version in newest if version.current_stage == STAGING]
+        # Of several versions in a stage, others load the one with the highest number.
+        for stage, versions in ((PRODUCTION, champions), (STAGING, candidates)):
+            for version in versions[:1]:
+                readings.put(field_metrics.MODEL_STAGE, 1.0, model, stage, version.version)
+        for champion in champions[:1]:
+            self._put_champion(readings, client, specialist, champion)
+
+    def _put_champion(
+        self, readings: Readings, client: "MlflowClient", specialist: Specialist, champion: "ModelVersion"
+    ) -> None:
+        data = [champion.tags.get(tag, "unknown") for tag in (DATA_VERSION_TAG, DATA_SOURCE_TAG)]
+        readings.put(own_metrics.PRODUCTION, 1.0, specialist, champion.name, champion.version, *data)
+        # MLflow does not record when a stage changed. Nothing else updates a version while it is in Production.
+        readings.put(own_metrics.PRODUCTION_SINCE, champion.last_updated_timestamp / 1000, specialist)
+        end = window_end(champion)
+        readings.put(own_metrics.PRODUCTION_WINDOW_END, end.timestamp() if end else None, specialist)
+        f1 = self._f1_of(client, champion)
+        readings.put(field_metrics.MODEL_F1, f1, specialist)
+        readings.put(field_metrics.PERFORMANCE_SCORE, f1, specialist)
+
+    def _f1_of(self, client: "MlflowClient", version: "ModelVersion") -> float | None:
+        """F1 as the training run records it; None if the run is gone or has no such metric."""
+        from mlflow.exceptions import MlflowException
+
+        key = (version.name, str(version.version))
+        if key not in self._f1 and version.run_id:
+            try:
+                metrics = client.get_run(version.run_id).data.metrics
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                metrics = {}
+            found = next((metrics[name] for name in _F1 if name in metrics), None)
+            if found is None:
+                return None
+            # Only of the champion: otherwise this would grow with every promotion.
+            self._f1 = {known: f1 for known, f1 in self._f1.items() if known[0] != version.name} | {key: found}
+        return self._f1.get(key)
+
+
+def _in_production(
+    client: "MlflowClient", model: str, newest: "Sequence[ModelVersion]", alias: str | None
+) -> "list[ModelVersion]":
+    """The versions in stage Production, highest number first."""
+    found = [version for version in newest if version.current_stage == PRODUCTION]
+    if alias and alias not in {str(version.version) for version in newest}:
+        named = version_if_any(client, model, alias)
+        found += [named] if named and named.current_stage == PRODUCTION else []
+    if not found and len(newest) == _NEWEST:
+        # The server reads all versions for this, so it is the last resort.
+        found = list(client.get_latest_versions(model, [PRODUCTION]))
+    return found

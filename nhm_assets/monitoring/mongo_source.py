@@ -1,0 +1,107 @@
+"""What MongoDB says: feedback that waits, moves of the Production pointer, rollouts, sizes."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from nhm_assets.domain.partitions import Partition, Window, running_week
+from nhm_assets.domain.specialists import SPECIALISTS, Specialist
+from nhm_assets.feedback.provenance import Selection, left_out
+from nhm_assets.feedback.quarantine import QUARANTINE
+from nhm_assets.feedback.times import count_feedback
+from nhm_assets.monitoring import field_metrics, own_metrics
+from nhm_assets.monitoring.metric import Readings
+from nhm_assets.registry.audit_log import AUDIT_LOG
+from nhm_assets.registry.foreign_moves import unsettled_moves
+from nhm_assets.registry.promotion_lock import open_locks
+from nhm_assets.rollout.rollout_lock import LOCK, newest_rollouts
+from nhm_assets.runs.triggers import TRIGGERS
+from nhm_assets.settings import Settings
+from resources.mongo import Mongo
+
+if TYPE_CHECKING:
+    from pymongo.collection import Collection
+    from pymongo.database import Database
+
+Document = dict[str, Any]
+
+LearnedUntil = Callable[[], dict[str, float] | None]
+"""Specialist -> end of the window it last learned from (seconds since 1970); None if Dagster does not say."""
+_ROLLOUTS: Final = 10
+"""Newest rollouts per specialist that are read."""
+
+
+class MongoSource:
+    """Reads MongoDB. It writes nothing."""
+
+    def __init__(self, mongo: Mongo, settings: Settings, learned_until: LearnedUntil) -> None:
+        self._mongo = mongo
+        self._settings = settings
+        self._learned_until = learned_until
+
+    def refresh(self) -> Readings:
+        """The values now.
+
+        Raises:
+            ServiceError: MongoDB does not answer or cannot be used.
+        """
+        readings = Readings()
+        with self._mongo.database() as database:
+            self._put_feedback(readings, database)
+            _put_moves(readings, database[AUDIT_LOG])
+            _put_rollouts(readings, database[AUDIT_LOG])
+            _put_sizes(readings, database, self._settings)
+        return readings
+
+    def _put_feedback(self, readings: Readings, database: "Database[Document]") -> None:
+        learned = self._learned_until()
+        if learned is None:
+            return
+        now, without = self._settings.now(), left_out(Selection.of(self._settings))
+        for specialist in Specialist:
+            week = Partition(running_week(now), specialist)
+            window = week.window(days=self._settings.feedback_window_days, now=now)
+            start = datetime.fromtimestamp(learned[specialist], UTC) if specialist in learned else window.start
+            feedback = database[self._settings.feedback_collection]
+            waiting = count_feedback(feedback, specialist, Window(start, now), without=without)
+            readings.put(own_metrics.FEEDBACK_WAITING, waiting, specialist)
+            readings.put(field_metrics.FEEDBACK_COUNT, waiting, specialist)
+
+
+def _put_moves(readings: Readings, log: "Collection[Document]") -> None:
+    models = {specialist.registered_model: specialist for specialist in Specialist}
+    foreign = [move["model"] for move in unsettled_moves(log, list(models))]
+    readings.put_counts(
+        own_metrics.FOREIGN_MOVES, {str(specialist): foreign.count(model) for model, specialist in models.items()}
+    )
+    for lock in open_locks(log, [*models, LOCK]):
+        specialist = models.get(lock["model"]) or lock.get("specialist", "unknown")
+        readings.put(own_metrics.OPEN_MOVE, _seconds(lock.get("at")), specialist, lock["kind"])
+
+
+def _put_rollouts(readings: Readings, log: "Collection[Document]") -> None:
+    seen: set[str] = set()
+    for rollout in newest_rollouts(log, _ROLLOUTS * len(SPECIALISTS)):
+        specialist = rollout.get("specialist", "")
+        if specialist in seen or specialist not in SPECIALISTS:
+            continue
+        seen.add(specialist)
+        readings.put(own_metrics.ROLLOUT, 1.0, specialist, rollout.get("version"), rollout.get("result"))
+        readings.put(own_metrics.ROLLOUT_TIME, _seconds(rollout["released_at"]), specialist)
+        readings.put_counts(own_metrics.ROLLOUT_PODS, rollout.get("pods") or {}, specialist)
+
+
+def _put_sizes(readings: Readings, database: "Database[Document]", settings: Settings) -> None:
+    from pymongo.errors import OperationFailure
+
+    for name in (settings.features_collection, AUDIT_LOG, TRIGGERS, QUARANTINE):
+        try:
+            size = database.command("collStats", name)
+        except OperationFailure:
+            # A view, or the user may not ask: there is no size to tell.
+            continue
+        readings.put(own_metrics.STORAGE, size.get("storageSize", 0) + size.get("totalIndexSize", 0), name)
+
+
+def _seconds(moment: object) -> float | None:
+    return moment.timestamp() if isinstance(moment, datetime) else None
