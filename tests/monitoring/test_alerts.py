@@ -1,0 +1,116 @@
+"""Every alert fires when it should, not too early, ends, and has a twin that must not fire: asked of promtool."""
+
+import re
+from collections.abc import Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from nhm_assets.monitoring.exporter import METRICS
+from nhm_assets.monitoring.metric import Kind
+from tests.monitoring.alert_cases import CASES, SENSOR, Case, Series
+from tests.support.manifests import Manifest, find, with_component
+from tests.support.processes import ROOT
+from tests.support.prometheus import promtool, rule_groups, rules
+
+
+def promtool_test(case: Case, series: Series, expected: Mapping[int, int]) -> dict[str, Any]:
+    """One test of promtool: how many alerts of the case fire at each time."""
+    return {
+        "interval": f"1{case.unit}",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {
+                "expr": f'count(ALERTS{{alertname="{case.alert}",alertstate="firing"}}) or vector(0)',
+                "eval_time": f"{time}{case.unit}",
+                "exp_samples": [{"labels": "{}", "value": firing}],
+            }
+            for time, firing in expected.items()
+        ],
+    }
+
+
+def promtool_tests(case: Case) -> list[dict[str, Any]]:
+    fault = promtool_test(case, case.series, {case.quiet: 0, case.fires: 1, case.resolved: 0})
+    times = range(0, case.fires + 40, max(1, case.fires // 40))
+    return [fault, *(promtool_test(case, twin, dict.fromkeys(times, 0)) for twin in case.twins.values())]
+
+
+def ask_promtool(folder: Path, cases: list[Case]) -> None:
+    (folder / "rules.yaml").write_text(yaml.safe_dump(rule_groups()))
+    for unit, of_unit in groupby(sorted(cases, key=lambda case: case.unit), key=lambda case: case.unit):
+        tests = {
+            "rule_files": ["rules.yaml"],
+            "evaluation_interval": f"1{unit}",
+            "tests": [test for case in of_unit for test in promtool_tests(case)],
+        }
+        (folder / f"{unit}.yaml").write_text(yaml.safe_dump(tests))
+        promtool("test", "rules", folder / f"{unit}.yaml")
+
+
+def test_every_alert_fires_in_time_ends_and_has_a_twin_that_does_not_fire(tmp_path: Path):
+    ask_promtool(tmp_path, list(CASES))
+    assert {case.alert for case in CASES} == {rule["alert"] for rule in rules()}
+    assert all(case.twins for case in CASES)
+
+
+def test_a_case_that_is_not_so_is_noticed(tmp_path: Path):
+    wrong = Case("NhmTicksFailing", {f"nhm_failed_ticks{SENSOR}": "3x20"}, 2, 4, 30, {})
+    with pytest.raises(AssertionError, match="NhmTicksFailing"):
+        ask_promtool(tmp_path, [wrong])
+
+
+def test_promtool_accepts_the_rules(tmp_path: Path):
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rule_groups()))
+    assert f"{len(rules())} rules found" in promtool("check", "rules", tmp_path / "rules.yaml")
+
+
+def names_in(expression: str) -> set[str]:
+    return set(re.findall(r"\b(?:nhm|neural_hive|mlflow)_[a-z0-9_]+", expression))
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
+def test_an_alert_uses_metrics_that_exist_and_says_what_a_person_needs(rule: dict[str, Any]):
+    known = {metric.name: metric for metric in METRICS}
+    assert names_in(rule["expr"]) <= known.keys()
+    assert names_in(rule["expr"])
+    assert rule["labels"]["severity"] in ("critical", "warning")
+    annotations = rule["annotations"]
+    assert annotations.keys() == {"summary", "description", "runbook_url"}
+    assert "$value" in annotations["description"]
+    labels = {label for name in names_in(rule["expr"]) for label in known[name].labels}
+    if "specialist" in labels:
+        assert rule["alert"].startswith("Specialist")
+        assert "{{ $labels.specialist }}" in annotations["summary"]
+        assert "{{ $labels.specialist }}" in annotations["description"]
+
+
+def test_no_alert_hangs_on_a_counter():
+    """Counters begin again with the exporter; what they count is in a gauge too."""
+    counters = {metric.name for metric in METRICS if metric.kind is not Kind.GAUGE}
+    assert not {name for rule in rules() for name in names_in(rule["expr"])} & counters
+
+
+def test_every_alert_links_to_its_section_of_the_runbook_and_every_section_has_its_alert():
+    sections = re.findall(r"^### (\S+)$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
+    assert sections == [rule["alert"] for rule in rules()]
+    for rule in rules():
+        assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
+
+
+def test_the_component_gives_the_links_one_address(tmp_path: Path):
+    manifests = with_component(tmp_path, "monitoring")
+    monitor = find(manifests, "ServiceMonitor", "nhm-exporter")["spec"]
+    service = find(manifests, "Service", "nhm-exporter")
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert [one["port"] for one in monitor["endpoints"]] == [one["name"] for one in service["spec"]["ports"]]
+    links = {rule["annotations"]["runbook_url"] for rule in all_rules(find(manifests, "PrometheusRule", "nhm-alerts"))}
+    assert {link.partition("#")[0] for link in links} == {"https://example.org/nhm-assets/docs/runbook.md"}
+    assert len(links) == len(rules())
+
+
+def all_rules(manifest: Manifest) -> list[dict[str, Any]]:
+    return [rule for group in manifest["spec"]["groups"] for rule in group["rules"]]
