@@ -6,6 +6,7 @@ import warnings
 import click
 
 from nhm_assets.commands.adopt import adopt
+from nhm_assets.commands.audit import audit
 from nhm_assets.commands.dev import dev, mongod
 from nhm_assets.commands.exporter import exporter
 from nhm_assets.commands.replay import replay
@@ -51,5 +52,5 @@ def main() -> None:
         warnings.filterwarnings("ignore", message)
 
 
-for command in (seed, retrain, rollback, adopt, replay, status, validate, settings, exporter, dev, mongod):
+for command in (seed, retrain, rollback, adopt, replay, audit, status, validate, settings, exporter, dev, mongod):
     main.add_command(command)

@@ -186,6 +186,14 @@ class Settings(BaseSettings):
     keep_runs_days: PositiveCount = Field(365, description="Days to keep Dagster runs before they are deleted.")
 
     dagster_url: str = Field("http://127.0.0.1:3000", description="Address of Dagster's web UI, for links to runs.")
+    nhm_actor: str | None = Field(
+        None, description="Who runs `nhm`, for the audit log. Unset: the user and host of the system."
+    )
+    actor_header: str = Field(
+        "X-Forwarded-Email",
+        description="HTTP header in which the proxy before Dagster's UI names the user, for the audit log.",
+    )
+
     exporter_port: Annotated[int, Field(ge=1, le=65535)] = Field(
         9465, description="Port at which `nhm exporter` answers Prometheus."
     )

@@ -86,7 +86,7 @@ def _settle(client: "MlflowClient", log: "Collection[Document]", move: Document,
     what_to_do = remedy(move["specialist"], move["from_version"])
     if not settings.restore_foreign_moves:
         return what_to_do
-    fields = {"specialist": move["specialist"], "actor": _ACTOR}
+    fields = {"specialist": move["specialist"], "actor": _ACTOR, "origin": "sensor"}
     try:
         restore(client, log, move["model"], fields=fields, now=settings.now(), wait_s=_WAIT_S)
     except RegistryError as error:

@@ -11,7 +11,7 @@ from nhm_assets.domain.errors import RolloutFailed
 from nhm_assets.domain.outcomes import OUTCOME_TAG, REASON_TAG, ROLLED_BACK, SPECIALIST_TAG, shortened
 from nhm_assets.domain.partitions import parse_specialist
 from nhm_assets.promotion.rollback_events import show_rollback
-from nhm_assets.registry.audit_log import AUDIT_LOG, actor
+from nhm_assets.registry.audit_log import AUDIT_LOG, who
 from nhm_assets.registry.rollback import RollbackRequest, record_restart, roll_back
 from nhm_assets.registry.served_order import order_warning
 from nhm_assets.rollout.execute import RolloutRequest, execute
@@ -62,7 +62,7 @@ def roll_back_version(
         model=specialist.registered_model,
         reason=config.reason,
         to=config.to,
-        fields={"specialist": str(specialist), "dagster_run_id": context.run_id, "actor": actor(context.run)},
+        fields={"specialist": str(specialist), "dagster_run_id": context.run_id, **who(context.run)},
         attempts=attempts(context.run),
         restarts=kubernetes.configured,
     )
@@ -110,7 +110,7 @@ def restart_specialist(
         model=rolled_back["model"],
         version=rolled_back["version"],
         dagster_run_id=context.run_id,
-        fields={"specialist": rolled_back["specialist"], "actor": actor(context.run)},
+        fields={"specialist": rolled_back["specialist"], **who(context.run)},
         rollback=False,
         now=settings.now(),
         promotion_wait_s=settings.promotion_wait_s,

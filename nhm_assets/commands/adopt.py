@@ -1,10 +1,8 @@
 """`nhm adopt`: accepts a version that somebody else put into Production."""
 
-import getpass
-import socket
-
 import click
 
+from nhm_assets.commands.person import person
 from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.settings import Settings
 
@@ -28,14 +26,14 @@ def adopt(specialist: str, reason: str) -> None:
 
         parsed = parse_specialist(specialist)
         prepare_home(settings)
-    person = f"{getpass.getuser()}@{socket.gethostname()}, nhm adopt"
+    who = person(settings, "adopt")
     with mongo_of(settings).database() as database, mlflow_of(settings).client() as client:
         found = adopt_version(
             client,
             database[AUDIT_LOG],
             parsed.registered_model,
             reason=reason,
-            fields={"specialist": str(parsed), "actor": person},
+            fields={"specialist": str(parsed), "actor": who, "origin": "command"},
             now=settings.now(),
             wait_s=settings.promotion_wait_s,
         )

@@ -1,9 +1,7 @@
 """`nhm retrain`: run the retraining job for one week and the chosen specialists, and print a table of the results."""
 
-import getpass
 import json
 import signal
-import socket
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nhm_assets.commands.person import person
 from nhm_assets.domain.errors import NhmError, UsageError
 from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.domain.specialists import SPECIALISTS
@@ -81,7 +80,7 @@ def _retrain(settings: Settings, partitions: "list[Partition]") -> "list[Retrain
     windows = {
         partition: partition.window(days=settings.feedback_window_days, now=settings.now()) for partition in partitions
     }
-    tags = in_process_tags(settings) | {ACTOR_TAG: f"{getpass.getuser()}@{socket.gethostname()}, nhm retrain"}
+    tags = in_process_tags(settings) | {ACTOR_TAG: person(settings, "retrain")}
     results: list[Retraining] = []
     try:
         with mongo_of(settings).held(), dagster_instance(settings) as instance, _Progress() as progress:

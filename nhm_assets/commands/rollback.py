@@ -1,12 +1,11 @@
 """`nhm rollback`: runs the job `rollback_promotion` for one specialist."""
 
-import getpass
-import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from nhm_assets.commands.person import person
 from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.settings import Settings
 
@@ -73,7 +72,7 @@ def _run_job(
         from nhm_assets.runs.in_process import IN_PROCESS, in_process_tags
 
     config = {"specialist": str(parse_specialist(specialist)), "reason": reason, "to": version}
-    person = f"{getpass.getuser()}@{socket.gethostname()}, nhm rollback"
+    who = person(settings, "rollback")
     with mongo_of(settings).held(), dagster_instance(settings) as instance:
         require_services(settings)
         result = (
@@ -83,7 +82,7 @@ def _run_job(
                 instance=instance,
                 raise_on_error=False,
                 run_config=IN_PROCESS | {"ops": {ROLLBACK_OP: {"config": config}}},
-                tags={**in_process_tags(settings), ACTOR_TAG: person},
+                tags={**in_process_tags(settings), ACTOR_TAG: who},
             )
         )
         run = instance.get_run_by_id(result.run_id)

@@ -3,7 +3,7 @@
 from dagster import DagsterRun, QueuedRunCoordinator, SubmitRunContext
 
 from nhm_assets.domain.dagster_internals import MAX_RETRIES_TAG
-from nhm_assets.domain.outcomes import OUTCOME_TAG, TRANSIENT_TAG
+from nhm_assets.domain.outcomes import OUTCOME_TAG, TRANSIENT_TAG, shortened
 from nhm_assets.domain.partitions import Partition, specialist_weeks
 from nhm_assets.instance.claims import claim_retry
 from nhm_assets.registry.audit_log import ACTOR_TAG
@@ -19,6 +19,7 @@ from nhm_assets.runs.queries import (
     dimension_tags,
 )
 from nhm_assets.runs.restarts import RESTARTS_TAG
+from nhm_assets.settings import Settings
 
 _REQUEST_TAGS = (TRIGGER_TAG, ASKED_AT_TAG, ACTOR_TAG)
 """Tags that say who or what requested a run, and when."""
@@ -38,7 +39,7 @@ class SpecialistRunCoordinator(QueuedRunCoordinator):
         if self._is_duplicate_retry(run):
             return self._cancel(run)
         key = run.tags.get(PARTITION_TAG, "")
-        tags = self._corrected_tags(run)
+        tags = self._corrected_tags(run) | _person_tag(context)
         if SPECIALIST_TAG not in run.tags and specialist_weeks.has_partition_key(key):
             # Dagster requires tags for both dimensions if there is one for either.
             tags |= dimension_tags(Partition.from_key(key))
@@ -70,6 +71,15 @@ class SpecialistRunCoordinator(QueuedRunCoordinator):
             # The first run was terminated on purpose, which set this to 0.
             tags[MAX_RETRIES_TAG] = str(self._instance.run_retries_max_retries)
         return tags
+
+
+def _person_tag(context: SubmitRunContext) -> dict[str, str]:
+    """The user of the UI, as the authenticating proxy before it names them in ACTOR_HEADER.
+
+    Only that proxy may reach the UI, so the header can be trusted; a tag that somebody typed in the launchpad cannot.
+    """
+    name = context.get_request_header(Settings.load().actor_header)
+    return {ACTOR_TAG: shortened(name.strip())} if name and name.strip() else {}
 
 
 def _parent_of(run: DagsterRun) -> str | None:

@@ -44,9 +44,10 @@ class Newest:
             self._take(record)
 
     def _take(self, record: "EventLogRecord") -> None:
-        if not record.partition_key:
+        # One that was taken out of the settings keeps its history.
+        if (record.partition_key or "").partition("|")[0] not in SPECIALISTS:
             return
-        partition = Partition.from_key(record.partition_key)
+        partition = Partition.from_key(str(record.partition_key))
         known = self._records.get(partition.specialist)
         if known is None or Partition.from_key(str(known.partition_key)).week <= partition.week:
             self._records[str(partition.specialist)] = record

@@ -13,7 +13,7 @@ from nhm_assets.domain.partitions import specialist_weeks
 from nhm_assets.domain.records import EvaluationReport, Promotion
 from nhm_assets.promotion.protocol import Decision, Request, promote, superseded_by
 from nhm_assets.promotion.recorded_gate import RecordedGate, recorded_gate
-from nhm_assets.registry.audit_log import AUDIT_LOG, actor, evidence, is_repeat, record_decision, subject
+from nhm_assets.registry.audit_log import AUDIT_LOG, evidence, is_repeat, record_decision, subject, who
 from nhm_assets.registry.descriptions import describe
 from nhm_assets.registry.versions import version_in_production
 from nhm_assets.settings import Settings
@@ -120,7 +120,7 @@ def _request(context: AssetExecutionContext, report: EvaluationReport, gate: Rec
         "reason": "every gate check passed",
         "gate_run_ids": sorted(gate.run_ids),
         "dagster_run_id": context.run_id,
-        "actor": actor(context.run),
+        **who(context.run),
     }
     return Request(report.model, report.version, report.window_end, report.compared_with, fields)
 

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from nhm_assets.domain.outcomes import BROKEN_BY_TAG, REASON_TAG, Outcome
-from nhm_assets.runs.queries import attempts
+from nhm_assets.runs.liveness import PROCESS_TAG
+from nhm_assets.runs.queries import PARENT_TAG, RETRY_NUMBER_TAG, attempts
 
 if TYPE_CHECKING:
     from dagster import DagsterRun
@@ -20,12 +21,33 @@ if TYPE_CHECKING:
 AUDIT_LOG: Final = "model_audit_log"
 ACTOR_TAG: Final = "nhm/actor"
 
+_ORIGINS: Final = {
+    "dagster/backfill": "backfill",
+    "dagster/schedule_name": "schedule",
+    "dagster/sensor_name": "sensor",
+    PROCESS_TAG: "command",
+}
+"""Tag of a run -> from where it was started."""
+
 Document = dict[str, Any]
 
 
 def actor(run: "DagsterRun") -> str:
     """The person or program that launched a run, else the Dagster job."""
     return run.tags.get(ACTOR_TAG) or run.tags.get("user") or f"dagster job {run.job_name}"
+
+
+def origin(run: "DagsterRun") -> str:
+    """From where a run was started: backfill, schedule, sensor, command or UI."""
+    if (run.parent_run_id or run.tags.get(PARENT_TAG)) and RETRY_NUMBER_TAG not in run.tags:
+        # Dagster copies the tags of the first run to a person's re-execution.
+        return "UI"
+    return next((word for tag, word in _ORIGINS.items() if run.tags.get(tag)), "UI")
+
+
+def who(run: "DagsterRun") -> dict[str, str]:
+    """The fields of an entry that say who launched its run, and from where."""
+    return {"actor": actor(run), "origin": origin(run)}
 
 
 def record_registration(
@@ -125,5 +147,5 @@ def subject(record: "TrainedModel | EvaluationReport") -> Document:
 def _add(
     log: "Collection[Document]", entry_id: str, entry: Mapping[str, Any], run: "DagsterRun", now: datetime
 ) -> None:
-    origin = {"dagster_run_id": run.run_id, "actor": actor(run), "at": now}
-    log.update_one({"_id": entry_id}, {"$setOnInsert": {**entry, **origin}}, upsert=True)
+    source = {"dagster_run_id": run.run_id, **who(run), "at": now}
+    log.update_one({"_id": entry_id}, {"$setOnInsert": {**entry, **source}}, upsert=True)

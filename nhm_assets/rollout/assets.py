@@ -17,7 +17,7 @@ from nhm_assets.domain.dagster_names import GROUP, SPECIALIST_ROLLOUT
 from nhm_assets.domain.errors import RolloutFailed
 from nhm_assets.domain.partitions import specialist_weeks
 from nhm_assets.domain.records import Promotion, Rollout
-from nhm_assets.registry.audit_log import AUDIT_LOG, actor
+from nhm_assets.registry.audit_log import AUDIT_LOG, who
 from nhm_assets.rollout.checks import loaded_verdict, models_loaded_checks, verdict_on
 from nhm_assets.rollout.execute import Result, RolloutRequest, execute
 from nhm_assets.rollout.serving import pods_table
@@ -85,7 +85,7 @@ def specialist_rollout(
         model=promotion.model,
         version=promotion.version,
         dagster_run_id=context.run_id,
-        fields={"specialist": promotion.specialist, "week": promotion.week, "actor": actor(context.run)},
+        fields={"specialist": promotion.specialist, "week": promotion.week, **who(context.run)},
         rollback=settings.rollback_on_failed_rollout,
         now=settings.now(),
         promotion_wait_s=settings.promotion_wait_s,

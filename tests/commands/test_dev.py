@@ -1,5 +1,6 @@
 """`nhm dev`: the whole platform on one machine, used through Dagster's web server."""
 
+import json
 import os
 import signal
 import subprocess
@@ -30,7 +31,10 @@ AUTOMATIC = (
 
 def ask(port: int, query: str, **variables) -> dict:
     answer = requests.post(
-        f"http://127.0.0.1:{port}/graphql", json={"query": query, "variables": variables}, timeout=30
+        f"http://127.0.0.1:{port}/graphql",
+        json={"query": query, "variables": variables},
+        headers={"X-Forwarded-Email": "ada@example.org"},
+        timeout=30,
     )
     return answer.json()["data"]
 
@@ -75,6 +79,7 @@ def test_a_run_launched_in_the_ui_promotes_and_no_process_is_left_after_the_end(
         done = wait_for(finished_run, 120)
         assert done["status"] == "SUCCESS", (tmp_path / "log").read_text()[-5000:]
         assert {"key": "nhm/outcome", "value": "promoted"} in done["tags"]
+        assert {"key": "nhm/actor", "value": "ada@example.org"} in done["tags"]
         wait_for(
             lambda: 'nhm_last_outcome{outcome="promoted",specialist="technical"} 1.0' in metrics(exporter_port), 60
         )
@@ -84,7 +89,7 @@ def test_a_run_launched_in_the_ui_promotes_and_no_process_is_left_after_the_end(
     wait_for(lambda: not processes_of(home), 30)
     shown = (tmp_path / "log").read_text().splitlines()
     assert [line.partition(" ")[2] for line in shown if line[0].isdigit()] == [
-        f"technical {WEEK}: started by a person",
+        f"technical {WEEK}: started by ada@example.org",
         f"technical {WEEK}: promoted: {tag(done, 'nhm/reason')} http://127.0.0.1:{port}/runs/{run}",
     ]
     assert [line for line in shown if not line[0].isdigit()] == [
@@ -101,6 +106,11 @@ def test_a_run_launched_in_the_ui_promotes_and_no_process_is_left_after_the_end(
         "webserver.log",
     ]
     assert f"to {WEEK_END:%Y-%m-%d}" in nhm("status", **settings).stdout
+    decisions = json.loads(nhm("audit", "technical", "--json", **settings).stdout)
+    assert [(entry["kind"], entry["actor"]) for entry in decisions] == [
+        ("promoted", "ada@example.org"),
+        ("registered", "ada@example.org"),
+    ]
 
 
 @pytest.mark.servers

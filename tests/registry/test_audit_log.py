@@ -13,6 +13,7 @@ from nhm_assets.registry.audit_log import (
     AUDIT_LOG,
     actor,
     evidence,
+    origin,
     record_broken,
     record_decision,
     record_registration,
@@ -62,6 +63,7 @@ def test_a_registration_records_the_version_and_its_data(log):
         "sha256": "5" * 64,
         "dagster_run_id": "run-a",
         "actor": f"dagster job {JOB}",
+        "origin": "UI",
         "at": NOW,
     }
 
@@ -124,3 +126,21 @@ def test_evidence_without_a_champion_is_none():
 )
 def test_the_actor_comes_from_the_tags_of_the_run(tags, name):
     assert actor(DagsterRun(job_name=JOB, run_id="run-a", tags=tags)) == name
+
+
+@pytest.mark.parametrize(
+    ("tags", "place"),
+    [
+        ({}, "UI"),
+        ({"dagster/schedule_name": "weekly_retraining_schedule"}, "schedule"),
+        ({"dagster/sensor_name": "feedback_volume_sensor"}, "sensor"),
+        ({"dagster/backfill": "abc"}, "backfill"),
+        ({"nhm/process": "host:1"}, "command"),
+        ({"nhm/process": ""}, "UI"),
+        ({"dagster/schedule_name": "s", "dagster/parent_run_id": "run-b"}, "UI"),
+        ({"dagster/schedule_name": "s", "dagster/parent_run_id": "run-b", "dagster/retry_number": "1"}, "schedule"),
+    ],
+)
+def test_an_entry_says_from_where_its_run_was_started(tags, place):
+    """A person's re-execution has the tags of the first run too."""
+    assert origin(DagsterRun(job_name=JOB, run_id="run-a", tags=tags)) == place

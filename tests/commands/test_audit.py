@@ -1,0 +1,62 @@
+"""`nhm audit`: the decisions of the audit log, and what was in Production at a time."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from tests.support.documents import NOW
+from tests.support.nhm import nhm
+
+
+@pytest.fixture
+def settings(home, mongod_uri, database):
+    for number, (kind, version) in enumerate([("registered", "1"), ("promoted", "1"), ("promoted", "2")]):
+        database["model_audit_log"].insert_one(
+            {
+                "kind": kind,
+                "specialist": "technical",
+                "model": "technical-evaluator",
+                "version": version,
+                "actor": "ada@example.org",
+                "reason": "every gate check passed",
+                "at": NOW + timedelta(days=number),
+            }
+        )
+    return {"nhm_home": home, "mongodb_uri": mongod_uri, "mongodb_database": database.name}
+
+
+def test_decisions_are_listed_newest_first_with_who_and_why(settings):
+    shown = nhm("audit", "technical", **settings).stdout.splitlines()
+    rows = [line.split()[2:5] for line in shown[2:]]
+    assert rows == [["technical", "promoted", "2"], ["technical", "promoted", "1"], ["technical", "registered", "1"]]
+    assert all("ada@example.org" in line and "every gate check passed" in line for line in shown[2:])
+
+
+def test_json_can_be_read_by_programs_and_options_select(settings):
+    since = (NOW + timedelta(days=1)).isoformat()
+    found = json.loads(nhm("audit", "--json", "--since", since, "--version", "1", **settings).stdout)
+    assert [(entry["kind"], entry["at"]) for entry in found] == [("promoted", since)]
+
+
+def test_what_was_in_production_at_a_time(settings):
+    moment = f"{NOW + timedelta(days=1.5):%Y-%m-%dT%H:%M}"
+    there = json.loads(nhm("audit", "--as-of", moment, "--json", **settings).stdout)["in_production"]
+    assert there["technical"]["version"] == "1"
+    assert there["business"] is None
+    shown = nhm("audit", "--as-of", moment, **settings).stdout
+    assert ["technical", "1"] in [line.split()[:2] for line in shown.splitlines()]
+    assert ["business", "none"] in [line.split()[:2] for line in shown.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--since", "yesterday"], "--since: 'yesterday' is no ISO time"),
+        (["--as-of", "2026-03-01", "--version", "1"], "--as-of shows one moment"),
+        (["somebody"], "unknown specialist 'somebody'"),
+    ],
+)
+def test_wrong_use_is_refused(home, arguments, message):
+    done = nhm("audit", *arguments, nhm_home=home)
+    assert (done.returncode, message in done.stderr) == (2, True), done.stderr
