@@ -17,6 +17,13 @@ def interpreter(version: str) -> Path | None:
     return next((Path(path) for path in candidates if path and _runs(path)), None)
 
 
+def full_environment(version: str) -> Path | None:
+    """A Python of this minor version that has the packages of the platform, of those that NHM_TEST_PYTHONS names."""
+    named = filter(None, os.environ.get("NHM_TEST_PYTHONS", "").split(os.pathsep))
+    code = "import sys; print(*sys.version_info[:2], sep='.')"
+    return next((Path(one) for one in named if run_on(Path(one), code) == version), None)
+
+
 def _runs(python: Path | str) -> bool:
     return subprocess.run([str(python), "-c", ""], check=False, capture_output=True).returncode == 0
 
