@@ -1,5 +1,6 @@
 """Makes any document that MongoDB returns small and plain enough to be stored inside another one."""
 
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -45,7 +46,8 @@ class _Trimmer:
             if self._left <= 0:
                 kept["..."] = self._cut(f"{len(fields)} fields in all")
                 break
-            short_name = self._text(name)
+            # Every document of a collection has these names, and each would keep its own copies in memory.
+            short_name = sys.intern(self._text(name))
             kept[short_name] = self._value(value, depth + 1)
         return kept
 

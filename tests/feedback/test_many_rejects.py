@@ -15,7 +15,7 @@ from tests.support.documents import WEEK, feedback
 from tests.support.nhm import NHM, environment, read_report
 
 COUNT = 300_000
-MOST_MIB = 1200
+MOST_MIB = 1100
 RETRAIN = ("retrain", "--week", WEEK, "--specialist", "technical")
 
 
