@@ -42,7 +42,7 @@ test-mlflow2: install $(VENV_MLFLOW2)/.installed $(VENV_MLFLOW29)/.installed ## 
 	NHM_TEST_MLFLOW29_PYTHON=$(abspath $(VENV_MLFLOW29))/bin/python $(VENV_MLFLOW2)/bin/$(PYTEST) \
 	  tests/test_old_mlflow_server.py tests/promotion tests/training tests/evaluation tests/registry/test_model_files.py
 
-test-exhaustive: install ## twelve weeks of all specialists, and steps as Kubernetes Jobs (half an hour)
+test-exhaustive: install ## twelve weeks of all specialists, ten-minute outages, 200 kills (five hours)
 	$(BIN)/pytest -m exhaustive
 
 bench: install ## measure the figures in docs/performance.md
