@@ -25,6 +25,10 @@ class Thresholds:
     recall_threshold: float
     f1_threshold: float
     max_f1_regression: float
+    max_f1_regression_to_reference: float
+    gate_folds: int
+    gate_confidence: float
+    reference_weeks: int
     max_rejected_fraction: float
     max_feedback_age_days: int
     feedback_window_days: int
@@ -39,14 +43,34 @@ class Thresholds:
 
 def remarks_on(limits: Thresholds) -> list[Remark]:
     """What has no effect, or cannot be fulfilled, under these settings."""
-    return [*_thresholds(limits), *_f1(limits), *_regression(limits), *_dataset(limits)]
+    return [*_thresholds(limits), *_confidence(limits), *_f1(limits), *_regression(limits), *_dataset(limits)]
 
 
 def _thresholds(limits: Thresholds) -> Iterator[Remark]:
-    for metric in ("precision", "recall"):
-        if getattr(limits, f"{metric}_threshold") == 0:
-            name = f"{metric}_threshold"
+    for name in ("precision_threshold", "recall_threshold"):
+        threshold = getattr(limits, name)
+        if threshold == 0:
             yield Remark((name,), f"{name.upper()} is 0, so the check {name} can never fail: set it above 0")
+        if threshold == 1 and limits.gate_folds and limits.gate_confidence:
+            yield Remark(
+                (name, "gate_folds", "gate_confidence"),
+                f"{name.upper()} is 1, so the check thresholds_on_folds can never pass and nothing is promoted: no"
+                " number of rows shows that a model is never wrong. Set it below 1",
+            )
+
+
+def _confidence(limits: Thresholds) -> Iterator[Remark]:
+    if not limits.gate_folds:
+        return
+    names = ("gate_confidence", "gate_folds")
+    if limits.gate_confidence == 0:
+        yield Remark(names, "GATE_CONFIDENCE is 0, so only F1 can fail thresholds_on_folds: set it to 0.5 or more")
+    if limits.gate_confidence == 1:
+        yield Remark(
+            names,
+            "GATE_CONFIDENCE is 1, so the check thresholds_on_folds can never pass and nothing is promoted: no number"
+            " of rows makes it certain. Set it below 1",
+        )
 
 
 def _f1(limits: Thresholds) -> Iterator[Remark]:
@@ -61,12 +85,17 @@ def _f1(limits: Thresholds) -> Iterator[Remark]:
 
 
 def _regression(limits: Thresholds) -> Iterator[Remark]:
-    if limits.lowest_f1 + limits.max_f1_regression >= 1:
-        yield Remark(
-            ("max_f1_regression", "precision_threshold", "recall_threshold", "f1_threshold"),
-            f"MAX_F1_REGRESSION {limits.max_f1_regression:g} lets every candidate through that reaches the thresholds"
-            f" (F1 {limits.lowest_f1:.3f}), so not_worse_than_production never fails alone: lower it",
-        )
+    checks = {"max_f1_regression": "not_worse_than_production and not_worse_on_folds never fail"}
+    if limits.gate_folds and limits.reference_weeks:
+        checks["max_f1_regression_to_reference"] = "not_worse_than_reference never fails"
+    for name, effect in checks.items():
+        allowed = getattr(limits, name)
+        if limits.lowest_f1 + allowed >= 1:
+            yield Remark(
+                (name, "precision_threshold", "recall_threshold", "f1_threshold"),
+                f"{name.upper()} {allowed:g} lets every candidate through that reaches the thresholds"
+                f" (F1 {limits.lowest_f1:.3f}), so {effect} alone: lower it",
+            )
 
 
 def _dataset(limits: Thresholds) -> Iterator[Remark]:

@@ -12,6 +12,10 @@ SOUND = Thresholds(
     recall_threshold=0.70,
     f1_threshold=0.73,
     max_f1_regression=0.01,
+    max_f1_regression_to_reference=0.02,
+    gate_folds=2,
+    gate_confidence=0.5,
+    reference_weeks=8,
     max_rejected_fraction=0.05,
     max_feedback_age_days=7,
     feedback_window_days=30,
@@ -46,6 +50,8 @@ def test_the_limit_is_the_f1_of_the_two_thresholds(f1, named):
         ({"recall_threshold": 0.0}, "RECALL_THRESHOLD is 0"),
         ({"max_f1_regression": 0.27}, "MAX_F1_REGRESSION 0.27"),
         ({"max_f1_regression": 1.0}, "MAX_F1_REGRESSION 1"),
+        ({"max_f1_regression_to_reference": 0.27}, "MAX_F1_REGRESSION_TO_REFERENCE 0.27"),
+        ({"gate_confidence": 0.0}, "GATE_CONFIDENCE is 0"),
         ({"max_rejected_fraction": 1.0}, "MAX_REJECTED_FRACTION is 1"),
         ({"max_feedback_age_days": 30}, "MAX_FEEDBACK_AGE_DAYS 30"),
     ],
@@ -56,7 +62,28 @@ def test_a_setting_that_takes_the_effect_from_a_check_is_named(changes, named):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"max_f1_regression": 0.26}, {"max_rejected_fraction": 0.99}, {"max_feedback_age_days": 29}]
+    ("changes", "named"),
+    [
+        ({"gate_confidence": 1.0}, "GATE_CONFIDENCE is 1"),
+        ({"recall_threshold": 1.0, "f1_threshold": 0.9}, "RECALL_THRESHOLD is 1"),
+        ({"precision_threshold": 1.0, "f1_threshold": 0.9}, "PRECISION_THRESHOLD is 1"),
+    ],
+)
+def test_a_setting_with_which_nothing_is_ever_promoted_is_named(changes, named):
+    (sentence,) = sentences(**changes)
+    assert sentence.startswith(named)
+    assert "nothing is promoted" in sentence
+    assert sentences(**changes, gate_folds=0) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"max_f1_regression": 0.26},
+        {"max_rejected_fraction": 0.99},
+        {"max_feedback_age_days": 29},
+        {"max_f1_regression_to_reference": 0.26},
+    ],
 )
 def test_a_setting_with_some_effect_is_not_named(changes):
     assert sentences(**changes) == []
