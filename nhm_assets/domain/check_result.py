@@ -15,6 +15,8 @@ class Verdict:
         reason: a sentence with the figures that decided it.
         figures: the same figures, as metadata.
         warns_only: whether a failure is a warning rather than an error.
+        is_estimate: whether the rule judges a figure that other rows of the same kind would change. Others count, or
+            look something up.
     """
 
     check: str
@@ -22,3 +24,4 @@ class Verdict:
     reason: str
     figures: Mapping[str, Any] = field(default_factory=dict)
     warns_only: bool = False
+    is_estimate: bool = True

@@ -17,6 +17,15 @@ class Outcome(StrEnum):
     REFUSED = "refused"
 
 
+class HeldAs(StrEnum):
+    """What the rows say of a held candidate."""
+
+    BELOW = "below"
+    """It is below the line: hardly any chance that the rows only happen to look so."""
+    UNCERTAIN = "uncertain"
+    """The rows allow both: it may be above the line or below it."""
+
+
 def outcomes_named(text: str) -> frozenset[str]:
     """The names in a list separated by commas."""
     return frozenset(filter(None, (name.strip().lower() for name in text.split(","))))
@@ -43,6 +52,10 @@ ROLLED_BACK: Final = "rolled_back"
 
 OUTCOME_TAG: Final = "nhm/outcome"
 HELD_BY_TAG: Final = "nhm/held_by"
+HELD_AS_TAG: Final = "nhm/held_as"
+"""`below` or `uncertain` on a run that held its candidate; see `HeldAs`."""
+BELOW_IN_A_ROW_TAG: Final = "nhm/below_in_a_row"
+"""How many candidates of the specialist were held as `below` one after another, this one included."""
 BROKEN_BY_TAG: Final = "nhm/broken_by"
 REASON_TAG: Final = "nhm/reason"
 TRANSIENT_TAG: Final = "nhm/transient"
@@ -55,12 +68,25 @@ _LONGEST_REASON: Final = 1000
 """PostgreSQL indexes tags and refuses those of more than about 2,700 bytes."""
 
 
-def decided_tags(outcome: Outcome, reason: str, held_by: Iterable[str] = ()) -> dict[str, str]:
+def decided_tags(
+    outcome: Outcome,
+    reason: str,
+    *,
+    held_by: Iterable[str] = (),
+    held_as: HeldAs | None = None,
+    below_in_a_row: int = 0,
+) -> dict[str, str]:
     """The tags of a run that decided about a candidate, or that there is none.
 
     Every tag is set, because a retried run inherits the tags of the run before.
     """
-    return {OUTCOME_TAG: str(outcome), REASON_TAG: shortened(reason), HELD_BY_TAG: ",".join(held_by)}
+    return {
+        OUTCOME_TAG: str(outcome),
+        REASON_TAG: shortened(reason),
+        HELD_BY_TAG: ",".join(held_by),
+        HELD_AS_TAG: str(held_as or ""),
+        BELOW_IN_A_ROW_TAG: str(below_in_a_row or ""),
+    }
 
 
 def broken_tags(by: BrokenBy, reason: str, *, transient: bool = False) -> dict[str, str]:
@@ -96,3 +122,7 @@ GATE_CHECKS: Final = (
 
 REPORT_DIGEST: Final = "report_digest"
 """Metadata of a gate check that names the report it judged."""
+
+HELD_AS: Final = "held_as"
+HELD_BECAUSE: Final = "held_because"
+"""Metadata of a failed gate check, about the candidate as a whole: `below` or `uncertain`, and the sentence why."""

@@ -148,6 +148,22 @@ class ForeignChampion(Record):
     reason: str
 
 
+class Settling(Record):
+    """How many further reviewed plans would settle whether an uncertain candidate passes or is below the line.
+
+    Attributes:
+        plans: their number; None if no reasonable number settles it, because the candidate is on the line.
+        approve, not_approve: the opinions on them that people would label approve, and not approve.
+        passes, below: probability of either decision after so many plans; together at least 0.8.
+    """
+
+    plans: int | None
+    approve: int | None
+    not_approve: int | None
+    passes: float | None
+    below: float | None
+
+
 class EvaluationReport(VersionRecord):
     """Everything that the gate judges, and what explains it.
 
@@ -168,12 +184,15 @@ class EvaluationReport(VersionRecord):
         new_rows: the rows that are new to the champion; None if there is no champion that can be scored.
         folds: None if no folds were fitted: GATE_FOLDS=0, or the first checks had already failed.
         pooled: the candidate's calls on the test rows and on the rows of the folds that count; None without folds.
-        fair_rows: number of rows that `difference` is of; None without folds, or if there is nothing to compare.
+        fair_rows: number of rows that `difference` is of; None if there is nothing to compare.
         difference, standard_error: F1 of the candidate minus that of the champion on these rows.
         compared_on: `new` for the rows that are new to the champion, `test` for the test rows alone, because too few
             are new.
         reference: None without folds.
         shadow: candidate and champion on plans without labels; None if none were compared.
+        flip_rate: share of 200 bootstrap samples of the plans on which the gate, with the settings at that time,
+            decides otherwise; None in reports from before it was computed.
+        settling: what would settle it, with the settings at that time; None if the candidate was not uncertain.
     """
 
     ADDED: ClassVar = {
@@ -189,9 +208,11 @@ class EvaluationReport(VersionRecord):
         "compared_on": 5,
         "reference": 5,
         "shadow": 6,
+        "flip_rate": 7,
+        "settling": 7,
     }
 
-    schema_version: SchemaVersion = 6
+    schema_version: SchemaVersion = 7
     data_version: str
     code_version: str
     data_source: str
@@ -216,6 +237,8 @@ class EvaluationReport(VersionRecord):
     compared_on: Literal["new", "test"] | None = None
     reference: Reference | None = None
     shadow: Shadow | None = None
+    flip_rate: float | None = None
+    settling: Settling | None = None
 
     @property
     def in_mid_week(self) -> bool:

@@ -8,13 +8,14 @@ import pandas as pd
 from dagster import AssetCheckResult, AssetExecutionContext, MetadataValue, Output, ResourceParam, asset
 
 from nhm_assets.domain.dagster_names import EVALUATION_REPORT, GROUP
-from nhm_assets.domain.outcomes import REPORT_DIGEST
+from nhm_assets.domain.outcomes import HELD_AS, HELD_BECAUSE, REPORT_DIGEST
 from nhm_assets.domain.partitions import specialist_weeks
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from nhm_assets.evaluation.checks import evaluation_report_checks
 from nhm_assets.evaluation.evaluate import evaluate
-from nhm_assets.evaluation.gate import GateRules, is_complete, judge
-from nhm_assets.evaluation.markdown import comparison_table, importance_table
+from nhm_assets.evaluation.gate import GateRules, failed_verdicts, is_complete, judge
+from nhm_assets.evaluation.held_as import estimates_of, third_verdict
+from nhm_assets.evaluation.markdown import comparison_table, importance_table, settling_sentence
 from nhm_assets.evaluation.report_cache import REPORT_METADATA, recorded_report
 from nhm_assets.evaluation.shadow_replay import cast_shadow
 from nhm_assets.evaluation.shadow_tables import shadow_metadata
@@ -70,10 +71,16 @@ def evaluation_report(
                     _log_metrics(client, report)
                 else:
                     context.log.warning("MLflow run %s was deleted, so no metrics are logged there", report.run_id)
+    verdicts = judge(report, rules)
+    failed = failed_verdicts(verdicts)
+    # Binds the verdicts to exactly this report: the promotion looks for them.
+    bound = {REPORT_DIGEST: MetadataValue.text(report.digest())}
+    if failed:
+        held = third_verdict(estimates_of(report, rules), failed)
+        bound |= {HELD_AS: MetadataValue.text(str(held.held_as)), HELD_BECAUSE: MetadataValue.text(held.sentence)}
     yield Output(report, metadata=_metadata(report) | shadow_metadata(report.shadow, shadow) | {"reused": reused})
-    for result in check_results(EVALUATION_REPORT, judge(report, rules)):
-        # Binds the verdict to exactly this report: the promotion looks for it.
-        yield result._replace(metadata={**result.metadata, REPORT_DIGEST: MetadataValue.text(report.digest())})
+    for result in check_results(EVALUATION_REPORT, verdicts):
+        yield result._replace(metadata={**result.metadata, **bound})
 
 
 def _log_metrics(client: "MlflowClient", report: EvaluationReport) -> None:
@@ -84,7 +91,16 @@ def _log_metrics(client: "MlflowClient", report: EvaluationReport) -> None:
     metrics = report.candidate.model_dump(exclude={"support", "confusion"})
     named = {f"test_{name}": value for name, value in metrics.items()}
     named |= {name: metrics[name] for name in ("precision", "recall", "f1", "accuracy")} | {"f1_score": metrics["f1"]}
+    named |= {name: value for name, value in _doubt(report).items() if value is not None}
     client.log_batch(report.run_id, metrics=[Metric(name, value, timestamp_ms, 0) for name, value in named.items()])
+
+
+def _doubt(report: EvaluationReport) -> dict[str, float | None]:
+    """How sure the decision is, in numbers."""
+    return {
+        "flip_rate": report.flip_rate,
+        "plans_to_settle": report.settling.plans if report.settling else None,
+    }
 
 
 def _metadata(report: EvaluationReport) -> dict[str, Any]:
@@ -94,6 +110,8 @@ def _metadata(report: EvaluationReport) -> dict[str, Any]:
         **report.candidate.model_dump(include={"precision", "recall", "f1", "accuracy"}),
         "champion_f1": report.champion.metrics.f1 if report.champion else None,
         "foreign_champion": report.foreign_champion.reason if report.foreign_champion else None,
+        **_doubt(report),
+        "would_settle_it": settling_sentence(report.settling) if report.settling else None,
         "metrics": MetadataValue.md(comparison_table(report)),
         "importances": MetadataValue.md(importance_table(report)),
         REPORT_METADATA: MetadataValue.json(report.model_dump(mode="json")),

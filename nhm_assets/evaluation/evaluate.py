@@ -3,18 +3,22 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
+from nhm_assets.domain.dataset_schema import TEST
+from nhm_assets.domain.fold_records import Fold
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from nhm_assets.estimators.calibration import fit_estimator
 from nhm_assets.estimators.forest import PARAMETERS
 from nhm_assets.evaluation.champion import ScoredChampion, score_champion
+from nhm_assets.evaluation.doubt import Evidence, dummy_calls, with_doubt
 from nhm_assets.evaluation.folds import asked_rows, fit_folds
 from nhm_assets.evaluation.gate import GateRules, needs_folds
 from nhm_assets.evaluation.learned import learned_by
-from nhm_assets.evaluation.pooling import pool, with_folds
+from nhm_assets.evaluation.pooling import pool, with_comparison, with_folds
 from nhm_assets.evaluation.predictions import candidate_probabilities
-from nhm_assets.evaluation.reference import compare_with_reference
+from nhm_assets.evaluation.reference import Compared, compare_with_reference
 from nhm_assets.evaluation.report import build_report, held_out_rows
 from nhm_assets.registry.audit_log import Document
 from nhm_assets.settings import Settings
@@ -36,15 +40,30 @@ def evaluate(
     """Evaluate the candidate on the dataset that it was trained on.
 
     Folds are fitted only if the first checks pass: they cost about as much as the training itself.
+
+    Flip rate and what would settle it are those of the settings now.
     """
     rules = GateRules.of(settings)
     rows, asked = held_out_rows(frame, trained), asked_rows(frame, rules.gate_folds)
     candidate, importances = candidate_probabilities(client, log, trained.model, trained.version, rows)
     scored = _ask_champion(client, log, trained, champion, asked, settings)
     report = build_report(frame, trained, candidate, importances=importances, champion=scored, asked=asked)
-    if not needs_folds(report, rules):
-        return report
+    against = Compared()
+    if needs_folds(report, rules):
+        folds, predicted = _fit_folds(frame, trained, settings)
+        pooled = pool(asked, candidate, predicted, scored)
+        against = compare_with_reference(client, log, trained, champion, pooled, rules)
+        report = with_folds(report, pooled, folds, against.reference)
+    else:
+        pooled = pool(asked, candidate, {}, scored)
+    report, compared = with_comparison(report, pooled, rules)
+    dummies = dummy_calls(frame[frame["split"] != TEST], pooled)
+    return with_doubt(report, Evidence(pooled, compared, against.calls, against.rows, dummies), rules)
 
+
+def _fit_folds(
+    frame: pd.DataFrame, trained: TrainedModel, settings: Settings
+) -> tuple[list[Fold], dict[int, np.ndarray]]:
     def fit(learned: pd.DataFrame) -> Any:
         return fit_estimator(
             learned,
@@ -54,10 +73,7 @@ def evaluate(
             calibration=settings.calibration,
         ).estimator
 
-    folds, predicted = fit_folds(frame, fit, folds=rules.gate_folds, tuned=_was_tuned(trained, settings))
-    pooled = pool(asked, candidate, predicted, scored)
-    reference = compare_with_reference(client, log, trained, champion, pooled, rules)
-    return with_folds(report, pooled, folds, reference, rules)
+    return fit_folds(frame, fit, folds=settings.gate_folds, tuned=_was_tuned(trained, settings))
 
 
 def _ask_champion(

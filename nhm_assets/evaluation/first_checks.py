@@ -91,7 +91,7 @@ def against_foreign(report: EvaluationReport, rule: str, check: str) -> Verdict 
     }
     reason = f"The champion (version {foreign.version}) is foreign: {foreign.reason}. {endings[rule]}."
     figures = {"production_version": foreign.version, "FOREIGN_CHAMPION": rule}
-    return Verdict(check, rule == "replace", reason, figures)
+    return Verdict(check, rule == "replace", reason, figures, is_estimate=False)
 
 
 def _beats_baseline(report: EvaluationReport) -> Verdict:
@@ -111,6 +111,7 @@ def _enough_evidence(report: EvaluationReport, min_rows: int) -> Verdict:
         f"{rows} test rows ({approvals} approve, {rows - approvals} not) are {'enough' if passed else 'too few'}:"
         f" at least {min_rows} are required, and at least {MIN_ROWS_PER_CLASS} of each kind.",
         {"test_rows": rows, "approve": approvals, "MIN_TEST_ROWS": min_rows},
+        is_estimate=False,
     )
 
 
@@ -131,7 +132,7 @@ def _data_source_allowed(report: EvaluationReport, *, in_production: bool) -> Ve
         "synthetic_test": report.synthetic_test,
         "scripted_rows": report.scripted_rows,
     }
-    return Verdict("data_source_allowed", passed, reason, figures)
+    return Verdict("data_source_allowed", passed, reason, figures, is_estimate=False)
 
 
 def calibrated(report: EvaluationReport) -> Verdict:

@@ -13,7 +13,7 @@ from nhm_assets.evaluation.fold_checks import fold_verdicts, serving_on_line
 from nhm_assets.evaluation.gate_rules import IMPROBABLE, MIN_ROWS_PER_CLASS, GateRules
 from nhm_assets.evaluation.shadow_check import agrees_in_shadow
 
-__all__ = ["DESCRIPTIONS", "GateRules", "failed_gate", "is_complete", "judge", "needs_folds"]
+__all__ = ["DESCRIPTIONS", "GateRules", "failed_gate", "failed_verdicts", "is_complete", "judge", "needs_folds"]
 
 DESCRIPTIONS: Final = {
     "precision_threshold": "Gate: precision of approve on the test rows reaches PRECISION_THRESHOLD.",
@@ -70,12 +70,17 @@ def is_complete(report: EvaluationReport, rules: GateRules) -> bool:
 
 
 def failed_gate(verdicts: list[Verdict]) -> list[str]:
-    """Names of the gate checks that failed; empty if the candidate passes the gate.
+    """Names of the gate checks that failed; empty if the candidate passes the gate."""
+    return [verdict.check for verdict in failed_verdicts(verdicts)]
 
-    A check that is not decided is not named: the failed ones are the reason for that.
+
+def failed_verdicts(verdicts: list[Verdict]) -> list[Verdict]:
+    """The verdicts that hold the candidate.
+
+    A check that is not decided is not among them: the failed ones are the reason for that.
     """
     return [
-        verdict.check
+        verdict
         for verdict in verdicts
         if verdict.check in GATE_CHECKS and not verdict.passed and not verdict.warns_only
     ]

@@ -1,7 +1,7 @@
 """The report as Markdown tables, for the UI."""
 
 from nhm_assets.domain.dataset_schema import CLASS_NAMES
-from nhm_assets.domain.records import EvaluationReport
+from nhm_assets.domain.records import EvaluationReport, Settling
 
 _ROWS = ("precision", "recall", "f1", "accuracy", "macro_f1", "brier", "log_loss")
 
@@ -26,10 +26,32 @@ def comparison_table(report: EvaluationReport) -> str:
             f"Only the candidate tells approve from not approve in {comparison.only_candidate_right} rows, only the"
             f" champion in {comparison.only_champion_right} (McNemar's test: p = {comparison.mcnemar_p:.3f})."
         )
+    lines += _doubt(report)
     lines += ["", f"| true \\ predicted | {' | '.join(CLASS_NAMES)} |", "|---|---|---|---|"]
     for name, row in zip(CLASS_NAMES, report.candidate.confusion, strict=True):
         lines.append(f"| {name} | {' | '.join(map(str, row))} |")
     return "\n".join(lines)
+
+
+def _doubt(report: EvaluationReport) -> list[str]:
+    if report.flip_rate is None:
+        return []
+    lines = [
+        "",
+        f"Flip rate {report.flip_rate:.3f}: on this share of 200 samples of the plans the gate decides otherwise.",
+    ]
+    return [*lines, "", settling_sentence(report.settling)] if report.settling else lines
+
+
+def settling_sentence(settling: Settling) -> str:
+    """What would settle it, in words."""
+    if settling.plans is None:
+        return "No number of further reviewed plans settles it: the candidate is on the line."
+    classes = f"{settling.approve} opinions approve, {settling.not_approve} not"
+    return (
+        f"About {settling.plans} further reviewed plans ({classes}) would settle it with probability 0.8: it passes"
+        f" with probability {settling.passes:.2f} and is below with {settling.below:.2f}."
+    )
 
 
 def importance_table(report: EvaluationReport) -> str:

@@ -128,12 +128,17 @@ def mcnemar(labels: Labels, first: Probabilities, second: Probabilities) -> tupl
 
 def baseline_f1(training_rows: pd.DataFrame, test_rows: pd.DataFrame) -> dict[str, float]:
     """F1 of two dummy classifiers: always the majority class, and classes drawn by their frequency."""
+    labels = test_rows["label"].to_numpy()
+    return {name: f1_of_approve(labels, predicted) for name, predicted in baselines(training_rows, test_rows).items()}
+
+
+def baselines(training_rows: pd.DataFrame, test_rows: pd.DataFrame) -> dict[str, Labels]:
+    """What the two dummy classifiers predict for the test rows."""
     from sklearn.dummy import DummyClassifier
 
-    scores = {}
-    labels = test_rows["label"].to_numpy()
+    predicted = {}
     for strategy in ("most_frequent", "stratified"):
         dummy = DummyClassifier(strategy=strategy, random_state=_SEED)
         dummy.fit(training_rows[list(FEATURE_NAMES)], training_rows["label"])
-        scores[strategy] = f1_of_approve(labels, dummy.predict(test_rows[list(FEATURE_NAMES)]))
-    return scores
+        predicted[strategy] = dummy.predict(test_rows[list(FEATURE_NAMES)])
+    return predicted

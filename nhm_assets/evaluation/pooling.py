@@ -48,24 +48,25 @@ def pool(
     )
 
 
-def compare(rows: PooledRows, rival: Calls, fair: np.ndarray, *, min_rows: int) -> tuple[Difference, ComparedOn]:
-    """The candidate against another version on the rows that this version has not learned.
+def compared_rows(rows: PooledRows, fair: np.ndarray, *, min_rows: int) -> tuple[np.ndarray, ComparedOn]:
+    """Whether each row counts if the candidate is compared with another version.
 
-    If they are fewer than `min_rows` (MIN_TEST_ROWS), the test rows alone count, without those that it has learned. If
-    even these are too few, all test rows count.
+    If the rows that this version has not learned are fewer than `min_rows` (MIN_TEST_ROWS), the test rows alone count,
+    without those that it has learned. If even these are too few, all test rows count.
 
     Args:
         rows: of the test and of the folds.
-        rival: whether the other version calls each row approve.
         fair: whether the other version has not learned each row.
         min_rows: below it, the rows are too few.
     """
-    chosen = fair
-    compared_on: ComparedOn = "new"
-    if fair.sum() < min_rows:
-        compared_on = "test"
-        chosen = fair & rows.test if enough_to_compare(rows, fair) else rows.test
-    return f1_difference(rows.labels[chosen], rows.candidate[chosen], rival[chosen]), compared_on
+    if fair.sum() >= min_rows:
+        return fair, "new"
+    return (fair & rows.test if enough_to_compare(rows, fair) else rows.test), "test"
+
+
+def compare(rows: PooledRows, rival: Calls, chosen: np.ndarray) -> Difference:
+    """The candidate against another version on the chosen rows; `rival` is what that version calls each row."""
+    return f1_difference(rows.labels[chosen], rows.candidate[chosen], rival[chosen])
 
 
 def enough_to_compare(rows: PooledRows, fair: np.ndarray) -> bool:
@@ -75,26 +76,30 @@ def enough_to_compare(rows: PooledRows, fair: np.ndarray) -> bool:
 
 
 def with_folds(
-    report: EvaluationReport, rows: PooledRows, folds: list[Fold], reference: Reference | None, rules: GateRules
+    report: EvaluationReport, rows: PooledRows, folds: list[Fold], reference: Reference | None
 ) -> EvaluationReport:
     """The report with what the folds say."""
     found = {"folds": folds, "pooled": count_calls(rows.labels, rows.candidate), "reference": reference}
-    return report.model_copy(update=found | _against_champion(report, rows, rules))
+    return report.model_copy(update=found)
 
 
-def _against_champion(report: EvaluationReport, rows: PooledRows, rules: GateRules) -> dict[str, object]:
-    """The fields of the comparison; none if there is nothing to compare."""
+def with_comparison(
+    report: EvaluationReport, rows: PooledRows, rules: GateRules
+) -> tuple[EvaluationReport, np.ndarray | None]:
+    """The report with the comparison with the champion, and the rows that it is of; None if nothing is compared."""
     new_rows = report.new_rows
     if rows.champion is None or new_rows is None:
-        return {}
+        return report, None
     enough = rows.fair.sum() >= rules.min_test_rows or enough_to_compare(rows, rows.fair)
     if new_rows.newer_window and not enough:
         # The candidate is superseded anyway.
-        return {}
-    difference, compared_on = compare(rows, rows.champion, rows.fair, min_rows=rules.min_test_rows)
-    return {
+        return report, None
+    chosen, compared_on = compared_rows(rows, rows.fair, min_rows=rules.min_test_rows)
+    difference = compare(rows, rows.champion, chosen)
+    found = {
         "fair_rows": difference.rows,
         "difference": difference.difference,
         "standard_error": difference.standard_error,
         "compared_on": compared_on,
     }
+    return report.model_copy(update=found), chosen

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nhm_assets.domain.dataset_schema import APPROVE
 from nhm_assets.domain.fold_records import Pooled, Posterior
 
 _TAIL = 0.05
@@ -38,6 +39,13 @@ def count_calls(labels: Calls, calls: Calls) -> Pooled:
     tp, fp = int((labels & calls).sum()), int((~labels & calls).sum())
     fn, tn = int((labels & ~calls).sum()), int((~labels & ~calls).sum())
     return Pooled(tp=tp, fp=fp, fn=fn, tn=tn, precision=posterior(tp, fp), recall=posterior(tp, fn))
+
+
+def counts_of(confusion: list[list[int]]) -> Pooled:
+    """The counts of approve and not approve in a confusion matrix of all classes, without posteriors."""
+    matrix = np.array(confusion)
+    tp, labelled, called = int(matrix[APPROVE, APPROVE]), int(matrix[APPROVE].sum()), int(matrix[:, APPROVE].sum())
+    return Pooled(tp=tp, fp=called - tp, fn=labelled - tp, tn=int(matrix.sum()) - labelled - called + tp)
 
 
 @dataclass(frozen=True)

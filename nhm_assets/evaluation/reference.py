@@ -4,8 +4,11 @@ Each promotion may lose a little against the champion; many together must not lo
 (2021), Biometrics 77:31, on the creep of repeated approvals.
 """
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from nhm_assets.domain.dataset_schema import APPROVE
 from nhm_assets.domain.errors import RegistryError
@@ -15,7 +18,8 @@ from nhm_assets.evaluation.folds import PooledRows
 from nhm_assets.evaluation.gate_rules import GateRules
 from nhm_assets.evaluation.learned import learned_by
 from nhm_assets.evaluation.metrics import predict_labels
-from nhm_assets.evaluation.pooling import compare
+from nhm_assets.evaluation.pooling import compare, compared_rows
+from nhm_assets.evaluation.posteriors import Calls
 from nhm_assets.evaluation.predictions import champion_probabilities
 from nhm_assets.registry.audit_log import Document
 from nhm_assets.registry.recovery import version_at
@@ -28,6 +32,21 @@ if TYPE_CHECKING:
     from pymongo.collection import Collection
 
 
+@dataclass(frozen=True)
+class Compared:
+    """The reference, and how it was compared.
+
+    Attributes:
+        reference: None if REFERENCE_WEEKS is 0.
+        calls: whether it calls each row approve; None if it was not asked.
+        rows: whether each row counts in the comparison.
+    """
+
+    reference: Reference | None = None
+    calls: Calls | None = None
+    rows: np.ndarray | None = None
+
+
 def compare_with_reference(
     client: "MlflowClient",
     log: "Collection[Document]",
@@ -35,27 +54,29 @@ def compare_with_reference(
     champion: "ModelVersion | None",
     rows: PooledRows,
     rules: GateRules,
-) -> Reference | None:
-    """The candidate against the reference, or why they are not compared; None if REFERENCE_WEEKS is 0."""
+) -> Compared:
+    """The candidate against the reference, or why they are not compared."""
     weeks = rules.reference_weeks
     if not weeks:
-        return None
+        return Compared()
     number = version_at(log, trained.model, trained.window_end - timedelta(weeks=weeks))
     if number is None:
-        return Reference(weeks=weeks, reason=f"no version was in Production {weeks} weeks before")
+        return Compared(Reference(weeks=weeks, reason=f"no version was in Production {weeks} weeks before"))
     version = version_if_any(client, trained.model, number)
     reason = _not_compared(number, version, champion, trained)
     if version is None or reason:
-        return Reference(weeks=weeks, version=number, reason=reason)
+        return Compared(Reference(weeks=weeks, version=number, reason=reason))
     try:
         answers = champion_probabilities(client, log, trained.model, number, rows.rows, allow_unverified=False)
     except RegistryError as error:
         reason = f"version {number}, in Production {weeks} weeks before, cannot be asked any more ({error})"
-        return Reference(weeks=weeks, version=number, reason=reason)
+        return Compared(Reference(weeks=weeks, version=number, reason=reason))
     fair = learned_by(version, candidate_end=trained.window_end).is_new(rows.rows)
     calls = predict_labels(answers) == APPROVE
-    difference, _ = compare(rows, calls, fair, min_rows=rules.min_test_rows)
-    return Reference(weeks=weeks, version=number, rows=difference.rows, difference=difference.difference)
+    chosen, _ = compared_rows(rows, fair, min_rows=rules.min_test_rows)
+    difference = compare(rows, calls, chosen)
+    reference = Reference(weeks=weeks, version=number, rows=difference.rows, difference=difference.difference)
+    return Compared(reference, calls, chosen)
 
 
 def _not_compared(

@@ -21,6 +21,7 @@ RECORDED = {
     "EvaluationReport.4": "8277eee3ae62cdd6f6ed53159d9d1efb",
     "EvaluationReport.5": "8aac62de60d84ad96616e559b2a72f18",
     "EvaluationReport.6": "1d44946e8bbd22eddb8d10cc628fa16f",
+    "EvaluationReport.7": "f65d08b6524cd7909def97a0325546b4",
     "Promotion.1": "811953ce2aaa6e34d18c637cc391077a",
     "Rollout.1": "1557f06c1fb1d0affde5ce98a281cfcc",
     "TrainedModel.1": "211bd47c70d9394326f1bf15f5a46b9b",
@@ -104,6 +105,8 @@ def test_later_reports_keep_what_they_know():
     assert read("EvaluationReport.3").compared_with == "1"
     foreign = ForeignChampion(version="1", reason="this platform did not register it")
     assert read("EvaluationReport.4").foreign_champion == foreign
+    assert read("EvaluationReport.5").flip_rate is None
+    assert (read("EvaluationReport.7").flip_rate, read("EvaluationReport.7").settling.plans) == (0.135, 420)
 
 
 @pytest.mark.parametrize("version", range(1, EvaluationReport.current_version() + 1))

@@ -130,6 +130,8 @@ def test_a_good_champion_holds_a_worse_candidate(match):
     assert report_of(match.held).folds is None
     tags = match.platform.tags(match.held)
     assert (tags["nhm/outcome"], tags["nhm/held_by"]) == ("held", "not_worse_than_production")
+    assert tags["nhm/held_as"] == "below"
+    assert "surely more than the allowed 0.010" in tags["nhm/reason"]
     assert match.stages_when_held == {"1": "Production", "2": "Staging"}
 
 
@@ -138,6 +140,21 @@ def test_a_held_candidate_yields_no_promotion(match):
     assert AssetKey("evaluation_report") in materialized
     assert AssetKey("promoted_version") not in materialized
     assert "registry_consistent" not in verdicts(match.held)
+
+
+def test_the_difference_to_the_champion_is_known_without_folds_too(match):
+    report = report_of(match.held)
+    assert report.fair_rows == report.test_rows
+    assert report.difference == pytest.approx(report.candidate.f1 - report.champion.metrics.f1)
+    assert 0 < report.standard_error < 0.2
+
+
+def test_how_sure_the_decision_is_stands_in_the_report_and_in_mlflow(match):
+    held, promoted = report_of(match.held), report_of(match.promoted)
+    assert held.flip_rate < 0.05
+    assert 0 <= promoted.flip_rate <= 1
+    with match.platform.mlflow.client() as client:
+        assert client.get_run(promoted.run_id).data.metrics["flip_rate"] == promoted.flip_rate
 
 
 def test_a_candidate_that_passes_the_first_checks_is_judged_on_folds(match):

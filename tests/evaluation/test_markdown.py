@@ -1,5 +1,6 @@
 """The Markdown tables of a report."""
 
+from nhm_assets.domain.records import Settling
 from nhm_assets.evaluation.markdown import comparison_table, importance_table
 from tests.support.reports import champion, metrics, report
 
@@ -30,3 +31,17 @@ def test_features_are_listed_by_importance():
     lines = importance_table(report()).splitlines()
     assert lines[2:4] == ["| risk_score | 0.4000 |", "| complexity_score | 0.1000 |"]
     assert len(lines) == 2 + 26
+
+
+def test_the_report_says_how_sure_it_is_and_what_would_settle_it():
+    settling = Settling(plans=420, approve=180, not_approve=240, passes=0.74, below=0.07)
+    table = comparison_table(report(flip_rate=0.135, settling=settling))
+    assert "Flip rate 0.135: on this share of 200 samples of the plans the gate decides otherwise." in table
+    assert "About 420 further reviewed plans (180 opinions approve, 240 not) would settle it" in table
+    assert "settle" not in comparison_table(report(flip_rate=0.0))
+    assert "Flip rate" not in comparison_table(report())
+
+
+def test_on_the_line_the_report_says_so():
+    nothing = Settling(plans=None, approve=None, not_approve=None, passes=None, below=None)
+    assert "No number of further reviewed plans settles it" in comparison_table(report(flip_rate=0.5, settling=nothing))
