@@ -38,6 +38,7 @@ from nhm_assets.runs.queries import (
     TRIGGER_TAG,
     WILL_RETRY_TAG,
     end_of,
+    held_as,
     outcome_of,
 )
 from nhm_assets.runs.restarts import restart_at, restarts_of
@@ -226,12 +227,13 @@ class _Reporter:
         if self._database is None:
             self._database = self.stack.enter_context(self.mongo.database())
         partition = Partition.from_key(run.tags[PARTITION_TAG])
-        broken = outcome_of(run) is Outcome.BROKEN
+        broken, how = outcome_of(run) is Outcome.BROKEN, held_as(run)
         triggers, trigger = self._database[TRIGGERS], _trigger_of(run)
         result = {
             "outcome": outcome,
             "run_id": run.run_id,
             "reason": run.tags.get(REASON_TAG, ""),
+            "held_as": str(how) if how else None,
             "broken_by": run.tags[BROKEN_BY_TAG] if broken else None,
             "transient": broken and run.tags.get(TRANSIENT_TAG) == "true",
             "finished_at": self.settings.now(),

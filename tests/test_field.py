@@ -48,6 +48,8 @@ def test_the_week_of_the_field(
     outcomes = {name: entry["outcome"] for name, entry in first.items()}
     assert outcomes == dict.fromkeys(SPECIALISTS, "promoted") | {"behavior": "held"}
     assert "precision_threshold" in first["behavior"]["held_by"]
+    held_as = {name: entry["held_as"] for name, entry in first.items()}
+    assert held_as == dict.fromkeys(SPECIALISTS) | {"behavior": "below"}
     assert first["behavior"]["model"]["stage"] == "Staging"
     in_production = {name: entry["model"]["version"] for name, entry in first.items() if name != "behavior"}
 

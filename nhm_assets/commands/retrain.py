@@ -168,7 +168,9 @@ def _print_remarks(results: "list[Retraining]") -> None:
 
     for result in results:
         if result.held_by:
-            click.echo(f"{result.partition.specialist} is held: failed {', '.join(result.held_by)}")
+            # The reason begins with `held by`, or with `as before` if the outcome is `unchanged`.
+            unchanged = "unchanged, " if result.outcome == Outcome.UNCHANGED else ""
+            click.echo(f"{result.partition.specialist} is {unchanged}{result.reason}")
         elif result.outcome in (Outcome.HELD, Outcome.SUPERSEDED, Outcome.INSUFFICIENT_DATA):
             click.echo(f"{result.partition.specialist} is {result.outcome}: {result.reason}")
     synthetic = [

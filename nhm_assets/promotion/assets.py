@@ -8,12 +8,20 @@ from dagster import AssetExecutionContext, Output, ResourceParam, asset
 
 from nhm_assets.domain.dagster_names import GROUP
 from nhm_assets.domain.errors import ChampionChanged, PromotionRefused
-from nhm_assets.domain.outcomes import HELD_BY_TAG, OUTCOME_TAG, REASON_TAG, Outcome, shortened
+from nhm_assets.domain.outcomes import HeldAs, Outcome, decided_tags
 from nhm_assets.domain.partitions import specialist_weeks
 from nhm_assets.domain.records import EvaluationReport, Promotion
 from nhm_assets.promotion.protocol import Decision, Request, promote, superseded_by
 from nhm_assets.promotion.recorded_gate import RecordedGate, recorded_gate
-from nhm_assets.registry.audit_log import AUDIT_LOG, evidence, is_repeat, record_decision, subject, who
+from nhm_assets.registry.audit_log import (
+    AUDIT_LOG,
+    below_in_a_row,
+    evidence,
+    is_repeat,
+    record_decision,
+    subject,
+    who,
+)
 from nhm_assets.registry.descriptions import describe
 from nhm_assets.registry.versions import version_in_production
 from nhm_assets.settings import Settings
@@ -74,10 +82,12 @@ def promoted_version(
                 evaluation_report,
                 decision.outcome,
                 reason=decision.reason,
+                held_as=decision.held_as,
                 run=context.run,
                 now=settings.now(),
             )
-    _tag(context, decision, gate.failed if outcome is Outcome.HELD else ())
+        in_a_row = below_in_a_row(log, request.model) if decision.held_as is HeldAs.BELOW else 0
+    _tag(context, decision, gate.failed if outcome is Outcome.HELD else (), in_a_row)
     if outcome is Outcome.PROMOTED:
         promotion = _promotion(evaluation_report, decision)
         shown = promotion.model_dump(mode="json", exclude={"schema_version"})
@@ -95,7 +105,9 @@ def _hold(client: "MlflowClient", request: Request, gate: RecordedGate) -> Decis
     champion = version_in_production(client, request.model)
     if reason := superseded_by(champion, request.window_end):
         return Decision(Outcome.SUPERSEDED, reason, None, None)
-    return Decision(Outcome.HELD, f"held by {', '.join(gate.failed)}", None, None)
+    held_by = f"held by {', '.join(gate.failed)}"
+    reason = f"{held_by} as {gate.because}" if gate.because else held_by
+    return Decision(Outcome.HELD, reason, None, None, gate.held_as or HeldAs.UNCERTAIN)
 
 
 def _refuse_without_verdicts(context: AssetExecutionContext, report: EvaluationReport, gate: RecordedGate) -> None:
@@ -134,12 +146,9 @@ def _promotion(report: EvaluationReport, decision: Decision) -> Promotion:
     )
 
 
-def _tag(context: AssetExecutionContext, decision: Decision, held_by: Sequence[str]) -> None:
+def _tag(context: AssetExecutionContext, decision: Decision, held_by: Sequence[str], in_a_row: int) -> None:
     context.log.info("%s: %s", decision.outcome, decision.reason)
-    # Every tag is set, because a retried run inherits the tags of the run before.
-    tags = {
-        OUTCOME_TAG: str(decision.outcome),
-        REASON_TAG: shortened(decision.reason),
-        HELD_BY_TAG: ",".join(held_by),
-    }
+    tags = decided_tags(
+        decision.outcome, decision.reason, held_by=held_by, held_as=decision.held_as, below_in_a_row=in_a_row
+    )
     context.instance.add_run_tags(context.run_id, tags)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nhm_assets.domain.errors import ChampionChanged, RegistryError
-from nhm_assets.domain.outcomes import Outcome
+from nhm_assets.domain.outcomes import HeldAs, Outcome
 from nhm_assets.registry.promotion_lock import LEASE_S, hold_lock
 from nhm_assets.registry.recovery import DONE_KINDS, PROMOTION, apply_moves, plan_moves, recover
 from nhm_assets.registry.transitions import registry_faults
@@ -47,12 +47,14 @@ class Decision:
     Attributes:
         previous: the version in Production before; None if there was none.
         audit_id: `_id` of the document in the audit log; None if nothing was moved.
+        held_as: of a held candidate; None otherwise.
     """
 
     outcome: Outcome
     reason: str
     previous: str | None
     audit_id: str | None
+    held_as: HeldAs | None = None
 
 
 def promote(
@@ -105,7 +107,8 @@ def _decision_without_moves(
     if reason := superseded_by(champion, request.window_end):
         return Decision(Outcome.SUPERSEDED, reason, number, None)
     if reason := promotion_blocked_reason(client, request.model, request.version):
-        return Decision(Outcome.HELD, reason, number, None)
+        # A person or a deleted file holds it, and no estimate does: next week's rows change nothing.
+        return Decision(Outcome.HELD, reason, number, None, HeldAs.BELOW)
     if number != request.version:
         _require_compared_champion(request, number)
     elif not registry_faults(client, request.model, request.version):

@@ -10,7 +10,7 @@ from nhm_assets.domain.dagster_internals import (
     PartitionKeyFilter,
 )
 from nhm_assets.domain.dagster_names import EVALUATION_REPORT
-from nhm_assets.domain.outcomes import GATE_CHECKS, REPORT_DIGEST
+from nhm_assets.domain.outcomes import GATE_CHECKS, HELD_AS, HELD_BECAUSE, REPORT_DIGEST, HeldAs
 
 if TYPE_CHECKING:
     from nhm_assets.domain.dagster_internals import AssetCheckExecutionRecord
@@ -28,6 +28,8 @@ class RecordedGate:
         undecided: names of the gate checks that the failed ones left without a verdict of their own.
         missing: names of the gate checks without a verdict on this report.
         run_ids: the Dagster runs that recorded the verdicts.
+        held_as: what the rows say of the candidate if a check failed; None if none did.
+        because: the sentence with the figures that say so.
     """
 
     passed: tuple[str, ...]
@@ -35,6 +37,8 @@ class RecordedGate:
     undecided: tuple[str, ...]
     missing: tuple[str, ...]
     run_ids: frozenset[str]
+    held_as: HeldAs | None = None
+    because: str = ""
 
     @property
     def open(self) -> bool:
@@ -59,20 +63,29 @@ def recorded_gate(instance: DagsterInstance, partition_key: str, report_digest: 
         about = [record for record in records if _is_about(record, report_digest)]
         if about:
             verdicts[name] = about[0]
+    failed = tuple(name for name in GATE_CHECKS if name in verdicts and _failed(verdicts[name]))
+    held_as = _metadata(verdicts[failed[0]], HELD_AS) if failed else None
     return RecordedGate(
         passed=tuple(name for name in GATE_CHECKS if name in verdicts and _passed(verdicts[name])),
-        failed=tuple(name for name in GATE_CHECKS if name in verdicts and _failed(verdicts[name])),
+        failed=failed,
         undecided=tuple(name for name in GATE_CHECKS if name in verdicts and _undecided(verdicts[name])),
         missing=tuple(name for name in GATE_CHECKS if name not in verdicts),
         run_ids=frozenset(record.run_id for record in verdicts.values()),
+        held_as=HeldAs(held_as) if held_as else None,
+        because=_metadata(verdicts[failed[0]], HELD_BECAUSE) if failed else "",
     )
 
 
 def _is_about(record: "AssetCheckExecutionRecord", report_digest: str) -> bool:
-    if record.status not in COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES or record.evaluation is None:
+    if record.status not in COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES:
         return False
-    digest = record.evaluation.metadata.get(REPORT_DIGEST)
-    return digest is not None and digest.value == report_digest
+    return _metadata(record, REPORT_DIGEST) == report_digest
+
+
+def _metadata(record: "AssetCheckExecutionRecord", name: str) -> str:
+    """A text in the metadata of a verdict; empty if it has none."""
+    value = record.evaluation and record.evaluation.metadata.get(name)
+    return str(value.value) if value else ""
 
 
 def _failed(record: "AssetCheckExecutionRecord") -> bool:

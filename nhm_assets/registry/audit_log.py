@@ -5,9 +5,10 @@ The `_id` of a document is derived from the event, so a repeated run adds nothin
 
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
-from nhm_assets.domain.outcomes import BROKEN_BY_TAG, REASON_TAG, Outcome
+from nhm_assets.domain.outcomes import BROKEN_BY_TAG, REASON_TAG, HeldAs, Outcome
 from nhm_assets.runs.liveness import PROCESS_TAG
 from nhm_assets.runs.queries import PARENT_TAG, RETRY_NUMBER_TAG, attempts
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 AUDIT_LOG: Final = "model_audit_log"
 ACTOR_TAG: Final = "nhm/actor"
+_LONGEST_ROW: Final = 100
 
 _ORIGINS: Final = {
     "dagster/backfill": "backfill",
@@ -81,12 +83,33 @@ def record_decision(
     outcome: Outcome,
     *,
     reason: str,
+    held_as: HeldAs | None = None,
     run: "DagsterRun",
     now: datetime,
 ) -> None:
     """Record that a candidate was not promoted, and why."""
-    entry = {"kind": str(outcome), **subject(report), "reason": reason, **evidence(report)}
+    held = {"held_as": str(held_as)} if held_as else {}
+    entry = {"kind": str(outcome), **subject(report), "reason": reason, **held, **evidence(report)}
     _add(log, f"{outcome}:{report.model}:{report.version}:{run.run_id}", entry, run, now)
+
+
+def below_in_a_row(log: "Collection[Document]", model: str) -> int:
+    """How many of the newest candidates were held as `below`, since one was promoted or held as `uncertain`.
+
+    Runs that decided about no new candidate do not count: they are superseded or unchanged, had too little data, or
+    broke.
+    """
+    entries = log.find(_about_candidates(model), {"held_as": 1}).sort("at", -1).limit(_LONGEST_ROW)
+    return sum(1 for _ in takewhile(lambda entry: entry.get("held_as") == HeldAs.BELOW, entries))
+
+
+def last_decision(log: "Collection[Document]", model: str) -> Document | None:
+    """The entry of the newest candidate that was promoted or held; None if there is none."""
+    return log.find_one(_about_candidates(model), sort=[("at", -1)])
+
+
+def _about_candidates(model: str) -> Document:
+    return {"model": model, "kind": {"$in": [str(Outcome.HELD), str(Outcome.PROMOTED)]}}
 
 
 def record_broken(log: "Collection[Document]", partition: "Partition", *, run: "DagsterRun", now: datetime) -> None:
@@ -118,11 +141,13 @@ def is_repeat(
 
 
 def evidence(report: "EvaluationReport") -> Document:
-    """The evidence of a decision: metrics of candidate and champion, and the digest of the report."""
+    """The evidence of a decision: metrics of candidate and champion, how sure it is, and the digest of the report."""
     champion = report.champion
     return {
         "metrics": _headline(report.candidate),
         "champion": {"version": champion.version, **_headline(champion.metrics)} if champion else None,
+        "flip_rate": report.flip_rate,
+        "settling": report.settling.model_dump() if report.settling else None,
         "report_digest": report.digest(),
     }
 

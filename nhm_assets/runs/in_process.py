@@ -18,6 +18,7 @@ from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.runs.failure_cause import failure_of
 from nhm_assets.runs.liveness import POD_TAG, PROCESS_TAG, executing_run, this_process
+from nhm_assets.runs.queries import held_as
 from nhm_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Retraining:
     Attributes:
         outcome: of the run, or `NOT_RUN`.
         held_by: names of the failed gate checks.
+        held_as: `below` or `uncertain` if the candidate is held; None otherwise.
         frame: the dataset.
         error: what broke, refused or prevented the run and what to do; None if nothing did.
         seconds: wall time of the run.
@@ -58,6 +60,7 @@ class Retraining:
     run_id: str | None = None
     seconds: float = 0.0
     reason: str = ""
+    held_as: str | None = None
 
 
 def retrain_partition(
@@ -140,6 +143,7 @@ def _describe(
     undecided = Outcome.REFUSED if failure and failure.by is BrokenBy.REFUSED else Outcome.BROKEN
     outcome = Outcome(tags.get(OUTCOME_TAG) or undecided) if result.success else undecided
     held_by = tags.get(HELD_BY_TAG, "")
+    how = held_as(run) if run else None
     return Retraining(
         partition=partition,
         window=window,
@@ -152,6 +156,7 @@ def _describe(
         run_id=result.run_id,
         seconds=seconds,
         reason=tags.get(REASON_TAG, ""),
+        held_as=str(how) if how else None,
     )
 
 
@@ -179,6 +184,7 @@ def as_json(result: Retraining, stage: str | None) -> dict[str, Any]:
         "champion": {"version": champion.version, **_headline(champion.metrics)} if champion else None,
         "outcome": str(result.outcome),
         "held_by": list(result.held_by),
+        "held_as": result.held_as,
         "error": result.error,
         "model": {
             "name": result.partition.specialist.registered_model,

@@ -2,20 +2,30 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dagster import AssetKey, DagsterEventType, DagsterInstance
 
 from nhm_assets.domain.dagster_names import EVALUATION_REPORT, JOB, TRAINED_MODEL
-from nhm_assets.domain.outcomes import BROKEN_BY_TAG, GATE_CHECKS, HELD_BY_TAG, REASON_TAG, Outcome
+from nhm_assets.domain.outcomes import (
+    BELOW_IN_A_ROW_TAG,
+    BROKEN_BY_TAG,
+    GATE_CHECKS,
+    HELD_BY_TAG,
+    REASON_TAG,
+    HeldAs,
+    Outcome,
+)
 from nhm_assets.domain.partitions import Partition
-from nhm_assets.runs.queries import PARTITION_TAG, outcome_of
+from nhm_assets.runs.queries import PARTITION_TAG, held_as, outcome_of
 from resources.notifiers import Notification
 
 if TYPE_CHECKING:
     from dagster import AssetCheckEvaluation, DagsterRun
 
 _KINDS: dict[str, str] = {Outcome.PROMOTED: "success", Outcome.HELD: "warning", Outcome.BROKEN: "failure"}
+_ALERT_EVERY: Final = 3
+"""Candidates in a row that are below the line: one or two are a bad week, three do not mend themselves."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +34,8 @@ class Message:
 
     Attributes:
         held_by: names of the gate checks that failed.
+        held_as: `below` or `uncertain` if the candidate is held; None otherwise.
+        below_in_a_row: how many candidates of the specialist were `below` one after another, this one included.
         broken_by: what broke the run; None if nothing did.
         version: of the model; None if the run ended before there was one.
         verdicts: gate check -> whether it passed, and its sentence with value and threshold.
@@ -42,13 +54,23 @@ class Message:
     verdicts: dict[str, tuple[bool, str]] = field(default_factory=dict)
     link: str = ""
     restart_at: datetime | None = None
+    held_as: str | None = None
+    below_in_a_row: int = 0
+
+    @property
+    def is_alert(self) -> bool:
+        """Whether this is the third candidate in a row that is below the line, or the sixth, and so on."""
+        below = self.outcome == Outcome.HELD and self.held_as == HeldAs.BELOW
+        return below and self.below_in_a_row > 0 and self.below_in_a_row % _ALERT_EVERY == 0
 
     @property
     def subject(self) -> str:
         """One line: specialist, week, outcome."""
         by = f" by {self.broken_by}" if self.broken_by else f" by {', '.join(self.held_by)}" if self.held_by else ""
+        how = f" as {self.held_as}" if self.held_as else ""
+        row = f", {self.below_in_a_row} in a row" if self.is_alert else ""
         version = f" (version {self.version})" if self.version else ""
-        return f"{self.specialist}, week {self.week}: {self.outcome}{by}{version}"
+        return f"{self.specialist}, week {self.week}: {self.outcome}{by}{how}{row}{version}"
 
     @property
     def text(self) -> str:
@@ -56,11 +78,23 @@ class Message:
         marks = {True: "passed", False: "FAILED"}
         lines = [f"{marks[passed]} {name}: {sentence}" for name, (passed, sentence) in self.verdicts.items()]
         again = [f"The run is started over at {self.restart_at:%Y-%m-%d %H:%M} UTC."] if self.restart_at else []
-        return "\n".join([self.reason, *again, *lines, self.link])
+        return "\n".join([self.reason, *self._alarm(), *again, *lines, self.link])
+
+    def _alarm(self) -> list[str]:
+        if not self.is_alert:
+            return []
+        sentence = (
+            f"{self.below_in_a_row} candidates in a row are below the line, so more weeks alone do not help. Production"
+            f" is unchanged. Look at the newest feedback on {self.specialist} and at the thresholds:"
+            " docs/operations.md, section 'Held candidates'."
+        )
+        return [sentence]
 
     def notification(self) -> Notification:
         """What the receivers get: text for people, all fields for programs."""
-        kind = _KINDS.get(self.outcome, "info")
+        kind = "failure" if self.is_alert else _KINDS.get(self.outcome, "info")
+        if self.held_as == HeldAs.UNCERTAIN:
+            kind = "info"
         return Notification(self.subject, self.text, kind, {"retraining": self.as_json()})
 
     def as_json(self) -> dict[str, Any]:
@@ -71,6 +105,8 @@ class Message:
             "outcome": self.outcome,
             "reason": self.reason,
             "held_by": list(self.held_by),
+            "held_as": self.held_as,
+            "below_in_a_row": self.below_in_a_row,
             "broken_by": self.broken_by,
             "model": self.model,
             "version": self.version,
@@ -85,6 +121,8 @@ def message_about(instance: DagsterInstance, run: "DagsterRun", dagster_url: str
     partition = Partition.from_key(run.tags[PARTITION_TAG])
     outcome = outcome_of(run)
     held_by = "" if outcome is Outcome.BROKEN else run.tags.get(HELD_BY_TAG, "")
+    how = held_as(run)
+    in_a_row = run.tags.get(BELOW_IN_A_ROW_TAG) if how is HeldAs.BELOW else None
     return Message(
         specialist=str(partition.specialist),
         week=partition.week,
@@ -100,6 +138,8 @@ def message_about(instance: DagsterInstance, run: "DagsterRun", dagster_url: str
             if evaluation.asset_key == EVALUATION_REPORT and evaluation.check_name in GATE_CHECKS
         },
         link=f"{dagster_url.rstrip('/')}/runs/{run.run_id}",
+        held_as=str(how) if how else None,
+        below_in_a_row=int(in_a_row or 0),
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from nhm_assets.domain.dagster_names import FEEDBACK_DATASET, PROMOTED_VERSION
-from nhm_assets.domain.outcomes import OUTCOME_TAG, UNDECIDED, Outcome
+from nhm_assets.domain.outcomes import HELD_AS_TAG, OUTCOME_TAG, UNDECIDED, HeldAs, Outcome
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist
 
@@ -68,6 +68,12 @@ def outcome_of(run: "DagsterRun") -> Outcome | None:
         return Outcome.BROKEN
     decided = run.status is DagsterRunStatus.SUCCESS and tag not in UNDECIDED
     return Outcome(tag) if tag and decided else None
+
+
+def held_as(run: "DagsterRun") -> HeldAs | None:
+    """What the rows say of the candidate that the run held; None if it held none. A retry inherits the tag."""
+    tag = run.tags.get(HELD_AS_TAG)
+    return HeldAs(tag) if tag and outcome_of(run) in (Outcome.HELD, Outcome.UNCHANGED) else None
 
 
 def is_whole(run: "DagsterRun") -> bool:

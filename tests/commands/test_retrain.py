@@ -23,6 +23,7 @@ REPORT_FIELDS = {
     "champion",
     "outcome",
     "held_by",
+    "held_as",
     "error",
     "model",
     "dagster_run_id",

@@ -7,11 +7,12 @@ import pytest
 from dagster import DagsterRun
 
 from nhm_assets.domain.dagster_names import JOB
-from nhm_assets.domain.outcomes import Outcome
+from nhm_assets.domain.outcomes import HeldAs, Outcome
 from nhm_assets.registry.audit_log import (
     ACTOR_TAG,
     AUDIT_LOG,
     actor,
+    below_in_a_row,
     evidence,
     origin,
     record_broken,
@@ -144,3 +145,40 @@ def test_the_actor_comes_from_the_tags_of_the_run(tags, name):
 def test_an_entry_says_from_where_its_run_was_started(tags, place):
     """A person's re-execution has the tags of the first run too."""
     assert origin(DagsterRun(job_name=JOB, run_id="run-a", tags=tags)) == place
+
+
+@pytest.mark.parametrize(
+    ("history", "in_a_row"),
+    [
+        ("", 0),
+        ("b", 1),
+        ("bbb", 3),
+        ("bbu", 0),
+        ("bub", 1),
+        ("pbb", 2),
+        ("bbp", 0),
+        # Runs that decided about no new candidate count neither way.
+        ("b=bsb", 3),
+        ("bx", 1),
+    ],
+)
+def test_candidates_below_the_line_are_counted_since_the_last_other_decision(log, history, in_a_row):
+    """b: below, u: uncertain, p: promoted, =: unchanged, s: superseded, x: below, of another specialist."""
+    outcomes = {"p": Outcome.PROMOTED, "=": Outcome.UNCHANGED, "s": Outcome.SUPERSEDED}
+    for number, letter in enumerate(history):
+        model = "business-evaluator" if letter == "x" else "technical-evaluator"
+        record_decision(
+            log,
+            report(model=model, version=str(number)),
+            outcomes.get(letter, Outcome.HELD),
+            reason="",
+            held_as={"u": HeldAs.UNCERTAIN, "p": None, "s": None}.get(letter, HeldAs.BELOW),
+            run=dagster_run(f"run-{number}"),
+            now=NOW + timedelta(days=7 * number),
+        )
+    assert below_in_a_row(log, "technical-evaluator") == in_a_row
+
+
+def test_a_held_candidate_is_recorded_with_what_the_rows_say_of_it(log):
+    record_decision(log, report(), Outcome.HELD, reason="", held_as=HeldAs.BELOW, run=dagster_run(), now=NOW)
+    assert log.find_one()["held_as"] == "below"

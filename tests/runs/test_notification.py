@@ -1,6 +1,7 @@
 """What people and programs are told when a retraining ends."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from dagster import DagsterRunStatus
@@ -50,6 +51,8 @@ def test_programs_get_all_fields():
         "outcome": "held",
         "reason": "held by recall_threshold, f1_threshold",
         "held_by": ["recall_threshold", "f1_threshold"],
+        "held_as": None,
+        "below_in_a_row": 0,
         "broken_by": None,
         "model": "technical-evaluator",
         "version": "7",
@@ -60,6 +63,44 @@ def test_programs_get_all_fields():
         "run": "http://127.0.0.1:3000/runs/r-1",
         "job": "specialist_retraining",
     }
+
+
+@pytest.mark.parametrize(
+    ("held_as", "in_a_row", "kind"),
+    [
+        ("uncertain", 0, "info"),
+        ("below", 1, "warning"),
+        ("below", 2, "warning"),
+        ("below", 3, "failure"),
+        ("below", 4, "warning"),
+        ("below", 6, "failure"),
+        (None, 0, "warning"),
+    ],
+)
+def test_uncertain_is_told_quietly_and_every_third_below_in_a_row_is_an_alert(held_as, in_a_row, kind):
+    message = replace(HELD, held_as=held_as, below_in_a_row=in_a_row)
+    assert message.notification().kind == kind
+    assert ("in a row" in message.subject) == ("in a row" in message.text) == (kind == "failure")
+
+
+def test_an_alert_says_what_it_means_and_where_to_read_on():
+    message = replace(HELD, held_as="below", below_in_a_row=3)
+    assert message.subject == (
+        "technical, week 2026-03-01: held by recall_threshold, f1_threshold as below, 3 in a row (version 7)"
+    )
+    assert message.text.splitlines()[1].startswith("3 candidates in a row are below the line, so more weeks alone")
+    assert "'Held candidates'" in message.text
+
+
+def test_a_repeated_decision_is_no_alert():
+    """The same candidate, held again: it was told already."""
+    message = replace(HELD, outcome="unchanged", held_as="below", below_in_a_row=3)
+    assert message.notification().kind == "info"
+
+
+def test_programs_are_told_how_a_candidate_is_held():
+    fields = replace(HELD, held_as="below", below_in_a_row=2).as_json()
+    assert (fields["held_as"], fields["below_in_a_row"]) == ("below", 2)
 
 
 def message_of(
@@ -77,10 +118,27 @@ def message_of(
         ({"nhm/outcome": "promoted"}, DagsterRunStatus.SUCCESS, "promoted"),
         ({"nhm/outcome": "promoted", "nhm/held_by": ""}, DagsterRunStatus.SUCCESS, "promoted"),
         ({"nhm/outcome": "held", "nhm/held_by": "a,b"}, DagsterRunStatus.SUCCESS, "held by a, b"),
+        (
+            {"nhm/outcome": "held", "nhm/held_by": "a", "nhm/held_as": "uncertain", "nhm/below_in_a_row": ""},
+            DagsterRunStatus.SUCCESS,
+            "held by a as uncertain",
+        ),
+        (
+            {"nhm/outcome": "held", "nhm/held_by": "a", "nhm/held_as": "below", "nhm/below_in_a_row": "3"},
+            DagsterRunStatus.SUCCESS,
+            "held by a as below, 3 in a row",
+        ),
+        ({"nhm/outcome": "promoted", "nhm/held_as": "below"}, DagsterRunStatus.SUCCESS, "promoted"),
         ({"nhm/outcome": "broken", "nhm/broken_by": "MLflow"}, DagsterRunStatus.FAILURE, "broken by MLflow"),
         # Tags inherited from the run before.
         (
-            {"nhm/outcome": "broken", "nhm/broken_by": "killed", "nhm/held_by": "a,b"},
+            {
+                "nhm/outcome": "broken",
+                "nhm/broken_by": "killed",
+                "nhm/held_by": "a,b",
+                "nhm/held_as": "below",
+                "nhm/below_in_a_row": "3",
+            },
             DagsterRunStatus.FAILURE,
             "broken by killed",
         ),

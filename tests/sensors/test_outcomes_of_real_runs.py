@@ -112,6 +112,9 @@ def test_a_held_run_is_sent_with_the_checks_that_held_it(story: Story):
     assert sent["gate"]["precision_threshold"]["passed"] is False
     assert sent["broken_by"] is None
     assert body["title"].startswith(f"business, week {WEEK}: held by ")
+    assert body["title"].endswith(" as below (version 1)")
+    assert (sent["held_as"], sent["below_in_a_row"], body["type"]) == ("below", 1, "warning")
+    assert recorded_triggers(story.platform)[story.runs["held"]]["held_as"] == "below"
     assert "FAILED precision_threshold: " in body["message"]
 
 

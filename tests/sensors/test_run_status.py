@@ -52,12 +52,28 @@ def test_an_outcome_is_recorded_and_sent_once(platform: Platform, hooked: tuple[
         "transient": False,
         "run_id": run_id,
         "reason": "so it is",
+        "held_as": None,
         "broken_by": None,
         "finished_at": NOW,
     }
     assert [(one["outcome"], one["reason"]) for one in there.retrainings] == [(outcome, "so it is")]
     assert tags_of(platform, run_id)["nhm/reported"] == run_id
     assert recorded_breaks(platform) == []
+
+
+def test_how_a_candidate_is_held_is_recorded_and_the_third_below_in_a_row_is_an_alert(
+    platform: Platform, hooked: tuple[Receiver, Notifier]
+):
+    there, webhook = hooked
+    stories = [("uncertain", ""), ("below", "2"), ("below", "3")]
+    for held_as, in_a_row in stories:
+        tags = {**HELD, "nhm/held_as": held_as, "nhm/below_in_a_row": in_a_row}
+        run_id = put_ended_run(platform, tags)
+        outcome_tick(platform, [webhook])
+        assert recorded_triggers(platform)[run_id]["held_as"] == held_as
+    assert [body["type"] for body in there.received] == ["info", "warning", "failure"]
+    assert [one["held_as"] for one in there.retrainings] == ["uncertain", "below", "below"]
+    assert "held by f1_threshold as below, 3 in a row" in there.received[-1]["title"]
 
 
 @pytest.mark.parametrize("status", [FAILURE, CANCELED])
