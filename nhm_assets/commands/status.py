@@ -1,8 +1,9 @@
-"""`nhm status`: whether the services answer, and what is in production, since when and from which data."""
+"""`nhm status`: whether the services answer, what is in production, and what was decided last about each specialist."""
 
+import json
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,14 +15,20 @@ from nhm_assets.settings import Settings
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_COLUMNS = ("specialist", "version", "since", "window", "data version", "source", "prec.", "recall", "F1")
+    from nhm_assets.commands.health import Service
+
+Facts = dict[str, Any]
+
+_PRODUCTION = ("specialist", "version", "since", "window", "data version", "source", "prec.", "recall", "F1")
+_DECISIONS = ("specialist", "week", "version", "decision", "below in a row", "flip rate", "would settle it")
 
 
 @click.command()
-def status() -> None:
-    """Show whether MongoDB, MLflow, storage and Dagster's database answer, and what is in production.
+@click.option("--json", "as_json", is_flag=True, help="Print the same as JSON.")
+def status(*, as_json: bool) -> None:
+    """Show the services, what is in production, and the last decision about each specialist.
 
-    Exit code: 0 if all services answer, otherwise 1.
+    The services are MongoDB, MLflow, storage and Dagster's database. Exit code: 0 if all of them answer, otherwise 1.
     """
     settings = Settings.load()
     with startup_without_gc():
@@ -30,60 +37,50 @@ def status() -> None:
 
         prepare_home(settings)
         services = check_services(settings)
-    for service in services:
-        click.echo(f"{service.name:8} {'FAULT' if service.fault else 'ok':6} {service.address}")
-        if service.fault:
-            click.echo(f"{'':15} {service.fault}")
-    answering = {service.name for service in services if not service.fault}
+    if not as_json:
+        _print_services(services)
+    facts: Facts = {
+        "services": [{"name": one.name, "address": one.address, "fault": one.fault} for one in services],
+        **_facts(settings, {service.name for service in services if not service.fault}),
+        "settings": [remark.sentence for remark in settings.remarks],
+    }
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+    else:
+        _print(facts, settings)
+    sys.exit(1 if any(service.fault for service in services) else 0)
+
+
+def _facts(settings: Settings, answering: set[str]) -> Facts:
+    """What can be said with the services that answer."""
+    facts: Facts = {}
     if "MongoDB" in answering:
-        _print_missing_indexes(settings)
+        facts["missing_indexes"] = _missing_indexes(settings)
     if "MLflow" in answering:
-        _print_production(settings)
+        facts["production"] = _production(settings)
+    if "MongoDB" in answering:
+        facts["decisions"] = _decisions(settings)
     if {"MongoDB", "MLflow"} <= answering:
-        _print_foreign_moves(settings)
-    for remark in settings.remarks:
-        click.echo(f"\n{remark.sentence}.")
-    sys.exit(0 if len(answering) == len(services) else 1)
+        facts["foreign_moves"] = _foreign_moves(settings)
+    return facts
 
 
-def _print_missing_indexes(settings: Settings) -> None:
+def _missing_indexes(settings: Settings) -> list[str]:
     from nhm_assets.commands.health import missing_indexes
     from nhm_assets.resource_factories import mongo_of
 
     with mongo_of(settings).database() as database:
-        commands = missing_indexes(database, settings)
-    if commands:
-        click.echo(
-            f"\nIndexes are missing in database {settings.mongodb_database}, so MongoDB scans whole collections to read"
-            " a window. The owner of the database can create them in mongosh:"
-        )
-        for command in commands:
-            click.echo(f"  {command}")
+        return missing_indexes(database, settings)
 
 
-def _print_production(settings: Settings) -> None:
-    from nhm_assets.commands.tables import print_table
+def _production(settings: Settings) -> list[Facts]:
     from nhm_assets.resource_factories import mlflow_of
 
     with mlflow_of(settings).client() as client:
-        rows = [[str(specialist), *_cells(client, specialist)] for specialist in Specialist]
-    click.echo()
-    print_table("In production", _COLUMNS, rows, numbers={"version", "prec.", "recall", "F1"})
+        return [{"specialist": str(specialist), **_champion(client, specialist)} for specialist in Specialist]
 
 
-def _print_foreign_moves(settings: Settings) -> None:
-    from nhm_assets.registry.audit_log import AUDIT_LOG
-    from nhm_assets.registry.foreign_moves import pointer_of, remedy
-    from nhm_assets.resource_factories import mlflow_of, mongo_of
-
-    with mongo_of(settings).database() as database, mlflow_of(settings).client() as client:
-        for specialist in Specialist:
-            pointer = pointer_of(client, database[AUDIT_LOG], specialist.registered_model)
-            if pointer.is_foreign:
-                click.echo(f"\n{pointer.sentence}. {remedy(specialist, pointer.audited)}")
-
-
-def _cells(client: "MlflowClient", specialist: Specialist) -> list[str]:
+def _champion(client: "MlflowClient", specialist: Specialist) -> Facts:
     from nhm_assets.registry.versions import version_in_production
     from nhm_assets.registry.vocabulary import DATA_SOURCE_TAG, DATA_VERSION_TAG, WINDOW_END_TAG
     from resources.mlflow import run_state
@@ -91,19 +88,123 @@ def _cells(client: "MlflowClient", specialist: Specialist) -> list[str]:
     try:
         version = version_in_production(client, specialist.registered_model)
     except RegistryError:
-        return ["several"]
+        return {"version": "several"}
     if version is None:
-        return ["none"]
-    # MLflow does not record when a stage changed. Nothing else updates a version while it is in Production.
-    since = datetime.fromtimestamp(version.last_updated_timestamp / 1000, UTC)
+        return {"version": None}
     # A run that was removed for good (`mlflow gc`) leaves the version behind.
     has_run = bool(version.run_id) and run_state(client, version.run_id) is not None
     metrics = client.get_run(version.run_id).data.metrics if has_run else {}
+    return {
+        "version": str(version.version),
+        # MLflow does not record when a stage changed. Nothing else updates a version while it is in Production.
+        "since": datetime.fromtimestamp(version.last_updated_timestamp / 1000, UTC).isoformat(),
+        "window_end": version.tags.get(WINDOW_END_TAG),
+        "data_version": version.tags.get(DATA_VERSION_TAG),
+        "data_source": version.tags.get(DATA_SOURCE_TAG),
+        **{name: metrics.get(f"test_{name}") for name in ("precision", "recall", "f1")},
+    }
+
+
+def _decisions(settings: Settings) -> list[Facts]:
+    """The last decision about a candidate of each specialist that has one."""
+    from nhm_assets.registry.audit_log import AUDIT_LOG, below_in_a_row, last_decision
+    from nhm_assets.resource_factories import mongo_of
+
+    found = []
+    with mongo_of(settings).database() as database:
+        for specialist in Specialist:
+            log = database[AUDIT_LOG]
+            if entry := last_decision(log, specialist.registered_model):
+                known = {name: entry.get(name) for name in ("week", "version", "reason", "held_as", "flip_rate")}
+                found.append(
+                    {
+                        "specialist": str(specialist),
+                        "outcome": entry["kind"],
+                        **known,
+                        "below_in_a_row": below_in_a_row(log, specialist.registered_model),
+                        "settling": entry.get("settling"),
+                    }
+                )
+    return found
+
+
+def _foreign_moves(settings: Settings) -> list[Facts]:
+    from nhm_assets.registry.audit_log import AUDIT_LOG
+    from nhm_assets.registry.foreign_moves import pointer_of, remedy
+    from nhm_assets.resource_factories import mlflow_of, mongo_of
+
+    moves = []
+    with mongo_of(settings).database() as database, mlflow_of(settings).client() as client:
+        for specialist in Specialist:
+            pointer = pointer_of(client, database[AUDIT_LOG], specialist.registered_model)
+            if pointer.is_foreign:
+                what = remedy(specialist, pointer.audited)
+                moves.append({"specialist": str(specialist), "sentence": pointer.sentence, "remedy": what})
+    return moves
+
+
+def _print_services(services: "list[Service]") -> None:
+    for service in services:
+        click.echo(f"{service.name:8} {'FAULT' if service.fault else 'ok':6} {service.address}")
+        if service.fault:
+            click.echo(f"{'':15} {service.fault}")
+
+
+def _print(facts: Facts, settings: Settings) -> None:
+    from nhm_assets.commands.tables import print_table
+
+    if facts.get("missing_indexes"):
+        click.echo(
+            f"\nIndexes are missing in database {settings.mongodb_database}, so MongoDB scans whole collections to read"
+            " a window. The owner of the database can create them in mongosh:"
+        )
+        for command in facts["missing_indexes"]:
+            click.echo(f"  {command}")
+    if "production" in facts:
+        click.echo()
+        rows = [_production_cells(one) for one in facts["production"]]
+        print_table("In production", _PRODUCTION, rows, numbers={"version", "prec.", "recall", "F1"})
+    if facts.get("decisions"):
+        click.echo()
+        rows = [_decision_cells(one) for one in facts["decisions"]]
+        print_table("Last decisions", _DECISIONS, rows, numbers={"version", "below in a row", "flip rate"})
+    for move in facts.get("foreign_moves", ()):
+        click.echo(f"\n{move['sentence']}. {move['remedy']}")
+    for sentence in facts["settings"]:
+        click.echo(f"\n{sentence}.")
+
+
+def _production_cells(one: Facts) -> list[str]:
+    if "since" not in one:
+        return [one["specialist"], one["version"] or "none"]
     return [
-        str(version.version),
-        f"{since:%Y-%m-%d %H:%M}",
-        f"to {version.tags.get(WINDOW_END_TAG, '?')[:10]}",
-        version.tags.get(DATA_VERSION_TAG, "?")[:12],
-        version.tags.get(DATA_SOURCE_TAG, "?"),
-        *(f"{metrics[name]:.3f}" if name in metrics else "?" for name in ("test_precision", "test_recall", "test_f1")),
+        one["specialist"],
+        one["version"],
+        f"{datetime.fromisoformat(one['since']):%Y-%m-%d %H:%M}",
+        f"to {(one['window_end'] or '?')[:10]}",
+        (one["data_version"] or "?")[:12],
+        one["data_source"] or "?",
+        *("?" if one[name] is None else f"{one[name]:.3f}" for name in ("precision", "recall", "f1")),
     ]
+
+
+def _decision_cells(one: Facts) -> list[str]:
+    how = f" as {one['held_as']}" if one["held_as"] else ""
+    return [
+        one["specialist"],
+        one["week"],
+        str(one["version"]),
+        f"{one['outcome']}{how}",
+        str(one["below_in_a_row"] or ""),
+        "" if one["flip_rate"] is None else f"{one['flip_rate']:.2f}",
+        _settling_cell(one["settling"]),
+    ]
+
+
+def _settling_cell(settling: Facts | None) -> str:
+    if settling is None:
+        return ""
+    if settling["plans"] is None:
+        return "no number of plans: it is on the line"
+    classes = f"{settling['approve']} approve, {settling['not_approve']} not"
+    return f"{settling['plans']} more reviewed plans ({classes})"

@@ -1,10 +1,12 @@
 """`nhm status`: services, missing indexes."""
 
+import json
 import shutil
+from datetime import UTC, datetime
 
 import pytest
 
-from tests.support.documents import feedback, opinion, put
+from tests.support.documents import WEEK, feedback, opinion, put
 from tests.support.nhm import nhm
 from tests.support.processes import ROOT
 
@@ -59,7 +61,49 @@ def test_status_asks_the_database_of_dagster_too(home, mongod_uri, database):
     assert "s3cret-word" not in done.stdout + done.stderr
 
 
-def test_status_says_that_the_database_of_dagster_answers(home, mongod_uri, database):
-    done = nhm("status", nhm_home=home, mongodb_uri=mongod_uri, mongodb_database=database.name)
+SETTLING = {"plans": 420, "approve": 180, "not_approve": 240, "passes": 0.75, "below": 0.07}
+
+
+def decided(specialist: str, day: int, kind: str, **fields: object) -> dict[str, object]:
+    """An entry of the audit log."""
+    model = f"{specialist}-evaluator"
+    moment = datetime(2026, 3, day, tzinfo=UTC)
+    return {
+        "model": model,
+        "kind": kind,
+        "at": moment,
+        "week": WEEK,
+        "version": str(day),
+        "reason": "so it is",
+    } | fields
+
+
+def test_status_shows_the_last_decision_about_each_specialist(home, mongod_uri, database):
+    database["model_audit_log"].insert_many(
+        [
+            decided("technical", 1, "held", held_as="below"),
+            decided("technical", 8, "held", held_as="uncertain", flip_rate=0.31, settling=SETTLING),
+            decided("technical", 9, "unchanged", held_as="below"),
+            decided("behavior", 1, "promoted"),
+            decided("behavior", 8, "held", held_as="below", flip_rate=0.0),
+            decided("behavior", 15, "held", held_as="below", flip_rate=0.005),
+        ]
+    )
+    settings = {"nhm_home": home, "mongodb_uri": mongod_uri, "mongodb_database": database.name}
+    done = nhm("status", **settings)
     assert "Dagster  ok" in done.stdout
     assert done.returncode == 0
+    rows = {line.split()[0]: " ".join(line.split()) for line in done.stdout.splitlines() if " held as " in line}
+    assert rows == {
+        "technical": f"technical {WEEK} 8 held as uncertain 0.31 420 more reviewed plans (180 approve, 240 not)",
+        "behavior": f"behavior {WEEK} 15 held as below 2 0.01",
+    }
+    told = json.loads(nhm("status", "--json", **settings).stdout)
+    assert [service["name"] for service in told["services"]] == ["MongoDB", "MLflow", "storage", "Dagster"]
+    technical, behavior = told["decisions"]
+    assert (technical["held_as"], technical["settling"], technical["below_in_a_row"]) == ("uncertain", SETTLING, 0)
+    assert (behavior["outcome"], behavior["flip_rate"], behavior["below_in_a_row"]) == ("held", 0.005, 2)
+    assert told["production"][0] == {"specialist": "technical", "version": None}
+    # The log says that version 1 of behavior was promoted, and nothing is in Production.
+    assert [move["specialist"] for move in told["foreign_moves"]] == ["behavior"]
+    assert told["settings"][0].startswith("F1_THRESHOLD 0.72 decides nothing")
