@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from dagster import AssetCheckResult, AssetExecutionContext, MetadataValue, Output, ResourceParam, asset
 
+from nhm_assets.domain.check_result import Verdict
 from nhm_assets.domain.dagster_names import EVALUATION_REPORT, GROUP
 from nhm_assets.domain.outcomes import HELD_AS, HELD_BECAUSE, REPORT_DIGEST
 from nhm_assets.domain.partitions import specialist_weeks
@@ -72,15 +73,22 @@ def evaluation_report(
                 else:
                     context.log.warning("MLflow run %s was deleted, so no metrics are logged there", report.run_id)
     verdicts = judge(report, rules)
-    failed = failed_verdicts(verdicts)
+    held = _held(report, verdicts, rules)
+    shown = _metadata(report) | shadow_metadata(report.shadow, shadow) | held
+    yield Output(report, metadata=shown | {"reused": reused})
     # Binds the verdicts to exactly this report: the promotion looks for them.
-    bound = {REPORT_DIGEST: MetadataValue.text(report.digest())}
-    if failed:
-        held = third_verdict(estimates_of(report, rules), failed)
-        bound |= {HELD_AS: MetadataValue.text(str(held.held_as)), HELD_BECAUSE: MetadataValue.text(held.sentence)}
-    yield Output(report, metadata=_metadata(report) | shadow_metadata(report.shadow, shadow) | {"reused": reused})
+    bound = held | {REPORT_DIGEST: MetadataValue.text(report.digest())}
     for result in check_results(EVALUATION_REPORT, verdicts):
         yield result._replace(metadata={**result.metadata, **bound})
+
+
+def _held(report: EvaluationReport, verdicts: list[Verdict], rules: GateRules) -> dict[str, MetadataValue]:
+    """What the rows say of a candidate that the gate holds; nothing if it passes."""
+    failed = failed_verdicts(verdicts)
+    if not failed:
+        return {}
+    third = third_verdict(estimates_of(report, rules), failed)
+    return {HELD_AS: MetadataValue.text(str(third.held_as)), HELD_BECAUSE: MetadataValue.text(third.sentence)}
 
 
 def _log_metrics(client: "MlflowClient", report: EvaluationReport) -> None:

@@ -97,10 +97,11 @@ def below_in_a_row(log: "Collection[Document]", model: str) -> int:
     """How many of the newest candidates were held as `below`, since one was promoted or held as `uncertain`.
 
     Runs that decided about no new candidate do not count: they are superseded or unchanged, had too little data, or
-    broke.
+    broke. A run that died after it had recorded its decision, and its retry, decide about the same version.
     """
-    entries = log.find(_about_candidates(model), {"held_as": 1}).sort("at", -1).limit(_LONGEST_ROW)
-    return sum(1 for _ in takewhile(lambda entry: entry.get("held_as") == HeldAs.BELOW, entries))
+    entries = log.find(_about_candidates(model), {"held_as": 1, "version": 1}).sort("at", -1).limit(_LONGEST_ROW)
+    below = takewhile(lambda entry: entry.get("held_as") == HeldAs.BELOW, entries)
+    return len({entry["version"] for entry in below})
 
 
 def last_decision(log: "Collection[Document]", model: str) -> Document | None:

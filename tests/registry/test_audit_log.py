@@ -160,16 +160,18 @@ def test_an_entry_says_from_where_its_run_was_started(tags, place):
         # Runs that decided about no new candidate count neither way.
         ("b=bsb", 3),
         ("bx", 1),
+        # A run that died after the record, and its retry.
+        ("bbr", 2),
     ],
 )
 def test_candidates_below_the_line_are_counted_since_the_last_other_decision(log, history, in_a_row):
-    """b: below, u: uncertain, p: promoted, =: unchanged, s: superseded, x: below, of another specialist."""
+    """b: below, u: uncertain, p: promoted, =: unchanged, s: superseded; below too: x of another specialist, r again."""
     outcomes = {"p": Outcome.PROMOTED, "=": Outcome.UNCHANGED, "s": Outcome.SUPERSEDED}
     for number, letter in enumerate(history):
         model = "business-evaluator" if letter == "x" else "technical-evaluator"
         record_decision(
             log,
-            report(model=model, version=str(number)),
+            report(model=model, version=str(number - (letter == "r"))),
             outcomes.get(letter, Outcome.HELD),
             reason="",
             held_as={"u": HeldAs.UNCERTAIN, "p": None, "s": None}.get(letter, HeldAs.BELOW),

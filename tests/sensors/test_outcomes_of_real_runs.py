@@ -98,6 +98,9 @@ def test_real_runs_are_sent_with_metrics_against_thresholds_and_a_link(story: St
         "beats_baseline",
         "enough_evidence",
         "data_source_allowed",
+        "thresholds_on_folds",
+        "not_worse_on_folds",
+        "not_worse_than_reference",
     }
     assert sent["gate"]["f1_threshold"]["passed"] is True
     assert "0.72" in sent["gate"]["f1_threshold"]["says"]
