@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import dataset, policy_replay, retrain, sensor_tick
+from benchmarks import dataset, exporter_refresh, policy_replay, retrain, sensor_tick
 from benchmarks.measuring import print_table
 
 if __name__ == "__main__":
@@ -11,6 +11,7 @@ if __name__ == "__main__":
         "Retraining five specialists": retrain.run(),
         "A tick of feedback_volume_sensor": sensor_tick.run(),
         "Replaying the gate": policy_replay.run(),
+        "A refresh of the exporter": exporter_refresh.run(),
     }
     for title, figures in tables.items():
         print_table(title, figures)

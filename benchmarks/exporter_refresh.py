@@ -1,0 +1,217 @@
+"""One refresh of the exporter: at 20,000 runs of history against 100, and its memory.
+
+`python -m benchmarks.exporter_refresh` makes two histories: runs and datasets in Dagster, versions in MLflow, entries
+of the audit log in a real mongod of its own. A few real rows are written by the libraries, and copied in their
+databases. The exporters of both histories take turns in one process, and the median of the rounds counts. The first
+refresh of an exporter, which reads more, is shown by itself.
+"""
+
+import json
+import logging
+import sqlite3
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measuring import Figure, at_most, child, peak_memory_mb, print_table
+from nhm_assets.domain.specialists import Specialist
+from nhm_assets.settings import Settings
+from resources.embedded_mongo import embedded_mongod
+
+SMALL, LARGE = 100, 20_000
+ROUNDS = 20
+_ROWS = 25
+"""Real runs and datasets that are copied: five weeks of five specialists."""
+_LARGEST_MB = 300
+
+
+def _settings(folder: Path, count: int) -> Settings:
+    return Settings.load().model_copy(update={"nhm_home": folder / str(count), "mongodb_database": f"history_{count}"})
+
+
+@contextmanager
+def _instance(folder: Path, count: int) -> Iterator[Any]:
+    from dagster import DagsterInstance
+
+    home = folder / str(count) / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    with DagsterInstance.local_temp(str(home), overrides={"telemetry": {"enabled": False}}) as instance:
+        yield instance
+
+
+def seed(folder: Path) -> None:
+    """Body of a process that makes both histories."""
+    logging.disable(logging.CRITICAL)
+    for count in (SMALL, LARGE):
+        _seed_dagster(folder, count)
+        _seed_mlflow(_settings(folder, count), count)
+        _seed_mongodb(_settings(folder, count), count)
+    print(json.dumps({"seeded": SMALL + LARGE}))
+
+
+def _seed_dagster(folder: Path, count: int) -> None:
+    from dagster import AssetMaterialization, DagsterRun, DagsterRunStatus
+
+    from nhm_assets.domain.dagster_names import JOB
+    from nhm_assets.domain.outcomes import Outcome, decided_tags
+    from nhm_assets.domain.partitions import Partition, weeks
+    from nhm_assets.runs.queries import PARTITION_TAG, dimension_tags
+
+    with _instance(folder, count) as instance:
+        for week in weeks.get_partition_keys()[-6:-1]:
+            for specialist in Specialist:
+                partition = Partition(week, specialist)
+                tags = {PARTITION_TAG: str(partition.key), **dimension_tags(partition)}
+                tags |= decided_tags(Outcome.HELD, "held by f1_threshold: F1 0.689 is below the required 0.720")
+                run = DagsterRun(JOB, str(uuid.uuid4()), status=DagsterRunStatus.SUCCESS, tags=tags)
+                instance.run_storage.add_run(run)
+                window = {"window": [partition.week_end.isoformat(), partition.week_end.isoformat()]}
+                for asset in ("feedback_dataset", "evaluation_report"):
+                    made = AssetMaterialization(asset, partition=str(partition.key), metadata=window)
+                    instance.report_runless_asset_event(made)
+    (runs,) = folder.joinpath(str(count)).rglob("runs.db")
+    _copy(runs, "runs", count - _ROWS, _other_run)
+    (events,) = folder.joinpath(str(count)).rglob("index.db")
+    # What was there first is newest: the copies get lower numbers.
+    _copy(events, "event_logs", 2 * (count - _ROWS), lambda row, number: row | {"id": -number})
+
+
+def _other_run(row: dict[str, Any], _: int) -> dict[str, Any]:
+    run_id = str(uuid.uuid4())
+    long_ago = {"create_timestamp": "2026-01-05 00:00:00.000000", "update_timestamp": "2026-01-05 00:00:00.000000"}
+    return row | long_ago | {"id": None, "run_id": run_id, "run_body": row["run_body"].replace(row["run_id"], run_id)}
+
+
+def _copy(file: Path, table: str, count: int, change: Callable[[dict[str, Any], int], dict[str, Any]]) -> None:
+    """Add changed copies of the rows of a table; runs get the tags of the run that they are a copy of."""
+    with sqlite3.connect(file) as database:
+        database.row_factory = sqlite3.Row
+        rows = [dict(row) for row in database.execute(f"select * from {table}")]  # noqa: S608 - our own names
+        places = ", ".join(f":{name}" for name in rows[0])
+        copies = [(rows[number % len(rows)], change(rows[number % len(rows)], number)) for number in range(count)]
+        database.executemany(f"insert into {table} values ({places})", [copy for _, copy in copies])  # noqa: S608
+        if table == "runs":
+            tags: dict[str, list[tuple[str, str]]] = {}
+            for run_id, key, value in database.execute("select run_id, key, value from run_tags"):
+                tags.setdefault(run_id, []).append((key, value))
+            database.executemany(
+                "insert into run_tags (run_id, key, value) values (?, ?, ?)",
+                [(copy["run_id"], *tag) for row, copy in copies for tag in tags[row["run_id"]]],
+            )
+
+
+def _seed_mlflow(settings: Settings, count: int) -> None:
+    from nhm_assets.registry.vocabulary import PRODUCTION, PRODUCTION_ALIAS
+    from nhm_assets.resource_factories import mlflow_of
+
+    with mlflow_of(settings).client() as client:
+        for specialist in Specialist:
+            model = specialist.registered_model
+            client.create_registered_model(model)
+            version = client.create_model_version(model, str(settings.nhm_home)).version
+            client.transition_model_version_stage(model, version, PRODUCTION)
+            client.set_registered_model_alias(model, PRODUCTION_ALIAS, version)
+
+    def archived(row: dict[str, Any], number: int) -> dict[str, Any]:
+        return row | {"version": number // len(Specialist) + 2, "current_stage": "Archived"}
+
+    _copy(settings.nhm_home / "mlflow" / "mlflow.db", "model_versions", count - len(Specialist), archived)
+
+
+def _seed_mongodb(settings: Settings, count: int) -> None:
+    from nhm_assets.registry.audit_log import AUDIT_LOG
+    from nhm_assets.registry.foreign_moves import record_foreign_move
+    from nhm_assets.registry.promotion_lock import hold_lock
+    from nhm_assets.resource_factories import mlflow_of, mongo_of
+    from nhm_assets.runs.triggers import TRIGGERS
+
+    now = datetime.now(UTC)
+    with mongo_of(settings).database() as database, mlflow_of(settings).client() as client:
+        for specialist in Specialist:
+            entry: dict[str, Any] = {
+                "model": specialist.registered_model,
+                "kind": "held",
+                "at": now,
+                "reason": "x" * 1500,
+            }
+            database[AUDIT_LOG].insert_many([dict(entry) for _ in range(3 * count // len(Specialist))])
+            # These make the indexes, as the first promotion and the registry sensor do.
+            fields = {"kind": "promotion", "at": now}
+            with hold_lock(database[AUDIT_LOG], entry["model"], fields, recover=lambda _: None, wait_s=1) as lock:
+                lock.discard()
+            record_foreign_move(client, database[AUDIT_LOG], specialist.registered_model, {}, now=now)
+        database[TRIGGERS].insert_many([{"specialist": "technical", "number": number} for number in range(count)])
+
+
+def measure(folder: Path) -> None:
+    """Body of the measuring process: the first refresh of either exporter, and then round by round."""
+    logging.disable(logging.CRITICAL)
+    with _instance(folder, SMALL) as small, _instance(folder, LARGE) as large:
+        exporters = [_exporter(folder, SMALL, small), _exporter(folder, LARGE, large)]
+        first = [_refreshed(exporter) for exporter in exporters]
+        rounds = [[_refreshed(exporter) for exporter in exporters] for _ in range(ROUNDS)]
+    print(json.dumps({"first": first, "rounds": rounds}))
+
+
+def memory(folder: Path) -> None:
+    """Body of a process with the exporter of the long history alone."""
+    logging.disable(logging.CRITICAL)
+    with _instance(folder, LARGE) as instance:
+        exporter = _exporter(folder, LARGE, instance)
+        for _ in range(ROUNDS):
+            _refreshed(exporter)
+    print(json.dumps(peak_memory_mb()))
+
+
+def _exporter(folder: Path, count: int, instance: Any) -> Any:
+    from nhm_assets.monitoring.exporter import Exporter
+
+    return Exporter.of(_settings(folder, count), lambda: instance)
+
+
+def _refreshed(exporter: Any) -> float:
+    started = time.perf_counter()
+    exporter.refresh()
+    seconds = time.perf_counter() - started
+    assert all(source.readings for source in exporter.sources)
+    return seconds
+
+
+def run() -> list[Figure]:
+    """Seed and measure."""
+    with tempfile.TemporaryDirectory(prefix="nhm-bench-") as name, embedded_mongod(Path(name) / "mongod") as uri:
+        environment = {"MONGODB_URI": uri}
+        print(f"exporter_refresh: histories of {SMALL:,} and {LARGE:,} runs", file=sys.stderr)
+        child(["benchmarks.exporter_refresh", "seed", name], environment)
+        print("exporter_refresh: refreshes", file=sys.stderr)
+        measured = child(["benchmarks.exporter_refresh", "measure", name], environment)
+        largest_mb = child(["benchmarks.exporter_refresh", "memory", name], environment)
+    seconds = np.array(measured["rounds"])
+    small, large = np.median(seconds, axis=0) * 1000
+    return [
+        Figure(f"the first refresh at {LARGE:,} runs", f"{measured['first'][1] * 1000:.0f} ms"),
+        Figure(f"a later refresh at {SMALL:,} runs", f"{small:.0f} ms"),
+        Figure(f"the same at {LARGE:,}", f"{large:.0f} ms"),
+        at_most(f"a refresh at {LARGE:,} runs : at {SMALL:,}", float(np.median(seconds[:, 1] / seconds[:, 0])), 1.5),
+        at_most(f"memory at {LARGE:,} runs", largest_mb, _LARGEST_MB, " MB", 0),
+    ]
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["seed", folder]:
+            seed(Path(folder))
+        case ["measure", folder]:
+            measure(Path(folder))
+        case ["memory", folder]:
+            memory(Path(folder))
+        case _:
+            print_table("A refresh of the exporter", run())
