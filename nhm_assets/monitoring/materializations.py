@@ -4,11 +4,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
+from pydantic import ValidationError
 
 from nhm_assets.domain.dagster_names import EVALUATION_REPORT, FEEDBACK_DATASET
 from nhm_assets.domain.dataset_schema import APPROVAL, REVIEWER, SPLITS
+from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.partitions import Partition
+from nhm_assets.domain.records import EvaluationReport
 from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.evaluation.fold_checks import serving_on_line
+from nhm_assets.evaluation.gate_rules import GateRules
 from nhm_assets.evaluation.report_cache import REPORT_METADATA
 from nhm_assets.monitoring import field_metrics, own_metrics
 from nhm_assets.monitoring.metric import Readings
@@ -75,14 +80,16 @@ class Materializations:
         self.datasets.update(instance)
         self.reports.update(instance)
 
-    def put(self, readings: Readings) -> None:
-        """Add the series of every specialist."""
+    def put(self, readings: Readings, rules: GateRules) -> None:
+        """Add the series of every specialist. `rules` are those by which the gate judges today."""
         for specialist in SPECIALISTS:
             if dataset := self.datasets.metadata(specialist):
                 _put_dataset(readings, specialist, dataset)
             if report := self.reports.record(specialist):
                 readings.put(own_metrics.REPORT_TIME, report.timestamp, specialist)
-                _put_report(readings, specialist, self.reports.metadata(specialist).get(REPORT_METADATA))
+                recorded = self.reports.metadata(specialist).get(REPORT_METADATA)
+                _put_report(readings, specialist, recorded)
+                _put_serving(readings, specialist, recorded, rules)
 
 
 def _put_dataset(readings: Readings, specialist: str, dataset: dict[str, Any]) -> None:
@@ -115,3 +122,13 @@ def _put_report(readings: Readings, specialist: str, recorded: Any) -> None:
         if role == "candidate":
             readings.put_counts(field_metrics.PERFORMANCE, known, specialist)
     readings.put(own_metrics.TEST_ROWS, recorded.get("test_rows"), specialist)
+
+
+def _put_serving(readings: Readings, specialist: str, recorded: Any, rules: GateRules) -> None:
+    try:
+        report = EvaluationReport.model_validate(recorded)
+    except (ValidationError, DataError):
+        # A newer release recorded it.
+        return
+    if report.new_rows is not None:
+        readings.put(own_metrics.SERVING_ON_LINE, float(serving_on_line(report, rules).passed), specialist)

@@ -114,6 +114,14 @@ QUALITY = _gauge(
     _RATIO,
     "precision, recall, f1 and accuracy in the newest report, of candidate and champion (role) on the same test rows.",
 )
+SERVING_ON_LINE = _gauge(
+    _DAGSTER,
+    "serving_on_line",
+    "specialist",
+    _COUNT,
+    "0 if the champion itself has sunk below the thresholds on the newest report's rows that are new to it, else 1."
+    " Absent if no champion was asked.",
+)
 TEST_ROWS = _gauge(_DAGSTER, "test_rows", "specialist", _COUNT, "Test rows of the newest report.")
 REPORT_TIME = _gauge(_DAGSTER, "report_timestamp_seconds", "specialist", _TIME, "When the newest report was made.")
 DATASET_ROWS = _gauge(_DAGSTER, "dataset_rows", "specialist source", _COUNT, "Rows of the newest dataset, by source.")

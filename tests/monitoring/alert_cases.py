@@ -80,6 +80,12 @@ CASES = (
         unit="h",
     ),
     Case(
+        "SpecialistServingBelowLine",
+        {f"nhm_serving_on_line{ONE}": "1x5 0x20 1x10"},
+        *(9, 12, 28),
+        {"it is on the line": {f"nhm_serving_on_line{ONE}": "1x60"}},
+    ),
+    Case(
         "SpecialistFeedbackRejected",
         {f"nhm_rejected_feedback_ratio{ONE}": "0.04x5 0.08x20 0.05x20", "nhm_rejected_threshold_ratio": "0.05x60"},
         *(9, 12, 28),
