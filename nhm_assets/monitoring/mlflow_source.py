@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-_NEWEST: Final = 20
+_NEWEST: Final = 10
 """Versions of a model that are read. An older champion is found by its alias."""
 _F1: Final = ("test_f1", "f1_score", "f1")
 """Names of F1 in a training run: ours, and those of versions from elsewhere."""

@@ -1,0 +1,80 @@
+"""Which version is in Production, found without reading all versions."""
+
+from typing import Any
+
+import pytest
+
+from nhm_assets.monitoring import field_metrics, own_metrics
+from nhm_assets.monitoring.metric import Metric, Readings
+from nhm_assets.monitoring.mlflow_source import MlflowSource
+from resources.mlflow import Mlflow
+from tests.support.documents import WEEK_END
+from tests.support.registry import MODEL, Registry
+
+MANY = 25
+"""More versions than a refresh reads."""
+
+
+def read(registry: Registry) -> Readings:
+    return MlflowSource(Mlflow(uri=None, home=registry.home, timeout_s=10)).refresh()
+
+
+def technical(readings: Readings, metric: Metric) -> float | None:
+    value: Any = readings.values.get(metric, {}).get(("technical",))
+    return value
+
+
+def versions_in(readings: Readings, stage: str) -> list[str]:
+    return [labels[2] for labels in readings.values.get(field_metrics.MODEL_STAGE, {}) if labels[1] == stage]
+
+
+def test_without_a_model_nothing_is_in_production(registry: Registry):
+    readings = read(registry)
+    assert technical(readings, own_metrics.IN_PRODUCTION) == 0
+    assert technical(readings, own_metrics.POINTER_AGREES) is None
+    assert field_metrics.MODEL_STAGE not in readings.values
+
+
+def test_a_champion_behind_many_newer_versions_is_found_by_its_alias(registry: Registry):
+    champion = registry.add(WEEK_END, stage="Production")
+    for _ in range(MANY):
+        registry.unstaged(WEEK_END)
+    readings = read(registry)
+    assert versions_in(readings, "Production") == [champion]
+    assert technical(readings, own_metrics.POINTER_AGREES) == 1
+    assert technical(readings, own_metrics.PRODUCTION_WINDOW_END) == WEEK_END.timestamp()
+
+
+def test_a_champion_from_elsewhere_that_has_no_alias_is_found_too(registry: Registry):
+    champion = registry.add(None, stage="Production")
+    registry.client().delete_registered_model_alias(MODEL, "production")
+    for _ in range(MANY):
+        registry.unstaged(None)
+    readings = read(registry)
+    assert versions_in(readings, "Production") == [champion]
+    assert technical(readings, own_metrics.IN_PRODUCTION) == 1
+    assert technical(readings, own_metrics.POINTER_AGREES) == 0
+    assert technical(readings, own_metrics.PRODUCTION_WINDOW_END) is None
+
+
+@pytest.mark.parametrize("what", ["stage", "alias", "archived", "second version"])
+def test_stage_and_alias_disagree_whichever_of_them_was_moved(registry: Registry, what: str):
+    first = registry.add(WEEK_END, stage="Archived")
+    second = registry.add(WEEK_END, stage="Production")
+    client = registry.client()
+    match what:
+        case "stage":
+            client.transition_model_version_stage(MODEL, first, "Production", archive_existing_versions=True)
+        case "alias":
+            client.set_registered_model_alias(MODEL, "production", first)
+        case "archived":
+            client.transition_model_version_stage(MODEL, second, "Archived")
+        case "second version":
+            client.transition_model_version_stage(MODEL, first, "Production")
+    assert technical(read(registry), own_metrics.POINTER_AGREES) == 0
+
+
+def test_of_several_candidates_the_newest_is_shown(registry: Registry):
+    registry.add(WEEK_END)
+    newest = registry.add(WEEK_END)
+    assert versions_in(read(registry), "Staging") == [newest]
