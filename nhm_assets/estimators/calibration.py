@@ -136,11 +136,14 @@ class _Questions:
         """The forest with calibrators that learned from its answers about these rows."""
         from sklearn.calibration import CalibratedClassifierCV
         from sklearn.isotonic import IsotonicRegression
+        from threadpoolctl import threadpool_limits
 
         classes = fitted_labels(rows["label"].to_numpy(), self.served)
         # scikit-learn 1.6 and newer want FrozenEstimator(forest) instead of cv="prefit".
         calibrated = CalibratedClassifierCV(self.forest, method=method, cv="prefit")
-        calibrated.fit(rows[list(FEATURE_NAMES)], classes)
+        # Two parameters per class: threads would spend more time waiting for each other than the whole forest takes.
+        with threadpool_limits(1, user_api="blas"):
+            calibrated.fit(rows[list(FEATURE_NAMES)], classes)
         never = IsotonicRegression(out_of_bounds="clip").fit([0.0, 1.0], [0.0, 0.0])
         calibrators = calibrated.calibrated_classifiers_[0].calibrators
         for position, name in enumerate(calibrated.classes_):

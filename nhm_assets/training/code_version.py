@@ -22,7 +22,7 @@ COMPUTING: Final = (
 )
 """The extractor and the fit. What chooses rows and splits them is not here: its effect is in the data version."""
 
-LIBRARIES: Final = ("numpy", "scikit-learn", "optuna")
+LIBRARIES: Final = ("numpy", "scipy", "scikit-learn", "optuna")
 
 
 @cache
