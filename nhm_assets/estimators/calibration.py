@@ -13,6 +13,7 @@ import pandas as pd
 from nhm_assets.domain.class_order import ServedClasses, fitted_labels
 from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, REAL
 from nhm_assets.domain.records import Calibration, CalibrationMethod
+from nhm_assets.domain.segments import temporal_segments
 from nhm_assets.estimators.forest import fit_forest
 
 if TYPE_CHECKING:
@@ -87,9 +88,7 @@ def _parts(rows: pd.DataFrame) -> np.ndarray:
     """
     real = (rows["source"] == REAL).to_numpy()
     asked = rows[real] if real.any() else rows
-    by_time = np.searchsorted([int(cut * len(asked)) for cut in _CUTS], np.arange(len(asked)), side="right")
-    parts = pd.Series(_EARLIER, index=rows.index)
-    parts[asked.index] = pd.Series(by_time, index=asked.index).groupby(asked["plan_id"]).transform("last")
+    parts = temporal_segments(asked["plan_id"], _CUTS).reindex(rows.index, fill_value=_EARLIER)
     return parts.to_numpy()
 
 

@@ -13,6 +13,7 @@ COMPUTING: Final = (
     "domain/class_order.py",
     "domain/dataset_schema.py",
     "domain/feature_names.py",
+    "domain/segments.py",
     "feedback/features.py",
     "feedback/plan_graph.py",
     "feedback/text.py",
