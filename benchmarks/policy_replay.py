@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks.measuring import Figure, at_most, child, clean_environment, print_table
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
+from nhm_assets.domain.fold_records import Fold, Pooled, Reference
 from nhm_assets.domain.partitions import WEEK, Partition, weeks
 from nhm_assets.domain.records import Champion, Comparison, EvaluationReport, Interval, Metrics
 from nhm_assets.domain.specialists import SPECIALISTS, Specialist
@@ -83,6 +84,9 @@ def _report(specialist: str, number: int, draw: np.random.Generator) -> Evaluati
         compared_with=champion,
         baseline_f1={"most_frequent": 0.0, "stratified": 0.35},
         prior_brier=0.66,
+        folds=[Fold(number=1, learned_rows=660, tested_rows=180), Fold(number=2, learned_rows=840, tested_rows=180)],
+        pooled=Pooled(tp=170, fp=25, fn=30, tn=335),
+        reference=Reference(weeks=8, reason="no version was in Production 8 weeks before"),
         importances={name: float(draw.random()) for name in FEATURE_NAMES},
     )
 

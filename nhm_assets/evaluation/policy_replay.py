@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from nhm_assets.domain.records import EvaluationReport
-from nhm_assets.evaluation.gate import GateRules, failed_gate, judge
+from nhm_assets.evaluation.gate import GateRules, failed_gate, is_complete, judge
 
 Failed = tuple[str, ...]
 """Names of the gate checks that failed; empty if the candidate passes the gate."""
@@ -56,6 +56,8 @@ class Decision:
         recorded: the gate checks that failed then; those of today's settings if none are recorded.
         today: those that fail with today's settings.
         replayed: those that fail with the other settings.
+        undecided: whether the report does not say what the other settings decide: its first checks pass with them, and
+            then the gate wants folds that were not fitted, because they had failed.
         elsewhere: whether the report compares the candidate with a version that would not have been in Production.
     """
 
@@ -65,12 +67,13 @@ class Decision:
     recorded: Failed
     today: Failed
     replayed: Failed
+    undecided: bool = False
     elsewhere: bool = False
 
     @property
     def flips(self) -> bool:
         """Whether the other settings decide otherwise than it was decided then."""
-        return bool(self.recorded) != bool(self.replayed)
+        return not self.undecided and bool(self.recorded) != bool(self.replayed)
 
     @property
     def flips_today(self) -> bool:
@@ -107,6 +110,11 @@ class Replay:
         """The decisions that the other settings would have changed."""
         return [decision for decision in self.decisions if decision.flips]
 
+    @property
+    def undecided(self) -> list[Decision]:
+        """The decisions that the reports do not tell. They count as held."""
+        return [decision for decision in self.decisions if decision.undecided]
+
 
 @dataclass
 class _Production:
@@ -123,6 +131,16 @@ class _Production:
     passed: dict[str, datetime] = field(default_factory=dict)
     before: list[tuple[str | None, datetime | None]] = field(default_factory=list)
     barred: set[str] = field(default_factory=set)
+
+    def settle(self, decision: Decision, *, for_promotion: bool) -> None:
+        """Regard what the other settings decide about a candidate; what they cannot decide counts as held."""
+        version = decision.report.version
+        if decision.replayed or decision.undecided:
+            self.passed.pop(version, None)
+            return
+        self.passed[version] = decision.report.window_end
+        if for_promotion:
+            self.promote(version)
 
     def promote(self, version: str) -> None:
         """Put a version into Production, unless the gate, a rollback or a newer window keeps it out."""
@@ -181,12 +199,7 @@ def replay(
         state = production.setdefault(report.specialist, _Production(champion, champion_end))
         decision = _decide(event, today, asked, elsewhere=champion not in (state.version, report.version))
         decisions.append(decision)
-        if decision.replayed:
-            state.passed.pop(report.version, None)
-        else:
-            state.passed[report.version] = report.window_end
-            if event.for_promotion:
-                state.promote(report.version)
+        state.settle(decision, for_promotion=event.for_promotion)
     recorded = {move.specialist: move.version for move in moved}
     now = {
         specialist: InProduction(recorded.get(specialist), state.version) for specialist, state in production.items()
@@ -211,6 +224,7 @@ def _decide(recorded: RecordedReport, today: GateRules, asked: GateRules, *, els
         recorded=failed_today if recorded.failed is None else recorded.failed,
         today=failed_today,
         replayed=tuple(failed_gate(judge(recorded.report, asked))),
+        undecided=not recorded.report.precedes_folds and not is_complete(recorded.report, asked),
         elsewhere=elsewhere,
     )
 
@@ -255,5 +269,6 @@ def _as_json(decision: Decision) -> dict[str, Any]:
         "recorded_held_by": list(decision.recorded),
         "held_by_with_todays_settings": list(decision.today),
         "held_by": list(decision.replayed),
+        "undecided": decision.undecided,
         "flips": decision.flips,
     }

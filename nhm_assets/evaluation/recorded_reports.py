@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from dagster import AssetCheckKey, AssetKey, DagsterInstance, RunsFilter
+from dagster import AssetCheckKey, AssetCheckSeverity, AssetKey, DagsterInstance, RunsFilter
 from pydantic import ValidationError
 
 from nhm_assets.domain.dagster_names import EVALUATION_REPORT, PROMOTED_VERSION
@@ -108,7 +108,9 @@ def _failed_checks(instance: DagsterInstance) -> dict[tuple[str, str], tuple[str
             if evaluation is None:
                 continue
             key = (record.run_id, evaluation.partition or "")
-            failed[key] = failed.get(key, ()) + (() if evaluation.passed else (name,))
+            # A warning of a gate check says that others have decided already.
+            holds = not evaluation.passed and evaluation.severity is AssetCheckSeverity.ERROR
+            failed[key] = failed.get(key, ()) + ((name,) if holds else ())
     return failed
 
 

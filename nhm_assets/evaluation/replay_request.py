@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _DERIVED: Final = {"in_production": "environment"}
 """Rule of the gate -> the setting that it comes from, where their names differ."""
+_BESIDE: Final = ("shadow_agreement",)
+"""Rules of checks that decide no promotion."""
 
 FLIP_COLUMNS: Final = ("specialist", "week", "version", "prec.", "recall", "F1", "champion F1", "then", "replayed")
 PRODUCTION_COLUMNS: Final = ("specialist", "in Production", "would be", "prec.", "recall", "F1")
@@ -36,7 +38,7 @@ class ReplayRequest:
 
 def gate_settings() -> list[str]:
     """The settings that a replay can change, by the names of their variables."""
-    names = (_DERIVED.get(field.name, field.name) for field in fields(GateRules))
+    names = (_DERIVED.get(field.name, field.name) for field in fields(GateRules) if field.name not in _BESIDE)
     return sorted(name.upper() for name in names if name in Settings.model_fields)
 
 
@@ -95,6 +97,11 @@ def summary(result: Replay) -> str:
     sentences = [f"With {asked}, {len(flips)} of {count} recorded decisions would be different."]
     if today := sum(decision.flips_today for decision in flips):
         sentences.append(f"{today} of these are different with today's settings too: settings or gate have changed.")
+    if undecided := len(result.undecided):
+        sentences.append(
+            f"{undecided} more may be: their first checks pass with these settings, but their reports lack the folds"
+            " that the gate then asks. They count as held here; materialize evaluation_report again to know."
+        )
     if elsewhere := sum(decision.elsewhere for decision in result.decisions):
         sentences.append(
             f"In {elsewhere} decisions, the champion of then would not have been in Production. Their comparison is"
@@ -106,8 +113,8 @@ def summary(result: Replay) -> str:
 
 
 def flip_rows(result: Replay) -> list[list[str]]:
-    """One row per decision that would be different."""
-    return [_flip_row(decision) for decision in result.flips]
+    """One row per decision that would be different, or may be."""
+    return [_flip_row(decision) for decision in result.decisions if decision.flips or decision.undecided]
 
 
 def _flip_row(decision: Decision) -> list[str]:
@@ -115,7 +122,8 @@ def _flip_row(decision: Decision) -> list[str]:
     metrics, champion = report.candidate, report.champion
     figures = [f"{value:.3f}" for value in (metrics.precision, metrics.recall, metrics.f1)]
     compared = f"{champion.metrics.f1:.3f} (version {champion.version})" if champion else "none"
-    then, replayed = _verdict(decision.recorded), _verdict(decision.replayed)
+    then = _verdict(decision.recorded)
+    replayed = "not decided: no such folds" if decision.undecided else _verdict(decision.replayed)
     return [report.specialist, report.week, report.version, *figures, compared, then, replayed]
 
 

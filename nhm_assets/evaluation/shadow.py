@@ -134,18 +134,12 @@ def documents(
 
     What Production said is the specialist's opinion if this champion gave it, else the champion's answer now.
     """
-    same_side, same_class = comparison.same_side.tolist(), comparison.same_class.tolist()
     features = comparison.plans.features.to_dict("records")
+    agreements = zip(comparison.same_class.tolist(), comparison.same_side.tolist(), strict=True)
     found = []
-    for number, plan_id in enumerate(comparison.plans.plan_ids):
-        shown = _plan(comparison, number, champion)
-        by_opinion = shown.said_confidence is not None and shown.said_risk is not None
-        answered = {
-            "class": shown.champion_class,
-            "confidence": shown.said_confidence if by_opinion else shown.champion_confidence,
-            "risk": shown.said_risk if by_opinion else shown.champion_risk,
-        }
-        identity = f"{model}:{champion}:{candidate}:{plan_id}"
+    for number, (same_class, same_side) in enumerate(agreements):
+        plan = _plan(comparison, number, champion)
+        identity = f"{model}:{champion}:{candidate}:{plan.plan_id}"
         found.append(
             {
                 "_id": identity,
@@ -155,23 +149,31 @@ def documents(
                 "shadow_version": candidate,
                 "timestamp": now,
                 "features": features[number],
-                "prod_result": answered,
-                "shadow_result": {
-                    "class": shown.candidate_class,
-                    "confidence": shown.candidate_confidence,
-                    "risk": shown.candidate_risk,
-                },
-                "agreement": {
-                    "class": same_class[number],
-                    "confidence": same_side[number],
-                    "overall": same_class[number] and same_side[number],
-                },
-                "context": {
-                    **context,
-                    "plan_id": plan_id,
-                    "opinion_id": shown.opinion_id,
-                    "prod_result_from": "opinion" if by_opinion else "replay",
-                },
+                "agreement": {"class": same_class, "confidence": same_side, "overall": same_class and same_side},
+                **_results(plan, context),
             }
         )
     return found
+
+
+def _results(plan: ShadowPlan, context: Mapping[str, Any]) -> dict[str, Any]:
+    """Both results about a plan, and where they come from."""
+    by_opinion = plan.said_confidence is not None and plan.said_risk is not None
+    return {
+        "prod_result": {
+            "class": plan.champion_class,
+            "confidence": plan.said_confidence if by_opinion else plan.champion_confidence,
+            "risk": plan.said_risk if by_opinion else plan.champion_risk,
+        },
+        "shadow_result": {
+            "class": plan.candidate_class,
+            "confidence": plan.candidate_confidence,
+            "risk": plan.candidate_risk,
+        },
+        "context": {
+            **context,
+            "plan_id": plan.plan_id,
+            "opinion_id": plan.opinion_id,
+            "prod_result_from": "opinion" if by_opinion else "replay",
+        },
+    }

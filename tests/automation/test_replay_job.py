@@ -102,6 +102,12 @@ def test_verdicts_are_those_that_were_recorded(instance):
     assert content["decisions"][0]["held_by_with_todays_settings"] == ["precision_threshold"]
 
 
+def test_gate_checks_that_others_left_undecided_do_not_count_as_failed(instance):
+    record_evaluation(instance, weekly(1, 0.7, folds=None, pooled=None))
+    (decision,) = ask(instance, settings={"F1_THRESHOLD": 0.7}).output_for_node(REPLAY_OP)["decisions"]
+    assert decision["recorded_held_by"] == decision["held_by"] == ["precision_threshold"]
+
+
 def test_a_report_of_any_release_is_replayed_and_one_of_a_newer_release_is_counted(instance):
     partition = str(Partition.parse(WEEK, "technical").key)
     for sample in sorted((ROOT / "tests/data/records").glob("EvaluationReport.*.json")):

@@ -22,8 +22,13 @@ from nhm_assets.settings import Settings
 from tests.support.documents import NOW, WEEK_END
 from tests.support.reports import RULES, champion, metrics, report
 
+LENIENT = replace(RULES, precision_threshold=0.65)
 STRICT = replace(RULES, precision_threshold=0.85)
 CHANGES = {"PRECISION_THRESHOLD": "0.85"}
+
+_OF_REPORT = ("specialist", "window_end", "folds", "pooled", "schema_version")
+NO_FOLDS: dict[str, Any] = {"folds": None, "pooled": None}
+"""Of a report whose first checks failed."""
 
 
 def evaluation(number: int, precision: float, *, after: str | None = None, **changes: Any) -> RecordedReport:
@@ -35,7 +40,7 @@ def evaluation(number: int, precision: float, *, after: str | None = None, **cha
         window_end=end,
         candidate=metrics(precision=precision),
         champion=champion(0.8, version=after) if after else None,
-    ).model_copy(update={name: changes.pop(name) for name in ("specialist", "window_end") if name in changes})
+    ).model_copy(update={name: changes.pop(name) for name in _OF_REPORT if name in changes})
     failed = tuple(failed_gate(judge(made, RULES)))
     fields: dict[str, Any] = {"failed": failed, "for_promotion": True, "at": NOW + timedelta(weeks=number)}
     return RecordedReport(**({"report": made, "run_id": f"run-{number}"} | fields | changes))
@@ -69,10 +74,35 @@ def test_settings_that_change_nothing_flip_nothing():
 
 
 def test_a_lower_threshold_lets_a_held_candidate_into_production():
-    lower = replace(RULES, precision_threshold=0.65)
-    result = replayed(evaluation(1, 0.9), evaluation(2, 0.7, after="1"), asked=lower)
+    result = replayed(evaluation(1, 0.9), evaluation(2, 0.7, after="1"), asked=LENIENT)
     assert [flip.report.version for flip in result.flips] == ["2"]
     assert (result.production["technical"].recorded, result.production["technical"].replayed) == ("1", "2")
+
+
+def test_a_candidate_whose_folds_were_not_fitted_is_not_decided_by_lower_thresholds():
+    """The first checks pass by now, and what the folds would have said is in no record."""
+    result = replayed(evaluation(1, 0.9), evaluation(2, 0.7, after="1", **NO_FOLDS), asked=LENIENT)
+    assert (result.flips, [decision.report.version for decision in result.undecided]) == ([], ["2"])
+    assert result.production["technical"].replayed == "1"
+    assert [row[-2:] for row in flip_rows(result)] == [["held by precision_threshold", "not decided: no such folds"]]
+    assert "1 more may be: their first checks pass with these settings" in summary(result)
+    assert as_json(result)["decisions"][1]["undecided"]
+
+
+def test_without_folds_a_candidate_that_the_first_checks_hold_is_decided():
+    result = replayed(evaluation(1, 0.6, **NO_FOLDS), asked=LENIENT)
+    assert (result.undecided, result.flips) == ([], [])
+
+
+def test_another_number_of_folds_than_the_recorded_one_is_not_decided():
+    result = replayed(evaluation(1, 0.9), asked=replace(RULES, gate_folds=1))
+    assert len(result.undecided) == 1
+    assert replayed(evaluation(1, 0.9), asked=replace(RULES, gate_folds=0)).undecided == []
+
+
+def test_reports_from_before_the_folds_are_judged_by_the_first_checks():
+    result = replayed(evaluation(1, 0.7, schema_version=4, **NO_FOLDS), asked=LENIENT)
+    assert (result.undecided, [flip.report.version for flip in result.flips]) == ([], ["1"])
 
 
 def test_production_stays_with_the_last_version_that_passes():
@@ -216,6 +246,7 @@ def test_the_settings_of_the_gate_can_be_replayed():
         ({}, "a replay needs at least one setting"),
         ({"PRECISION_TRESHOLD": "0.8"}, r"no setting PRECISION_TRESHOLD\. Did you mean PRECISION_THRESHOLD\?"),
         ({"COLOUR": "blue"}, r"no setting COLOUR\. Settings of the gate: "),
+        ({"SHADOW_AGREEMENT": "0.5"}, "SHADOW_AGREEMENT is no setting of the gate"),
         ({"KEEP_VERSIONS": "3"}, "KEEP_VERSIONS is no setting of the gate, so a replay cannot show"),
         ({"PRECISION_THRESHOLD": "1.5"}, "invalid setting: PRECISION_THRESHOLD: Input should be less than or equal"),
         ({"PRECISION_THRESHOLD": "high"}, "invalid setting: PRECISION_THRESHOLD: "),

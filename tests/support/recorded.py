@@ -1,9 +1,16 @@
 """Recorded evaluations, promotions and rollbacks of a Dagster instance, without runs of the platform."""
 
-from dagster import AssetCheckEvaluation, AssetMaterialization, AssetObservation, DagsterInstance, MetadataValue
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckSeverity,
+    AssetMaterialization,
+    AssetObservation,
+    DagsterInstance,
+    MetadataValue,
+)
 
 from nhm_assets.domain.dagster_names import EVALUATION_REPORT, PROMOTED_VERSION
-from nhm_assets.domain.outcomes import GATE_CHECKS, OUTCOME_TAG, ROLLED_BACK
+from nhm_assets.domain.outcomes import OUTCOME_TAG, ROLLED_BACK
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.records import EvaluationReport
 from nhm_assets.evaluation.gate import GateRules, failed_gate, judge
@@ -18,14 +25,17 @@ def partition_of(report: EvaluationReport) -> str:
 def record_evaluation(instance: DagsterInstance, report: EvaluationReport, rules: GateRules = RULES) -> None:
     """A report and its verdicts, and its promotion where the gate is open."""
     partition = partition_of(report)
-    failed = failed_gate(judge(report, rules))
+    verdicts = judge(report, rules)
     content = {REPORT_METADATA: MetadataValue.json(report.model_dump(mode="json"))}
     instance.report_runless_asset_event(AssetMaterialization(EVALUATION_REPORT, partition=partition, metadata=content))
-    for check in GATE_CHECKS:
+    for verdict in verdicts:
+        severity = AssetCheckSeverity.WARN if verdict.warns_only else AssetCheckSeverity.ERROR
         instance.report_runless_asset_event(
-            AssetCheckEvaluation(EVALUATION_REPORT, check, passed=check not in failed, partition=partition)
+            AssetCheckEvaluation(
+                EVALUATION_REPORT, verdict.check, passed=verdict.passed, severity=severity, partition=partition
+            )
         )
-    if not failed:
+    if not failed_gate(verdicts):
         moved = {"specialist": report.specialist, "version": report.version}
         instance.report_runless_asset_event(AssetMaterialization(PROMOTED_VERSION, partition=partition, metadata=moved))
 
