@@ -13,7 +13,7 @@ WITH_SERVING = NHM_TEST_SERVING_PYTHON=$(abspath $(VENV_SERVING))/bin/python
 PYTEST = pytest -n $(WORKERS) --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help retrain dev test test-fast test-slow test-all test-mlflow2 test-exhaustive bench lint types dagster-yaml metrics-document install environment-serving environments clean
+.PHONY: help retrain dev test test-fast test-slow test-all test-mlflow2 test-exhaustive bench bench-gate lint types dagster-yaml metrics-document install environment-serving environments clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -47,6 +47,9 @@ test-exhaustive: install ## twelve weeks of all specialists, ten-minute outages,
 
 bench: install ## measure the figures in docs/performance.md
 	$(BIN)/python -m benchmarks
+
+bench-gate: install ## simulate how often the gate is wrong, see docs/decision-quality.md
+	$(BIN)/python -m benchmarks.gate
 
 dagster-yaml: ## write every dagster.yaml from its parts in deploy/dagster
 	$(PYTHON) -m deploy.dagster_yaml

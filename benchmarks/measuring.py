@@ -2,15 +2,17 @@
 
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).parents[1]
+RESULTS = PROJECT / "benchmarks" / "results.json"
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,21 @@ def at_most(name: str, value: float, target: float, unit: str = " x", digits: in
 
 
 def print_table(title: str, figures: Sequence[Figure]) -> None:
+    """Print the figures, and put them into `results.json` in place of those of the same title."""
+    _keep(title, figures)
     answers = {True: "reached", False: "MISSED", None: ""}
     rows = [(one.name, one.value, one.target, answers[one.reached]) for one in figures]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     print(f"\n{title}")
     for name, value, target, answer in rows:
         print(f"  {name:<{widths[0]}}  {value:>{widths[1]}}  {target:<{widths[2]}}  {answer}".rstrip())
+
+
+def _keep(title: str, figures: Sequence[Figure]) -> None:
+    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    machine = {"cores": len(os.sched_getaffinity(0)), "python": platform.python_version()}
+    kept[title] = {**machine, "figures": [asdict(figure) for figure in figures]}
+    RESULTS.write_text(json.dumps(kept, indent=2) + "\n")
 
 
 def child(arguments: Sequence[str], environment: Mapping[str, str]) -> Any:

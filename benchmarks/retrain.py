@@ -33,7 +33,7 @@ ROWS = 2_000
 EVERY = timedelta(minutes=20)
 STORED_SHARE = 0.4
 """Fraction of plans with stored features, about as in the field."""
-ROUNDS = 3
+ROUNDS = 5
 
 COMMANDS = {
     "bare": [sys.executable, "-m", "benchmarks.bare_retrain", WEEK],

@@ -137,15 +137,15 @@ HEAVY = ("mlflow", "dagster_mlflow", "sklearn", "scipy", "optuna", "matplotlib",
 LOADED = "import sys; print(*(name for name in {heavy} if name in sys.modules))"
 
 
-def heavy_libraries_after(program: str) -> list[str]:
+def heavy_libraries_after(program: str, heavy: tuple[str, ...] = HEAVY) -> list[str]:
     done = subprocess.run(
-        [sys.executable, "-c", f"{program}\n{LOADED.format(heavy=HEAVY)}"],
+        [sys.executable, "-c", f"{program}\n{LOADED.format(heavy=heavy)}"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    return done.stdout.split()
+    return done.stdout.splitlines()[-1].split()
 
 
 def test_importing_the_code_location_loads_no_heavy_library():
@@ -154,3 +154,18 @@ def test_importing_the_code_location_loads_no_heavy_library():
 
 def test_a_heavy_library_that_is_loaded_is_found():
     assert heavy_libraries_after("import nhm_assets.definitions, pymongo") == ["pymongo"]
+
+
+NOT_FOR_HELP = (*HEAVY, "dagster", "pandas", "numpy", "pyarrow", "sqlalchemy", "requests", "apprise", "rich")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["retrain", "--help"]])
+def test_help_loads_no_heavy_library(arguments: list[str]):
+    """It takes a quarter of a second; each of these libraries takes longer than that."""
+    program = f"from nhm_assets.cli import main; main({arguments}, standalone_mode=False)"
+    assert heavy_libraries_after(program, NOT_FOR_HELP) == []
+
+
+def test_settings_are_shown_without_the_libraries_that_use_them():
+    program = "from nhm_assets.cli import main; main(['settings'], standalone_mode=False)"
+    assert heavy_libraries_after(program, tuple(set(NOT_FOR_HELP) - {"rich"})) == []

@@ -4,6 +4,7 @@ import json
 import signal
 import sys
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,9 @@ import click
 from nhm_assets.commands.person import person
 from nhm_assets.domain.errors import NhmError, UsageError
 from nhm_assets.domain.garbage_collector import startup_without_gc
+from nhm_assets.domain.meanwhile import entered_meanwhile
 from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.resource_factories import mongo_of
 from nhm_assets.settings import Settings
 from resources.errors import ServiceError
 
@@ -61,13 +64,20 @@ def retrain(week: str | None, specialists: tuple[str, ...], report: Path | None)
 
 
 def _retrain(settings: Settings, partitions: "list[Partition]") -> "list[Retraining]":
+    # A local mongod starts while the libraries are imported.
+    with entered_meanwhile(mongo_of(settings).held()) as mongo_runs:
+        return _retrain_all(settings, partitions, mongo_runs)
+
+
+def _retrain_all(
+    settings: Settings, partitions: "list[Partition]", mongo_runs: Callable[[], None]
+) -> "list[Retraining]":
     with startup_without_gc():
         from nhm_assets.commands.health import require_services
         from nhm_assets.definitions import build_definitions
         from nhm_assets.domain.dagster_names import JOB
         from nhm_assets.instance.home import dagster_instance
         from nhm_assets.registry.audit_log import ACTOR_TAG
-        from nhm_assets.resource_factories import mongo_of
         from nhm_assets.runs.in_process import (
             NOT_RUN,
             Retraining,
@@ -83,7 +93,8 @@ def _retrain(settings: Settings, partitions: "list[Partition]") -> "list[Retrain
     tags = in_process_tags(settings) | {ACTOR_TAG: person(settings, "retrain")}
     results: list[Retraining] = []
     try:
-        with mongo_of(settings).held(), dagster_instance(settings) as instance, _Progress() as progress:
+        mongo_runs()
+        with dagster_instance(settings) as instance, _Progress() as progress:
             with startup_without_gc():
                 require_services(settings)
                 end_dead_runs(instance)

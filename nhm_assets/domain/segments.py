@@ -4,6 +4,7 @@ Segments 0 and 1 are the split train, segment 2 is validation, and segment 3 is 
 segments before 1 or 2, and are asked about that one.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -20,18 +21,18 @@ SPLIT_OF: Final = (TRAIN, TRAIN, VALIDATION, TEST)
 TEST_SEGMENT: Final = 3
 
 
-def segments_by_time(size: int) -> np.ndarray:
-    """The segment, 0 to 3, of each row by its position alone; a cut is rounded down."""
-    ends = [int(cut * size) for cut in CUTS]
+def segments_by_time(size: int, cuts: Sequence[float] = CUTS) -> np.ndarray:
+    """The segment, from 0 on, of each row by its position alone; a cut is rounded down."""
+    ends = [int(cut * size) for cut in cuts]
     return np.searchsorted(ends, np.arange(size), side="right")
 
 
-def temporal_segments(plan_ids: pd.Series) -> pd.Series:
+def temporal_segments(plan_ids: pd.Series, cuts: Sequence[float] = CUTS) -> pd.Series:
     """The segment of each row, for rows sorted by time.
 
     All rows of a plan are in the segment that its newest row has by its position, so that no plan is in two segments.
     """
-    by_time = pd.Series(segments_by_time(len(plan_ids)), index=plan_ids.index, dtype="int64")
+    by_time = pd.Series(segments_by_time(len(plan_ids), cuts), index=plan_ids.index, dtype="int64")
     return by_time.groupby(plan_ids).transform("last").astype("int64")
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from nhm_assets.domain.class_order import ServedClasses, fitted_labels
 from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, REAL
 from nhm_assets.domain.records import Calibration, CalibrationMethod
+from nhm_assets.domain.segments import temporal_segments
 from nhm_assets.estimators.forest import fit_forest
 
 if TYPE_CHECKING:
@@ -87,9 +88,7 @@ def _parts(rows: pd.DataFrame) -> np.ndarray:
     """
     real = (rows["source"] == REAL).to_numpy()
     asked = rows[real] if real.any() else rows
-    by_time = np.searchsorted([int(cut * len(asked)) for cut in _CUTS], np.arange(len(asked)), side="right")
-    parts = pd.Series(_EARLIER, index=rows.index)
-    parts[asked.index] = pd.Series(by_time, index=asked.index).groupby(asked["plan_id"]).transform("last")
+    parts = temporal_segments(asked["plan_id"], _CUTS).reindex(rows.index, fill_value=_EARLIER)
     return parts.to_numpy()
 
 
@@ -136,11 +135,14 @@ class _Questions:
         """The forest with calibrators that learned from its answers about these rows."""
         from sklearn.calibration import CalibratedClassifierCV
         from sklearn.isotonic import IsotonicRegression
+        from threadpoolctl import threadpool_limits
 
         classes = fitted_labels(rows["label"].to_numpy(), self.served)
         # scikit-learn 1.6 and newer want FrozenEstimator(forest) instead of cv="prefit".
         calibrated = CalibratedClassifierCV(self.forest, method=method, cv="prefit")
-        calibrated.fit(rows[list(FEATURE_NAMES)], classes)
+        # Two parameters per class: threads would spend more time waiting for each other than the whole forest takes.
+        with threadpool_limits(1, user_api="blas"):
+            calibrated.fit(rows[list(FEATURE_NAMES)], classes)
         never = IsotonicRegression(out_of_bounds="clip").fit([0.0, 1.0], [0.0, 0.0])
         calibrators = calibrated.calibrated_classifiers_[0].calibrators
         for position, name in enumerate(calibrated.classes_):

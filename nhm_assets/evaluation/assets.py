@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from dagster import AssetCheckResult, AssetExecutionContext, MetadataValue, Output, ResourceParam, asset
 
-from nhm_assets.domain.check_result import Verdict
 from nhm_assets.domain.dagster_names import EVALUATION_REPORT, GROUP
 from nhm_assets.domain.outcomes import HELD_AS, HELD_BECAUSE, REPORT_DIGEST
 from nhm_assets.domain.partitions import specialist_weeks
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from nhm_assets.evaluation.checks import evaluation_report_checks
+from nhm_assets.evaluation.decision_card import decision_card
 from nhm_assets.evaluation.evaluate import evaluate
 from nhm_assets.evaluation.gate import GateRules, failed_verdicts, is_complete, judge
-from nhm_assets.evaluation.held_as import estimates_of, third_verdict
+from nhm_assets.evaluation.held_as import ThirdVerdict, estimates_of, third_verdict
 from nhm_assets.evaluation.markdown import comparison_table, importance_table, settling_sentence
 from nhm_assets.evaluation.report_cache import REPORT_METADATA, recorded_report
 from nhm_assets.evaluation.shadow_replay import cast_shadow
@@ -73,8 +73,11 @@ def evaluation_report(
                 else:
                     context.log.warning("MLflow run %s was deleted, so no metrics are logged there", report.run_id)
     verdicts = judge(report, rules)
-    held = _held(report, verdicts, rules)
-    shown = _metadata(report) | shadow_metadata(report.shadow, shadow) | held
+    failed = failed_verdicts(verdicts)
+    third = third_verdict(estimates_of(report, rules), failed) if failed else None
+    card = {"decision": MetadataValue.md(decision_card(report, rules, verdicts, third))}
+    held = _held_metadata(third) if third else {}
+    shown = card | _metadata(report) | shadow_metadata(report.shadow, shadow) | held
     yield Output(report, metadata=shown | {"reused": reused})
     # Binds the verdicts to exactly this report: the promotion looks for them.
     bound = held | {REPORT_DIGEST: MetadataValue.text(report.digest())}
@@ -82,12 +85,8 @@ def evaluation_report(
         yield result._replace(metadata={**result.metadata, **bound})
 
 
-def _held(report: EvaluationReport, verdicts: list[Verdict], rules: GateRules) -> dict[str, MetadataValue]:
-    """What the rows say of a candidate that the gate holds; nothing if it passes."""
-    failed = failed_verdicts(verdicts)
-    if not failed:
-        return {}
-    third = third_verdict(estimates_of(report, rules), failed)
+def _held_metadata(third: ThirdVerdict) -> dict[str, MetadataValue]:
+    """What the rows say of a candidate that the gate holds."""
     return {HELD_AS: MetadataValue.text(str(third.held_as)), HELD_BECAUSE: MetadataValue.text(third.sentence)}
 
 

@@ -89,7 +89,7 @@ class Materializations:
                 readings.put(own_metrics.REPORT_TIME, report.timestamp, specialist)
                 recorded = self.reports.metadata(specialist).get(REPORT_METADATA)
                 _put_report(readings, specialist, recorded)
-                _put_serving(readings, specialist, recorded, rules)
+                _put_certainty(readings, specialist, recorded, rules)
 
 
 def _put_dataset(readings: Readings, specialist: str, dataset: dict[str, Any]) -> None:
@@ -124,11 +124,16 @@ def _put_report(readings: Readings, specialist: str, recorded: Any) -> None:
     readings.put(own_metrics.TEST_ROWS, recorded.get("test_rows"), specialist)
 
 
-def _put_serving(readings: Readings, specialist: str, recorded: Any, rules: GateRules) -> None:
+def _put_certainty(readings: Readings, specialist: str, recorded: Any, rules: GateRules) -> None:
     try:
         report = EvaluationReport.model_validate(recorded)
     except (ValidationError, DataError):
         # A newer release recorded it.
         return
+    readings.put(own_metrics.FLIP_RATE, report.flip_rate, specialist)
+    if missing := report.settling:
+        readings.put(own_metrics.MISSING_PLANS, missing.plans, specialist)
+        readings.put(own_metrics.MISSING_OPINIONS, missing.approve, specialist, "approve")
+        readings.put(own_metrics.MISSING_OPINIONS, missing.not_approve, specialist, "not_approve")
     if report.new_rows is not None:
         readings.put(own_metrics.SERVING_ON_LINE, float(serving_on_line(report, rules).passed), specialist)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
-from nhm_assets.domain.outcomes import Outcome
+from nhm_assets.domain.outcomes import BELOW_IN_A_ROW_TAG, Outcome
 from nhm_assets.domain.specialists import SPECIALISTS
 from nhm_assets.monitoring import field_metrics, own_metrics
 from nhm_assets.monitoring.metric import Distribution, Readings
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nhm_assets.settings import Settings
 
 _ENDED: Final = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
+_WITH_CANDIDATE: Final = (Outcome.PROMOTED, Outcome.HELD, Outcome.SUPERSEDED, Outcome.UNCHANGED)
 _KEPT: Final = 20
 """Newest ended runs of a specialist that are remembered."""
 _OVERLAP: Final = timedelta(minutes=2)
@@ -137,6 +138,7 @@ class RunHistory:
             readings.put_state(own_metrics.LAST_OUTCOME, runs[0].outcome, list(Outcome), specialist)
             broken = next((number for number, run in enumerate(runs) if run.outcome is not Outcome.BROKEN), len(runs))
             readings.put(own_metrics.CONSECUTIVE_BROKEN, broken, specialist)
+            readings.put(own_metrics.BELOW_IN_A_ROW, _below_in_a_row(runs), specialist)
             pending = specialist in busy or _is_retried(instance, settings, runs[0])
             readings.put(own_metrics.RETRY_PENDING, float(runs[0].outcome is Outcome.BROKEN and pending), specialist)
         readings.put(field_metrics.DURATION, self._all_durations)
@@ -154,6 +156,13 @@ class RunHistory:
 
 def _seconds(moment: datetime | None) -> float | None:
     return moment.timestamp() if moment else None
+
+
+def _below_in_a_row(newest_first: list[EndedRun]) -> int | None:
+    """As the newest run with a candidate says; None if there is no such run among the newest ones."""
+    tags = (run.record.dagster_run.tags for run in newest_first if run.outcome in _WITH_CANDIDATE)
+    newest = next(tags, None)
+    return None if newest is None else int(newest.get(BELOW_IN_A_ROW_TAG) or 0)
 
 
 def _is_retried(instance: DagsterInstance, settings: "Settings", run: EndedRun) -> bool:

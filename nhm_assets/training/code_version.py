@@ -13,6 +13,7 @@ COMPUTING: Final = (
     "domain/class_order.py",
     "domain/dataset_schema.py",
     "domain/feature_names.py",
+    "domain/segments.py",
     "feedback/features.py",
     "feedback/plan_graph.py",
     "feedback/text.py",
@@ -22,7 +23,7 @@ COMPUTING: Final = (
 )
 """The extractor and the fit. What chooses rows and splits them is not here: its effect is in the data version."""
 
-LIBRARIES: Final = ("numpy", "scikit-learn", "optuna")
+LIBRARIES: Final = ("numpy", "scipy", "scikit-learn", "optuna")
 
 
 @cache

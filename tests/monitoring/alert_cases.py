@@ -80,6 +80,12 @@ CASES = (
         unit="h",
     ),
     Case(
+        "SpecialistCandidatesBelow",
+        {f"nhm_below_in_a_row{ONE}": "2x5 3x20 0x10"},
+        *(9, 12, 28),
+        {"the second one": {f"nhm_below_in_a_row{ONE}": "2x60"}, "uncertain": {f"nhm_below_in_a_row{ONE}": "0x60"}},
+    ),
+    Case(
         "SpecialistServingBelowLine",
         {f"nhm_serving_on_line{ONE}": "1x5 0x20 1x10"},
         *(9, 12, 28),

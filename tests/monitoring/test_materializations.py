@@ -6,7 +6,7 @@ import pytest
 from dagster import AssetMaterialization, MetadataValue
 
 from nhm_assets.domain.dagster_names import EVALUATION_REPORT, FEEDBACK_DATASET
-from nhm_assets.domain.records import Pooled
+from nhm_assets.domain.records import Pooled, Settling
 from nhm_assets.evaluation.gate_rules import GateRules
 from nhm_assets.evaluation.report_cache import REPORT_METADATA
 from nhm_assets.monitoring import own_metrics
@@ -67,6 +67,21 @@ def test_a_champion_that_has_sunk_below_the_thresholds_is_shown(platform: Platfo
     asked = new_rows(pooled=pooled)
     record(platform, EVALUATION_REPORT, **as_metadata(champion=champion(0.8), new_rows=asked, compared_with="1"))
     assert shown(platform).values[own_metrics.SERVING_ON_LINE] == {TECHNICAL: on_line}
+
+
+def test_how_sure_the_gate_is_and_what_would_settle_it(platform: Platform):
+    settling = Settling(plans=120, approve=50, not_approve=70, passes=0.5, below=0.3)
+    record(platform, EVALUATION_REPORT, **as_metadata(flip_rate=0.4, settling=settling))
+    values = shown(platform).values
+    assert values[own_metrics.FLIP_RATE] == {TECHNICAL: 0.4}
+    assert values[own_metrics.MISSING_PLANS] == {TECHNICAL: 120}
+    assert values[own_metrics.MISSING_OPINIONS] == {("technical", "approve"): 50, ("technical", "not_approve"): 70}
+
+
+def test_what_nothing_settles_has_no_number(platform: Platform):
+    nothing = Settling(plans=None, approve=None, not_approve=None, passes=None, below=None)
+    record(platform, EVALUATION_REPORT, **as_metadata(flip_rate=0.5, settling=nothing))
+    assert own_metrics.MISSING_PLANS not in shown(platform).values
 
 
 @pytest.mark.parametrize("recorded", [{}, {REPORT_METADATA: MetadataValue.json({"schema_version": 99})}])

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from dagster import DagsterEventType, DagsterRunStatus
 
-from nhm_assets.domain.outcomes import OUTCOME_TAG, TRANSIENT_TAG, Outcome
+from nhm_assets.domain.outcomes import BELOW_IN_A_ROW_TAG, OUTCOME_TAG, TRANSIENT_TAG, Outcome
 from nhm_assets.monitoring import field_metrics, own_metrics
 from nhm_assets.monitoring.metric import Distribution, Metric, Readings
 from nhm_assets.monitoring.run_history import RunHistory
@@ -63,6 +63,15 @@ def test_broken_runs_are_counted_back_to_the_last_that_was_not(platform: Platfor
     assert last_outcome(readings) == ["broken"]
     assert value(readings, own_metrics.CONSECUTIVE_BROKEN, TECHNICAL) == 2
     assert value(readings, own_metrics.RETRY_PENDING, TECHNICAL) == 0
+
+
+def test_candidates_below_the_line_are_counted_as_the_newest_run_with_a_candidate_says(platform: Platform):
+    ended(platform, "held", **{BELOW_IN_A_ROW_TAG: "3"})
+    ended(platform, "insufficient_data", **{BELOW_IN_A_ROW_TAG: ""})
+    ended(platform)
+    assert value(shown(platform, RunHistory()), own_metrics.BELOW_IN_A_ROW, TECHNICAL) == 3
+    ended(platform, "held", **{BELOW_IN_A_ROW_TAG: ""})
+    assert value(shown(platform, RunHistory()), own_metrics.BELOW_IN_A_ROW, TECHNICAL) == 0
 
 
 def test_a_refused_request_says_nothing_about_the_specialist(platform: Platform):

@@ -1,0 +1,111 @@
+"""The decision on one page: promoted or held, by how much, and what to do next.
+
+It is the first metadata of `evaluation_report`. Dagster's UI hides Markdown of more than 1,000 characters behind a
+button, so the card stays below.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from nhm_assets.domain.check_result import Verdict
+from nhm_assets.domain.records import EvaluationReport
+from nhm_assets.evaluation.gate import GateRules, failed_verdicts
+from nhm_assets.evaluation.held_as import ThirdVerdict
+from nhm_assets.evaluation.markdown import settling_sentence
+
+LONGEST: Final = 1000
+_NOT_JUDGED: Final = ("enough_evidence",)
+_LONGEST_SENTENCE: Final = 240
+
+
+def decision_card(
+    report: EvaluationReport, rules: GateRules, verdicts: Sequence[Verdict], held: ThirdVerdict | None
+) -> str:
+    """The card as Markdown, of fewer than 1,000 characters.
+
+    Args:
+        report: of the candidate.
+        rules: the settings that the verdicts are by.
+        verdicts: of the gate, on this report.
+        held: how the candidate is held; None if it passes.
+    """
+    failed = failed_verdicts(list(verdicts))
+    subject = f"{report.specialist} {report.week}, version {report.version}"
+    lines = [
+        f"**{_decision(failed, held)}**: {subject}",
+        "",
+        _shortened(failed[0].reason if failed else "Every gate check passed."),
+        "",
+        "| check | value | required | distance | |",
+        "|---|---|---|---|---|",
+        *_rows(report, rules),
+        "",
+        _champion(report),
+        "",
+        _next(report, failed, held),
+    ]
+    if others := [verdict.check for verdict in failed[1:]]:
+        lines[2] += f" Also failed: {', '.join(others)}."
+    return _fitting(lines)
+
+
+def _decision(failed: Sequence[Verdict], held: ThirdVerdict | None) -> str:
+    if not failed:
+        return "PROMOTES"
+    if any(verdict.check in _NOT_JUDGED for verdict in failed):
+        return "NOT JUDGED"
+    return f"HOLDS ({held.held_as})" if held else "HOLDS"
+
+
+def _rows(report: EvaluationReport, rules: GateRules) -> list[str]:
+    """The figures that decide: each metric against its threshold, then the comparison with the champion."""
+    candidate = report.candidate
+    rows = [
+        _row("precision", candidate.precision, rules.precision_threshold),
+        _row("recall", candidate.recall, rules.recall_threshold),
+        _row("F1", candidate.f1, rules.f1_threshold),
+    ]
+    if report.champion is not None:
+        rows.append(_row("F1 - champion's F1", candidate.f1 - report.champion.metrics.f1, -rules.max_f1_regression))
+    if report.difference is not None:
+        rows.append(_row("the same on new rows", report.difference, -rules.max_f1_regression))
+    return rows
+
+
+def _row(name: str, value: float, required: float) -> str:
+    distance = value - required
+    return f"| {name} | {value:.3f} | {required:.3f} | {distance:+.3f} | {'pass' if distance >= 0 else '**FAIL**'} |"
+
+
+def _champion(report: EvaluationReport) -> str:
+    if report.champion is not None:
+        return f"Champion: version {report.champion.version}, F1 {report.champion.metrics.f1:.3f} on the same rows."
+    if report.foreign_champion is not None:
+        return f"Champion: version {report.foreign_champion.version}, which is foreign and was not compared."
+    return "There is no champion to compare with."
+
+
+def _next(report: EvaluationReport, failed: Sequence[Verdict], held: ThirdVerdict | None) -> str:
+    if not failed:
+        return "Next: nothing to do. `promoted_version` moves it into Production."
+    if any(verdict.check in _NOT_JUDGED for verdict in failed):
+        return "Next: wait for more reviews. The version in Production keeps serving."
+    if held is not None and held.held_as == "uncertain":
+        settled = settling_sentence(report.settling) if report.settling else "The next week decides."
+        return f"Next: wait. {settled}"
+    return (
+        "Next: look at the labels of the dataset and at `feedback_quarantine`. The version in Production keeps serving."
+    )
+
+
+def _shortened(sentence: str) -> str:
+    return sentence if len(sentence) <= _LONGEST_SENTENCE else f"{sentence[: _LONGEST_SENTENCE - 3]}..."
+
+
+def _fitting(lines: Sequence[str]) -> str:
+    """The lines as one text; the champion's line goes first if it is too long."""
+    text = "\n".join(lines)
+    if len(text) < LONGEST:
+        return text
+    shorter = "\n".join([*lines[:-4], *lines[-2:]])
+    return shorter if len(shorter) < LONGEST else f"{shorter[: LONGEST - 4]}..."
