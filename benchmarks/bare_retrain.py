@@ -22,11 +22,9 @@ from nhm_assets.domain.specialists import SPECIALISTS
 from nhm_assets.domain.stored_record import Record
 from nhm_assets.estimators.calibration import fit_estimator
 from nhm_assets.estimators.forest import PARAMETERS, learning_rows
-from nhm_assets.evaluation.champion import score_champion
+from nhm_assets.evaluation.evaluate import evaluate as evaluate_version
 from nhm_assets.evaluation.gate import GateRules, failed_gate
 from nhm_assets.evaluation.gate import judge as judge_report
-from nhm_assets.evaluation.predictions import candidate_probabilities
-from nhm_assets.evaluation.report import build_report, held_out_rows
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
 from nhm_assets.feedback.dataset_rules import QualityRules, judge_dataset
 from nhm_assets.feedback.provenance import Selection
@@ -170,13 +168,8 @@ def evaluate(
     log = database[AUDIT_LOG]
     judged = judge_version(client, log, trained.model, trained.version, frame, settings.served_classes)
     assert all(verdict.passed for verdict in judged)
-    rows = held_out_rows(frame, trained)
-    candidate, importances = candidate_probabilities(client, log, trained.model, trained.version, rows)
     champion = version_in_production(client, trained.model)
-    scored = None
-    if champion is not None:
-        scored = score_champion(client, log, champion, rows, allow_unverified=False)
-    report = build_report(frame, trained, candidate, importances=importances, champion=scored)
+    report = evaluate_version(client, log, frame, trained, champion, settings)
     moment = int(time.time() * 1000)
     numbers = report.candidate.model_dump(exclude={"support", "confusion"})
     client.log_batch(

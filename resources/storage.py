@@ -89,6 +89,16 @@ class _StoredIOManager(UPathIOManager):
         """
         return _pointed_file(self._pointer(asset, *partition), asset)
 
+    def files_of(self, asset: str, *partition: str) -> "list[UPath]":
+        """Every file that was stored for this partition, the one that counts first; StorageError if unreadable."""
+        pointer = self._pointer(asset, *partition)
+        try:
+            files = sorted(pointer.with_suffix("").glob(f"*{self.content_extension}"), key=str)
+        except store_errors() as error:
+            raise _read_error(pointer, error) from error
+        counting = _pointed_file(pointer, asset) if files else None
+        return sorted(files, key=lambda file: file != counting)
+
     def _pointer(self, asset: str, *partition: str) -> "UPath":
         return self._with_extension(self._base_path.joinpath(asset, *partition))
 
@@ -113,7 +123,9 @@ class _StoredIOManager(UPathIOManager):
             StorageError: the file is missing, unreadable or damaged.
         """
         asset = context.asset_key.to_user_string()
-        file = _pointed_file(path, asset)
+        return self._load(_pointed_file(path, asset), asset, context)
+
+    def _load(self, file: "UPath", asset: str, context: InputContext | None) -> Any:
         content = _read(file, asset)
         try:
             if _digest(content) != file.stem:
@@ -126,7 +138,7 @@ class _StoredIOManager(UPathIOManager):
         """The object as the content of a file."""
         raise NotImplementedError
 
-    def from_bytes(self, content: bytes, context: InputContext) -> Any:
+    def from_bytes(self, content: bytes, context: InputContext | None) -> Any:
         """The object with this content. Raises ValueError if the content is damaged."""
         raise NotImplementedError
 
@@ -151,7 +163,7 @@ class FrameIOManager(_StoredIOManager):
         pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
         return buffer.getvalue()
 
-    def from_bytes(self, content: bytes, context: InputContext) -> "pd.DataFrame":  # noqa: ARG002
+    def from_bytes(self, content: bytes, context: InputContext | None) -> "pd.DataFrame":  # noqa: ARG002
         """The frame with its `attrs`."""
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -163,6 +175,14 @@ class FrameIOManager(_StoredIOManager):
             raise ValueError(str(error)) from error
         frame.attrs = json.loads((table.schema.metadata or {}).get(_ATTRS_KEY, b"{}"))
         return frame
+
+    def read(self, file: "UPath", asset: str) -> "pd.DataFrame":
+        """The frame in one of the files of an asset.
+
+        Raises:
+            StorageError: it cannot be read, or it is damaged.
+        """
+        return self._load(file, asset, None)
 
     def get_metadata(self, context: OutputContext, obj: "pd.DataFrame") -> dict[str, MetadataValue]:  # noqa: ARG002
         """Row count and address, under the names that Dagster's UI knows."""
@@ -181,9 +201,10 @@ class RecordIOManager(_StoredIOManager):
         """Indented JSON, for people who open the file."""
         return obj.model_dump_json(indent=2).encode() + b"\n"
 
-    def from_bytes(self, content: bytes, context: InputContext) -> Any:
+    def from_bytes(self, content: bytes, context: InputContext | None) -> Any:
         """The record; pydantic's ValidationError is a ValueError."""
-        return context.dagster_type.typing_type.model_validate_json(content)
+        # The type of a record is known only from the asset that reads it.
+        return context and context.dagster_type.typing_type.model_validate_json(content)
 
 
 def check_storage(storage: str) -> None:
@@ -222,9 +243,13 @@ def _read(file: "UPath", asset: str) -> bytes:
     except FileNotFoundError:
         raise StorageError(f"{file} does not exist: materialize {asset} for this partition first") from None
     except store_errors() as error:
-        if passes_by_itself(error):
-            raise _unavailable(file, "read", error) from error
-        raise StorageError(f"{file} cannot be read ({error}): check NHM_STORAGE and its permissions") from error
+        raise _read_error(file, error) from error
+
+
+def _read_error(path: "UPath", error: Exception) -> StorageError:
+    if passes_by_itself(error):
+        return _unavailable(path, "read", error)
+    return StorageError(f"{path} cannot be read ({error}): check NHM_STORAGE and its permissions")
 
 
 def _pointed_file(pointer: "UPath", asset: str) -> "UPath":

@@ -86,14 +86,15 @@ class NewRows(Record):
 
     Attributes:
         learned_until: newest time among the rows that the champion has learned; None if that is unknown.
-        learned_by: how that is known: by the tag of the version, by the end of its window, or not at all.
+        learned_by: how that is known: by the dataset that it learned, by the tag of the version, by the end of its
+            window, or not at all.
         newer_window: whether the champion learned from a newer window than the candidate.
         test: those among the test rows; None if these are all of them.
         pooled: the champion's calls on those among the test rows and the rows of the folds.
     """
 
     learned_until: datetime | None
-    learned_by: Literal["tag", "window", "nothing"]
+    learned_by: Literal["dataset", "tag", "window", "nothing"]
     newer_window: bool
     test: FairRows | None
     pooled: Pooled

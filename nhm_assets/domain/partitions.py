@@ -78,6 +78,12 @@ class Partition:
         dimensions = specialist_weeks.get_partition_key_from_str(key).keys_by_dimension
         return cls(dimensions["week"], Specialist(dimensions["specialist"]))
 
+    @classmethod
+    def named(cls, text: str) -> Self | None:
+        """The partition with this key, for text that may be anything; None if it is no key."""
+        specialist, _, week = text.partition("|")
+        return cls(week, Specialist(specialist)) if week and specialist in SPECIALISTS else None
+
     @property
     def key(self) -> MultiPartitionKey:
         """The Dagster partition key, `specialist|week`."""

@@ -52,7 +52,7 @@ def evaluate(
     if needs_folds(report, rules):
         folds, predicted = _fit_folds(frame, trained, settings)
         pooled = pool(asked, candidate, predicted, scored)
-        against = compare_with_reference(client, log, trained, champion, pooled, rules)
+        against = compare_with_reference(client, log, trained, champion, pooled, rules, settings.storage)
         report = with_folds(report, pooled, folds, against.reference)
     else:
         pooled = pool(asked, candidate, {}, scored)
@@ -89,7 +89,7 @@ def _ask_champion(
     scored = score_champion(client, log, champion, asked, allow_unverified=settings.allow_unverified_champion)
     if scored.foreign:
         return scored
-    return replace(scored, learned=learned_by(champion, candidate_end=trained.window_end))
+    return replace(scored, learned=learned_by(champion, settings.storage, candidate_end=trained.window_end))
 
 
 def _was_tuned(trained: TrainedModel, settings: Settings) -> bool:

@@ -50,7 +50,8 @@ def _not_worse(report: EvaluationReport, rules: GateRules) -> Verdict:
     if new_rows is None or fair is None:
         return _compared(report.candidate.f1, champion.metrics.f1, champion, rules, "the same rows")
     if enough_of_each(fair.rows, fair.approvals):
-        rows = f"the {fair.rows} test rows that it has not learned ({fair.left_out} are left out)"
+        left_out = f"{fair.left_out} are left out: it has learned them or their plans"
+        rows = f"the {fair.rows} test rows that are new to it ({left_out})"
         return _compared(fair.f1, fair.champion_f1, champion, rules, rows)
     few = f"only {fair.rows} of {fair.rows + fair.left_out} test rows are new to the champion"
     if new_rows.newer_window:

@@ -131,8 +131,10 @@ def _nothing_to_compare(version: str, new_rows: NewRows | None) -> Verdict:
 
 
 def _learned_note(new_rows: NewRows | None) -> str:
-    if new_rows is None or new_rows.learned_by == "tag":
+    if new_rows is None or new_rows.learned_by == "dataset":
         return ""
+    if new_rows.learned_by == "tag":
+        return " The champion's dataset cannot be read any more, so plans that it learned are only known by their time."
     if new_rows.learned_by == "window":
         return " The champion has no tag nhm.learned_until, so all rows of its window count as learned."
     return " The champion has no tag nhm.learned_until and no window, so all test rows count as new to it."

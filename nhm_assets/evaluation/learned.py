@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 import pandas as pd
 
-from nhm_assets.domain.dataset_schema import TEST
+from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
+from nhm_assets.domain.dataset_schema import TEST, data_version
+from nhm_assets.domain.partitions import Partition
+from nhm_assets.estimators.forest import learning_rows
 from nhm_assets.registry.versions import window_end
-from nhm_assets.registry.vocabulary import LEARNED_UNTIL_TAG
+from nhm_assets.registry.vocabulary import DATA_VERSION_TAG, LEARNED_UNTIL_TAG, PARTITION_TAG
+from resources.errors import StorageError
+from resources.storage import FrameIOManager
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -21,13 +26,16 @@ class Learned:
 
     Attributes:
         until: newest time among the rows that it has learned; None if that is unknown.
-        by: how that is known: by the tag of the version, by the end of its window, or not at all.
+        by: how that is known: by the dataset that it learned, by the tag of the version, by the end of its window, or
+            not at all.
         newer: whether its window ends after the candidate's.
+        plans: ids of the plans that it has learned, as far as its dataset can still be read.
     """
 
     until: datetime | None
-    by: Literal["tag", "window", "nothing"]
+    by: Literal["dataset", "tag", "window", "nothing"]
     newer: bool = False
+    plans: frozenset[str] = frozenset()
 
     def is_new(self, rows: pd.DataFrame) -> np.ndarray:
         """Whether the version has not learned each row, nor another row of its plan.
@@ -37,24 +45,53 @@ class Learned:
         if self.until is None:
             return (rows["split"] == TEST).to_numpy()
         later = rows["submitted_at"] > self.until
-        # The newest row of a plan decides its segment, so an older row may have been learned before.
-        return later.groupby(rows["plan_id"]).transform("all").to_numpy(dtype="bool")
+        # A newer feedback on an opinion takes the place of the one that the version has learned, and rows of a plan
+        # move to the segment of its newest one: so the time alone does not tell.
+        whole = later.groupby(rows["plan_id"]).transform("all") & ~rows["plan_id"].isin(self.plans)
+        return whole.to_numpy(dtype="bool")
 
 
 UNKNOWN: Final = Learned(None, "nothing")
 
 
-def learned_by(version: "ModelVersion", *, candidate_end: datetime) -> Learned:
-    """What a version of this platform has learned: up to its tag, else up to the end of its window.
+def learned_by(version: "ModelVersion", storage: str, *, candidate_end: datetime) -> Learned:
+    """What a version of this platform has learned: by its dataset, else its tag, else the end of its window.
 
     Args:
         version: of the registry.
+        storage: NHM_STORAGE, which keeps every dataset that a version was trained on.
         candidate_end: end of the candidate's window.
     """
     end = window_end(version)
     newer = end is not None and end > candidate_end
+    learned = _learned_rows(version, storage)
+    plans = frozenset() if learned is None else frozenset(learned["plan_id"])
+    until = _learned_until(version)
+    if until is not None:
+        return Learned(until, "tag" if learned is None else "dataset", newer, plans)
+    return Learned(end, "window", newer, plans) if end else UNKNOWN
+
+
+def _learned_until(version: "ModelVersion") -> datetime | None:
     try:
         until = datetime.fromisoformat(version.tags.get(LEARNED_UNTIL_TAG, ""))
     except ValueError:
-        return Learned(end, "window", newer) if end else UNKNOWN
-    return Learned(until if until.tzinfo else until.replace(tzinfo=UTC), "tag", newer)
+        return None
+    return until if until.tzinfo else until.replace(tzinfo=UTC)
+
+
+def _learned_rows(version: "ModelVersion", storage: str) -> pd.DataFrame | None:
+    """The rows that a version has learned; None if its dataset can no longer be read."""
+    partition = Partition.named(version.tags.get(PARTITION_TAG, ""))
+    if partition is None:
+        return None
+    manager, asset = FrameIOManager(storage), FEEDBACK_DATASET.to_user_string()
+    try:
+        for file in manager.files_of(asset, partition.specialist, partition.week):
+            frame = manager.read(file, asset)
+            if data_version(frame) == version.tags.get(DATA_VERSION_TAG):
+                return learning_rows(frame)
+    except StorageError as error:
+        if error.transient:
+            raise
+    return None

@@ -54,6 +54,7 @@ def compare_with_reference(
     champion: "ModelVersion | None",
     rows: PooledRows,
     rules: GateRules,
+    storage: str,
 ) -> Compared:
     """The candidate against the reference, or why they are not compared."""
     weeks = rules.reference_weeks
@@ -71,7 +72,7 @@ def compare_with_reference(
     except RegistryError as error:
         reason = f"version {number}, in Production {weeks} weeks before, cannot be asked any more ({error})"
         return Compared(Reference(weeks=weeks, version=number, reason=reason))
-    fair = learned_by(version, candidate_end=trained.window_end).is_new(rows.rows)
+    fair = learned_by(version, storage, candidate_end=trained.window_end).is_new(rows.rows)
     calls = predict_labels(answers) == APPROVE
     chosen, _ = compared_rows(rows, fair, min_rows=rules.min_test_rows)
     difference = compare(rows, calls, chosen)

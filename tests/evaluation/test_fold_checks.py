@@ -154,8 +154,8 @@ def test_a_champion_that_is_better_only_on_rows_that_it_has_learned_does_not_hol
     fair = FairRows(rows=150, approvals=60, left_out=50, f1=0.87, champion_f1=0.87)
     made = report(champion=champion(0.9), new_rows=new_rows(test=fair))
     assert verdict("not_worse_than_production", made).reason == (
-        "F1 0.870 is not below the 0.870 of the champion (version 1) on the 150 test rows that it has not learned (50"
-        " are left out)."
+        "F1 0.870 is not below the 0.870 of the champion (version 1) on the 150 test rows that are new to it (50 are"
+        " left out: it has learned them or their plans)."
     )
     # The negative twins: as good on all rows, and better on the new ones.
     assert not verdict("not_worse_than_production", report(champion=champion(0.9))).passed

@@ -256,3 +256,14 @@ def test_a_file_that_cannot_be_read_is_an_error_that_names_it(records: RecordIOM
     with pytest.raises(StorageError, match="cannot be read") as caught:
         fetch(records, Note)
     assert str(path) in str(caught.value)
+
+
+def test_every_file_of_a_partition_can_be_read_again_and_the_one_that_counts_comes_first(frames: FrameIOManager):
+    partition = ("rows", "technical", "2026-02-22")
+    assert frames.files_of(*partition) == []
+    for count in (1, 2, 0, 1):
+        frames.store(frame().iloc[:count], *partition)
+    files = frames.files_of(*partition)
+    assert files[0] == frames.file_of(*partition)
+    assert len(frames.read(files[0], "rows")) == 1
+    assert sorted(len(frames.read(file, "rows")) for file in files) == [0, 1, 2]

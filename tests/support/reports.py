@@ -70,7 +70,7 @@ def new_rows(**changes: Any) -> NewRows:
     """All test rows are new to a champion that still reaches the thresholds."""
     fields: dict[str, Any] = {
         "learned_until": WINDOW_START,
-        "learned_by": "tag",
+        "learned_by": "dataset",
         "newer_window": False,
         "test": None,
         "pooled": Pooled(tp=160, fp=30, fn=40, tn=170),
