@@ -2,9 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -17,24 +15,14 @@ from nhm_assets.runs.queries import RETRY_NUMBER_TAG
 from tests.daemon.conftest import NewPlatform
 from tests.support.daemon import DaemonPlatform, becomes_true
 from tests.support.documents import put, reviewed_opinions
-from tests.support.mongod import OwnMongod, lone_mongod
+from tests.support.mongod import OwnMongod
+from tests.support.outages import dagsters_database, mongod
 from tests.support.postgres import Postgres
+
+__all__ = ["dagsters_database", "mongod"]
 
 SPECIALIST = Specialist.TECHNICAL
 OUTAGE_S = 10
-
-
-@pytest.fixture
-def mongod(tmp_path: Path) -> Iterator[OwnMongod]:
-    with lone_mongod(tmp_path / "mongod") as server:
-        yield server
-
-
-@pytest.fixture
-def dagsters_database(request: pytest.FixtureRequest) -> Postgres | None:
-    """The database server of the instance; None where the instance is on SQLite."""
-    is_postgres = "postgres" in request.node.callspec.params.values()
-    return request.getfixturevalue("postgres") if is_postgres else None
 
 
 @pytest.mark.slow
