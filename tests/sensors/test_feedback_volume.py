@@ -154,6 +154,7 @@ def test_a_run_of_another_specialist_delays_nothing(platform: Platform):
 @pytest.mark.parametrize("broken", [False, True])
 def test_the_sensor_requests_at_most_one_run_per_cooldown(platform: Platform, broken: bool):  # noqa: FBT001 - a table
     """A run that broke before it made a dataset leaves the feedback new, and is not repeated at once either."""
+    platform = platform.with_settings(retraining_cooldown_hours=24)
     review(platform.database, 100, HOUR_AGO)
     status = DagsterRunStatus.FAILURE if broken else DagsterRunStatus.SUCCESS
     launch(platform, volume_tick(platform), status=status)
