@@ -53,7 +53,8 @@ def test_an_overlay_applies(deployed: Cluster, overlay: Path):
 def test_every_workload_becomes_ready(deployed: Cluster):
     """The test node runs no images. It does look for the Secrets, ConfigMaps, volumes and accounts that pods name."""
     deployed.put_secret("mongodb-secret", {"uri": "mongodb://nowhere.invalid"})
-    for workload in ("deployment/nhm-code", "deployment/dagster-webserver", "deployment/dagster-daemon"):
+    names = ("nhm-code", "dagster-webserver", "dagster-daemon", "nhm-exporter")
+    for workload in (f"deployment/{name}" for name in names):
         deployed.kubectl("rollout", "status", "-n", "mlflow", workload, "--timeout=60s")
     deployed.kubectl("rollout", "status", "-n", "mlflow", "statefulset/nhm-postgresql", "--timeout=60s")
 
