@@ -39,7 +39,7 @@ def evaluate(
 ) -> EvaluationReport:
     """Evaluate the candidate on the dataset that it was trained on.
 
-    Folds are fitted only if the first checks pass: they cost about as much as the training itself.
+    Folds are fitted only if the first checks pass: both cost more than the fit of the candidate itself.
 
     Flip rate and what would settle it are those of the settings now.
     """
