@@ -91,7 +91,7 @@ def main() -> int:
     for lines in blocks(results).values():
         print("\n" + "\n".join(lines))
     figures = targets(results)
-    print_table("Targets", figures)
+    print_table("How often the gate is wrong", figures)
     return int(any(figure.reached is False for figure in figures))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import beta, binomtest
+from scipy.stats import beta, binomtest, norm
 
 from benchmarks.gate_evidence import CANDIDATE, LABEL, RIVAL, Counts, Evidence, Question, difference
 from benchmarks.gate_history import MILD, History, Mistakes, decide, mistakes, slide
@@ -91,6 +91,18 @@ def test_each_check_of_the_gate_that_looks_at_rows_holds_some_candidates():
         "not_worse_on_folds",
         "not_worse_than_reference",
     }
+
+
+def test_the_figures_of_300_verdicts_are_the_twin_s():
+    asked = evidence(week_is_over=False)
+    probabilities, (differences, errors) = FoldGate().probability(asked.pooled), difference(asked.fair)
+    for one, report in enumerate(reports(asked, RULES)):
+        figures = {verdict.check: verdict.figures for verdict in judge(report, RULES)}
+        found = figures["thresholds_on_folds"]
+        smaller = min(found["probability_of_precision"], found["probability_of_recall"])
+        assert smaller == pytest.approx(probabilities[one], abs=1e-9)
+        limit = differences[one] - norm.ppf(0.8) * errors[one]
+        assert figures["not_worse_on_folds"]["lower_limit"] == pytest.approx(limit, abs=1e-9)
 
 
 def test_the_probabilities_are_those_of_the_beta_distribution():

@@ -45,6 +45,17 @@ def test_calls_are_right_as_often_as_the_truth_says(kind: int, lost: float):
     assert recall == pytest.approx(truth, abs=4 * (0.25 / cells[0].sum()) ** 0.5)
 
 
+def test_an_able_model_calls_others_approve_as_seldom_as_the_truth_says():
+    able = world(replace(STILL, histories=40, rows=(20_000, 20_000), distance=(0.0, 0.0), start=(0.3,)))
+    born = models(able, able.first - 1)
+    codes = np.where(able.segments == TEST, 4 * able.seen(able.first) + 2 * able.calls(born, able.first), 8)
+    cells = np.stack([np.bincount(one.ravel(), minlength=9)[:8] for one in codes])
+    counts, truth = Counts.of(cells, CANDIDATE), able.truth(born, able.first)
+    assert (counts.precision - truth.precision).mean() == pytest.approx(0, abs=0.006)
+    assert (counts.recall - truth.recall).mean() == pytest.approx(0, abs=0.006)
+    assert truth.precision.min() > 0.78
+
+
 def test_a_tenth_of_ability_is_about_0_035_of_f1():
     better = world(replace(STILL, start=(0.1,)))
     first = better.first
