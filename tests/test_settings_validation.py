@@ -46,6 +46,7 @@ SECONDS = (
     "ROLLOUT_TIMEOUT_S",
     "MODEL_LOAD_TIMEOUT_S",
     "KUBERNETES_TIMEOUT_S",
+    "EXPORTER_REFRESH_S",
 )
 
 
@@ -80,6 +81,7 @@ BAD = {
     "RETRAINING_COOLDOWN_HOURS": ("-1", "nan", "inf", "a day"),
     "SERVICE_RETRIES": ("-1", "1.5", "often"),
     "SHADOW_PLANS": ("-1", "1.5", "all"),
+    "EXPORTER_PORT": ("0", "65536", "1.5", "http"),
     "GATE_FOLDS": ("-1", "3", "1.5", "all"),
     "GATE_MIDWEEK_CONFIDENCE": ("0.49", "1", "nan", "80"),
     "REFERENCE_WEEKS": ("-1", "1.5", "never"),
@@ -116,6 +118,7 @@ GOOD = {
     "RETRAINING_COOLDOWN_HOURS": ("0", "0.5", "24"),
     "SERVICE_RETRIES": ("0", "4"),
     "SHADOW_PLANS": ("0", "2000"),
+    "EXPORTER_PORT": ("1", "9465", "65535"),
     "GATE_FOLDS": ("0", "1", "2"),
     "GATE_MIDWEEK_CONFIDENCE": ("0.5", "0.8", "0.999"),
     "REFERENCE_WEEKS": ("0", "8", "52"),
@@ -153,6 +156,8 @@ def test_every_setting_that_is_not_plain_text_is_in_the_tables_above():
         "FEATURES_COLLECTION",
         "SCRIPTED_FEEDBACK_PREFIXES",
         "DAGSTER_URL",
+        "NHM_ACTOR",
+        "ACTOR_HEADER",
         "NOTIFY_OUTCOMES",
         "KUBECONFIG",
         "KUBERNETES_SERVICE_HOST",
