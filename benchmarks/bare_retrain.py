@@ -59,6 +59,7 @@ class ScriptRun:
 
     run_id: str
     job_name: str = "bare_retrain"
+    parent_run_id: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
 
 
@@ -92,7 +93,7 @@ def build_dataset(
         return read_window(reader, window, Selection.of(settings))
 
     found, _ = read_consistently(database, read)
-    replace_quarantine(database[QUARANTINE], found.quarantine, partition=str(partition.key), run_id=run.run_id, now=now)
+    kept = replace_quarantine(database[QUARANTINE], found.quarantine, partition=partition, run_id=run.run_id, now=now)
     write_back(database[NAMES.features], found.computed, now)
     frame = assemble(
         found,
@@ -101,7 +102,7 @@ def build_dataset(
         min_samples=settings.min_real_samples,
         synthetic_fallback=settings.synthetic_fallback,
     )
-    frame.attrs = describe(frame, found, reason_counts(found.quarantine), window)
+    frame.attrs = describe(frame, found, reason_counts(kept), window)
     frame.to_parquet(_path(settings, partition, "feedback_dataset", "parquet"), index=False, compression="zstd")
     rules = QualityRules(
         min_real_samples=settings.min_real_samples,
