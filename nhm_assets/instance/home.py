@@ -71,7 +71,7 @@ def _name_for_dagster(folder: Path) -> Path:
 
 def _folder_of_links() -> Path:
     """A folder of this user's own, whose name has nothing special in it."""
-    for base in (Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"), Path(tempfile.gettempdir())):
+    for base in (Path.home() / ".cache", Path(tempfile.gettempdir())):
         folder = base / f"nhm-{os.getuid()}"
         with suppress(OSError):
             folder.mkdir(parents=True, mode=0o700, exist_ok=True)
@@ -79,7 +79,7 @@ def _folder_of_links() -> Path:
                 return folder
     raise UsageError(
         f"NHM_HOME or DAGSTER_HOME has one of the characters {_SPECIAL} in its name, which Dagster cannot open, and no"
-        " folder can hold a link to it. Rename the folder, or set XDG_CACHE_HOME to a folder that can be written to"
+        " folder can hold a link to it. Rename the folder, or let this user write to ~/.cache"
     )
 
 

@@ -53,14 +53,14 @@ def test_files_that_an_operator_has_changed_are_not_overwritten(settings):
 def test_any_folder_s_name_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
     """With some of them, Dagster and MLflow once said: unable to open database file."""
     monkeypatch.setenv("DAGSTER_HOME", "")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
     home = tmp_path / name
     with dagster_instance(Settings(nhm_home=home)) as instance:
         assert list(instance.get_runs()) == []
     assert (home / "dagster" / "history" / "runs.db").exists()
     with Mlflow(uri=None, home=home / "mlflow", timeout_s=10).client() as client:
         assert list(client.search_registered_models()) == []
-    assert sorted(path.name for path in tmp_path.iterdir()) in ([name], sorted([name, "cache"]))
+    assert sorted(path.name for path in tmp_path.iterdir()) in ([name], sorted([name, "user"]))
 
 
 def test_the_instance_opens_with_the_limit_of_the_settings(settings):

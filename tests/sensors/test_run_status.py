@@ -98,6 +98,7 @@ def test_a_run_that_ended_without_a_failed_step_counts_as_killed(
         "broken_by": "killed",
         "dagster_run_id": run_id,
         "actor": "ada",
+        "origin": "UI",
         "at": NOW,
     }
     (sent,) = there.retrainings
