@@ -74,7 +74,7 @@ def roll_back_version(
         warning = order_warning(client, log, done.model, done.version, settings.served_classes)
     tags = {OUTCOME_TAG: ROLLED_BACK, REASON_TAG: shortened(config.reason), SPECIALIST_TAG: str(specialist)}
     context.instance.add_run_tags(context.run_id, tags)
-    before = f"version {done.left} is archived" if done.left else "it already was, so nothing was moved"
+    before = f"version {done.from_version} is archived" if done.from_version else "it already was, so nothing was moved"
     summary = f"{done.model}: version {done.version} is in Production; {before}"
     context.log.info(summary)
     if warning:

@@ -38,14 +38,14 @@ class Move:
     """A version that was put into Production, or a rollback, as it is recorded.
 
     Attributes:
-        left: the version that a rollback took out of Production; None in a promotion.
+        from_version: the version that a rollback took out of Production; None in a promotion.
     """
 
     specialist: str
     version: str
     at: datetime
     kind: Literal["promotion", "rollback"]
-    left: str | None = None
+    from_version: str | None = None
 
 
 @dataclass(frozen=True)
@@ -154,10 +154,10 @@ class _Production:
     def take_out(self, move: Move) -> None:
         """A rollback stays what it was: its version leaves, and does not come back by itself."""
         self.barred.discard(move.version)
-        if move.left is None:
+        if move.from_version is None:
             return
-        self.barred.add(move.left)
-        if self.version == move.left:
+        self.barred.add(move.from_version)
+        if self.version == move.from_version:
             self.version, self.champion_end = self.before.pop() if self.before else (move.version, None)
 
 

@@ -41,7 +41,7 @@ class RollbackRequest:
         model: name of the registered model.
         reason: why, in the words of a person.
         to: number of the target version; None for the version that the alias `previous` names.
-        leaving: number of the version that must be in Production now, or the request is refused; None for any.
+        from_version: number of the version that must be in Production now, or the request is refused; None for any.
         fields: more fields of the audit log: the actor, the run.
         attempts: the Dagster runs that execute this request; a rollback by one of them is not repeated.
         restarts: whether the specialist is restarted next. Until `record_restart` says that it was, the same request
@@ -51,7 +51,7 @@ class RollbackRequest:
     model: str
     reason: str
     to: str | None = None
-    leaving: str | None = None
+    from_version: str | None = None
     fields: Mapping[str, Any] | None = None
     attempts: frozenset[str] = frozenset()
     restarts: bool = False
@@ -59,16 +59,16 @@ class RollbackRequest:
 
 @dataclass(frozen=True)
 class Rollback:
-    """A finished rollback: `version` is in Production, `left` is Archived and tagged as rolled back.
+    """A finished rollback: `version` is in Production, `from_version` is Archived and tagged as rolled back.
 
     Attributes:
-        left: None if no version was in Production, or if `version` already was.
+        from_version: None if no version was in Production, or if `version` already was.
         audit_id: `_id` of the document in the audit log; None if nothing was moved.
     """
 
     model: str
     version: str
-    left: str | None
+    from_version: str | None
     audit_id: str | None
 
 
@@ -137,7 +137,7 @@ def _finished_rollback(log: "Collection[Document]", request: RollbackRequest, re
     Without this, a person who asks again after an interruption would roll back twice.
     """
     earlier: list[Document] = [{"dagster_run_id": {"$in": sorted(request.attempts)}}]
-    if request.to is None and request.leaving is None:
+    if request.to is None and request.from_version is None:
         earlier.append({"_id": {"$in": recovered}})
     entry = log.find_one({"model": request.model, "kind": DONE_KINDS[ROLLBACK], "$or": earlier}, sort=[("at", -1)])
     return _rollback_of(entry) if entry else None
@@ -151,7 +151,7 @@ def _unfinished_restart(
     A person who repeats the command because the restart failed wants the restart, not a second step back.
     """
     entry = last_move(log, request.model)
-    if request.to is not None or request.leaving is not None or entry is None or entry.get(_RESTART) != _PENDING:
+    if request.to is not None or request.from_version is not None or entry is None or entry.get(_RESTART) != _PENDING:
         return None
     champion = version_in_production(client, request.model)
     return _rollback_of(entry) if champion and str(champion.version) == entry["version"] else None
@@ -163,8 +163,8 @@ def record_restart(log: "Collection[Document]", model: str, version: str) -> Non
 
 
 def _rollback_of(entry: Document) -> Rollback:
-    left = entry["from_version"] if entry["from_version"] != entry["version"] else None
-    return Rollback(entry["model"], entry["version"], left, str(entry["_id"]))
+    before = entry["from_version"] if entry["from_version"] != entry["version"] else None
+    return Rollback(entry["model"], entry["version"], before, str(entry["_id"]))
 
 
 def _champion_and_target(
@@ -177,13 +177,13 @@ def _champion_and_target(
     else:
         in_production = version_in_production(client, model)
         champion = str(in_production.version) if in_production else None
-    if request.leaving is not None and request.leaving != champion:
+    if request.from_version is not None and request.from_version != champion:
         raise RegistryError(
-            f"{model} is not rolled back: version {request.leaving} should leave {PRODUCTION}, but"
+            f"{model} is not rolled back: version {request.from_version} should leave {PRODUCTION}, but"
             f" {f'version {champion}' if champion else 'no version'} is in {PRODUCTION}"
         )
     target = request.to
-    if target is None and request.leaving is None and pointer.is_foreign:
+    if target is None and request.from_version is None and pointer.is_foreign:
         target = pointer.audited
     elif target is None:
         target = version_by_alias(client, model, PREVIOUS_ALIAS)

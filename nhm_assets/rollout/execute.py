@@ -161,7 +161,7 @@ class _Rollout:
         rollback = RollbackRequest(
             request.model,
             reason=f"its rollout failed: {failure}",
-            leaving=request.version,
+            from_version=request.version,
             fields={**request.fields, "dagster_run_id": request.dagster_run_id},
             attempts=request.attempts,
         )

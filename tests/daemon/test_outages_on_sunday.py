@@ -19,12 +19,12 @@ from nhm_assets.runs.queries import RETRY_NUMBER_TAG, SPECIALIST_TAG
 from tests.daemon.conftest import NewPlatform
 from tests.support.daemon import DaemonPlatform, becomes_true
 from tests.support.documents import put, reviewed_opinions
-from tests.support.doors import Door
 from tests.support.mongod import OwnMongod
-from tests.support.outages import Service, dagsters_database, five_specialists, mlflow_door, mongod
+from tests.support.outages import Service, dagsters_database, five_specialists, mlflow_proxy, mongod
 from tests.support.postgres import Postgres
+from tests.support.proxies import Proxy
 
-__all__ = ["dagsters_database", "five_specialists", "mlflow_door", "mongod"]
+__all__ = ["dagsters_database", "five_specialists", "mlflow_proxy", "mongod"]
 
 SMALL = {"retraining_feedback_threshold": 100_000, "min_real_samples": 100, "min_test_rows": 40}
 IMPATIENT = {
@@ -65,15 +65,15 @@ CASES = [
 @pytest.mark.servers
 @pytest.mark.timeout(1800)
 def test_an_outage_at_the_weekly_tick_costs_nothing_but_time(
-    mongod: OwnMongod, mlflow_door: Door, new_platform: NewPlatform, dagsters_database: Postgres | None
+    mongod: OwnMongod, mlflow_proxy: Proxy, new_platform: NewPlatform, dagsters_database: Postgres | None
 ):
     """Each run breaks by MongoDB first and then by MLflow, is started over each time, and comes to one outcome."""
-    mlflow = f"http://127.0.0.1:{mlflow_door.port}"
+    mlflow = f"http://127.0.0.1:{mlflow_proxy.port}"
     module = "tests.support.every_minute"
     platform = new_platform(mongod_uri=mongod.uri, mlflow_tracking_uri=mlflow, module=module, **IMPATIENT)
     add_feedback(platform)
     mongod.kill()
-    mlflow_door.shut()
+    mlflow_proxy.shut()
     daemon = platform.start_daemon()
 
     assert becomes_true(lambda: broken_by(platform)["MongoDB"] >= len(SPECIALISTS), timeout_s=400), platform.log
@@ -83,7 +83,7 @@ def test_an_outage_at_the_weekly_tick_costs_nothing_but_time(
         dagsters_database.start()
     mongod.start()
     assert becomes_true(lambda: broken_by(platform)["MLflow"] >= 1, timeout_s=400), platform.log
-    mlflow_door.open()
+    mlflow_proxy.open()
 
     assert becomes_true(lambda: len(decided(platform)) >= len(SPECIALISTS), timeout_s=600, every_s=2), platform.log
     assert becomes_true(lambda: platform.has_finished(len(SPECIALISTS)), timeout_s=120), platform.log
@@ -101,15 +101,15 @@ def away(request: pytest.FixtureRequest) -> tuple[Service, dict[str, Any]]:
             mongod = request.getfixturevalue("mongod")
             return Service("MongoDB", mongod.kill, mongod.start), {"mongod_uri": mongod.uri}
         case "MLflow":
-            door = request.getfixturevalue("mlflow_door")
-            settings = {"mlflow_tracking_uri": f"http://127.0.0.1:{door.port}"}
-            return Service("MLflow", door.shut, door.open), settings
+            proxy = request.getfixturevalue("mlflow_proxy")
+            settings = {"mlflow_tracking_uri": f"http://127.0.0.1:{proxy.port}"}
+            return Service("MLflow", proxy.shut, proxy.open), settings
         case "PostgreSQL":
             postgres = request.getfixturevalue("postgres")
             return Service("PostgreSQL", postgres.crash, postgres.start), {}
         case _:
-            settings, door = request.getfixturevalue("five_specialists")
-            return Service("Kubernetes", door.shut, door.open), settings
+            settings, proxy = request.getfixturevalue("five_specialists")
+            return Service("Kubernetes", proxy.shut, proxy.open), settings
 
 
 # The service comes first, so that it outlives the platform that uses it.

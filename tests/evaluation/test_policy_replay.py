@@ -152,11 +152,11 @@ def test_a_candidate_that_a_person_promoted_later_is_promoted_if_the_gate_lets_i
 
 def test_a_version_that_was_rolled_back_leaves_and_does_not_come_back():
     first, second = evaluation(1, 0.9), evaluation(2, 0.9, after="1")
-    back = Move("technical", "1", second.at + timedelta(days=1), "rollback", left="2")
+    back = Move("technical", "1", second.at + timedelta(days=1), "rollback", from_version="2")
     again = replace(second, at=second.at + timedelta(days=2))
     result = replayed(first, second, again, moves=(back,))
     assert result.production["technical"].replayed == "1"
-    forgiven = Move("technical", "2", second.at + timedelta(days=3), "rollback", left="1")
+    forgiven = Move("technical", "2", second.at + timedelta(days=3), "rollback", from_version="1")
     result = replayed(first, second, again, moves=(back, forgiven))
     assert result.production["technical"].recorded == "2"
 

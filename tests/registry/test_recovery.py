@@ -127,7 +127,7 @@ def test_a_rollback_killed_at_any_call_is_finished_by_the_next_rollback_or_promo
             previous = good if decided[-1] else bad
             assert scene.registry.state()["aliases"] == {"production": newer, "previous": previous}
         done = roll_back_here(killed.registry, log)
-        assert (done.version, done.left) == (good, bad)
+        assert (done.version, done.from_version) == (good, bad)
         assert log.find_one({"_id": done.audit_id})["state"] == "done"
         assert killed.serving() == good
         assert killed.marks() == {bad: REASON}

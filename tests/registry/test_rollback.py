@@ -32,7 +32,7 @@ def marks(registry: Registry) -> dict[str, str]:
 def test_a_rollback_promotes_the_previous_version_and_archives_and_tags_the_current_one(registry, log, three):
     first, second, third = three
     done = roll_back_here(registry, log)
-    assert (done.model, done.version, done.left) == (MODEL, second, third)
+    assert (done.model, done.version, done.from_version) == (MODEL, second, third)
     assert registry.state() == {
         "stages": {first: "Archived", second: "Production", third: "Archived"},
         "aliases": {"production": second, "previous": first},
@@ -44,7 +44,7 @@ def test_a_rollback_promotes_the_previous_version_and_archives_and_tags_the_curr
 def test_a_rollback_to_a_named_version(registry, log, three):
     first, second, third = three
     done = roll_back_here(registry, log, first)
-    assert (done.version, done.left) == (first, third)
+    assert (done.version, done.from_version) == (first, third)
     assert registry.state() == {
         "stages": {first: "Production", second: "Archived", third: "Archived"},
         "aliases": {"production": first},
@@ -104,7 +104,7 @@ def test_the_audit_log_records_actor_versions_and_reason_of_a_rollback(registry,
 def test_a_rollback_to_the_current_version_moves_and_logs_nothing(registry, log, three):
     before, entries = registry.state(), log.count_documents({})
     done = roll_back_here(registry, log, three[-1])
-    assert (done.version, done.left, done.audit_id) == (three[-1], None, None)
+    assert (done.version, done.from_version, done.audit_id) == (three[-1], None, None)
     assert (registry.state(), log.count_documents({})) == (before, entries)
     assert marks(registry) == {}
 
@@ -112,7 +112,7 @@ def test_a_rollback_to_the_current_version_moves_and_logs_nothing(registry, log,
 def test_a_rollback_to_the_current_version_corrects_a_moved_alias_and_tags_nothing(registry, log, three):
     registry.client().set_registered_model_alias(MODEL, "production", three[0])
     done = roll_back_here(registry, log, three[-1])
-    assert (done.version, done.left) == (three[-1], None)
+    assert (done.version, done.from_version) == (three[-1], None)
     assert registry_faults(registry.client(), MODEL, three[-1]) == []
     assert marks(registry) == {}
 
@@ -120,7 +120,7 @@ def test_a_rollback_to_the_current_version_corrects_a_moved_alias_and_tags_nothi
 def test_a_named_version_can_be_restored_if_no_version_is_in_production(registry, log):
     version = registry.add(WEEK_END, stage="Archived")
     done = roll_back_here(registry, log, version)
-    assert (done.version, done.left) == (version, None)
+    assert (done.version, done.from_version) == (version, None)
     assert registry.state()["stages"] == {version: "Production"}
     assert registry_faults(registry.client(), MODEL, version) == []
 
@@ -197,15 +197,15 @@ def test_a_rollback_of_a_version_that_is_no_longer_in_production_is_refused(regi
     with pytest.raises(
         RegistryError, match=f"version {second} should leave Production, but version {third} is in Production"
     ):
-        roll_back_here(registry, log, leaving=second)
+        roll_back_here(registry, log, from_version=second)
     assert (registry.state(), log.count_documents({})) == (before, entries)
-    assert roll_back_here(registry, log, leaving=third).left == third
+    assert roll_back_here(registry, log, from_version=third).from_version == third
 
 
 def test_a_rollback_is_not_repeated_until_the_specialist_was_restarted_for_it(registry, log, three):
     first, second, third = three
     done = [roll_back_here(registry, log, restarts=True) for _ in range(2)]
-    assert [(each.version, each.left) for each in done] == [(second, third)] * 2
+    assert [(each.version, each.from_version) for each in done] == [(second, third)] * 2
     record_restart(log, MODEL, second)
     assert roll_back_here(registry, log, restarts=True).version == first
 

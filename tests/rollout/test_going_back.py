@@ -175,7 +175,7 @@ def test_a_retry_finishes_a_rollback_that_was_interrupted(
     """The run died between the registry's rollback and the restart, so the pods still have the version that failed."""
     old, new = registry.promote(), registry.promote()
     specialists.patch(NAME, template={"metadata": {"annotations": {"nhm/model-version": new}}})
-    registry.bring_back(old, leaving=new)
+    registry.bring_back(old, from_version=new)
     message = failed_step(roll_out(with_rollback))[1]
     assert f"version {new} was rolled back. The specialist was restarted" in message
     assert specialists.annotations(NAME)["nhm/model-version"] == old

@@ -13,10 +13,10 @@ from nhm_assets.domain.specialists import Specialist
 from nhm_assets.registry.promotion_lock import LEASE_S, hold_lock
 from nhm_assets.registry.transitions import registry_faults
 from tests.support.documents import NOW, put, reviewed_opinions
-from tests.support.doors import Door, door_to
 from tests.support.learnable import learnable, store_dataset
 from tests.support.platform import Platform
 from tests.support.processes import eventually
+from tests.support.proxies import Proxy, proxy_to
 from tests.support.reruns import launch
 from tests.support.retries import EAGER, away_until_retry, retry_warnings
 from tests.support.servers import mlflow_server
@@ -30,35 +30,35 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def mlflow_door(server: str) -> Iterator[Door]:
-    with door_to(urlsplit(server).port) as door:
-        yield door
+def mlflow_proxy(server: str) -> Iterator[Proxy]:
+    with proxy_to(urlsplit(server).port) as proxy:
+        yield proxy
 
 
 @pytest.fixture
-def mongo_door(mongod_uri: str) -> Iterator[Door]:
-    with door_to(urlsplit(mongod_uri).port) as door:
-        yield door
+def mongo_proxy(mongod_uri: str) -> Iterator[Proxy]:
+    with proxy_to(urlsplit(mongod_uri).port) as proxy:
+        yield proxy
 
 
 @pytest.mark.servers
-def test_mlflow_that_is_away_when_a_step_begins_costs_it_only_time(platform: Platform, mlflow_door: Door):
-    served = platform.with_settings(mlflow_tracking_uri=f"http://127.0.0.1:{mlflow_door.port}", **EAGER)
+def test_mlflow_that_is_away_when_a_step_begins_costs_it_only_time(platform: Platform, mlflow_proxy: Proxy):
+    served = platform.with_settings(mlflow_tracking_uri=f"http://127.0.0.1:{mlflow_proxy.port}", **EAGER)
     store_dataset(served, learnable())
-    with away_until_retry(served, mlflow_door):
+    with away_until_retry(served, mlflow_proxy):
         result = launch(served, only=["trained_model"])
     assert result.success
     warnings = retry_warnings(served, result.run_id)
-    assert f"MLflow at http://127.0.0.1:{mlflow_door.port} cannot be reached" in warnings[0]
+    assert f"MLflow at http://127.0.0.1:{mlflow_proxy.port} cannot be reached" in warnings[0]
     assert ". Retry 1 of 6 in " in warnings[0]
 
 
-def test_mongodb_that_is_away_when_a_step_begins_costs_it_only_time(platform: Platform, mongo_door: Door):
+def test_mongodb_that_is_away_when_a_step_begins_costs_it_only_time(platform: Platform, mongo_proxy: Proxy):
     opinions, reviews = reviewed_opinions(320)
     put(platform.database, opinions=opinions, feedback=reviews)
-    behind = f"mongodb://127.0.0.1:{mongo_door.port}/?directConnection=true"
+    behind = f"mongodb://127.0.0.1:{mongo_proxy.port}/?directConnection=true"
     away = platform.with_settings(mongodb_uri=behind, **EAGER)
-    with away_until_retry(away, mongo_door):
+    with away_until_retry(away, mongo_proxy):
         result = launch(away, only=["feedback_dataset"])
     assert result.success
     assert retry_warnings(away, result.run_id)
@@ -67,9 +67,9 @@ def test_mongodb_that_is_away_when_a_step_begins_costs_it_only_time(platform: Pl
 
 @pytest.mark.servers
 def test_a_training_that_lost_mlflow_is_repeated_and_leaves_one_finished_run(
-    platform: Platform, mlflow_door: Door, server: str
+    platform: Platform, mlflow_proxy: Proxy, server: str
 ):
-    behind = f"http://127.0.0.1:{mlflow_door.port}"
+    behind = f"http://127.0.0.1:{mlflow_proxy.port}"
     served = platform.with_settings(mlflow_tracking_uri=behind, hyperparameter_tuning=True, tuning_trials=8, **EAGER)
     straight = platform.with_settings(mlflow_tracking_uri=server)
     store_dataset(served, learnable(), specialist="evolution")
@@ -83,9 +83,9 @@ def test_a_training_that_lost_mlflow_is_repeated_and_leaves_one_finished_run(
 
     def shut_for_a_while() -> None:
         assert eventually(lambda: bool(of_training()), within_s=60)
-        mlflow_door.shut()
+        mlflow_proxy.shut()
         eventually(lambda: bool(retry_warnings(served)), within_s=60)
-        mlflow_door.open()
+        mlflow_proxy.open()
 
     shutting = threading.Thread(target=shut_for_a_while)
     shutting.start()
@@ -103,11 +103,11 @@ def test_a_training_that_lost_mlflow_is_repeated_and_leaves_one_finished_run(
 
 
 @pytest.mark.servers
-def test_a_promotion_that_lost_mongodb_midway_is_completed_by_its_next_attempt(platform: Platform, mongo_door: Door):
+def test_a_promotion_that_lost_mongodb_midway_is_completed_by_its_next_attempt(platform: Platform, mongo_proxy: Proxy):
     """Its lock expires meanwhile, so it must not go on: another process may have started."""
     opinions, reviews = reviewed_opinions(400)
     put(platform.database, opinions=opinions, feedback=reviews)
-    behind = f"mongodb://127.0.0.1:{mongo_door.port}/?directConnection=true"
+    behind = f"mongodb://127.0.0.1:{mongo_proxy.port}/?directConnection=true"
     away = platform.with_settings(mongodb_uri=behind, **EAGER)
     log, model = platform.database["model_audit_log"], Specialist.TECHNICAL.registered_model
     undertaken = {"model": model, "state": "open", "transitions": {"$exists": True}}
@@ -121,11 +121,11 @@ def test_a_promotion_that_lost_mongodb_midway_is_completed_by_its_next_attempt(p
         assert eventually(lambda: log.find_one(undertaken), within_s=15)
         # By then the promotion has MongoDB's reply and waits for the registry.
         time.sleep(1)
-        mongo_door.shut()
+        mongo_proxy.shut()
         time.sleep(LEASE_S + 1)
         registry.close()
         assert eventually(lambda: retry_warnings(platform), within_s=30)
-        mongo_door.open()
+        mongo_proxy.open()
 
     shutting = threading.Thread(target=shut_midway)
     shutting.start()

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from nhm_assets.domain.specialists import SPECIALISTS
-from tests.support.doors import Door, door_to
 from tests.support.kube import deployment, namespace, shared_control_plane
 from tests.support.mongod import OwnMongod, lone_mongod
 from tests.support.postgres import Postgres
+from tests.support.proxies import Proxy, proxy_to
 from tests.support.rollouts import cluster_settings
 from tests.support.servers import mlflow_server
 from tests.support.specialists import answering, status
@@ -36,9 +36,9 @@ def mongod(tmp_path: Path) -> Iterator[OwnMongod]:
 
 
 @pytest.fixture
-def mlflow_door(tmp_path: Path) -> Iterator[Door]:
-    with mlflow_server(tmp_path / "mlflow") as address, door_to(int(address.rsplit(":", 1)[1])) as door:
-        yield door
+def mlflow_proxy(tmp_path: Path) -> Iterator[Proxy]:
+    with mlflow_server(tmp_path / "mlflow") as address, proxy_to(int(address.rsplit(":", 1)[1])) as proxy:
+        yield proxy
 
 
 @pytest.fixture
@@ -49,31 +49,31 @@ def dagsters_database(request: pytest.FixtureRequest) -> Postgres | None:
 
 
 @contextmanager
-def api_server_behind_a_door(kubeconfig: Path, folder: Path) -> Iterator[tuple[Path, Door]]:
-    """A kubeconfig that reaches the same API server through a door."""
+def api_server_behind_a_proxy(kubeconfig: Path, folder: Path) -> Iterator[tuple[Path, Proxy]]:
+    """A kubeconfig that reaches the same API server through a proxy."""
     access = yaml.safe_load(kubeconfig.read_text())
     cluster = access["clusters"][0]["cluster"]
     address = urlsplit(cluster["server"])
-    with door_to(int(address.port or 443)) as door:
-        cluster["server"] = f"{address.scheme}://127.0.0.1:{door.port}"
-        path = folder / "through-the-door.kubeconfig"
+    with proxy_to(int(address.port or 443)) as proxy:
+        cluster["server"] = f"{address.scheme}://127.0.0.1:{proxy.port}"
+        path = folder / "through-the-proxy.kubeconfig"
         path.write_text(yaml.safe_dump(access))
-        yield path, door
+        yield path, proxy
 
 
 @pytest.fixture
 def five_specialists(
     request: pytest.FixtureRequest, shared_folder: Path, tmp_path: Path
-) -> Iterator[tuple[dict[str, Any], Door]]:
-    """A cluster with the five specialists: the settings for it, and the door to its API server."""
+) -> Iterator[tuple[dict[str, Any], Proxy]]:
+    """A cluster with the five specialists: the settings for it, and the proxy to its API server."""
     scripts = request.getfixturevalue("control_plane_scripts")
     with (
         shared_control_plane(scripts, shared_folder / "kubernetes") as kubeconfig,
         namespace(kubeconfig) as specialists,
         answering(status()) as answers,
-        api_server_behind_a_door(kubeconfig, tmp_path) as (access, door),
+        api_server_behind_a_proxy(kubeconfig, tmp_path) as (access, proxy),
     ):
         for name in SPECIALISTS:
             specialists.add(deployment(f"specialist-{name}"))
         settings = cluster_settings(specialists, specialist_status_url=answers.status_url)
-        yield settings | {"kubeconfig": access}, door
+        yield settings | {"kubeconfig": access}, proxy

@@ -143,10 +143,10 @@ def _roll_back(
     *,
     wait_s: float = 10,
     reason: str = REASON,
-    leaving: str | None = None,
+    from_version: str | None = None,
     restarts: bool = False,
     **options: Any,
 ) -> Rollback:
     fields = {"actor": "a person", "dagster_run_id": str(os.getpid())}
-    request = RollbackRequest(MODEL, reason, to, leaving, fields, restarts=restarts)
+    request = RollbackRequest(MODEL, reason, to, from_version, fields, restarts=restarts)
     return roll_back(client, log, request, now=NOW, wait_s=wait_s, **options)

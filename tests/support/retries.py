@@ -4,9 +4,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.support.doors import Door
 from tests.support.platform import Platform
 from tests.support.processes import eventually
+from tests.support.proxies import Proxy
 
 EAGER = {"service_retries": 6, "service_retry_delay_s": 0.2, "mongodb_timeout_s": 1.0, "mlflow_timeout_s": 5.0}
 
@@ -19,13 +19,13 @@ def retry_warnings(platform: Platform, run_id: str | None = None) -> list[str]:
 
 
 @contextmanager
-def away_until_retry(platform: Platform, door: Door) -> Iterator[None]:
-    """Nobody passes the door until the newest run has logged its first retry."""
-    door.shut()
+def away_until_retry(platform: Platform, proxy: Proxy) -> Iterator[None]:
+    """Nobody passes the proxy until the newest run has logged its first retry."""
+    proxy.shut()
 
     def open_after_retry() -> None:
         eventually(lambda: bool(retry_warnings(platform)), within_s=60)
-        door.open()
+        proxy.open()
 
     opening = threading.Thread(target=open_after_retry)
     opening.start()

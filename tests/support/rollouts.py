@@ -53,11 +53,13 @@ class Registry:
         self.record(specialist, version, previous)
         return version
 
-    def bring_back(self, version: str, *, leaving: str, specialist: str = "technical") -> None:
+    def bring_back(self, version: str, *, from_version: str, specialist: str = "technical") -> None:
         """Roll the registry back and nothing else, as a process that dies right afterwards."""
         from nhm_assets.registry.rollback import RollbackRequest, roll_back
 
-        request = RollbackRequest(Specialist(specialist).registered_model, "it fails", to=version, leaving=leaving)
+        request = RollbackRequest(
+            Specialist(specialist).registered_model, "it fails", to=version, from_version=from_version
+        )
         with self.platform.mlflow.client() as client:
             roll_back(client, self.platform.database["model_audit_log"], request, now=NOW, wait_s=0)
 

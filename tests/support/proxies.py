@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 
-class Door:
+class Proxy:
     """Passes connections on to a port of this machine while it is open; `port` is the proxy's own.
 
-    `knocks` counts the connections since the door was last shut.
+    `knocks` counts the connections since the proxy was last shut.
     """
 
     def __init__(self, target: int) -> None:
@@ -69,10 +69,10 @@ def _copy(source: socket.socket, sink: socket.socket) -> None:
 
 
 @contextmanager
-def door_to(port: int) -> Iterator[Door]:
-    """An open door; it is closed at the end."""
-    door = Door(port)
+def proxy_to(port: int) -> Iterator[Proxy]:
+    """An open proxy; it is closed at the end."""
+    proxy = Proxy(port)
     try:
-        yield door
+        yield proxy
     finally:
-        door.close()
+        proxy.close()
