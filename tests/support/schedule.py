@@ -37,5 +37,5 @@ class ByFile(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
         if file.startswith("tests/daemon/"):
-            return f"daemon on {nodeid.rpartition('[')[2]}"
+            return "daemon on PostgreSQL" if "postgres" in nodeid.lower() else "daemon on SQLite"
         return "tests/k8s" if file.startswith("tests/k8s/") else file
