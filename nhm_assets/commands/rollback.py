@@ -32,8 +32,9 @@ def rollback(specialist: str, version: str | None, reason: str) -> None:
     if done is None:
         click.echo(f"nhm: {fault}", err=True)
         sys.exit(1)
-    left = f"; version {done['left']} is archived and will not be promoted again" if done["left"] else " already"
-    click.echo(f"{done['model']}: version {done['version']} is in Production{left}")
+    before = done["from_version"]
+    archived = f"; version {before} is archived and will not be promoted again" if before else " already"
+    click.echo(f"{done['model']}: version {done['version']} is in Production{archived}")
     if warning:
         click.echo(f"nhm: warning: {warning}", err=True)
     if fault:

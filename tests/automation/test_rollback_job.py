@@ -59,7 +59,7 @@ def test_the_launchpad_needs_only_specialist_and_reason(platform: Platform, thre
         "specialist": "technical",
         "model": MODEL,
         "version": "2",
-        "left": "3",
+        "from_version": "3",
         "audit_id": None,
     }
     assert three.state()["stages"] == {"1": "Archived", "2": "Production", "3": "Archived"}

@@ -143,6 +143,8 @@ def days(
 ) -> Iterator[Days]:
     monkeypatch.setenv("MONGODB_URI", mongod_uri)
     monkeypatch.setenv("MONGODB_DATABASE", database.name)
+    # So that thirty days have many launches.
+    monkeypatch.setenv("RETRAINING_COOLDOWN_HOURS", "24")
     queue = {"module": "dagster._core.run_coordinator", "class": "QueuedRunCoordinator"}
     overrides = {"telemetry": {"enabled": False}, "run_coordinator": queue, **storage}
     with (
