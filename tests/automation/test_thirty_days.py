@@ -122,7 +122,7 @@ EXPECTED: list[Launch] = [
 ]
 
 
-@pytest.fixture(params=["SQLite", pytest.param("PostgreSQL", marks=pytest.mark.slow)])
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
 def storage(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The section `storage` of dagster.yaml."""
     if request.param == "SQLite":
@@ -171,6 +171,7 @@ def launches(days: Days, database: Database[dict[str, Any]]) -> Iterator[Launch]
 
 
 @pytest.mark.servers
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_launches_of_thirty_days_are_exactly_those_that_the_rules_require(
     days: Days, database: Database[dict[str, Any]]

@@ -20,7 +20,14 @@ def open_runs(uri: str) -> list[str]:
 
 
 @pytest.mark.servers
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        signal.SIGINT,
+        pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
+    ],
+)
 def test_an_interrupted_retraining_leaves_nothing_open(seeded, home, tmp_path, how, monkeypatch):
     """It is interrupted during training. The next run ends what a killed process could not end itself."""
     settings = {**seeded, "hyperparameter_tuning": "true", "tuning_trials": 500}

@@ -17,6 +17,7 @@ COMPLETED = {"promoted", "held"}
 
 
 @pytest.mark.servers
+@pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_five_runs_per_week_and_one_for_the_hundredth_document_though_daemons_die_and_run_twice(
     new_platform: NewPlatform,
