@@ -10,7 +10,7 @@ from nhm_assets.domain.partitions import WEEK as A_WEEK
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from nhm_assets.registry.versions import all_versions
 from tests.support.documents import WEEK, put, reviewed_opinions
-from tests.support.platform import Platform
+from tests.support.platform import Platform, failed_step
 from tests.support.platforms import module_platform
 from tests.support.reruns import FORCE, counted, launch, reexecution_of, retry_of
 
@@ -33,7 +33,7 @@ class Story:
 
     def run(self, name: str, platform: Platform | None = None, **options: Any) -> ExecuteInProcessResult:
         result = launch(platform or self.platform, self.specialist, **options)
-        assert result.success
+        assert result.success, failed_step(result)
         self.runs[name] = result
         self.counts[name] = counted(self.platform, self.specialist)
         with self.platform.mlflow.client() as client:
