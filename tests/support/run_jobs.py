@@ -129,6 +129,7 @@ def dagster_in_cluster(retrainable: "Retrainable", folder: Path, **settings: str
         os.environ
         | variables
         | {"DAGSTER_HOME": str(home), "NHM_HOME": str(folder / "nhm"), "MAX_CONCURRENT_RUNS": "3"}
+        | {"POD_NAMESPACE": "mlflow"}
     )
     with DagsterInstance.from_config(str(home)) as instance, daemon(environment, folder / "daemon.log"):
         yield Dagster(instance, home, environment, retrainable)
