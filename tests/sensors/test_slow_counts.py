@@ -50,10 +50,10 @@ def test_a_tick_without_a_run_says_whose_count_was_slow(platform: Platform):
 def lose_mongodb_at(specialist: str, monkeypatch: pytest.MonkeyPatch) -> None:
     count = feedback_volume.count_feedback
 
-    def count_until_lost(collection: Any, one: Specialist, window: Any) -> int:
+    def count_until_lost(collection: Any, one: Specialist, window: Any, **options: Any) -> int:
         if one == specialist:
             raise AutoReconnect("connection closed")
-        return count(collection, one, window)
+        return count(collection, one, window, **options)
 
     monkeypatch.setattr(feedback_volume, "count_feedback", count_until_lost)
 
