@@ -74,6 +74,7 @@ def test_all_at_once_the_newest_good_week_serves(registry, log, order):
 
 
 @pytest.mark.servers
+@pytest.mark.slow
 def test_whole_runs_in_a_shuffled_order_end_with_the_newest_week_in_production(platform: Platform):
     """Four weeks of one specialist. Weeks that run after a newer one are superseded and stay in Staging."""
     weeks = [(WEEK_END - WEEK * (back + 1)).strftime("%Y-%m-%d") for back in range(4)]

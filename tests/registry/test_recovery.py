@@ -107,6 +107,7 @@ def test_a_promotion_killed_at_any_call_is_finished_by_its_rerun(registry, log, 
 
 @pytest.mark.servers
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_a_rollback_killed_at_any_call_is_finished_by_the_next_rollback_or_promotion(
     registry, log, mongod_uri, tmp_path
 ):
