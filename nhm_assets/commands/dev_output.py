@@ -91,12 +91,17 @@ def reported_runs(instance: "DagsterInstance", url: str, show: Callable[[str], N
 
 def _watch(instance: "DagsterInstance", url: str, show: Callable[[str], None], ended: threading.Event) -> None:
     from dagster import RunsFilter
+    from sqlalchemy.exc import SQLAlchemyError
 
     since = datetime.now(UTC)
     shown: dict[str, str] = {}
     while not ended.wait(_POLL_S):
         now = datetime.now(UTC)
-        records = instance.get_run_records(RunsFilter(updated_after=since - _OVERLAP), order_by="update_timestamp")
+        try:
+            records = instance.get_run_records(RunsFilter(updated_after=since - _OVERLAP), order_by="update_timestamp")
+        except SQLAlchemyError:
+            # The database is busy. The next look finds the same runs.
+            continue
         for record in reversed(records):
             run = record.dagster_run
             line = line_about(run, url)

@@ -75,7 +75,7 @@ def evaluation_report(
     verdicts = judge(report, rules)
     failed = failed_verdicts(verdicts)
     third = third_verdict(estimates_of(report, rules), failed) if failed else None
-    card = {"decision": MetadataValue.md(decision_card(report, rules, verdicts, third))}
+    card = {"decision": MetadataValue.md(decision_card(report, verdicts, third))}
     held = _held_metadata(third) if third else {}
     shown = card | _metadata(report) | shadow_metadata(report.shadow, shadow) | held
     yield Output(report, metadata=shown | {"reused": reused})

@@ -4,28 +4,34 @@ It is the first metadata of `evaluation_report`. Dagster's UI hides Markdown of 
 button, so the card stays below.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from nhm_assets.domain.check_result import Verdict
 from nhm_assets.domain.records import EvaluationReport
-from nhm_assets.evaluation.gate import GateRules, failed_verdicts
+from nhm_assets.evaluation.gate import failed_verdicts
 from nhm_assets.evaluation.held_as import ThirdVerdict
 from nhm_assets.evaluation.markdown import settling_sentence
 
 LONGEST: Final = 1000
 _NOT_JUDGED: Final = ("enough_evidence",)
 _LONGEST_SENTENCE: Final = 240
+_FIGURES: Final = (
+    ("precision_threshold", "precision", "precision", "PRECISION_THRESHOLD"),
+    ("recall_threshold", "recall", "recall", "RECALL_THRESHOLD"),
+    ("f1_threshold", "F1", "f1", "F1_THRESHOLD"),
+    ("not_worse_than_production", "F1 - champion's F1", "f1", "MAX_F1_REGRESSION"),
+    ("not_worse_on_folds", "the same on folds, at least", "lower_limit", "MAX_F1_REGRESSION"),
+    ("not_worse_than_reference", "F1 - reference's F1", "difference", "MAX_F1_REGRESSION_TO_REFERENCE"),
+)
+"""Check, what its row is called, and the figures of its verdict that hold the value and what is required."""
 
 
-def decision_card(
-    report: EvaluationReport, rules: GateRules, verdicts: Sequence[Verdict], held: ThirdVerdict | None
-) -> str:
+def decision_card(report: EvaluationReport, verdicts: Sequence[Verdict], held: ThirdVerdict | None) -> str:
     """The card as Markdown, of fewer than 1,000 characters.
 
     Args:
         report: of the candidate.
-        rules: the settings that the verdicts are by.
         verdicts: of the gate, on this report.
         held: how the candidate is held; None if it passes.
     """
@@ -38,7 +44,7 @@ def decision_card(
         "",
         "| check | value | required | distance | |",
         "|---|---|---|---|---|",
-        *_rows(report, rules),
+        *_rows(verdicts),
         "",
         _champion(report),
         "",
@@ -57,24 +63,29 @@ def _decision(failed: Sequence[Verdict], held: ThirdVerdict | None) -> str:
     return f"HOLDS ({held.held_as})" if held else "HOLDS"
 
 
-def _rows(report: EvaluationReport, rules: GateRules) -> list[str]:
-    """The figures that decide: each metric against its threshold, then the comparison with the champion."""
-    candidate = report.candidate
-    rows = [
-        _row("precision", candidate.precision, rules.precision_threshold),
-        _row("recall", candidate.recall, rules.recall_threshold),
-        _row("F1", candidate.f1, rules.f1_threshold),
-    ]
-    if report.champion is not None:
-        rows.append(_row("F1 - champion's F1", candidate.f1 - report.champion.metrics.f1, -rules.max_f1_regression))
-    if report.difference is not None:
-        rows.append(_row("the same on new rows", report.difference, -rules.max_f1_regression))
+def _rows(verdicts: Sequence[Verdict]) -> list[str]:
+    """The figures by which the checks decided, one row each. A check that compared nothing has no row."""
+    rows = []
+    for verdict in verdicts:
+        figures = verdict.figures
+        for check, name, value, required in _FIGURES:
+            if verdict.check == check and value in figures and required in figures:
+                rows.append(_row(name, _value(figures, value), _required(figures, required), passed=verdict.passed))
     return rows
 
 
-def _row(name: str, value: float, required: float) -> str:
-    distance = value - required
-    return f"| {name} | {value:.3f} | {required:.3f} | {distance:+.3f} | {'pass' if distance >= 0 else '**FAIL**'} |"
+def _value(figures: Mapping[str, Any], name: str) -> float:
+    compared = name == "f1" and "production_f1" in figures
+    return float(figures[name]) - (float(figures["production_f1"]) if compared else 0.0)
+
+
+def _required(figures: Mapping[str, Any], name: str) -> float:
+    """A threshold, or how far below the other version the candidate may be."""
+    return -float(figures[name]) if name.startswith("MAX_F1_REGRESSION") else float(figures[name])
+
+
+def _row(name: str, value: float, required: float, *, passed: bool) -> str:
+    return f"| {name} | {value:.3f} | {required:.3f} | {value - required:+.3f} | {'pass' if passed else '**FAIL**'} |"
 
 
 def _champion(report: EvaluationReport) -> str:
@@ -87,7 +98,7 @@ def _champion(report: EvaluationReport) -> str:
 
 def _next(report: EvaluationReport, failed: Sequence[Verdict], held: ThirdVerdict | None) -> str:
     if not failed:
-        return "Next: nothing to do. `promoted_version` moves it into Production."
+        return "Next: nothing to do. `promoted_version` moves it into Production if no newer window is there."
     if any(verdict.check in _NOT_JUDGED for verdict in failed):
         return "Next: wait for more reviews. The version in Production keeps serving."
     if held is not None and held.held_as == "uncertain":

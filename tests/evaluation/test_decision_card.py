@@ -4,19 +4,19 @@ from typing import Any
 
 import pytest
 
+from nhm_assets.domain.fold_records import FairRows
 from nhm_assets.evaluation.decision_card import LONGEST, decision_card
 from nhm_assets.evaluation.gate import failed_verdicts, judge
 from nhm_assets.evaluation.held_as import estimates_of, third_verdict
-from tests.support.reports import RULES, champion, metrics, report
+from tests.support.reports import RULES, champion, metrics, new_rows, report
 
 
 def card(**changes: Any) -> str:
     judged = report(**changes)
     verdicts = judge(judged, RULES)
     failed = failed_verdicts(verdicts)
-    return decision_card(
-        judged, RULES, verdicts, third_verdict(estimates_of(judged, RULES), failed) if failed else None
-    )
+    held = third_verdict(estimates_of(judged, RULES), failed) if failed else None
+    return decision_card(judged, verdicts, held)
 
 
 def test_a_candidate_that_passes_is_promoted_next():
@@ -52,3 +52,12 @@ def test_the_card_is_short_enough_to_be_shown_at_once(f1):
     text = card(candidate=metrics(f1=f1, precision=f1, recall=f1), champion=champion(0.9), **long_names)
     assert len(text) < LONGEST
     assert "Next: " in text
+
+
+def test_the_card_compares_on_the_rows_that_the_check_compared_on():
+    """On all test rows the champion is better, since it has learned most of them."""
+    fair = FairRows(rows=120, approvals=60, left_out=80, f1=0.87, champion_f1=0.86)
+    text = card(champion=champion(0.95), new_rows=new_rows(test=fair))
+    assert text.startswith("**PROMOTES**")
+    assert "| F1 - champion's F1 | 0.010 | -0.010 | +0.020 | pass |" in text
+    assert "FAIL" not in text
