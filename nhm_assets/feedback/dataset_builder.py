@@ -29,7 +29,7 @@ from nhm_assets.feedback.rules import Feedback, Reason, Rejection, judge, newest
 from nhm_assets.feedback.splits import temporal_split
 from nhm_assets.feedback.stored_features import needs_ours, parse_stored
 from nhm_assets.feedback.synthetic import synthetic_rows
-from nhm_assets.feedback.text import is_string, is_unreadable
+from nhm_assets.domain.text import is_string, is_unreadable
 from nhm_assets.feedback.times import lies_in
 
 _UNKNOWN_EMBEDDING = (math.nan,) * len(EMBEDDING_FEATURES)

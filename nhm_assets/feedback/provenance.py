@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from nhm_assets.domain.dataset_schema import APPROVAL, REVIEWER, SCRIPTED
-from nhm_assets.feedback.text import is_string
+from nhm_assets.domain.text import is_string
 from nhm_assets.settings import Settings
 
 _SCRIPTED_MARKS: Final = ("auto_generated", "balanced_dataset")

@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.feedback.features import EXTRACTOR, LARGEST_FEATURE
-from nhm_assets.feedback.text import is_string
+from nhm_assets.domain.text import is_string
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection

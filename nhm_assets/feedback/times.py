@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nhm_assets.domain.partitions import Window
 from nhm_assets.domain.specialists import Specialist
-from nhm_assets.feedback.text import is_string
+from nhm_assets.domain.text import is_string
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from nhm_assets.feedback.text import is_string, readable
+from nhm_assets.domain.text import is_string, readable
 
 LARGEST: Final = 64 * 1024
 """Bytes that are kept of one document, roughly. A usual feedback document has one thousand."""

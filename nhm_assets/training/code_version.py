@@ -16,7 +16,7 @@ COMPUTING: Final = (
     "domain/segments.py",
     "feedback/features.py",
     "feedback/plan_graph.py",
-    "feedback/text.py",
+    "domain/text.py",
     "estimators/calibration.py",
     "estimators/forest.py",
     "training/tuning.py",
