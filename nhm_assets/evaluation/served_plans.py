@@ -6,14 +6,14 @@ Every read has an end: who asks can do without the answer.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 import numpy as np
 import pandas as pd
-from pydantic_core import from_json
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
+from nhm_assets.domain.stored_values import stored_values
+from nhm_assets.domain.text import is_string, is_unreadable
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -24,7 +24,6 @@ _LARGEST: Final = float(np.finfo("float32").max)
 """A forest casts to float32."""
 _BY_MODEL: Final = "ml_model"
 _SAID_FIELDS: Final = ("confidence_score", "risk_score", "recommendation")
-_IN_COLUMN_ORDER = itemgetter(*FEATURE_NAMES)
 
 
 @dataclass(frozen=True)
@@ -84,17 +83,8 @@ def read_plans(collection: "Collection[Document]", *, since: datetime, limit: in
 
 def feature_values(features: object) -> tuple[float, ...] | None:
     """The 26 values of stored features in column order, null as NaN; None if one is missing or no number."""
-    if isinstance(features, str):
-        try:
-            features = from_json(features)
-        except (ValueError, TypeError):
-            # TypeError: the text was not UTF-8.
-            return None
-    if not isinstance(features, Mapping):
-        return None
-    try:
-        values = _IN_COLUMN_ORDER(features.get("aggregated_features", features))
-    except (KeyError, TypeError):
+    values = stored_values(features)
+    if values is None:
         return None
     numbers = tuple(float("nan") if value is None else value for value in values)
     return tuple(map(float, numbers)) if all(map(_is_usable, numbers)) else None
@@ -107,10 +97,7 @@ def _is_usable(value: object) -> bool:
 
 def _is_text(value: object) -> TypeGuard[str]:
     """Whether this is text that can be sent back to the server."""
-    try:
-        return type(value) is str and bool(value.encode())
-    except UnicodeEncodeError:
-        return False
+    return is_string(value) and value != "" and not is_unreadable(value)
 
 
 def read_opinions(

@@ -19,6 +19,7 @@ from nhm_assets.domain.dataset_schema import (
 )
 from nhm_assets.domain.garbage_collector import gc_paused
 from nhm_assets.domain.partitions import Partition, Window
+from nhm_assets.domain.text import is_string, is_unreadable
 from nhm_assets.feedback.features import InvalidPlan, compute_features, has_unreadable_text
 from nhm_assets.feedback.mongo_batches import batches
 from nhm_assets.feedback.opinion_scores import Scores, labels_told, scores_of
@@ -29,7 +30,6 @@ from nhm_assets.feedback.rules import Feedback, Reason, Rejection, judge, newest
 from nhm_assets.feedback.splits import temporal_split
 from nhm_assets.feedback.stored_features import needs_ours, parse_stored
 from nhm_assets.feedback.synthetic import synthetic_rows
-from nhm_assets.domain.text import is_string, is_unreadable
 from nhm_assets.feedback.times import lies_in
 
 _UNKNOWN_EMBEDDING = (math.nan,) * len(EMBEDDING_FEATURES)

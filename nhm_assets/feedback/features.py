@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.feature_names import COMPUTED_FEATURES, FEATURE_NAMES
-from nhm_assets.feedback.plan_graph import graph_features
 from nhm_assets.domain.text import is_string, is_unreadable
+from nhm_assets.feedback.plan_graph import graph_features
 
 __all__ = [
     "COMPUTED_FEATURES",

@@ -7,14 +7,10 @@ specialist was trained first.
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json
-
-from nhm_assets.domain.dataset_schema import FEATURE_NAMES
+from nhm_assets.domain.stored_values import stored_values
 from nhm_assets.feedback.features import EXTRACTOR, LARGEST_FEATURE
-from nhm_assets.domain.text import is_string
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -23,7 +19,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _DUPLICATE_KEY = 11000
-_IN_COLUMN_ORDER = itemgetter(*FEATURE_NAMES)
 _INDEX_CONFLICT = (85, 86)
 
 
@@ -32,19 +27,8 @@ def parse_stored(document: Mapping[str, Any] | None) -> tuple[float, ...] | None
 
     None if the document is missing, unreadable or incomplete, or if a value is not a number.
     """
-    features = (document or {}).get("features")
-    if is_string(features):
-        try:
-            features = from_json(features)
-        except (ValueError, TypeError):
-            # TypeError: the text was not UTF-8.
-            return None
-    if not isinstance(features, Mapping):
-        return None
-    aggregated = features.get("aggregated_features", features)
-    try:
-        values: tuple[Any, ...] = _IN_COLUMN_ORDER(aggregated)
-    except (KeyError, TypeError):
+    values = stored_values((document or {}).get("features"))
+    if values is None:
         return None
     # Fast path: nearly always all are floats, and then one sum shows that none is NaN, infinite or too large.
     if set(map(type, values)) == {float} and sum(map(abs, values)) <= LARGEST_FEATURE:

@@ -14,16 +14,6 @@ from tests.support.storing import NOTE, Note, fetch, file_in, frame, keep
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> Path:
-    return tmp_path / "storage"
-
-
-@pytest.fixture
-def frames(storage: Path) -> FrameIOManager:
-    return FrameIOManager(str(storage))
-
-
-@pytest.fixture
 def records(storage: Path) -> RecordIOManager:
     return RecordIOManager(str(storage))
 

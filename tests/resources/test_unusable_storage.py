@@ -14,16 +14,6 @@ from resources.storage import FrameIOManager, check_storage
 from tests.support.storing import fetch, file_in, frame, keep
 
 
-@pytest.fixture
-def storage(tmp_path: Path) -> Path:
-    return tmp_path / "storage"
-
-
-@pytest.fixture
-def frames(storage: Path) -> FrameIOManager:
-    return FrameIOManager(str(storage))
-
-
 def mount(folder: Path, *options: str) -> None:
     folder.mkdir(exist_ok=True)
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join(options), "none", str(folder)], check=False)
