@@ -12,7 +12,7 @@ import click
 
 from nhm_assets.domain.outcomes import OUTCOME_TAG, REASON_TAG
 from nhm_assets.registry.audit_log import ACTOR_TAG
-from nhm_assets.runs.queries import PARTITION_TAG, outcome_of
+from nhm_assets.runs.queries import PARTITION_TAG, end_of, outcome_of
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRun
@@ -93,7 +93,7 @@ def _watch(instance: "DagsterInstance", url: str, show: Callable[[str], None], e
     from dagster import RunsFilter
     from sqlalchemy.exc import SQLAlchemyError
 
-    since = datetime.now(UTC)
+    begun = since = datetime.now(UTC)
     shown: dict[str, str] = {}
     while not ended.wait(_POLL_S):
         now = datetime.now(UTC)
@@ -104,7 +104,8 @@ def _watch(instance: "DagsterInstance", url: str, show: Callable[[str], None], e
             continue
         for record in reversed(records):
             run = record.dagster_run
-            line = line_about(run, url)
+            # Sensors tag runs that ended before, which changes them too.
+            line = None if run.is_finished and end_of(record) < begun else line_about(run, url)
             if line and shown.get(run.run_id) != line:
                 shown[run.run_id] = line
                 show(f"{datetime.now().astimezone():%H:%M:%S} {line}")
