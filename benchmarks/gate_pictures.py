@@ -26,6 +26,7 @@ _STYLE = {
 }
 """Texts stay texts, and the same results give the same files."""
 _LABELLED_BELOW = ("three weeks pooled", "Wilson bounds alone, 80 %", "Wilson bounds alone, 95 %")
+_LABELLED_LEFT = ("this gate",)
 _SIZES_SHOWN = (100, 225, 600)
 
 
@@ -53,8 +54,9 @@ def _draw_gates(panels: Sequence[Axes], gates: Results) -> None:
         (holds, holds_error), (mild, mild_error) = found["wrong_holds"], found["mild"]
         color = COLORS.get(name, _OTHERS)
         axes.errorbar(holds, mild, xerr=2 * holds_error, yerr=2 * mild_error, fmt="o", color=color, capsize=2)
-        place = (7, -12) if name in _LABELLED_BELOW else (7, 5)
-        axes.annotate(name, (holds, mild), xytext=place, textcoords="offset points", color=color)
+        place, side = ((-6, -14), "right") if name in _LABELLED_LEFT else ((7, 5), "left")
+        place = (7, -14) if name in _LABELLED_BELOW else place
+        axes.annotate(name, (holds, mild), xytext=place, textcoords="offset points", color=color, ha=side)
     axes.axhline(AT_MOST["mild"], color=_OTHERS, linewidth=0.8, linestyle=":")
     axes.axvline(AT_MOST["wrong_holds"], color=_OTHERS, linewidth=0.8, linestyle=":")
     axes.annotate("targets", (AT_MOST["wrong_holds"], 0), xytext=(4, 4), textcoords="offset points", color=_OTHERS)
