@@ -25,8 +25,8 @@ from nhm_assets.runs.datasets import learned_until
 from nhm_assets.runs.queries import (
     ASKED_AT_TAG,
     TRIGGER_TAG,
+    record_with_key,
     run_in_progress,
-    run_with_key,
     submitted,
 )
 from nhm_assets.runs.restarts import awaiting_restart
@@ -187,10 +187,11 @@ class _Evaluation:
         """Record the run that an earlier tick requested, or that this request has expired."""
         if last is None or last.outcome != REQUESTED or not self.writes:
             return last
-        run = run_with_key(self.instance, last.run_key)
-        if run and submitted(run):
-            mark_launched(self._triggers, last.id, run.run_id, self.now)
-        elif run is None and last.partition.week != running_week(self.now):
+        record = record_with_key(self.instance, last.run_key)
+        if record and submitted(record.dagster_run):
+            # Not this tick's time: the run may have ended since, and its outcome may be recorded at this moment.
+            mark_launched(self._triggers, last.id, record.dagster_run.run_id, record.create_timestamp)
+        elif record is None and last.partition.week != running_week(self.now):
             mark_expired(self._triggers, last.id)
         else:
             return last

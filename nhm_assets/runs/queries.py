@@ -97,10 +97,10 @@ def run_in_progress(instance: DagsterInstance, specialist: Specialist) -> "Dagst
     return runs[0] if runs else None
 
 
-def run_with_key(instance: DagsterInstance, run_key: str) -> "DagsterRun | None":
-    """The first run that was created for a run key."""
-    runs = instance.get_runs(RunsFilter(tags={RUN_KEY_TAG: run_key}))
-    return runs[-1] if runs else None
+def record_with_key(instance: DagsterInstance, run_key: str) -> "RunRecord | None":
+    """The first run that was created for a run key, with its times."""
+    records = instance.get_run_records(RunsFilter(tags={RUN_KEY_TAG: run_key}))
+    return records[-1] if records else None
 
 
 def submitted(run: "DagsterRun") -> bool:

@@ -202,9 +202,9 @@ def _expired(trigger_id: str) -> Document:
     }
 
 
-def mark_launched(triggers: "Collection[Document]", trigger_id: str, run_id: str, now: datetime) -> None:
-    """Record that the run of a trigger exists."""
-    launched = {"status": status_of(LAUNCHED), "outcome": LAUNCHED, "run_id": run_id, "launched_at": now}
+def mark_launched(triggers: "Collection[Document]", trigger_id: str, run_id: str, at: datetime) -> None:
+    """Record that the run of a trigger exists since then."""
+    launched = {"status": status_of(LAUNCHED), "outcome": LAUNCHED, "run_id": run_id, "launched_at": at}
     triggers.update_one(
         {"_id": trigger_id, "claimed_until": {"$exists": True}}, {"$set": launched, "$unset": {"claimed_until": 1}}
     )

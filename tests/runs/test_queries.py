@@ -11,8 +11,8 @@ from nhm_assets.runs.queries import (
     IN_PROGRESS,
     attempts,
     outcome_of,
+    record_with_key,
     run_in_progress,
-    run_with_key,
     submitted,
 )
 from tests.support.platform import Platform
@@ -84,13 +84,13 @@ def test_a_run_is_in_progress_until_it_ends(wiped: Platform, status: DagsterRunS
 
 def test_the_first_of_several_runs_with_the_same_key_counts(wiped: Platform):
     """A retry inherits the key."""
-    assert run_with_key(wiped.instance, "key") is None
+    assert record_with_key(wiped.instance, "key") is None
     first = put_run(wiped.instance, tags={"dagster/run_key": "key"}, status=FAILURE)
     put_run(wiped.instance, tags={"dagster/run_key": "key"}, parent=first)
     put_run(wiped.instance, tags={"dagster/run_key": "another"})
-    found = run_with_key(wiped.instance, "key")
+    found = record_with_key(wiped.instance, "key")
     assert found is not None
-    assert found.run_id == first
+    assert found.dagster_run.run_id == first
 
 
 @pytest.mark.parametrize(
