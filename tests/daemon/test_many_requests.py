@@ -38,7 +38,8 @@ def test_requests_for_one_specialist_run_one_after_another_though_another_one_ha
     week = last_closed_week(datetime.now(UTC))
     requested, hanging = Partition(week, Specialist.TECHNICAL), Partition(week, Specialist.BUSINESS)
     for partition in (requested, hanging):
-        platform.add_feedback(partition.specialist, 30 * FEEDBACK_PER_DAY, end=partition.week_end)
+        # Reviewers who agree: only a candidate that is promoted waits for the other promotion.
+        platform.add_feedback(partition.specialist, 30 * FEEDBACK_PER_DAY, end=partition.week_end, disagreement=0.0)
     platform.start_daemon()
     webserver = platform.start_webserver()
 

@@ -26,7 +26,7 @@ OUTAGE_S = 10
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1300)
 def test_an_outage_of_each_service_loses_no_feedback_and_doubles_no_run(
     mongod: OwnMongod, new_platform: NewPlatform, dagsters_database: Postgres | None
 ):
@@ -56,7 +56,7 @@ def test_an_outage_of_each_service_loses_no_feedback_and_doubles_no_run(
         time.sleep(OUTAGE_S)
         if dagsters_database:
             dagsters_database.start()
-    assert becomes_true(lambda: outcomes(platform) == ["promoted"], timeout_s=300, every_s=2), platform.log
+    assert becomes_true(lambda: outcomes(platform) == ["promoted"], timeout_s=600, every_s=2), platform.log
     assert all(run.is_finished for run in platform.runs())
     # If there is more than one run, a process died and the run was retried.
     assert all(RETRY_NUMBER_TAG in run.tags for run in platform.runs()[1:]), platform.log
