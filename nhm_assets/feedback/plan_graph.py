@@ -4,15 +4,10 @@ Nodes are task ids and the ids that tasks depend on. An arc runs from a dependen
 Sections 2 and 3.10 to 3.13 of the platform's feature specification define the features.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Hashable, Iterable
-from fractions import Fraction
 
-_EXACT_ARITHMETIC_LIMIT = 50_000
-"""Nodes x arcs up to which path fractions are summed exactly, because a tie at one half is no bottleneck."""
-
-Successors = dict[Hashable, dict[Hashable, None]]
-"""Dicts serve as ordered sets, so that every process sums floats in the same order."""
+from nhm_assets.feedback.bottlenecks import Successors, count_bottlenecks
 
 
 def graph_features(nodes: Iterable[Hashable], arcs: Iterable[tuple[Hashable, Hashable]]) -> dict[str, float]:
@@ -36,7 +31,7 @@ def graph_features(nodes: Iterable[Hashable], arcs: Iterable[tuple[Hashable, Has
     depths = _depths(successors, in_degrees)
     counts = _counting_features(size, edges, max(in_degrees.values(), default=0))
     levels = _level_features(size, depths)
-    bottlenecks = 0 if depths is not None else _count_bottlenecks(successors)
+    bottlenecks = 0 if depths is not None else count_bottlenecks(successors)
     complexity = (
         0.3 * min(1.0, 2 * counts["density"])
         + 0.4 * min(1.0, counts["avg_coupling"] / 3)
@@ -89,50 +84,3 @@ def _depths(successors: Successors, in_degrees: Counter[Hashable]) -> list[int] 
             if not remaining[task]:
                 ready.append(task)
     return list(depth.values()) if len(ready) == len(successors) else None
-
-
-def _count_bottlenecks(successors: Successors) -> int:
-    """Number of nodes whose betweenness is strictly greater than one half.
-
-    Only a cyclic graph can have one. Betweenness is summed by Brandes' method (2001, "A faster algorithm for
-    betweenness centrality"), unscaled, and compared with half the number of ordered pairs.
-    """
-    size = len(successors)
-    if size <= 2:
-        return 0
-    exact = size * sum(map(len, successors.values())) <= _EXACT_ARITHMETIC_LIMIT
-    unit = Fraction(1) if exact else 1.0
-    betweenness: dict[Hashable, Fraction | float] = dict.fromkeys(successors, 0 * unit)
-    for source in successors:
-        for node, dependency in _dependencies_on(source, successors, unit).items():
-            if node != source:
-                betweenness[node] += dependency
-    pairs = (size - 1) * (size - 2)
-    return sum(2 * value > pairs for value in betweenness.values())
-
-
-def _dependencies_on(
-    source: Hashable, successors: Successors, unit: Fraction | float
-) -> dict[Hashable, Fraction | float]:
-    """For each node, the sum over all targets of the fraction of shortest paths from source that pass through it."""
-    distance = {source: 0}
-    paths: Counter[Hashable] = Counter({source: 1})
-    predecessors: dict[Hashable, list[Hashable]] = {source: []}
-    queue = deque([source])
-    order = []
-    while queue:
-        node = queue.popleft()
-        order.append(node)
-        for task in successors[node]:
-            if task not in distance:
-                distance[task] = distance[node] + 1
-                predecessors[task] = []
-                queue.append(task)
-            if distance[task] == distance[node] + 1:
-                paths[task] += paths[node]
-                predecessors[task].append(node)
-    dependency: dict[Hashable, Fraction | float] = dict.fromkeys(order, 0 * unit)
-    for task in reversed(order):
-        for node in predecessors[task]:
-            dependency[node] += (unit * paths[node] / paths[task]) * (1 + dependency[task])
-    return dependency
