@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from benchmarks.documents import NAMES
+from nhm_assets.domain.dataset_schema import QUARANTINE
 from nhm_assets.domain.outcomes import Outcome
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
@@ -27,8 +28,7 @@ from nhm_assets.evaluation.gate import GateRules, failed_gate
 from nhm_assets.evaluation.gate import judge as judge_report
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
 from nhm_assets.feedback.dataset_rules import QualityRules, judge_dataset
-from nhm_assets.feedback.provenance import Selection
-from nhm_assets.feedback.quarantine import QUARANTINE, reason_counts, replace_quarantine
+from nhm_assets.feedback.quarantine import reason_counts, replace_quarantine
 from nhm_assets.feedback.reader import Reader
 from nhm_assets.feedback.stored_features import ensure_index, write_back
 from nhm_assets.promotion.protocol import Request, promote
@@ -90,7 +90,7 @@ def build_dataset(
 
     def read(session) -> WindowRead:
         reader = Reader(database, NAMES, partition.specialist, session)
-        return read_window(reader, window, Selection.of(settings))
+        return read_window(reader, window, settings.selection)
 
     found, _ = read_consistently(database, read)
     kept = replace_quarantine(database[QUARANTINE], found.quarantine, partition=partition, run_id=run.run_id, now=now)

@@ -26,7 +26,6 @@ from nhm_assets.estimators.calibration import CalibrationChoice, fit_estimator
 from nhm_assets.estimators.forest import PARAMETERS, learning_rows
 from nhm_assets.evaluation.metrics import compute_metrics
 from nhm_assets.feedback.dataset_builder import assemble, read_window
-from nhm_assets.feedback.provenance import Selection
 from nhm_assets.feedback.reader import Reader
 from nhm_assets.feedback.stored_features import ensure_index
 from nhm_assets.settings import Settings
@@ -70,7 +69,7 @@ def frames(folder: Path | None) -> Iterator[pd.DataFrame]:
             for specialist in SPECIALISTS:
                 partition = Partition.parse(week, specialist)
                 window = partition.window(days=settings.feedback_window_days, now=end)
-                found = read_window(Reader(database, NAMES, specialist, None), window, Selection.of(settings))
+                found = read_window(Reader(database, NAMES, specialist, None), window, settings.selection)
                 yield assemble(found, partition, window, min_samples=0, synthetic_fallback=False)
 
 

@@ -24,7 +24,6 @@ from benchmarks.measuring import Figure, at_least, at_most, child, peak_memory_m
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES, data_version
 from nhm_assets.domain.partitions import Partition, Window
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
-from nhm_assets.feedback.provenance import Selection
 from nhm_assets.feedback.quarantine import reason_counts
 from nhm_assets.feedback.reader import CollectionNames, Reader
 from nhm_assets.feedback.stored_features import ensure_index, write_back
@@ -90,7 +89,7 @@ def _build(database: "Database[Document]", names: CollectionNames, window: Windo
     partition = Partition.parse(WEEK, SPECIALIST)
 
     def read(session) -> WindowRead:
-        return read_window(Reader(database, names, SPECIALIST, session), window, Selection.of(Settings()))
+        return read_window(Reader(database, names, SPECIALIST, session), window, Settings().selection)
 
     result, _ = read_consistently(database, read)
     frame = assemble(result, partition, window, min_samples=1, synthetic_fallback=False)

@@ -22,6 +22,7 @@ from nhm_assets.domain.foreign_settings import warnings_about
 from nhm_assets.domain.idle_checks import Remark, Thresholds, remarks_on
 from nhm_assets.domain.outcomes import Outcome, outcomes_named
 from nhm_assets.domain.pod_resources import PodResources, Quantity
+from nhm_assets.domain.provenance import Selection
 from nhm_assets.domain.specialists import SPECIALISTS
 from resources.notifiers import notifiers_at
 
@@ -373,6 +374,11 @@ class Settings(BaseSettings):
     def scripted_prefixes(self) -> tuple[str, ...]:
         """Beginnings of ids of feedback that scripts made."""
         return tuple(filter(None, (prefix.strip() for prefix in self.scripted_feedback_prefixes.split(","))))
+
+    @property
+    def selection(self) -> Selection:
+        """Which valid feedback is left out of datasets and does not count as new."""
+        return Selection(self.min_feedback_rating, self.scripted_prefixes, self.include_scripted_feedback)
 
     @property
     def notified_outcomes(self) -> frozenset[str]:

@@ -17,9 +17,9 @@ from dagster import (
 
 from nhm_assets.domain.dagster_names import JOB, VOLUME_SENSOR
 from nhm_assets.domain.partitions import Partition, Window, running_week
+from nhm_assets.domain.provenance import left_out
 from nhm_assets.domain.specialists import Specialist
-from nhm_assets.feedback.provenance import Selection, left_out
-from nhm_assets.feedback.times import count_feedback
+from nhm_assets.domain.times import count_feedback
 from nhm_assets.registry.audit_log import ACTOR_TAG
 from nhm_assets.runs.datasets import learned_until
 from nhm_assets.runs.queries import (
@@ -145,7 +145,7 @@ class _Evaluation:
         # Without a dataset, everything that a new one would learn from counts.
         counted = Window(since or window.start, self.now)
         feedback = self.database[self.settings.feedback_collection]
-        count = count_feedback(feedback, specialist, counted, without=left_out(Selection.of(self.settings)))
+        count = count_feedback(feedback, specialist, counted, without=left_out(self.settings.selection))
         threshold = self.settings.retraining_feedback_threshold
         volume = f"{specialist}: {count} of {threshold} feedback documents since {counted.start:{_MINUTE}}"
         if count < threshold:

@@ -15,14 +15,13 @@ from packaging.utils import canonicalize_name
 from tests.support.processes import ROOT
 from tests.support.source import PACKAGES, all_imports, module_name, modules, top_level_imports, tree_with
 
-STAGES = ("feedback", "training", "evaluation", "promotion", "rollout")
+STAGES = ("feedback", "training", "evaluation", "promotion", "rollout", "monitoring")
 FLOORS = (
     ("domain", "resources"),
     ("settings",),
     ("resource_factories", "steps", "runs", "estimators"),
     ("registry",),
     STAGES,
-    ("monitoring",),
     ("sensors", "instance", "automation", "demo"),
     ("definitions",),
     ("commands",),
@@ -119,6 +118,8 @@ def test_a_private_name_of_dagster_is_found(tmp_path: Path):
         ("nhm_assets/training/train.py", "from nhm_assets.instance import home"),
         ("nhm_assets/training/train.py", "from nhm_assets.monitoring import exporter"),
         ("nhm_assets/monitoring/exporter.py", "from nhm_assets.instance import home"),
+        ("nhm_assets/monitoring/read_report.py", "from nhm_assets.evaluation.fold_checks import serving_on_line"),
+        ("nhm_assets/monitoring/mongo_source.py", "from nhm_assets.feedback.quarantine import reason_counts"),
         ("nhm_assets/registry/versions.py", "from nhm_assets.promotion import protocol"),
         ("nhm_assets/runs/queries.py", "from nhm_assets.steps import asset_checks"),
         ("nhm_assets/runs/queries.py", "from nhm_assets.registry import audit_log"),

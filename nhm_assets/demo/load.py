@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from nhm_assets.domain.errors import UsageError
+from nhm_assets.domain.times import parse_time
 from nhm_assets.feedback.mongo_batches import READ_INDEXES, batches
-from nhm_assets.feedback.times import parse_time
 
 if TYPE_CHECKING:
     from pymongo.database import Database

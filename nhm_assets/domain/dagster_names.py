@@ -12,6 +12,11 @@ EVALUATION_REPORT: Final = AssetKey("evaluation_report")
 PROMOTED_VERSION: Final = AssetKey("promoted_version")
 SPECIALIST_ROLLOUT: Final = AssetKey("specialist_rollout")
 
+SERVING_ON_LINE: Final = "serving_on_line"
+"""The check on evaluation_report that says whether what serves still reaches the thresholds."""
+REPORT_METADATA: Final = "report"
+"""Under this name, a materialization of evaluation_report has the whole report."""
+
 CODE_LOCATION: Final = "nhm_assets"
 GROUP: Final = "specialist_models"
 JOB: Final = "specialist_retraining"

@@ -36,6 +36,9 @@ VALIDATION: Final = "validation"
 TEST: Final = "test"
 SPLITS: Final = (TRAIN, VALIDATION, TEST)
 
+QUARANTINE: Final = "feedback_quarantine"
+"""The collection with the feedback that became no row."""
+
 _DTYPES: Final = {
     "feedback_id": "object",
     "opinion_id": "object",

@@ -3,11 +3,10 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from nhm_assets.domain.dataset_schema import APPROVAL, REVIEWER, SCRIPTED
 from nhm_assets.domain.text import is_string
-from nhm_assets.settings import Settings
 
 _SCRIPTED_MARKS: Final = ("auto_generated", "balanced_dataset")
 _SCRIPTED_NOTES: Final = ("[AUTO]", "[HUMAN]")
@@ -37,11 +36,6 @@ class Selection:
     min_rating: float
     scripted_prefixes: tuple[str, ...]
     include_scripted: bool
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """The selection from MIN_FEEDBACK_RATING, SCRIPTED_FEEDBACK_PREFIXES and INCLUDE_SCRIPTED_FEEDBACK."""
-        return cls(settings.min_feedback_rating, settings.scripted_prefixes, settings.include_scripted_feedback)
 
 
 def provenance_of(document: Mapping[str, Any], scripted_prefixes: tuple[str, ...]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from dagster import AssetCheckResult, AssetExecutionContext, MetadataValue, Output, ResourceParam, asset
 
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT, GROUP
+from nhm_assets.domain.dagster_names import EVALUATION_REPORT, GROUP, REPORT_METADATA
 from nhm_assets.domain.outcomes import HELD_AS, HELD_BECAUSE, REPORT_DIGEST
 from nhm_assets.domain.partitions import specialist_weeks
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
@@ -17,7 +17,7 @@ from nhm_assets.evaluation.evaluate import evaluate
 from nhm_assets.evaluation.gate import GateRules, failed_verdicts, is_complete, judge
 from nhm_assets.evaluation.held_as import ThirdVerdict, estimates_of, third_verdict
 from nhm_assets.evaluation.markdown import comparison_table, importance_table, settling_sentence
-from nhm_assets.evaluation.report_cache import REPORT_METADATA, recorded_report
+from nhm_assets.evaluation.report_cache import recorded_report
 from nhm_assets.evaluation.shadow_replay import cast_shadow
 from nhm_assets.evaluation.shadow_tables import shadow_metadata
 from nhm_assets.registry.audit_log import AUDIT_LOG

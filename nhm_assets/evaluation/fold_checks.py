@@ -4,6 +4,7 @@ from dataclasses import replace
 from statistics import NormalDist
 
 from nhm_assets.domain.check_result import Verdict
+from nhm_assets.domain.dagster_names import SERVING_ON_LINE
 from nhm_assets.domain.fold_records import Fold, NewRows, Pooled, Reference
 from nhm_assets.domain.records import EvaluationReport
 from nhm_assets.evaluation.first_checks import against_foreign
@@ -11,7 +12,6 @@ from nhm_assets.evaluation.gate_rules import IMPROBABLE, GateRules, enough_of_ea
 from nhm_assets.evaluation.posteriors import probability_above
 
 _THRESHOLDS, _NOT_WORSE, _REFERENCE = "thresholds_on_folds", "not_worse_on_folds", "not_worse_than_reference"
-_SERVING = "serving_on_line"
 _AGAIN = "Materialize evaluation_report again"
 _ROUNDING = 1e-12
 """Differences of decimal fractions are not exact in binary: exactly the allowed regression passes."""
@@ -173,11 +173,11 @@ def serving_on_line(report: EvaluationReport, rules: GateRules) -> Verdict:
     """Whether what serves now still reaches the thresholds. It only warns: the candidate is not to blame."""
     version, new_rows = report.compared_with, report.new_rows
     if new_rows is None:
-        return replace(_passed(_SERVING, "No champion was asked.", version=version), warns_only=True)
+        return replace(_passed(SERVING_ON_LINE, "No champion was asked.", version=version), warns_only=True)
     counts, serves = new_rows.pooled, f"What serves (version {version})"
     if not enough_of_each(counts.rows, counts.tp + counts.fn):
         reason = f"{serves} has too few rows that are new to it, {counts.rows}, to say."
-        return replace(_passed(_SERVING, reason, version=version, rows=counts.rows), warns_only=True)
+        return replace(_passed(SERVING_ON_LINE, reason, version=version, rows=counts.rows), warns_only=True)
     probabilities = threshold_probabilities(counts, rules)
     sunk = [name for name, value in probabilities.items() if value < IMPROBABLE]
     rates = " and ".join(
@@ -188,4 +188,4 @@ def serving_on_line(report: EvaluationReport, rules: GateRules) -> Verdict:
     reason = f"{serves} {state}: on {counts.rows} rows that it has not learned, {rates}."
     figures = {f"probability_of_{name}": value for name, value in probabilities.items()}
     figures |= {"rows": counts.rows, "champion_f1": counts.f1}
-    return Verdict(_SERVING, not sunk, reason, figures, warns_only=True)
+    return Verdict(SERVING_ON_LINE, not sunk, reason, figures, warns_only=True)

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 from dagster import AssetCheckKey, AssetCheckSeverity, AssetKey, DagsterInstance, RunsFilter
 from pydantic import ValidationError
 
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT, PROMOTED_VERSION
+from nhm_assets.domain.dagster_names import EVALUATION_REPORT, PROMOTED_VERSION, REPORT_METADATA
 from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.outcomes import GATE_CHECKS, OUTCOME_TAG, ROLLED_BACK
 from nhm_assets.domain.records import EvaluationReport
 from nhm_assets.evaluation.policy_replay import Move, RecordedReport
-from nhm_assets.evaluation.report_cache import REPORT_METADATA
 
 if TYPE_CHECKING:
     from dagster import AssetMaterialization, AssetObservation, EventLogRecord

@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Final
 from dagster import AssetRecordsFilter, DagsterInstance
 from pydantic import ValidationError
 
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT
+from nhm_assets.domain.dagster_names import EVALUATION_REPORT, REPORT_METADATA
 from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-REPORT_METADATA: Final = "report"
 _MAX_MATERIALIZATIONS: Final = 10
 """The newest materializations of the partition that are searched for a report on this version."""
 

@@ -6,11 +6,10 @@ import pandas as pd
 from dagster import AssetExecutionContext, AssetSpec, DataVersion, MetadataValue, Output, ResourceParam, asset
 
 from nhm_assets.domain.dagster_names import GROUP, SPECIALIST_FEEDBACK, SPECIALIST_OPINIONS
-from nhm_assets.domain.dataset_schema import counts, data_version
+from nhm_assets.domain.dataset_schema import QUARANTINE, counts, data_version
 from nhm_assets.domain.partitions import Partition, specialist_weeks
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
-from nhm_assets.feedback.provenance import Selection
-from nhm_assets.feedback.quarantine import QUARANTINE, reason_counts, replace_quarantine
+from nhm_assets.feedback.quarantine import reason_counts, replace_quarantine
 from nhm_assets.feedback.reader import CollectionNames, Reader
 from nhm_assets.feedback.stored_features import can_write_back, write_back
 from nhm_assets.registry.audit_log import AUDIT_LOG
@@ -79,7 +78,7 @@ def feedback_dataset(
 
         def read(session: "ClientSession | None") -> WindowRead:
             reader = Reader(database, names, partition.specialist, session)
-            return read_window(reader, window, Selection.of(settings))
+            return read_window(reader, window, settings.selection)
 
         result, as_of = read_consistently(database, read)
         quarantined = replace_quarantine(

@@ -19,18 +19,18 @@ from nhm_assets.domain.dataset_schema import (
 )
 from nhm_assets.domain.garbage_collector import gc_paused
 from nhm_assets.domain.partitions import Partition, Window
+from nhm_assets.domain.provenance import Selection, provenance_of
 from nhm_assets.domain.text import is_string, is_unreadable
+from nhm_assets.domain.times import lies_in
 from nhm_assets.feedback.features import InvalidPlan, compute_features, has_unreadable_text
 from nhm_assets.feedback.mongo_batches import batches
 from nhm_assets.feedback.opinion_scores import Scores, labels_told, scores_of
-from nhm_assets.feedback.provenance import Selection, provenance_of
 from nhm_assets.feedback.quarantine import quarantine_entries
 from nhm_assets.feedback.reader import Reader
 from nhm_assets.feedback.rules import Feedback, Reason, Rejection, judge, newest_per_opinion
 from nhm_assets.feedback.splits import temporal_split
 from nhm_assets.feedback.stored_features import needs_ours, parse_stored
 from nhm_assets.feedback.synthetic import synthetic_rows
-from nhm_assets.feedback.times import lies_in
 
 _UNKNOWN_EMBEDDING = (math.nan,) * len(EMBEDDING_FEATURES)
 

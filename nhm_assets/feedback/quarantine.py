@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from nhm_assets.domain.partitions import Partition
     from nhm_assets.feedback.reader import Document
 
-QUARANTINE: Final = "feedback_quarantine"
-
 LARGEST_TOGETHER: Final = 32 * 1024 * 1024
 """Bytes of rejected documents that one window keeps whole: some thirty thousand usual ones."""
 

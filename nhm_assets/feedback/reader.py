@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from nhm_assets.domain.partitions import Window
+from nhm_assets.domain.provenance import PROVENANCE_FIELDS
 from nhm_assets.domain.text import is_string
 from nhm_assets.feedback.mongo_batches import BATCH, id_batches
 from nhm_assets.feedback.opinion_scores import SCORE_FIELDS
-from nhm_assets.feedback.provenance import PROVENANCE_FIELDS
 from nhm_assets.feedback.time_ranges import may_lie_in, odd_times
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from bson.decimal128 import Decimal128
 from nhm_assets.domain.dataset_schema import LABELS, REVIEWER
 from nhm_assets.domain.partitions import Window
 from nhm_assets.domain.text import is_string, is_unreadable
-from nhm_assets.feedback.times import parse_time
+from nhm_assets.domain.times import parse_time
 
 _NEEDED_TEXTS: Final = ("feedback_id", "opinion_id", "submitted_at", "human_recommendation")
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from nhm_assets.domain.specialists import Specialist
-from nhm_assets.evaluation.gate_rules import GateRules
 from nhm_assets.monitoring import own_metrics
 from nhm_assets.monitoring.materializations import Materializations
 from nhm_assets.monitoring.metric import Readings
@@ -48,7 +47,7 @@ class DagsterSource:
         _put_unfinished(readings, unfinished)
         busy = {record.dagster_run.tags.get(SPECIALIST_TAG, "") for record in unfinished}
         self._history.put(readings, self._instance, self._settings, busy)
-        self._made.put(readings, GateRules.of(self._settings))
+        self._made.put(readings)
         for specialist in Specialist:
             readings.put(own_metrics.LEARNED_UNTIL, self._learned_until(specialist), specialist)
         put_heartbeats(readings, self._instance)

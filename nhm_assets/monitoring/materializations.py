@@ -4,19 +4,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
-from pydantic import ValidationError
 
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT, FEEDBACK_DATASET
+from nhm_assets.domain.dagster_names import EVALUATION_REPORT, FEEDBACK_DATASET, REPORT_METADATA
 from nhm_assets.domain.dataset_schema import APPROVAL, REVIEWER, SPLITS
-from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.partitions import Partition
-from nhm_assets.domain.records import EvaluationReport
 from nhm_assets.domain.specialists import SPECIALISTS
-from nhm_assets.evaluation.fold_checks import serving_on_line
-from nhm_assets.evaluation.gate_rules import GateRules
-from nhm_assets.evaluation.report_cache import REPORT_METADATA
 from nhm_assets.monitoring import field_metrics, own_metrics
 from nhm_assets.monitoring.metric import Readings
+from nhm_assets.monitoring.read_report import ReadReport, read_again
 
 if TYPE_CHECKING:
     from dagster import EventLogRecord
@@ -74,22 +69,25 @@ class Materializations:
 
     datasets: Newest = field(default_factory=lambda: Newest(FEEDBACK_DATASET))
     reports: Newest = field(default_factory=lambda: Newest(EVALUATION_REPORT))
+    _read: dict[str, ReadReport] = field(default_factory=dict)
 
     def update(self, instance: DagsterInstance) -> None:
         """Read what was materialized since the last time."""
         self.datasets.update(instance)
         self.reports.update(instance)
+        for specialist in SPECIALISTS:
+            if record := self.reports.record(specialist):
+                self._read[specialist] = read_again(instance, record, self._read.get(specialist))
 
-    def put(self, readings: Readings, rules: GateRules) -> None:
-        """Add the series of every specialist. `rules` are those by which the gate judges today."""
+    def put(self, readings: Readings) -> None:
+        """Add the series of every specialist."""
         for specialist in SPECIALISTS:
             if dataset := self.datasets.metadata(specialist):
                 _put_dataset(readings, specialist, dataset)
             if report := self.reports.record(specialist):
                 readings.put(own_metrics.REPORT_TIME, report.timestamp, specialist)
-                recorded = self.reports.metadata(specialist).get(REPORT_METADATA)
-                _put_report(readings, specialist, recorded)
-                _put_certainty(readings, specialist, recorded, rules)
+                _put_report(readings, specialist, self.reports.metadata(specialist).get(REPORT_METADATA))
+                _put_certainty(readings, specialist, self._read.get(specialist))
 
 
 def _put_dataset(readings: Readings, specialist: str, dataset: dict[str, Any]) -> None:
@@ -124,16 +122,12 @@ def _put_report(readings: Readings, specialist: str, recorded: Any) -> None:
     readings.put(own_metrics.TEST_ROWS, recorded.get("test_rows"), specialist)
 
 
-def _put_certainty(readings: Readings, specialist: str, recorded: Any, rules: GateRules) -> None:
-    try:
-        report = EvaluationReport.model_validate(recorded)
-    except (ValidationError, DataError):
-        # A newer release recorded it.
+def _put_certainty(readings: Readings, specialist: str, read: ReadReport | None) -> None:
+    if read is None or read.report is None:
         return
-    readings.put(own_metrics.FLIP_RATE, report.flip_rate, specialist)
-    if missing := report.settling:
+    readings.put(own_metrics.FLIP_RATE, read.report.flip_rate, specialist)
+    readings.put(own_metrics.SERVING_ON_LINE, read.champion_on_line, specialist)
+    if missing := read.report.settling:
         readings.put(own_metrics.MISSING_PLANS, missing.plans, specialist)
         readings.put(own_metrics.MISSING_OPINIONS, missing.approve, specialist, "approve")
         readings.put(own_metrics.MISSING_OPINIONS, missing.not_approve, specialist, "not_approve")
-    if report.new_rows is not None:
-        readings.put(own_metrics.SERVING_ON_LINE, float(serving_on_line(report, rules).passed), specialist)

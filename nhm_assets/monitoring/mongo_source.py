@@ -4,17 +4,17 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from nhm_assets.domain.dataset_schema import QUARANTINE
 from nhm_assets.domain.partitions import Partition, Window, running_week
+from nhm_assets.domain.provenance import left_out
 from nhm_assets.domain.specialists import SPECIALISTS, Specialist
-from nhm_assets.feedback.provenance import Selection, left_out
-from nhm_assets.feedback.quarantine import QUARANTINE
-from nhm_assets.feedback.times import count_feedback
+from nhm_assets.domain.times import count_feedback
 from nhm_assets.monitoring import field_metrics, own_metrics
 from nhm_assets.monitoring.metric import Readings
 from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.registry.foreign_moves import unsettled_moves
 from nhm_assets.registry.promotion_lock import open_locks
-from nhm_assets.rollout.rollout_lock import LOCK, newest_rollouts
+from nhm_assets.registry.rollout_lock import LOCK, newest_rollouts
 from nhm_assets.runs.triggers import TRIGGERS
 from nhm_assets.settings import Settings
 from resources.mongo import Mongo
@@ -57,7 +57,7 @@ class MongoSource:
         learned = self._learned_until()
         if learned is None:
             return
-        now, without = self._settings.now(), left_out(Selection.of(self._settings))
+        now, without = self._settings.now(), left_out(self._settings.selection)
         for specialist in Specialist:
             week = Partition(running_week(now), specialist)
             window = week.window(days=self._settings.feedback_window_days, now=now)

@@ -126,7 +126,7 @@ SERVING_ON_LINE = _metric(
     "serving_on_line",
     "specialist",
     _COUNT,
-    "0 if the champion itself has sunk below the thresholds on the newest report's rows that are new to it, else 1."
+    "0 if the check serving_on_line of the newest report says that the champion has sunk below the line, else 1."
     " Absent if no champion was asked.",
 )
 FLIP_RATE = _metric(

@@ -10,11 +10,11 @@ from nhm_assets.domain.class_order import ServedClasses
 from nhm_assets.domain.errors import RegistryError, RolloutFailed, RolloutRefused, UsageError
 from nhm_assets.domain.specialists import SPECIALISTS
 from nhm_assets.registry.rollback import RollbackRequest, roll_back
+from nhm_assets.registry.rollout_lock import rollout_lock
 from nhm_assets.registry.served_order import order_warning
 from nhm_assets.registry.versions import version_if_any, version_in_production
 from nhm_assets.registry.vocabulary import PRODUCTION, ROLLED_BACK_TAG
 from nhm_assets.rollout.restart import NO_REPLICAS, VERSION, Restart, Restarter, template_annotations
-from nhm_assets.rollout.rollout_lock import rollout_lock
 from nhm_assets.rollout.serving import Serving
 from nhm_assets.rollout.status_probe import ask_for_version
 from nhm_assets.rollout.target import Target

@@ -7,7 +7,7 @@ import pytest
 from pymongo.database import Database
 
 from nhm_assets.domain.dataset_schema import counts
-from nhm_assets.feedback.provenance import PROVENANCE_FIELDS, provenance_of
+from nhm_assets.domain.provenance import PROVENANCE_FIELDS, provenance_of
 from tests.support.documents import WEEK_END, WINDOW_START, feedback, opinion, put
 from tests.support.windows import SECOND, assembled, read, rejected, rows
 

@@ -7,9 +7,10 @@ import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterInstance, MetadataValue
 from mlflow.entities.model_registry import ModelVersion
 
+from nhm_assets.domain.dagster_names import REPORT_METADATA
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.records import EvaluationReport, ForeignChampion
-from nhm_assets.evaluation.report_cache import REPORT_METADATA, recorded_report
+from nhm_assets.evaluation.report_cache import recorded_report
 from tests.support.documents import WEEK
 from tests.support.reports import champion, metrics, report, trained_model
 

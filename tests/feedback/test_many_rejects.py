@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from nhm_assets.feedback.quarantine import LARGEST_TOGETHER, QUARANTINE
+from nhm_assets.domain.dataset_schema import QUARANTINE
+from nhm_assets.feedback.quarantine import LARGEST_TOGETHER
 from tests.support.documents import WEEK, feedback
 from tests.support.nhm import NHM, environment, read_report
 

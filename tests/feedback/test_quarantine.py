@@ -8,11 +8,12 @@ import pytest
 from bson import ObjectId
 from pymongo.database import Database
 
+from nhm_assets.domain.dataset_schema import QUARANTINE
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.feedback import quarantine
 from nhm_assets.feedback.mongo_batches import BATCH
-from nhm_assets.feedback.quarantine import QUARANTINE, quarantine_entries, reason_counts, replace_quarantine
+from nhm_assets.feedback.quarantine import quarantine_entries, reason_counts, replace_quarantine
 from nhm_assets.feedback.rules import Reason, Rejection
 from tests.support.commands import Commands, listened
 from tests.support.documents import NOW, feedback

@@ -19,15 +19,15 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from nhm_assets.demo.load import make_indexes
-from nhm_assets.domain.dataset_schema import SCRIPTED
+from nhm_assets.domain.dataset_schema import QUARANTINE, SCRIPTED
 from nhm_assets.domain.partitions import Partition
+from nhm_assets.domain.provenance import provenance_of
+from nhm_assets.domain.times import parse_time
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, read_window
-from nhm_assets.feedback.provenance import provenance_of
-from nhm_assets.feedback.quarantine import QUARANTINE, content_digest, replace_quarantine
+from nhm_assets.feedback.quarantine import content_digest, replace_quarantine
 from nhm_assets.feedback.reader import Reader
 from nhm_assets.feedback.rules import parse_rating, parse_recommendation
 from nhm_assets.feedback.stored_features import ensure_index, write_back
-from nhm_assets.feedback.times import parse_time
 from nhm_assets.settings import Settings
 from tests.support.documents import NOW, WEEK, WEEK_END, Document, feedback, opinion, plan, task
 from tests.support.strange_values import Strange, as_stored

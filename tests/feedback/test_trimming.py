@@ -6,8 +6,9 @@ import pytest
 from bson import Binary, Code, Regex, decode, encode
 from pymongo.database import Database
 
+from nhm_assets.domain.dataset_schema import QUARANTINE
 from nhm_assets.domain.partitions import Partition
-from nhm_assets.feedback.quarantine import QUARANTINE, quarantine_entries, replace_quarantine
+from nhm_assets.feedback.quarantine import quarantine_entries, replace_quarantine
 from nhm_assets.feedback.rules import Reason, Rejection
 from nhm_assets.feedback.trimming import DEEPEST, LARGEST, trimmed
 from resources.mongo import tolerant_decoding

@@ -3,17 +3,17 @@
 from typing import Any
 
 import pytest
-from dagster import AssetMaterialization, MetadataValue
+from dagster import AssetCheckEvaluation, AssetCheckSeverity, AssetMaterialization, MetadataValue
 
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT, FEEDBACK_DATASET
-from nhm_assets.domain.records import Pooled, Settling
-from nhm_assets.evaluation.gate_rules import GateRules
-from nhm_assets.evaluation.report_cache import REPORT_METADATA
+from nhm_assets.domain.dagster_names import EVALUATION_REPORT, FEEDBACK_DATASET, REPORT_METADATA, SERVING_ON_LINE
+from nhm_assets.domain.outcomes import REPORT_DIGEST
+from nhm_assets.domain.records import EvaluationReport, Pooled, Settling
+from nhm_assets.evaluation.fold_checks import serving_on_line
 from nhm_assets.monitoring import own_metrics
 from nhm_assets.monitoring.materializations import Materializations
 from nhm_assets.monitoring.metric import Readings
 from tests.support.platform import Platform
-from tests.support.reports import champion, metrics, new_rows, report
+from tests.support.reports import RULES, champion, metrics, new_rows, report
 from tests.support.retrainings import partition
 
 TECHNICAL = ("technical",)
@@ -24,16 +24,32 @@ def record(platform: Platform, asset: Any, week: str = "2026-03-01", **metadata:
     platform.instance.report_runless_asset_event(made)
 
 
+def record_verdict(platform: Platform, *, passed: bool, digest: str) -> None:
+    verdict = AssetCheckEvaluation(
+        EVALUATION_REPORT,
+        SERVING_ON_LINE,
+        passed=passed,
+        severity=AssetCheckSeverity.WARN,
+        metadata={REPORT_DIGEST: MetadataValue.text(digest)},
+        partition=str(partition("2026-03-01").key),
+    )
+    platform.instance.report_runless_asset_event(verdict)
+
+
 def shown(platform: Platform, made: Materializations | None = None) -> Readings:
     made = made or Materializations()
     made.update(platform.instance)
     readings = Readings()
-    made.put(readings, GateRules.of(platform.settings))
+    made.put(readings)
     return readings
 
 
 def as_metadata(**changes: Any) -> dict[str, Any]:
-    return {REPORT_METADATA: MetadataValue.json(report(**changes).model_dump(mode="json"))}
+    return as_metadata_of(report(**changes))
+
+
+def as_metadata_of(recorded: EvaluationReport) -> dict[str, Any]:
+    return {REPORT_METADATA: MetadataValue.json(recorded.model_dump(mode="json"))}
 
 
 def test_the_newest_week_counts_also_if_an_older_one_is_made_again(platform: Platform):
@@ -64,9 +80,19 @@ def test_candidate_and_champion_are_shown_as_the_report_has_them(platform: Platf
     ids=["on the line", "below it"],
 )
 def test_a_champion_that_has_sunk_below_the_thresholds_is_shown(platform: Platform, pooled: Pooled, on_line: float):
-    asked = new_rows(pooled=pooled)
+    recorded = report(champion=champion(0.8), new_rows=new_rows(pooled=pooled), compared_with="1")
+    made = Materializations()
+    record(platform, EVALUATION_REPORT, **as_metadata_of(recorded))
+    assert own_metrics.SERVING_ON_LINE not in shown(platform, made).values
+    record_verdict(platform, passed=serving_on_line(recorded, RULES).passed, digest=recorded.digest())
+    assert shown(platform, made).values[own_metrics.SERVING_ON_LINE] == {TECHNICAL: on_line}
+
+
+def test_a_verdict_on_another_report_says_nothing_of_the_champion(platform: Platform):
+    asked = new_rows(pooled=Pooled(tp=80, fp=120, fn=120, tn=80))
     record(platform, EVALUATION_REPORT, **as_metadata(champion=champion(0.8), new_rows=asked, compared_with="1"))
-    assert shown(platform).values[own_metrics.SERVING_ON_LINE] == {TECHNICAL: on_line}
+    record_verdict(platform, passed=False, digest="of an earlier report")
+    assert own_metrics.SERVING_ON_LINE not in shown(platform).values
 
 
 def test_how_sure_the_gate_is_and_what_would_settle_it(platform: Platform):

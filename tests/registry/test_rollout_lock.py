@@ -8,7 +8,7 @@ import pytest
 from pymongo.database import Database
 
 from nhm_assets.domain.errors import RolloutFailed, RolloutRefused
-from nhm_assets.rollout.rollout_lock import LOCK, rollout_lock
+from nhm_assets.registry.rollout_lock import LOCK, rollout_lock
 from tests.support.documents import NOW
 from tests.support.processes import talkers
 
@@ -16,7 +16,7 @@ FIELDS = {"specialist": "technical", "version": "6", "dagster_run_id": "run-1"}
 OWNER = """
 import sys
 from pymongo import MongoClient
-from nhm_assets.rollout.rollout_lock import rollout_lock
+from nhm_assets.registry.rollout_lock import rollout_lock
 from tests.support.documents import NOW
 with MongoClient(sys.argv[1], tz_aware=True) as client:
     audit_log = client[sys.argv[2]]["model_audit_log"]

@@ -9,12 +9,11 @@ from dagster import (
     MetadataValue,
 )
 
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT, PROMOTED_VERSION
+from nhm_assets.domain.dagster_names import EVALUATION_REPORT, PROMOTED_VERSION, REPORT_METADATA
 from nhm_assets.domain.outcomes import OUTCOME_TAG, ROLLED_BACK
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.records import EvaluationReport
 from nhm_assets.evaluation.gate import GateRules, failed_gate, judge
-from nhm_assets.evaluation.report_cache import REPORT_METADATA
 from tests.support.reports import RULES
 
 
