@@ -12,8 +12,9 @@ from nhm_assets.automation.rollback_job import rollback_promotion
 from nhm_assets.automation.weekly_schedule import weekly_schedule
 from nhm_assets.domain.dagster_names import IN_MEMORY
 from nhm_assets.evaluation.assets import evaluation_report
-from nhm_assets.feedback.assets import feedback_dataset, specialist_feedback, specialist_opinions
+from nhm_assets.feedback.assets import feedback_dataset
 from nhm_assets.feedback.checks import feedback_dataset_checks
+from nhm_assets.feedback.collection_assets import feedback_quarantine, read_collections
 from nhm_assets.instance.run_pods import executor_of
 from nhm_assets.promotion.assets import promoted_version
 from nhm_assets.promotion.checks import promoted_version_checks
@@ -38,8 +39,8 @@ def build_definitions(settings: Settings) -> Definitions:
     executor = executor_of(settings)
     return Definitions(
         assets=[
-            specialist_feedback,
-            specialist_opinions,
+            *read_collections,
+            feedback_quarantine,
             feedback_dataset,
             trained_model,
             evaluation_report,

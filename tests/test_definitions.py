@@ -14,13 +14,16 @@ from tests.support.nhm import environment
 GRAPH = {
     "specialist_feedback": set(),
     "specialist_opinions": set(),
-    "feedback_dataset": {"specialist_feedback", "specialist_opinions"},
+    "cognitive_plans": set(),
+    "plan_features": set(),
+    "feedback_quarantine": {"specialist_feedback", "specialist_opinions", "cognitive_plans", "plan_features"},
+    "feedback_dataset": {"specialist_feedback", "specialist_opinions", "cognitive_plans", "plan_features"},
     "trained_model": {"feedback_dataset"},
     "evaluation_report": {"trained_model", "feedback_dataset"},
     "promoted_version": {"evaluation_report"},
     "specialist_rollout": {"promoted_version"},
 }
-EXTERNAL = {"specialist_feedback", "specialist_opinions"}
+EXTERNAL = {"specialist_feedback", "specialist_opinions", "cognitive_plans", "plan_features", "feedback_quarantine"}
 CHECKS = {
     "feedback_dataset": {
         "schema_conforms": True,

@@ -2,17 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-from nhm_assets.feedback.mongo_batches import READ_INDEXES
 from nhm_assets.resource_factories import mlflow_of, mongo_of
 from nhm_assets.settings import Settings
 from resources.addresses import masked
 from resources.errors import ServiceError
 from resources.storage import check_storage
-
-if TYPE_CHECKING:
-    from pymongo.database import Database
 
 
 @dataclass(frozen=True)
@@ -81,19 +76,3 @@ def _checks(settings: Settings) -> list[tuple[str, str, Callable[[], None]]]:
         ("MLflow", mlflow.address, check_mlflow),
         ("storage", masked(settings.storage), lambda: check_storage(settings.storage)),
     ]
-
-
-def missing_indexes(database: "Database[dict[str, Any]]", settings: Settings) -> list[str]:
-    """The MongoDB shell commands that create the missing indexes of the collections that we only read."""
-    commands = []
-    kinds = {one["name"]: one for one in database.list_collections()}
-    for setting, keys in READ_INDEXES.items():
-        name = getattr(settings, setting)
-        # A view has no indexes: its queries use those of the collection behind it.
-        while kinds.get(name, {}).get("type") == "view":
-            name = kinds[name]["options"]["viewOn"]
-        existing = [list(index["key"].items()) for index in database[name].list_indexes()]
-        if not any(index[: len(keys)] == list(keys) for index in existing):
-            fields = ", ".join(f"{field}: {direction}" for field, direction in keys)
-            commands.append(f"db.getCollection({name!r}).createIndex({{{fields}}})")
-    return commands

@@ -66,7 +66,7 @@ def _facts(settings: Settings, answering: set[str]) -> Facts:
 
 
 def _missing_indexes(settings: Settings) -> list[str]:
-    from nhm_assets.commands.health import missing_indexes
+    from nhm_assets.feedback.seen import missing_indexes
     from nhm_assets.resource_factories import mongo_of
 
     with mongo_of(settings).database() as database:

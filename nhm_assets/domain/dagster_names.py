@@ -6,6 +6,9 @@ from dagster import AssetKey
 
 SPECIALIST_FEEDBACK: Final = AssetKey("specialist_feedback")
 SPECIALIST_OPINIONS: Final = AssetKey("specialist_opinions")
+COGNITIVE_PLANS: Final = AssetKey("cognitive_plans")
+PLAN_FEATURES: Final = AssetKey("plan_features")
+FEEDBACK_QUARANTINE: Final = AssetKey("feedback_quarantine")
 FEEDBACK_DATASET: Final = AssetKey("feedback_dataset")
 TRAINED_MODEL: Final = AssetKey("trained_model")
 EVALUATION_REPORT: Final = AssetKey("evaluation_report")

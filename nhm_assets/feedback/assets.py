@@ -1,16 +1,20 @@
-"""The assets of the feedback stage: the documents in MongoDB, and the dataset made from them."""
+"""The dataset made from the documents in MongoDB; the documents themselves are in collection_assets.py."""
 
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from dagster import AssetExecutionContext, AssetSpec, DataVersion, MetadataValue, Output, ResourceParam, asset
+from dagster import AssetExecutionContext, DataVersion, MetadataValue, Output, ResourceParam, asset
 
-from nhm_assets.domain.dagster_names import GROUP, SPECIALIST_FEEDBACK, SPECIALIST_OPINIONS
+from nhm_assets.domain.dagster_names import GROUP
 from nhm_assets.domain.dataset_schema import QUARANTINE, counts, data_version
 from nhm_assets.domain.partitions import Partition, specialist_weeks
+from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.feedback.collection_assets import observations, quarantine_event, read_collections
+from nhm_assets.feedback.column_metadata import dataset_metadata
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
 from nhm_assets.feedback.quarantine import reason_counts, replace_quarantine
 from nhm_assets.feedback.reader import CollectionNames, Reader
+from nhm_assets.feedback.seen import look_at
 from nhm_assets.feedback.stored_features import can_write_back, write_back
 from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.registry.recovery import repair_interrupted
@@ -22,29 +26,12 @@ from resources.mongo import Mongo, read_consistently
 if TYPE_CHECKING:
     from pymongo.client_session import ClientSession
 
-specialist_feedback = AssetSpec(
-    SPECIALIST_FEEDBACK,
-    partitions_def=specialist_weeks,
-    group_name=GROUP,
-    kinds={"mongodb"},
-    description="Reviewers' verdicts on the specialists' opinions, in MongoDB. Other systems write them,"
-    " the platform only reads them.",
-)
-
-specialist_opinions = AssetSpec(
-    SPECIALIST_OPINIONS,
-    partitions_def=specialist_weeks,
-    group_name=GROUP,
-    kinds={"mongodb"},
-    description="The specialists' opinions on cognitive plans, and the plans, in MongoDB. Other systems write them,"
-    " the platform only reads them.",
-)
-
 
 @asset(
     partitions_def=specialist_weeks,
     group_name=GROUP,
-    deps=[specialist_feedback, specialist_opinions],
+    deps=read_collections,
+    metadata=dataset_metadata(),
     io_manager_key="frames",
     kinds={"mongodb", "parquet"},
     description=(
@@ -86,6 +73,7 @@ def feedback_dataset(
         )
         computed = result.computed if takes_features else {}
         written_back = write_back(database[names.features], computed, now, context.log.warning)
+        seen = look_at(database, settings, SPECIALISTS)
     frame = assemble(
         result,
         partition,
@@ -94,6 +82,11 @@ def feedback_dataset(
         synthetic_fallback=settings.synthetic_fallback,
     )
     summary = describe(frame, result, reason_counts(quarantined), window)
+    for event in (
+        *observations(seen, context.partition_key),
+        quarantine_event(summary["quarantined"], context.partition_key),
+    ):
+        context.log_event(event)
     frame.attrs.update(summary)
     return Output(
         frame,

@@ -1,14 +1,14 @@
 """`feedback_dataset` and its checks, in runs of the job."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from bson.datetime_ms import DatetimeMS
-from dagster import AssetKey, DagsterEventType, ExecuteInProcessResult
+from dagster import AssetKey, AssetMaterialization, DagsterEventType, ExecuteInProcessResult
 
 from nhm_assets.domain.dataset_schema import conform, data_version
 from nhm_assets.feedback.dataset_rules import DESCRIPTIONS
@@ -30,14 +30,19 @@ def fill(platform: Platform, count: int = 300, **fields: Any) -> None:
     put(platform.database, opinions=opinions, feedback=[*reviews, feedback("lost"), feedback("odd", human_rating="1")])
 
 
+def made(result: ExecuteInProcessResult, asset: str = "feedback_dataset") -> AssetMaterialization:
+    """The one materialization of an asset by the run."""
+    events = result.asset_materializations_for_node("feedback_dataset")
+    (event,) = [one for one in events if one.asset_key == AssetKey(asset)]
+    return event
+
+
 def metadata(result: ExecuteInProcessResult) -> dict[str, Any]:
-    (event,) = result.asset_materializations_for_node("feedback_dataset")
-    return {name: entry.value for name, entry in event.metadata.items()}
+    return {name: entry.value for name, entry in made(result).metadata.items()}
 
 
 def version(result: ExecuteInProcessResult) -> str:
-    (event,) = result.asset_materializations_for_node("feedback_dataset")
-    return (event.tags or {})["dagster/data_version"]
+    return (made(result).tags or {})["dagster/data_version"]
 
 
 def stored_file(platform: Platform) -> Path:
@@ -78,6 +83,43 @@ def test_the_quarantine_names_partition_and_run(platform: Platform):
         "feedback-odd": "invalid_rating",
     }
     assert {(one["partition"], one["dagster_run_id"]) for one in kept} == {(PARTITION, result.run_id)}
+
+
+def test_the_collections_and_the_quarantine_show_what_the_run_saw(platform: Platform):
+    fill(platform, 10)
+    platform.database.specialist_feedback.drop_indexes()
+    result = platform.retrain(only=DATASET)
+    seen = platform.observed("specialist_feedback")
+    assert seen["documents"] == 12
+    assert "newest_feedback" not in seen, "without the index it takes a look at all feedback"
+    assert "createIndex({specialist_type: 1, submitted_at: 1})" in seen["indexes"]
+    assert platform.observed("specialist_opinions")["documents"] == 10
+    assert platform.observed("plan_features") == {"collection": "plan_features", "documents": 10, "indexes": "complete"}
+    kept = made(result, "feedback_quarantine")
+    assert kept.partition == PARTITION
+    assert kept.metadata["documents"].value == 2
+    assert [(one.data["reason"], one.data["documents"]) for one in kept.metadata["reasons"].records] == [
+        ("invalid_rating", 1),
+        ("unknown_opinion", 1),
+    ]
+
+
+def test_the_newest_feedback_of_each_specialist_is_shown(platform: Platform):
+    """Some programs store times as strings, which MongoDB sorts apart from dates."""
+    fill(platform, 10)
+    put(
+        platform.database,
+        feedback=[
+            feedback("text", submitted_at="2026-03-09T10:20:00Z"),
+            feedback("other", specialist="business", submitted_at=datetime(2026, 3, 2, 8, tzinfo=UTC)),
+        ],
+    )
+    assert platform.retrain(only=DATASET).success
+    records = platform.observed("specialist_feedback")["newest_feedback"]
+    assert {one.data["specialist"]: one.data["newest feedback (UTC)"] for one in records} == {
+        "technical": "2026-03-09 10:20",
+        "business": "2026-03-02 08:00",
+    }
 
 
 def test_dates_that_python_cannot_hold_are_kept_in_quarantine(platform: Platform):

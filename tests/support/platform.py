@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from dagster import DagsterInstance, ExecuteInProcessResult
+from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult
 from pymongo.database import Database
 
 from nhm_assets.definitions import build_definitions
@@ -37,8 +37,6 @@ class Platform:
         self, specialist: str = "technical", week: str = WEEK, *, only: list[str] | None = None
     ) -> ExecuteInProcessResult:
         """Run the job for one partition. `only` names the assets to materialize, with their own checks."""
-        from dagster import AssetKey
-
         job = build_definitions(self.settings).resolve_job_def(JOB)
         return job.execute_in_process(
             partition_key=Partition.parse(week, specialist).key,
@@ -53,6 +51,13 @@ class Platform:
         run = self.instance.get_run_by_id(result.run_id)
         assert run is not None
         return dict(run.tags)
+
+    def observed(self, asset: str) -> dict[str, Any]:
+        """What was last observed of an external asset; tables as their records."""
+        (record,) = self.instance.fetch_observations(AssetKey(asset), limit=1).records
+        assert record.asset_observation
+        metadata = record.asset_observation.metadata
+        return {name: getattr(entry, "records", entry.value) for name, entry in metadata.items()}
 
 
 def failed_step(result: ExecuteInProcessResult) -> tuple[str, str]:
