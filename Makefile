@@ -13,7 +13,7 @@ WITH_SERVING = NHM_TEST_SERVING_PYTHON=$(abspath $(VENV_SERVING))/bin/python
 PYTEST = pytest -n $(WORKERS) --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help retrain dev test test-fast test-slow test-all test-mlflow2 test-exhaustive bench bench-gate lint types dagster-yaml metrics-document install environment-serving environments clean
+.PHONY: help retrain dev test test-fast test-slow test-all test-mlflow2 test-exhaustive bench bench-gate lint types dagster-yaml metrics-document dataset-document install environment-serving environments clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -56,6 +56,9 @@ dagster-yaml: ## write every dagster.yaml from its parts in deploy/dagster
 
 metrics-document: ## write docs/metrics.md from the tables of metrics
 	$(BIN)/python -m nhm_assets.monitoring.document > docs/metrics.md
+
+dataset-document: ## write docs/dataset.md from the tables of columns and fields
+	$(BIN)/python -m nhm_assets.feedback.document > docs/dataset.md
 
 lint: install ## ruff: rules and format
 	$(BIN)/ruff check .

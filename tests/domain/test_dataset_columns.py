@@ -14,9 +14,11 @@ from nhm_assets.domain.dataset_schema import COLUMNS, LABELS, PROVENANCES, SPLIT
 from nhm_assets.domain.feature_names import COMPUTED_FEATURES, EMBEDDING_FEATURES
 from nhm_assets.domain.provenance import PROVENANCE_FIELDS
 from nhm_assets.domain.source_fields import OPINIONS, PLANS, SOURCE_FIELDS, in_plan
+from nhm_assets.feedback.document import document
 from nhm_assets.feedback.features import compute_features
 from tests.support.documents import plan, task
 from tests.support.frames import dataset
+from tests.support.processes import ROOT
 
 Plan = dict[str, Any]
 
@@ -88,6 +90,10 @@ def test_every_column_of_the_dataset_is_described_in_order_with_its_type():
     frame = conform(dataset(5))
     assert {column.name: kinds[column.kind] for column in DATASET_COLUMNS} == dict(frame.dtypes.astype(str))
     assert {column.name for column in DATASET_COLUMNS if column.nullable} == set(EMBEDDING_FEATURES)
+
+
+def test_the_document_is_made_from_the_tables():
+    assert (ROOT / "docs/dataset.md").read_text() == document(), "run `make dataset-document`"
 
 
 def test_every_source_is_a_field_of_a_collection():
