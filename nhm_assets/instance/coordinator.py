@@ -1,5 +1,7 @@
 """Dagster's run queue. Every run of a partition counts for its specialist, however it was started."""
 
+from typing import Final
+
 from dagster import DagsterRun, QueuedRunCoordinator, SubmitRunContext
 
 from nhm_assets.domain.dagster_internals import MAX_RETRIES_TAG
@@ -24,6 +26,11 @@ from nhm_assets.settings import Settings
 _REQUEST_TAGS = (TRIGGER_TAG, ASKED_AT_TAG, ACTOR_TAG)
 """Tags that say who or what requested a run, and when."""
 
+_BACKFILL_TAG: Final = "dagster/backfill"
+_PRIORITY_TAG: Final = "dagster/priority"
+_BEHIND_ALL_OTHERS: Final = "-1"
+"""Runs without this tag have priority 0."""
+
 
 class SpecialistRunCoordinator(QueuedRunCoordinator):
     """Corrects the tags of a run before it is queued.
@@ -43,6 +50,9 @@ class SpecialistRunCoordinator(QueuedRunCoordinator):
         if SPECIALIST_TAG not in run.tags and specialist_weeks.has_partition_key(key):
             # Dagster requires tags for both dimensions if there is one for either.
             tags |= dimension_tags(Partition.from_key(key))
+        if _BACKFILL_TAG in run.tags and _PRIORITY_TAG not in run.tags:
+            # Hundreds of old weeks must not hold up the schedule, the sensors or a person.
+            tags[_PRIORITY_TAG] = _BEHIND_ALL_OTHERS
         if tags:
             self._instance.add_run_tags(run.run_id, tags)
         return super().submit_run(context)

@@ -14,6 +14,16 @@ if TYPE_CHECKING:
 _STARTUP_AND_SHUTDOWN_S: Final = 900
 """Extra time for the Job beyond the run's limit, to pull the image and to stop the run."""
 
+_DISK_REQUEST: Final = {"ephemeral-storage": "256Mi"}
+_DISK_LIMIT: Final = {"ephemeral-storage": "5Gi"}
+"""Of a run: its two temporary volumes, and what it prints."""
+
+_NODE_IS_GONE: Final = tuple(
+    {"key": f"node.kubernetes.io/{condition}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60}
+    for condition in ("not-ready", "unreachable")
+)
+"""A run whose node is gone is evicted after a minute, not after five, and then retried on another node."""
+
 
 def run_pod_config(settings: Settings, specialist: str | None) -> dict[str, Any]:
     """The `dagster-k8s/config` of a run, from the settings RUN_* and MAX_RUN_SECONDS.
@@ -22,7 +32,8 @@ def run_pod_config(settings: Settings, specialist: str | None) -> dict[str, Any]
         settings: the settings.
         specialist: the specialist that the run retrains; None for any other run.
     """
-    nodes = {"node_selector": settings.run_node_selector, "tolerations": settings.run_tolerations}
+    tolerations = [*_NODE_IS_GONE, *settings.run_tolerations]
+    nodes = {"node_selector": settings.run_node_selector, "tolerations": tolerations}
     return {
         "container_config": {"resources": _resources(settings, specialist)},
         "pod_spec_config": {name: value for name, value in nodes.items() if value},
@@ -37,9 +48,9 @@ def _resources(settings: Settings, specialist: str | None) -> dict[str, dict[str
     own = settings.run_resources.get(specialist or "", PodResources())
     memory = own.memory or settings.run_memory
     return {
-        "requests": {"cpu": own.cpu_request or settings.run_cpu_request, "memory": memory},
+        "requests": {"cpu": own.cpu_request or settings.run_cpu_request, "memory": memory, **_DISK_REQUEST},
         # Limit = request: a node that runs out of memory evicts pods that use more than they requested.
-        "limits": {"cpu": own.cpu_limit or settings.run_cpu_limit, "memory": memory},
+        "limits": {"cpu": own.cpu_limit or settings.run_cpu_limit, "memory": memory, **_DISK_LIMIT},
     }
 
 

@@ -78,3 +78,10 @@ def test_an_automatic_retry_keeps_its_trigger(instance: DagsterInstance):
     retry = {"dagster/parent_run_id": "the-first", "dagster/retry_number": "1"}
     tags = submitted(instance, bare_run(instance, **INHERITED, **retry))
     assert kept(tags) == {"nhm/trigger", "nhm/asked_at", "nhm/actor", "dagster/max_retries"}
+
+
+def test_a_backfill_waits_behind_schedule_sensors_and_people(instance: DagsterInstance):
+    assert submitted(instance, bare_run(instance, **{"dagster/backfill": "old-weeks"}))["dagster/priority"] == "-1"
+    chosen = {"dagster/backfill": "urgent", "dagster/priority": "5"}
+    assert submitted(instance, bare_run(instance, **chosen))["dagster/priority"] == "5"
+    assert "dagster/priority" not in submitted(instance, bare_run(instance))

@@ -21,16 +21,16 @@ def resources(settings: Settings, specialist: str | None = "technical") -> dict[
 
 def test_the_memory_request_equals_the_limit():
     assert resources(Settings(run_cpu_request="250m", run_cpu_limit="3", run_memory="2Gi")) == {
-        "requests": {"cpu": "250m", "memory": "2Gi"},
-        "limits": {"cpu": "3", "memory": "2Gi"},
+        "requests": {"cpu": "250m", "memory": "2Gi", "ephemeral-storage": "256Mi"},
+        "limits": {"cpu": "3", "memory": "2Gi", "ephemeral-storage": "5Gi"},
     }
 
 
 def test_other_amounts_apply_to_their_specialist_only_and_the_general_settings_fill_the_rest():
     settings = Settings(run_resources={"architecture": PodResources(memory="4Gi", cpu_limit="6")})
     assert resources(settings, "architecture") == {
-        "requests": {"cpu": "500m", "memory": "4Gi"},
-        "limits": {"cpu": "6", "memory": "4Gi"},
+        "requests": {"cpu": "500m", "memory": "4Gi", "ephemeral-storage": "256Mi"},
+        "limits": {"cpu": "6", "memory": "4Gi", "ephemeral-storage": "5Gi"},
     }
     assert resources(settings, "technical") == resources(Settings(), "technical")
     assert resources(settings, None) == resources(Settings(), None)
@@ -41,8 +41,18 @@ def test_nodes_are_chosen_by_selector_and_tolerations():
         run_node_selector={"pool": "training"}, run_tolerations=[{"key": "training", "operator": "Exists"}]
     )
     pod = run_pod_config(settings, "technical")["pod_spec_config"]
-    assert pod == {"node_selector": {"pool": "training"}, "tolerations": [{"key": "training", "operator": "Exists"}]}
-    assert run_pod_config(Settings(), "technical")["pod_spec_config"] == {}
+    *always, own = pod["tolerations"]
+    assert pod["node_selector"] == {"pool": "training"}
+    assert own == {"key": "training", "operator": "Exists"}
+    assert run_pod_config(Settings(), "technical")["pod_spec_config"] == {"tolerations": always}
+
+
+def test_a_run_leaves_a_node_that_is_gone_after_a_minute():
+    tolerations = run_pod_config(Settings(), "technical")["pod_spec_config"]["tolerations"]
+    assert {(one["key"], one["effect"], one["tolerationSeconds"]) for one in tolerations} == {
+        ("node.kubernetes.io/not-ready", "NoExecute", 60),
+        ("node.kubernetes.io/unreachable", "NoExecute", 60),
+    }
 
 
 def test_the_job_has_extra_time_to_start_and_stop_the_run():
@@ -74,8 +84,8 @@ def test_the_configuration_of_a_single_run_takes_precedence():
     own = {"container_config": {"resources": {"limits": {"memory": "8Gi"}, "requests": {"memory": "8Gi"}}}}
     merged = from_settings.merge(K8sContainerContext(run_k8s_config=UserDefinedDagsterK8sConfig.from_dict(own)))
     assert merged.run_k8s_config.container_config["resources"] == {
-        "requests": {"cpu": "500m", "memory": "8Gi"},
-        "limits": {"cpu": "2", "memory": "8Gi"},
+        "requests": {"cpu": "500m", "memory": "8Gi", "ephemeral-storage": "256Mi"},
+        "limits": {"cpu": "2", "memory": "8Gi", "ephemeral-storage": "5Gi"},
     }
 
 

@@ -1,4 +1,4 @@
-"""A real API server gives the two ServiceAccounts exactly the rights that are listed here."""
+"""A real API server gives the three ServiceAccounts exactly the rights that are listed here."""
 
 import pytest
 
@@ -22,14 +22,12 @@ ALLOWED = {
         (PLATFORM, "get", "pods/log"),
         (PLATFORM, "list", "events"),
     ],
-    "nhm-run": [
-        (PLATFORM, "get", "pods"),
+    "nhm-webserver": [
+        (PLATFORM, "delete", "jobs"),
         (PLATFORM, "list", "pods"),
-        (PLATFORM, "get", "configmaps"),
-        (PLATFORM, "list", "configmaps"),
-        (PLATFORM, "get", "secret/mongodb-secret"),
-        (PLATFORM, "get", "secret/nhm-secrets"),
-        (PLATFORM, "get", "secret/dagster-postgresql-secret"),
+        (PLATFORM, "delete", "pods"),
+    ],
+    "nhm-run": [
         (SPECIALISTS, "get", "deployment/specialist-technical"),
         (SPECIALISTS, "patch", "deployment/specialist-technical"),
         (SPECIALISTS, "patch", "deployment/specialist-business"),
@@ -64,10 +62,26 @@ FORBIDDEN = {
         ("default", "create", "jobs"),
         ("kube-system", "get", "secrets"),
     ],
+    "nhm-webserver": [
+        (PLATFORM, "create", "jobs"),
+        (PLATFORM, "patch", "jobs"),
+        (PLATFORM, "create", "pods"),
+        (PLATFORM, "create", "pods/exec"),
+        (PLATFORM, "get", "pods/log"),
+        (PLATFORM, "get", "secrets"),
+        (PLATFORM, "get", "configmaps"),
+        (PLATFORM, "create", "serviceaccounts/token"),
+        (SPECIALISTS, "list", "pods"),
+        (SPECIALISTS, "patch", "deployment/specialist-technical"),
+        ("kube-system", "get", "secrets"),
+    ],
     "nhm-run": [
         (PLATFORM, "get", "secrets"),
         (PLATFORM, "list", "secrets"),
+        (PLATFORM, "get", "secret/mongodb-secret"),
         (PLATFORM, "get", "secret/mlflow-postgresql-secret"),
+        (PLATFORM, "list", "pods"),
+        (PLATFORM, "get", "configmaps"),
         (PLATFORM, "update", "secret/mongodb-secret"),
         (PLATFORM, "update", "configmaps"),
         (PLATFORM, "create", "jobs"),
@@ -143,7 +157,9 @@ def rights(cluster: Cluster, account: str, namespace: str) -> set[str]:
     ("account", "namespace", "count"),
     [
         ("nhm-dagster", PLATFORM, 5),
-        ("nhm-run", PLATFORM, 5),
+        ("nhm-webserver", PLATFORM, 2),
+        ("nhm-run", PLATFORM, 0),
+        ("nhm-webserver", SPECIALISTS, 0),
         ("nhm-run", SPECIALISTS, 10),
         ("nhm-dagster", SPECIALISTS, 0),
     ],

@@ -64,7 +64,7 @@ def test_the_job_of_a_run_has_the_labels_limits_and_resources_of_the_settings(en
     labels = {"component": "specialist-retraining", "app": "neural-hive"}
     assert labels.items() <= job["metadata"]["labels"].items()
     assert labels.items() <= job["spec"]["template"]["metadata"]["labels"].items()
-    assert (job["spec"]["backoffLimit"], job["spec"]["ttlSecondsAfterFinished"]) == (0, 86400)
+    assert (job["spec"]["backoffLimit"], job["spec"]["ttlSecondsAfterFinished"]) == (0, 259200)
     assert job["spec"]["activeDeadlineSeconds"] == 14400 + 900
     (container,) = job["spec"]["template"]["spec"]["containers"]
     assert container["resources"] == run_pod_config(Settings(), UNDISTURBED)["container_config"]["resources"]

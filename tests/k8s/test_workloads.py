@@ -1,6 +1,8 @@
 """Deployments, Jobs, Services and disruption budgets fit together."""
 
-from tests.support.manifests import PRODUCTION, Manifest, find, pod_templates, rendered
+import json
+
+from tests.support.manifests import PRODUCTION, STANDALONE, Manifest, containers, find, pod_templates, rendered
 
 
 def test_job_and_cronjob_start_the_same_pod(production: list[Manifest]):
@@ -41,3 +43,42 @@ def test_every_service_selects_the_pods_of_one_workload(production: list[Manifes
     for manifest in production:
         if manifest["kind"] == "Service":
             assert labels.count(manifest["spec"]["selector"]) == 1, manifest["metadata"]["name"]
+
+
+def test_no_disruption_budget_keeps_a_node_from_being_drained():
+    """`minAvailable` of all replicas would; so would a pod that is not ready, without the policy for it."""
+    replicas = {
+        json.dumps(manifest["spec"]["selector"]["matchLabels"]): manifest["spec"]["replicas"]
+        for manifest in rendered(STANDALONE)
+        if manifest["kind"] in {"Deployment", "StatefulSet"}
+    }
+    budgets = [manifest["spec"] for manifest in rendered(STANDALONE) if manifest["kind"] == "PodDisruptionBudget"]
+    assert len(budgets) == len(replicas)
+    for budget in budgets:
+        kept = budget.get("minAvailable", 0)
+        assert kept < replicas[json.dumps(budget["selector"]["matchLabels"])], budget
+        assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_a_pod_on_a_node_that_is_gone_is_replaced_after_a_minute():
+    for name, template in pod_templates(rendered(STANDALONE)):
+        if name.startswith(("Deployment", "StatefulSet")):
+            waits = {one["key"]: one["tolerationSeconds"] for one in template["spec"]["tolerations"]}
+            assert waits == {"node.kubernetes.io/not-ready": 60, "node.kubernetes.io/unreachable": 60}, name
+
+
+def test_a_daemon_that_hangs_is_restarted_within_five_minutes(production: list[Manifest]):
+    (container,) = find(production, "Deployment", "dagster-daemon")["spec"]["template"]["spec"]["containers"]
+    tolerance = {one["name"]: one.get("value") for one in container["env"]}["DAGSTER_DAEMON_HEARTBEAT_TOLERANCE"]
+    probe = container["livenessProbe"]
+    assert int(tolerance) + probe["periodSeconds"] * probe["failureThreshold"] <= 300
+
+
+def test_every_temporary_volume_and_every_container_has_a_limit_on_the_nodes_disk():
+    for name, template in pod_templates(rendered(STANDALONE)):
+        for volume in template["spec"].get("volumes", []):
+            assert "emptyDir" not in volume or volume["emptyDir"]["sizeLimit"], (name, volume)
+        for container in containers(template):
+            resources = container["resources"]
+            assert resources["requests"]["ephemeral-storage"], name
+            assert resources["limits"]["ephemeral-storage"], name

@@ -98,9 +98,11 @@ def validate(manifests: list[Manifest], version: str) -> None:
 
 
 def for_old_server(manifest: Manifest) -> Manifest:
-    """The same object for Kubernetes 1.20, which has older API versions and no gRPC probes."""
+    """The same object for Kubernetes 1.20, without newer API versions, gRPC probes and policies for unhealthy pods."""
     adapted = copy.deepcopy(manifest)
     adapted["apiVersion"] = _OLDER.get((adapted["apiVersion"], adapted["kind"]), adapted["apiVersion"])
+    if adapted["kind"] == "PodDisruptionBudget":
+        del adapted["spec"]["unhealthyPodEvictionPolicy"]
     for _, template in pod_templates([adapted]):
         for container in template["spec"]["containers"]:
             for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
