@@ -15,6 +15,14 @@ from tests.support.processes import ROOT
 
 NewPlatform = Callable[..., DaemonPlatform]
 
+ON_POSTGRES_LESS_OFTEN = pytest.mark.parametrize(
+    "new_platform", ["local", pytest.param("postgres", marks=pytest.mark.exhaustive)], indirect=True
+)
+ON_SQLITE_LESS_OFTEN = pytest.mark.parametrize(
+    "new_platform", [pytest.param("local", marks=pytest.mark.exhaustive), "postgres"], indirect=True
+)
+"""For tests of some minutes: only `make test-exhaustive` runs them on both instances."""
+
 
 @pytest.fixture(params=["local", pytest.param("postgres", marks=pytest.mark.slow)])
 def new_platform(

@@ -13,7 +13,7 @@ from dagster import DagsterRunStatus, RunRecord
 from nhm_assets.domain.partitions import Partition, last_closed_week
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.registry.promotion_lock import hold_lock
-from tests.daemon.conftest import NewPlatform
+from tests.daemon.conftest import ON_POSTGRES_LESS_OFTEN, NewPlatform
 from tests.support.daemon import DaemonPlatform, becomes_true
 
 REQUESTS = 20
@@ -31,6 +31,7 @@ SETTINGS = {
 }
 
 
+@ON_POSTGRES_LESS_OFTEN
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_requests_for_one_specialist_run_one_after_another_though_another_one_hangs(new_platform: NewPlatform):
@@ -64,6 +65,7 @@ def test_requests_for_one_specialist_run_one_after_another_though_another_one_ha
     assert hanging_runs == [hanging_run], "a run that hangs is not retried"
 
 
+@ON_POSTGRES_LESS_OFTEN
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_backfill_ends_with_the_newest_good_version_in_production_though_a_process_dies(new_platform: NewPlatform):

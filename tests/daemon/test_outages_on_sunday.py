@@ -16,7 +16,7 @@ from nhm_assets.domain.outcomes import BROKEN_BY_TAG, OUTCOME_TAG, TRANSIENT_TAG
 from nhm_assets.domain.partitions import Partition, last_closed_week
 from nhm_assets.domain.specialists import SPECIALISTS, Specialist
 from nhm_assets.runs.queries import RETRY_NUMBER_TAG, SPECIALIST_TAG
-from tests.daemon.conftest import NewPlatform
+from tests.daemon.conftest import ON_POSTGRES_LESS_OFTEN, NewPlatform
 from tests.support.daemon import DaemonPlatform, becomes_true
 from tests.support.documents import put, reviewed_opinions
 from tests.support.mongod import OwnMongod
@@ -62,6 +62,7 @@ CASES = [
 ]
 
 
+@ON_POSTGRES_LESS_OFTEN
 @pytest.mark.servers
 @pytest.mark.timeout(1800)
 def test_an_outage_at_the_weekly_tick_costs_nothing_but_time(

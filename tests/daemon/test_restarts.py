@@ -12,7 +12,7 @@ from nhm_assets.domain.dagster_names import VOLUME_SENSOR
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.registry.promotion_lock import hold_lock
 from nhm_assets.runs.queries import RETRY_NUMBER_TAG
-from tests.daemon.conftest import NewPlatform
+from tests.daemon.conftest import ON_SQLITE_LESS_OFTEN, NewPlatform
 from tests.support.daemon import DaemonPlatform, becomes_true
 from tests.support.documents import put, reviewed_opinions
 from tests.support.mongod import OwnMongod
@@ -25,6 +25,7 @@ SPECIALIST = Specialist.TECHNICAL
 OUTAGE_S = 10
 
 
+@ON_SQLITE_LESS_OFTEN
 @pytest.mark.slow
 @pytest.mark.timeout(1300)
 def test_an_outage_of_each_service_loses_no_feedback_and_doubles_no_run(

@@ -19,7 +19,7 @@ from nhm_assets.domain.specialists import SPECIALISTS, Specialist
 from nhm_assets.registry.promotion_lock import hold_lock
 from nhm_assets.registry.transitions import registry_faults
 from nhm_assets.registry.versions import version_in_production
-from tests.daemon.conftest import NewPlatform
+from tests.daemon.conftest import ON_SQLITE_LESS_OFTEN, NewPlatform
 from tests.support.daemon import DaemonPlatform, becomes_true
 
 SETTINGS = {
@@ -33,6 +33,7 @@ EXPECTED_RUNS = {"technical": 1, "business": 2, "behavior": 2, "evolution": 2, "
 """One per specialist, and a second one where the process of the first was killed."""
 
 
+@ON_SQLITE_LESS_OFTEN
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_after_every_process_is_killed_each_specialist_is_retrained_once_and_completely(new_platform: NewPlatform):
