@@ -8,9 +8,10 @@ only nodes + arcs, and then summed for many sources at once.
 from collections import Counter, deque
 from collections.abc import Hashable
 from fractions import Fraction
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 Successors = dict[Hashable, dict[Hashable, None]]
 """Dicts serve as ordered sets, so that every process sums floats in the same order."""
@@ -34,6 +35,9 @@ def count_bottlenecks(successors: Successors) -> int:
     pairs = (size - 1) * (size - 2)
     if size * arcs <= _EXACT_ARITHMETIC_LIMIT:
         return sum(2 * value > pairs for value in _exact_betweenness(successors))
+    # Imported here: most plans are acyclic or small, and their features can be computed without any library.
+    import numpy as np
+
     numbers = {node: number for number, node in enumerate(successors)}
     starts = np.cumsum([0, *map(len, successors.values())])
     targets = np.fromiter((numbers[task] for tasks in successors.values() for task in tasks), "int64", arcs)
@@ -42,12 +46,13 @@ def count_bottlenecks(successors: Successors) -> int:
     return int((2 * _betweenness(starts, targets) > pairs * (1 + _ROUNDING)).sum())
 
 
-def _may_exceed_half(starts: np.ndarray, targets: np.ndarray) -> bool:
+def _may_exceed_half(starts: "np.ndarray", targets: "np.ndarray") -> bool:
     """Whether the largest part in which every node reaches every other is large enough for any bottleneck.
 
     A pair (s, t) counts for v only if s reaches v and v reaches t. Only the c nodes of v's own part are both, so the
     two sets without v have together at most m = V + c - 2 nodes, and there are at most m^2 / 4 - (c - 1) such pairs.
     """
+    import numpy as np
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 
@@ -58,13 +63,15 @@ def _may_exceed_half(starts: np.ndarray, targets: np.ndarray) -> bool:
     return (size + largest - 2) ** 2 - 4 * (largest - 1) > 2 * (size - 1) * (size - 2)
 
 
-def _betweenness(starts: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def _betweenness(starts: "np.ndarray", targets: "np.ndarray") -> "np.ndarray":
     """Unscaled betweenness of each node, in floats.
 
     Args:
         starts: node -> where its arcs begin in `targets`; one more at the end.
         targets: the node to which each arc leads.
     """
+    import numpy as np
+
     size = len(starts) - 1
     together = max(1, _PAIRS_TOGETHER // max(size, len(targets)))
     total = np.zeros(size)
@@ -74,11 +81,13 @@ def _betweenness(starts: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return total
 
 
-def _dependencies_on(sources: np.ndarray, starts: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def _dependencies_on(sources: "np.ndarray", starts: "np.ndarray", targets: "np.ndarray") -> "np.ndarray":
     """Source x node -> the sum over all targets of the fraction of shortest paths that pass through the node.
 
     All sources take the same step together. `row` is the place of (source, node) in the flattened matrices.
     """
+    import numpy as np
+
     size = len(starts) - 1
     degrees = np.diff(starts)
     distance = np.full(len(sources) * size, -1, "int32")
