@@ -88,12 +88,18 @@ class Reader:
         if unaskable:
             yield from (one for one in self._feedback(window, None) if repr(one["_id"]) in unaskable)
 
-    def opinions(self, opinion_ids: Sequence[str]) -> dict[str, Document]:
-        """Opinion id -> its plan id and scores, for those that exist and belong to the specialist."""
+    def opinions(self, plain: Sequence[str], with_plan: Sequence[str] = ()) -> dict[str, Document]:
+        """Opinion id -> its plan id and scores, for those that exist and belong to the specialist.
+
+        Args:
+            plain: ids of opinions.
+            with_plan: ids of others, whose documents also have the `cognitive_plan`.
+        """
         fields = dict.fromkeys(("opinion_id", "specialist_type", "plan_id", *SCORE_FIELDS), 1)
         more = {"specialist_type": self.specialist}
-        opinions = self._by_ids(self.names.opinions, "opinion_id", opinion_ids, fields, more)
-        return _by_id("opinion_id", None, filter(self._is_ours, opinions), opinion_ids)
+        opinions = list(self._by_ids(self.names.opinions, "opinion_id", plain, fields, more))
+        opinions += self._by_ids(self.names.opinions, "opinion_id", with_plan, {**fields, "cognitive_plan": 1}, more)
+        return _by_id("opinion_id", None, filter(self._is_ours, opinions), [*plain, *with_plan])
 
     def opinion_plans(self, opinion_ids: Sequence[str]) -> dict[str, Any]:
         """Opinion id -> its `cognitive_plan`, of whatever type; None for an opinion without one."""

@@ -1,0 +1,198 @@
+"""Joins feedback with opinions, plans and features: batch by batch, while the next batches are read."""
+
+import math
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Set
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nhm_assets.domain.dataset_schema import FEATURE_NAMES
+from nhm_assets.domain.text import is_string, is_unreadable
+from nhm_assets.feedback.features import COMPUTED_FEATURES, InvalidPlan, compute_features, has_unreadable_text
+from nhm_assets.feedback.mongo_batches import batches
+from nhm_assets.feedback.opinion_scores import scores_of
+from nhm_assets.feedback.read_ahead import Read, ReadAhead
+from nhm_assets.feedback.reader import Reader
+from nhm_assets.feedback.rules import Feedback, Reason, Rejection
+from nhm_assets.feedback.stored_features import needs_ours, parse_stored
+
+_SCORES = 3
+
+
+class ComputedFeatures(Mapping[str, dict[str, float]]):
+    """Plan id -> the features computed here. A row of an array takes a tenth of the memory of a dict."""
+
+    def __init__(self, row_of: Mapping[str, int], values: np.ndarray) -> None:
+        self._row_of = row_of
+        self._values = values
+
+    def __getitem__(self, plan_id: str) -> dict[str, float]:
+        values = self._values[self._row_of[plan_id], : len(COMPUTED_FEATURES)]
+        return dict(zip(COMPUTED_FEATURES, values.tolist(), strict=True))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._row_of)
+
+    def __len__(self) -> int:
+        return len(self._row_of)
+
+
+class Join:
+    """The opinions of some feedback, numbered in the order of the feedback, with plan and features of each.
+
+    Attributes:
+        number: opinion id -> its place in all that follows.
+        plan_ids: the plan of each opinion; empty for one with a fault.
+        scores: what each opinion says of its plan; opinions x 3.
+        values: the features of each opinion's plan; opinions x 26.
+        from_stored: whether the features of each opinion's plan were stored.
+        faults: why an opinion can have no row, by its number.
+    """
+
+    def __init__(self, reader: Reader, accepted: Sequence[Feedback]) -> None:
+        self._reader = reader
+        self._accepted = accepted
+        count = len({one.opinion_id for one in accepted})
+        self.number: dict[str, int] = {}
+        self.plan_ids = [""] * count
+        self.scores = np.full((count, _SCORES), math.nan)
+        self.values = np.full((count, len(FEATURE_NAMES)), math.nan)
+        self.from_stored = np.zeros(count, "bool")
+        self.faults: dict[int, Reason] = {}
+        self._added: list[list[int]] = []
+
+    def run(self, ahead: ReadAhead) -> None:
+        """Read and join everything."""
+        ahead.run(self._batches())
+
+    def outcomes(self) -> tuple[list[Feedback], list[Rejection]]:
+        """The feedback that can become a row, and the rest."""
+        joined, rejected = [], []
+        for one in self._accepted:
+            if reason := self.faults.get(self.number[one.opinion_id]):
+                rejected.append(Rejection(one.document_id, reason))
+            else:
+                joined.append(one)
+        return joined, rejected
+
+    def computed(self) -> ComputedFeatures:
+        """The features computed here, for plans that have no stored ones. Of several opinions the first counts."""
+        row_of: dict[str, int] = {}
+        for numbers in self._added:
+            for number in numbers:
+                row_of.setdefault(self.plan_ids[number], number)
+        return ComputedFeatures(row_of, self.values)
+
+    def _batches(self) -> Iterator[Generator[Read, Any, None]]:
+        for batch in batches(self._accepted):
+            plan_of_feedback = {one.opinion_id: one.plan_id for one in batch if one.opinion_id not in self.number}
+            for opinion_id in plan_of_feedback:
+                self.number[opinion_id] = len(self.number)
+            # Batches end in any order, but count in this one.
+            added: list[int] = []
+            self._added.append(added)
+            yield self._look_up(plan_of_feedback, added)
+
+    def _look_up(self, plan_of_feedback: Mapping[str, str | None], added: list[int]) -> Generator[Read, Any, None]:
+        """Fill in the opinions of one batch.
+
+        Features are asked for first, by the plan that the feedback names, so that each opinion is fetched once: with
+        its plan only if that has no features. Where an opinion names another plan, its features are asked for next.
+        """
+        stored = yield from self._stored(filter(None, plan_of_feedback.values()))
+        others = [name for name, plan_id in plan_of_feedback.items() if not (plan_id and stored[plan_id].values)]
+        plain = list(plan_of_feedback.keys() - set(others))
+        opinions = yield partial(self._reader.opinions, sorted(plain), others)
+        self._take_opinions(plan_of_feedback, opinions)
+        usable = [name for name in opinions if self.number[name] not in self.faults]
+        if unknown := [plan_id for name in usable if (plan_id := self._plan_id(name)) not in stored]:
+            stored |= yield from self._stored(unknown)
+        missing = []
+        for name in usable:
+            values = stored[self._plan_id(name)].values
+            if values is None:
+                missing.append(name)
+            else:
+                number = self.number[name]
+                self.values[number] = values
+                self.from_stored[number] = True
+        if missing:
+            plans = yield from self._plans(missing, opinions, set(others))
+            added += self._compute(plans, stored)
+
+    def _stored(self, plan_ids: Iterable[str]) -> Generator[Read, Any, dict[str, "_Stored"]]:
+        """What is stored of each of these plans."""
+        asked = dict.fromkeys(plan_ids)
+        found = yield partial(self._reader.stored_features, asked)
+        documents = ((plan_id, found.get(plan_id)) for plan_id in asked)
+        return {plan_id: _Stored(needs_ours(one), parse_stored(one)) for plan_id, one in documents}
+
+    def _plan_id(self, opinion_id: str) -> str:
+        return self.plan_ids[self.number[opinion_id]]
+
+    def _take_opinions(
+        self, plan_of_feedback: Mapping[str, str | None], opinions: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        for name, plan_of_its_feedback in plan_of_feedback.items():
+            number = self.number[name]
+            opinion = opinions.get(name)
+            if opinion is None:
+                self.faults[number] = Reason.UNKNOWN_OPINION
+                continue
+            self.scores[number] = scores_of(opinion)
+            plan_id = opinion.get("plan_id")
+            if plan_id == plan_of_its_feedback or not is_string(plan_id):
+                plan_id = plan_of_its_feedback
+            if is_unreadable(plan_id):
+                self.faults[number] = Reason.UNREADABLE_DOCUMENT
+            else:
+                # If neither opinion nor feedback names a plan, the opinion has a plan of its own.
+                self.plan_ids[number] = plan_id or name
+
+    def _plans(
+        self, opinion_ids: Sequence[str], opinions: Mapping[str, Mapping[str, Any]], with_plan: Set[str]
+    ) -> Generator[Read, Any, dict[str, Mapping[str, Any] | None]]:
+        """The plan of each opinion: its own, else the ledger's. Only a map with a list of tasks counts."""
+        own = {name: opinions[name].get("cognitive_plan") for name in opinion_ids}
+        if unread := [name for name in opinion_ids if name not in with_plan]:
+            own |= yield partial(self._reader.opinion_plans, unread)
+        plans = {name: plan if _has_tasks(plan) else None for name, plan in own.items()}
+        if without := [name for name, plan in plans.items() if plan is None]:
+            ledger = yield partial(self._reader.ledger_plans, dict.fromkeys(map(self._plan_id, without)))
+            for name in without:
+                plan = ledger.get(self._plan_id(name))
+                plans[name] = plan if _has_tasks(plan) else None
+        return plans
+
+    def _compute(self, plans: Mapping[str, Mapping[str, Any] | None], stored: Mapping[str, "_Stored"]) -> list[int]:
+        """Compute the features of these plans, and return the opinions whose plan has none in MongoDB."""
+        added = []
+        for name in sorted(plans):
+            number, plan = self.number[name], plans[name]
+            if plan is None:
+                self.faults[number] = Reason.MISSING_PLAN
+                continue
+            if has_unreadable_text(plan):
+                self.faults[number] = Reason.UNREADABLE_DOCUMENT
+                continue
+            try:
+                features = compute_features(plan)
+            except InvalidPlan:
+                self.faults[number] = Reason.INVALID_PLAN
+                continue
+            self.values[number, : len(features)] = tuple(features.values())
+            if stored[self._plan_id(name)].needs_ours:
+                added.append(number)
+        return added
+
+
+class _Stored(NamedTuple):
+    """The stored features of a plan: whether to write ours, and the 26 values if they are complete."""
+
+    needs_ours: bool
+    values: tuple[float, ...] | None
+
+
+def _has_tasks(plan: object) -> bool:
+    return isinstance(plan, Mapping) and isinstance(plan.get("tasks"), list)
