@@ -1,6 +1,7 @@
 """Predictions of registered versions, loaded from the registry after their files are verified."""
 
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +19,9 @@ from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.evaluation.importances import permutation_importances
 from nhm_assets.evaluation.shadow import Answers
-from nhm_assets.registry.audit_log import Document
-from nhm_assets.registry.model_files import loaded_model, order_of_classes, verified_model
+from nhm_assets.registry.audit_log import Document, registration
+from nhm_assets.registry.model_files import classes_of, loaded_model, order_of_classes, verified_model
+from nhm_assets.registry.unvouched_model import ask_unvouched
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,7 +38,7 @@ def candidate_probabilities(
     """
     with verified_model(client, log, model, version) as files:
         forest = loaded_model(files).get_raw_model()
-    order = order_of_classes(client, model, version, forest)
+    order = order_of_classes(client, model, version, classes_of(forest))
     if order is None:
         raise RegistryError(
             f"{model} version {version} answers the classes {list(forest.classes_)} instead of {list(CLASS_NAMES)}:"
@@ -105,14 +107,10 @@ def _asked(
 ) -> tuple[np.ndarray, ClassOrder]:
     """A version's probabilities for these rows, and the order of its classes."""
     subject = f"{model} version {version}"
+    ask = _asked_here if registration(log, model, version) else ask_unvouched
     with verified_model(client, log, model, version, allow_unverified=allow_unverified) as files:
         try:
-            with warnings.catch_warnings():
-                # A version from elsewhere may warn of anything; its answer is checked below.
-                warnings.simplefilter("ignore")
-                loaded = loaded_model(files)
-                answer = loaded.predict(rows[list(FEATURE_NAMES)])
-            estimator = loaded.get_raw_model()
+            answer, classes = ask(files, rows[list(FEATURE_NAMES)])
         except Exception as error:
             raise RegistryError(f"{subject} cannot be scored here ({error})") from error
     expected, actual = (len(rows), len(CLASS_NAMES)), np.shape(answer)
@@ -121,12 +119,17 @@ def _asked(
     probabilities = np.asarray(answer, dtype="float64")
     if not np.isfinite(probabilities).all():
         raise RegistryError(f"{subject} predicts values that are not numbers")
-    order = order_of_classes(client, model, version, estimator)
+    order = order_of_classes(client, model, version, classes)
     if order is None:
-        raise RegistryError(f"{subject} answers the classes {_classes(estimator)} instead of {list(CLASS_NAMES)}")
+        raise RegistryError(f"{subject} answers the classes {classes or 'unknown'} instead of {list(CLASS_NAMES)}")
     return probabilities, order
 
 
-def _classes(estimator: Any) -> str:
-    classes = getattr(estimator, "classes_", None)
-    return "unknown" if classes is None else str(list(np.asarray(classes).tolist()))
+def _asked_here(files: Path, features: pd.DataFrame) -> tuple[Any, list[Any] | None]:
+    """What a model answers that the audit log vouches for, and the classes that it names."""
+    with warnings.catch_warnings():
+        # A version of an older library may warn of anything; its answer is checked afterwards.
+        warnings.simplefilter("ignore")
+        loaded = loaded_model(files)
+        answer = loaded.predict(features)
+    return answer, classes_of(loaded.get_raw_model())

@@ -6,13 +6,15 @@ of the version has it too, but whoever can replace the file can replace the tag.
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from nhm_assets.domain.class_order import ClassOrder, class_order
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
@@ -146,15 +148,22 @@ def _is_outage(error: Exception) -> bool:
     return not isinstance(error, FileNotFoundError | NotADirectoryError | ValueError)
 
 
-def order_of_classes(client: "MlflowClient", model: str, version: str, estimator: Any) -> ClassOrder | None:
+def order_of_classes(
+    client: "MlflowClient", model: str, version: str, classes: Sequence[Any] | None
+) -> ClassOrder | None:
     """The order of a version's probability columns; None if its classes are not ours, or unknown.
 
     The estimator of the version says it itself, as `classes_`. Only where it does not, the tag of the version counts.
     """
-    classes = getattr(estimator, "classes_", None)
     if classes is None:
         classes = client.get_model_version(model, version).tags.get(CLASSES_TAG, "").split(",")
     return class_order(classes)
+
+
+def classes_of(estimator: Any) -> list[Any] | None:
+    """The classes that an estimator names; None if it names none."""
+    classes = getattr(estimator, "classes_", None)
+    return None if classes is None else list(np.asarray(classes).tolist())
 
 
 def model_sha256(files: Path) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nhm_assets.domain.class_order import SERVED_ORDERS, ClassOrder, ServedClasses, class_order
 from nhm_assets.domain.errors import RegistryError
-from nhm_assets.registry.model_files import order_of_classes, verified_model
+from nhm_assets.registry.model_files import classes_of, order_of_classes, verified_model
 from nhm_assets.registry.versions import version_if_any
 from nhm_assets.registry.vocabulary import CLASSES_TAG
 
@@ -44,4 +44,4 @@ def _order(client: "MlflowClient", log: "Collection[dict[str, Any]]", model: str
             estimator = mlflow.sklearn.load_model(str(files))
     except RegistryError:
         return None
-    return order_of_classes(client, model, version, estimator)
+    return order_of_classes(client, model, version, classes_of(estimator))
