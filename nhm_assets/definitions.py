@@ -9,6 +9,7 @@ from nhm_assets.automation.replay_job import replay_gate
 from nhm_assets.automation.retention_job import retention, retention_schedule
 from nhm_assets.automation.retraining_job import retraining_job
 from nhm_assets.automation.rollback_job import rollback_promotion
+from nhm_assets.automation.served_quality_job import served_quality_job, served_quality_schedule
 from nhm_assets.automation.weekly_schedule import weekly_schedule
 from nhm_assets.domain.dagster_names import IN_MEMORY
 from nhm_assets.evaluation.assets import evaluation_report
@@ -20,6 +21,7 @@ from nhm_assets.promotion.assets import promoted_version
 from nhm_assets.promotion.checks import promoted_version_checks
 from nhm_assets.resource_factories import kubernetes_of, mlflow_of, mongo_of, notifiers_of
 from nhm_assets.rollout.assets import specialist_rollout
+from nhm_assets.served.assets import served_quality
 from nhm_assets.settings import Settings
 from nhm_assets.training.assets import trained_model
 from nhm_assets.training.checks import trained_model_checks
@@ -46,10 +48,17 @@ def build_definitions(settings: Settings) -> Definitions:
             evaluation_report,
             promoted_version,
             specialist_rollout,
+            served_quality,
         ],
         asset_checks=[feedback_dataset_checks, trained_model_checks, promoted_version_checks],
-        jobs=[retraining_job(settings, executor), rollback_promotion, replay_gate, retention],
-        schedules=[weekly_schedule(), retention_schedule],
+        jobs=[
+            retraining_job(settings, executor),
+            served_quality_job(executor),
+            rollback_promotion,
+            replay_gate,
+            retention,
+        ],
+        schedules=[weekly_schedule(), served_quality_schedule, retention_schedule],
         sensors=[feedback_volume_sensor, retraining_outcome_sensor, lost_retry_sensor, registry_sensor],
         # For runs without a job, started from an asset's page.
         executor=executor,

@@ -131,6 +131,12 @@ class Settings(BaseSettings):
     write_shadow_comparisons: bool = Field(
         default=False, description="Write each of these comparisons to the collection shadow_mode_comparisons."
     )
+    served_quality_timeout_s: Seconds = Field(
+        60.0, description="Seconds to read what the served version did in a week. What takes longer is not measured."
+    )
+    served_fallback_share: Fraction = Field(
+        0.10, description="Warn if fallbacks gave more than this fraction (0 to 1) of a specialist's opinions."
+    )
     min_test_rows: PositiveCount = Field(100, description="Minimum number of test rows for a promotion.")
     gate_folds: Annotated[int, Field(ge=0, le=2)] = Field(
         2, description="Further models that the gate fits on older rows to judge a candidate by more rows. 0: none."

@@ -39,6 +39,7 @@ from nhm_assets.runs.queries import (
     WILL_RETRY_TAG,
     end_of,
     held_as,
+    only_measures,
     outcome_of,
 )
 from nhm_assets.runs.restarts import restart_at, restarts_of
@@ -129,6 +130,8 @@ def _next_start(records: Sequence[RunRecord], waiting: Sequence[RunRecord], sinc
 
 def _is_unreported(run: "DagsterRun") -> bool:
     """Whether the run is a retraining that is not completely reported yet."""
+    if only_measures(run):
+        return False
     return {SPECIALIST_TAG, PARTITION_TAG} <= run.tags.keys() and run.tags.get(REPORTED_TAG) != run.run_id
 
 

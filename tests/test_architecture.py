@@ -22,6 +22,7 @@ FLOORS = (
     ("resource_factories", "steps", "runs", "estimators"),
     ("registry",),
     STAGES,
+    ("served",),
     ("sensors", "instance", "automation", "demo"),
     ("definitions",),
     ("commands",),

@@ -22,6 +22,7 @@ GRAPH = {
     "evaluation_report": {"trained_model", "feedback_dataset"},
     "promoted_version": {"evaluation_report"},
     "specialist_rollout": {"promoted_version"},
+    "served_quality": {"specialist_rollout"},
 }
 EXTERNAL = {"specialist_feedback", "specialist_opinions", "cognitive_plans", "plan_features", "feedback_quarantine"}
 CHECKS = {
@@ -62,6 +63,7 @@ CHECKS = {
     ),
     "promoted_version": {"registry_consistent": False},
     "specialist_rollout": {"models_loaded": False},
+    "served_quality": {"agrees_with_people": False, "model_answers": False},
 }
 
 

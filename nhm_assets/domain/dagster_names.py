@@ -14,6 +14,7 @@ TRAINED_MODEL: Final = AssetKey("trained_model")
 EVALUATION_REPORT: Final = AssetKey("evaluation_report")
 PROMOTED_VERSION: Final = AssetKey("promoted_version")
 SPECIALIST_ROLLOUT: Final = AssetKey("specialist_rollout")
+SERVED_QUALITY: Final = AssetKey("served_quality")
 
 SERVING_ON_LINE: Final = "serving_on_line"
 """The check on evaluation_report that says whether what serves still reaches the thresholds."""
@@ -30,6 +31,8 @@ LOST_RETRY_SENSOR: Final = "lost_retry_sensor"
 REGISTRY_SENSOR: Final = "registry_sensor"
 ROLLBACK_JOB: Final = "rollback_promotion"
 REPLAY_JOB: Final = "replay_gate"
+SERVED_QUALITY_JOB: Final = "served_quality_job"
+SERVED_QUALITY_SCHEDULE: Final = "served_quality_schedule"
 RETENTION_JOB: Final = "retention"
 RETENTION_SCHEDULE: Final = "retention_schedule"
 IN_MEMORY: Final = "in_memory"

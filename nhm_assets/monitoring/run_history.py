@@ -14,7 +14,7 @@ from nhm_assets.domain.outcomes import BELOW_IN_A_ROW_TAG, Outcome
 from nhm_assets.domain.specialists import SPECIALISTS
 from nhm_assets.monitoring import field_metrics, own_metrics
 from nhm_assets.monitoring.metric import Distribution, Readings
-from nhm_assets.runs.queries import PARTITION_TAG, SPECIALIST_TAG, WILL_RETRY_TAG, end_of, outcome_of
+from nhm_assets.runs.queries import PARTITION_TAG, SPECIALIST_TAG, WILL_RETRY_TAG, end_of, only_measures, outcome_of
 from nhm_assets.runs.restarts import restart_at
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class RunHistory:
     def _take(self, record: "RunRecord") -> None:
         run = record.dagster_run
         specialist, outcome = run.tags.get(SPECIALIST_TAG), outcome_of(run)
-        if specialist not in self._newest or PARTITION_TAG not in run.tags:
+        if specialist not in self._newest or PARTITION_TAG not in run.tags or only_measures(run):
             return
         self._requested[specialist] = max(record.create_timestamp, self._requested.get(specialist, _LONG_AGO))
         if outcome is None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
-from nhm_assets.domain.dagster_names import FEEDBACK_DATASET, PROMOTED_VERSION
+from nhm_assets.domain.dagster_names import FEEDBACK_DATASET, PROMOTED_VERSION, SERVED_QUALITY, SERVED_QUALITY_JOB
 from nhm_assets.domain.outcomes import HELD_AS_TAG, OUTCOME_TAG, UNDECIDED, HeldAs, Outcome
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist
@@ -76,8 +76,15 @@ def held_as(run: "DagsterRun") -> HeldAs | None:
     return HeldAs(tag) if tag and outcome_of(run) in (Outcome.HELD, Outcome.UNCHANGED) else None
 
 
+def only_measures(run: "DagsterRun") -> bool:
+    """Whether the run only measures what is served: it retrains nothing, whatever becomes of it."""
+    return run.job_name == SERVED_QUALITY_JOB or run.asset_selection == {SERVED_QUALITY}
+
+
 def is_whole(run: "DagsterRun") -> bool:
     """Whether the run goes all the way from the feedback to a decision; others can settle no week."""
+    if only_measures(run):
+        return False
     return not run.asset_selection or {FEEDBACK_DATASET, PROMOTED_VERSION} <= run.asset_selection
 
 

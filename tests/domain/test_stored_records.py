@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.records import EvaluationReport, ForeignChampion, Promotion, Rollout, TrainedModel
+from nhm_assets.domain.served_records import ServedQuality
 from nhm_assets.domain.stored_record import StoredRecord
 from nhm_assets.evaluation.gate import failed_gate, judge
 from tests.support.processes import ROOT
@@ -24,12 +25,13 @@ RECORDED = {
     "EvaluationReport.7": "f65d08b6524cd7909def97a0325546b4",
     "Promotion.1": "811953ce2aaa6e34d18c637cc391077a",
     "Rollout.1": "1557f06c1fb1d0affde5ce98a281cfcc",
+    "ServedQuality.1": "ac921636bd32098945aae122bcd56833",
     "TrainedModel.1": "211bd47c70d9394326f1bf15f5a46b9b",
     "TrainedModel.2": "d92a00a46305b52a125854d17446f130",
 }
 """Sample -> the digest that the release which wrote it computed. Verdicts are recorded under that digest."""
 KINDS: dict[str, type[StoredRecord]] = {
-    kind.__name__: kind for kind in (EvaluationReport, Promotion, Rollout, TrainedModel)
+    kind.__name__: kind for kind in (EvaluationReport, Promotion, Rollout, ServedQuality, TrainedModel)
 }
 
 

@@ -1,0 +1,1 @@
+"""Stage 6: what the version in Production did, week by week."""

@@ -1,0 +1,54 @@
+"""The asset of the last stage: what the version in Production did."""
+
+from collections.abc import Iterator
+
+from dagster import AssetCheckResult, AssetExecutionContext, Output, ResourceParam, asset
+
+from nhm_assets.domain.dagster_names import GROUP, SERVED_QUALITY, SPECIALIST_ROLLOUT
+from nhm_assets.domain.partitions import Partition, specialist_weeks
+from nhm_assets.domain.served_records import ServedQuality
+from nhm_assets.served.checks import judge_week, served_quality_checks
+from nhm_assets.served.measure import first_line, measure, not_read
+from nhm_assets.served.tables import metadata_of
+from nhm_assets.settings import Settings
+from nhm_assets.steps.asset_checks import check_results
+from resources.mongo import Mongo
+from resources.storage import RecordIOManager
+
+
+@asset(
+    partitions_def=specialist_weeks,
+    group_name=GROUP,
+    deps=[SPECIALIST_ROLLOUT],
+    io_manager_key="records",
+    output_required=False,
+    check_specs=served_quality_checks,
+    kinds={"mongodb"},
+    description=(
+        "What the version in Production did in this week: who gave the specialist's opinions, and how far people agree"
+        " with those of each version. It is made from documents alone, so it can be made again for any week. Its checks"
+        " only warn. If MongoDB is down or slow, it says what was not measured, and no run breaks."
+    ),
+)
+def served_quality(
+    context: AssetExecutionContext, settings: ResourceParam[Settings], mongo: ResourceParam[Mongo]
+) -> Iterator[Output[ServedQuality] | AssetCheckResult]:
+    """Measure, and yield record and verdicts together. Nothing in here may break the retraining that it ends."""
+    partition, now = Partition.from_key(context.partition_key), settings.now()
+    try:
+        with mongo.database() as database:
+            quality = measure(database, partition, settings, now=now)
+    except Exception as error:  # noqa: BLE001 - as above
+        quality = not_read(partition, now, first_line(error))
+    for part, reason in quality.faults.items():
+        context.log.warning("%s: %s was not measured: %s", partition.key, part, reason)
+    try:
+        # The I/O manager finds it there: what is not written here does not break its step.
+        RecordIOManager(settings.storage).store(
+            quality, SERVED_QUALITY.to_user_string(), str(partition.specialist), partition.week
+        )
+    except Exception as error:  # noqa: BLE001 - as above
+        context.log.warning("%s: what was measured is not stored: %s", partition.key, first_line(error))
+    else:
+        yield Output(quality, metadata=metadata_of(quality))
+    yield from check_results(SERVED_QUALITY, judge_week(quality, settings))

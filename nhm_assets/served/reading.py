@@ -1,0 +1,90 @@
+"""Reads the opinions of a week, and the feedback of some weeks with the opinions that it is about.
+
+Whoever calls it limits the time: nothing here is worth waiting for.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from nhm_assets.domain.dataset_schema import APPROVE, SCRIPTED
+from nhm_assets.domain.partitions import Window
+from nhm_assets.domain.provenance import provenance_of
+from nhm_assets.domain.specialists import Specialist
+from nhm_assets.feedback.mongo_batches import id_batches
+from nhm_assets.feedback.reader import CollectionNames, Reader
+from nhm_assets.feedback.rules import Feedback, judge, newest_per_opinion
+from nhm_assets.served.origins import OPINION_FIELDS, Opinion, opinion_of
+
+if TYPE_CHECKING:
+    from pymongo.collection import Collection
+    from pymongo.database import Database
+
+    from nhm_assets.settings import Settings
+
+Document = dict[str, Any]
+
+_FIELDS = dict.fromkeys(OPINION_FIELDS, 1)
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """An opinion, and what a person said of it."""
+
+    opinion: Opinion
+    submitted_at: datetime
+    approved: bool
+
+
+def read_opinions(collection: "Collection[Document]", specialist: Specialist, window: Window) -> Iterator[Opinion]:
+    """The opinions that the specialist gave in the window; times are dates or ISO texts."""
+    day = timedelta(days=1)
+    texts = {"$gte": f"{window.start - day:%Y-%m-%d}", "$lt": f"{window.end + 2 * day:%Y-%m-%d}"}
+    ranges = [{"$gte": window.start, "$lt": window.end}, texts]
+    query = {"$or": [{"specialist_type": str(specialist), "evaluated_at": one} for one in ranges]}
+    for document in collection.find(query, _FIELDS, batch_size=5000):
+        opinion = opinion_of(document)
+        if opinion.at is not None and window.start <= opinion.at < window.end:
+            yield opinion
+
+
+def read_reviewed(
+    database: "Database[Document]", settings: "Settings", specialist: Specialist, window: Window
+) -> list[Reviewed]:
+    """The feedback that people gave in the window, by time, each with its opinion.
+
+    Per opinion the newest counts, as in the dataset. Feedback of scripts, and on opinions that do not exist, is left
+    out.
+    """
+    names = CollectionNames(
+        settings.feedback_collection,
+        settings.opinions_collection,
+        settings.plans_collection,
+        settings.features_collection,
+    )
+    accepted = []
+    for document in Reader(database, names, specialist, None).feedback(window):
+        if provenance_of(document, settings.scripted_prefixes) == SCRIPTED:
+            continue
+        feedback = judge(document, window)
+        if isinstance(feedback, Feedback):
+            accepted.append(feedback)
+    chosen = newest_per_opinion(accepted, min_rating=settings.min_feedback_rating)
+    opinions = _opinions_of(database[settings.opinions_collection], specialist, chosen)
+    return [
+        Reviewed(opinions[one.opinion_id], one.submitted_at, one.label == APPROVE)
+        for one in chosen
+        if one.opinion_id in opinions
+    ]
+
+
+def _opinions_of(
+    collection: "Collection[Document]", specialist: Specialist, feedback: list[Feedback]
+) -> dict[str, Opinion]:
+    found: dict[str, Opinion] = {}
+    for ids in id_batches(sorted({one.opinion_id for one in feedback})):
+        query = {"opinion_id": {"$in": ids}, "specialist_type": str(specialist)}
+        documents = collection.find(query, _FIELDS, batch_size=1000)
+        found |= {one.opinion_id: one for one in map(opinion_of, sorted(documents, key=lambda one: repr(one["_id"])))}
+    return found
