@@ -22,7 +22,7 @@ from nhm_assets.domain.foreign_settings import warnings_about
 from nhm_assets.domain.idle_checks import Remark, Thresholds, remarks_on
 from nhm_assets.domain.outcomes import Outcome, outcomes_named
 from nhm_assets.domain.pod_resources import PodResources, Quantity
-from nhm_assets.domain.provenance import Selection
+from nhm_assets.domain.selection import Selection
 from nhm_assets.domain.specialists import SPECIALISTS
 from resources.notifiers import notifiers_at
 

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from nhm_assets.domain.dataset_schema import APPROVAL, REVIEWER, SCRIPTED
+from nhm_assets.domain.selection import Selection
 from nhm_assets.domain.text import is_string
 
 _SCRIPTED_MARKS: Final = ("auto_generated", "balanced_dataset")
@@ -21,21 +21,6 @@ PROVENANCE_FIELDS: Final = (
     *(f"metadata.{mark}" for mark in _SCRIPTED_MARKS),
 )
 """Fields of a feedback document that say who gave it, besides its id."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which valid feedback is left out, by settings.
-
-    Attributes:
-        min_rating: feedback with a lower rating is left out.
-        scripted_prefixes: a feedback id that begins with one of these was made by a script.
-        include_scripted: whether feedback made by scripts is learned from.
-    """
-
-    min_rating: float
-    scripted_prefixes: tuple[str, ...]
-    include_scripted: bool
 
 
 def provenance_of(document: Mapping[str, Any], scripted_prefixes: tuple[str, ...]) -> str:

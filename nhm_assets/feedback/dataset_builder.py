@@ -20,7 +20,8 @@ from nhm_assets.domain.dataset_schema import (
 )
 from nhm_assets.domain.garbage_collector import gc_paused
 from nhm_assets.domain.partitions import Partition, Window
-from nhm_assets.domain.provenance import Selection, provenance_of
+from nhm_assets.domain.provenance import provenance_of
+from nhm_assets.domain.selection import Selection
 from nhm_assets.domain.times import lies_in
 from nhm_assets.feedback.join import Join
 from nhm_assets.feedback.mongo_batches import batches

@@ -9,7 +9,8 @@ from bson.code import Code
 from pymongo.database import Database
 
 from nhm_assets.domain.partitions import Window
-from nhm_assets.domain.provenance import Selection, left_out, provenance_of
+from nhm_assets.domain.provenance import left_out, provenance_of
+from nhm_assets.domain.selection import Selection
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.domain.times import count_feedback
 from tests.support.commands import Commands, explained, listened, stages

@@ -10,7 +10,7 @@ from pymongo.database import Database
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.domain.partitions import Partition
-from nhm_assets.domain.provenance import Selection
+from nhm_assets.domain.selection import Selection
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
 from nhm_assets.feedback.quarantine import reason_counts
 from nhm_assets.feedback.reader import CollectionNames, Reader
