@@ -19,7 +19,7 @@ from nhm_assets.domain.dataset_schema import QUARANTINE
 from nhm_assets.domain.outcomes import Outcome
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
-from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.domain.stored_record import Record
 from nhm_assets.estimators.calibration import fit_estimator
 from nhm_assets.estimators.forest import PARAMETERS, learning_rows
@@ -67,7 +67,7 @@ def main(week: str) -> None:
     settings = Settings.load()
     mlflow = mlflow_of(settings)
     with mongo_of(settings).database() as database, mlflow.client() as client:
-        for specialist in SPECIALISTS:
+        for specialist in all_specialists():
             partition = Partition.parse(week, specialist)
             run = ScriptRun(f"bare-{partition.key}")
             frame = build_dataset(database, partition, run, settings)
@@ -176,7 +176,7 @@ def evaluate(
     client.log_batch(
         report.run_id, metrics=[Metric(f"test_{name}", value, moment, 0) for name, value in numbers.items()]
     )
-    return report, failed_gate(judge_report(report, GateRules.of(settings)))
+    return report, failed_gate(judge_report(report, GateRules.of(settings, report.specialist)))
 
 
 def decide(

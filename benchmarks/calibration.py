@@ -21,7 +21,7 @@ from nhm_assets.demo.load import FILES, make_indexes, newest_feedback, read_docu
 from nhm_assets.domain.class_order import by_label, class_order
 from nhm_assets.domain.dataset_schema import APPROVE, FEATURE_NAMES, TEST
 from nhm_assets.domain.partitions import WEEK, Partition, running_week
-from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.estimators.calibration import CalibrationChoice, fit_estimator
 from nhm_assets.estimators.forest import PARAMETERS, learning_rows
 from nhm_assets.evaluation.metrics import compute_metrics
@@ -63,10 +63,10 @@ def frames(folder: Path | None) -> Iterator[pd.DataFrame]:
         for name, setting in FILES.items():
             documents = read_documents(folder / f"{name}.jsonl.gz") if folder else made[name]
             replace_documents(database, getattr(settings, setting), documents)
-        end = Partition.parse(running_week(newest), next(iter(SPECIALISTS))).week_end
+        end = Partition.parse(running_week(newest), next(iter(all_specialists()))).week_end
         for number in range(WEEKS):
             week = f"{end - (number + 1) * WEEK:%Y-%m-%d}"
-            for specialist in SPECIALISTS:
+            for specialist in all_specialists():
                 partition = Partition.parse(week, specialist)
                 window = partition.window(days=settings.feedback_window_days, now=end)
                 found = read_window(Reader(database, NAMES, specialist, None), window, settings.selection)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measuring import Figure, at_most, child, peak_memory_mb, print_table
-from nhm_assets.domain.specialists import Specialist
+from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.settings import Settings
 from resources.embedded_mongo import embedded_mongod
 
@@ -67,7 +67,7 @@ def _seed_dagster(folder: Path, count: int) -> None:
 
     with _instance(folder, count) as instance:
         for week in weeks.get_partition_keys()[-6:-1]:
-            for specialist in Specialist:
+            for specialist in all_specialists():
                 partition = Partition(week, specialist)
                 tags = {PARTITION_TAG: str(partition.key), **dimension_tags(partition)}
                 tags |= decided_tags(Outcome.HELD, "held by f1_threshold: F1 0.689 is below the required 0.720")
@@ -113,7 +113,7 @@ def _seed_mlflow(settings: Settings, count: int) -> None:
     from nhm_assets.resource_factories import mlflow_of
 
     with mlflow_of(settings).client() as client:
-        for specialist in Specialist:
+        for specialist in all_specialists():
             model = specialist.registered_model
             client.create_registered_model(model)
             version = client.create_model_version(model, str(settings.nhm_home)).version
@@ -121,9 +121,9 @@ def _seed_mlflow(settings: Settings, count: int) -> None:
             client.set_registered_model_alias(model, PRODUCTION_ALIAS, version)
 
     def archived(row: dict[str, Any], number: int) -> dict[str, Any]:
-        return row | {"version": number // len(Specialist) + 2, "current_stage": "Archived"}
+        return row | {"version": number // len(all_specialists()) + 2, "current_stage": "Archived"}
 
-    _copy(settings.nhm_home / "mlflow" / "mlflow.db", "model_versions", count - len(Specialist), archived)
+    _copy(settings.nhm_home / "mlflow" / "mlflow.db", "model_versions", count - len(all_specialists()), archived)
 
 
 def _seed_mongodb(settings: Settings, count: int) -> None:
@@ -135,14 +135,14 @@ def _seed_mongodb(settings: Settings, count: int) -> None:
 
     now = datetime.now(UTC)
     with mongo_of(settings).database() as database, mlflow_of(settings).client() as client:
-        for specialist in Specialist:
+        for specialist in all_specialists():
             entry: dict[str, Any] = {
                 "model": specialist.registered_model,
                 "kind": "held",
                 "at": now,
                 "reason": "x" * 1500,
             }
-            database[AUDIT_LOG].insert_many([dict(entry) for _ in range(3 * count // len(Specialist))])
+            database[AUDIT_LOG].insert_many([dict(entry) for _ in range(3 * count // len(all_specialists()))])
             # These make the indexes, as the first promotion and the registry sensor do.
             fields = {"kind": "promotion", "at": now}
             with hold_lock(database[AUDIT_LOG], entry["model"], fields, recover=lambda _: None, wait_s=1) as lock:

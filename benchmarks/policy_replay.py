@@ -19,7 +19,7 @@ from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.domain.fold_records import Fold, Pooled, Reference
 from nhm_assets.domain.partitions import WEEK, Partition, weeks
 from nhm_assets.domain.records import Champion, Comparison, EvaluationReport, Interval, Metrics
-from nhm_assets.domain.specialists import SPECIALISTS, Specialist
+from nhm_assets.domain.specialists import Specialist, all_specialists
 
 WEEKS = 52
 ROUNDS = 3
@@ -38,7 +38,7 @@ def seed() -> None:
     draw = np.random.default_rng(1)
     with dagster_instance(Settings.load()) as instance:
         for number in range(WEEKS):
-            for name in SPECIALISTS:
+            for name in all_specialists():
                 report = _report(name, number, draw)
                 partition = str(Partition(report.week, Specialist(name)).key)
                 passes = report.candidate.precision >= 0.75
@@ -53,7 +53,7 @@ def seed() -> None:
                     events.append(AssetMaterialization(PROMOTED_VERSION, partition=partition, metadata=moved))
                 for event in events:
                     instance.report_runless_asset_event(event)
-    print(WEEKS * len(SPECIALISTS))
+    print(WEEKS * len(all_specialists()))
 
 
 def _report(specialist: str, number: int, draw: np.random.Generator) -> EvaluationReport:

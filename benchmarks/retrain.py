@@ -21,7 +21,7 @@ from pymongo import MongoClient
 
 from benchmarks.documents import NAMES, NOW, WEEK, seed
 from benchmarks.measuring import PROJECT, Figure, at_most, clean_environment, print_table
-from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.settings import Settings
 from resources.embedded_mongo import embedded_mongod
 from resources.mlflow import Mlflow
@@ -60,8 +60,8 @@ def run() -> list[Figure]:
             pass
         with MongoClient[dict[str, Any]](uri, tz_aware=True) as client:
             database = client[Settings.model_fields["mongodb_database"].default]
-            print(f"retrain: seeding {len(SPECIALISTS)} x {ROWS:,} opinions", file=sys.stderr)
-            for specialist in SPECIALISTS:
+            print(f"retrain: seeding {len(all_specialists())} x {ROWS:,} opinions", file=sys.stderr)
+            for specialist in all_specialists():
                 seed(database, specialist, ROWS, every=EVERY, stored_fraction=STORED_SHARE)
             for number in range(1, ROUNDS + 1):
                 for kind, command in COMMANDS.items():
@@ -135,7 +135,7 @@ def _spend(command: list[str], environment: Mapping[str, str]) -> Spent:
 def _require_promoted(database: "Database[dict[str, Any]]") -> None:
     """Raise if a run did not do all of the work: then the ratio means nothing."""
     promoted = database["model_audit_log"].distinct("model", {"kind": "promoted"})
-    assert len(promoted) == len(SPECIALISTS), f"only {promoted} were promoted"
+    assert len(promoted) == len(all_specialists()), f"only {promoted} were promoted"
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from benchmarks.documents import NOW
 from benchmarks.measuring import Figure, at_most, child, print_table
 from nhm_assets.demo.load import make_indexes
 from nhm_assets.domain.partitions import Partition, running_week
-from nhm_assets.domain.specialists import SPECIALISTS, Specialist
+from nhm_assets.domain.specialists import Specialist, all_specialists
 from nhm_assets.resource_factories import mongo_of
 from nhm_assets.settings import Settings
 from resources.embedded_mongo import embedded_mongod
@@ -56,7 +56,7 @@ def seed() -> None:
 
 def _documents(count: int) -> Iterator[Document]:
     """Every other time is a string. The new ones come last."""
-    new = NEW * len(SPECIALISTS)
+    new = NEW * len(all_specialists())
     old = count - new
     for number in range(old):
         yield _feedback(number, _OLD_SINCE + (_NEW_SINCE - _OLD_SINCE) * (number / old))
@@ -69,10 +69,10 @@ def _feedback(number: int, moment: datetime) -> Document:
         "feedback_id": f"feedback-{moment:%y%m%d}-{number:07d}",
         "opinion_id": f"opinion-{number:07d}",
         "plan_id": f"plan-{number:07d}",
-        "specialist_type": SPECIALISTS[number % len(SPECIALISTS)],
+        "specialist_type": all_specialists()[number % len(all_specialists())],
         "human_rating": 0.8,
         "human_recommendation": "approve",
-        "submitted_at": moment if number // len(SPECIALISTS) % 2 else moment.isoformat(),
+        "submitted_at": moment if number // len(all_specialists()) % 2 else moment.isoformat(),
     }
 
 
@@ -82,7 +82,7 @@ def measure() -> None:
 
     logging.disable(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="nhm-bench-") as folder, DagsterInstance.local_temp(folder) as instance:
-        for name in SPECIALISTS:
+        for name in all_specialists():
             key = Partition(running_week(NOW), Specialist(name)).key
             window = {"window": [_OLD_SINCE.isoformat(), _NEW_SINCE.isoformat()]}
             instance.report_runless_asset_event(
@@ -105,7 +105,7 @@ def _evaluated(instance: Any, count: int) -> float:
     result: Any = feedback_volume_sensor(context)
     seconds = time.perf_counter() - started
     said = result.skip_reason.skip_message.splitlines()
-    assert [line.split(" feedback")[0] for line in said] == [f"{name}: {NEW} of 100" for name in SPECIALISTS]
+    assert [line.split(" feedback")[0] for line in said] == [f"{name}: {NEW} of 100" for name in all_specialists()]
     return seconds
 
 

@@ -23,7 +23,7 @@ from nhm_assets.domain.idle_checks import Remark, Thresholds, remarks_on
 from nhm_assets.domain.outcomes import Outcome, outcomes_named
 from nhm_assets.domain.pod_resources import PodResources, Quantity
 from nhm_assets.domain.selection import Selection
-from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.specialists import FIVE, Specialist, all_specialists, configure, recorded_specialist
 from resources.notifiers import notifiers_at
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
@@ -32,6 +32,9 @@ PositiveCount = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+_RUNS_BY_HAND = 5
+"""`nhm retrain` and the Kubernetes Job run beside the queue, and the Job's specialists come one after another."""
 
 
 class Settings(BaseSettings):
@@ -50,6 +53,15 @@ class Settings(BaseSettings):
     environment: Literal["development", "staging", "production"] = Field(
         "development",
         description="development, staging or production. In production, synthetic data is not used by default.",
+    )
+
+    specialists_file: Path | None = Field(
+        None,
+        description="YAML file with the specialists: a list of name, and optionally model, experiment, deployment,"
+        " namespace and thresholds. Unset: technical, business, behavior, evolution and architecture.",
+    )
+    keep_weeks: PositiveCount = Field(
+        156, description="Weeks before the running one that stay partitions. The records of older weeks stay readable."
     )
 
     mongodb_uri: SecretStr | None = Field(
@@ -262,7 +274,7 @@ class Settings(BaseSettings):
         "in_process", description="On Kubernetes: in_process: one pod per run. k8s_job: also one pod per step."
     )
 
-    @field_validator("nhm_home", "dagster_home")
+    @field_validator("nhm_home", "dagster_home", "specialists_file")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path and path.expanduser().absolute()
@@ -304,13 +316,14 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **aliases: str) -> Self:
-        """The settings from the environment of this process.
+        """The settings from the environment of this process, which also say which specialists it knows.
 
         Args:
             aliases: setting -> another variable that gives its value where its own is not set.
 
         Raises:
-            UsageError: a value is invalid, or values contradict each other. The message names variables and reasons.
+            UsageError: a value or SPECIALISTS_FILE is invalid, or values contradict each other. The message names
+                variables and reasons.
         """
         _warn_of_foreign_settings()
         given: dict[str, Any] = {
@@ -327,6 +340,7 @@ class Settings(BaseSettings):
             # The message contains the field's name in quotation marks, and nothing else of use.
             field = str(error).partition('"')[2].partition('"')[0]
             raise UsageError(f"invalid setting: {field.upper()}: is not valid JSON") from None
+        configure(_specialists_in(settings.specialists_file))
         if contradictions := list(settings._contradictions()):
             raise UsageError(f"settings contradict each other: {'; '.join(contradictions)}")
         for remark in settings.remarks:
@@ -346,13 +360,23 @@ class Settings(BaseSettings):
     def _contradictions(self) -> Iterator[str]:
         if self.in_production and self.nhm_now:
             yield "NHM_NOW replaces the clock, which ENVIRONMENT=production does not allow: remove NHM_NOW"
-        longest_s = self.rollout_timeout_s * len(SPECIALISTS)
+        longest_s = self.rollout_timeout_s * self.rollouts_at_once
         if longest_s > self.max_run_seconds:
             yield (
-                f"{len(SPECIALISTS)} rollouts, one after another, may take ROLLOUT_TIMEOUT_S"
+                f"{self.rollouts_at_once} rollouts, one after another, may take ROLLOUT_TIMEOUT_S"
                 f" ({self.rollout_timeout_s:g}) each, so {longest_s:g} s, and MAX_RUN_SECONDS ({self.max_run_seconds})"
                 " ends the run before: raise it or lower ROLLOUT_TIMEOUT_S"
             )
+
+    def thresholds_of(self, specialist: str) -> dict[str, float]:
+        """What precision, recall and F1 of its candidates must reach: its own thresholds, or the settings'."""
+        common = {"precision": self.precision_threshold, "recall": self.recall_threshold, "f1": self.f1_threshold}
+        return common | dict(recorded_specialist(specialist).thresholds)
+
+    @property
+    def rollouts_at_once(self) -> int:
+        """How many runs can wait for each other's rollout: those of the queue, and some that people started."""
+        return min(len(all_specialists()), self.max_concurrent_runs + _RUNS_BY_HAND)
 
     @property
     def storage(self) -> str:
@@ -394,6 +418,15 @@ class Settings(BaseSettings):
     def now(self) -> datetime:
         """The current time in UTC, or `NHM_NOW` if it is set."""
         return self.nhm_now or datetime.now(UTC)
+
+
+def _specialists_in(path: Path | None) -> tuple[Specialist, ...]:
+    if path is None:
+        return FIVE
+    # Needs a YAML parser, and most installations have no such file.
+    from nhm_assets.domain.specialists_file import read_specialists
+
+    return read_specialists(path)
 
 
 @cache

@@ -18,7 +18,7 @@ from dagster import (
 from nhm_assets.domain.dagster_names import JOB, VOLUME_SENSOR
 from nhm_assets.domain.partitions import Partition, Window, running_week
 from nhm_assets.domain.provenance import left_out
-from nhm_assets.domain.specialists import Specialist
+from nhm_assets.domain.specialists import Specialist, all_specialists
 from nhm_assets.domain.times import count_feedback
 from nhm_assets.registry.audit_log import ACTOR_TAG
 from nhm_assets.runs.datasets import learned_until
@@ -103,7 +103,7 @@ def _decisions(evaluation: "_Evaluation") -> list[Decision]:
     from pymongo.errors import AutoReconnect, ExecutionTimeout
 
     decisions: list[Decision] = []
-    for specialist in Specialist:
+    for specialist in all_specialists():
         try:
             decisions.append(evaluation.decide(specialist))
         except ExecutionTimeout:

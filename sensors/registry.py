@@ -8,7 +8,7 @@ from dagster import DefaultSensorStatus, ResourceParam, SensorEvaluationContext,
 
 from nhm_assets.domain.dagster_names import REGISTRY_SENSOR
 from nhm_assets.domain.errors import RegistryError
-from nhm_assets.domain.specialists import Specialist
+from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.promotion.rollback_events import show_rollback, unshown_rollbacks
 from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.registry.foreign_moves import pointer_of, record_foreign_move, remedy, restore
@@ -58,7 +58,7 @@ def registry_sensor(
             log = database[AUDIT_LOG]
             if is_preview(context):
                 return SkipReason(_only_looked(client, log))
-            for specialist in Specialist:
+            for specialist in all_specialists():
                 move = record_foreign_move(
                     client, log, specialist.registered_model, {"specialist": str(specialist)}, now=settings.now()
                 )
@@ -77,7 +77,7 @@ def registry_sensor(
 
 def _only_looked(client: "MlflowClient", log: "Collection[Document]") -> str:
     """What a preview says. It records, sends and moves nothing."""
-    pointers = [pointer_of(client, log, specialist.registered_model) for specialist in Specialist]
+    pointers = [pointer_of(client, log, specialist.registered_model) for specialist in all_specialists()]
     return "; ".join(pointer.sentence for pointer in pointers if pointer.is_foreign) or _CONSISTENT
 
 

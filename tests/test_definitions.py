@@ -8,7 +8,7 @@ from dagster import AssetKey, MultiPartitionKey
 
 from nhm_assets.definitions import defs
 from nhm_assets.domain.dagster_names import JOB
-from nhm_assets.domain.partitions import specialist_weeks
+from nhm_assets.steps.partitions import specialist_weeks
 from tests.support.nhm import environment
 
 GRAPH = {

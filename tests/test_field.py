@@ -9,7 +9,7 @@ from dagster import AssetKey, DagsterInstance
 from nhm_assets.definitions import build_definitions
 from nhm_assets.domain.dagster_names import JOB
 from nhm_assets.domain.partitions import Partition
-from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.specialists import FIVE
 from nhm_assets.settings import Settings
 from tests.support.nhm import nhm, read_report
 from tests.support.platform import QUIET, failed_step
@@ -47,16 +47,16 @@ def test_the_week_of_the_field(
             assert dataset[name] == expected_dataset[name], name
         assert first[specialist]["window"] == expected["window"]
     outcomes = {name: entry["outcome"] for name, entry in first.items()}
-    assert outcomes == dict.fromkeys(SPECIALISTS, "promoted") | {"behavior": "held"}
+    assert outcomes == dict.fromkeys(FIVE, "promoted") | {"behavior": "held"}
     assert "precision_threshold" in first["behavior"]["held_by"]
     held_as = {name: entry["held_as"] for name, entry in first.items()}
-    assert held_as == dict.fromkeys(SPECIALISTS) | {"behavior": "below"}
+    assert held_as == dict.fromkeys(FIVE) | {"behavior": "below"}
     assert first["behavior"]["model"]["stage"] == "Staging"
     in_production = {name: entry["model"]["version"] for name, entry in first.items() if name != "behavior"}
 
     counted = {name: database[name].count_documents({}) for name in database.list_collection_names()}
     again = retrain(WEEK)
-    for specialist in SPECIALISTS:
+    for specialist in FIVE:
         for part in ("dataset", "metrics", "held_by"):
             assert again[specialist][part] == first[specialist][part]
         assert again[specialist]["outcome"] == "unchanged"

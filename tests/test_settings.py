@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from nhm_assets.domain.errors import UsageError
+from nhm_assets.domain.specialists import FIVE, Specialist, all_specialists
 from nhm_assets.settings import Settings, set_library_environment
+from tests.support.configured import configured
 from tests.support.settings import settings_from
 
 DEFAULTS = {
@@ -180,3 +183,27 @@ def test_a_setting_has_no_second_name_except_where_a_command_gives_it_one(monkey
     assert Settings.load(specialist_namespace="NAMESPACE").specialist_namespace == "own"
     monkeypatch.setenv("SPECIALIST_NAMESPACE", "")
     assert Settings.load(specialist_namespace="NAMESPACE").specialist_namespace == "neural-hive"
+
+
+def test_the_specialists_are_those_of_the_file_and_without_one_the_five(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    (tmp_path / "specialists.yaml").write_text("- name: data-quality\n- name: technical\n")
+    with configured(*FIVE):
+        settings_from(monkeypatch, SPECIALISTS_FILE=str(tmp_path / "specialists.yaml"))
+        assert all_specialists() == ("data-quality", "technical")
+        monkeypatch.delenv("SPECIALISTS_FILE")
+        settings_from(monkeypatch)
+        assert all_specialists() == FIVE
+
+
+def test_a_specialists_file_that_cannot_be_used_is_refused_at_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    with pytest.raises(UsageError, match=r"SPECIALISTS_FILE .*none\.yaml: it cannot be read"):
+        settings_from(monkeypatch, SPECIALISTS_FILE=str(tmp_path / "none.yaml"))
+    assert all_specialists() == FIVE
+
+
+def test_with_many_specialists_only_the_runs_that_there_can_be_wait_for_each_others_rollout():
+    with configured(*(Specialist(f"unit-{number}") for number in range(500))):
+        assert Settings(max_concurrent_runs=2).rollouts_at_once == 7
+    assert Settings(max_concurrent_runs=20).rollouts_at_once == 5

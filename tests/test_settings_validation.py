@@ -32,6 +32,7 @@ COUNTS = (
     "MAX_CONCURRENT_RUNS",
     "MAX_RUN_SECONDS",
     "KEEP_VERSIONS",
+    "KEEP_WEEKS",
     "KEEP_RUNS_DAYS",
     "RUN_TTL_S",
 )
@@ -147,6 +148,7 @@ def test_every_setting_that_is_not_plain_text_is_in_the_tables_above():
         "NHM_HOME",
         "DAGSTER_HOME",
         "NHM_STORAGE",
+        "SPECIALISTS_FILE",
         "MONGODB_URI",
         "MONGODB_DATABASE",
         "MLFLOW_TRACKING_URI",

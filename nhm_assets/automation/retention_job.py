@@ -17,7 +17,7 @@ from dagster import (
 
 from nhm_assets.domain.dagster_names import IN_MEMORY, RETENTION_JOB, RETENTION_SCHEDULE
 from nhm_assets.domain.errors import RegistryError
-from nhm_assets.domain.specialists import Specialist
+from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.registry.audit_log import AUDIT_LOG, who
 from nhm_assets.registry.retention import delete_old_files
 from nhm_assets.runs.retention import delete_old_runs
@@ -48,7 +48,7 @@ def delete_expired(
     result: dict[str, Any] = {"runs": delete_old_runs(context.instance, before=oldest), "versions": {}}
     errors = []
     with mongo.database() as database, mlflow.client() as client:
-        for specialist in Specialist:
+        for specialist in all_specialists():
             fields = {"specialist": str(specialist), "dagster_run_id": context.run_id, **who(context.run)}
             try:
                 result["versions"][specialist.registered_model] = delete_old_files(

@@ -19,7 +19,7 @@ from dagster import (
 from nhm_assets.domain.dagster_internals import UnresolvedAssetJobDefinition
 from nhm_assets.domain.dagster_names import SERVED_QUALITY, SERVED_QUALITY_JOB, SERVED_QUALITY_SCHEDULE
 from nhm_assets.domain.partitions import Partition, last_closed_week, running_week
-from nhm_assets.domain.specialists import Specialist
+from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.registry.audit_log import ACTOR_TAG
 from nhm_assets.settings import Settings
 
@@ -53,7 +53,7 @@ def served_quality_schedule(
 ) -> Iterator[RunRequest]:
     """One run per specialist, and one more where the closed week is not measured yet."""
     now = settings.nhm_now or max(settings.now(), context.scheduled_execution_time)
-    for specialist in Specialist:
+    for specialist in all_specialists():
         closed = Partition(last_closed_week(now), specialist)
         if not _is_measured(context.instance, closed):
             yield _request(closed, now)

@@ -21,7 +21,7 @@ from dagster import (
 from nhm_assets.domain.dagster_names import JOB, SCHEDULE
 from nhm_assets.domain.outcomes import UNDECIDED
 from nhm_assets.domain.partitions import Partition, last_closed_week
-from nhm_assets.domain.specialists import Specialist
+from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.registry.audit_log import ACTOR_TAG
 from nhm_assets.runs.queries import (
     ASKED_AT_TAG,
@@ -80,7 +80,7 @@ def _requests(
     claims = _Claims(context, settings, mongo, now)
     requested = False
     reasons = []
-    for specialist in Specialist:
+    for specialist in all_specialists():
         partition = Partition(last_closed_week(now), specialist)
         run = run_for_closed_week(context.instance, partition, settings)
         if run is None and claims.get(partition):

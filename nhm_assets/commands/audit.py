@@ -9,7 +9,7 @@ import click
 
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.garbage_collector import startup_without_gc
-from nhm_assets.domain.specialists import Specialist
+from nhm_assets.domain.specialists import Specialist, all_specialists
 from nhm_assets.settings import Settings
 
 _COLUMNS = ("time (UTC)", "specialist", "what", "version", "before", "who", "from", "why")
@@ -38,7 +38,7 @@ def audit(specialist: str | None, since: str | None, version: str | None, as_of:
         from nhm_assets.registry.history import entries, in_production_at, time_of
         from nhm_assets.resource_factories import mongo_of
 
-    chosen = [parse_specialist(specialist)] if specialist else list(Specialist)
+    chosen = [parse_specialist(specialist)] if specialist else list(all_specialists())
     with mongo_of(settings).database() as database:
         log = database[AUDIT_LOG]
         if moment:

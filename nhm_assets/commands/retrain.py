@@ -14,7 +14,7 @@ from nhm_assets.commands.person import person
 from nhm_assets.domain.errors import NhmError, UsageError
 from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.domain.meanwhile import entered_meanwhile
-from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.resource_factories import mongo_of
 from nhm_assets.settings import Settings
 from resources.errors import ServiceError
@@ -46,11 +46,13 @@ def retrain(week: str | None, specialists: tuple[str, ...], report: Path | None)
     Exit code: 0 if no run broke (a held candidate is fine), 1 if a run broke, 2 if the command was used wrongly.
     """
     with startup_without_gc():
-        from nhm_assets.domain.partitions import Partition, last_closed_week
+        from nhm_assets.domain.partitions import Partition, first_week, last_closed_week
 
     settings = Settings.load()
     chosen = week or last_closed_week(settings.now())
-    partitions = [Partition.parse(chosen, specialist) for specialist in dict.fromkeys(specialists or SPECIALISTS)]
+    first = first_week(settings.now(), settings.keep_weeks)
+    names = dict.fromkeys(specialists or all_specialists())
+    partitions = [Partition.parse(chosen, specialist, first=first) for specialist in names]
     if report and not report.absolute().parent.is_dir():
         raise click.BadParameter(f"folder {report.absolute().parent} does not exist", param_hint="--report")
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -9,7 +9,7 @@ import click
 
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.garbage_collector import startup_without_gc
-from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _made_up(settings: Settings, count: int | None, specialist: str | None) -> d
 
     if count and specialist:
         return further_documents(settings.now(), parse_specialist(specialist), count)
-    return made_up_documents(Partition.parse(last_closed_week(settings.now()), SPECIALISTS[0]).week_end)
+    return made_up_documents(Partition.parse(last_closed_week(settings.now()), all_specialists()[0]).week_end)
 
 
 def _read_folder(folder: Path, settings: Settings, *, rebase: bool) -> dict[str, Iterable[dict[str, Any]]]:

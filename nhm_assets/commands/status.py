@@ -9,7 +9,7 @@ import click
 
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.domain.garbage_collector import startup_without_gc
-from nhm_assets.domain.specialists import Specialist
+from nhm_assets.domain.specialists import Specialist, all_specialists
 from nhm_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _production(settings: Settings) -> list[Facts]:
     from nhm_assets.resource_factories import mlflow_of
 
     with mlflow_of(settings).client() as client:
-        return [{"specialist": str(specialist), **_champion(client, specialist)} for specialist in Specialist]
+        return [{"specialist": str(specialist), **_champion(client, specialist)} for specialist in all_specialists()]
 
 
 def _champion(client: "MlflowClient", specialist: Specialist) -> Facts:
@@ -112,7 +112,7 @@ def _decisions(settings: Settings) -> list[Facts]:
 
     found = []
     with mongo_of(settings).database() as database:
-        for specialist in Specialist:
+        for specialist in all_specialists():
             log = database[AUDIT_LOG]
             if entry := last_decision(log, specialist.registered_model):
                 known = {name: entry.get(name) for name in ("week", "version", "reason", "held_as", "flip_rate")}
@@ -135,7 +135,7 @@ def _foreign_moves(settings: Settings) -> list[Facts]:
 
     moves = []
     with mongo_of(settings).database() as database, mlflow_of(settings).client() as client:
-        for specialist in Specialist:
+        for specialist in all_specialists():
             pointer = pointer_of(client, database[AUDIT_LOG], specialist.registered_model)
             if pointer.is_foreign:
                 what = remedy(specialist, pointer.audited)

@@ -8,7 +8,7 @@ import click
 
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.domain.garbage_collector import startup_without_gc
-from nhm_assets.domain.specialists import Specialist
+from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.settings import Settings
 from resources.errors import ServiceError
 
@@ -35,7 +35,7 @@ def validate(*, as_json: bool) -> None:
     settings = Settings.load(specialist_namespace="NAMESPACE", mlflow_tracking_uri="MLFLOW_URI")
     with kubernetes_of(settings).cluster() as cluster:
         versions, registry_fault = _versions(settings)
-        validations = ask([Target.of(settings, str(specialist), cluster) for specialist in Specialist], versions)
+        validations = ask([Target.of(settings, str(specialist), cluster) for specialist in all_specialists()], versions)
     (_print_json if as_json else _print)(validations, registry_fault)
     if registry_fault:
         click.echo(f"nhm: loaded versions were not compared with those in Production: {registry_fault}", err=True)
@@ -51,11 +51,11 @@ def _versions(settings: Settings) -> "tuple[dict[str, Expected | None], str | No
     versions: dict[str, Expected | None] = {}
     try:
         with mlflow_of(settings).client() as client:
-            for name in Specialist:
+            for name in all_specialists():
                 champion = version_in_production(client, name.registered_model)
                 versions[name] = Expected(name, str(champion.version), champion.run_id or None) if champion else None
     except (ServiceError, RegistryError) as error:
-        return {name: Expected(name, None, None) for name in Specialist}, str(error)
+        return {name: Expected(name, None, None) for name in all_specialists()}, str(error)
     return versions, None
 
 

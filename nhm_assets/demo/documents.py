@@ -1,4 +1,4 @@
-"""Made-up documents: plans, opinions of the five specialists, and reviewers' feedback with typical flaws.
+"""Made-up documents: plans, opinions of the specialists, and reviewers' feedback with typical flaws.
 
 Every document depends only on the number of its plan, so the same `end` always gives the same documents. The
 reviewers of `behavior` disagree so often that no model can learn from them.
@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from typing import Any, Final
 
 from nhm_assets.domain.dataset_schema import EMBEDDING_FEATURES
-from nhm_assets.domain.specialists import Specialist
+from nhm_assets.domain.specialists import Specialist, all_specialists
 from nhm_assets.feedback.features import compute_features
 from nhm_assets.feedback.sample_plans import sample_plan, sample_verdict
 
@@ -20,7 +20,7 @@ Document = dict[str, Any]
 
 DAYS: Final = 365
 PLANS_PER_DAY: Final = 40
-HOPELESS: Final = Specialist.BEHAVIOR
+HOPELESS: Final = Specialist("behavior")
 
 _DISAGREEMENT: Final = 0.08
 _HOPELESS_DISAGREEMENT: Final = 0.75
@@ -90,7 +90,7 @@ class _Case:
 
 
 def _opinions(case: _Case) -> Iterator[Document]:
-    for specialist in Specialist:
+    for specialist in all_specialists():
         yield _opinion(case, specialist)
 
 
@@ -116,7 +116,7 @@ def _opinion(case: _Case, specialist: Specialist) -> Document:
 
 
 def _feedback(case: _Case) -> Iterator[Document]:
-    for position, specialist in enumerate(Specialist):
+    for position, specialist in enumerate(all_specialists()):
         rng = case.rng(f"more feedback {specialist}")
         document = _review(case, specialist) | {"submitted_at": case.reviewed_at - timedelta(seconds=position)}
         if rng.random() < _SECOND_REVIEW_FRACTION:
@@ -130,7 +130,7 @@ def _feedback(case: _Case) -> Iterator[Document]:
 
 def _review(case: _Case, specialist: Specialist) -> Document:
     rng = case.rng(f"feedback {specialist}")
-    disagreement = _HOPELESS_DISAGREEMENT if specialist is HOPELESS else _DISAGREEMENT
+    disagreement = _HOPELESS_DISAGREEMENT if specialist == HOPELESS else _DISAGREEMENT
     recommendation, rating = sample_verdict(rng, case.features, disagreement=disagreement)
     name = f"feedback-demo-{case.number:06d}-{specialist}"
     return {

@@ -3,6 +3,8 @@
 Partition keys are built and parsed only here. Weeks run from Sunday 00:00 UTC to the next.
 """
 
+import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
@@ -15,20 +17,33 @@ from dagster import (
 )
 
 from nhm_assets.domain.errors import UsageError
-from nhm_assets.domain.specialists import SPECIALISTS, Specialist
+from nhm_assets.domain.specialists import Specialist, all_specialists, configured_specialist, recorded_specialist
 
 FIRST_WEEK: Final = "2026-01-04"
 WEEK: Final = timedelta(days=7)
 _KEY_FORMAT: Final = "%Y-%m-%d"
+_LISTED: Final = 20
+"""With more specialists than this, an error does not name them all."""
 
-weeks = WeeklyPartitionsDefinition(
-    start_date=FIRST_WEEK, timezone="UTC", day_offset=0, hour_offset=0, minute_offset=0, end_offset=1
-)
-"""The running week is a partition too, so that a burst of feedback can start a retraining at once."""
 
-specialist_weeks = MultiPartitionsDefinition(
-    {"week": weeks, "specialist": StaticPartitionsDefinition(list(SPECIALISTS))}
-)
+def weeks_from(first: str) -> WeeklyPartitionsDefinition:
+    """The weeks from this one on.
+
+    The running week is a partition too, so that a burst of feedback can start a retraining at once.
+    """
+    return WeeklyPartitionsDefinition(
+        start_date=first, timezone="UTC", day_offset=0, hour_offset=0, minute_offset=0, end_offset=1
+    )
+
+
+weeks = weeks_from(FIRST_WEEK)
+"""Every week of which there can be records."""
+
+
+def specialist_weeks_of(specialists: Sequence[Specialist], first: str) -> MultiPartitionsDefinition:
+    """The partitions of these specialists, from this week on."""
+    names = StaticPartitionsDefinition([str(specialist) for specialist in specialists])
+    return MultiPartitionsDefinition({"week": weeks_from(first), "specialist": names})
 
 
 def parse_specialist(name: str) -> Specialist:
@@ -37,9 +52,18 @@ def parse_specialist(name: str) -> Specialist:
     Raises:
         UsageError: there is no such specialist.
     """
-    if name not in SPECIALISTS:
-        raise UsageError(f"unknown specialist {name!r}. Choose one of {', '.join(SPECIALISTS)}")
-    return Specialist(name)
+    specialist = configured_specialist(name)
+    if specialist is None:
+        raise UsageError(f"unknown specialist {name!r}. {_choice(name, [str(one) for one in all_specialists()])}")
+    return specialist
+
+
+def _choice(name: str, known: list[str]) -> str:
+    if len(known) <= _LISTED:
+        return f"Choose one of {', '.join(known)}"
+    close = " or ".join(difflib.get_close_matches(name, known, n=3))
+    hint = f"Did you mean {close}? " if close else ""
+    return f"{hint}SPECIALISTS_FILE names {len(known)} specialists"
 
 
 @dataclass(frozen=True)
@@ -58,31 +82,38 @@ class Partition:
     specialist: Specialist
 
     @classmethod
-    def parse(cls, week: str, specialist: str) -> Self:
+    def parse(cls, week: str, specialist: str, *, first: str = FIRST_WEEK) -> Self:
         """The partition of a week and a specialist that a person entered.
+
+        Args:
+            week: first day of the week.
+            specialist: name of the specialist.
+            first: the oldest week that can be meant. Records go back to FIRST_WEEK, partitions to `first_week`.
 
         Raises:
             UsageError: the specialist is unknown, or no week of the platform begins on that day.
         """
         checked_specialist = parse_specialist(specialist)
-        if not weeks.has_partition_key(week):
+        if week < first or not weeks.has_partition_key(week):
             raise UsageError(
                 f"unknown week {week!r}. Name a week by its first day, a Sunday, as YYYY-MM-DD,"
-                f" from {FIRST_WEEK} to {weeks.get_last_partition_key()}"
+                f" from {first} to {weeks.get_last_partition_key()}"
             )
         return cls(week, checked_specialist)
 
     @classmethod
     def from_key(cls, key: str) -> Self:
-        """The partition with this Dagster partition key."""
-        dimensions = specialist_weeks.get_partition_key_from_str(key).keys_by_dimension
-        return cls(dimensions["week"], Specialist(dimensions["specialist"]))
+        """The partition with this Dagster partition key, be it one of those that there were once."""
+        # Dagster sorts the dimensions by name.
+        specialist, _, week = key.partition("|")
+        return cls(week, recorded_specialist(specialist))
 
     @classmethod
     def named(cls, text: str) -> Self | None:
         """The partition with this key, for text that may be anything; None if it is no key."""
-        specialist, _, week = text.partition("|")
-        return cls(week, Specialist(specialist)) if week and specialist in SPECIALISTS else None
+        name, _, week = text.partition("|")
+        specialist = configured_specialist(name)
+        return cls(week, specialist) if week and specialist else None
 
     @property
     def key(self) -> MultiPartitionKey:
@@ -120,3 +151,8 @@ def running_week(now: datetime) -> str:
 def last_closed_week(now: datetime) -> str:
     """First day of the newest week that has ended by `now`."""
     return running_week(now - WEEK)
+
+
+def first_week(now: datetime, keep: int) -> str:
+    """First day of the oldest week that is still a partition: `keep` weeks before the running one, or FIRST_WEEK."""
+    return max(FIRST_WEEK, running_week(now - keep * WEEK))

@@ -8,6 +8,7 @@ from pydantic import Field
 from nhm_assets.domain.fold_records import Fold, NewRows, Pooled, Reference
 from nhm_assets.domain.partitions import Partition, Window, end_of_week
 from nhm_assets.domain.shadow_records import Shadow
+from nhm_assets.domain.specialists import recorded_specialist
 from nhm_assets.domain.stored_record import Record, SchemaVersion, StoredRecord
 
 
@@ -75,7 +76,7 @@ class TrainedModel(VersionRecord):
     @property
     def partition(self) -> Partition:
         """The partition that the model was trained for."""
-        return Partition.parse(self.week, self.specialist)
+        return Partition(self.week, recorded_specialist(self.specialist))
 
     @property
     def window(self) -> Window:

@@ -52,7 +52,7 @@ def count_feedback(
         without: conditions on documents that do not count, as `left_out` gives them.
     """
     counts = {"$nor": list(without)} if without else {}
-    of_specialist = {"specialist_type": specialist.value, **counts}
+    of_specialist = {"specialist_type": str(specialist), **counts}
     dates = {**of_specialist, "submitted_at": {"$gte": window.start, "$lt": window.end}}
     day = timedelta(days=1)
     first, last = (window.start - day).strftime("%Y-%m-%d"), (window.end + 2 * day).strftime("%Y-%m-%d")

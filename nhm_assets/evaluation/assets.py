@@ -9,7 +9,6 @@ from dagster import AssetCheckResult, AssetExecutionContext, MetadataValue, Outp
 
 from nhm_assets.domain.dagster_names import EVALUATION_REPORT, GROUP, REPORT_METADATA
 from nhm_assets.domain.outcomes import HELD_AS, HELD_BECAUSE, REPORT_DIGEST
-from nhm_assets.domain.partitions import specialist_weeks
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from nhm_assets.evaluation.checks import evaluation_report_checks
 from nhm_assets.evaluation.decision_card import decision_card
@@ -25,6 +24,7 @@ from nhm_assets.registry.recovery import repair_interrupted
 from nhm_assets.registry.versions import version_in_production
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_results
+from nhm_assets.steps.partitions import specialist_weeks
 from nhm_assets.steps.retry_policy import retry_transient_errors
 from resources.mlflow import Mlflow, run_state
 from resources.mongo import Mongo
@@ -56,7 +56,7 @@ def evaluation_report(
     mongo: ResourceParam[Mongo],
 ) -> Iterator[Output[EvaluationReport] | AssetCheckResult]:
     """Evaluate and judge the candidate; report and verdicts are yielded together."""
-    rules = GateRules.of(settings)
+    rules = GateRules.of(settings, trained_model.specialist)
     with mongo.database() as database:
         log = database[AUDIT_LOG]
         repair_interrupted(mlflow, log, trained_model.model, now=settings.now())

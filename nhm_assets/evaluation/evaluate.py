@@ -43,7 +43,7 @@ def evaluate(
 
     Flip rate and what would settle it are those of the settings now.
     """
-    rules = GateRules.of(settings)
+    rules = GateRules.of(settings, trained.specialist)
     rows, asked = held_out_rows(frame, trained), asked_rows(frame, rules.gate_folds)
     candidate, importances = candidate_probabilities(client, log, trained.model, trained.version, rows)
     scored = _ask_champion(client, log, trained, champion, asked, settings)

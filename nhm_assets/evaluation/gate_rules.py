@@ -32,9 +32,10 @@ class GateRules:
     shadow_agreement: float = 0.9
 
     @classmethod
-    def of(cls, settings: "Settings") -> "GateRules":
-        """The rules from the settings of the same names."""
-        return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})
+    def of(cls, settings: "Settings", specialist: str) -> "GateRules":
+        """The rules from the settings of the same names, and the thresholds that are the specialist's own."""
+        own = {f"{metric}_threshold": value for metric, value in settings.thresholds_of(specialist).items()}
+        return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)} | own)
 
 
 def enough_of_each(rows: int, approvals: int) -> bool:

@@ -4,7 +4,7 @@ The champion of a report is the one that was in Production then. Where the other
 version before, the comparison in the report is still that with the champion of then; `elsewhere` says so.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -14,6 +14,10 @@ from nhm_assets.evaluation.gate import GateRules, failed_gate, is_complete, judg
 
 Failed = tuple[str, ...]
 """Names of the gate checks that failed; empty if the candidate passes the gate."""
+
+
+RulesOf = Callable[[str], GateRules]
+"""The rules by which the gate judges a specialist."""
 
 
 @dataclass(frozen=True)
@@ -165,8 +169,8 @@ def replay(
     reports: Iterable[RecordedReport],
     moves: Iterable[Move],
     *,
-    today: GateRules,
-    asked: GateRules,
+    today: RulesOf,
+    asked: RulesOf,
     changes: Mapping[str, str],
     since: str | None = None,
     unreadable: int = 0,
@@ -176,8 +180,8 @@ def replay(
     Args:
         reports: of all weeks, in the order in which they were recorded.
         moves: promotions and rollbacks of the same specialists, in the order in which they were made.
-        today: the rules of today's settings.
-        asked: the rules with the changed settings.
+        today: the rules of today's settings for a specialist.
+        asked: the rules with the changed settings. A specialist's own thresholds stay its own.
         changes: the changed settings, by name.
         since: the first week that is replayed; None for all.
         unreadable: number of reports that could not be read.
@@ -197,7 +201,8 @@ def replay(
         champion = report.compared_with
         champion_end = window_ends.get((report.specialist, champion or ""))
         state = production.setdefault(report.specialist, _Production(champion, champion_end))
-        decision = _decide(event, today, asked, elsewhere=champion not in (state.version, report.version))
+        rules = today(report.specialist), asked(report.specialist)
+        decision = _decide(event, *rules, elsewhere=champion not in (state.version, report.version))
         decisions.append(decision)
         state.settle(decision, for_promotion=event.for_promotion)
     recorded = {move.specialist: move.version for move in moved}

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.partitions import Partition, parse_specialist
-from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.evaluation.gate import GateRules
 from nhm_assets.evaluation.policy_replay import Decision, Failed, Replay, replay
 from nhm_assets.evaluation.recorded_reports import recorded_evaluations
@@ -52,13 +52,13 @@ def run_replay(instance: "DagsterInstance", settings: Settings, request: ReplayR
     if request.specialist is not None:
         parse_specialist(request.specialist)
     if request.since is not None:
-        Partition.parse(request.since, request.specialist or SPECIALISTS[0])
+        Partition.parse(request.since, request.specialist or all_specialists()[0])
     recorded = recorded_evaluations(instance, request.specialist)
     return replay(
         recorded.reports,
         recorded.moves,
-        today=GateRules.of(settings),
-        asked=GateRules.of(asked),
+        today=lambda specialist: GateRules.of(settings, specialist),
+        asked=lambda specialist: GateRules.of(asked, specialist),
         changes=request.changes,
         since=request.since,
         unreadable=recorded.unreadable,

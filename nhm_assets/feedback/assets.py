@@ -7,8 +7,8 @@ from dagster import AssetExecutionContext, DataVersion, MetadataValue, Output, R
 
 from nhm_assets.domain.dagster_names import GROUP
 from nhm_assets.domain.dataset_schema import QUARANTINE, counts, data_version
-from nhm_assets.domain.partitions import Partition, specialist_weeks
-from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.partitions import Partition
+from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.feedback.collection_assets import observations, quarantine_event, read_collections
 from nhm_assets.feedback.column_metadata import dataset_metadata
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
@@ -19,6 +19,7 @@ from nhm_assets.feedback.stored_features import can_write_back, write_back
 from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.registry.recovery import repair_interrupted
 from nhm_assets.settings import Settings
+from nhm_assets.steps.partitions import specialist_weeks
 from nhm_assets.steps.retry_policy import retry_transient_errors
 from resources.mlflow import Mlflow
 from resources.mongo import Mongo, read_consistently
@@ -73,7 +74,7 @@ def feedback_dataset(
         )
         computed = result.computed if takes_features else {}
         written_back = write_back(database[names.features], computed, now, context.log.warning)
-        seen = look_at(database, settings, SPECIALISTS)
+        seen = look_at(database, settings, all_specialists())
     frame = assemble(
         result,
         partition,

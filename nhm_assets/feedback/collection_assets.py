@@ -28,9 +28,9 @@ from nhm_assets.domain.dagster_names import (
     SPECIALIST_OPINIONS,
 )
 from nhm_assets.domain.dataset_schema import QUARANTINE
-from nhm_assets.domain.partitions import specialist_weeks
 from nhm_assets.feedback.column_metadata import collection_metadata
 from nhm_assets.feedback.seen import Seen
+from nhm_assets.steps.partitions import specialist_weeks
 
 _DESCRIPTIONS: Final = {
     SPECIALIST_FEEDBACK: "Reviewers' verdicts on the specialists' opinions, in MongoDB (FEEDBACK_COLLECTION). Other"

@@ -6,7 +6,7 @@ from dagster import DagsterRun, QueuedRunCoordinator, SubmitRunContext
 
 from nhm_assets.domain.dagster_internals import MAX_RETRIES_TAG
 from nhm_assets.domain.outcomes import OUTCOME_TAG, TRANSIENT_TAG, shortened
-from nhm_assets.domain.partitions import Partition, specialist_weeks
+from nhm_assets.domain.partitions import Partition, weeks
 from nhm_assets.instance.claims import claim_retry
 from nhm_assets.registry.audit_log import ACTOR_TAG
 from nhm_assets.runs.liveness import POD_TAG, PROCESS_TAG
@@ -45,11 +45,11 @@ class SpecialistRunCoordinator(QueuedRunCoordinator):
         run = context.dagster_run
         if self._is_duplicate_retry(run):
             return self._cancel(run)
-        key = run.tags.get(PARTITION_TAG, "")
         tags = self._corrected_tags(run) | _person_tag(context)
-        if SPECIALIST_TAG not in run.tags and specialist_weeks.has_partition_key(key):
+        partition = Partition.named(run.tags.get(PARTITION_TAG, ""))
+        if SPECIALIST_TAG not in run.tags and partition and weeks.has_partition_key(partition.week):
             # Dagster requires tags for both dimensions if there is one for either.
-            tags |= dimension_tags(Partition.from_key(key))
+            tags |= dimension_tags(partition)
         if _BACKFILL_TAG in run.tags and _PRIORITY_TAG not in run.tags:
             # Hundreds of old weeks must not hold up the schedule, the sensors or a person.
             tags[_PRIORITY_TAG] = _BEHIND_ALL_OTHERS

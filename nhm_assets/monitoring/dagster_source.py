@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
-from nhm_assets.domain.specialists import Specialist
+from nhm_assets.domain.specialists import Specialist, all_specialists
 from nhm_assets.monitoring import own_metrics
 from nhm_assets.monitoring.materializations import Materializations
 from nhm_assets.monitoring.metric import Readings
@@ -48,7 +48,7 @@ class DagsterSource:
         busy = {record.dagster_run.tags.get(SPECIALIST_TAG, "") for record in unfinished}
         self._history.put(readings, self._instance, self._settings, busy)
         self._made.put(readings)
-        for specialist in Specialist:
+        for specialist in all_specialists():
             readings.put(own_metrics.LEARNED_UNTIL, self._learned_until(specialist), specialist)
         put_heartbeats(readings, self._instance)
         put_ticks(readings, self._instance)

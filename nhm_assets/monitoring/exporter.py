@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from dagster import DagsterInstance
 
-from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.monitoring import field_metrics, own_metrics
 from nhm_assets.monitoring.dagster_source import DagsterSource
 from nhm_assets.monitoring.field_metrics import FIELD_METRICS
@@ -89,14 +89,9 @@ class Exporter:
 
 def _settings_readings(settings: Settings) -> Readings:
     readings = Readings()
-    thresholds = {
-        "precision": settings.precision_threshold,
-        "recall": settings.recall_threshold,
-        "f1": settings.f1_threshold,
-    }
     readings.put(own_metrics.REJECTED_THRESHOLD, settings.max_rejected_fraction)
-    for specialist in SPECIALISTS:
-        readings.put_counts(own_metrics.QUALITY_THRESHOLD, thresholds, specialist)
+    for specialist in all_specialists():
+        readings.put_counts(own_metrics.QUALITY_THRESHOLD, settings.thresholds_of(specialist), specialist)
         for metric in (own_metrics.FEEDBACK_THRESHOLD, field_metrics.THRESHOLD):
             readings.put(metric, settings.retraining_feedback_threshold, specialist)
     return readings

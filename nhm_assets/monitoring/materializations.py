@@ -8,7 +8,7 @@ from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
 from nhm_assets.domain.dagster_names import EVALUATION_REPORT, FEEDBACK_DATASET, REPORT_METADATA
 from nhm_assets.domain.dataset_schema import APPROVAL, REVIEWER, SPLITS
 from nhm_assets.domain.partitions import Partition
-from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.monitoring import field_metrics, own_metrics
 from nhm_assets.monitoring.metric import Readings
 from nhm_assets.monitoring.read_report import ReadReport, read_again
@@ -34,7 +34,7 @@ class Newest:
     def update(self, instance: DagsterInstance) -> None:
         """Read what was materialized since the last time."""
         if self._seen is None:
-            limit, where = _AT_START * len(SPECIALISTS), AssetRecordsFilter(self.asset)
+            limit, where = _AT_START * len(all_specialists()), AssetRecordsFilter(self.asset)
             records = instance.fetch_materializations(where, limit=limit).records[::-1]
         else:
             where = AssetRecordsFilter(self.asset, after_storage_id=self._seen)
@@ -45,9 +45,9 @@ class Newest:
 
     def _take(self, record: "EventLogRecord") -> None:
         # One that was taken out of the settings keeps its history.
-        if (record.partition_key or "").partition("|")[0] not in SPECIALISTS:
+        partition = Partition.named(record.partition_key or "")
+        if partition is None:
             return
-        partition = Partition.from_key(str(record.partition_key))
         known = self._records.get(partition.specialist)
         if known is None or Partition.from_key(str(known.partition_key)).week <= partition.week:
             self._records[str(partition.specialist)] = record
@@ -75,13 +75,13 @@ class Materializations:
         """Read what was materialized since the last time."""
         self.datasets.update(instance)
         self.reports.update(instance)
-        for specialist in SPECIALISTS:
+        for specialist in all_specialists():
             if record := self.reports.record(specialist):
                 self._read[specialist] = read_again(instance, record, self._read.get(specialist))
 
     def put(self, readings: Readings) -> None:
         """Add the series of every specialist."""
-        for specialist in SPECIALISTS:
+        for specialist in all_specialists():
             if dataset := self.datasets.metadata(specialist):
                 _put_dataset(readings, specialist, dataset)
             if report := self.reports.record(specialist):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from nhm_assets.domain.specialists import Specialist
+from nhm_assets.domain.specialists import Specialist, all_specialists
 from nhm_assets.monitoring import field_metrics, own_metrics
 from nhm_assets.monitoring.metric import Readings
 from nhm_assets.registry.versions import newest_versions, version_by_alias, version_if_any, window_end
@@ -35,7 +35,7 @@ class MlflowSource:
         """
         readings = Readings()
         with self._mlflow.client() as client:
-            for specialist in Specialist:
+            for specialist in all_specialists():
                 self._put(readings, client, specialist)
         return readings
 

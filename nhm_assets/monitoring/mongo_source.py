@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from nhm_assets.domain.dataset_schema import QUARANTINE
 from nhm_assets.domain.partitions import Partition, Window, running_week
 from nhm_assets.domain.provenance import left_out
-from nhm_assets.domain.specialists import SPECIALISTS, Specialist
+from nhm_assets.domain.specialists import all_specialists, configured_specialist
 from nhm_assets.domain.times import count_feedback
 from nhm_assets.monitoring import field_metrics, own_metrics
 from nhm_assets.monitoring.metric import Readings
@@ -58,7 +58,7 @@ class MongoSource:
         if learned is None:
             return
         now, without = self._settings.now(), left_out(self._settings.selection)
-        for specialist in Specialist:
+        for specialist in all_specialists():
             week = Partition(running_week(now), specialist)
             window = week.window(days=self._settings.feedback_window_days, now=now)
             start = datetime.fromtimestamp(learned[specialist], UTC) if specialist in learned else window.start
@@ -69,7 +69,7 @@ class MongoSource:
 
 
 def _put_moves(readings: Readings, log: "Collection[Document]") -> None:
-    models = {specialist.registered_model: specialist for specialist in Specialist}
+    models = {specialist.registered_model: specialist for specialist in all_specialists()}
     foreign = [move["model"] for move in unsettled_moves(log, list(models))]
     readings.put_counts(
         own_metrics.FOREIGN_MOVES, {str(specialist): foreign.count(model) for model, specialist in models.items()}
@@ -81,9 +81,9 @@ def _put_moves(readings: Readings, log: "Collection[Document]") -> None:
 
 def _put_rollouts(readings: Readings, log: "Collection[Document]") -> None:
     seen: set[str] = set()
-    for rollout in newest_rollouts(log, _ROLLOUTS * len(SPECIALISTS)):
+    for rollout in newest_rollouts(log, _ROLLOUTS * len(all_specialists())):
         specialist = rollout.get("specialist", "")
-        if specialist in seen or specialist not in SPECIALISTS:
+        if specialist in seen or configured_specialist(specialist) is None:
             continue
         seen.add(specialist)
         readings.put(own_metrics.ROLLOUT, 1.0, specialist, rollout.get("version"), rollout.get("result"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from nhm_assets.domain.outcomes import BELOW_IN_A_ROW_TAG, Outcome
-from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.monitoring import field_metrics, own_metrics
 from nhm_assets.monitoring.metric import Distribution, Readings
 from nhm_assets.runs.queries import PARTITION_TAG, SPECIALIST_TAG, WILL_RETRY_TAG, end_of, only_measures, outcome_of
@@ -60,12 +60,12 @@ class RunHistory:
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     _read_until: datetime | None = None
     _behind: bool = False
-    _newest: dict[str, list[EndedRun]] = field(default_factory=lambda: {name: [] for name in SPECIALISTS})
+    _newest: dict[str, list[EndedRun]] = field(default_factory=lambda: {name: [] for name in all_specialists()})
     _requested: dict[str, datetime] = field(default_factory=dict)
     _counted: dict[str, None] = field(default_factory=dict)
     _ended: Counter[tuple[str, Outcome]] = field(default_factory=Counter)
     _durations: dict[str, Distribution] = field(
-        default_factory=lambda: {name: Distribution.empty(DURATION_BOUNDS) for name in SPECIALISTS}
+        default_factory=lambda: {name: Distribution.empty(DURATION_BOUNDS) for name in all_specialists()}
     )
     _all_durations: Distribution = field(default_factory=lambda: Distribution.empty(FIELD_DURATION_BOUNDS))
 
@@ -73,7 +73,7 @@ class RunHistory:
         """Read the runs that have changed."""
         if self._read_until is None:
             started = datetime.now(UTC)
-            for specialist in SPECIALISTS:
+            for specialist in all_specialists():
                 own = RunsFilter(tags={SPECIALIST_TAG: specialist}, statuses=_ENDED)
                 for record in instance.get_run_records(own, limit=_KEPT):
                     self._take(record)
@@ -124,7 +124,7 @@ class RunHistory:
 
     def put(self, readings: Readings, instance: DagsterInstance, settings: "Settings", busy: set[str]) -> None:
         """Add the series of every specialist. `busy` are those with a run that has not ended."""
-        for specialist in SPECIALISTS:
+        for specialist in all_specialists():
             self._put_counters(readings, specialist)
             readings.put(field_metrics.LAST_TRIGGER, _seconds(self._requested.get(specialist)), specialist)
             runs = self._counting(specialist)

@@ -9,7 +9,6 @@ from dagster import AssetExecutionContext, Output, ResourceParam, asset
 from nhm_assets.domain.dagster_names import GROUP
 from nhm_assets.domain.errors import ChampionChanged, PromotionRefused
 from nhm_assets.domain.outcomes import HeldAs, Outcome, decided_tags
-from nhm_assets.domain.partitions import specialist_weeks
 from nhm_assets.domain.records import EvaluationReport, Promotion
 from nhm_assets.promotion.protocol import Decision, Request, promote, superseded_by
 from nhm_assets.promotion.recorded_gate import RecordedGate, recorded_gate
@@ -25,6 +24,7 @@ from nhm_assets.registry.audit_log import (
 from nhm_assets.registry.descriptions import describe
 from nhm_assets.registry.versions import version_in_production
 from nhm_assets.settings import Settings
+from nhm_assets.steps.partitions import specialist_weeks
 from nhm_assets.steps.retry_policy import retry_transient_errors
 from resources.mlflow import Mlflow
 from resources.mongo import Mongo

@@ -6,6 +6,7 @@ from dagster import AssetCheckEvaluation, AssetObservation, DagsterInstance
 
 from nhm_assets.domain.dagster_names import PROMOTED_VERSION
 from nhm_assets.domain.outcomes import OUTCOME_TAG, ROLLED_BACK, SPECIALIST_TAG
+from nhm_assets.domain.specialists import specialist_of
 from nhm_assets.promotion.checks import REGISTRY_CONSISTENT, registry_verdict
 from nhm_assets.registry.versions import version_if_any
 from nhm_assets.registry.vocabulary import PARTITION_TAG
@@ -42,7 +43,7 @@ def show_rollback(
     if _SHOWN in entry:
         return
     # A rollback by another program may carry fewer fields.
-    specialist = str(entry.get("specialist") or entry["model"].removesuffix("-evaluator"))
+    specialist = str(entry.get("specialist") or specialist_of(entry["model"]))
     metadata = {name: str(entry[name]) for name in _METADATA if entry.get(name)} | {"outcome": ROLLED_BACK}
     verdict = registry_verdict(client, log, specialist, entry["model"])
     for partition in _partitions(client, entry):

@@ -15,7 +15,6 @@ from dagster import (
 
 from nhm_assets.domain.dagster_names import GROUP, SPECIALIST_ROLLOUT
 from nhm_assets.domain.errors import RolloutFailed
-from nhm_assets.domain.partitions import specialist_weeks
 from nhm_assets.domain.records import Promotion, Rollout
 from nhm_assets.registry.audit_log import AUDIT_LOG, who
 from nhm_assets.rollout.checks import loaded_verdict, models_loaded_checks, verdict_on
@@ -26,6 +25,7 @@ from nhm_assets.rollout.target import Target
 from nhm_assets.runs.queries import attempts
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_results
+from nhm_assets.steps.partitions import specialist_weeks
 from nhm_assets.steps.retry_policy import retry_transient_errors
 from resources.kubernetes import Kubernetes
 from resources.mlflow import Mlflow

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nhm_assets.domain.class_order import ServedClasses
 from nhm_assets.domain.errors import RegistryError, RolloutFailed, RolloutRefused, UsageError
-from nhm_assets.domain.specialists import SPECIALISTS
 from nhm_assets.registry.rollback import RollbackRequest, roll_back
 from nhm_assets.registry.rollout_lock import rollout_lock
 from nhm_assets.registry.served_order import order_warning
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 SUPERSEDED: Final = "superseded"
 FAILED: Final = "failed"
-_RESTARTS_AHEAD: Final = 2 * (len(SPECIALISTS) - 1)
-"""Each other specialist may come first, and restart twice: for its new version, and back if that fails."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ def execute(
     started = time.monotonic()
     run = {"dagster_run_id": request.dagster_run_id}
     fields = {**request.fields, **run, "registered_model": request.model, "version": request.version}
-    wait_s = _RESTARTS_AHEAD * target.rollout_timeout_s
+    wait_s = target.restarts_ahead * target.rollout_timeout_s
     with rollout_lock(audit_log, fields, now=request.now, wait_s=wait_s) as (assert_lock, outcome):
         result = _Rollout(target, client, audit_log, request, assert_lock).run()
         outcome.update(result=FAILED if result.error else result.status, reason=result.error or result.reason)

@@ -170,7 +170,7 @@ class Restarter:
     def _wait_for_others(self) -> None:
         """Two specialists restarting at once would cost the hive its quorum, whoever restarts the other one."""
         deadline = time.monotonic() + self._target.rollout_timeout_s
-        while others := ", ".join(filter(self._is_other_in_motion, self._target.others)):
+        while others := ", ".join(name for _, name in filter(self._is_other_in_motion, self._target.others)):
             if time.monotonic() > deadline:
                 raise RolloutRefused(
                     f"{self._target} was not restarted: only one specialist restarts at a time, and the rollout of"
@@ -180,11 +180,11 @@ class Restarter:
             self._log_once(f"waiting for the rollout of {others}")
             time.sleep(_POLL_S)
 
-    def _is_other_in_motion(self, name: str) -> bool:
+    def _is_other_in_motion(self, other: tuple[str, str]) -> bool:
         try:
-            return is_in_motion(self._target.cluster.deployment(self._target.namespace, name))
+            return is_in_motion(self._target.cluster.deployment(*other))
         except KubernetesRefused:
-            # Not every cluster runs all five specialists, or lets us see them.
+            # Not every cluster runs all specialists, or lets us see them.
             return False
 
     def _wait(self, old: Object | None = None) -> Restart:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.specialists import Specialist, all_specialists, recorded_specialist
 from nhm_assets.rollout.pods import Object, own_replica_sets, pods_of, selector_of
 from nhm_assets.settings import Settings
 from resources.kubernetes import Cluster
@@ -13,12 +13,20 @@ from resources.kubernetes import Cluster
 _log = logging.getLogger(__name__)
 
 
+def deployment_of(specialist: Specialist, settings: Settings) -> tuple[str, str]:
+    """Namespace and name of a specialist's Deployment: its own, or those of the settings."""
+    by_name = settings.specialist_deployment.replace("{specialist}", specialist)
+    return specialist.namespace or settings.specialist_namespace, specialist.deployment or by_name
+
+
 @dataclass(frozen=True)
 class Target:
     """A specialist's Deployment. The time limits are in seconds.
 
     Attributes:
-        others: names of the other specialists' Deployments, in the same namespace.
+        others: the other specialists' Deployments: namespace and name.
+        restarts_ahead: how many restarts of others may come first. Each of them may restart twice: for its new
+            version, and back if that fails.
         rollout_timeout_s: for a restart to complete.
         answer_timeout_s: for a pod to answer.
         load_timeout_s: for a ready pod to load its model.
@@ -30,7 +38,8 @@ class Target:
     specialist: str
     namespace: str
     deployment: str
-    others: tuple[str, ...]
+    others: tuple[tuple[str, str], ...]
+    restarts_ahead: int
     rollout_timeout_s: float
     answer_timeout_s: float
     load_timeout_s: float
@@ -46,13 +55,15 @@ class Target:
         log: Callable[[str], None] = _log.info,
     ) -> Self:
         """The target that the settings describe."""
-        names = {name: settings.specialist_deployment.replace("{specialist}", name) for name in SPECIALISTS}
+        own = deployment_of(recorded_specialist(specialist), settings)
+        every = (deployment_of(one, settings) for one in all_specialists())
         return cls(
             cluster=cluster,
             specialist=specialist,
-            namespace=settings.specialist_namespace,
-            deployment=names[specialist],
-            others=tuple(name for name in names.values() if name != names[specialist]),
+            namespace=own[0],
+            deployment=own[1],
+            others=tuple(other for other in every if other != own),
+            restarts_ahead=2 * (settings.rollouts_at_once - 1),
             rollout_timeout_s=settings.rollout_timeout_s,
             answer_timeout_s=settings.kubernetes_timeout_s,
             load_timeout_s=settings.model_load_timeout_s,

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from dagster import AssetCheckResult, AssetExecutionContext, Output, ResourceParam, asset
 
 from nhm_assets.domain.dagster_names import GROUP, SERVED_QUALITY, SPECIALIST_ROLLOUT
-from nhm_assets.domain.partitions import Partition, specialist_weeks
+from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.served_records import ServedQuality
 from nhm_assets.served.checks import judge_week, served_quality_checks
 from nhm_assets.served.measure import first_line, measure, not_read
 from nhm_assets.served.tables import metadata_of
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_results
+from nhm_assets.steps.partitions import specialist_weeks
 from resources.mongo import Mongo
 from resources.storage import RecordIOManager
 

@@ -13,7 +13,7 @@ from dagster import (
 )
 
 from nhm_assets.domain.check_result import Verdict
-from nhm_assets.domain.partitions import specialist_weeks
+from nhm_assets.steps.partitions import specialist_weeks
 
 
 def check_specs(

@@ -18,12 +18,13 @@ from pydantic import Field
 from nhm_assets.domain.dagster_names import GROUP
 from nhm_assets.domain.evidence import judge_evidence
 from nhm_assets.domain.outcomes import Outcome, decided_tags
-from nhm_assets.domain.partitions import Partition, specialist_weeks
+from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.records import TrainedModel
 from nhm_assets.registry.audit_log import AUDIT_LOG, record_registration
 from nhm_assets.registry.recovery import repair_interrupted
 from nhm_assets.runs.queries import attempts
 from nhm_assets.settings import Settings
+from nhm_assets.steps.partitions import specialist_weeks
 from nhm_assets.steps.retry_policy import retry_transient_errors
 from nhm_assets.training.code_version import code_version
 from nhm_assets.training.registration import find_version, stage_candidate

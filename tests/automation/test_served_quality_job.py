@@ -7,7 +7,7 @@ from dagster import AssetMaterialization, DagsterInstance, build_schedule_contex
 
 from nhm_assets.automation.served_quality_job import served_quality_schedule
 from nhm_assets.domain.partitions import Partition
-from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.specialists import FIVE
 from nhm_assets.settings import Settings
 
 MONDAY = datetime(2026, 3, 9, 5, tzinfo=UTC)
@@ -35,7 +35,7 @@ def test_the_running_week_is_measured_daily_and_the_closed_one_where_it_is_not_y
         measured(instance, "technical", datetime(2026, 3, 8, tzinfo=UTC))
         measured(instance, "business", datetime(2026, 3, 7, 5, tzinfo=UTC))
         found = requested(instance)
-    assert {key for key in found if key.endswith(RUNNING)} == {f"{name}|{RUNNING}" for name in SPECIALISTS}
-    assert found - {f"{name}|{RUNNING}" for name in SPECIALISTS} == {
-        f"{name}|{CLOSED}" for name in SPECIALISTS if name != "technical"
+    assert {key for key in found if key.endswith(RUNNING)} == {f"{name}|{RUNNING}" for name in FIVE}
+    assert found - {f"{name}|{RUNNING}" for name in FIVE} == {
+        f"{name}|{CLOSED}" for name in FIVE if name != "technical"
     }

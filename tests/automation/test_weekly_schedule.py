@@ -10,7 +10,7 @@ from dagster import DagsterRunStatus, DefaultScheduleStatus, RunRequest
 
 from nhm_assets.definitions import defs
 from nhm_assets.domain.outcomes import OUTCOME_TAG, UNDECIDED, Outcome
-from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.specialists import FIVE
 from nhm_assets.runs.queries import IN_PROGRESS
 from tests.support.platform import Platform
 from tests.support.ports import free_port
@@ -23,7 +23,7 @@ __all__ = ["session_platform", "wiped"]
 SUNDAY = datetime(2026, 11, 22, 2, tzinfo=UTC)
 WEEK = "2026-11-15"
 """It closed two hours before."""
-FIVE = {f"{specialist}|{WEEK}" for specialist in SPECIALISTS}
+ALL = {f"{specialist}|{WEEK}" for specialist in FIVE}
 TECHNICAL = f"technical|{WEEK}"
 WHOLE_WEEK = {"nhm/asked_at": SUNDAY.isoformat()}
 
@@ -35,7 +35,7 @@ def without_mongodb(platform: Platform) -> Platform:
 def claim_by_another(platform: Platform, *, lease: timedelta) -> None:
     """Another daemon has claimed all five runs and has not launched them yet."""
     platform.database["retraining_triggers"].insert_many(
-        {"_id": f"weekly:{key}", "status": "requested", "claimed_until": datetime.now(UTC) + lease} for key in FIVE
+        {"_id": f"weekly:{key}", "status": "requested", "claimed_until": datetime.now(UTC) + lease} for key in ALL
     )
 
 
@@ -48,7 +48,7 @@ def test_it_runs_from_the_start_on_sundays_at_two():
 
 def test_one_run_per_specialist_is_requested_for_the_week_that_closed_two_hours_earlier(wiped: Platform):
     tick = weekly_tick(wiped, SUNDAY)
-    assert set(tick.requests) == FIVE
+    assert set(tick.requests) == ALL
     request = tick.requests[TECHNICAL]
     assert request.run_key == f"weekly:{TECHNICAL}"
     assert request.tags["nhm/trigger"] == f"weekly:{TECHNICAL}"
@@ -59,7 +59,7 @@ def test_one_run_per_specialist_is_requested_for_the_week_that_closed_two_hours_
 def test_requests_are_recorded(wiped: Platform):
     weekly_tick(wiped, SUNDAY)
     found = {one["_id"]: one for one in wiped.database["retraining_triggers"].find()}
-    assert set(found) == {f"weekly:{key}" for key in FIVE}
+    assert set(found) == {f"weekly:{key}" for key in ALL}
     one = found[f"weekly:{TECHNICAL}"]
     assert one.pop("claimed_until") > datetime.now(UTC)
     assert one == {
@@ -101,7 +101,7 @@ def test_a_specialist_with_an_outcome_for_the_week_or_a_run_in_progress_is_left_
     wiped: Platform, status: DagsterRunStatus, tags: Mapping[str, str]
 ):
     put_run(wiped.instance, partition(WEEK), status=status, tags=WHOLE_WEEK | dict(tags))
-    assert set(weekly_tick(wiped, SUNDAY).requests) == FIVE - {TECHNICAL}
+    assert set(weekly_tick(wiped, SUNDAY).requests) == ALL - {TECHNICAL}
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_run_that_decided_nothing_broke_or_was_refused_settles_no_week(
     wiped: Platform, status: DagsterRunStatus, tags: Mapping[str, str]
 ):
     put_run(wiped.instance, partition(WEEK), status=status, tags=WHOLE_WEEK | dict(tags))
-    assert set(weekly_tick(wiped, SUNDAY).requests) == FIVE
+    assert set(weekly_tick(wiped, SUNDAY).requests) == ALL
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_outcomes_of_other_weeks_and_specialists_do_not_count(wiped: Platform):
     put_run(wiped.instance, partition("2026-11-08"), tags=promoted)
     put_run(wiped.instance, partition("2026-11-22"), tags=promoted)
     put_run(wiped.instance, partition(WEEK, "business"), tags=promoted)
-    assert set(weekly_tick(wiped, SUNDAY).requests) == FIVE - {f"business|{WEEK}"}
+    assert set(weekly_tick(wiped, SUNDAY).requests) == ALL - {f"business|{WEEK}"}
 
 
 def test_after_weeks_of_outage_the_newest_closed_week_is_retrained_once(wiped: Platform):
@@ -186,7 +186,7 @@ def test_after_weeks_of_outage_the_newest_closed_week_is_retrained_once(wiped: P
         tick = weekly_tick(wiped, back, scheduled=scheduled)
         launch(wiped, tick, status=DagsterRunStatus.QUEUED)
         requested.append(set(tick.requests))
-    assert requested == [{f"{specialist}|2026-12-06" for specialist in SPECIALISTS}, set(), set(), set()]
+    assert requested == [{f"{specialist}|2026-12-06" for specialist in FIVE}, set(), set(), set()]
 
 
 def test_a_clock_that_is_slow_does_not_select_the_week_before(wiped: Platform):
@@ -201,7 +201,7 @@ def test_a_clock_that_is_slow_does_not_select_the_week_before(wiped: Platform):
 def test_without_mongodb_the_runs_are_requested_anyway_and_once(wiped: Platform):
     away = without_mongodb(wiped)
     tick = weekly_tick(away, SUNDAY)
-    assert set(tick.requests) == FIVE
+    assert set(tick.requests) == ALL
     launch(away, tick, status=DagsterRunStatus.FAILURE)
     assert not weekly_tick(away, SUNDAY).requests
     assert not weekly_tick(wiped, SUNDAY).requests
@@ -232,7 +232,7 @@ def test_if_the_other_evaluation_died_the_runs_are_requested_with_the_same_keys(
     claim_by_another(wiped, lease=timedelta(seconds=2))
     before = time.monotonic()
     tick = weekly_tick(wiped, SUNDAY)
-    assert {request.run_key for request in tick.requests.values()} == {f"weekly:{key}" for key in FIVE}
+    assert {request.run_key for request in tick.requests.values()} == {f"weekly:{key}" for key in ALL}
     assert 1.5 < time.monotonic() - before < 15
 
 
@@ -247,4 +247,4 @@ def test_a_run_that_was_created_but_never_submitted_is_requested_again(wiped: Pl
 
 def test_a_run_that_a_person_is_about_to_start_counts(wiped: Platform):
     put_run(wiped.instance, partition(WEEK), status=DagsterRunStatus.NOT_STARTED, tags=WHOLE_WEEK)
-    assert set(weekly_tick(wiped, SUNDAY).requests) == FIVE - {TECHNICAL}
+    assert set(weekly_tick(wiped, SUNDAY).requests) == ALL - {TECHNICAL}

@@ -8,7 +8,7 @@ import pytest
 
 from nhm_assets.domain.dagster_names import SCHEDULE, VOLUME_SENSOR
 from nhm_assets.domain.partitions import Partition, last_closed_week, running_week
-from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.specialists import FIVE
 from tests.daemon.conftest import NewPlatform
 from tests.support.daemon import DaemonPlatform, becomes_true
 from tests.support.documents import put, reviewed_opinions
@@ -31,7 +31,7 @@ def test_five_runs_per_week_and_one_for_the_hundredth_document_though_daemons_di
 
     daemon = platform.start_daemon()
     assert becomes_true(lambda: platform.has_finished(5), timeout_s=400), platform.log
-    assert sorted(partitions(platform)) == sorted(f"{name}|{closed}" for name in SPECIALISTS)
+    assert sorted(partitions(platform)) == sorted(f"{name}|{closed}" for name in FIVE)
     assert all(run.tags["nhm/outcome"] in COMPLETED for run in platform.runs())
     assert becomes_true(lambda: was_skipped(platform, "technical: 99 of 100 feedback documents"), timeout_s=60)
     assert len(platform.runs()) == 5
@@ -63,7 +63,7 @@ def seed_closed_week(platform: DaemonPlatform, end: datetime) -> None:
     """
     since_closed = datetime.now(UTC) - end
     last, days = end - timedelta(days=30) + since_closed, since_closed / timedelta(days=1)
-    for specialist in SPECIALISTS:
+    for specialist in FIVE:
         opinions, reviews = reviewed_opinions(400, specialist=specialist, end=last, days=0.98 * days)
         put(platform.database, opinions=opinions, feedback=reviews)
 

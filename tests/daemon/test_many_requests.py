@@ -37,7 +37,7 @@ SETTINGS = {
 def test_requests_for_one_specialist_run_one_after_another_though_another_one_hangs(new_platform: NewPlatform):
     platform = new_platform(**SETTINGS)
     week = last_closed_week(datetime.now(UTC))
-    requested, hanging = Partition(week, Specialist.TECHNICAL), Partition(week, Specialist.BUSINESS)
+    requested, hanging = Partition(week, Specialist("technical")), Partition(week, Specialist("business"))
     for partition in (requested, hanging):
         # Reviewers who agree: only a candidate that is promoted waits for the other promotion.
         platform.add_feedback(partition.specialist, 30 * FEEDBACK_PER_DAY, end=partition.week_end, disagreement=0.0)
@@ -70,16 +70,16 @@ def test_requests_for_one_specialist_run_one_after_another_though_another_one_ha
 @pytest.mark.timeout(900)
 def test_a_backfill_ends_with_the_newest_good_version_in_production_though_a_process_dies(new_platform: NewPlatform):
     platform = new_platform(**SETTINGS | {"max_run_seconds": 7200})
-    newest = Partition(last_closed_week(datetime.now(UTC)), Specialist.TECHNICAL).week_end
+    newest = Partition(last_closed_week(datetime.now(UTC)), Specialist("technical")).week_end
     weeks = [f"{newest - timedelta(weeks=back):%Y-%m-%d}" for back in (1, 2, 3)]
     # The newest week's feedback of `business` is contradictory, so its candidate is held.
-    platform.add_feedback(Specialist.TECHNICAL, 45 * FEEDBACK_PER_DAY, end=newest, days=45)
-    platform.add_feedback(Specialist.BUSINESS, 45 * FEEDBACK_PER_DAY, end=newest - timedelta(weeks=1), days=45)
-    platform.add_feedback(Specialist.BUSINESS, 7 * FEEDBACK_PER_DAY, end=newest, days=7, disagreement=1.0)
+    platform.add_feedback(Specialist("technical"), 45 * FEEDBACK_PER_DAY, end=newest, days=45)
+    platform.add_feedback(Specialist("business"), 45 * FEEDBACK_PER_DAY, end=newest - timedelta(weeks=1), days=45)
+    platform.add_feedback(Specialist("business"), 7 * FEEDBACK_PER_DAY, end=newest, days=7, disagreement=1.0)
     platform.start_daemon()
     webserver = platform.start_webserver()
 
-    partitions = [Partition(week, name) for name in (Specialist.TECHNICAL, Specialist.BUSINESS) for week in weeks]
+    partitions = [Partition(week, name) for name in (Specialist("technical"), Specialist("business")) for week in weeks]
     webserver.backfill(partitions)
     killed = kill_a_run_in_training(platform)
     # The killed run is retried once; the others run once.
@@ -87,9 +87,9 @@ def test_a_backfill_ends_with_the_newest_good_version_in_production_though_a_pro
     statuses = {run.run_id: run.status for run in platform.runs()}
     assert statuses.pop(killed) is DagsterRunStatus.FAILURE
     assert list(statuses.values()) == [DagsterRunStatus.SUCCESS] * len(partitions)
-    assert platform.production_window(Specialist.TECHNICAL) == newest
-    assert platform.production_window(Specialist.BUSINESS) == newest - timedelta(weeks=1)
-    assert platform.registry(Specialist.TECHNICAL)[1] == platform.registry(Specialist.BUSINESS)[1] == []
+    assert platform.production_window(Specialist("technical")) == newest
+    assert platform.production_window(Specialist("business")) == newest - timedelta(weeks=1)
+    assert platform.registry(Specialist("technical"))[1] == platform.registry(Specialist("business"))[1] == []
 
 
 def kill_a_run_in_training(platform: DaemonPlatform) -> str:

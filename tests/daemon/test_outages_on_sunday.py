@@ -14,7 +14,7 @@ import pytest
 
 from nhm_assets.domain.outcomes import BROKEN_BY_TAG, OUTCOME_TAG, TRANSIENT_TAG
 from nhm_assets.domain.partitions import Partition, last_closed_week
-from nhm_assets.domain.specialists import SPECIALISTS, Specialist
+from nhm_assets.domain.specialists import FIVE, Specialist
 from nhm_assets.runs.queries import RETRY_NUMBER_TAG, SPECIALIST_TAG
 from tests.daemon.conftest import ON_POSTGRES_LESS_OFTEN, NewPlatform
 from tests.support.daemon import DaemonPlatform, becomes_true
@@ -77,7 +77,7 @@ def test_an_outage_at_the_weekly_tick_costs_nothing_but_time(
     mlflow_proxy.shut()
     daemon = platform.start_daemon()
 
-    assert becomes_true(lambda: broken_by(platform)["MongoDB"] >= len(SPECIALISTS), timeout_s=400), platform.log
+    assert becomes_true(lambda: broken_by(platform)["MongoDB"] >= len(FIVE), timeout_s=400), platform.log
     if dagsters_database:
         dagsters_database.crash()
         time.sleep(OUTAGE_S)
@@ -86,11 +86,11 @@ def test_an_outage_at_the_weekly_tick_costs_nothing_but_time(
     assert becomes_true(lambda: broken_by(platform)["MLflow"] >= 1, timeout_s=400), platform.log
     mlflow_proxy.open()
 
-    assert becomes_true(lambda: len(decided(platform)) >= len(SPECIALISTS), timeout_s=600, every_s=2), platform.log
-    assert becomes_true(lambda: platform.has_finished(len(SPECIALISTS)), timeout_s=120), platform.log
-    assert sorted(decided(platform)) == sorted(SPECIALISTS), platform.log
+    assert becomes_true(lambda: len(decided(platform)) >= len(FIVE), timeout_s=600, every_s=2), platform.log
+    assert becomes_true(lambda: platform.has_finished(len(FIVE)), timeout_s=120), platform.log
+    assert sorted(decided(platform)) == sorted(FIVE), platform.log
     firsts = [run for run in platform.runs() if RETRY_NUMBER_TAG not in run.tags]
-    assert sorted(run.tags[SPECIALIST_TAG] for run in firsts) == sorted(SPECIALISTS), platform.log
+    assert sorted(run.tags[SPECIALIST_TAG] for run in firsts) == sorted(FIVE), platform.log
     assert daemon.poll() is None, "the daemon ended with a service that it depends on"
 
 
@@ -135,13 +135,13 @@ def test_an_outage_of_one_service_at_the_weekly_tick_leaves_one_outcome_for_each
     time.sleep(outage.seconds)
     service.start()
     left_s = outage.within_s - (time.monotonic() - began)
-    everybody = len(SPECIALISTS)
+    everybody = len(FIVE)
     assert becomes_true(lambda: len(succeeded(platform)) >= everybody, timeout_s=left_s, every_s=3), platform.log
     assert becomes_true(lambda: platform.has_finished(everybody), timeout_s=120), platform.log
-    assert sorted(succeeded(platform)) == sorted(SPECIALISTS), platform.log
+    assert sorted(succeeded(platform)) == sorted(FIVE), platform.log
     firsts = [run for run in platform.runs() if RETRY_NUMBER_TAG not in run.tags]
-    assert sorted(run.tags[SPECIALIST_TAG] for run in firsts) == sorted(SPECIALISTS), platform.log
-    for specialist in SPECIALISTS:
+    assert sorted(run.tags[SPECIALIST_TAG] for run in firsts) == sorted(FIVE), platform.log
+    for specialist in FIVE:
         assert platform.registry(Specialist(specialist)) == (["Production"], [])
     assert daemon.poll() is None, "the daemon ended with a service that it depends on"
 
@@ -149,7 +149,7 @@ def test_an_outage_of_one_service_at_the_weekly_tick_leaves_one_outcome_for_each
 def add_feedback(platform: DaemonPlatform) -> None:
     """Enough for each specialist to be promoted on the closed week."""
     end = Partition.parse(last_closed_week(datetime.now(UTC)), "technical").week_end
-    for specialist in SPECIALISTS:
+    for specialist in FIVE:
         opinions, reviews = reviewed_opinions(400, specialist=specialist, end=end, days=20)
         put(platform.database, opinions=opinions, feedback=reviews)
 

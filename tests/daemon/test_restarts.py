@@ -21,7 +21,7 @@ from tests.support.postgres import Postgres
 
 __all__ = ["dagsters_database", "mongod"]
 
-SPECIALIST = Specialist.TECHNICAL
+SPECIALIST = Specialist("technical")
 OUTAGE_S = 10
 
 

@@ -15,7 +15,7 @@ from filelock import FileLock
 from pymongo.collection import Collection
 
 from nhm_assets.domain.partitions import Partition, last_closed_week, running_week
-from nhm_assets.domain.specialists import SPECIALISTS, Specialist
+from nhm_assets.domain.specialists import FIVE, Specialist
 from nhm_assets.registry.promotion_lock import hold_lock
 from nhm_assets.registry.transitions import registry_faults
 from nhm_assets.registry.versions import version_in_production
@@ -39,22 +39,22 @@ EXPECTED_RUNS = {"technical": 1, "business": 2, "behavior": 2, "evolution": 2, "
 def test_after_every_process_is_killed_each_specialist_is_retrained_once_and_completely(new_platform: NewPlatform):
     platform = new_platform(start_timeout_s=60, **SETTINGS)
     now = datetime.now(UTC)
-    closed = {specialist: Partition(last_closed_week(now), specialist) for specialist in Specialist}
+    closed = {specialist: Partition(last_closed_week(now), specialist) for specialist in FIVE}
     for partition in closed.values():
         platform.add_feedback(partition.specialist, 600, end=partition.week_end, days=45)
     daemon, webserver = platform.start_daemon(), platform.start_webserver()
 
-    with delayed_promotion(platform, Specialist.EVOLUTION) as freeze_in_promotion:
-        promoting = webserver.launch(closed[Specialist.EVOLUTION])
+    with delayed_promotion(platform, Specialist("evolution")) as freeze_in_promotion:
+        promoting = webserver.launch(closed[Specialist("evolution")])
         assert becomes_true(lambda: platform.has_started(promoting, "promoted_version"), timeout_s=120), platform.log
         with FileLock(platform.settings.nhm_home / "mlflow" / "migration.lock"):
-            training = webserver.launch(closed[Specialist.BEHAVIOR])
+            training = webserver.launch(closed[Specialist("behavior")])
             assert becomes_true(lambda: platform.has_started(training, "trained_model"), timeout_s=120), platform.log
             freeze_in_promotion(promoting)
-            starting = webserver.launch(closed[Specialist.BUSINESS])
+            starting = webserver.launch(closed[Specialist("business")])
             freeze_before_it_starts(platform, starting)
-            queued = webserver.launch(closed[Specialist.ARCHITECTURE])
-            platform.add_feedback(Specialist.TECHNICAL, 300, end=datetime.now(UTC), days=10 / 86400, seed=2)
+            queued = webserver.launch(closed[Specialist("architecture")])
+            platform.add_feedback(Specialist("technical"), 300, end=datetime.now(UTC), days=10 / 86400, seed=2)
             assert becomes_true(lambda: claims(platform).find_one(), timeout_s=90, every_s=0.005), platform.log
             platform.kill(daemon)
     # The claimed retraining has no run yet, and the other runs are as they were when their processes were killed.
@@ -73,10 +73,10 @@ def test_after_every_process_is_killed_each_specialist_is_retrained_once_and_com
     due.add(f"technical|{running_week(now)}")
     assert becomes_true(lambda: promoted(platform) == due, timeout_s=600), platform.log
     assert all(run.is_finished for run in platform.runs())
-    assert {name: len(platform.runs(name)) for name in SPECIALISTS} == EXPECTED_RUNS
+    assert {name: len(platform.runs(name)) for name in FIVE} == EXPECTED_RUNS
     assert open_intents(platform) == []
-    assert {name: faults(platform, name) for name in Specialist} == {name: [] for name in Specialist}
-    assert {name: versions(platform, name) for name in Specialist} == dict.fromkeys(Specialist, 1)
+    assert {name: faults(platform, name) for name in FIVE} == {name: [] for name in FIVE}
+    assert {name: versions(platform, name) for name in FIVE} == dict.fromkeys(FIVE, 1)
 
 
 @contextmanager

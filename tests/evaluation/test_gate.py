@@ -1,5 +1,6 @@
 """Each rule of the gate: passing, failing and at its boundary."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ from nhm_assets.domain.fold_records import Pooled, Reference
 from nhm_assets.domain.outcomes import GATE_CHECKS
 from nhm_assets.domain.records import ForeignChampion
 from nhm_assets.domain.shadow_records import Shadow
+from nhm_assets.domain.specialists import Specialist
 from nhm_assets.evaluation.gate import DESCRIPTIONS, GateRules, failed_gate, judge
 from nhm_assets.settings import Settings
+from tests.support.configured import configured
 from tests.support.reports import RULES, champion, metrics, new_rows, report
 
 BESIDE_THE_GATE = ["calibrated", "plausible", "serving_on_line", "agrees_in_shadow"]
@@ -286,5 +289,12 @@ def test_the_rules_come_from_the_settings():
         "shadow_agreement": 0.6,
     }
     expected = GateRules(**values, in_production=True)
-    assert GateRules.of(Settings(**values, environment="production")) == expected
-    assert GateRules.of(Settings()) == RULES
+    assert GateRules.of(Settings(**values, environment="production"), "technical") == expected
+    assert GateRules.of(Settings(), "technical") == RULES
+
+
+def test_a_specialist_is_judged_by_its_own_thresholds_and_the_others_by_the_settings():
+    with configured(Specialist("data-quality", thresholds={"precision": 0.9, "f1": 0.8}), Specialist("technical")):
+        own, others = GateRules.of(Settings(), "data-quality"), GateRules.of(Settings(), "technical")
+    assert others == RULES
+    assert own == replace(RULES, precision_threshold=0.9, f1_threshold=0.8)

@@ -56,7 +56,8 @@ def replayed(
 ) -> Replay:
     promotions = [promoted(one) for one in reports if one.for_promotion and not one.failed]
     every = sorted([*promotions, *moves], key=lambda move: move.at)
-    return replay(reports, every, **({"today": RULES, "asked": asked, "changes": CHANGES} | options))
+    rules = {"today": lambda _: RULES, "asked": lambda _: asked}
+    return replay(reports, every, **({**rules, "changes": CHANGES} | options))
 
 
 def test_a_decision_that_other_settings_change_flips():
@@ -235,7 +236,7 @@ def test_the_settings_of_the_gate_can_be_replayed():
         gate_settings()
     )
     changed = with_changes(Settings(), {"PRECISION_THRESHOLD": "0.8", "ENVIRONMENT": "production"})
-    rules = GateRules.of(changed)
+    rules = GateRules.of(changed, "technical")
     assert (rules.precision_threshold, rules.in_production) == (0.8, True)
     assert rules.recall_threshold == Settings().recall_threshold
 

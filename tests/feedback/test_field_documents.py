@@ -15,7 +15,7 @@ from pymongo.database import Database
 from nhm_assets.demo.load import FILES, make_indexes, read_documents, replace_documents
 from nhm_assets.domain.dataset_schema import SPLITS, counts, data_version, schema_faults
 from nhm_assets.domain.partitions import Partition
-from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.specialists import FIVE
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, read_window
 from nhm_assets.feedback.quarantine import reason_counts
 from nhm_assets.feedback.reader import Reader
@@ -82,7 +82,7 @@ def test_a_slice_of_the_field_results_in_the_expected_dataset(mongod_uri: str, f
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("specialist", SPECIALISTS)
+@pytest.mark.parametrize("specialist", FIVE)
 def test_the_whole_field_results_in_the_expected_datasets(
     whole_field: Database[Document], field_documents: Path, specialist: str
 ):

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from pymongo import MongoClient
 
-from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.specialists import FIVE
 from resources.mlflow import Mlflow
 from tests.support.documents import WEEK_END, put, reviewed_opinions
 from tests.support.kube import deployment, start_control_plane, start_node, stop_control_plane
@@ -123,7 +123,7 @@ def deployed(cluster: Cluster, shared_folder: Path) -> Cluster:
         if cluster.try_kubectl("get", "namespace", namespace).returncode:
             cluster.kubectl("create", "namespace", namespace)
     cluster.apply(*manifests)
-    for specialist in SPECIALISTS:
+    for specialist in FIVE:
         body = deployment(f"specialist-{specialist}")
         body["metadata"]["namespace"] = SPECIALISTS_NAMESPACE
         cluster.apply(body)
@@ -171,7 +171,7 @@ def retrainable(deployed: Cluster, mongod_uri: str, tmp_path_factory: pytest.Tem
         website({"/status": (200, json.dumps(SERVING))}) as specialist,
         MongoClient(mongod_uri, tz_aware=True) as client,
     ):
-        for name in SPECIALISTS:
+        for name in FIVE:
             opinions, feedback = reviewed_opinions(320, specialist=name)
             put(client[database], opinions=opinions, feedback=feedback)
         settings = {

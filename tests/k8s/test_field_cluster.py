@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.specialists import FIVE
 from tests.k8s.conftest import Cluster
 from tests.support.kube import deployment, start_control_plane, start_node, stop_control_plane
 from tests.support.manifests import K8S, PRODUCTION, Manifest, for_old_server, rendered
@@ -44,7 +44,7 @@ def theirs() -> list[Manifest]:
     service = {"selector": labels, "ports": [{"port": 5000, "targetPort": 5000}]}
     template = {**mlflow["spec"]["template"], "metadata": {"labels": {"app": "postgresql"}, "annotations": {}}}
     database = {"serviceName": "postgresql", "selector": {"matchLabels": {"app": "postgresql"}}, "template": template}
-    specialists = [deployment(f"specialist-{name}") for name in SPECIALISTS]
+    specialists = [deployment(f"specialist-{name}") for name in FIVE]
     for specialist in specialists:
         specialist["metadata"]["namespace"] = SPECIALISTS_NAMESPACE
     return [

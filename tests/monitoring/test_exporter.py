@@ -9,7 +9,7 @@ import requests
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus
 from prometheus_client import CollectorRegistry
 
-from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.specialists import FIVE
 from nhm_assets.monitoring import own_metrics
 from nhm_assets.monitoring.exporter import METRICS, Exporter, registry_of, serve
 from nhm_assets.monitoring.metric import Kind, Source
@@ -197,6 +197,6 @@ def test_a_scrape_answers_at_once_while_every_source_hangs(platform: Platform):
 
 def test_settings_are_shown_whatever_is_down(platform: Platform):
     registry = registry_of(exporter_of(platform))
-    for specialist in SPECIALISTS:
+    for specialist in FIVE:
         assert value(registry, "nhm_quality_threshold_ratio", specialist=specialist, metric="f1") == 0.72
         assert value(registry, "neural_hive_retraining_feedback_threshold", specialist_type=specialist) == 100

@@ -14,7 +14,7 @@ import pytest
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.domain.records import Rollout
-from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.specialists import FIVE
 from tests.support.documents import WEEK, put, reviewed_opinions
 from tests.support.kube import Namespace, deployment
 from tests.support.nhm import nhm
@@ -100,9 +100,9 @@ def test_five_specialists_are_rolled_out_and_validated(platform: Platform, speci
     registry, forest = Registry(platform), small_forest()
     mlflow.sklearn.save_model(forest, str(tmp_path / "model"), signature=feature_signature(), **SAVED)
     hive = with_cluster(platform, specialists)
-    for name in SPECIALISTS:
+    for name in FIVE:
         specialists.add(specialist(name, platform, tells_version=False), wait=False)
-    for name in SPECIALISTS:
+    for name in FIVE:
         registry.promote(name, files=str(tmp_path / "model"))
         rollout: Rollout = roll_out(hive, name).asset_value("specialist_rollout")
         assert (rollout.status, rollout.loaded, rollout.proven) == ("rolled out", True, False)
@@ -111,4 +111,4 @@ def test_five_specialists_are_rolled_out_and_validated(platform: Platform, speci
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith("5/5 specialists loaded their models\n")
     expected = forest.predict_proba(pd.DataFrame(rows(4), dtype="float64")).tolist()
-    assert [ask(specialists, name, "POST", "predict", rows(4)) for name in SPECIALISTS] == [expected] * len(SPECIALISTS)
+    assert [ask(specialists, name, "POST", "predict", rows(4)) for name in FIVE] == [expected] * len(FIVE)

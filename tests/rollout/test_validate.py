@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from kubernetes.client import ApiClient
 
-from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.specialists import FIVE
 from nhm_assets.rollout.serving import Expected, PodVerdict, Serving
 from nhm_assets.rollout.target import Target
 from nhm_assets.rollout.validation import Validation, summary
@@ -92,9 +92,9 @@ def test_a_specialist_that_is_loaded_has_no_causes():
 def five(kubeconfig: Path) -> Iterator[Namespace]:
     """All five specialists, which the tests of this module only ask."""
     with namespace(kubeconfig) as found:
-        for name in SPECIALISTS:
+        for name in FIVE:
             found.add(deployment(f"specialist-{name}"), wait=False)
-        for name in SPECIALISTS:
+        for name in FIVE:
             found.ready(f"specialist-{name}", 1)
         yield found
 
@@ -109,7 +109,7 @@ def answers() -> Iterator[Answers]:
 def settings(platform: Platform, five: Namespace, answers: Answers) -> dict[str, Any]:
     """Settings of a platform with a version of every specialist in Production."""
     registry = Registry(platform)
-    for name in SPECIALISTS:
+    for name in FIVE:
         registry.promote(name)
     return {
         "nhm_home": platform.settings.nhm_home,
@@ -123,7 +123,7 @@ def test_five_of_five_loaded_is_exit_code_0(settings: dict[str, Any]):
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "5/5 specialists loaded their models"
-    for name in SPECIALISTS:
+    for name in FIVE:
         at = next(number for number, line in enumerate(lines) if line.startswith(f"{name}: "))
         assert "unproven" in lines[at]
         assert lines[at + 1 : at + 4] == ["  Model Loaded: True", "  MLflow Connected: True", "  Status: SERVING"]
@@ -154,7 +154,7 @@ def test_the_json_reports_the_same(settings: dict[str, Any], answers: Answers, f
     found = json.loads(done.stdout)
     assert (found["loaded"], found["of"]) == (4, 5)
     by_name = {one["specialist"]: one for one in found["specialists"]}
-    assert {name: one["proven"] for name, one in by_name.items()} == {name: name != "evolution" for name in SPECIALISTS}
+    assert {name: one["proven"] for name, one in by_name.items()} == {name: name != "evolution" for name in FIVE}
     assert by_name["technical"]["likely_causes"] == []
     assert by_name["evolution"]["version_in_production"] == "1"
     assert by_name["evolution"]["pods"][0]["version"] == "7"

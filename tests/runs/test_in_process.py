@@ -28,7 +28,7 @@ def test_it_waits_for_a_run_in_progress(platform: Platform):
 
     messages: list[str] = []
     threading.Timer(1, end).start()
-    wait_for_other_run(platform.instance, Specialist.TECHNICAL, timeout_s=60, progress=messages.append)
+    wait_for_other_run(platform.instance, Specialist("technical"), timeout_s=60, progress=messages.append)
     assert ended
     assert set(messages) == {f"waiting for run {run_id}"}
 
@@ -38,13 +38,13 @@ def test_a_run_that_does_not_end_in_time_is_named_with_what_to_do(platform: Plat
     with pytest.raises(
         UsageError, match=rf"run of technical \({run_id}\) .*MAX_RUN_SECONDS.*Terminate it in Dagster's UI"
     ):
-        wait_for_other_run(platform.instance, Specialist.TECHNICAL, timeout_s=0.1, progress=lambda _: None)
+        wait_for_other_run(platform.instance, Specialist("technical"), timeout_s=0.1, progress=lambda _: None)
 
 
 def test_it_does_not_wait_for_another_specialist(platform: Platform):
     put_run(platform.instance, **IN_PROGRESS)
     messages: list[str] = []
-    wait_for_other_run(platform.instance, Specialist.BUSINESS, timeout_s=0.1, progress=messages.append)
+    wait_for_other_run(platform.instance, Specialist("business"), timeout_s=0.1, progress=messages.append)
     assert messages == []
 
 

@@ -123,19 +123,19 @@ def test_runs_whose_process_is_gone_are_marked_as_killed_and_others_are_not(inst
 
 def test_a_run_is_in_progress_if_its_process_is_alive(instance):
     add_run(instance, f"{HERE}:{gone()}", tags=OF_TECHNICAL)
-    assert executing_run(instance, Specialist.TECHNICAL) is None
+    assert executing_run(instance, Specialist("technical")) is None
     at_work = add_run(instance, this_process(), tags=OF_TECHNICAL)
-    assert executing_run(instance, Specialist.TECHNICAL).run_id == at_work.run_id
-    assert executing_run(instance, Specialist.BUSINESS) is None
+    assert executing_run(instance, Specialist("technical")).run_id == at_work.run_id
+    assert executing_run(instance, Specialist("business")) is None
 
 
 def test_a_run_whose_process_is_out_of_sight_counts_as_in_progress(instance):
     elsewhere = add_run(instance, f"not-{HERE}:{gone()}", tags=OF_TECHNICAL)
-    assert executing_run(instance, Specialist.TECHNICAL).run_id == elsewhere.run_id
+    assert executing_run(instance, Specialist("technical")).run_id == elsewhere.run_id
 
 
 @pytest.mark.parametrize("status", [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.FAILURE])
 def test_a_queued_or_ended_run_is_not_in_progress(instance, status: DagsterRunStatus):
     """Without a daemon a queued run may wait for ever."""
     add_run(instance, None, status=status, tags=OF_TECHNICAL)
-    assert executing_run(instance, Specialist.TECHNICAL) is None
+    assert executing_run(instance, Specialist("technical")) is None

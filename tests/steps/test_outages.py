@@ -109,7 +109,7 @@ def test_a_promotion_that_lost_mongodb_midway_is_completed_by_its_next_attempt(p
     put(platform.database, opinions=opinions, feedback=reviews)
     behind = f"mongodb://127.0.0.1:{mongo_proxy.port}/?directConnection=true"
     away = platform.with_settings(mongodb_uri=behind, **EAGER)
-    log, model = platform.database["model_audit_log"], Specialist.TECHNICAL.registered_model
+    log, model = platform.database["model_audit_log"], Specialist("technical").registered_model
     undertaken = {"model": model, "state": "open", "transitions": {"$exists": True}}
 
     def shut_midway() -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.specialists import FIVE
 from tests.support.kube import deployment, namespace, shared_control_plane
 from tests.support.mongod import OwnMongod, lone_mongod
 from tests.support.postgres import Postgres
@@ -73,7 +73,7 @@ def five_specialists(
         answering(status()) as answers,
         api_server_behind_a_proxy(kubeconfig, tmp_path) as (access, proxy),
     ):
-        for name in SPECIALISTS:
+        for name in FIVE:
             specialists.add(deployment(f"specialist-{name}"))
         settings = cluster_settings(specialists, specialist_status_url=answers.status_url)
         yield settings | {"kubeconfig": access}, proxy

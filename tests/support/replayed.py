@@ -7,10 +7,10 @@ from dagster import Definitions, ResourceDefinition, define_asset_job
 
 from nhm_assets.definitions import build_definitions
 from nhm_assets.domain.dagster_names import JOB, SCHEDULE, VOLUME_SENSOR
-from nhm_assets.domain.partitions import specialist_weeks
 from nhm_assets.feedback.assets import feedback_dataset
 from nhm_assets.resource_factories import mongo_of
 from nhm_assets.settings import Settings
+from nhm_assets.steps.partitions import specialist_weeks
 
 _whole = build_definitions(Settings())
 SENSORS = [sensor.name for sensor in _whole.sensors or ()]

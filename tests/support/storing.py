@@ -8,7 +8,8 @@ import pandas as pd
 from dagster import DagsterInstance, ExecuteInProcessResult, IOManager, asset, materialize
 from pydantic import BaseModel, ConfigDict
 
-from nhm_assets.domain.partitions import Partition, specialist_weeks
+from nhm_assets.domain.partitions import Partition
+from nhm_assets.steps.partitions import specialist_weeks
 from resources.storage import FrameIOManager, RecordIOManager
 from tests.support.dagster_internals import DagsterUserCodeExecutionError
 from tests.support.documents import WEEK
