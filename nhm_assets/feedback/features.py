@@ -31,21 +31,21 @@ EXTRACTOR: Final = {"name": "nhm-assets", "version": "1"}
 LARGEST_FEATURE: Final = 3.4028234e38
 """A forest casts to float32, so one larger magnitude would stop the training on all rows."""
 
-_PRIORITY_SCORES: Final = {"low": 0.25, "normal": 0.5, "high": 0.75, "critical": 1.0}
-_DOMAIN_RISKS: Final = {
+PRIORITY_SCORES: Final = {"low": 0.25, "normal": 0.5, "high": 0.75, "critical": 1.0}
+DOMAIN_RISKS: Final = {
     "security-analysis": 0.35,
     "architecture-review": 0.30,
     "performance-optimization": 0.20,
     "code-quality": 0.15,
 }
-_COMPLEXITY_FACTORS: Final = {"analysis": 1.2, "transformation": 1.5, "validation": 1.0, "integration": 1.8}
-_PATTERNS: Final = (
+COMPLEXITY_FACTORS: Final = {"analysis": 1.2, "transformation": 1.5, "validation": 1.0, "integration": 1.8}
+PATTERNS: Final = (
     (("service", "api", "endpoint", "rest"), 0.8),
     (("controller", "service", "repository", "model"), 0.9),
     (("event", "queue", "publish", "subscribe"), 0.85),
     (("command", "query", "read", "write"), 0.75),
 )
-_ANTI_PATTERNS: Final = (
+ANTI_PATTERNS: Final = (
     (("manager", "handler", "util"), -0.3),
     (("complex", "nested", "deep"), -0.4),
 )
@@ -97,15 +97,15 @@ def _scalar_features(plan: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]
     domain = plan.get("original_domain")
     if not is_string(domain):
         raise InvalidPlan(f"original_domain is {_kind(domain)}, not a string")
-    factors = [_COMPLEXITY_FACTORS[kind] for task in tasks if (kind := task.get("task_type")) in _COMPLEXITY_FACTORS]
+    factors = [COMPLEXITY_FACTORS[kind] for task in tasks if (kind := task.get("task_type")) in COMPLEXITY_FACTORS]
     return {
         "num_tasks": float(len(tasks)),
-        "priority_score": _PRIORITY_SCORES.get(plan.get("original_priority"), 0.5),  # type: ignore[arg-type]
+        "priority_score": PRIORITY_SCORES.get(plan.get("original_priority"), 0.5),  # type: ignore[arg-type]
         "total_duration_ms": float(total),
         "avg_duration_ms": total / len(tasks) if tasks else 0.0,
         "risk_score": _score(plan, "risk_score"),
         "complexity_score": _score(plan, "complexity_score"),
-        "domain_risk_weight": _DOMAIN_RISKS.get(domain, 0.5),
+        "domain_risk_weight": DOMAIN_RISKS.get(domain, 0.5),
         "avg_task_complexity_factor": _total(factors) / len(factors) if factors else 1.0,
     }
 
@@ -136,8 +136,8 @@ def _pattern_features(tasks: Sequence[Mapping[str, Any]]) -> dict[str, float]:
             raise InvalidPlan(f"a description is {_kind(description)}, not a string")
     # No phrase contains a line break, so no match spans two descriptions.
     text = "\n".join(descriptions).lower()
-    qualities = [quality for phrases, quality in _PATTERNS if any(phrase in text for phrase in phrases)]
-    penalties = [penalty for phrases, penalty in _ANTI_PATTERNS if any(phrase in text for phrase in phrases)]
+    qualities = [quality for phrases, quality in PATTERNS if any(phrase in text for phrase in phrases)]
+    penalties = [penalty for phrases, penalty in ANTI_PATTERNS if any(phrase in text for phrase in phrases)]
     return {
         "num_patterns_detected": float(len(qualities)),
         "num_anti_patterns_detected": float(len(penalties)),

@@ -12,6 +12,8 @@ from nhm_assets.domain.text import is_string, is_unreadable
 from nhm_assets.feedback.features import COMPUTED_FEATURES, InvalidPlan, compute_features, has_unreadable_text
 from nhm_assets.feedback.mongo_batches import batches
 from nhm_assets.feedback.opinion_scores import scores_of
+from nhm_assets.feedback.plan_columns import features_of_plans
+from nhm_assets.feedback.raw_plans import RawPlan
 from nhm_assets.feedback.read_ahead import Read, ReadAhead
 from nhm_assets.feedback.reader import Reader
 from nhm_assets.feedback.rules import Feedback, Reason, Rejection
@@ -118,8 +120,9 @@ class Join:
                 self.values[number] = values
                 self.from_stored[number] = True
         if missing:
-            plans = yield from self._plans(missing, opinions, set(others))
-            added += self._compute(plans, stored)
+            yield from self._compute_missing(missing, opinions, set(others))
+            computed = (self.number[name] for name in sorted(missing) if stored[self._plan_id(name)].needs_ours)
+            added += (number for number in computed if number not in self.faults)
 
     def _stored(self, plan_ids: Iterable[str]) -> Generator[Read, Any, dict[str, "_Stored"]]:
         """What is stored of each of these plans."""
@@ -150,41 +153,51 @@ class Join:
                 # If neither opinion nor feedback names a plan, the opinion has a plan of its own.
                 self.plan_ids[number] = plan_id or name
 
-    def _plans(
-        self, opinion_ids: Sequence[str], opinions: Mapping[str, Mapping[str, Any]], with_plan: Set[str]
-    ) -> Generator[Read, Any, dict[str, Mapping[str, Any] | None]]:
-        """The plan of each opinion: its own, else the ledger's. Only a map with a list of tasks counts."""
-        own = {name: opinions[name].get("cognitive_plan") for name in opinion_ids}
-        if unread := [name for name in opinion_ids if name not in with_plan]:
-            own |= yield partial(self._reader.opinion_plans, unread)
-        plans = {name: plan if _has_tasks(plan) else None for name, plan in own.items()}
-        if without := [name for name, plan in plans.items() if plan is None]:
-            ledger = yield partial(self._reader.ledger_plans, dict.fromkeys(map(self._plan_id, without)))
-            for name in without:
-                plan = ledger.get(self._plan_id(name))
-                plans[name] = plan if _has_tasks(plan) else None
-        return plans
+    def _compute_missing(
+        self, names: Sequence[str], opinions: Mapping[str, Mapping[str, Any]], with_plan: Set[str]
+    ) -> Generator[Read, Any, None]:
+        """Compute the features of these opinions' plans: each one's own, else the ledger's.
 
-    def _compute(self, plans: Mapping[str, Mapping[str, Any] | None], stored: Mapping[str, "_Stored"]) -> list[int]:
-        """Compute the features of these plans, and return the opinions whose plan has none in MongoDB."""
-        added = []
-        for name in sorted(plans):
-            number, plan = self.number[name], plans[name]
-            if plan is None:
-                self.faults[number] = Reason.MISSING_PLAN
+        Only a map with a list of tasks counts as a plan.
+        """
+        own = {name: opinions[name].get("cognitive_plan") for name in names}
+        if unread := [name for name in names if name not in with_plan]:
+            own |= yield partial(self._reader.opinion_plans, unread)
+        if without := self._compute(own):
+            ledger = yield partial(self._reader.ledger_plans, dict.fromkeys(map(self._plan_id, without)))
+            for name in self._compute({name: ledger.get(self._plan_id(name)) for name in without}):
+                self.faults[self.number[name]] = Reason.MISSING_PLAN
+
+    def _compute(self, plans: Mapping[str, Any]) -> list[str]:
+        """Compute the features of these opinions' plans, and return the opinions that have none here."""
+        raw = {name: plan for name, plan in plans.items() if isinstance(plan, RawPlan)}
+        plans = {**plans, **self._compute_together(raw)}
+        without = []
+        for name, plan in plans.items():
+            if isinstance(plan, RawPlan):
                 continue
-            if has_unreadable_text(plan):
-                self.faults[number] = Reason.UNREADABLE_DOCUMENT
-                continue
-            try:
-                features = compute_features(plan)
-            except InvalidPlan:
-                self.faults[number] = Reason.INVALID_PLAN
-                continue
-            self.values[number, : len(features)] = tuple(features.values())
-            if stored[self._plan_id(name)].needs_ours:
-                added.append(number)
-        return added
+            if not isinstance(plan, Mapping) or not isinstance(plan.get("tasks"), list):
+                without.append(name)
+            elif has_unreadable_text(plan):
+                self.faults[self.number[name]] = Reason.UNREADABLE_DOCUMENT
+            else:
+                try:
+                    features = compute_features(plan)
+                except InvalidPlan:
+                    self.faults[self.number[name]] = Reason.INVALID_PLAN
+                    continue
+                self.values[self.number[name], : len(features)] = tuple(features.values())
+        return without
+
+    def _compute_together(self, raw: Mapping[str, RawPlan]) -> dict[str, Any]:
+        """Compute the features of these plans of one answer, and return those that need a closer look, decoded."""
+        if not raw:
+            return {}
+        answers = next(iter(raw.values())).answers
+        values, odd = features_of_plans(answers, np.array([plan.start for plan in raw.values()]))
+        numbers = np.array([self.number[name] for name in raw])
+        self.values[numbers[~odd], : len(COMPUTED_FEATURES)] = values[~odd]
+        return {name: plan.decoded() for (name, plan), is_odd in zip(raw.items(), odd, strict=True) if is_odd}
 
 
 class _Stored(NamedTuple):
@@ -192,7 +205,3 @@ class _Stored(NamedTuple):
 
     needs_ours: bool
     values: tuple[float, ...] | None
-
-
-def _has_tasks(plan: object) -> bool:
-    return isinstance(plan, Mapping) and isinstance(plan.get("tasks"), list)

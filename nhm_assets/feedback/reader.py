@@ -6,13 +6,14 @@ answer is compared with what was asked for.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from nhm_assets.domain.partitions import Window
 from nhm_assets.domain.provenance import PROVENANCE_FIELDS
 from nhm_assets.domain.text import is_string
 from nhm_assets.feedback.mongo_batches import BATCH, id_batches
 from nhm_assets.feedback.opinion_scores import SCORE_FIELDS
+from nhm_assets.feedback.raw_plans import documents_with_raw_plans
 from nhm_assets.feedback.time_ranges import may_lie_in, odd_times
 
 if TYPE_CHECKING:
@@ -93,12 +94,12 @@ class Reader:
 
         Args:
             plain: ids of opinions.
-            with_plan: ids of others, whose documents also have the `cognitive_plan`.
+            with_plan: ids of others, whose documents also have the `cognitive_plan`, raw where it is a map.
         """
         fields = dict.fromkeys(("opinion_id", "specialist_type", "plan_id", *SCORE_FIELDS), 1)
         more = {"specialist_type": self.specialist}
         opinions = list(self._by_ids(self.names.opinions, "opinion_id", plain, fields, more))
-        opinions += self._by_ids(self.names.opinions, "opinion_id", with_plan, {**fields, "cognitive_plan": 1}, more)
+        opinions += self._with_raw_plans(self.names.opinions, "opinion_id", with_plan, "cognitive_plan", fields, more)
         return _by_id("opinion_id", None, filter(self._is_ours, opinions), [*plain, *with_plan])
 
     def opinion_plans(self, opinion_ids: Sequence[str]) -> dict[str, Any]:
@@ -119,10 +120,10 @@ class Reader:
         return _by_id("opinion_id", "cognitive_plan", filter(self._is_ours, opinions), opinion_ids)
 
     def ledger_plans(self, plan_ids: Iterable[str]) -> dict[str, Any]:
-        """Plan id -> `plan_data` of its ledger document."""
+        """Plan id -> `plan_data` of its ledger document, raw where it is a map."""
         wanted = list(plan_ids)
-        fields = {"plan_id": 1, "plan_data": 1}
-        return _by_id("plan_id", "plan_data", self._by_ids(self.names.plans, "plan_id", wanted, fields), wanted)
+        entries = self._with_raw_plans(self.names.plans, "plan_id", wanted, "plan_data", {"plan_id": 1})
+        return _by_id("plan_id", "plan_data", entries, wanted)
 
     def stored_features(self, plan_ids: Iterable[str]) -> dict[str, Document]:
         """Plan id -> its stored features document."""
@@ -156,6 +157,26 @@ class Reader:
                 {field: {"$in": batch}, **(more or {})}, fields, session=self.session, batch_size=BATCH
             )
 
+    def _with_raw_plans(
+        self,
+        collection: str,
+        field: str,
+        ids: Iterable[Any],
+        plan: str,
+        fields: Document,
+        more: Document | None = None,
+    ) -> list[Document]:
+        query = dict(more or {})
+        parts: list[bytes] = []
+        for batch in id_batches(ids):
+            query[field] = {"$in": batch}
+            found = self._collection(collection).find_raw_batches(
+                query, {**fields, plan: 1}, session=self.session, batch_size=BATCH
+            )
+            # It yields bytes, whatever its type says.
+            parts += cast("Iterable[bytes]", found)
+        return documents_with_raw_plans(parts, plan, self.database.codec_options)
+
     def _collection(self, name: str) -> "Collection[Document]":
         return self.database[name]
 
@@ -176,9 +197,9 @@ def _by_id(id_field: str, field: str | None, documents: Iterable[Document], want
     If an id occurs twice, the document with the greatest `_id` counts, so that every run gives the same.
     """
     asked = set(wanted)
-    ordered = sorted(documents, key=lambda document: repr(document["_id"]))
-    return {
-        name: document.get(field) if field else document
-        for document in ordered
-        if is_string(name := document.get(id_field)) and name in asked
-    }
+    found = [one for one in documents if is_string(name := one.get(id_field)) and name in asked]
+    by_id = {one[id_field]: one.get(field) if field else one for one in found}
+    if len(by_id) == len(found):
+        return by_id
+    found.sort(key=lambda document: repr(document["_id"]))
+    return {one[id_field]: one.get(field) if field else one for one in found}
