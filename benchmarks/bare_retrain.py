@@ -19,6 +19,7 @@ from nhm_assets.domain.dataset_schema import QUARANTINE
 from nhm_assets.domain.outcomes import Outcome
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
+from nhm_assets.domain.segments import segments_of
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.domain.stored_record import Record
 from nhm_assets.estimators.calibration import fit_estimator
@@ -136,6 +137,7 @@ def train(
             rows,
             PARAMETERS,
             threads=settings.training_threads,
+            segments=segments_of(frame)[rows.index],
             served=settings.served_classes,
             calibration=settings.calibration,
         )

@@ -21,6 +21,7 @@ from nhm_assets.demo.load import FILES, make_indexes, newest_feedback, read_docu
 from nhm_assets.domain.class_order import by_label, class_order
 from nhm_assets.domain.dataset_schema import APPROVE, FEATURE_NAMES, TEST
 from nhm_assets.domain.partitions import WEEK, Partition, running_week
+from nhm_assets.domain.segments import segments_of
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.estimators.calibration import CalibrationChoice, fit_estimator
 from nhm_assets.estimators.forest import PARAMETERS, learning_rows
@@ -78,8 +79,10 @@ def scored(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
     rows = frame[frame["split"] == TEST]
     labels = rows["label"].to_numpy()
     approved = labels == APPROVE
+    learned = learning_rows(frame)
+    segments = segments_of(frame)[learned.index]
     for method in METHODS:
-        fitted = fit_estimator(learning_rows(frame), PARAMETERS, threads=1, calibration=method)
+        fitted = fit_estimator(learned, PARAMETERS, threads=1, segments=segments, calibration=method)
         order = class_order(fitted.estimator.classes_)
         assert order is not None
         probabilities = by_label(fitted.estimator.predict_proba(rows[list(FEATURE_NAMES)]), order)

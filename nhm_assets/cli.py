@@ -1,21 +1,12 @@
-"""The `nhm` command. Each subcommand has a module in `commands/`."""
+"""The `nhm` command. Each subcommand has a module in `commands/`, which is imported when the command is called."""
 
+import importlib
 import sys
 import warnings
+from typing import Final, NamedTuple
 
 import click
 
-from nhm_assets.commands.adopt import adopt
-from nhm_assets.commands.audit import audit
-from nhm_assets.commands.dev import dev, mongod
-from nhm_assets.commands.exporter import exporter
-from nhm_assets.commands.replay import replay
-from nhm_assets.commands.retrain import retrain
-from nhm_assets.commands.rollback import rollback
-from nhm_assets.commands.seed import seed
-from nhm_assets.commands.settings import settings
-from nhm_assets.commands.status import status
-from nhm_assets.commands.validate import validate
 from nhm_assets.domain.errors import NhmError, UsageError
 from resources.errors import ServiceError
 
@@ -30,8 +21,51 @@ KNOWN_WARNINGS = (
 """First words of warnings that no command shows, because the person who runs it cannot do anything about them."""
 
 
+class Subcommand(NamedTuple):
+    """A subcommand before it is imported.
+
+    Attributes:
+        module: in `commands/`; the command in it has the name of the subcommand.
+        summary: what `nhm --help` says about it.
+    """
+
+    module: str
+    summary: str
+
+
+SUBCOMMANDS: Final = {
+    "adopt": Subcommand("adopt", "Accept a version that somebody else put into Production."),
+    "audit": Subcommand("audit", "Show the decisions about a specialist's models."),
+    "dev": Subcommand("dev", "Run the whole platform on this machine."),
+    "exporter": Subcommand("exporter", "Answer Prometheus at /metrics."),
+    "mongod": Subcommand("dev", "Keep the local MongoDB running."),
+    "replay": Subcommand("replay", "Show what the gate with other settings would have decided."),
+    "retrain": Subcommand("retrain", "Retrain specialists on the feedback up to the end of a week."),
+    "rollback": Subcommand("rollback", "Put an earlier version back into Production."),
+    "seed": Subcommand("seed", "Write demo plans, opinions and feedback into MongoDB."),
+    "settings": Subcommand("settings", "List every setting: variable, current value, meaning."),
+    "status": Subcommand("status", "Show the services, what is in Production, and the last decisions."),
+    "validate": Subcommand("validate", "Ask the specialists' pods whether their models are loaded."),
+}
+
+
 class _Commands(click.Group):
-    """Prints the platform's own errors as one sentence, without a stack trace."""
+    """Imports only the subcommand that is called, and prints the platform's own errors as one sentence."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as click calls it
+        return list(SUBCOMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in SUBCOMMANDS:
+            return None
+        module = importlib.import_module(f"nhm_assets.commands.{SUBCOMMANDS[cmd_name].module}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        # click would import every command to read its summary.
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, one.summary) for name, one in SUBCOMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -50,7 +84,3 @@ def main() -> None:
     """
     for message in KNOWN_WARNINGS:
         warnings.filterwarnings("ignore", message)
-
-
-for command in (seed, retrain, rollback, adopt, replay, audit, status, validate, settings, exporter, dev, mongod):
-    main.add_command(command)

@@ -126,7 +126,7 @@ class Settings(BaseSettings):
         description="How probabilities are calibrated on rows that the forest has not learned. auto: with sigmoid if"
         " that gives a better Brier score than none.",
     )
-    training_threads: PositiveCount = Field(1, description="Threads for training and for predictions.")
+    training_threads: PositiveCount = Field(2, description="Threads of a fit. Their number does not change the model.")
 
     precision_threshold: Fraction = Field(0.75, description="Minimum precision (class approve) for a promotion.")
     recall_threshold: Fraction = Field(0.70, description="Minimum recall (class approve) for a promotion.")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nhm_assets.cli import main
+from nhm_assets.cli import SUBCOMMANDS
 from nhm_assets.domain.outcomes import GATE_CHECKS, BrokenBy, Outcome
 from nhm_assets.settings import Settings
 from tests.support.processes import ROOT
@@ -88,7 +88,7 @@ def unknown_make_targets(text: str) -> set[str]:
 def unknown_subcommands(text: str) -> set[str]:
     """Words after `nhm` that are no subcommand; `nhm_assets` and names of files are no commands."""
     called = {match for line in code(text) for match in re.findall(r"(?:^|\s)nhm ([a-z]+)\b", line)}
-    return called - set(main.commands)
+    return called - set(SUBCOMMANDS)
 
 
 def variables(text: str) -> set[str]:

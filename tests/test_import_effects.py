@@ -166,6 +166,13 @@ def test_help_loads_no_heavy_library(arguments: list[str]):
     assert heavy_libraries_after(program, NOT_FOR_HELP) == []
 
 
+def test_help_imports_no_subcommand_and_no_settings():
+    """With pydantic and all commands, it takes four times as long."""
+    not_needed = ("pydantic", "pydantic_settings", "asyncio", "ssl", "nhm_assets.settings", "nhm_assets.commands")
+    program = "from nhm_assets.cli import main; main(['--help'], standalone_mode=False)"
+    assert heavy_libraries_after(program, not_needed) == []
+
+
 def test_settings_are_shown_without_the_libraries_that_use_them():
     program = "from nhm_assets.cli import main; main(['settings'], standalone_mode=False)"
     assert heavy_libraries_after(program, tuple(set(NOT_FOR_HELP) - {"rich"})) == []

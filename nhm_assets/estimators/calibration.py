@@ -14,7 +14,7 @@ from nhm_assets.domain.class_order import ServedClasses, fitted_labels
 from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, REAL
 from nhm_assets.domain.records import Calibration, CalibrationMethod
 from nhm_assets.domain.segments import temporal_segments
-from nhm_assets.estimators.forest import fit_forest
+from nhm_assets.estimators.recent_forests import forest_once
 
 if TYPE_CHECKING:
     from sklearn.calibration import CalibratedClassifierCV
@@ -24,7 +24,8 @@ CalibrationChoice = Literal["auto", "none", "sigmoid", "isotonic"]
 """A method, or `auto`: the better one of none and sigmoid."""
 
 _CUTS: Final = (0.65, 0.825)
-"""Shares of the rows, by time: the first part is learned by the earlier forest, the others are asked."""
+"""Shares of the oldest segment, by time: the first part is learned by the earlier forest, the others are asked."""
+_HALVES: Final = (0.5,)
 _EARLIER, _MIDDLE, _LATEST = range(3)
 _ROWS_OF_A_CLASS: Final = 5
 """Fewer rows of a class in a part say too little about its frequency."""
@@ -43,6 +44,7 @@ def fit_estimator(
     parameters: dict[str, Any],
     *,
     threads: int,
+    segments: pd.Series | None = None,
     served: ServedClasses = "names",
     calibration: CalibrationChoice = "auto",
 ) -> Fitted:
@@ -52,10 +54,14 @@ def fit_estimator(
     the others. So an earlier forest learns the oldest rows and is asked about the newer ones. Its calibrators then
     serve the forest that has learned all rows: no row is given up.
 
+    The earlier forest learns exactly the oldest segment, if there are newer ones. So the candidate and both folds of
+    the gate share a forest: it is the earlier one of the candidate and of fold 2, and fold 1 itself.
+
     Args:
         rows: dataset rows, in the order of the dataset; never test rows.
         parameters: of RandomForestClassifier.
         threads: of the fits; their number does not change the result.
+        segments: of these rows in their dataset, with the same index; None: all are of the oldest segment.
         served: see `fit_forest`.
         calibration: the method. `auto` takes sigmoid if its Brier score is better than that of no calibration, on rows
             that neither the earlier forest nor the compared calibrators have learned. Nothing is calibrated where
@@ -63,13 +69,13 @@ def fit_estimator(
 
     Source: Platt (1999) for sigmoid, Zadrozny & Elkan (2002) for isotonic and for three classes, one against the rest.
     """
-    forest = fit_forest(rows, parameters, threads=threads, served=served)
+    forest = forest_once(rows, parameters, threads=threads, served=served)
     if calibration == "none":
         return Fitted(forest, Calibration(method="none", reason="Not calibrated: CALIBRATION=none."))
-    parts = _parts(rows)
+    parts = _parts(rows, segments)
     if too_few := _too_few(rows["label"], parts):
         return Fitted(forest, Calibration(method="none", reason=too_few))
-    earlier = fit_forest(rows[parts == _EARLIER], parameters, threads=threads, served=served)
+    earlier = forest_once(rows[parts == _EARLIER], parameters, threads=threads, served=served)
     ask = _Questions(earlier, served)
     chosen = _choose(ask, rows[parts == _MIDDLE], rows[parts == _LATEST], calibration)
     if chosen.method == "none":
@@ -81,15 +87,19 @@ def fit_estimator(
     return Fitted(calibrated, chosen)
 
 
-def _parts(rows: pd.DataFrame) -> np.ndarray:
+def _parts(rows: pd.DataFrame, segments: pd.Series | None) -> np.ndarray:
     """The part of each row by time; all rows of a plan are in the part of the newest one.
 
     Synthetic rows are in the first part, as they are among the train rows: only reviewers show what is frequent.
     """
     real = (rows["source"] == REAL).to_numpy()
     asked = rows[real] if real.any() else rows
-    parts = temporal_segments(asked["plan_id"], _CUTS).reindex(rows.index, fill_value=_EARLIER)
-    return parts.to_numpy()
+    if segments is not None and segments.any():
+        newer = asked["plan_id"][segments[asked.index] > 0]
+        parts = _MIDDLE + temporal_segments(newer, _HALVES)
+    else:
+        parts = temporal_segments(asked["plan_id"], _CUTS)
+    return parts.reindex(rows.index, fill_value=_EARLIER).to_numpy()
 
 
 def _too_few(labels: pd.Series, parts: np.ndarray) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 from nhm_assets.domain.dataset_schema import TEST
 from nhm_assets.domain.fold_records import Fold
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
+from nhm_assets.domain.segments import segments_of
 from nhm_assets.estimators.calibration import fit_estimator
 from nhm_assets.estimators.forest import PARAMETERS
 from nhm_assets.evaluation.champion import ScoredChampion, score_champion
@@ -64,11 +65,14 @@ def evaluate(
 def _fit_folds(
     frame: pd.DataFrame, trained: TrainedModel, settings: Settings
 ) -> tuple[list[Fold], dict[int, np.ndarray]]:
+    segments = segments_of(frame)
+
     def fit(learned: pd.DataFrame) -> Any:
         return fit_estimator(
             learned,
             trained.parameters,
             threads=settings.training_threads,
+            segments=segments[learned.index],
             served=settings.served_classes,
             calibration=settings.calibration,
         ).estimator

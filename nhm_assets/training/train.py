@@ -7,6 +7,7 @@ import pandas as pd
 
 from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
 from nhm_assets.domain.records import TrainedModel
+from nhm_assets.domain.segments import segments_of
 from nhm_assets.estimators.calibration import fit_estimator
 from nhm_assets.estimators.forest import PARAMETERS, learning_rows
 from nhm_assets.registry.vocabulary import PARTITION_TAG, TRIAL_OF_TAG
@@ -53,6 +54,7 @@ def train(
             rows,
             parameters,
             threads=settings.training_threads,
+            segments=segments_of(frame)[rows.index],
             served=settings.served_classes,
             calibration=settings.calibration,
         )

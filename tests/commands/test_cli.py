@@ -1,10 +1,14 @@
 """Every command: wrong use, and what it prints."""
 
+import importlib
+import pkgutil
 import warnings
 
+import click
 import pytest
 
-from nhm_assets.cli import main
+from nhm_assets import commands
+from nhm_assets.cli import SUBCOMMANDS, main
 from tests.support.nhm import nhm
 
 
@@ -46,3 +50,16 @@ def test_commands_silence_known_warnings_and_no_others():
         for message in [*KNOWN, "the disk is nearly full"]:
             warnings.warn(message, stacklevel=1)
     assert [str(warning.message) for warning in shown] == ["the disk is nearly full"]
+
+
+def test_every_subcommand_is_listed_and_can_be_called():
+    """The list stands in for the modules, which are imported only when they are called."""
+    found = {
+        (command.name, module.name)
+        for module in pkgutil.iter_modules(commands.__path__)
+        for command in vars(importlib.import_module(f"nhm_assets.commands.{module.name}")).values()
+        if isinstance(command, click.Command)
+    }
+    assert {(name, one.module) for name, one in SUBCOMMANDS.items()} == found
+    context = click.Context(main)
+    assert [main.get_command(context, name).name for name in main.list_commands(context)] == list(SUBCOMMANDS)

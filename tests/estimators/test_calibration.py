@@ -157,6 +157,28 @@ def test_synthetic_rows_are_learned_but_never_asked():
     assert fitted(OTHERS.assign(source=SYNTHETIC), "sigmoid").calibration.learned_rows == 350
 
 
+def test_the_earlier_forest_learns_the_oldest_segment_and_the_newer_rows_are_halved():
+    """So the earlier forest of the candidate is the forest of a fold, and is fitted once for both."""
+    segments = pd.Series(np.repeat([0, 1, 2], [300, 60, 40]), index=ROWS.index)
+    found = fitted(calibration="sigmoid", segments=segments)
+    compared = forest_on(ROWS[:300])
+    assert found.calibration.learned_rows == 100
+    assert found.calibration.compared_rows == 50
+    assert found.calibration.brier["none"] == pytest.approx(score(compared, ROWS[350:]))
+    assert np.array_equal(shares(found.estimator.estimator), shares(forest_on(ROWS)))
+
+
+def test_rows_of_the_oldest_segment_alone_are_cut_as_without_segments():
+    segments = pd.Series(0, index=ROWS.index)
+    assert fitted(segments=segments).calibration == fitted().calibration
+
+
+def test_synthetic_rows_are_in_the_part_of_the_earlier_forest_whatever_their_segment():
+    half = np.where(np.arange(len(OTHERS)) % 2, REAL, SYNTHETIC)
+    segments = pd.Series(np.repeat([0, 1], [600, 400]), index=OTHERS.index).where(half == REAL, 0)
+    assert fitted(OTHERS.assign(source=half), "sigmoid", segments=segments).calibration.learned_rows == 200
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_one_row_at_a_time_equals_all_rows_at_once_on_one_thread(method):
     estimator = fitted(calibration=method, threads=2).estimator
