@@ -26,6 +26,7 @@ from nhm_assets.settings import Settings
 from nhm_assets.training.assets import trained_model
 from nhm_assets.training.checks import trained_model_checks
 from resources.storage import FrameIOManager, RecordIOManager
+from sensors.drift import drift_sensor
 from sensors.feedback_volume import feedback_volume_sensor
 from sensors.lost_retries import lost_retry_sensor
 from sensors.registry import registry_sensor
@@ -59,7 +60,7 @@ def build_definitions(settings: Settings) -> Definitions:
             retention,
         ],
         schedules=[weekly_schedule(), served_quality_schedule, retention_schedule],
-        sensors=[feedback_volume_sensor, retraining_outcome_sensor, lost_retry_sensor, registry_sensor],
+        sensors=[feedback_volume_sensor, drift_sensor, retraining_outcome_sensor, lost_retry_sensor, registry_sensor],
         # For runs without a job, started from an asset's page.
         executor=executor,
         resources={

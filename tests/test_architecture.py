@@ -19,7 +19,7 @@ STAGES = ("feedback", "training", "evaluation", "promotion", "rollout", "monitor
 FLOORS = (
     ("domain", "resources"),
     ("settings",),
-    ("resource_factories", "steps", "runs", "estimators"),
+    ("resource_factories", "steps", "runs", "estimators", "drift"),
     ("registry",),
     STAGES,
     ("served",),

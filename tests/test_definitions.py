@@ -63,7 +63,14 @@ CHECKS = {
     ),
     "promoted_version": {"registry_consistent": False},
     "specialist_rollout": {"models_loaded": False},
-    "served_quality": {"agrees_with_people": False, "model_answers": False},
+    "served_quality": {
+        "features_stable": False,
+        "answers_stable": False,
+        "labels_stable": False,
+        "agrees_with_people": False,
+        "estimate_holds": False,
+        "model_answers": False,
+    },
 }
 
 

@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field
 
+from nhm_assets.domain.drift_records import Checked, Drift, Estimate
 from nhm_assets.domain.stored_record import Record, SchemaVersion, StoredRecord
 
 
@@ -128,12 +129,16 @@ class ServedQuality(StoredRecord):
         agreements: one per version whose opinions got feedback in this week.
         unattributed: reviewed opinions that belong to no version.
         decline: None if there is too little to compare, or if it was not measured.
-        faults: part -> why it was not measured.
+        drift: None if it was not measured.
+        estimate: of the served version's opinions that nobody has reviewed yet; None if there are none.
+        checked: the estimates of the newest weeks in which people reviewed this version, the newest first.
+        faults: part -> why it was not measured: a service failed or was slow.
+        absent: part -> why there is nothing to measure.
     """
 
-    ADDED: ClassVar = {}
+    ADDED: ClassVar = {"drift": 2, "estimate": 2, "checked": 2, "absent": 2}
 
-    schema_version: SchemaVersion = 1
+    schema_version: SchemaVersion = 2
     specialist: str
     week: str
     model: str
@@ -144,7 +149,11 @@ class ServedQuality(StoredRecord):
     agreements: list[Agreement] = Field(default_factory=list)
     unattributed: int = 0
     decline: Decline | None = None
+    drift: Drift | None = None
+    estimate: Estimate | None = None
+    checked: list[Checked] = Field(default_factory=list)
     faults: dict[str, str] = Field(default_factory=dict)
+    absent: dict[str, str] = Field(default_factory=dict)
 
     def agreement(self, version: str | None) -> Agreement | None:
         """The agreement of one version."""

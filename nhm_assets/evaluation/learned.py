@@ -82,6 +82,12 @@ def _learned_until(version: "ModelVersion") -> datetime | None:
 
 def _learned_rows(version: "ModelVersion", storage: str) -> pd.DataFrame | None:
     """The rows that a version has learned; None if its dataset can no longer be read."""
+    frame = dataset_of(version, storage)
+    return None if frame is None else learning_rows(frame)
+
+
+def dataset_of(version: "ModelVersion", storage: str) -> pd.DataFrame | None:
+    """The dataset that a version was trained on; None if it can no longer be read."""
     partition = Partition.named(version.tags.get(PARTITION_TAG, ""))
     if partition is None:
         return None
@@ -90,7 +96,7 @@ def _learned_rows(version: "ModelVersion", storage: str) -> pd.DataFrame | None:
         for file in manager.files_of(asset, partition.specialist, partition.week):
             frame = manager.read(file, asset)
             if data_version(frame) == version.tags.get(DATA_VERSION_TAG):
-                return learning_rows(frame)
+                return frame
     except StorageError as error:
         if error.transient:
             raise

@@ -39,8 +39,9 @@ _FAILED: Final = "failed"
 
 FEEDBACK_VOLUME: Final = "feedback_volume"
 WEEKLY: Final = "weekly"
+DRIFT: Final = "drift"
 OTHER: Final = "other"
-"""Values of `kind`: the sensor, the schedule, or anything else (a person, a backfill, a program)."""
+"""Values of `kind`: the sensors, the schedule, or anything else (a person, a backfill, a program)."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,18 @@ class Trigger:
 def last_volume_trigger(triggers: "Collection[Document]", specialist: Specialist) -> Trigger | None:
     """The sensor's newest trigger of a specialist."""
     document = triggers.find_one({"kind": FEEDBACK_VOLUME, "specialist": str(specialist)}, sort=[("number", -1)])
-    if document is None:
-        return None
+    return _trigger_in(document, specialist) if document else None
+
+
+def newest_trigger(triggers: "Collection[Document]", specialist: Specialist, kind: str | None = None) -> Trigger | None:
+    """The trigger of a specialist that was requested last, of one kind or of any."""
+    # Documents of other programs have no kind.
+    query: Document = {"specialist": str(specialist), "kind": kind or {"$exists": True}}
+    document = triggers.find_one(query, sort=[("requested_at", -1)])
+    return _trigger_in(document, specialist) if document else None
+
+
+def _trigger_in(document: Document, specialist: Specialist) -> Trigger:
     return Trigger(
         id=document["_id"],
         partition=Partition(document["week"], specialist),
@@ -129,6 +140,11 @@ def volume_trigger_id(specialist: Specialist, number: int, since: datetime | Non
         if since
         else f"{FEEDBACK_VOLUME}:{specialist}:{number}"
     )
+
+
+def drift_trigger_id(specialist: Specialist, cause: str) -> str:
+    """`_id` of the drift sensor's trigger for one cause, which starts one run only."""
+    return f"{DRIFT}:{specialist}:{cause}"
 
 
 def weekly_trigger_id(partition: Partition) -> str:

@@ -8,11 +8,13 @@ from nhm_assets.domain.dagster_names import GROUP, SERVED_QUALITY, SPECIALIST_RO
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.served_records import ServedQuality
 from nhm_assets.served.checks import judge_week, served_quality_checks
-from nhm_assets.served.measure import first_line, measure, not_read
+from nhm_assets.served.measure import Measurement, first_line, not_read
+from nhm_assets.served.monitoring import write_monitoring
 from nhm_assets.served.tables import metadata_of
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_results
 from nhm_assets.steps.partitions import specialist_weeks
+from resources.mlflow import Mlflow
 from resources.mongo import Mongo
 from resources.storage import RecordIOManager
 
@@ -32,13 +34,17 @@ from resources.storage import RecordIOManager
     ),
 )
 def served_quality(
-    context: AssetExecutionContext, settings: ResourceParam[Settings], mongo: ResourceParam[Mongo]
+    context: AssetExecutionContext,
+    settings: ResourceParam[Settings],
+    mongo: ResourceParam[Mongo],
+    mlflow: ResourceParam[Mlflow],
 ) -> Iterator[Output[ServedQuality] | AssetCheckResult]:
     """Measure, and yield record and verdicts together. Nothing in here may break the retraining that it ends."""
     partition, now = Partition.from_key(context.partition_key), settings.now()
     try:
         with mongo.database() as database:
-            quality = measure(database, partition, settings, now=now)
+            quality = Measurement(database, mlflow, partition, settings, now, context.log.warning).measure()
+            write_monitoring(database, quality, warn=context.log.warning)
     except Exception as error:  # noqa: BLE001 - as above
         quality = not_read(partition, now, first_line(error))
     for part, reason in quality.faults.items():

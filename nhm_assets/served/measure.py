@@ -1,53 +1,64 @@
 """Measures one week of one specialist. Every part has its own end: what cannot be read is said, and stops nothing."""
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
+from nhm_assets.domain.drift_records import Drift, Estimate
+from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.partitions import WEEK, Partition, Window
-from nhm_assets.domain.served_records import Agreement, Answered, Calls, Decline, ServedQuality
+from nhm_assets.domain.served_records import Answered, Calls, ServedQuality
+from nhm_assets.drift.estimate import estimate
 from nhm_assets.registry.audit_log import AUDIT_LOG
-from nhm_assets.served.agreement import agreement, decline
+from nhm_assets.served.agreement import calls_approve
+from nhm_assets.served.answers import count
+from nhm_assets.served.drift import drift_of, read_features
 from nhm_assets.served.evaluated import evaluated_calls
 from nhm_assets.served.origins import Opinion
 from nhm_assets.served.reading import Reviewed, read_opinions, read_reviewed
+from nhm_assets.served.reference import References
+from nhm_assets.served.reviews import Weeks, agreements, by_week, checked, decline_of
 from nhm_assets.served.serving_times import ServingTimes, read_serving_times
 
 if TYPE_CHECKING:
     from pymongo.database import Database
 
     from nhm_assets.settings import Settings
+    from resources.mlflow import Mlflow
 
 T = TypeVar("T")
 
 WEEKS: Final = 9
 """Weeks of feedback that are read: this one, and the eight before."""
-_RECENT: Final = 2
-"""Weeks whose agreement is compared with that before: in one alone there is seldom enough feedback."""
 
 ANSWERS: Final = "answers"
 AGREEMENT: Final = "agreement"
-TIMES: Final = "serving times"
+DRIFT: Final = "drift"
+_TIMES: Final = "serving times"
+_EVALUATION: Final = "evaluation"
+_PROMOTED: Final = "reference of the promoted version"
 """Parts that may not be measured."""
 
 
 @dataclass
 class Faults:
-    """Why parts were not measured."""
+    """Why parts were not measured: a service failed, or there is nothing to measure."""
 
     reasons: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
 
     def without(self, part: str, measure: Callable[[], T]) -> T | None:
         """What `measure` returns; None if it fails, with the reason kept."""
         try:
             return measure()
+        except DataError as error:
+            self.absent[part] = first_line(error)
         except Exception as error:  # noqa: BLE001 - no run needs any of this
             self.reasons[part] = first_line(error)
-            return None
+        return None
 
 
 def first_line(error: BaseException) -> str:
@@ -61,75 +72,118 @@ def window_of(partition: Partition, now: datetime) -> Window:
     return Window(partition.week_end - WEEK, min(partition.week_end, now))
 
 
-def measure(
-    database: "Database[dict[str, Any]]", partition: Partition, settings: "Settings", *, now: datetime
-) -> ServedQuality:
-    """Measure a week from documents alone: the same documents give the same record, whenever that is.
+@dataclass
+class _Read:
+    """What the documents of a week say."""
 
-    Feedback counts in the week in which it was submitted, for the version that gave the opinion.
-    """
-    import pymongo
+    times: ServingTimes
+    opinions: list[Opinion]
+    answered: Answered | None
+    weeks: Weeks
+    version: str | None
+    evaluated: Calls
+    features: np.ndarray | None
 
-    window, faults = window_of(partition, now), Faults()
-    model = partition.specialist.registered_model
-    with pymongo.timeout(settings.served_quality_timeout_s):
-        times = faults.without(TIMES, lambda: read_serving_times(database[AUDIT_LOG], model, window.end))
-        times = times or ServingTimes([])
-        opinions = database[settings.opinions_collection]
-        answered = faults.without(ANSWERS, lambda: count(read_opinions(opinions, partition.specialist, window), times))
-        reviewed = faults.without(AGREEMENT, lambda: _read_reviewed(database, settings, partition, window))
-        version = _version(times, window.end, answered)
-        weeks = by_week(reviewed or [], times, window.start)
-        evaluated = faults.without(
-            "evaluation", lambda: evaluated_calls(database[AUDIT_LOG], settings.storage, model, version)
+    @property
+    def by_served(self) -> list[Opinion]:
+        """The opinions that the served version gave, with a confidence."""
+        return [
+            one
+            for one in self.opinions
+            if one.version == self.version
+            and one.fallback is None
+            and one.at is not None
+            and not self.times.in_gap(one.at)
+            and not np.isnan(one.confidence)
+        ]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One week of one specialist, measured with what is there."""
+
+    database: "Database[dict[str, Any]]"
+    mlflow: "Mlflow"
+    partition: Partition
+    settings: "Settings"
+    now: datetime
+    warn: Callable[[str], None]
+
+    def measure(self) -> ServedQuality:
+        """Measure from documents alone: the same documents give the same record, whenever that is.
+
+        Feedback counts in the week in which it was submitted, for the version that gave the opinion.
+        """
+        window, faults = window_of(self.partition, self.now), Faults()
+        read = self._read(window, faults)
+        drift = faults.without(DRIFT, lambda: self._drift(read, faults))
+        this_week = read.weeks.get(0, {})
+        return ServedQuality(
+            specialist=str(self.partition.specialist),
+            week=self.partition.week,
+            model=self._model,
+            start=window.start,
+            end=window.end,
+            version=read.version,
+            answered=read.answered,
+            agreements=agreements(this_week),
+            unattributed=len(this_week.get(None, [])),
+            decline=decline_of(read.weeks, read.version, read.evaluated),
+            drift=drift,
+            estimate=_estimate(read.by_served, this_week.get(read.version, [])),
+            checked=checked(read.weeks, read.version),
+            faults=faults.reasons,
+            absent=faults.absent,
         )
-    this_week = weeks.get(0, {})
-    return ServedQuality(
-        specialist=str(partition.specialist),
-        week=partition.week,
-        model=model,
-        start=window.start,
-        end=window.end,
-        version=version,
-        answered=answered,
-        agreements=_agreements(this_week),
-        unattributed=len(this_week.get(None, [])),
-        decline=_decline(weeks, version, evaluated or Calls()),
-        faults=faults.reasons,
-    )
 
+    @property
+    def _model(self) -> str:
+        return self.partition.specialist.registered_model
 
-def _read_reviewed(
-    database: "Database[dict[str, Any]]", settings: "Settings", partition: Partition, window: Window
-) -> list[Reviewed]:
-    longer = Window(window.start - (WEEKS - 1) * WEEK, window.end)
-    return read_reviewed(database, settings, partition.specialist, longer)
+    def _read(self, window: Window, faults: Faults) -> _Read:
+        """Everything from MongoDB, within SERVED_QUALITY_TIMEOUT_S."""
+        import pymongo
 
+        database, settings, model = self.database, self.settings, self._model
+        log = database[AUDIT_LOG]
+        with pymongo.timeout(settings.served_quality_timeout_s):
+            times = faults.without(_TIMES, lambda: read_serving_times(log, model, window.end)) or ServingTimes([])
+            collection = database[settings.opinions_collection]
+            opinions = faults.without(
+                ANSWERS, lambda: list(read_opinions(collection, self.partition.specialist, window))
+            )
+            reviewed = faults.without(AGREEMENT, lambda: self._reviewed(window))
+            answered = None if opinions is None else count(opinions, times)
+            version = _version(times, window.end, answered)
+            evaluated = faults.without(_EVALUATION, lambda: evaluated_calls(log, settings.storage, model, version))
+            plans = [one.plan_id for one in opinions or []]
+            features = faults.without(DRIFT, lambda: read_features(database[settings.features_collection], plans))
+        weeks = by_week(reviewed or [], times, window.start)
+        return _Read(times, opinions or [], answered, weeks, version, evaluated or Calls(), features)
 
-def count(opinions: Iterable[Opinion], times: ServingTimes) -> Answered:
-    """Who gave the opinions of a week."""
-    versions: Counter[str] = Counter()
-    fallbacks: Counter[str] = Counter()
-    total = in_gap = untold = unexpected = 0
-    for opinion in opinions:
-        total += 1
-        if opinion.fallback is not None:
-            fallbacks[opinion.fallback] += 1
-        elif opinion.version is None or opinion.at is None:
-            untold += 1
-        elif times.in_gap(opinion.at):
-            in_gap += 1
-        else:
-            versions[opinion.version] += 1
-            unexpected += times.is_unexpected(opinion.at, opinion.version)
-    return Answered(
-        opinions=total,
-        by_version=dict(sorted(versions.items(), key=lambda item: int(item[0]))),
-        by_fallback=dict(sorted(fallbacks.items())),
-        in_gap=in_gap,
-        untold=untold,
-        unexpected=unexpected,
-    )
+    def _reviewed(self, window: Window) -> list[Reviewed]:
+        longer = Window(window.start - (WEEKS - 1) * WEEK, window.end)
+        return read_reviewed(self.database, self.settings, self.partition.specialist, longer)
+
+    def _drift(self, read: _Read, faults: Faults) -> Drift | None:
+        """The drift, by the reference of the served version. The version promoted since gets its reference, too."""
+        from nhm_assets.registry.versions import version_in_production
+
+        with self.mlflow.client() as client:
+            references = References(client, self.database, self.settings, self.now, self.warn)
+            champion = version_in_production(client, self._model)
+            promoted = str(champion.version) if champion else None
+            if promoted is not None and promoted != read.version:
+                faults.without(_PROMOTED, lambda: references.of(self._model, promoted))
+            if read.version is None:
+                raise DataError("nothing tells which version was in Production")
+            baseline = references.of(self._model, read.version)
+        if read.features is None:
+            raise RuntimeError(faults.reasons.get(DRIFT, "the features were not read"))
+        if baseline.synthetic:
+            raise DataError(f"version {read.version} learned synthetic rows alone, which say nothing about the world")
+        labels = [one.label for reviewed in read.weeks.get(0, {}).values() for one in reviewed]
+        return drift_of(baseline, read.features, read.by_served, labels)
 
 
 def _version(times: ServingTimes, end: datetime, answered: Answered | None) -> str | None:
@@ -141,51 +195,15 @@ def _version(times: ServingTimes, end: datetime, answered: Answered | None) -> s
     return max(named, key=lambda version: (named[version], int(version)), default=None)
 
 
-def by_week(
-    reviewed: Sequence[Reviewed], times: ServingTimes, start: datetime
-) -> dict[int, dict[str | None, list[Reviewed]]]:
-    """Weeks before the one that begins at `start` -> version -> its reviewed opinions.
-
-    None stands for opinions of a model that belong to no version. Those of fallbacks are left out.
-    """
-    found: dict[int, dict[str | None, list[Reviewed]]] = defaultdict(lambda: defaultdict(list))
-    for one in reviewed:
-        opinion = one.opinion
-        if opinion.fallback is not None or opinion.version is None or np.isnan(opinion.confidence):
-            continue
-        version = None if opinion.at is None or times.in_gap(opinion.at) else opinion.version
-        weeks_before = -((one.submitted_at - start) // WEEK)
-        found[weeks_before][version].append(one)
-    return found
-
-
-def _agreements(versions: dict[str | None, list[Reviewed]]) -> list[Agreement]:
-    told = sorted((version for version in versions if version is not None), key=int)
-    return [agreement(version, *arrays(versions[version])) for version in told]
-
-
-def arrays(reviewed: Sequence[Reviewed]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Confidence, risk, and whether people approved, one value per opinion."""
-    return (
-        np.array([one.opinion.confidence for one in reviewed], dtype="float64"),
-        np.array([one.opinion.risk for one in reviewed], dtype="float64"),
-        np.array([one.approved for one in reviewed], dtype="bool"),
-    )
-
-
-def _decline(
-    weeks: dict[int, dict[str | None, list[Reviewed]]], version: str | None, evaluated: Calls
-) -> Decline | None:
-    """The served version in the newest two weeks, against its evaluation and the weeks before."""
-    if version is None:
+def _estimate(opinions: Sequence[Opinion], reviewed: Sequence[Reviewed]) -> Estimate | None:
+    """The estimate for opinions of the week that nobody has reviewed yet."""
+    known = {one.opinion.opinion_id for one in reviewed}
+    open_ones = [one for one in opinions if one.opinion_id not in known]
+    if not open_ones:
         return None
-    calls = {
-        before: agreement(version, *arrays(versions[version])).calls
-        for before, versions in weeks.items()
-        if version in versions
-    }
-    recent = Calls.total(one for before, one in calls.items() if before < _RECENT)
-    return decline(recent, evaluated, [one for before, one in sorted(calls.items()) if before >= _RECENT])
+    confidence = np.array([one.confidence for one in open_ones], dtype="float64").clip(0, 1)
+    risk = np.array([one.risk for one in open_ones], dtype="float64")
+    return estimate(confidence, calls_approve(confidence, risk))
 
 
 def not_read(partition: Partition, now: datetime, reason: str) -> ServedQuality:
@@ -197,5 +215,5 @@ def not_read(partition: Partition, now: datetime, reason: str) -> ServedQuality:
         model=partition.specialist.registered_model,
         start=window.start,
         end=window.end,
-        faults=dict.fromkeys((ANSWERS, AGREEMENT), reason),
+        faults=dict.fromkeys((ANSWERS, AGREEMENT, DRIFT), reason),
     )

@@ -30,11 +30,16 @@ _FIELDS = dict.fromkeys(OPINION_FIELDS, 1)
 
 @dataclass(frozen=True)
 class Reviewed:
-    """An opinion, and what a person said of it."""
+    """An opinion, and what a person said of it, as a class of the dataset."""
 
     opinion: Opinion
     submitted_at: datetime
-    approved: bool
+    label: int
+
+    @property
+    def approved(self) -> bool:
+        """Whether that was approve."""
+        return self.label == APPROVE
 
 
 def read_opinions(collection: "Collection[Document]", specialist: Specialist, window: Window) -> Iterator[Opinion]:
@@ -73,9 +78,7 @@ def read_reviewed(
     chosen = newest_per_opinion(accepted, min_rating=settings.min_feedback_rating)
     opinions = _opinions_of(database[settings.opinions_collection], specialist, chosen)
     return [
-        Reviewed(opinions[one.opinion_id], one.submitted_at, one.label == APPROVE)
-        for one in chosen
-        if one.opinion_id in opinions
+        Reviewed(opinions[one.opinion_id], one.submitted_at, one.label) for one in chosen if one.opinion_id in opinions
     ]
 
 

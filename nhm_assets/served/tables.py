@@ -4,6 +4,7 @@ from typing import Any
 
 from dagster import MetadataValue
 
+from nhm_assets.domain.drift_records import Drift, Estimate
 from nhm_assets.domain.served_records import Agreement, Answered, ServedQuality
 
 
@@ -20,8 +21,17 @@ def metadata_of(quality: ServedQuality) -> dict[str, Any]:
         shown |= {name: value for name, value in figures.items() if value is not None}
     if quality.agreements:
         shown["agreement"] = MetadataValue.md(agreement_table(quality))
-    if quality.faults:
-        lines = [f"- {part}: {reason}" for part, reason in quality.faults.items()]
+    if quality.drift and quality.drift.of_features:
+        shown |= {
+            "largest_psi": quality.drift.of_features[0].psi,
+            "drift": MetadataValue.md(drift_table(quality.drift)),
+        }
+    if quality.estimate and quality.estimate.f1 is not None:
+        shown |= {"estimated_f1": quality.estimate.f1, "unreviewed": quality.estimate.plans}
+    if quality.checked or quality.estimate:
+        shown["estimates"] = MetadataValue.md(estimates_table(quality))
+    if quality.faults or quality.absent:
+        lines = [f"- {part}: {reason}" for part, reason in {**quality.absent, **quality.faults}.items()]
         shown["not_measured"] = MetadataValue.md("\n".join(lines))
     return shown
 
@@ -44,6 +54,36 @@ def agreement_table(quality: ServedQuality) -> str:
     if quality.unattributed:
         lines.append(f"| none | {quality.unattributed} | | | | | | |")
     return "\n".join(lines)
+
+
+def drift_table(drift: Drift) -> str:
+    """What has moved, and how far; chance explains a PSI below the bar."""
+    lines = [
+        f"{drift.plans} plans, {drift.answers} answers and {drift.labels} labels against {drift.learned} rows.",
+        "",
+    ]
+    lines += ["| | PSI | bar | moved |", "|---|---|---|---|"]
+    for shift in (*drift.of_features, *drift.of_answers, *drift.of_labels):
+        name = f"**{shift.name}**" if shift.name in drift.important else shift.name
+        lines.append(f"| {name} | {shift.psi:.3f} | {shift.bar:.3f} | {shift.band} |")
+    return "\n".join(lines)
+
+
+def estimates_table(quality: ServedQuality) -> str:
+    """F1 as the confidence promised it, beside what came true."""
+    lines = ["| opinions | plans | F1 promised | 90 % | F1 by people |", "|---|---|---|---|---|"]
+    rows: list[tuple[str, Estimate, float | None]] = []
+    if quality.estimate:
+        rows.append(("not reviewed", quality.estimate, None))
+    rows += [(_when(one.weeks_before), one.estimate, one.realized) for one in quality.checked]
+    for name, estimate, realized in rows:
+        interval = f"{estimate.low:.3f} to {estimate.high:.3f}"
+        lines.append(f"| {name} | {estimate.plans} | {_figure(estimate.f1)} | {interval} | {_figure(realized)} |")
+    return "\n".join(lines)
+
+
+def _when(weeks_before: int) -> str:
+    return f"reviewed {weeks_before} weeks before" if weeks_before else "reviewed this week"
 
 
 def _row(one: Agreement) -> str:

@@ -26,6 +26,7 @@ RECORDED = {
     "Promotion.1": "811953ce2aaa6e34d18c637cc391077a",
     "Rollout.1": "1557f06c1fb1d0affde5ce98a281cfcc",
     "ServedQuality.1": "ac921636bd32098945aae122bcd56833",
+    "ServedQuality.2": "e23a15c0df912f394b0afe2258ab9b5d",
     "TrainedModel.1": "211bd47c70d9394326f1bf15f5a46b9b",
     "TrainedModel.2": "d92a00a46305b52a125854d17446f130",
 }

@@ -5,9 +5,17 @@ from typing import Any
 import pytest
 
 from nhm_assets.domain.check_result import Verdict
+from nhm_assets.domain.drift_records import Checked, Drift, Estimate, Shift
 from nhm_assets.domain.served_records import Answered, Calls, ServedQuality
 from nhm_assets.served.agreement import decline
-from nhm_assets.served.checks import agrees_with_people, judge_week, model_answers
+from nhm_assets.served.checks import (
+    DESCRIPTIONS,
+    agrees_with_people,
+    drift_verdicts,
+    estimate_holds,
+    judge_week,
+    model_answers,
+)
 from nhm_assets.settings import Settings
 from tests.support.documents import WEEK, WEEK_END, WINDOW_START
 
@@ -95,11 +103,55 @@ def test_opinions_that_do_not_say_who_gave_them_are_no_fallbacks():
 
 
 def test_what_could_not_be_read_warns_with_the_reason():
-    faults = {"answers": "MongoDB is slow", "agreement": "MongoDB is away"}
-    verdicts = judge_week(week(faults=faults), Settings())
-    assert [verdict.reason for verdict in verdicts[:2]] == [
-        "Not measured: MongoDB is away.",
-        "Not measured: MongoDB is slow.",
-    ]
-    assert not any(verdict.passed for verdict in verdicts[:2])
-    assert all(verdict.warns_only for verdict in verdicts)
+    faults = {"answers": "MongoDB is slow", "agreement": "MongoDB is away", "drift": "MLflow is away"}
+    verdicts = {verdict.check: verdict for verdict in judge_week(week(faults=faults), Settings())}
+    assert set(verdicts) == set(DESCRIPTIONS)
+    assert not any(verdict.passed for verdict in verdicts.values())
+    assert all(verdict.warns_only for verdict in verdicts.values())
+    assert verdicts["model_answers"].reason == "Not measured: MongoDB is slow."
+    assert verdicts["estimate_holds"].reason == "Not measured: MongoDB is away."
+    assert verdicts["labels_stable"].reason == "Not measured: MLflow is away."
+
+
+def test_where_there_is_nothing_to_measure_nothing_warns():
+    absent = {"drift": "version 3 learned synthetic rows alone"}
+    verdicts = judge_week(week(absent=absent, answered=answered(opinions=0, by_version={})), Settings())
+    assert all(verdict.passed for verdict in verdicts)
+    assert "version 3 learned synthetic rows alone" in verdicts[0].reason
+
+
+def drift(**fields: Any) -> Drift:
+    nothing = {"of_features": [], "of_answers": [], "of_labels": [], "important": ["density"]}
+    return Drift(**({"learned": 1000, "plans": 200, "answers": 190, "labels": 150} | nothing | fields))
+
+
+@pytest.mark.parametrize(
+    ("part", "check"),
+    [("of_features", "features_stable"), ("of_answers", "answers_stable"), ("of_labels", "labels_stable")],
+)
+def test_each_part_that_moves_is_found_by_its_own_check(part: str, check: str):
+    still, moved = Shift(name="density", psi=0.2, bar=0.21), Shift(name="density", psi=0.3, bar=0.21)
+    others = {name: [still] for name in ("of_features", "of_answers", "of_labels")}
+    verdicts = {one.check: one for one in drift_verdicts(week(drift=drift(**(others | {part: [moved]}))))}
+    assert [name for name, verdict in verdicts.items() if not verdict.passed] == [check]
+    assert "differ from what version 3 learned: density has moved much (PSI 0.300)" in verdicts[check].reason
+
+
+def test_too_few_plans_are_not_judged():
+    verdicts = drift_verdicts(week(drift=drift(plans=7)))
+    assert all(verdict.passed for verdict in verdicts)
+    assert verdicts[0].reason.startswith("Not measured: 7 plans are too few")
+
+
+@pytest.mark.parametrize(("realized", "holds"), [(0.80, True), (0.772, True), (0.74, False), (0.90, False)])
+def test_an_estimate_that_did_not_come_true_is_found(realized: float, holds: object):
+    expected = Estimate(plans=300, precision=0.8, recall=0.8, f1=0.8, error=0.02)
+    weeks = [Checked(weeks_before=before, estimate=expected, realized=realized) for before in (0, 1)]
+    assert estimate_holds(week(checked=weeks)).passed is holds
+
+
+def test_an_estimate_of_a_few_plans_is_not_judged():
+    expected = Estimate(plans=20, precision=0.8, recall=0.8, f1=0.8, error=0.02)
+    verdict = estimate_holds(week(checked=[Checked(weeks_before=0, estimate=expected, realized=0.1)]))
+    assert verdict.passed
+    assert "20 opinions" in verdict.reason

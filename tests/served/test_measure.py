@@ -1,14 +1,16 @@
 """A week measured from documents in a real MongoDB."""
 
-from datetime import timedelta
+import shutil
+from datetime import datetime, timedelta
 
 import pytest
 
 from nhm_assets.domain.partitions import WEEK as ONE_WEEK
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.served_records import ServedQuality
+from nhm_assets.resource_factories import mlflow_of
 from nhm_assets.served.checks import judge_week
-from nhm_assets.served.measure import measure
+from nhm_assets.served.measure import Measurement
 from nhm_assets.settings import Settings
 from resources.mongo import tolerant_decoding
 from tests.support.documents import NOW, WEEK, WEEK_END
@@ -20,8 +22,13 @@ PARTITION = Partition.parse(WEEK, "technical")
 
 
 @pytest.fixture
-def settings(tmp_path) -> Settings:
+def settings(tmp_path, migrated_mlflow) -> Settings:
+    shutil.copytree(migrated_mlflow, tmp_path / "mlflow")
     return Settings(nhm_home=tmp_path, nhm_now=NOW)
+
+
+def measure(database, partition: Partition, settings: Settings, *, now: datetime) -> ServedQuality:
+    return Measurement(database, mlflow_of(settings), partition, settings, now, print).measure()
 
 
 def passed(quality: ServedQuality, settings: Settings) -> dict[str, bool]:
@@ -97,6 +104,7 @@ def test_a_pod_that_was_not_restarted_is_found_and_nothing_else(database, settin
 def test_without_documents_nothing_is_measured_and_nothing_warns(database, settings):
     found = measure(database, PARTITION, settings, now=NOW)
     assert (found.answered.opinions, found.agreements, found.version, found.faults) == (0, [], None, {})
+    assert found.absent == {"drift": "nothing tells which version was in Production"}
     assert all(passed(found, settings).values())
 
 

@@ -1,0 +1,70 @@
+"""How far the plans, answers and labels of a week have moved from what the served version learned."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES
+from nhm_assets.domain.drift_records import Drift
+from nhm_assets.drift.baseline import CONFIDENCE, RISK, Baseline
+from nhm_assets.drift.bins import Bins
+from nhm_assets.drift.shifts import shifts
+from nhm_assets.evaluation.served_plans import feature_values
+from nhm_assets.feedback.mongo_batches import id_batches
+from nhm_assets.served.origins import Opinion
+
+if TYPE_CHECKING:
+    from pymongo.collection import Collection
+
+FEWEST: Final = 20
+"""Plans, answers or labels without which nothing is compared."""
+
+
+def read_features(collection: "Collection[dict[str, Any]]", plan_ids: Iterable[str]) -> np.ndarray:
+    """The stored features of these plans, one row each; features that the platform computed are left out.
+
+    Plans without usable features are left out, too. Null is NaN.
+    """
+    fields = {"_id": 0, "plan_id": 1, "features": 1}
+    blocks = []
+    for ids in id_batches(sorted(set(filter(None, plan_ids)))):
+        query = {"plan_id": {"$in": ids}, "extractor": {"$exists": False}}
+        rows = [feature_values(document.get("features")) for document in collection.find(query, fields)]
+        block = np.array([row for row in rows if row is not None], dtype="float64")
+        blocks.append(block.reshape(-1, len(FEATURE_NAMES)))
+    return np.concatenate(blocks) if blocks else np.empty((0, len(FEATURE_NAMES)))
+
+
+def drift_of(baseline: Baseline, features: np.ndarray, answers: Sequence[Opinion], labels: Sequence[int]) -> Drift:
+    """The drift of a week.
+
+    Args:
+        baseline: of the served version.
+        features: one row per plan.
+        answers: opinions that this version gave in the week.
+        labels: what people said in the week, as classes of the dataset.
+    """
+    values = {name: features[:, column] for column, name in enumerate(FEATURE_NAMES)}
+    said = {
+        CONFIDENCE: np.array([one.confidence for one in answers], dtype="float64"),
+        RISK: np.array([one.risk for one in answers], dtype="float64"),
+    }
+    labelled = np.bincount(np.array(labels, dtype="int64"), minlength=len(CLASS_NAMES))
+    enough = {"features": len(features), "answers": len(answers), "labels": len(labels)}
+    of_features = shifts(baseline.features, _counts(baseline.features, values), baseline.important)
+    of_answers = shifts(baseline.answers, _counts(baseline.answers, said))
+    return Drift(
+        learned=baseline.rows,
+        plans=len(features),
+        answers=len(answers),
+        labels=len(labels),
+        important=baseline.important,
+        of_features=of_features if enough["features"] >= FEWEST else [],
+        of_answers=of_answers if enough["answers"] >= FEWEST else [],
+        of_labels=shifts({"labels": baseline.labels}, {"labels": labelled}) if enough["labels"] >= FEWEST else [],
+    )
+
+
+def _counts(learned: dict[str, Bins], values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: bins.count(values[name]) for name, bins in learned.items()}

@@ -1,0 +1,219 @@
+"""The sensor on drift: it retrains a specialist whose plans have moved away, or whose served version has sunk.
+
+Labels alone never start a run: a retraining needs them to be right, and people change their minds less often than they
+make mistakes.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from dagster import (
+    AssetCheckKey,
+    DagsterInstance,
+    DefaultSensorStatus,
+    ResourceParam,
+    RunRequest,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    sensor,
+)
+
+from nhm_assets.domain.dagster_names import DRIFT_SENSOR, EVALUATION_REPORT, JOB
+from nhm_assets.domain.partitions import Partition, last_closed_week, running_week
+from nhm_assets.domain.specialists import Specialist, all_specialists, recorded_specialist
+from nhm_assets.registry.audit_log import ACTOR_TAG, AUDIT_LOG
+from nhm_assets.registry.recovery import version_at
+from nhm_assets.runs.queries import ASKED_AT_TAG, TRIGGER_TAG, record_with_key, run_in_progress, submitted
+from nhm_assets.runs.restarts import awaiting_restart
+from nhm_assets.runs.ticks import is_preview
+from nhm_assets.runs.triggers import (
+    DRIFT,
+    EXPIRED,
+    REQUESTED,
+    TRIGGERS,
+    Claim,
+    Trigger,
+    claim,
+    drift_trigger_id,
+    mark_expired,
+    mark_launched,
+    new_trigger,
+    newest_trigger,
+)
+from nhm_assets.served.monitoring import DRIFT_MONITORING, monitoring_id
+from nhm_assets.settings import Settings
+from resources.mongo import Mongo
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
+
+Document = dict[str, Any]
+
+_INTERVAL_S: Final = 300
+_LEASE_S: Final = 120.0
+_READ_S: Final = 5.0
+"""Seconds for all reads of a tick together, several times: a tick must end within 60 s."""
+_SERVING_ON_LINE: Final = "serving_on_line"
+_EVALUATIONS: Final = 10
+"""Newest evaluations per specialist among which its own is looked for."""
+_MINUTE: Final = "%Y-%m-%d %H:%M"
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why a specialist should be retrained.
+
+    Attributes:
+        key: the same for the same cause, so that it starts one run only.
+        sentence: what was seen.
+    """
+
+    key: str
+    sentence: str
+
+
+@sensor(
+    name=DRIFT_SENSOR,
+    job_name=JOB,
+    minimum_interval_seconds=_INTERVAL_S,
+    default_status=DefaultSensorStatus.RUNNING,
+    description=(
+        "Retrains a specialist on the current week if one of the five most important features has moved much from what"
+        " the served version learned (`features_stable`), or if the served version has sunk below the line"
+        " (`serving_on_line`). One run for each cause and week, and none within RETRAINING_COOLDOWN_HOURS of another"
+        " one. Labels alone never start a run."
+    ),
+)
+def drift_sensor(
+    context: SensorEvaluationContext, settings: ResourceParam[Settings], mongo: ResourceParam[Mongo]
+) -> SensorResult:
+    """Decide for every specialist by what the week's drift and the newest evaluations say."""
+    import pymongo
+
+    with mongo.database() as database, pymongo.timeout(4 * _READ_S):
+        tick = _Tick(context.instance, database, settings, settings.now(), writes=not is_preview(context))
+        decisions = tick.decide()
+    requests = [request for _, request in decisions if request]
+    sentences = [sentence for sentence, _ in decisions]
+    if requests:
+        for sentence in sentences:
+            context.log.info(sentence)
+        return SensorResult(run_requests=requests)
+    return SensorResult(skip_reason=SkipReason("\n".join(sentences) or "nothing has moved much"))
+
+
+@dataclass(frozen=True)
+class _Tick:
+    """One evaluation, at one moment. A preview writes nothing."""
+
+    instance: DagsterInstance
+    database: "Database[Document]"
+    settings: Settings
+    now: datetime
+    writes: bool
+
+    def decide(self) -> list[tuple[str, RunRequest | None]]:
+        """What there is to say about specialists with a cause or a request, and the runs that are due."""
+        causes = self._sunken() | self._drifted()
+        decisions = []
+        for specialist in all_specialists():
+            last = self._refresh(newest_trigger(self.database[TRIGGERS], specialist, DRIFT))
+            if last and last.outcome == REQUESTED:
+                decisions.append(self._request_again(last))
+            elif cause := causes.get(str(specialist)):
+                decisions.append(self._decide(specialist, cause))
+        return decisions
+
+    def _weeks(self) -> tuple[str, str]:
+        """The running week, and the one before."""
+        return running_week(self.now), last_closed_week(self.now)
+
+    def _drifted(self) -> dict[str, Cause]:
+        """Specialist -> the much drifted important features of the version that is still in Production."""
+        ids = [monitoring_id(str(specialist), week) for specialist in all_specialists() for week in self._weeks()]
+        found: dict[str, Cause] = {}
+        for document in self.database[DRIFT_MONITORING].find({"_id": {"$in": ids}}).sort("timestamp", 1):
+            summary, specialist = document["report_summary"], document["specialist_type"]
+            features, version = summary["much_drifted_important_features"], str(summary["model_version"])
+            if not features or version != self._in_production(specialist, version):
+                continue
+            psi = ", ".join(f"{name} (PSI {summary['features'][name]:.3f})" for name in features)
+            sentence = f"{specialist}: in week {summary['week']}, {psi} moved much from what version {version} learned"
+            found[specialist] = Cause(f"{summary['week']}:features:{version}", sentence)
+        return found
+
+    def _in_production(self, specialist: str, otherwise: str) -> str:
+        """The version in Production now; what others put there is not in the audit log."""
+        model = recorded_specialist(specialist).registered_model
+        return version_at(self.database[AUDIT_LOG], model, self.now) or otherwise
+
+    def _sunken(self) -> dict[str, Cause]:
+        """Specialist -> its served version is below the line, by its newest evaluation of these weeks."""
+        key = AssetCheckKey(EVALUATION_REPORT, _SERVING_ON_LINE)
+        limit = _EVALUATIONS * len(all_specialists())
+        newest: dict[str, tuple[str, bool]] = {}
+        for record in self.instance.event_log_storage.get_asset_check_execution_history(key, limit=limit):
+            partition = Partition.named(record.evaluation.partition or "") if record.evaluation else None
+            if partition and record.evaluation:
+                newest.setdefault(str(partition.specialist), (partition.week, record.evaluation.passed))
+        return {
+            name: Cause(f"{week}:serving", f"{name}: the served version is below the line ({_SERVING_ON_LINE}, {week})")
+            for name, (week, passed) in newest.items()
+            if not passed and week in self._weeks()
+        }
+
+    def _decide(self, specialist: Specialist, cause: Cause) -> tuple[str, RunRequest | None]:
+        if obstacle := self._obstacle(specialist):
+            return f"{cause.sentence}; {obstacle}", None
+        partition = Partition(running_week(self.now), specialist)
+        days = self.settings.feedback_window_days
+        fields = {**new_trigger(DRIFT, partition, window_days=days, requested_at=self.now), "reason": cause.sentence}
+        trigger = drift_trigger_id(specialist, cause.key)
+        if not self._claimed(trigger, fields):
+            return f"{cause.sentence}; a retraining was requested for that already", None
+        return f"{cause.sentence}; retraining on week {partition.week}", self._request(trigger, partition)
+
+    def _obstacle(self, specialist: Specialist) -> str | None:
+        """Why there is no run now."""
+        if run := run_in_progress(self.instance, specialist):
+            return f"run {run.run_id} is in progress"
+        for record, at in awaiting_restart(self.instance, self.settings, datetime.now(UTC), specialist):
+            return f"run {record.dagster_run.run_id} broke, and is started over at {at:{_MINUTE}}"
+        # Any other retraining has just learned what there is to learn.
+        last = newest_trigger(self.database[TRIGGERS], specialist)
+        if last is None or last.outcome == EXPIRED or last.transient:
+            return None
+        cooled_down = last.requested_at + timedelta(hours=self.settings.retraining_cooldown_hours)
+        if self.now >= cooled_down:
+            return None
+        requested = f"the last run was requested at {last.requested_at:{_MINUTE}}"
+        return f"{requested}, the next is possible at {cooled_down:{_MINUTE}}"
+
+    def _refresh(self, last: Trigger | None) -> Trigger | None:
+        """Record the run that an earlier tick requested, or that its request has expired."""
+        if last is None or last.outcome != REQUESTED or not self.writes:
+            return last
+        triggers, record = self.database[TRIGGERS], record_with_key(self.instance, last.run_key)
+        if record and submitted(record.dagster_run):
+            mark_launched(triggers, last.id, record.dagster_run.run_id, record.create_timestamp)
+        elif record is None and last.partition.week != running_week(self.now):
+            mark_expired(triggers, last.id)
+        else:
+            return last
+        return newest_trigger(triggers, last.partition.specialist, DRIFT)
+
+    def _request_again(self, last: Trigger) -> tuple[str, RunRequest | None]:
+        """For a run that an earlier tick claimed and that does not exist yet."""
+        requested = f"{last.partition.specialist}: a run was requested at {last.requested_at:{_MINUTE}}"
+        if not self._claimed(last.id, {}):
+            return f"{requested} and is being launched", None
+        return f"{requested} but not launched; requesting it again", self._request(last.id, last.partition)
+
+    def _claimed(self, trigger: str, fields: Document) -> bool:
+        return not self.writes or claim(self.database[TRIGGERS], trigger, fields, lease_s=_LEASE_S) is Claim.OURS
+
+    def _request(self, trigger: str, partition: Partition) -> RunRequest:
+        tags = {TRIGGER_TAG: trigger, ASKED_AT_TAG: self.now.isoformat(), ACTOR_TAG: DRIFT_SENSOR}
+        return RunRequest(run_key=trigger, partition_key=partition.key, tags=tags)
