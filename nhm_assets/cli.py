@@ -38,6 +38,7 @@ SUBCOMMANDS: Final = {
     "audit": Subcommand("audit", "Show the decisions about a specialist's models."),
     "dev": Subcommand("dev", "Run the whole platform on this machine."),
     "exporter": Subcommand("exporter", "Answer Prometheus at /metrics."),
+    "lineage": Subcommand("lineage", "Show what a version was made from, and who learned from a feedback."),
     "mongod": Subcommand("dev", "Keep the local MongoDB running."),
     "replay": Subcommand("replay", "Show what the gate with other settings would have decided."),
     "retrain": Subcommand("retrain", "Retrain specialists on the feedback up to the end of a week."),

@@ -99,6 +99,15 @@ class _StoredIOManager(UPathIOManager):
         counting = _pointed_file(pointer, asset) if files else None
         return sorted(files, key=lambda file: file != counting)
 
+    def partitions_of(self, asset: str) -> list[tuple[str, str]]:
+        """Every partition of an asset with two dimensions that has a file; StorageError if that is unreadable."""
+        folder = self._base_path / asset
+        try:
+            pointers = sorted(folder.glob(f"*/*{self.extension}"), key=str)
+        except store_errors() as error:
+            raise _read_error(folder, error) from error
+        return [(pointer.parent.name, pointer.stem) for pointer in pointers]
+
     def _pointer(self, asset: str, *partition: str) -> "UPath":
         return self._with_extension(self._base_path.joinpath(asset, *partition))
 

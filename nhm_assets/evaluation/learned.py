@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 import pandas as pd
 
-from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
-from nhm_assets.domain.dataset_schema import TEST, data_version
-from nhm_assets.domain.partitions import Partition
+from nhm_assets.domain.dataset_schema import TEST
 from nhm_assets.estimators.forest import learning_rows
+from nhm_assets.registry.datasets import dataset_of
 from nhm_assets.registry.versions import window_end
-from nhm_assets.registry.vocabulary import DATA_VERSION_TAG, LEARNED_UNTIL_TAG, PARTITION_TAG
-from resources.errors import StorageError
-from resources.storage import FrameIOManager
+from nhm_assets.registry.vocabulary import LEARNED_UNTIL_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -82,22 +79,5 @@ def _learned_until(version: "ModelVersion") -> datetime | None:
 
 def _learned_rows(version: "ModelVersion", storage: str) -> pd.DataFrame | None:
     """The rows that a version has learned; None if its dataset can no longer be read."""
-    frame = dataset_of(version, storage)
-    return None if frame is None else learning_rows(frame)
-
-
-def dataset_of(version: "ModelVersion", storage: str) -> pd.DataFrame | None:
-    """The dataset that a version was trained on; None if it can no longer be read."""
-    partition = Partition.named(version.tags.get(PARTITION_TAG, ""))
-    if partition is None:
-        return None
-    manager, asset = FrameIOManager(storage), FEEDBACK_DATASET.to_user_string()
-    try:
-        for file in manager.files_of(asset, partition.specialist, partition.week):
-            frame = manager.read(file, asset)
-            if data_version(frame) == version.tags.get(DATA_VERSION_TAG):
-                return frame
-    except StorageError as error:
-        if error.transient:
-            raise
-    return None
+    dataset = dataset_of(version, storage)
+    return None if dataset is None else learning_rows(dataset.frame)

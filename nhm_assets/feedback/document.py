@@ -13,7 +13,8 @@ _INTRODUCTION: Final = """\
 
 One row is one opinion of a specialist, labelled by the newest feedback in the window. `make dataset-document` makes
 this page from the tables in `nhm_assets/domain/dataset_columns.py` and `nhm_assets/domain/source_fields.py`; the same
-tables are shown in Dagster's UI as the columns of `feedback_dataset` and of the collections.
+tables are shown in Dagster's UI as the columns of `feedback_dataset` and of the collections. `nhm lineage SPECIALIST`
+follows them to a version and to the pods that serve it.
 
 The features of a plan are those that a specialist stored in `plan_features`, if all 26 are there. Otherwise they are
 computed from the plan: the one in the opinion, else the one in the ledger.

@@ -28,7 +28,7 @@ from nhm_assets.drift.baseline import (
 )
 from nhm_assets.drift.psi import IMPORTANT
 from nhm_assets.estimators.forest import learning_rows
-from nhm_assets.evaluation.learned import dataset_of
+from nhm_assets.registry.datasets import dataset_of
 from nhm_assets.evaluation.predictions import served_answers
 from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.registry.versions import version_if_any
@@ -82,9 +82,10 @@ class References:
                 return None
 
     def _made(self, version: "ModelVersion") -> Baseline:
-        frame = dataset_of(version, self.settings.storage)
-        if frame is None:
+        dataset = dataset_of(version, self.settings.storage)
+        if dataset is None:
             raise DataError(f"the dataset that {version.name} version {version.version} learned cannot be read")
+        frame = dataset.frame
         learned = learning_rows(frame)
         log, storage = self.database[AUDIT_LOG], self.settings.storage
         report = report_of(log, storage, version.name, str(version.version))

@@ -1,7 +1,7 @@
 """The asset of the training stage."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from dagster import (
@@ -16,23 +16,31 @@ from dagster import (
 from pydantic import Field
 
 from nhm_assets.domain.dagster_names import GROUP
+from nhm_assets.domain.errors import RegistryError
 from nhm_assets.domain.evidence import judge_evidence
 from nhm_assets.domain.outcomes import Outcome, decided_tags
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.records import TrainedModel
 from nhm_assets.registry.audit_log import AUDIT_LOG, record_registration
 from nhm_assets.registry.recovery import repair_interrupted
+from nhm_assets.registry.versions import version_in_production
+from nhm_assets.registry.vocabulary import PARTITION_TAG
+from nhm_assets.runs.importances import recorded_importances
 from nhm_assets.runs.queries import attempts
 from nhm_assets.settings import Settings
 from nhm_assets.steps.partitions import specialist_weeks
 from nhm_assets.steps.retry_policy import retry_transient_errors
 from nhm_assets.training.code_version import code_version
+from nhm_assets.training.lineage_picture import lineage_markdown
 from nhm_assets.training.registration import find_version, stage_candidate
 from nhm_assets.training.stale_runs import end_stale_runs
 from nhm_assets.training.train import train, training_settings
 from nhm_assets.training.training_spec import TrainingSpec
 from resources.mlflow import Mlflow
 from resources.mongo import Mongo
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 
 class TrainingConfig(Config):
@@ -90,9 +98,10 @@ def trained_model(
         if trained is None:
             trained = train(context, mlflow, client, feedback_dataset, spec, settings)
         stage_candidate(client, trained)
+        picture = _lineage(context, client, trained.model)
     with mongo.database() as database:
         record_registration(database[AUDIT_LOG], trained, run=context.run, now=settings.now())
-    yield Output(trained, data_version=DataVersion(trained.sha256), metadata=_metadata(trained))
+    yield Output(trained, data_version=DataVersion(trained.sha256), metadata=_metadata(trained) | picture)
 
 
 def _missing_evidence(frame: pd.DataFrame, settings: Settings) -> str:
@@ -105,6 +114,19 @@ def _is_over(context: AssetExecutionContext, run_id: str) -> bool:
     """True if that Dagster run will not log any more. That includes this run, whose attempt has not logged yet."""
     run = context.instance.get_run_by_id(run_id)
     return run is None or run.is_finished or run_id == context.run_id
+
+
+def _lineage(context: AssetExecutionContext, client: "MlflowClient", model: str) -> dict[str, MetadataValue]:
+    """The picture of fields, features, and what these are worth to the version in Production."""
+    try:
+        serving = version_in_production(client, model)
+    except RegistryError:
+        # The evaluation names it, and breaks the run.
+        return {}
+    partition = serving.tags.get(PARTITION_TAG) if serving else None
+    number = str(serving.version) if serving else None
+    known = recorded_importances(context.instance, partition, number) if partition and number else {}
+    return {"lineage": MetadataValue.md(lineage_markdown(known, model, number))}
 
 
 def _metadata(trained: TrainedModel) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 import time
 from pathlib import Path
 
+import pandas as pd
 import psutil
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus
@@ -61,6 +62,7 @@ def test_retrain_promotes_prints_a_table_and_writes_a_report(seeded, home, tmp_p
     assert entry["dataset"]["data_version"][:12] in status.stdout
     assert "Indexes are missing" not in status.stdout
 
+    _lineage_goes_from_the_fields_to_the_pods_and_back(seeded)
     older = nhm("retrain", "--week", WEEK_BEFORE, "--specialist", "technical", **seeded | {"min_real_samples": 200})
     assert older.returncode == 0
     assert "technical is superseded: " in older.stdout, "the reason is below the table"
@@ -157,3 +159,16 @@ def test_a_broken_run_exits_with_1_and_says_what_broke_it_in_the_report_too(home
     assert (entry["week"], entry["outcome"], entry["dataset"]["rows"]) == (WEEK, "broken", 320)
     assert "no_leakage" in entry["error"]
     assert "broken: technical: feedback_dataset: no_leakage" in done.stderr
+
+
+def _lineage_goes_from_the_fields_to_the_pods_and_back(settings: dict[str, object]) -> None:
+    """Of the version that the retraining has promoted."""
+    facts = json.loads(nhm("lineage", "technical", "--json", **settings).stdout)
+    assert (facts["stage"], [one["kind"] for one in facts["decisions"]]) == ("Production", ["promoted", "registered"])
+    importances = [one["importance"] for one in facts["features"]]
+    assert None not in importances
+    assert importances == sorted(importances, reverse=True)
+    learned = pd.read_parquet(facts["dataset"]["file"])
+    of_training = learned.loc[learned["split"] == "train", "feedback_id"].iloc[0]
+    (holding,) = json.loads(nhm("lineage", "--feedback", of_training, "--json", **settings).stdout)["datasets"]
+    assert (holding["learned"], holding["versions"][0]["version"]) == (True, facts["version"])

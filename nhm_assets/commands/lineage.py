@@ -1,0 +1,297 @@
+"""`nhm lineage`: the way from the fields of documents to the pods, and which versions learned from a feedback."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nhm_assets.domain.errors import UsageError
+from nhm_assets.domain.garbage_collector import startup_without_gc
+from nhm_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+    from nhm_assets.domain.specialists import Specialist
+
+Facts = dict[str, Any]
+
+_FEATURES = ("feature", "F1 lost without it", "least", "median", "greatest", "missing", "comes from")
+_LEARNED = ("specialist", "week", "split", "version", "stage", "learned from it", "dataset")
+
+
+@click.command()
+@click.argument("specialist", required=False)
+@click.option("--version", metavar="N", help="A version of the SPECIALIST. Default: the one in Production.")
+@click.option("--feature", metavar="NAME", help="Show one feature only.")
+@click.option("--feedback", metavar="ID", help="Show where this feedback is, and which versions learned from it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the same as JSON.")
+def lineage(
+    specialist: str | None, version: str | None, feature: str | None, feedback: str | None, *, as_json: bool
+) -> None:
+    """Show what a version of a SPECIALIST was made from, what was decided about it, and which pods serve it.
+
+    With --feedback, show every dataset that holds this feedback and every version that learned from it: what somebody
+    must know who has to erase a person's review.
+    """
+    if (specialist is None) == (feedback is None):
+        raise UsageError("name either a SPECIALIST or --feedback ID")
+    if feedback and (version or feature):
+        raise UsageError("--feedback shows one feedback: leave out --version and --feature")
+    settings = Settings.load()
+    if feedback:
+        facts = _facts_about_feedback(settings, feedback)
+        (_print_json if as_json else _print_feedback)(facts)
+        return
+    facts = _facts_about_version(settings, str(specialist), version, feature)
+    (_print_json if as_json else _print_version)(facts)
+
+
+def _facts_about_version(settings: Settings, name: str, number: str | None, feature: str | None) -> Facts:
+    with startup_without_gc():
+        from nhm_assets.domain.dataset_columns import COLUMN
+        from nhm_assets.domain.dataset_schema import FEATURE_NAMES
+        from nhm_assets.domain.partitions import parse_specialist
+        from nhm_assets.registry.audit_log import AUDIT_LOG
+        from nhm_assets.registry.datasets import dataset_of
+        from nhm_assets.registry.history import entries
+        from nhm_assets.resource_factories import mlflow_of, mongo_of
+
+    specialist = parse_specialist(name)
+    if feature is not None and feature not in FEATURE_NAMES:
+        raise UsageError(f"unknown feature {feature!r}; choose from {', '.join(FEATURE_NAMES)}")
+    with mlflow_of(settings).client() as client, mongo_of(settings).database() as database:
+        version = _version(client, specialist, number)
+        log, shown = database[AUDIT_LOG], str(version.version)
+        decisions = [_decision(entry) for entry in entries(log, specialist.registered_model, version=shown)]
+        pods = _pods(settings, client, specialist, shown)
+    dataset = dataset_of(version, settings.storage)
+    importances = _importances(settings, version)
+    names = [feature] if feature else sorted(FEATURE_NAMES, key=lambda one: -importances.get(one, 0.0))
+    return {
+        "specialist": str(specialist),
+        **_made_from(version),
+        "dataset": None if dataset is None else {"file": dataset.address, **_rows(dataset.frame)},
+        "decisions": decisions,
+        "pods": pods,
+        "features": [
+            {
+                "feature": one,
+                "importance": importances.get(one),
+                **_values(None if dataset is None else dataset.frame, one),
+                "fields": [f"{asset}.{field}" for asset, field in COLUMN[one].sources],
+            }
+            for one in names
+        ],
+    }
+
+
+def _version(client: Any, specialist: "Specialist", number: str | None) -> "ModelVersion":
+    from nhm_assets.registry.versions import version_if_any, version_in_production
+
+    model = specialist.registered_model
+    version = version_if_any(client, model, number) if number else version_in_production(client, model)
+    if version is None and number:
+        raise UsageError(f"{model} has no version {number!r}; `nhm audit {specialist}` lists the versions")
+    if version is None:
+        raise UsageError(f"{model} has no version in Production: name one with --version")
+    return version
+
+
+def _made_from(version: "ModelVersion") -> Facts:
+    from nhm_assets.registry import vocabulary
+
+    tags = version.tags
+    return {
+        "model": version.name,
+        "version": str(version.version),
+        "stage": version.current_stage,
+        "mlflow_run_id": version.run_id,
+        "partition": tags.get(vocabulary.PARTITION_TAG),
+        "window": [tags.get(vocabulary.WINDOW_START_TAG), tags.get(vocabulary.WINDOW_END_TAG)],
+        "data_version": tags.get(vocabulary.DATA_VERSION_TAG),
+        "code_version": tags.get(vocabulary.CODE_VERSION_TAG),
+        "model_sha256": tags.get(vocabulary.SHA256_TAG),
+        "dagster_run_id": tags.get(vocabulary.DAGSTER_RUN_TAG),
+    }
+
+
+def _rows(frame: Any) -> Facts:
+    from nhm_assets.domain.dataset_schema import CLASS_NAMES, counts
+
+    return {
+        "rows": len(frame),
+        "splits": counts(frame["split"]),
+        "labels": {CLASS_NAMES[int(code)]: count for code, count in counts(frame["label"]).items()},
+        "sources": counts(frame["source"]),
+        "provenance": counts(frame["provenance"]),
+        "feedback_documents": int(frame["feedback_id"].nunique()),
+        "opinion_documents": int(frame["opinion_id"].nunique()),
+        "plans": int(frame["plan_id"].nunique()),
+    }
+
+
+def _values(frame: Any, feature: str) -> Facts:
+    if frame is None:
+        return dict.fromkeys(("least", "median", "greatest", "missing"))
+    values = frame[feature].dropna()
+    found = {"least": values.min(), "median": values.median(), "greatest": values.max()} if len(values) else {}
+    numbers = {name: float(value) for name, value in found.items()}
+    return {"least": None, "median": None, "greatest": None, **numbers, "missing": int(frame[feature].isna().sum())}
+
+
+def _decision(entry: Facts) -> Facts:
+    from nhm_assets.registry.history import time_of
+
+    known = {name: entry.get(name) for name in ("kind", "version", "from_version", "actor", "reason")}
+    return {"at": time_of(entry).isoformat(), "audit_id": str(entry["_id"]), **known}
+
+
+def _pods(settings: Settings, client: Any, specialist: "Specialist", version: str) -> Facts:
+    """What the pods say about this version; a sentence if they cannot be asked."""
+    from nhm_assets.registry.versions import version_if_any
+    from nhm_assets.resource_factories import kubernetes_of
+    from nhm_assets.rollout.serving import Expected
+    from nhm_assets.rollout.status_probe import ask_pods
+    from nhm_assets.rollout.target import Target
+    from resources.errors import ServiceError
+
+    kubernetes = kubernetes_of(settings)
+    if not kubernetes.configured:
+        return {"reason": "not asked: no cluster is configured (KUBECONFIG is not set)", "pods": []}
+    registered = version_if_any(client, specialist.registered_model, version)
+    expected = Expected(str(specialist), version, (registered and registered.run_id) or None)
+    try:
+        with kubernetes.cluster() as cluster:
+            serving = ask_pods(Target.of(settings, str(specialist), cluster), expected, wait=False)
+    except ServiceError as error:
+        return {"reason": f"not asked: {error}", "pods": []}
+    pods = [{"pod": pod.pod, "version": pod.version, "verdict": pod.summary} for pod in serving.pods]
+    return {"reason": serving.reason, "pods": pods}
+
+
+def _importances(settings: Settings, version: "ModelVersion") -> dict[str, float]:
+    from nhm_assets.instance.home import dagster_instance
+    from nhm_assets.registry.vocabulary import PARTITION_TAG
+    from nhm_assets.runs.importances import recorded_importances
+
+    partition = version.tags.get(PARTITION_TAG)
+    if partition is None:
+        return {}
+    with dagster_instance(settings) as instance:
+        return recorded_importances(instance, partition, str(version.version))
+
+
+def _facts_about_feedback(settings: Settings, feedback_id: str) -> Facts:
+    with startup_without_gc():
+        from nhm_assets.domain.dataset_schema import QUARANTINE, TEST
+        from nhm_assets.registry.datasets import datasets_with
+        from nhm_assets.registry.versions import all_versions
+        from nhm_assets.registry.vocabulary import DATA_VERSION_TAG, PARTITION_TAG
+        from nhm_assets.resource_factories import mlflow_of, mongo_of
+
+    holdings, faults = datasets_with(feedback_id, settings.storage)
+    with mongo_of(settings).database() as database:
+        stored = database[settings.feedback_collection].count_documents({"feedback_id": feedback_id})
+        quarantined = list(
+            database[QUARANTINE].find({"document.feedback_id": feedback_id}, {"reason": 1, "partition": 1})
+        )
+    datasets = []
+    with mlflow_of(settings).client() as client:
+        models = {one.specialist: all_versions(client, _model(one.specialist)) for one in holdings}
+        for one in holdings:
+            versions = [
+                {"version": str(version.version), "stage": version.current_stage}
+                for version in models[one.specialist]
+                if version.tags.get(DATA_VERSION_TAG) == one.data_version
+                and version.tags.get(PARTITION_TAG) == f"{one.specialist}|{one.week}"
+            ]
+            learned = one.split != TEST
+            datasets.append({**vars(one), "learned": learned, "versions": versions})
+    return {
+        "feedback_id": feedback_id,
+        "documents": stored,
+        "datasets": datasets,
+        "quarantine": [{"partition": one["partition"], "reason": one["reason"]} for one in quarantined],
+        "unreadable": faults,
+    }
+
+
+def _model(name: str) -> str:
+    from nhm_assets.domain.partitions import parse_specialist
+
+    return parse_specialist(name).registered_model
+
+
+def _print_version(facts: Facts) -> None:
+    from nhm_assets.commands.tables import print_table
+
+    click.echo(f"{facts['model']} version {facts['version']}, {facts['stage']}")
+    for name, text in _lines(facts):
+        click.echo(f"  {name:10} {text}")
+    click.echo()
+    rows = [_feature_cells(one) for one in facts["features"]]
+    numbers = {"F1 lost without it", "least", "median", "greatest", "missing"}
+    print_table("Features, the most important first", _FEATURES, rows, numbers=numbers)
+
+
+def _lines(facts: Facts) -> list[tuple[str, str]]:
+    """From the documents to the pods."""
+    dataset, start_end = facts["dataset"], " to ".join(str(one or "?")[:10] for one in facts["window"])
+    lines = [("partition", f"{facts['partition'] or 'none'}, feedback of {start_end}")]
+    if dataset is None:
+        lines.append(("dataset", f"data version {facts['data_version'] or '?'}, which can no longer be read"))
+    else:
+        documents = (
+            f"{dataset['feedback_documents']} of feedback on {dataset['opinion_documents']} opinions about"
+            f" {dataset['plans']} plans; {_listed(dataset['provenance'])}"
+        )
+        shape = f"{dataset['rows']} rows: {_listed(dataset['splits'])}; {_listed(dataset['labels'])}"
+        lines += [("documents", documents), ("dataset", dataset["file"]), ("", shape)]
+    run = f"MLflow run {facts['mlflow_run_id'] or 'none'}, Dagster run {facts['dagster_run_id'] or 'none'}"
+    lines += [("trained by", run), ("", f"code version {facts['code_version'] or '?'}")]
+    for one in facts["decisions"]:
+        lines.append(
+            ("decision", f"{one['at'][:16].replace('T', ' ')} {one['kind']} by {one['actor']}: {one['reason']}")
+        )
+    lines.append(("pods", facts["pods"]["reason"]))
+    return lines + [("", f"{one['pod']}: {one['verdict']}") for one in facts["pods"]["pods"]]
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def _feature_cells(one: Facts) -> list[str]:
+    numbers = [
+        "" if one[name] is None else f"{one[name]:.3f}" for name in ("importance", "least", "median", "greatest")
+    ]
+    return [one["feature"], *numbers, str(one["missing"] or ""), ", ".join(one["fields"])]
+
+
+def _print_feedback(facts: Facts) -> None:
+    from nhm_assets.commands.tables import print_table
+
+    click.echo(f"Feedback {facts['feedback_id']}: {facts['documents']} documents in MongoDB")
+    rows = [
+        [one["specialist"], one["week"], one["split"], *cells, one["address"]]
+        for one in facts["datasets"]
+        for cells in _version_cells(one)
+    ]
+    if rows:
+        print_table("Datasets that hold it, and what was trained on them", _LEARNED, rows, numbers={"version"})
+    else:
+        click.echo("No stored dataset holds it, so no version of this platform has learned from it.")
+    for one in facts["quarantine"]:
+        click.echo(f"In feedback_quarantine: {one['partition']}, {one['reason']}")
+    for fault in facts["unreadable"]:
+        click.echo(f"Not looked at: {fault}")
+
+
+def _version_cells(one: Facts) -> list[list[str]]:
+    learned = "yes" if one["learned"] else "no, only judged by it"
+    return [[each["version"], each["stage"], learned] for each in one["versions"]] or [["none", "", ""]]
+
+
+def _print_json(facts: Facts) -> None:
+    click.echo(json.dumps(facts, indent=2))

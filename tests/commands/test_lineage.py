@@ -1,0 +1,126 @@
+"""`nhm lineage`: what a version was made from, and where a feedback went."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nhm_assets.domain.dataset_schema import data_version
+from nhm_assets.registry.vocabulary import DATA_VERSION_TAG, PARTITION_TAG, WINDOW_END_TAG, WINDOW_START_TAG
+from resources.storage import FrameIOManager
+from tests.support.documents import NOW, WEEK, WEEK_END, WINDOW_START, feedback, put
+from tests.support.frames import dataset
+from tests.support.nhm import nhm
+from tests.support.registry import MODEL, Registry
+
+LEARNED, TESTED, ELSEWHERE = "feedback-0001", "feedback-0019", "feedback-0025"
+
+
+@pytest.fixture
+def settings(home: Path, mongod_uri: str, database) -> dict[str, object]:
+    """Version 1 in Production, trained on a dataset that was replaced by a larger one, which nothing was trained on."""
+    manager = FrameIOManager(str(home / "storage"))
+    learned = dataset(20)
+    for frame in (learned, dataset(30)):
+        manager.store(frame, "feedback_dataset", "technical", WEEK)
+    registry = Registry(home / "mlflow")
+    version = registry.add(WEEK_END, stage="Production")
+    for name, value in (
+        (PARTITION_TAG, f"technical|{WEEK}"),
+        (DATA_VERSION_TAG, data_version(learned)),
+        (WINDOW_START_TAG, WINDOW_START.isoformat()),
+        (WINDOW_END_TAG, WEEK_END.isoformat()),
+    ):
+        registry.client().set_model_version_tag(MODEL, version, name, value)
+    put(database, feedback=[{**feedback("x"), "feedback_id": LEARNED}])
+    database["model_audit_log"].insert_one(
+        {
+            "_id": "promoted:1",
+            "kind": "promoted",
+            "model": MODEL,
+            "version": version,
+            "actor": "ada@example.org",
+            "reason": "every gate check passed",
+            "at": NOW,
+        }
+    )
+    database["feedback_quarantine"].insert_one(
+        {"partition": f"technical|{WEEK}", "reason": "invalid_rating", "document": {"feedback_id": "odd"}}
+    )
+    return {"nhm_home": home, "mongodb_uri": mongod_uri, "mongodb_database": database.name}
+
+
+def found(settings: dict[str, object], *arguments: str) -> dict:
+    done = nhm("lineage", *arguments, "--json", **settings)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_version_names_its_fields_documents_dataset_decision_and_pods(settings):
+    facts = found(settings, "technical", "--feature", "risk_score")
+    assert (facts["version"], facts["stage"]) == ("1", "Production")
+    assert Path(facts["dataset"]["file"]).is_relative_to(settings["nhm_home"])
+    assert facts["dataset"]["rows"] == 20, "those that it learned from, not the newer dataset of the week"
+    assert facts["dataset"]["labels"] == {"reject": 7, "approve": 7, "review_required": 6}
+    (decision,) = facts["decisions"]
+    assert (decision["kind"], decision["actor"], decision["audit_id"]) == ("promoted", "ada@example.org", "promoted:1")
+    assert facts["pods"]["reason"].startswith("not asked: no cluster is configured")
+    (feature,) = facts["features"]
+    assert feature["fields"] == [
+        "plan_features.features",
+        "specialist_opinions.cognitive_plan.risk_score",
+        "cognitive_plans.plan_data.risk_score",
+    ]
+    assert (feature["least"], feature["greatest"], feature["missing"]) == (4.0, 4.0 + 19 / 8, 0)
+    shown = nhm("lineage", "technical", **settings).stdout
+    assert "technical-evaluator version 1, Production" in shown
+    assert "promoted by ada@example.org: every gate check passed" in shown
+    assert "cognitive_plans.plan_data.risk_score" in shown
+
+
+@pytest.mark.parametrize(
+    ("feedback_id", "documents", "datasets"),
+    [
+        (LEARNED, 1, {20: ("train", True, ["1"]), 30: ("train", True, [])}),
+        (TESTED, 0, {20: ("test", False, ["1"]), 30: ("train", True, [])}),
+        (ELSEWHERE, 0, {30: ("validation", True, [])}),
+        ("nobody", 0, {}),
+    ],
+)
+def test_a_feedback_names_every_dataset_that_holds_it_and_the_versions_that_learned_from_it(
+    settings, feedback_id, documents, datasets
+):
+    facts = found(settings, "--feedback", feedback_id)
+    sizes = {data_version(dataset(count)): count for count in (20, 30)}
+    assert {
+        sizes[one["data_version"]]: (one["split"], one["learned"], [each["version"] for each in one["versions"]])
+        for one in facts["datasets"]
+    } == datasets
+    assert facts["documents"] == documents
+
+
+def test_feedback_in_quarantine_and_files_that_cannot_be_read_are_named(settings):
+    manager = FrameIOManager(str(Path(str(settings["nhm_home"])) / "storage"))
+    file = Path(str(manager.file_of("feedback_dataset", "technical", WEEK)))
+    file.write_bytes(b"damaged")
+    facts = found(settings, "--feedback", "odd")
+    assert facts["quarantine"] == [{"partition": f"technical|{WEEK}", "reason": "invalid_rating"}]
+    assert [str(file) in fault for fault in facts["unreadable"]] == [True]
+    shown = nhm("lineage", "--feedback", "odd", **settings).stdout
+    assert "In feedback_quarantine" in shown
+    assert f"Not looked at: {file} is damaged" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name either a SPECIALIST or --feedback ID"),
+        (["--feedback", "x", "--version", "1"], "--feedback shows one feedback"),
+        (["technical", "--feature", "risk"], "unknown feature 'risk'; choose from num_tasks"),
+        (["technical", "--version", "9"], "technical-evaluator has no version '9'"),
+        (["business"], "business-evaluator has no version in Production"),
+    ],
+)
+def test_wrong_use_is_refused(settings, arguments, message):
+    done = nhm("lineage", *arguments, **settings)
+    assert (done.returncode, message in done.stderr) == (2, True), done.stderr
