@@ -5,13 +5,14 @@ Importing it reads environment variables, but uses neither the network nor any f
 
 from dagster import Definitions, ResourceDefinition, mem_io_manager
 
-from nhm_assets.automation.replay_job import replay_gate
+from nhm_assets.automation.replay_job import replay_job
 from nhm_assets.automation.retention_job import retention, retention_schedule
 from nhm_assets.automation.retraining_job import retraining_job
-from nhm_assets.automation.rollback_job import rollback_promotion
+from nhm_assets.automation.rollback_job import rollback_job
 from nhm_assets.automation.served_quality_job import served_quality_job, served_quality_schedule
 from nhm_assets.automation.weekly_schedule import weekly_schedule
 from nhm_assets.domain.dagster_names import IN_MEMORY
+from nhm_assets.domain.specialists import SPECIALISTS
 from nhm_assets.evaluation.assets import evaluation_report
 from nhm_assets.feedback.assets import feedback_dataset
 from nhm_assets.feedback.checks import feedback_dataset_checks
@@ -55,8 +56,8 @@ def build_definitions(settings: Settings) -> Definitions:
         jobs=[
             retraining_job(settings, executor),
             served_quality_job(executor),
-            rollback_promotion,
-            replay_gate,
+            rollback_job(settings, SPECIALISTS),
+            replay_job(settings, SPECIALISTS),
             retention,
         ],
         schedules=[weekly_schedule(), served_quality_schedule, retention_schedule],

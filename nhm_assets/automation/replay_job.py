@@ -1,9 +1,14 @@
 """The job `replay_gate`: the gate with other settings over every recorded report; `nhm replay` does the same."""
 
-from typing import Any, Final
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final, Literal, get_args, get_origin
 
 from dagster import (
-    Config,
+    Enum,
+    EnumValue,
+    Field,
+    JobDefinition,
     MetadataValue,
     OpExecutionContext,
     Out,
@@ -17,8 +22,8 @@ from dagster import (
     job,
     op,
 )
-from pydantic import Field
 
+from nhm_assets.automation.launchpad import FORM, optional_choice, optional_text, with_form
 from nhm_assets.domain.dagster_names import IN_MEMORY, REPLAY_JOB
 from nhm_assets.evaluation.policy_replay import as_json
 from nhm_assets.evaluation.replay_request import (
@@ -26,37 +31,66 @@ from nhm_assets.evaluation.replay_request import (
     PRODUCTION_COLUMNS,
     ReplayRequest,
     flip_rows,
+    gate_settings,
     production_rows,
+    require_week,
     run_replay,
     summary,
+    with_changes,
 )
 from nhm_assets.settings import Settings
 
 REPLAY_OP: Final = "replay_recorded_reports"
+_KINDS: Final = {float: float, int: int, bool: bool}
+"""Types that the launchpad checks itself."""
 
 
-class ReplayConfig(Config):
-    """What the launchpad asks for."""
+def fields_of(settings: Settings, specialists: Sequence[str]) -> dict[str, Field]:
+    """What the launchpad asks for: the gate's settings with their values of today, a week and a specialist."""
+    return {
+        "settings": Field(
+            {name: _setting(settings, name) for name in gate_settings()},
+            description="Settings of the gate, with today's values: change those that you want to try.",
+        ),
+        "since": optional_text("The first week, by its first day, YYYY-MM-DD. Default: all weeks."),
+        "specialist": optional_choice("Specialist", specialists, "One specialist. Default: all."),
+    }
 
-    settings: dict[str, Any] = Field(description="Settings of the gate by name, such as PRECISION_THRESHOLD: 0.8.")
-    since: str | None = Field(default=None, description="The first week, by its first day, YYYY-MM-DD. Default: all.")
-    specialist: str | None = Field(default=None, description="One specialist. Default: all.")
+
+def _setting(settings: Settings, name: str) -> Field:
+    described = Settings.model_fields[name.lower()]
+    value = getattr(settings, name.lower())
+    choices = get_args(described.annotation) if get_origin(described.annotation) is Literal else ()
+    kind = Enum(name, [EnumValue(one) for one in choices]) if choices else _KINDS.get(type(value), str)
+    return Field(kind, default_value=value, is_required=False, description=described.description)
+
+
+def checked(settings: Settings, config: dict[str, Any]) -> dict[str, Any]:
+    """The request, with only those settings that differ from today's.
+
+    Raises:
+        UsageError: nothing differs, or a value or the week is unusable.
+    """
+    today = settings.model_dump()
+    changes = {name: str(value) for name, value in config["settings"].items() if value != today[name.lower()]}
+    with_changes(settings, changes)
+    require_week(config["since"], config["specialist"])
+    return {**config, "settings": changes}
 
 
 @op(
     out=Out(io_manager_key=IN_MEMORY),
-    name=REPLAY_OP,
+    config_schema=FORM,
     description=(
         "Judges every recorded evaluation report with other settings of the gate. Its output shows which decisions"
         " would be different, and what would be in Production now. It evaluates, moves and records nothing."
     ),
 )
-def replay_recorded_reports(
-    context: OpExecutionContext, config: ReplayConfig, settings: ResourceParam[Settings]
-) -> Output[dict[str, Any]]:
+def replay_reports(context: OpExecutionContext, settings: ResourceParam[Settings]) -> Output[dict[str, Any]]:
     """Replay, and show the result as tables."""
-    changes = {name.upper(): str(value) for name, value in config.settings.items()}
-    result = run_replay(context.instance, settings, ReplayRequest(changes, config.since, config.specialist))
+    asked = context.op_config
+    request = ReplayRequest(asked["settings"], asked["since"], asked["specialist"])
+    result = run_replay(context.instance, settings, request)
     context.log.info(summary(result))
     tables = {
         "different_decisions": _table(FLIP_COLUMNS, flip_rows(result)),
@@ -71,12 +105,19 @@ def _table(columns: tuple[str, ...], rows: list[list[str]]) -> TableMetadataValu
     return MetadataValue.table(records, schema=TableSchema([TableColumn(name) for name in columns]))
 
 
-@job(
-    name=REPLAY_JOB,
-    executor_def=in_process_executor,
-    tags={"dagster/retry_on_asset_or_op_failure": "false"},
-    description="Shows which decisions of the gate would be different with other settings. It moves nothing.",
-)
-def replay_gate() -> None:
-    """A job with one op."""
-    replay_recorded_reports()
+def replay_job(settings: Settings, specialists: Sequence[str]) -> JobDefinition:
+    """The job `replay_gate`, whose form shows these settings."""
+    form = with_form(replay_reports, REPLAY_OP, fields_of(settings, specialists), partial(checked, settings))
+    today = {name: getattr(settings, name.lower()) for name in gate_settings()}
+
+    @job(
+        name=REPLAY_JOB,
+        executor_def=in_process_executor,
+        config={"ops": {REPLAY_OP: {"config": {"settings": today}}}},
+        tags={"dagster/retry_on_asset_or_op_failure": "false"},
+        description="Shows which decisions of the gate would be different with other settings. It moves nothing.",
+    )
+    def replay_gate() -> None:
+        form()
+
+    return replay_gate

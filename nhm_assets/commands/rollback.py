@@ -61,7 +61,7 @@ def _run_job(
 ) -> tuple[dict[str, Any] | None, str | None, str | None, str | None]:
     """What was moved, a warning, what the restart says, and what failed; each is None if there is nothing to say."""
     with startup_without_gc():
-        from nhm_assets.automation.rollback_job import RESTART_OP, ROLLBACK_OP
+        from nhm_assets.automation.rollback_job import RESTART_OP, ROLLBACK_OP, checked
         from nhm_assets.commands.health import require_services
         from nhm_assets.definitions import build_definitions
         from nhm_assets.domain.dagster_names import ROLLBACK_JOB
@@ -72,7 +72,8 @@ def _run_job(
         from nhm_assets.runs.failure_cause import failure_of
         from nhm_assets.runs.in_process import IN_PROCESS, in_process_tags
 
-    config = {"specialist": str(parse_specialist(specialist)), "reason": reason, "to": version}
+    config = {"specialist": str(parse_specialist(specialist)), "reason": reason, "to": version, "in_production": None}
+    checked(config)
     who = person(settings, "rollback")
     with mongo_of(settings).held(), dagster_instance(settings) as instance:
         require_services(settings)

@@ -49,10 +49,7 @@ def run_replay(instance: "DagsterInstance", settings: Settings, request: ReplayR
         UsageError: a setting, its value, the week or the specialist is unusable.
     """
     asked = with_changes(settings, request.changes)
-    if request.specialist is not None:
-        parse_specialist(request.specialist)
-    if request.since is not None:
-        Partition.parse(request.since, request.specialist or all_specialists()[0])
+    require_week(request.since, request.specialist)
     recorded = recorded_evaluations(instance, request.specialist)
     return replay(
         recorded.reports,
@@ -63,6 +60,14 @@ def run_replay(instance: "DagsterInstance", settings: Settings, request: ReplayR
         since=request.since,
         unreadable=recorded.unreadable,
     )
+
+
+def require_week(since: str | None, specialist: str | None) -> None:
+    """Refuse a first week, or a specialist, that does not exist; UsageError names what does."""
+    if specialist is not None:
+        parse_specialist(specialist)
+    if since is not None:
+        Partition.parse(since, specialist or all_specialists()[0])
 
 
 def with_changes(settings: Settings, changes: Mapping[str, str]) -> Settings:

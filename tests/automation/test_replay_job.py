@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import AssetKey, AssetMaterialization, DagsterInstance, ExecuteInProcessResult, MetadataValue
+from dagster import AssetKey, AssetMaterialization, DagsterError, DagsterInstance, ExecuteInProcessResult, MetadataValue
 
 from nhm_assets.automation.replay_job import REPLAY_OP
 from nhm_assets.definitions import build_definitions
 from nhm_assets.domain.dagster_names import EVALUATION_REPORT, REPLAY_JOB
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.records import EvaluationReport
+from nhm_assets.evaluation.replay_request import gate_settings
 from nhm_assets.instance.home import dagster_instance
 from nhm_assets.settings import Settings
 from tests.support.documents import WEEK, WEEK_END
 from tests.support.nhm import nhm
-from tests.support.platform import QUIET, failed_step
+from tests.support.platform import QUIET
 from tests.support.processes import ROOT
 from tests.support.recorded import record_evaluation, record_rollback
 from tests.support.reports import RULES, champion, metrics, report
@@ -125,14 +126,35 @@ def test_a_report_of_any_release_is_replayed_and_one_of_a_newer_release_is_count
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
-        ({"settings": {"KEEP_VERSIONS": 3}}, "KEEP_VERSIONS is no setting of the gate"),
+        ({"settings": {"KEEP_VERSIONS": 3}}, "unexpected config entry"),
         ({"settings": {"F1_THRESHOLD": 0.8}, "since": "2026-03-02"}, "unknown week '2026-03-02'"),
-        ({"settings": {"F1_THRESHOLD": 0.8}, "specialist": "plumbing"}, "unknown specialist 'plumbing'"),
+        ({"settings": {"F1_THRESHOLD": 0.8}, "specialist": "plumbing"}, "not in enum type Specialist got plumbing"),
+        ({"settings": {"F1_THRESHOLD": 1.8}}, "F1_THRESHOLD: Input should be less than or equal to 1"),
+        ({"settings": {"FOREIGN_CHAMPION": "keep"}}, "not in enum type FOREIGN_CHAMPION got keep"),
+        ({"settings": {"F1_THRESHOLD": 0.72}}, "a replay needs at least one setting with another value"),
+        ({"settings": {}}, "a replay needs at least one setting with another value"),
     ],
 )
-def test_an_unusable_request_is_refused(instance, config, reason):
-    result = ask(instance, **config)
-    assert reason in failed_step(result)[1]
+def test_an_unusable_request_is_refused_before_a_run_exists(instance, config, reason):
+    with pytest.raises(DagsterError) as refused:
+        ask(instance, **config)
+    assert reason in f"{refused.value} {refused.value.__cause__}"
+    assert instance.get_runs_count() == 0
+
+
+def test_the_launchpad_shows_the_settings_of_today():
+    """Whoever changes one of them sends the others along, and they change nothing."""
+    job = build_definitions(Settings(f1_threshold=0.6)).resolve_job_def(REPLAY_JOB)
+    shown = job.run_config["ops"][REPLAY_OP]["config"]["settings"]
+    assert list(shown) == gate_settings()
+    assert (shown["F1_THRESHOLD"], shown["PRECISION_THRESHOLD"]) == (0.6, 0.75)
+
+
+def test_settings_that_stay_as_they_are_are_no_change(instance):
+    record_two_weeks(instance)
+    today = {name: getattr(Settings(), name.lower()) for name in gate_settings()}
+    result = ask(instance, settings=today | {"PRECISION_THRESHOLD": 0.85})
+    assert shown(result)["summary"].startswith("With PRECISION_THRESHOLD=0.85, 1 of 3")
 
 
 def test_the_command_prints_and_writes_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

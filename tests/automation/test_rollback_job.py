@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 import yaml
-from dagster import AssetCheckKey, DagsterInvalidConfigError, DagsterRunStatus, ExecuteInProcessResult, RunsFilter
+from dagster import (
+    AssetCheckKey,
+    DagsterConfigMappingFunctionError,
+    DagsterInvalidConfigError,
+    ExecuteInProcessResult,
+    RunsFilter,
+)
 
 from nhm_assets.automation.rollback_job import ROLLBACK_OP
 from nhm_assets.definitions import build_definitions
@@ -107,25 +113,67 @@ def test_a_rollback_is_an_event_on_promoted_version_and_the_check_is_asked_again
 
 @pytest.mark.parametrize(
     ("config", "missing"),
-    [({}, "reason"), ({"specialist": "technical"}, "reason"), ({"reason": REASON}, "specialist")],
-    ids=["nothing", "no reason", "no specialist"],
+    [
+        ({}, "reason"),
+        ({"specialist": "technical"}, "reason"),
+        ({"reason": REASON}, "specialist"),
+        ({"specialist": "oracle", "reason": REASON}, "not in enum type Specialist got oracle"),
+        ({"specialist": "technical", "reason": REASON, "two": "1"}, "unexpected config entry"),
+    ],
+    ids=["nothing", "no reason", "no specialist", "another specialist", "a typo"],
 )
 def test_dagster_names_what_is_missing_in_the_launchpad(platform: Platform, config, missing):
     with pytest.raises(DagsterInvalidConfigError, match=missing):
         ask(platform, config)
-    assert platform.instance.get_runs(RunsFilter(job_name=ROLLBACK_JOB, statuses=[DagsterRunStatus.SUCCESS])) == []
+    assert platform.instance.get_runs(RunsFilter(job_name=ROLLBACK_JOB)) == []
 
 
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        ({"specialist": "oracle"}, "unknown specialist 'oracle'. Choose one of"),
+        ({"reason": "  "}, "a rollback needs a reason"),
+        ({"reason": ""}, "a rollback needs a reason"),
+        ({"to": "v2"}, "to: 'v2' is no version: versions are numbers"),
+    ],
+    ids=["blanks", "empty reason", "no number"],
+)
+def test_a_request_that_cannot_be_one_is_refused_before_a_run_exists(platform: Platform, config, expected):
+    with pytest.raises(DagsterConfigMappingFunctionError) as refused:
+        ask(platform, {"specialist": "technical", "reason": REASON} | config)
+    assert expected in str(refused.value.__cause__)
+    assert platform.instance.get_runs(RunsFilter(job_name=ROLLBACK_JOB)) == []
+
+
+def form_of(platform: Platform, specialist: str = "technical") -> dict[str, Any]:
+    """What the launchpad fills in for whoever chooses this specialist."""
+    job = build_definitions(platform.settings).resolve_job_def(ROLLBACK_JOB)
+    config = job.partitioned_config.get_run_config_for_partition_key(specialist)
+    return config["ops"][ROLLBACK_OP]["config"]
+
+
+def test_the_launchpad_shows_the_version_in_production_and_the_previous_one(platform: Platform, three: Registry):
+    assert form_of(platform) == {"specialist": "technical", "in_production": "3", "to": "2"}
+    assert form_of(platform, "business") == {"specialist": "business", "in_production": None, "to": None}
+    # Somebody else rolls back before the form is sent.
+    assert ask(platform, {"specialist": "technical", "reason": REASON, "to": "1"}).success
+    result = ask(platform, form_of(platform) | {"in_production": "3", "to": "2", "reason": REASON})
+    assert "version 1 is in Production, not version 3, so nothing was moved" in failed_step(result)[1]
+    assert three.state()["stages"]["1"] == "Production"
+
+
+def test_the_launchpad_opens_without_versions_while_mlflow_is_away(platform: Platform):
+    away = platform.with_settings(mlflow_tracking_uri=f"http://127.0.0.1:{free_port()}", mlflow_timeout_s=1)
+    assert form_of(away) == {"specialist": "technical"}
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
         ({"specialist": "business"}, "business-evaluator has no previous version: name the target with --to"),
         ({"to": "9"}, f"{MODEL} has no version '9': `nhm status` and the MLflow UI show the existing versions"),
         ({"to": "1"}, f"{MODEL} version 1 cannot serve: its files were deleted"),
-        ({"reason": "  "}, "a rollback needs a reason"),
     ],
-    ids=["specialist", "no previous version", "version", "no files", "empty reason"],
+    ids=["no previous version", "version", "no files"],
 )
 def test_an_impossible_rollback_moves_nothing_and_the_error_says_what_to_do(
     platform: Platform, three: Registry, config, expected

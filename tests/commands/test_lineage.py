@@ -13,7 +13,7 @@ from tests.support.frames import dataset
 from tests.support.nhm import nhm
 from tests.support.registry import MODEL, Registry
 
-LEARNED, TESTED, ELSEWHERE = "feedback-0001", "feedback-0019", "feedback-0025"
+LEARNED, TESTED, ELSEWHERE = "feedback-0001", "feedback-0019", "feedback-0023"
 
 
 @pytest.fixture
