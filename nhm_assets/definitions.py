@@ -12,7 +12,7 @@ from nhm_assets.automation.rollback_job import rollback_job
 from nhm_assets.automation.served_quality_job import served_quality_job, served_quality_schedule
 from nhm_assets.automation.weekly_schedule import weekly_schedule
 from nhm_assets.domain.dagster_names import IN_MEMORY
-from nhm_assets.domain.specialists import SPECIALISTS
+from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.evaluation.assets import evaluation_report
 from nhm_assets.feedback.assets import feedback_dataset
 from nhm_assets.feedback.checks import feedback_dataset_checks
@@ -56,8 +56,8 @@ def build_definitions(settings: Settings) -> Definitions:
         jobs=[
             retraining_job(settings, executor),
             served_quality_job(executor),
-            rollback_job(settings, SPECIALISTS),
-            replay_job(settings, SPECIALISTS),
+            rollback_job(settings, all_specialists()),
+            replay_job(settings, all_specialists()),
             retention,
         ],
         schedules=[weekly_schedule(), served_quality_schedule, retention_schedule],

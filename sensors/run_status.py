@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from dagster import DagsterRun
     from pymongo.database import Database
 
-NOTIFIED_TAG: Final = "nhm/notified"
+NOTIFIED_TAG: Final = ".dagster/nhm_notified"
 """The run's id, and the names of the receivers that took its message."""
 
 _ENDED: Final = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]

@@ -23,7 +23,7 @@ from dagster import (
 from nhm_assets.automation.launchpad import FORM, choice, optional_text, with_form
 from nhm_assets.domain.dagster_names import IN_MEMORY, ROLLBACK_JOB
 from nhm_assets.domain.errors import RegistryError, RolloutFailed, UsageError
-from nhm_assets.domain.outcomes import OUTCOME_TAG, REASON_TAG, ROLLED_BACK, SPECIALIST_TAG, shortened
+from nhm_assets.domain.outcomes import OUTCOME_TAG, REASON_TAG, ROLLED_BACK, SPECIALIST_TAG, VERSION_TAG, shortened
 from nhm_assets.domain.partitions import parse_specialist
 from nhm_assets.promotion.rollback_events import show_rollback
 from nhm_assets.registry.audit_log import AUDIT_LOG, who
@@ -119,6 +119,7 @@ def move_back(
             show_rollback(context.instance, client, log, entry)
         warning = order_warning(client, log, done.model, done.version, settings.served_classes)
     tags = {OUTCOME_TAG: ROLLED_BACK, REASON_TAG: shortened(asked["reason"]), SPECIALIST_TAG: str(specialist)}
+    tags[VERSION_TAG] = done.version
     context.instance.add_run_tags(context.run_id, tags)
     before = f"version {done.from_version} is archived" if done.from_version else "it already was, so nothing was moved"
     summary = f"{done.model}: version {done.version} is in Production; {before}"

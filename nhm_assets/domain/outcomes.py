@@ -58,6 +58,8 @@ BELOW_IN_A_ROW_TAG: Final = "nhm/below_in_a_row"
 """How many candidates of the specialist were held as `below` one after another, this one included."""
 BROKEN_BY_TAG: Final = "nhm/broken_by"
 REASON_TAG: Final = "nhm/reason"
+VERSION_TAG: Final = "nhm/version"
+"""The version of the model that the run decided about, or that a rollback put back."""
 TRANSIENT_TAG: Final = "nhm/transient"
 """`true` on a run that broke because a service was down. It is started over; see `nhm_assets/runs/restarts.py`."""
 
@@ -75,6 +77,7 @@ def decided_tags(
     held_by: Iterable[str] = (),
     held_as: HeldAs | None = None,
     below_in_a_row: int = 0,
+    version: str = "",
 ) -> dict[str, str]:
     """The tags of a run that decided about a candidate, or that there is none.
 
@@ -86,6 +89,7 @@ def decided_tags(
         HELD_BY_TAG: ",".join(held_by),
         HELD_AS_TAG: str(held_as or ""),
         BELOW_IN_A_ROW_TAG: str(below_in_a_row or ""),
+        VERSION_TAG: version,
     }
 
 

@@ -22,6 +22,7 @@ from nhm_assets.evaluation.shadow_tables import shadow_metadata
 from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.registry.recovery import repair_interrupted
 from nhm_assets.registry.versions import version_in_production
+from nhm_assets.runs.broken_runs import tag_broken_run
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_results
 from nhm_assets.steps.partitions import specialist_weeks
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 @asset(
     partitions_def=specialist_weeks,
+    hooks={tag_broken_run},
     group_name=GROUP,
     io_manager_key="records",
     check_specs=evaluation_report_checks,

@@ -18,6 +18,7 @@ from nhm_assets.feedback.seen import look_at
 from nhm_assets.feedback.stored_features import can_write_back, write_back
 from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.registry.recovery import repair_interrupted
+from nhm_assets.runs.broken_runs import tag_broken_run
 from nhm_assets.settings import Settings
 from nhm_assets.steps.partitions import specialist_weeks
 from nhm_assets.steps.retry_policy import retry_transient_errors
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 @asset(
     partitions_def=specialist_weeks,
+    hooks={tag_broken_run},
     group_name=GROUP,
     deps=read_collections,
     metadata=dataset_metadata(),

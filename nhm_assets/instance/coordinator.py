@@ -5,13 +5,15 @@ from typing import Final
 from dagster import DagsterRun, QueuedRunCoordinator, SubmitRunContext
 
 from nhm_assets.domain.dagster_internals import MAX_RETRIES_TAG
-from nhm_assets.domain.outcomes import OUTCOME_TAG, TRANSIENT_TAG, shortened
+from nhm_assets.domain.outcomes import OUTCOME_TAG, TRANSIENT_TAG, VERSION_TAG, shortened
 from nhm_assets.domain.partitions import Partition, weeks
 from nhm_assets.instance.claims import claim_retry
 from nhm_assets.registry.audit_log import ACTOR_TAG
+from nhm_assets.runs.broken_runs import run_rules
 from nhm_assets.runs.liveness import POD_TAG, PROCESS_TAG
 from nhm_assets.runs.queries import (
     ASKED_AT_TAG,
+    ASSET_JOB,
     PARENT_TAG,
     PARTITION_TAG,
     REPORTED_TAG,
@@ -53,6 +55,9 @@ class SpecialistRunCoordinator(QueuedRunCoordinator):
         if _BACKFILL_TAG in run.tags and _PRIORITY_TAG not in run.tags:
             # Hundreds of old weeks must not hold up the schedule, the sensors or a person.
             tags[_PRIORITY_TAG] = _BEHIND_ALL_OTHERS
+        if run.job_name.startswith(ASSET_JOB) and partition:
+            # It belongs to no job of ours, and is a retraining all the same.
+            tags |= {name: rule for name, rule in run_rules(Settings.load()).items() if name not in run.tags}
         if tags:
             self._instance.add_run_tags(run.run_id, tags)
         return super().submit_run(context)
@@ -72,7 +77,7 @@ class SpecialistRunCoordinator(QueuedRunCoordinator):
     def _corrected_tags(self, run: DagsterRun) -> dict[str, str]:
         """New values for inherited tags that are not true of this run. Tags cannot be removed, only emptied."""
         # A queued run is never executed by a command, and has not ended.
-        names = [PROCESS_TAG, POD_TAG, OUTCOME_TAG, TRANSIENT_TAG]
+        names = [PROCESS_TAG, POD_TAG, OUTCOME_TAG, TRANSIENT_TAG, VERSION_TAG]
         is_rerun_by_person = _parent_of(run) and RETRY_NUMBER_TAG not in run.tags
         if is_rerun_by_person:
             names += [*_REQUEST_TAGS, RESTARTS_TAG]

@@ -23,6 +23,7 @@ from nhm_assets.registry.audit_log import (
 )
 from nhm_assets.registry.descriptions import describe
 from nhm_assets.registry.versions import version_in_production
+from nhm_assets.runs.broken_runs import tag_broken_run
 from nhm_assets.settings import Settings
 from nhm_assets.steps.partitions import specialist_weeks
 from nhm_assets.steps.retry_policy import retry_transient_errors
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 @asset(
     partitions_def=specialist_weeks,
+    hooks={tag_broken_run},
     group_name=GROUP,
     io_manager_key="records",
     output_required=False,
@@ -87,7 +89,7 @@ def promoted_version(
                 now=settings.now(),
             )
         in_a_row = below_in_a_row(log, request.model) if decision.held_as is HeldAs.BELOW else 0
-    _tag(context, decision, gate.failed if outcome is Outcome.HELD else (), in_a_row)
+    _tag(context, request.version, decision, gate.failed if outcome is Outcome.HELD else (), in_a_row)
     if outcome is Outcome.PROMOTED:
         promotion = _promotion(evaluation_report, decision)
         shown = promotion.model_dump(mode="json", exclude={"schema_version"})
@@ -146,9 +148,16 @@ def _promotion(report: EvaluationReport, decision: Decision) -> Promotion:
     )
 
 
-def _tag(context: AssetExecutionContext, decision: Decision, held_by: Sequence[str], in_a_row: int) -> None:
+def _tag(
+    context: AssetExecutionContext, version: str, decision: Decision, held_by: Sequence[str], in_a_row: int
+) -> None:
     context.log.info("%s: %s", decision.outcome, decision.reason)
     tags = decided_tags(
-        decision.outcome, decision.reason, held_by=held_by, held_as=decision.held_as, below_in_a_row=in_a_row
+        decision.outcome,
+        decision.reason,
+        held_by=held_by,
+        held_as=decision.held_as,
+        below_in_a_row=in_a_row,
+        version=version,
     )
     context.instance.add_run_tags(context.run_id, tags)

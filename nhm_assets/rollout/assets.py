@@ -22,6 +22,7 @@ from nhm_assets.rollout.execute import Result, RolloutRequest, execute
 from nhm_assets.rollout.serving import pods_table
 from nhm_assets.rollout.status_probe import ask_for_version
 from nhm_assets.rollout.target import Target
+from nhm_assets.runs.broken_runs import tag_broken_run
 from nhm_assets.runs.queries import attempts
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_results
@@ -57,6 +58,7 @@ _NOT_CONFIGURED = Result(
     },
     check_specs=models_loaded_checks,
     can_subset=True,
+    hooks={tag_broken_run},
     partitions_def=specialist_weeks,
 )
 @retry_transient_errors

@@ -17,13 +17,13 @@ from nhm_assets.runs.queries import SPECIALIST_TAG
 if TYPE_CHECKING:
     from dagster import DagsterRun
 
-PROCESS_TAG: Final = "nhm/process"
+PROCESS_TAG: Final = ".dagster/nhm_process"
 """host:pid, on runs that a command executes itself."""
 
-POD_TAG: Final = "nhm/pod"
+POD_TAG: Final = ".dagster/nhm_pod"
 """namespace/name, on such runs whose process is in a pod."""
 
-LAUNCHED_ON_TAG: Final = "nhm/launched_on"
+LAUNCHED_ON_TAG: Final = ".dagster/nhm_launched_on"
 """Host of the daemon that launched the run's process."""
 
 _GRPC_TAG: Final = ".dagster/grpc_info"

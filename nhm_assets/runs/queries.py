@@ -23,14 +23,17 @@ RETRY_NUMBER_TAG: Final = "dagster/retry_number"
 PARENT_TAG: Final = "dagster/parent_run_id"
 ROOT_TAG: Final = "dagster/root_run_id"
 WILL_RETRY_TAG: Final = "dagster/will_retry"
-REPORTED_TAG: Final = "nhm/reported"
+REPORTED_TAG: Final = ".dagster/nhm_reported"
 """The id of the run whose outcome is recorded and sent. A retry inherits the tag, with the other run's id."""
-ASKED_AT_TAG: Final = "nhm/asked_at"
+ASKED_AT_TAG: Final = ".dagster/nhm_asked_at"
 """When the schedule or a sensor requested the run, by the platform's clock."""
 TRIGGER_TAG: Final = "nhm/trigger"
 """`_id` of the run's document in `retraining_triggers`."""
-ATTEMPTS_TAG: Final = "nhm/attempts"
+ATTEMPTS_TAG: Final = ".dagster/nhm_attempts"
 """Ids of all runs before a run that was started over, separated by commas."""
+
+ASSET_JOB: Final = "__ASSET_JOB"
+"""Name that Dagster gives the job of a run that somebody starts from an asset's page or from the global graph."""
 
 IN_PROGRESS: Final = [
     DagsterRunStatus.NOT_STARTED,

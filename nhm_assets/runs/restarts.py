@@ -14,7 +14,7 @@ from nhm_assets.settings import Settings
 if TYPE_CHECKING:
     from dagster import DagsterRun, RunRecord
 
-RESTARTS_TAG: Final = "nhm/restarts"
+RESTARTS_TAG: Final = ".dagster/nhm_restarts"
 """How often the work of a run was started over before."""
 
 _LOOK_BACK: Final = timedelta(days=1)

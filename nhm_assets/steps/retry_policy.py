@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
-from dagster import OpExecutionContext, RetryRequested
+from dagster import Failure, OpExecutionContext, RetryRequested
 
 from nhm_assets.domain.errors import ChampionChanged, NhmError
 from resources.errors import ServiceError
@@ -22,7 +22,7 @@ _MAX_DELAY_S: Final = 300.0
 
 
 def retry_transient_errors(body: Body) -> Body:
-    """Make an asset, a check or an op retry transient errors; all others end it at once.
+    """Make an asset, a check or an op retry transient errors; all others end it at once, as a `Failure`.
 
     It retries SERVICE_RETRIES times, first after SERVICE_RETRY_DELAY_S, then after twice as long each time. The step
     must require the resource `settings`.
@@ -49,11 +49,17 @@ def _retrying() -> Iterator[None]:
         context = OpExecutionContext.get()
         settings, attempt = context.resources.settings, context.retry_number
         if not error.transient or isinstance(error, ChampionChanged) or attempt >= settings.service_retries:
-            raise
+            raise _failure(error) from error
         delay_s = retry_delay_s(settings.service_retry_delay_s, attempt)
         reason = str(error).rstrip(".")
         context.log.warning("%s. Retry %d of %d in %.1f s", reason, attempt + 1, settings.service_retries, delay_s)
         raise RetryRequested(max_retries=settings.service_retries, seconds_to_wait=delay_s) from error
+
+
+def _failure(error: NhmError | ServiceError) -> Failure:
+    """The error as the UI shows it: a sentence and what it is about, instead of a stack trace."""
+    metadata = {"broken_by": str(error.broken_by), "passes_by_itself": bool(error.transient)}
+    return Failure(description=str(error), metadata=metadata, allow_retries=False)
 
 
 def retry_delay_s(first_s: float, attempt: int) -> float:

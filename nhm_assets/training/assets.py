@@ -25,6 +25,7 @@ from nhm_assets.registry.audit_log import AUDIT_LOG, record_registration
 from nhm_assets.registry.recovery import repair_interrupted
 from nhm_assets.registry.versions import version_in_production
 from nhm_assets.registry.vocabulary import PARTITION_TAG
+from nhm_assets.runs.broken_runs import tag_broken_run
 from nhm_assets.runs.importances import recorded_importances
 from nhm_assets.runs.queries import attempts
 from nhm_assets.settings import Settings
@@ -53,6 +54,7 @@ class TrainingConfig(Config):
 
 @asset(
     partitions_def=specialist_weeks,
+    hooks={tag_broken_run},
     group_name=GROUP,
     io_manager_key="records",
     output_required=False,

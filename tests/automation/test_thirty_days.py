@@ -158,7 +158,7 @@ def launches(days: Days, database: Database[dict[str, Any]]) -> Iterator[Launch]
     """What schedule and sensor launched, read from Dagster's runs and from `retraining_triggers`."""
     counts = {trigger["_id"]: trigger.get("count") for trigger in database["retraining_triggers"].find()}
     for run in days.instance.get_runs():
-        if requested_at := run.tags.get("nhm/asked_at"):
+        if requested_at := run.tags.get(".dagster/nhm_asked_at"):
             partition = Partition.from_key(run.tags["dagster/partition"])
             moment = f"{datetime.fromisoformat(requested_at):%m-%d %H:%M}"
             yield (

@@ -25,7 +25,7 @@ WEEK = "2026-11-15"
 """It closed two hours before."""
 ALL = {f"{specialist}|{WEEK}" for specialist in FIVE}
 TECHNICAL = f"technical|{WEEK}"
-WHOLE_WEEK = {"nhm/asked_at": SUNDAY.isoformat()}
+WHOLE_WEEK = {".dagster/nhm_asked_at": SUNDAY.isoformat()}
 
 
 def without_mongodb(platform: Platform) -> Platform:
@@ -53,7 +53,7 @@ def test_one_run_per_specialist_is_requested_for_the_week_that_closed_two_hours_
     assert request.run_key == f"weekly:{TECHNICAL}"
     assert request.tags["nhm/trigger"] == f"weekly:{TECHNICAL}"
     assert request.tags["nhm/actor"] == "weekly_retraining_schedule"
-    assert request.tags["nhm/asked_at"] == SUNDAY.isoformat()
+    assert request.tags[".dagster/nhm_asked_at"] == SUNDAY.isoformat()
 
 
 def test_requests_are_recorded(wiped: Platform):
@@ -164,7 +164,7 @@ def test_a_run_requested_before_the_week_closed_does_not_count(
     left_out: bool,  # noqa: FBT001 - a table
     by_hand: bool,  # noqa: FBT001 - a table
 ):
-    tags = {OUTCOME_TAG: "promoted"} | ({} if by_hand else {"nhm/asked_at": requested.isoformat()})
+    tags = {OUTCOME_TAG: "promoted"} | ({} if by_hand else {".dagster/nhm_asked_at": requested.isoformat()})
     put_run(wiped.instance, partition(WEEK), tags=tags, created=requested)
     assert (TECHNICAL not in weekly_tick(wiped, SUNDAY).requests) is left_out
 

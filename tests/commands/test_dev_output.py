@@ -30,7 +30,7 @@ def test_a_run_that_ended_before_is_not_shown_though_a_sensor_tags_it(instance: 
     with reported_runs(instance, "http://dagster.example", lines.append):
         # The watcher begins with what ends after this moment.
         time.sleep(0.1)
-        instance.add_run_tags(old, {"nhm/reported": old})
+        instance.add_run_tags(old, {".dagster/nhm_reported": old})
         new = put_run(instance, status=DagsterRunStatus.STARTED, tags=PROMOTED)
         end_run(instance, new, DagsterEventType.RUN_SUCCESS)
         assert eventually(lambda: lines, within_s=20)

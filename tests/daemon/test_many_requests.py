@@ -58,7 +58,7 @@ def test_requests_for_one_specialist_run_one_after_another_though_another_one_ha
     outcomes = sorted(record.dagster_run.tags["nhm/outcome"] for record in same_partition)
     assert outcomes == sorted(["promoted"] + ["unchanged"] * (REQUESTS - 1))
     assert platform.registry(requested.specialist) == (["Production"], [])
-    assert becomes_true(lambda: "nhm/reported" in platform.runs(str(hanging.specialist))[0].tags, timeout_s=60)
+    assert becomes_true(lambda: ".dagster/nhm_reported" in platform.runs(str(hanging.specialist))[0].tags, timeout_s=60)
     (tags,) = [run.tags for run in platform.runs(str(hanging.specialist)) if run.run_id == hanging_run]
     assert (tags["nhm/outcome"], tags["nhm/broken_by"]) == ("broken", "killed")
     hanging_runs = [run.run_id for run in platform.runs(str(hanging.specialist))]

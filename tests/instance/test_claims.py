@@ -101,7 +101,7 @@ def test_if_two_daemons_retry_a_run_one_retry_is_queued_and_the_other_is_cancele
     ends = {run.status: run for run in map(daemons[0].get_run_by_id, made)}
     assert ends.keys() == {DagsterRunStatus.QUEUED, DagsterRunStatus.CANCELED}
     canceled = ends[DagsterRunStatus.CANCELED]
-    assert canceled.tags["nhm/reported"] == canceled.run_id, "nobody is notified of it"
+    assert canceled.tags[".dagster/nhm_reported"] == canceled.run_id, "nobody is notified of it"
     assert "another daemon has already retried the same run" in cancelation_message(daemons[0], canceled)
 
 

@@ -30,10 +30,13 @@ def submitted(instance: DagsterInstance, run_id: str) -> dict[str, str]:
     return dict(queued.tags)
 
 
-def bare_run(instance: DagsterInstance, **tags: str) -> str:
+def bare_run(instance: DagsterInstance, job_name: str = "", **tags: str) -> str:
     """A run as a program creates it through GraphQL."""
     origin = instance.get_run_by_id(put_run(instance)).remote_job_origin
-    run = create_run_for_test(instance, status=DagsterRunStatus.NOT_STARTED, tags=tags, remote_job_origin=origin)
+    named = {"job_name": job_name} if job_name else {}
+    run = create_run_for_test(
+        instance, status=DagsterRunStatus.NOT_STARTED, tags=tags, remote_job_origin=origin, **named
+    )
     return run.run_id
 
 
@@ -52,11 +55,26 @@ def test_a_run_without_a_partition_is_queued_unchanged(instance: DagsterInstance
     assert "dagster/partition/specialist" not in submitted(instance, bare_run(instance))
 
 
+def test_a_run_from_the_page_of_an_asset_follows_the_rules_of_the_job(instance: DagsterInstance):
+    partition = {"dagster/partition": "business|2026-03-01"}
+    of_page = bare_run(instance, job_name="__ASSET_JOB", **partition)
+    rules = {
+        "dagster/max_runtime": "14400",
+        "dagster/retry_on_asset_or_op_failure": "false",
+        "dagster/retry_strategy": "ALL_STEPS",
+    }
+    assert submitted(instance, of_page).items() >= rules.items()
+    chosen = bare_run(instance, job_name="__ASSET_JOB", **partition, **{"dagster/max_runtime": "60"})
+    assert submitted(instance, chosen)["dagster/max_runtime"] == "60"
+    assert not submitted(instance, bare_run(instance, **partition)).keys() & rules.keys(), "the job has its own"
+
+
 INHERITED = {
-    "nhm/process": "host:1",
-    "nhm/pod": "mlflow/a-pod",
+    "nhm/version": "7",
+    ".dagster/nhm_process": "host:1",
+    ".dagster/nhm_pod": "mlflow/a-pod",
     "nhm/trigger": "weekly:business|2026-03-01",
-    "nhm/asked_at": "2026-03-08T02:00:00+00:00",
+    ".dagster/nhm_asked_at": "2026-03-08T02:00:00+00:00",
     "nhm/actor": "weekly_retraining_schedule",
     "dagster/max_retries": "0",
 }
@@ -77,7 +95,7 @@ def test_a_rerun_by_a_person_does_not_keep_what_is_true_of_the_first_run_only(in
 def test_an_automatic_retry_keeps_its_trigger(instance: DagsterInstance):
     retry = {"dagster/parent_run_id": "the-first", "dagster/retry_number": "1"}
     tags = submitted(instance, bare_run(instance, **INHERITED, **retry))
-    assert kept(tags) == {"nhm/trigger", "nhm/asked_at", "nhm/actor", "dagster/max_retries"}
+    assert kept(tags) == {"nhm/trigger", ".dagster/nhm_asked_at", "nhm/actor", "dagster/max_retries"}
 
 
 def test_a_backfill_waits_behind_schedule_sensors_and_people(instance: DagsterInstance):

@@ -14,7 +14,7 @@ from tests.support.ports import free_port
 from tests.support.web import Answers, website
 
 POD = "train-specialist-models-x7k2p"
-RUN_BY_COMMAND = {"nhm/process": f"{POD}:7", "nhm/pod": f"mlflow/{POD}"}
+RUN_BY_COMMAND = {".dagster/nhm_process": f"{POD}:7", ".dagster/nhm_pod": f"mlflow/{POD}"}
 """Tags of a run that `nhm retrain` executes in the pod of a Job."""
 POD_PATH = f"/api/v1/namespaces/mlflow/pods/{POD}"
 GONE = (404, json.dumps({"kind": "Status", "code": 404, "message": "not found"}))
@@ -81,4 +81,4 @@ def test_a_run_by_a_command_whose_pod_cannot_be_checked_counts_as_alive(health, 
 
 
 def test_a_run_on_another_machine_counts_as_alive(health):
-    assert health({"nhm/process": "laptop:7"}, {})[0] is WorkerStatus.RUNNING
+    assert health({".dagster/nhm_process": "laptop:7"}, {})[0] is WorkerStatus.RUNNING

@@ -103,7 +103,7 @@ def test_the_daemon_leaves_a_retraining_by_hand_alone(ended: Dagster):
     cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": config}, job)
     (run,) = ended.wait_for(BY_HAND, 1)
     assert run.status is DagsterRunStatus.SUCCESS, ended.story(run)
-    assert run.tags["nhm/pod"].startswith("mlflow/beside-the-daemon-")
+    assert run.tags[".dagster/nhm_pod"].startswith("mlflow/beside-the-daemon-")
     assert "Detected run worker status" not in ended.story(run)
 
 

@@ -49,6 +49,6 @@ def test_it_does_not_wait_for_another_specialist(platform: Platform):
 
 
 def test_a_run_in_a_pod_is_tagged_with_the_pod():
-    assert "nhm/pod" not in in_process_tags(Settings())
+    assert ".dagster/nhm_pod" not in in_process_tags(Settings())
     tags = in_process_tags(Settings(pod_name="a-job-x7k2p", pod_namespace="mlflow"))
-    assert (tags["nhm/pod"], tags[PROCESS_TAG]) == ("mlflow/a-job-x7k2p", this_process())
+    assert (tags[".dagster/nhm_pod"], tags[PROCESS_TAG]) == ("mlflow/a-job-x7k2p", this_process())

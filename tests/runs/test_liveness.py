@@ -21,7 +21,7 @@ from tests.support.processes import eventually
 HERE = socket.gethostname()
 LAUNCHED_HERE = {
     ".dagster/grpc_info": json.dumps({"host": "localhost", "socket": "/tmp/code.sock"}),  # noqa: S108 - nothing is there
-    "nhm/launched_on": HERE,
+    ".dagster/nhm_launched_on": HERE,
 }
 OF_TECHNICAL = {"dagster/partition/specialist": "technical"}
 

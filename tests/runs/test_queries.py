@@ -64,7 +64,7 @@ def test_the_attempts_of_a_run_are_itself_and_the_runs_that_it_retries(wiped: Pl
 
 def test_a_run_that_was_started_over_names_all_attempts_before_it(wiped: Platform):
     tags = {"dagster/retry_number": "3", "dagster/parent_run_id": "c", "dagster/root_run_id": "a"}
-    third = run(wiped, FAILURE, tags | {"nhm/attempts": "a,b,c"})
+    third = run(wiped, FAILURE, tags | {".dagster/nhm_attempts": "a,b,c"})
     assert attempts(third) == {"a", "b", "c", third.run_id}
 
 

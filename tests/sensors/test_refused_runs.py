@@ -25,7 +25,7 @@ def refuse(platform: Platform, run_id: str) -> None:
 
 def refused_click(platform: Platform, week: str) -> str:
     """Somebody materializes `promoted_version` by itself for a held candidate."""
-    tags = {"nhm/asked_at": SUNDAY.isoformat()}
+    tags = {".dagster/nhm_asked_at": SUNDAY.isoformat()}
     run_id = put_run(
         platform.instance,
         partition(week),
@@ -80,6 +80,6 @@ def test_a_part_of_the_graph_that_is_at_work_keeps_no_week_from_its_run(platform
         partition(CLOSED),
         only=["promoted_version"],
         status=status,
-        tags={"nhm/asked_at": SUNDAY.isoformat()},
+        tags={".dagster/nhm_asked_at": SUNDAY.isoformat()},
     )
     assert f"technical|{CLOSED}" in weekly_tick(platform, SUNDAY).requests

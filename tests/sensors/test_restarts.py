@@ -48,15 +48,15 @@ def requests(instance: DagsterInstance, after: timedelta, **settings: Any) -> li
 def test_it_is_started_over_after_5_15_and_60_minutes_and_then_every_180(
     instance: DagsterInstance, restarts: int, minutes: int
 ):
-    run_id = broke(instance, {"nhm/restarts": str(restarts)})
+    run_id = broke(instance, {".dagster/nhm_restarts": str(restarts)})
     assert requests(instance, minutes * MINUTES - 10 * A_SECOND) == []
     (request,) = requests(instance, minutes * MINUTES + A_SECOND)
     assert request.run_key == f"restart:{run_id}"
-    assert request.tags["nhm/restarts"] == str(restarts + 1)
+    assert request.tags[".dagster/nhm_restarts"] == str(restarts + 1)
 
 
 def test_after_a_day_it_is_given_up(instance: DagsterInstance):
-    broke(instance, {"nhm/restarts": "11"})
+    broke(instance, {".dagster/nhm_restarts": "11"})
     assert requests(instance, timedelta(hours=4)) == []
 
 
@@ -67,14 +67,14 @@ def test_the_delays_are_settings(instance: DagsterInstance):
 
 
 def test_it_is_another_attempt_of_the_same_trigger_and_week(instance: DagsterInstance):
-    first = broke(instance, {"nhm/asked_at": "2026-03-08T02:00:00+00:00"})
+    first = broke(instance, {".dagster/nhm_asked_at": "2026-03-08T02:00:00+00:00"})
     ids = [first]
     for number in (1, 2):
         (request,) = requests(instance, timedelta(hours=3))
         assert request.partition_key == partition().key
         assert request.tags["nhm/trigger"] == "weekly:technical"
-        assert request.tags["nhm/asked_at"] == "2026-03-08T02:00:00+00:00"
-        assert request.tags["nhm/restarts"] == str(number)
+        assert request.tags[".dagster/nhm_asked_at"] == "2026-03-08T02:00:00+00:00"
+        assert request.tags[".dagster/nhm_restarts"] == str(number)
         ids.append(broke(instance, dict(request.tags)))
     last = instance.get_run_by_id(ids[-1])
     assert attempts(last) == set(ids)
@@ -122,7 +122,7 @@ def test_people_are_told_once_when_the_outage_begins_and_once_when_the_run_is_gi
     there, webhook = hooked
     told = []
     for restarts in (0, 1, 2, 9, 10):
-        tags = {"nhm/trigger": "weekly:t", OUTCOME_TAG: "broken", "nhm/restarts": str(restarts)}
+        tags = {"nhm/trigger": "weekly:t", OUTCOME_TAG: "broken", ".dagster/nhm_restarts": str(restarts)}
         run_id = put_run(platform.instance, status=FAILURE, tags=tags)
         mark_transient(platform, run_id)
         outcome_tick(platform, [webhook])
@@ -152,7 +152,7 @@ def test_while_it_waits_the_volume_sensor_requests_no_other_run_and_then_there_i
     says = volume_tick(platform, NOW + MINUTES).says
     assert f"run {run_id} broke because a service was down, and is started over at" in says
     impatient = platform.with_settings(restart_for_hours=0)
-    platform.instance.add_run_tags(run_id, {"nhm/reported": ""})
+    platform.instance.add_run_tags(run_id, {".dagster/nhm_reported": ""})
     outcome_tick(impatient)
     assert volume_tick(impatient, NOW + MINUTES).requests
 
@@ -167,7 +167,7 @@ def test_a_run_that_broke_for_another_reason_has_its_cooldown(platform: Platform
 
 def test_the_schedule_leaves_out_a_specialist_whose_run_waits(platform: Platform):
     sunday = datetime(2026, 3, 15, 2, tzinfo=UTC)
-    asked = {"nhm/asked_at": sunday.isoformat(), "nhm/trigger": "by ada"}
+    asked = {".dagster/nhm_asked_at": sunday.isoformat(), "nhm/trigger": "by ada"}
     broke(platform.instance, asked, of=partition("2026-03-08"))
     assert "technical|2026-03-08" not in weekly_tick(platform, sunday).requests
     given_up = platform.with_settings(restart_for_hours=0)

@@ -66,7 +66,7 @@ def test_a_re_execution_by_a_person_is_reported_under_its_own_id(platform: Platf
     first = put_run(platform.instance, tags=HELD)
     outcome_tick(platform, [webhook])
     inherited = {**tags_of(platform, first), **PROMOTED}
-    assert inherited["nhm/reported"] == first
+    assert inherited[".dagster/nhm_reported"] == first
     second = put_run(platform.instance, tags=inherited, parent=first)
     outcome_tick(platform, [webhook])
     assert {run_id: one["outcome"] for run_id, one in recorded_triggers(platform).items()} == {

@@ -57,7 +57,7 @@ def test_an_outcome_is_recorded_and_sent_once(platform: Platform, hooked: tuple[
         "finished_at": NOW,
     }
     assert [(one["outcome"], one["reason"]) for one in there.retrainings] == [(outcome, "so it is")]
-    assert tags_of(platform, run_id)["nhm/reported"] == run_id
+    assert tags_of(platform, run_id)[".dagster/nhm_reported"] == run_id
     assert recorded_breaks(platform) == []
 
 
@@ -122,7 +122,7 @@ def test_a_run_of_a_part_that_decided_nothing_is_not_reported(platform: Platform
     run_id = put_run(platform.instance, only=["feedback_dataset"])
     outcome_tick(platform, [webhook])
     assert (recorded_triggers(platform), there.retrainings) == ({}, [])
-    assert tags_of(platform, run_id)["nhm/reported"] == run_id
+    assert tags_of(platform, run_id)[".dagster/nhm_reported"] == run_id
 
 
 @pytest.mark.parametrize("status", [DagsterRunStatus.QUEUED, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING])
@@ -130,7 +130,7 @@ def test_a_run_in_progress_is_not_reported(platform: Platform, status: DagsterRu
     run_id = put_run(platform.instance, status=status, tags=PROMOTED)
     outcome_tick(platform)
     assert recorded_triggers(platform) == {}
-    assert "nhm/reported" not in tags_of(platform, run_id)
+    assert ".dagster/nhm_reported" not in tags_of(platform, run_id)
 
 
 def test_runs_of_other_jobs_are_ignored(platform: Platform, hooked: tuple[Receiver, Notifier]):

@@ -23,12 +23,12 @@ def test_a_receiver_that_is_down_is_tried_again_and_the_others_get_the_outcome_o
         tick = outcome_tick(platform, all_of_them)
         assert "0 outcomes reported, 1 to be tried again" in tick.says
         assert recorded_triggers(platform)[run_id]["outcome"] == "promoted"
-        assert "nhm/reported" not in tags_of(platform, run_id)
+        assert ".dagster/nhm_reported" not in tags_of(platform, run_id)
         first.status = 200
         outcome_tick(platform, all_of_them, cursor=tick.cursor)
         outcome_tick(platform, all_of_them, cursor=tick.cursor)
     assert (len(first.retrainings), len(second.retrainings)) == (2, 1)
-    assert tags_of(platform, run_id)["nhm/reported"] == run_id
+    assert tags_of(platform, run_id)[".dagster/nhm_reported"] == run_id
     run = platform.instance.get_run_by_id(run_id)
     assert run is not None
     assert run.status is SUCCESS
@@ -45,7 +45,7 @@ def test_after_an_hour_a_receiver_that_is_down_is_given_up(
     there.status = 500
     run_id = put_ended_run(platform, at=datetime.now(UTC) - timedelta(minutes=minutes))
     outcome_tick(platform, [webhook])
-    assert (tags_of(platform, run_id).get("nhm/reported") == run_id) is given_up
+    assert (tags_of(platform, run_id).get(".dagster/nhm_reported") == run_id) is given_up
     assert recorded_triggers(platform)[run_id]["outcome"] == "promoted"
 
 

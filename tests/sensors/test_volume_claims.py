@@ -71,7 +71,7 @@ def test_a_request_is_recorded(platform: Platform):
     request = tick.requests[KEY]
     assert request.run_key == found["_id"]
     assert request.tags["nhm/trigger"] == found["_id"]
-    assert request.tags["nhm/asked_at"] == NOW.isoformat()
+    assert request.tags[".dagster/nhm_asked_at"] == NOW.isoformat()
     assert request.tags["nhm/actor"] == "feedback_volume_sensor"
 
 

@@ -132,6 +132,12 @@ def test_after_the_last_retry_the_original_error_is_recorded(platform: Platform,
     result = one_step(platform.with_settings(**away), use_mlflow)
     assert not result.success
     (failure,) = (event for event in result.all_events if event.is_step_failure)
+    shown = failure.step_failure_data.user_failure_data
+    assert f"MLflow at {address} cannot be reached" in shown.description, "a sentence, and no stack trace"
+    assert {name: entry.value for name, entry in shown.metadata.items()} == {
+        "broken_by": "MLflow",
+        "passes_by_itself": True,
+    }
     raised = failure.step_failure_data.error.cause
     assert raised.cls_name == MlflowUnavailable.__name__
     assert f"MLflow at {address} cannot be reached" in raised.message
