@@ -3,7 +3,9 @@
 Importing it reads environment variables, but uses neither the network nor any files.
 """
 
-from dagster import Definitions, ResourceDefinition, mem_io_manager
+from importlib.metadata import version
+
+from dagster import AssetKey, Definitions, map_asset_specs, mem_io_manager
 
 from nhm_assets.automation.replay_job import replay_job
 from nhm_assets.automation.retention_job import retention, retention_schedule
@@ -11,7 +13,15 @@ from nhm_assets.automation.retraining_job import retraining_job
 from nhm_assets.automation.rollback_job import rollback_job
 from nhm_assets.automation.served_quality_job import served_quality_job, served_quality_schedule
 from nhm_assets.automation.weekly_schedule import weekly_schedule
-from nhm_assets.domain.dagster_names import IN_MEMORY
+from nhm_assets.domain.dagster_names import (
+    EVALUATION_REPORT,
+    FEEDBACK_DATASET,
+    IN_MEMORY,
+    PROMOTED_VERSION,
+    SERVED_QUALITY,
+    SPECIALIST_ROLLOUT,
+    TRAINED_MODEL,
+)
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.evaluation.assets import evaluation_report
 from nhm_assets.feedback.assets import feedback_dataset
@@ -20,12 +30,15 @@ from nhm_assets.feedback.collection_assets import feedback_quarantine, read_coll
 from nhm_assets.instance.run_pods import executor_of
 from nhm_assets.promotion.assets import promoted_version
 from nhm_assets.promotion.checks import promoted_version_checks
-from nhm_assets.resource_factories import kubernetes_of, mlflow_of, mongo_of, notifiers_of
+from nhm_assets.resource_factories import kubernetes_of, mlflow_of, mongo_of, notifiers_of, shown, shown_storage
 from nhm_assets.rollout.assets import specialist_rollout
 from nhm_assets.served.assets import served_quality
 from nhm_assets.settings import Settings
+from nhm_assets.steps.asset_pages import with_page
 from nhm_assets.training.assets import trained_model
 from nhm_assets.training.checks import trained_model_checks
+from nhm_assets.training.code_version import code_version
+from resources.notifiers import Notifier
 from resources.storage import FrameIOManager, RecordIOManager
 from sensors.drift import drift_sensor
 from sensors.feedback_volume import feedback_volume_sensor
@@ -41,17 +54,19 @@ def build_definitions(settings: Settings) -> Definitions:
     contain passwords.
     """
     executor = executor_of(settings)
+    assets = [
+        *read_collections,
+        feedback_quarantine,
+        feedback_dataset,
+        trained_model,
+        evaluation_report,
+        promoted_version,
+        specialist_rollout,
+        served_quality,
+    ]
+    versions = _code_versions()
     return Definitions(
-        assets=[
-            *read_collections,
-            feedback_quarantine,
-            feedback_dataset,
-            trained_model,
-            evaluation_report,
-            promoted_version,
-            specialist_rollout,
-            served_quality,
-        ],
+        assets=map_asset_specs(lambda spec: with_page(spec, settings, versions), assets),
         asset_checks=[feedback_dataset_checks, trained_model_checks, promoted_version_checks],
         jobs=[
             retraining_job(settings, executor),
@@ -65,16 +80,28 @@ def build_definitions(settings: Settings) -> Definitions:
         # For runs without a job, started from an asset's page.
         executor=executor,
         resources={
-            "settings": ResourceDefinition.hardcoded_resource(settings, "Settings of the process."),
-            "mongo": ResourceDefinition.hardcoded_resource(mongo_of(settings), "Feedback, opinions, plans, audit log."),
-            "mlflow": ResourceDefinition.hardcoded_resource(mlflow_of(settings), "Training runs and model registry."),
-            "kubernetes": ResourceDefinition.hardcoded_resource(kubernetes_of(settings), "The specialists' cluster."),
-            "notifiers": ResourceDefinition.hardcoded_resource(notifiers_of(settings), "Receivers of outcomes."),
+            "settings": shown(settings, "Environment variables of the process; `nhm settings` lists them."),
+            "mongo": shown(mongo_of(settings), "MongoDB: feedback, opinions, plans, features, audit log."),
+            "mlflow": shown(mlflow_of(settings), "MLflow: training runs and model registry."),
+            "kubernetes": shown(kubernetes_of(settings), "The cluster of the specialists, if one is configured."),
+            "notifiers": shown(notifiers_of(settings), "Receivers of outcomes, by NOTIFY_URLS.", Notifier),
             IN_MEMORY: mem_io_manager,
-            "frames": FrameIOManager(settings.storage),
-            "records": RecordIOManager(settings.storage),
+            "frames": shown_storage(FrameIOManager(settings.storage), "Datasets as Parquet, in NHM_STORAGE."),
+            "records": shown_storage(RecordIOManager(settings.storage), "Records as JSON, in NHM_STORAGE."),
         },
     )
+
+
+def _code_versions() -> dict[AssetKey, str]:
+    """The code version of each asset that is made here.
+
+    What is computed has a digest of the code that computes it; a decision, the release.
+    """
+    computed = dict.fromkeys((FEEDBACK_DATASET, TRAINED_MODEL), code_version())
+    decided = dict.fromkeys(
+        (EVALUATION_REPORT, PROMOTED_VERSION, SPECIALIST_ROLLOUT, SERVED_QUALITY), version("nhm-assets")
+    )
+    return computed | decided
 
 
 defs = build_definitions(Settings.load())

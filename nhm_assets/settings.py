@@ -6,6 +6,7 @@ variable. Secrets are `SecretStr`: wherever they are printed, they show as aster
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -30,6 +31,8 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 PositiveCount = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+_OWNER = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s:]+@[^@\s:]+\.[^@\s:]+")
 
 Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -205,6 +208,18 @@ class Settings(BaseSettings):
     keep_runs_days: PositiveCount = Field(365, description="Days to keep Dagster runs before they are deleted.")
 
     dagster_url: str = Field("http://127.0.0.1:3000", description="Address of Dagster's web UI, for links to runs.")
+    mlflow_ui_url: str | None = Field(
+        None,
+        description="Address of MLflow's web UI, for links. Unset: MLFLOW_TRACKING_URI, if that is a server.",
+    )
+    code_url: str | None = Field(
+        None,
+        description="Address of this repository's files on its host, for links, such as"
+        " https://git.example/nhm-assets/blob/main.",
+    )
+    asset_owners: str = Field(
+        "", description="Owners of the assets in Dagster, separated by commas: mail addresses, or team:NAME."
+    )
     nhm_actor: str | None = Field(
         None, description="Who runs `nhm`, for the audit log. Unset: the user and host of the system."
     )
@@ -298,6 +313,22 @@ class Settings(BaseSettings):
         if moment is None:
             return None
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+    @field_validator("asset_owners")
+    @classmethod
+    def _owners_that_dagster_takes(cls, named: str) -> str:
+        owners = filter(None, (owner.strip() for owner in named.split(",")))
+        if unusable := [owner for owner in owners if not _OWNER.fullmatch(owner)]:
+            raise ValueError(f"{', '.join(unusable)} is neither a mail address nor team:NAME")
+        return named
+
+    @field_validator("mlflow_ui_url", "code_url")
+    @classmethod
+    def _address_for_browsers(cls, address: str | None) -> str | None:
+        """Links are shown to everybody."""
+        if address and (not address.startswith(("http://", "https://")) or "@" in address):
+            raise ValueError("must begin with http:// or https://, and must not contain a user and password")
+        return address
 
     @field_validator("notify_outcomes")
     @classmethod
@@ -409,6 +440,11 @@ class Settings(BaseSettings):
     def selection(self) -> Selection:
         """Which valid feedback is left out of datasets and does not count as new."""
         return Selection(self.min_feedback_rating, self.scripted_prefixes, self.include_scripted_feedback)
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """The owners of the assets."""
+        return tuple(filter(None, (owner.strip() for owner in self.asset_owners.split(","))))
 
     @property
     def notified_outcomes(self) -> frozenset[str]:

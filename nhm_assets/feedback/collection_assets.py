@@ -13,10 +13,6 @@ from dagster import (
     AssetSpec,
     MetadataValue,
     MultiPartitionKey,
-    TableColumn,
-    TableMetadataValue,
-    TableRecord,
-    TableSchema,
 )
 
 from nhm_assets.domain.dagster_names import (
@@ -31,6 +27,7 @@ from nhm_assets.domain.dataset_schema import QUARANTINE
 from nhm_assets.feedback.column_metadata import collection_metadata
 from nhm_assets.feedback.seen import Seen
 from nhm_assets.steps.partitions import specialist_weeks
+from nhm_assets.steps.tables import pairs
 
 _DESCRIPTIONS: Final = {
     SPECIALIST_FEEDBACK: "Reviewers' verdicts on the specialists' opinions, in MongoDB (FEEDBACK_COLLECTION). Other"
@@ -73,7 +70,7 @@ def observations(seen: Iterable[Seen], partition_key: MultiPartitionKey) -> Iter
         if one.documents is not None:
             metadata["documents"] = one.documents
         if one.newest:
-            metadata["newest_feedback"] = _table("specialist", "newest feedback (UTC)", _minutes(one.newest))
+            metadata["newest_feedback"] = pairs("specialist", "newest feedback (UTC)", _minutes(one.newest))
         metadata["indexes"] = (
             MetadataValue.md("Missing. In mongosh: " + ", ".join(f"`{command}`" for command in one.missing_indexes))
             if one.missing_indexes
@@ -90,7 +87,7 @@ def quarantine_event(counts: Mapping[str, int], partition_key: MultiPartitionKey
         description=f"{sum(counts.values())} documents are in quarantine.",
         metadata={
             "documents": sum(counts.values()),
-            "reasons": _table("reason", "documents", counts),
+            "reasons": pairs("reason", "documents", counts),
             "look_at_them": f"db.{QUARANTINE}.find({{partition: {str(partition_key)!r}}})",
         },
     )
@@ -98,9 +95,3 @@ def quarantine_event(counts: Mapping[str, int], partition_key: MultiPartitionKey
 
 def _minutes(times: Mapping[str, datetime]) -> dict[str, str]:
     return {name: f"{moment:%Y-%m-%d %H:%M}" for name, moment in times.items()}
-
-
-def _table(key: str, value: str, rows: Mapping[str, str | int]) -> TableMetadataValue:
-    records = [TableRecord({key: name, value: content}) for name, content in rows.items()]
-    kind = "int" if all(isinstance(content, int) for content in rows.values()) else "string"
-    return MetadataValue.table(records, schema=TableSchema([TableColumn(key), TableColumn(value, kind)]))

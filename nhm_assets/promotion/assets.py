@@ -25,6 +25,7 @@ from nhm_assets.registry.descriptions import describe
 from nhm_assets.registry.versions import version_in_production
 from nhm_assets.runs.broken_runs import tag_broken_run
 from nhm_assets.settings import Settings
+from nhm_assets.steps.links import Links
 from nhm_assets.steps.partitions import specialist_weeks
 from nhm_assets.steps.retry_policy import retry_transient_errors
 from resources.mlflow import Mlflow
@@ -76,7 +77,7 @@ def promoted_version(
         if is_repeat(log, evaluation_report, outcome, decision.reason, run=context.run):
             decision = replace(decision, outcome=Outcome.UNCHANGED, reason=f"as before: {decision.reason}")
         if decision.outcome is not Outcome.UNCHANGED:
-            run_url = f"{settings.dagster_url.rstrip('/')}/runs/{context.run_id}"
+            run_url = Links.of(settings).dagster_run(context.run_id)
             describe(client, evaluation_report, outcome, decision.reason, run_url=run_url, now=settings.now())
         if decision.outcome is not Outcome.PROMOTED:
             record_decision(
@@ -93,7 +94,10 @@ def promoted_version(
     if outcome is Outcome.PROMOTED:
         promotion = _promotion(evaluation_report, decision)
         shown = promotion.model_dump(mode="json", exclude={"schema_version"})
-        yield Output(promotion, metadata={**shown, "reason": decision.reason})
+        links = Links.of(settings).about_version(
+            promotion.specialist, promotion.model, promotion.version, evaluation_report.run_id
+        )
+        yield Output(promotion, metadata={**shown, "reason": decision.reason, "links": links})
 
 
 def _hold(client: "MlflowClient", request: Request, gate: RecordedGate) -> Decision | None:

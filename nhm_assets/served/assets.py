@@ -7,6 +7,7 @@ from dagster import AssetCheckResult, AssetExecutionContext, Output, ResourcePar
 from nhm_assets.domain.dagster_names import GROUP, SERVED_QUALITY, SPECIALIST_ROLLOUT
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.served_records import ServedQuality
+from nhm_assets.runs.broken_runs import tag_broken_run
 from nhm_assets.served.checks import judge_week, served_quality_checks
 from nhm_assets.served.measure import Measurement, first_line, not_read
 from nhm_assets.served.monitoring import write_monitoring
@@ -25,6 +26,7 @@ from resources.storage import RecordIOManager
     deps=[SPECIALIST_ROLLOUT],
     io_manager_key="records",
     output_required=False,
+    hooks={tag_broken_run},
     check_specs=served_quality_checks,
     kinds={"mongodb"},
     description=(

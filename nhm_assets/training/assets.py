@@ -29,8 +29,10 @@ from nhm_assets.runs.broken_runs import tag_broken_run
 from nhm_assets.runs.importances import recorded_importances
 from nhm_assets.runs.queries import attempts
 from nhm_assets.settings import Settings
+from nhm_assets.steps.links import Links
 from nhm_assets.steps.partitions import specialist_weeks
 from nhm_assets.steps.retry_policy import retry_transient_errors
+from nhm_assets.steps.tables import pairs
 from nhm_assets.training.code_version import code_version
 from nhm_assets.training.lineage_picture import lineage_markdown
 from nhm_assets.training.registration import find_version, stage_candidate
@@ -103,7 +105,7 @@ def trained_model(
         picture = _lineage(context, client, trained.model)
     with mongo.database() as database:
         record_registration(database[AUDIT_LOG], trained, run=context.run, now=settings.now())
-    yield Output(trained, data_version=DataVersion(trained.sha256), metadata=_metadata(trained) | picture)
+    yield Output(trained, data_version=DataVersion(trained.sha256), metadata=_metadata(trained, settings) | picture)
 
 
 def _missing_evidence(frame: pd.DataFrame, settings: Settings) -> str:
@@ -131,9 +133,15 @@ def _lineage(context: AssetExecutionContext, client: "MlflowClient", model: str)
     return {"lineage": MetadataValue.md(lineage_markdown(known, model, number))}
 
 
-def _metadata(trained: TrainedModel) -> dict[str, Any]:
+def _metadata(trained: TrainedModel, settings: Settings) -> dict[str, Any]:
     shown = trained.model_dump(include={"model", "version", "data_version", "code_version", "data_source", "reused"})
-    tables = {"parameters": MetadataValue.json(trained.parameters), "rows": MetadataValue.json(trained.rows)}
-    if trained.calibration:
-        tables["calibration"] = MetadataValue.json(trained.calibration.model_dump())
-    return {**shown, "mlflow_run_id": trained.run_id, **tables}
+    links = Links.of(settings).about_version(trained.specialist, trained.model, trained.version, trained.run_id)
+    tables: dict[str, Any] = {
+        "parameters": pairs("parameter", "value", trained.parameters),
+        "rows": pairs("split", "rows", trained.rows),
+    }
+    if calibration := trained.calibration:
+        tables["calibration"] = calibration.reason
+        if calibration.brier:
+            tables["calibration_brier"] = pairs("method", "Brier score", calibration.brier)
+    return {**shown, "mlflow_run_id": trained.run_id, "links": links, **tables}

@@ -12,6 +12,7 @@ from nhm_assets.estimators.calibration import fit_estimator
 from nhm_assets.estimators.forest import PARAMETERS, learning_rows
 from nhm_assets.registry.vocabulary import PARTITION_TAG, TRIAL_OF_TAG
 from nhm_assets.settings import Settings
+from nhm_assets.steps.links import Links
 from nhm_assets.training.registration import log_fit, log_inputs, register
 from nhm_assets.training.training_spec import TrainingSpec
 from nhm_assets.training.tuning import search_parameters
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from resources.mlflow import Mlflow
 
+_NOTE_TAG = "mlflow.note.content"
 _PARENT_RUN_TAG = "mlflow.parentRunId"
 
 
@@ -44,7 +46,9 @@ def train(
     """Train and register one version, in an MLflow run of its own."""
     rows = learning_rows(frame)
     experiment, name = spec.partition.specialist.experiment, str(spec.partition.key)
-    with mlflow.run(experiment=experiment, name=name, tags=spec.tags()) as run:
+    # MLflow shows this text as the description of the run.
+    note = f"Trained by [Dagster run {spec.dagster_run_id}]({Links.of(settings).dagster_run(spec.dagster_run_id)})."
+    with mlflow.run(experiment=experiment, name=name, tags=spec.tags() | {_NOTE_TAG: note}) as run:
         context.log.info("The training is logged in MLflow run %s", run.active_run().info.run_id)
         parameters = _parameters(client, run, frame, spec, settings)
         dataset = FEEDBACK_DATASET.to_user_string(), spec.partition.specialist, spec.partition.week

@@ -1,0 +1,77 @@
+"""Links from Dagster's UI to what its ids stand for: MLflow, the code, the runbook, the audit log."""
+
+from dataclasses import dataclass
+from typing import Final, Self
+from urllib.parse import quote
+
+from dagster import MetadataValue
+
+from nhm_assets.settings import Settings
+from resources.addresses import split_credentials
+
+# MLflow 3 opens in another view otherwise.
+_VIEW: Final = "?workflowType=machine_learning"
+_RUNBOOK: Final = "docs/runbook.md"
+
+
+@dataclass(frozen=True)
+class Links:
+    """Addresses that a browser can open; None where there is none.
+
+    Attributes:
+        mlflow: of MLflow's UI.
+        code: of the repository's files.
+        dagster: of Dagster's UI.
+    """
+
+    mlflow: str | None
+    code: str | None
+    dagster: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Links by MLFLOW_UI_URL, else MLFLOW_TRACKING_URI if it is a server; by CODE_URL and DAGSTER_URL."""
+        mlflow, tracking = settings.mlflow_ui_url, settings.mlflow_tracking_uri
+        if mlflow is None and tracking and tracking.get_secret_value().startswith(("http://", "https://")):
+            mlflow = split_credentials(tracking.get_secret_value())[0]
+        return cls(_bare(mlflow), _bare(settings.code_url), settings.dagster_url.rstrip("/"))
+
+    def mlflow_run(self, run_id: str) -> str | None:
+        """A run in MLflow."""
+        return self.mlflow and f"{self.mlflow}/#/runs/{quote(run_id)}{_VIEW}"
+
+    def model(self, name: str) -> str | None:
+        """A registered model in MLflow."""
+        return self.mlflow and f"{self.mlflow}/#/models/{quote(name)}{_VIEW}"
+
+    def version(self, model: str, number: str) -> str | None:
+        """A version of a registered model in MLflow."""
+        return self.mlflow and f"{self.mlflow}/#/models/{quote(model)}/versions/{quote(number)}{_VIEW}"
+
+    def file(self, path: str) -> str | None:
+        """A file of the repository."""
+        return self.code and f"{self.code}/{quote(path)}"
+
+    def dagster_run(self, run_id: str) -> str:
+        """A run in Dagster."""
+        return f"{self.dagster}/runs/{quote(run_id)}"
+
+    def about_version(self, specialist: str, model: str, number: str, mlflow_run: str | None) -> MetadataValue:
+        """One line with everything about a version: model, version, run, the audit log and the runbook."""
+        parts = [
+            _link(model, self.model(model)),
+            _link(f"version {number}", self.version(model, number)),
+            *([_link("MLflow run", self.mlflow_run(mlflow_run))] if mlflow_run and self.mlflow else []),
+            f"`nhm audit {specialist} --version {number}`",
+            f"`nhm lineage {specialist} --version {number}`",
+            *([_link("runbook", self.file(_RUNBOOK))] if self.code else []),
+        ]
+        return MetadataValue.md(" · ".join(parts))
+
+
+def _link(words: str, address: str | None) -> str:
+    return f"[{words}]({address})" if address else words
+
+
+def _bare(address: str | None) -> str | None:
+    return address.rstrip("/") if address else None
