@@ -72,8 +72,14 @@ class _StoredIOManager(UPathIOManager):
             raise _write_error(self._base_path, error) from error
 
     def dump_to_path(self, context: OutputContext, obj: Any, path: "UPath") -> None:
-        """Store the object; the materialization names its file."""
-        context.add_output_metadata({"file": MetadataValue.path(masked(str(self._store(path, obj))))})
+        """Store the object; the materialization names its file, by its path in NHM_STORAGE."""
+        file = self._store(path, obj)
+        context.add_output_metadata({"file": MetadataValue.text(str(file.relative_to(self._base_path)))})
+
+    def get_metadata(self, context: OutputContext, obj: Any) -> dict[str, MetadataValue]:  # noqa: ARG002
+        """Where the pointer is, in NHM_STORAGE. Otherwise Dagster shows a path of the server."""
+        pointer = next(iter(self._get_paths_for_partitions(context).values()))
+        return {"path": MetadataValue.text(str(pointer.relative_to(self._base_path)))}
 
     def store(self, obj: Any, asset: str, *partition: str) -> None:
         """Store the object of a partition without Dagster."""
@@ -193,12 +199,10 @@ class FrameIOManager(_StoredIOManager):
         """
         return self._load(file, asset, None)
 
-    def get_metadata(self, context: OutputContext, obj: "pd.DataFrame") -> dict[str, MetadataValue]:  # noqa: ARG002
-        """Row count and address, under the names that Dagster's UI knows."""
-        return {
-            "dagster/row_count": MetadataValue.int(len(obj)),
-            "dagster/uri": MetadataValue.text(masked(self._storage)),
-        }
+    def get_metadata(self, context: OutputContext, obj: "pd.DataFrame") -> dict[str, MetadataValue]:
+        """Also the row count and the address, under the names that Dagster's UI knows."""
+        shown = {"dagster/row_count": MetadataValue.int(len(obj)), **address_metadata(self._storage)}
+        return super().get_metadata(context, obj) | shown
 
 
 class RecordIOManager(_StoredIOManager):
@@ -214,6 +218,11 @@ class RecordIOManager(_StoredIOManager):
         """The record; pydantic's ValidationError is a ValueError."""
         # The type of a record is known only from the asset that reads it.
         return context and context.dagster_type.typing_type.model_validate_json(content)
+
+
+def address_metadata(storage: str) -> dict[str, MetadataValue]:
+    """The address of a store, as Dagster's UI knows it; none for a folder of the server, which tells people nothing."""
+    return {"dagster/uri": MetadataValue.text(masked(storage))} if "://" in storage else {}
 
 
 def check_storage(storage: str) -> None:

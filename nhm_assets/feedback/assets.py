@@ -6,11 +6,11 @@ import pandas as pd
 from dagster import AssetExecutionContext, DataVersion, MetadataValue, Output, ResourceParam, asset
 
 from nhm_assets.domain.dagster_names import GROUP
-from nhm_assets.domain.dataset_schema import QUARANTINE, counts, data_version
+from nhm_assets.domain.dataset_schema import QUARANTINE, data_version
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.feedback.collection_assets import observations, quarantine_event, read_collections
-from nhm_assets.feedback.column_metadata import dataset_metadata
+from nhm_assets.feedback.column_metadata import dataset_metadata, shown_counts, shown_summary
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
 from nhm_assets.feedback.quarantine import reason_counts, replace_quarantine
 from nhm_assets.feedback.reader import CollectionNames, Reader
@@ -95,10 +95,8 @@ def feedback_dataset(
         frame,
         data_version=DataVersion(data_version(frame)),
         metadata={
-            **summary,
-            "labels": counts(frame["label"]),
-            "splits": counts(frame["split"]),
-            "provenance": counts(frame["provenance"]),
+            **shown_summary(summary),
+            **shown_counts(frame),
             "features_written_back": written_back,
             "read_as_of": MetadataValue.text(as_of),
         },

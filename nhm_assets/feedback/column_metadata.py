@@ -1,9 +1,13 @@
-"""The tables of fields and columns as Dagster's metadata: schemas, and which column comes from which field."""
+"""Fields, columns and rows as Dagster's metadata: schemas, which column comes from which field, and counts."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
+import pandas as pd
 from dagster import (
     AssetKey,
+    MetadataValue,
     TableColumn,
     TableColumnConstraints,
     TableColumnDep,
@@ -12,7 +16,9 @@ from dagster import (
 )
 
 from nhm_assets.domain.dataset_columns import DATASET_COLUMNS, Column
+from nhm_assets.domain.dataset_schema import CLASS_NAMES, counts
 from nhm_assets.domain.source_fields import SOURCE_FIELDS
+from nhm_assets.steps.tables import pairs
 
 _SCHEMA = "dagster/column_schema"
 _LINEAGE = "dagster/column_lineage"
@@ -43,3 +49,25 @@ def _table_column(column: Column) -> TableColumn:
         TableColumnConstraints(nullable=column.nullable, unique=column.span == "unique", other=[column.span]),
         {"unit": column.unit} if column.unit else {},
     )
+
+
+def shown_summary(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What is stored beside the rows, as people read it; what was not computed is left out."""
+    start, end = map(datetime.fromisoformat, summary["window"])
+    shown = {
+        "window_start": MetadataValue.timestamp(start),
+        "window_end": MetadataValue.timestamp(end),
+        **{name: value for name, value in summary.items() if name not in ("window", "quarantined")},
+        "quarantined": pairs("reason", "documents", summary["quarantined"]),
+    }
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+def shown_counts(frame: pd.DataFrame) -> dict[str, Any]:
+    """Rows per class, split and provenance."""
+    labels = {CLASS_NAMES[int(code)]: count for code, count in counts(frame["label"]).items()}
+    return {
+        "labels": pairs("class", "rows", labels),
+        "splits": pairs("split", "rows", counts(frame["split"])),
+        "provenance": pairs("given by", "rows", counts(frame["provenance"])),
+    }

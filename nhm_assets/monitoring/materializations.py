@@ -12,6 +12,7 @@ from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.monitoring import field_metrics, own_metrics
 from nhm_assets.monitoring.metric import Readings
 from nhm_assets.monitoring.read_report import ReadReport, read_again
+from nhm_assets.steps.tables import as_counts
 
 if TYPE_CHECKING:
     from dagster import EventLogRecord
@@ -94,9 +95,10 @@ def _put_dataset(readings: Readings, specialist: str, dataset: dict[str, Any]) -
     """What is missing in the metadata, because another release recorded it, has no series."""
     by_source = {kind: dataset[f"{kind}_rows"] for kind in ("real", "synthetic") if f"{kind}_rows" in dataset}
     readings.put_counts(own_metrics.DATASET_ROWS, by_source, specialist)
-    provenance, splits, labels = (dict(dataset.get(name) or {}) for name in ("provenance", "splits", "labels"))
+    provenance, splits, labels = (as_counts(dataset.get(name)) for name in ("provenance", "splits", "labels"))
     readings.put_counts(own_metrics.PROVENANCE_ROWS, provenance, specialist)
-    named = {name: labels.get(code, 0) for code, name in _LABELS.items()}
+    # Earlier releases recorded the codes of the classes.
+    named = {name: labels.get(name, labels.get(code, 0)) for code, name in _LABELS.items()}
     readings.put_counts(own_metrics.LABEL_ROWS, named if labels else {}, specialist)
     sizes = {split: splits.get(split, 0) for split in SPLITS} | {"total": sum(splits.values())}
     readings.put_counts(field_metrics.DATASET_SIZE, sizes if splits else {}, specialist)
@@ -104,7 +106,7 @@ def _put_dataset(readings: Readings, specialist: str, dataset: dict[str, Any]) -
         people = provenance.get(REVIEWER, 0) + provenance.get(APPROVAL, 0)
         readings.put(own_metrics.SCRIPTED, dataset["scripted"] / max(1, dataset["scripted"] + people), specialist)
     if "quarantined" in dataset and "real_rows" in dataset:
-        quarantined = dict(dataset["quarantined"])
+        quarantined = as_counts(dataset["quarantined"])
         readings.put_counts(own_metrics.QUARANTINED, quarantined, specialist)
         rejected = sum(quarantined.values())
         readings.put(own_metrics.REJECTED, rejected / max(1, rejected + dataset["real_rows"]), specialist)

@@ -1,9 +1,9 @@
 """The newest dataset of a specialist that a retraining has used, and how far its feedback is learned."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dagster import AssetRecordsFilter, DagsterInstance
+from dagster import AssetRecordsFilter, DagsterInstance, TimestampMetadataValue
 
 from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
 from nhm_assets.domain.outcomes import UNDECIDED
@@ -36,7 +36,13 @@ def newest_used_dataset(instance: DagsterInstance, specialist: Specialist) -> "E
 def learned_until(instance: DagsterInstance, specialist: Specialist) -> datetime | None:
     """End of the window that the specialist last learned from; None if there is none."""
     record = newest_used_dataset(instance, specialist)
-    window = record and record.asset_materialization and record.asset_materialization.metadata.get("window")
+    if record is None or record.asset_materialization is None:
+        return None
+    metadata = record.asset_materialization.metadata
+    end, window = metadata.get("window_end"), metadata.get("window")
+    if isinstance(end, TimestampMetadataValue):
+        return datetime.fromtimestamp(end.value, UTC)
+    # Earlier releases recorded a list.
     return datetime.fromisoformat(str(window.value[1])) if window and isinstance(window.value, list) else None
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from dagster import MetadataValue, TableColumn, TableMetadataValue, TableRecord, TableSchema
 
+_PAIR = 2
 Cell = str | int | float | bool | None
 
 
@@ -19,6 +20,14 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> TableMeta
     kinds = [_kind([row[number] for row in cells]) for number in range(len(columns))]
     schema = TableSchema([TableColumn(name, kind) for name, kind in zip(columns, kinds, strict=True)])
     return MetadataValue.table(records, schema=schema)
+
+
+def as_counts(value: object) -> dict[str, int]:
+    """The numbers in such a table of two columns, or in the JSON that earlier releases recorded instead."""
+    if isinstance(value, TableMetadataValue):
+        rows = [list(record.data.values()) for record in value.records]
+        return {str(row[0]): int(row[1]) for row in rows if len(row) == _PAIR and isinstance(row[1], int)}
+    return dict(value) if isinstance(value, Mapping) else {}
 
 
 def _cell(value: object) -> Cell:

@@ -8,11 +8,20 @@ from typing import Any
 import pandas as pd
 import pytest
 from bson.datetime_ms import DatetimeMS
-from dagster import AssetKey, AssetMaterialization, DagsterEventType, ExecuteInProcessResult
+from dagster import (
+    AssetKey,
+    AssetMaterialization,
+    DagsterEventType,
+    ExecuteInProcessResult,
+    JsonMetadataValue,
+    MetadataValue,
+    TableMetadataValue,
+)
 
 from nhm_assets.domain.dataset_schema import conform, data_version
 from nhm_assets.feedback.dataset_rules import DESCRIPTIONS
 from nhm_assets.feedback.features import EXTRACTOR
+from nhm_assets.steps.tables import as_counts
 from resources.storage import FrameIOManager
 from tests.support.documents import WEEK, WEEK_END, feedback, put, reviewed_opinions
 from tests.support.platform import Platform, failed_step, verdicts
@@ -38,7 +47,13 @@ def made(result: ExecuteInProcessResult, asset: str = "feedback_dataset") -> Ass
 
 
 def metadata(result: ExecuteInProcessResult) -> dict[str, Any]:
-    return {name: entry.value for name, entry in made(result).metadata.items()}
+    """What it shows; tables as dictionaries."""
+    shown = made(result).metadata
+    return {name: _plain(entry) for name, entry in shown.items()}
+
+
+def _plain(entry: MetadataValue) -> Any:
+    return as_counts(entry) if isinstance(entry, TableMetadataValue) else entry.value
 
 
 def version(result: ExecuteInProcessResult) -> str:
@@ -69,6 +84,11 @@ def test_a_run_stores_the_rows_and_describes_them(platform: Platform):
     assert shown["quarantined"] == {"invalid_rating": 1, "unknown_opinion": 1}
     assert shown["splits"] == {"test": 45, "train": 210, "validation": 45}
     assert sum(shown["labels"].values()) == 300
+    assert set(shown["labels"]) == {"approve", "reject", "review_required"}
+    assert datetime.fromtimestamp(shown["window_end"], UTC) == WEEK_END
+    kinds = {name: type(entry) for name, entry in made(result).metadata.items()}
+    assert JsonMetadataValue not in kinds.values(), kinds
+    assert str(platform.settings.nhm_home) not in str(made(result).metadata)
     assert shown["data_source"] == "real"
     assert shown["features_written_back"] == 300
     assert shown["read_as_of"].startswith("20")

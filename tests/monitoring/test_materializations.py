@@ -12,6 +12,7 @@ from nhm_assets.evaluation.fold_checks import serving_on_line
 from nhm_assets.monitoring import own_metrics
 from nhm_assets.monitoring.materializations import Materializations
 from nhm_assets.monitoring.metric import Readings
+from nhm_assets.steps.tables import pairs
 from tests.support.platform import Platform
 from tests.support.reports import RULES, champion, metrics, new_rows, report
 from tests.support.retrainings import partition
@@ -118,3 +119,23 @@ def test_a_report_that_cannot_be_read_and_one_without_a_champion_say_nothing_abo
     assert own_metrics.SERVING_ON_LINE not in shown(platform).values
     record(platform, EVALUATION_REPORT, **as_metadata())
     assert own_metrics.SERVING_ON_LINE not in shown(platform).values
+
+
+@pytest.mark.parametrize(
+    ("labels", "quarantined"),
+    [
+        ({"0": 3, "1": 5}, {"invalid_rating": 2}),
+        (pairs("class", "rows", {"reject": 3, "approve": 5}), pairs("reason", "documents", {"invalid_rating": 2})),
+    ],
+    ids=["as earlier releases recorded it", "as tables"],
+)
+def test_counts_of_a_dataset_are_read_as_json_and_as_tables(platform: Platform, labels: Any, quarantined: Any):
+    record(platform, FEEDBACK_DATASET, labels=labels, quarantined=quarantined, real_rows=8, synthetic_rows=0)
+    values = shown(platform).values
+    assert values[own_metrics.LABEL_ROWS] == {
+        ("technical", "reject"): 3.0,
+        ("technical", "approve"): 5.0,
+        ("technical", "review_required"): 0.0,
+    }
+    assert values[own_metrics.QUARANTINED] == {("technical", "invalid_rating"): 2.0}
+    assert values[own_metrics.REJECTED] == {TECHNICAL: 0.2}

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from resources.errors import StorageError
-from resources.storage import FrameIOManager, RecordIOManager
+from resources.storage import FrameIOManager, RecordIOManager, address_metadata
 from tests.support.storing import NOTE, Note, fetch, file_in, frame, keep
 
 
@@ -74,7 +74,7 @@ def test_another_value_overwrites_nothing_and_an_equal_one_adds_nothing(
 
 def test_the_materialization_names_the_file(records: RecordIOManager, storage: Path):
     (event,) = keep(records, NOTE).asset_materializations_for_node("kept")
-    assert event.metadata["file"].value == str(file_in(storage, ".json"))
+    assert event.metadata["file"].value == str(file_in(storage, ".json").relative_to(storage))
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
@@ -108,11 +108,15 @@ def test_partitions_do_not_overwrite_each_other(records: RecordIOManager):
     assert fetch(records, Note, "technical") == NOTE
 
 
-def test_rows_and_address_are_shown_in_the_ui(frames: FrameIOManager, storage: Path):
+def test_rows_are_shown_in_the_ui_and_no_path_of_the_server(frames: FrameIOManager, storage: Path):
     result = keep(frames, frame(7))
     (event,) = result.asset_materializations_for_node("kept")
     assert event.metadata["dagster/row_count"].value == 7
-    assert str(storage) in event.metadata["dagster/uri"].value
+    assert str(storage) not in str(event.metadata), "a folder of the server says nothing to people"
+
+
+def test_the_address_of_a_bucket_is_shown():
+    assert address_metadata("s3://bucket/nhm")["dagster/uri"].value == "s3://bucket/nhm"
 
 
 def shuffled_attributes(original: pd.DataFrame) -> pd.DataFrame:

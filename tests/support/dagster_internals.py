@@ -4,6 +4,7 @@ The product has a module of its own for this: `nhm_assets/domain/dagster_interna
 """
 
 from dagster._config import process_config, resolve_to_config_type, validate_config
+from dagster._config.pythonic_config.resource import get_resource_type_name
 from dagster._core.errors import DagsterExecutionInterruptedError, DagsterUserCodeExecutionError
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.events import StepFailureData, StepMaterializationData
@@ -86,6 +87,7 @@ __all__ = [
     "execute_sensor_iteration",
     "forget_entered_instance",
     "freeze_time",
+    "get_resource_type_name",
     "launch_scheduled_runs",
     "process_config",
     "process_workspace_config",
