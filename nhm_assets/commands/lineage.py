@@ -218,9 +218,9 @@ def _facts_about_feedback(settings: Settings, feedback_id: str) -> Facts:
 
 
 def _model(name: str) -> str:
-    from nhm_assets.domain.partitions import parse_specialist
+    from nhm_assets.domain.specialists import recorded_specialist
 
-    return parse_specialist(name).registered_model
+    return recorded_specialist(name).registered_model
 
 
 def _print_version(facts: Facts) -> None:
