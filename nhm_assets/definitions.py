@@ -5,7 +5,7 @@ Importing it reads environment variables, but uses neither the network nor any f
 
 from importlib.metadata import version
 
-from dagster import AssetKey, Definitions, map_asset_specs, mem_io_manager
+from dagster import AssetKey, AssetsDefinition, AssetSpec, Definitions, map_asset_specs, mem_io_manager
 
 from nhm_assets.automation.replay_job import replay_job
 from nhm_assets.automation.retention_job import retention, retention_schedule
@@ -54,7 +54,7 @@ def build_definitions(settings: Settings) -> Definitions:
     contain passwords.
     """
     executor = executor_of(settings)
-    assets = [
+    assets: list[AssetSpec | AssetsDefinition] = [
         *read_collections,
         feedback_quarantine,
         feedback_dataset,

@@ -58,7 +58,7 @@ def _retrying() -> Iterator[None]:
 
 def _failure(error: NhmError | ServiceError) -> Failure:
     """The error as the UI shows it: a sentence and what it is about, instead of a stack trace."""
-    metadata = {"broken_by": str(error.broken_by), "passes_by_itself": bool(error.transient)}
+    metadata: dict[str, Any] = {"broken_by": str(error.broken_by), "passes_by_itself": bool(error.transient)}
     return Failure(description=str(error), metadata=metadata, allow_retries=False)
 
 
