@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 from dagster import MetadataValue, TableColumn, TableMetadataValue, TableRecord, TableSchema
 
-_PAIR = 2
 Cell = str | int | float | bool | None
 
 
@@ -25,8 +24,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> TableMeta
 def as_counts(value: object) -> dict[str, int]:
     """The numbers in such a table of two columns, or in the JSON that earlier releases recorded instead."""
     if isinstance(value, TableMetadataValue):
-        rows = [list(record.data.values()) for record in value.records]
-        return {str(row[0]): int(row[1]) for row in rows if len(row) == _PAIR and isinstance(row[1], int)}
+        # Stored records have their cells in another order than the columns.
+        name, count = (column.name for column in value.schema.columns)
+        return {str(record.data[name]): int(record.data[count] or 0) for record in value.records}
     return dict(value) if isinstance(value, Mapping) else {}
 
 
