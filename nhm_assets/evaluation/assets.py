@@ -25,6 +25,7 @@ from nhm_assets.registry.versions import version_in_production
 from nhm_assets.runs.broken_runs import tag_broken_run
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_results
+from nhm_assets.steps.links import Links
 from nhm_assets.steps.partitions import specialist_weeks
 from nhm_assets.steps.retry_policy import retry_transient_errors
 from resources.mlflow import Mlflow, run_state
@@ -79,7 +80,8 @@ def evaluation_report(
     third = third_verdict(estimates_of(report, rules), failed) if failed else None
     card = {"decision": MetadataValue.md(decision_card(report, verdicts, third))}
     held = _held_metadata(third) if third else {}
-    shown = card | _metadata(report) | shadow_metadata(report.shadow, shadow) | held
+    links = Links.of(settings).about_version(report.specialist, report.model, report.version, report.run_id)
+    shown = card | {"links": links} | _metadata(report) | shadow_metadata(report.shadow, shadow) | held
     yield Output(report, metadata=shown | {"reused": reused})
     # Binds the verdicts to exactly this report: the promotion looks for them.
     bound = held | {REPORT_DIGEST: MetadataValue.text(report.digest())}

@@ -52,6 +52,11 @@ class Links:
         """A file of the repository."""
         return self.code and f"{self.code}/{quote(path)}"
 
+    @property
+    def runbook(self) -> str | None:
+        """What to do if a run broke."""
+        return self.file(_RUNBOOK)
+
     def dagster_run(self, run_id: str) -> str:
         """A run in Dagster."""
         return f"{self.dagster}/runs/{quote(run_id)}"
@@ -64,7 +69,7 @@ class Links:
             *([_link("MLflow run", self.mlflow_run(mlflow_run))] if mlflow_run and self.mlflow else []),
             f"`nhm audit {specialist} --version {number}`",
             f"`nhm lineage {specialist} --version {number}`",
-            *([_link("runbook", self.file(_RUNBOOK))] if self.code else []),
+            *([_link("runbook", self.runbook)] if self.runbook else []),
         ]
         return MetadataValue.md(" · ".join(parts))
 

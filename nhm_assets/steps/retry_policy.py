@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
-from dagster import Failure, OpExecutionContext, RetryRequested
+from dagster import Failure, MetadataValue, OpExecutionContext, RetryRequested
 
 from nhm_assets.domain.errors import ChampionChanged, NhmError
+from nhm_assets.settings import Settings
+from nhm_assets.steps.links import Links
 from resources.errors import ServiceError
 
 Body = TypeVar("Body", bound=Callable[..., Any])
@@ -49,16 +51,18 @@ def _retrying() -> Iterator[None]:
         context = OpExecutionContext.get()
         settings, attempt = context.resources.settings, context.retry_number
         if not error.transient or isinstance(error, ChampionChanged) or attempt >= settings.service_retries:
-            raise _failure(error) from error
+            raise _failure(error, settings) from error
         delay_s = retry_delay_s(settings.service_retry_delay_s, attempt)
         reason = str(error).rstrip(".")
         context.log.warning("%s. Retry %d of %d in %.1f s", reason, attempt + 1, settings.service_retries, delay_s)
         raise RetryRequested(max_retries=settings.service_retries, seconds_to_wait=delay_s) from error
 
 
-def _failure(error: NhmError | ServiceError) -> Failure:
+def _failure(error: NhmError | ServiceError, settings: Settings) -> Failure:
     """The error as the UI shows it: a sentence and what it is about, instead of a stack trace."""
     metadata: dict[str, Any] = {"broken_by": str(error.broken_by), "passes_by_itself": bool(error.transient)}
+    if runbook := Links.of(settings).runbook:
+        metadata["runbook"] = MetadataValue.url(runbook)
     return Failure(description=str(error), metadata=metadata, allow_retries=False)
 
 

@@ -31,7 +31,9 @@ def test_a_broken_run_is_tagged_once_and_shows_a_sentence(job: str, error: NhmEr
         raise error
 
     jobs = [define_asset_job("retraining", hooks={tag_broken_run})]
-    location = Definitions([promoted_version], jobs=jobs, resources={"settings": Settings()})
+    location = Definitions(
+        [promoted_version], jobs=jobs, resources={"settings": Settings(code_url="https://git.example/nhm")}
+    )
     with DagsterInstance.ephemeral(settings={"telemetry": {"enabled": False}}) as instance:
         result = location.resolve_job_def(job).execute_in_process(
             instance=instance, raise_on_error=False, run_config=QUIET
@@ -41,6 +43,7 @@ def test_a_broken_run_is_tagged_once_and_shows_a_sentence(job: str, error: NhmEr
     (failure,) = (event.step_failure_data for event in result.all_events if event.is_step_failure)
     assert failure.user_failure_data.description == str(error)
     assert failure.user_failure_data.metadata["broken_by"].value == str(error.broken_by)
+    assert failure.user_failure_data.metadata["runbook"].value == "https://git.example/nhm/docs/runbook.md"
     assert [event.event_type_value for event in result.all_events if "HOOK" in event.event_type_value] == [
         "HOOK_COMPLETED"
     ]
