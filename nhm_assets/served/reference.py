@@ -28,9 +28,9 @@ from nhm_assets.drift.baseline import (
 )
 from nhm_assets.drift.psi import IMPORTANT
 from nhm_assets.estimators.forest import learning_rows
-from nhm_assets.registry.datasets import dataset_of
 from nhm_assets.evaluation.predictions import served_answers
 from nhm_assets.registry.audit_log import AUDIT_LOG
+from nhm_assets.registry.datasets import dataset_of
 from nhm_assets.registry.versions import version_if_any
 from nhm_assets.served.evaluated import report_of
 
