@@ -76,7 +76,7 @@ def feedback_dataset(
         )
         computed = result.computed if takes_features else {}
         written_back = write_back(database[names.features], computed, now, context.log.warning)
-        seen = look_at(database, settings, all_specialists())
+        seen = look_at(database, settings, all_specialists(), own=partition.specialist)
     frame = assemble(
         result,
         partition,

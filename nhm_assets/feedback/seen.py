@@ -1,6 +1,6 @@
 """What a look at the collections shows: how much is there, the newest feedback, and the indexes that are missing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +24,8 @@ SETTING_OF: Final = {
 }
 """Asset -> the setting that names its collection."""
 
+_MOST: Final = 50
+"""Each specialist takes two queries, and there may be 500 of them."""
 _PATIENCE_MS: Final = 1000
 """Nothing depends on what is seen here, so no query takes long."""
 
@@ -47,20 +49,22 @@ class Seen:
     newest: dict[str, datetime] = field(default_factory=dict)
 
 
-def look_at(database: "Database[Document]", settings: Settings, specialists: Iterable[str]) -> list[Seen]:
+def look_at(database: "Database[Document]", settings: Settings, specialists: Sequence[str], *, own: str) -> list[Seen]:
     """All four collections. What MongoDB refuses to say is left out.
 
     Args:
         database: that holds them.
         settings: with their names.
-        specialists: whose newest feedback is looked up.
+        specialists: whose newest feedback is looked up, if they are not too many.
+        own: the one that is retrained; its newest feedback is looked up in any case.
     """
+    whose = specialists if len(specialists) <= _MOST else [own]
     seen = []
     for asset, setting in SETTING_OF.items():
         collection = database[getattr(settings, setting)]
         missing = _missing(database, settings, [setting]) if setting in READ_INDEXES else []
         # Without its index, the newest feedback takes a look at all of it.
-        ask = specialists if asset == FEEDBACK and not missing else ()
+        ask = whose if asset == FEEDBACK and not missing else ()
         newest = {one: moment for one in ask if (moment := _newest(collection, one))}
         seen.append(Seen(asset, collection.name, _count(collection), missing, newest))
     return seen
