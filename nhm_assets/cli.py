@@ -47,6 +47,7 @@ SUBCOMMANDS: Final = {
     "settings": Subcommand("settings", "List every setting: variable, current value, meaning."),
     "status": Subcommand("status", "Show the services, what is in Production, and the last decisions."),
     "validate": Subcommand("validate", "Ask the specialists' pods whether their models are loaded."),
+    "watch": Subcommand("watch", "Show what the served version of a specialist did this week."),
 }
 
 

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 
 import pytest
-from dagster import DagsterRunStatus
+from dagster import AssetKey, DagsterRun, DagsterRunStatus
 
 from nhm_assets.domain.outcomes import OUTCOME_TAG, Outcome
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.runs.queries import (
     IN_PROGRESS,
     attempts,
+    is_whole,
+    only_measures,
     outcome_of,
     record_with_key,
     run_in_progress,
@@ -109,3 +111,22 @@ def test_a_run_that_was_created_for_a_key_and_not_started_is_not_submitted(
     expected: bool,  # noqa: FBT001 - a table
 ):
     assert submitted(run(wiped, status, tags)) is expected
+
+
+@pytest.mark.parametrize(
+    ("job", "selected", "measures", "whole"),
+    [
+        ("specialist_retraining", None, False, True),
+        ("served_quality_job", None, True, False),
+        ("__ASSET_JOB", ["served_quality"], True, False),
+        ("__ASSET_JOB", ["served_quality", "specialist_rollout"], False, False),
+        ("__ASSET_JOB", ["feedback_dataset", "promoted_version", "served_quality"], False, True),
+    ],
+)
+def test_a_run_that_only_measures_what_is_served_is_no_retraining(
+    job: str, selected: list[str] | None, measures: object, whole: object
+):
+    """It settles no week, and nobody is told of its outcome."""
+    selection = frozenset(map(AssetKey, selected)) if selected else None
+    made = DagsterRun(job_name=job, asset_selection=selection)
+    assert (only_measures(made), is_whole(made)) == (measures, whole)

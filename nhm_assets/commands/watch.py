@@ -1,0 +1,81 @@
+"""`nhm watch`: what the served version of a specialist did this week, at a glance."""
+
+import click
+
+from nhm_assets.domain.errors import UsageError
+from nhm_assets.domain.garbage_collector import startup_without_gc
+from nhm_assets.domain.served_records import ServedQuality
+from nhm_assets.settings import Settings
+
+_MARKS = {True: "ok", False: "LOOK"}
+
+
+@click.command()
+@click.argument("specialist")
+@click.option("--week", metavar="DATE", help="First day of the week, a Sunday, as YYYY-MM-DD. Default: the newest.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole record, as JSON.")
+def watch(specialist: str, week: str | None, *, as_json: bool) -> None:
+    """Show what the served version of a SPECIALIST did in a week, as `served_quality` last measured it.
+
+    Without --week, this is the running week, or the closed one if the running one is not measured yet. The lines marked
+    LOOK are checks that warn; docs/serving-quality.md says what to do.
+    """
+    settings = Settings.load()
+    quality = _stored(settings, specialist, week)
+    if as_json:
+        click.echo(quality.model_dump_json(indent=2))
+        return
+    _print(quality, settings)
+
+
+def _stored(settings: Settings, specialist: str, week: str | None) -> ServedQuality:
+    """The newest record.
+
+    Raises:
+        UsageError: there is no such specialist or week, or the week is not measured.
+    """
+    with startup_without_gc():
+        from nhm_assets.domain.dagster_names import SERVED_QUALITY, SERVED_QUALITY_JOB
+        from nhm_assets.domain.partitions import Partition, last_closed_week, parse_specialist, running_week
+        from resources.errors import StorageError
+        from resources.storage import RecordIOManager
+
+    parse_specialist(specialist)
+    now = settings.now()
+    weeks = [week] if week else [running_week(now), last_closed_week(now)]
+    records, asset = RecordIOManager(settings.storage), SERVED_QUALITY.to_user_string()
+    for one in weeks:
+        partition = Partition.parse(one, specialist)
+        try:
+            file = records.file_of(asset, partition.specialist, partition.week)
+        except StorageError as error:
+            if error.transient:
+                raise
+            continue
+        return ServedQuality.model_validate_json(file.read_bytes())
+    raise UsageError(
+        f"{specialist}: week {' and week '.join(weeks)} not measured yet. It is measured daily at 05:00 UTC and by a"
+        f" retraining; to measure it now, start the job {SERVED_QUALITY_JOB} in Dagster's UI"
+    )
+
+
+def _print(quality: ServedQuality, settings: Settings) -> None:
+    from nhm_assets.commands.tables import print_table
+    from nhm_assets.served.checks import judge_week
+
+    version = f"version {quality.version}" if quality.version else "an unknown version"
+    title = f"{quality.specialist}, week {quality.week} until {quality.end:%Y-%m-%d %H:%M} UTC: {version} serves"
+    verdicts = judge_week(quality, settings)
+    print_table(title, ("check", "", "says"), [[one.check, _MARKS[one.passed], one.reason] for one in verdicts])
+    if quality.agreements:
+        columns = ("version", "reviewed", "approved", "F1", "AUC", "Brier")
+        rows = [
+            [one.version, *map(_figure, (one.reviewed, one.approvals, one.calls.f1, one.auc, one.brier))]
+            for one in quality.agreements
+        ]
+        click.echo()
+        print_table("Agreement with people", columns, rows, numbers=set(columns))
+
+
+def _figure(value: float | None) -> str:
+    return "none" if value is None else str(value) if isinstance(value, int) else f"{value:.3f}"

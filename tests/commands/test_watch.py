@@ -1,0 +1,40 @@
+"""`nhm watch`: the week of a specialist at a glance."""
+
+import json
+
+import pytest
+
+from resources.storage import RecordIOManager
+from tests.served.test_checks import answered, week
+from tests.support.documents import WEEK
+from tests.support.nhm import nhm
+
+
+@pytest.fixture
+def settings(home):
+    return {"nhm_home": home, "nhm_now": "2026-03-10T12:00:00Z"}
+
+
+def test_the_newest_measured_week_is_shown_with_what_warns(settings, home):
+    fallbacks = answered(by_version={"3": 60}, by_fallback={"heuristics": 40})
+    RecordIOManager(str(home / "storage")).store(week(answered=fallbacks), "served_quality", "technical", WEEK)
+    shown = nhm("watch", "technical", **settings).stdout
+    assert f"technical, week {WEEK}" in shown
+    assert "version 3 serves" in shown
+    lines = {line.split()[0]: line.split()[1] for line in shown.splitlines()[2:] if line[:1].strip()}
+    assert (lines["model_answers"], lines["features_stable"]) == ("LOOK", "ok")
+    assert json.loads(nhm("watch", "technical", "--week", WEEK, "--json", **settings).stdout)["version"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["technical"], "week 2026-03-08 and week 2026-03-01 not measured yet"),
+        (["technical", "--week", "2026-02-01"], "week 2026-02-01 not measured yet"),
+        (["nobody"], "unknown specialist"),
+    ],
+)
+def test_what_cannot_be_shown_is_said(settings, arguments: list[str], reason: str):
+    failed = nhm("watch", *arguments, **settings)
+    assert failed.returncode != 0
+    assert reason in failed.stderr
