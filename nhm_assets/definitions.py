@@ -30,11 +30,12 @@ from nhm_assets.feedback.collection_assets import feedback_quarantine, read_coll
 from nhm_assets.instance.run_pods import executor_of
 from nhm_assets.promotion.assets import promoted_version
 from nhm_assets.promotion.checks import promoted_version_checks
-from nhm_assets.resource_factories import kubernetes_of, mlflow_of, mongo_of, notifiers_of, shown, shown_storage
+from nhm_assets.resource_factories import kubernetes_of, mlflow_of, mongo_of, notifiers_of
 from nhm_assets.rollout.assets import specialist_rollout
 from nhm_assets.served.assets import served_quality
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_pages import with_page
+from nhm_assets.steps.resource_pages import shown, shown_storage
 from nhm_assets.training.assets import trained_model
 from nhm_assets.training.checks import trained_model_checks
 from nhm_assets.training.code_version import code_version
