@@ -1,6 +1,7 @@
 """The code location: brings together assets, checks, jobs, schedules, sensors and resources.
 
-Importing it reads environment variables, but uses neither the network nor any files.
+Importing it reads environment variables, but uses neither the network nor any files. It chooses the form of log lines
+too (LOG_FORMAT), because this is the only code of ours that every process of Dagster runs before it executes a run.
 """
 
 from importlib.metadata import version
@@ -32,6 +33,7 @@ from nhm_assets.promotion.assets import promoted_version
 from nhm_assets.promotion.checks import promoted_version_checks
 from nhm_assets.resource_factories import kubernetes_of, mlflow_of, mongo_of, notifiers_of
 from nhm_assets.rollout.assets import specialist_rollout
+from nhm_assets.runs.log_lines import use_log_format
 from nhm_assets.served.assets import served_quality
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_pages import with_page
@@ -105,4 +107,6 @@ def _code_versions() -> dict[AssetKey, str]:
     return computed | decided
 
 
-defs = build_definitions(Settings.load())
+_settings = Settings.load()
+use_log_format(_settings)
+defs = build_definitions(_settings)

@@ -220,6 +220,9 @@ class Settings(BaseSettings):
     asset_owners: str = Field(
         "", description="Owners of the assets in Dagster, separated by commas: mail addresses, or team:NAME."
     )
+    runbook_url: str = Field(
+        "docs/runbook.md", description="Address at which your people read docs/runbook.md, for links in notifications."
+    )
     nhm_actor: str | None = Field(
         None, description="Who runs `nhm`, for the audit log. Unset: the user and host of the system."
     )
@@ -228,6 +231,10 @@ class Settings(BaseSettings):
         description="HTTP header in which the proxy before Dagster's UI names the user, for the audit log.",
     )
 
+    log_format: Literal["console", "json"] = Field(
+        "console",
+        description="Form of log lines. console: text for people. json: one JSON object per line, for a log store.",
+    )
     exporter_port: Annotated[int, Field(ge=1, le=65535)] = Field(
         9465, description="Port at which `nhm exporter` answers Prometheus."
     )

@@ -85,12 +85,16 @@ def _add_programs(manager: "Manager", settings: Settings, port: int, mlflow_port
         require_database(home)
         # MLflow would start eight processes for jobs that nobody uses here.
         mlflow_environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **environment}
-        manager.add_process("mlflow", _mlflow_server(home, mlflow_port), env=mlflow_environment)
+        as_json = settings.log_format == "json"
+        if as_json:
+            mlflow_environment["MLFLOW_CONFIGURE_LOGGING"] = "false"
+        manager.add_process("mlflow", _mlflow_server(home, mlflow_port, as_json=as_json), env=mlflow_environment)
         mlflow_address = environment["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{mlflow_port}"
     workspace = ("-w", str(settings.dagster_folder / WORKSPACE_FILE))
-    web = _command("dagster-webserver", "-h", "127.0.0.1", "-p", str(port), *workspace)
+    form = ("--log-format", "json") if settings.log_format == "json" else ()
+    web = _command("dagster-webserver", "-h", "127.0.0.1", "-p", str(port), *form, *workspace)
     manager.add_process("webserver", web, env=environment)
-    manager.add_process("daemon", _command("dagster-daemon", "run", *workspace), env=environment)
+    manager.add_process("daemon", _command("dagster-daemon", "run", *form, *workspace), env=environment)
     exporter = _command("nhm", "exporter", "--address", "127.0.0.1", "--port", str(settings.exporter_port))
     manager.add_process("exporter", exporter, env=environment)
     return mlflow_address
@@ -105,9 +109,12 @@ def _require_free(port: int, option: str) -> None:
             )
 
 
-def _mlflow_server(home: Path, port: int) -> str:
+def _mlflow_server(home: Path, port: int, *, as_json: bool) -> str:
+    from nhm_assets.instance.home import MLFLOW_LOGS
     from resources.mlflow_database import artifact_root, database_address
 
+    # Python programs take the form of their log lines from a file.
+    form = ("--uvicorn-opts", shlex.join(["--log-config", str(MLFLOW_LOGS)])) if as_json else ()
     # Clients write artifacts to the folder themselves, so models can be read with and without this server.
     return _command(
         "mlflow",
@@ -115,6 +122,7 @@ def _mlflow_server(home: Path, port: int) -> str:
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", database_address(home)),
         *("--no-serve-artifacts", "--default-artifact-root", artifact_root(home)),
+        *form,
     )
 
 

@@ -28,7 +28,9 @@ def exporter(address: str, port: int | None) -> None:
         from nhm_assets.instance.home import dagster_instance
         from nhm_assets.monitoring.exporter import Exporter, serve
         from nhm_assets.resource_factories import mongo_of
+        from nhm_assets.runs.log_lines import show_lines
 
+    show_lines(settings)
     shown = port or settings.exporter_port
     with mongo_of(settings).held():
         metrics = Exporter.of(settings, lambda: dagster_instance(settings))

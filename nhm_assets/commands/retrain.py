@@ -83,6 +83,7 @@ def _retrain_all(
         from nhm_assets.runs.in_process import (
             NOT_RUN,
             Retraining,
+            in_process_config,
             in_process_tags,
             retrain_partition,
             wait_for_other_run,
@@ -93,10 +94,11 @@ def _retrain_all(
         partition: partition.window(days=settings.feedback_window_days, now=settings.now()) for partition in partitions
     }
     tags = in_process_tags(settings) | {ACTOR_TAG: person(settings, "retrain")}
+    config = in_process_config(settings)
     results: list[Retraining] = []
     try:
         mongo_runs()
-        with dagster_instance(settings) as instance, _Progress() as progress:
+        with dagster_instance(settings) as instance, _Progress(shown=settings.log_format == "console") as progress:
             with startup_without_gc():
                 require_services(settings)
                 end_dead_runs(instance)
@@ -106,7 +108,9 @@ def _retrain_all(
                 timeout_s = settings.max_run_seconds
                 try:
                     wait_for_other_run(instance, partition.specialist, timeout_s=timeout_s, progress=progress.step)
-                    result = retrain_partition(job, instance, partition, window, tags=tags, progress=progress.step)
+                    result = retrain_partition(
+                        job, instance, partition, window, tags=tags, config=config, progress=progress.step
+                    )
                 except UsageError as error:
                     result = Retraining(partition, window, NOT_RUN, error=str(error))
                 results.append(result)
@@ -118,14 +122,17 @@ def _retrain_all(
 
 
 class _Progress:
-    """Shows the current step on a terminal, and one line per finished partition anywhere."""
+    """Shows the current step on a terminal, and one line per finished partition anywhere, unless log lines do."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown = shown
 
     def __enter__(self) -> "_Progress":
         from rich.console import Console
 
         self._console = Console(stderr=True)
         self._status = self._console.status("starting")
-        if self._console.is_terminal:
+        if self._shown and self._console.is_terminal:
             self._status.start()
         return self
 
@@ -140,7 +147,8 @@ class _Progress:
         self._status.update(f"{self._name}: {name}")
 
     def end(self, result: "Retraining") -> None:
-        self._console.print(f"{self._name}: {result.outcome} in {result.seconds:.1f} s", highlight=False)
+        if self._shown:
+            self._console.print(f"{self._name}: {result.outcome} in {result.seconds:.1f} s", highlight=False)
 
 
 def _stages(settings: Settings, results: "list[Retraining]") -> list[str | None]:

@@ -70,7 +70,7 @@ def _run_job(
         from nhm_assets.registry.audit_log import ACTOR_TAG
         from nhm_assets.resource_factories import mongo_of
         from nhm_assets.runs.failure_cause import failure_of
-        from nhm_assets.runs.in_process import IN_PROCESS, in_process_tags
+        from nhm_assets.runs.in_process import in_process_config, in_process_tags
 
     config = {"specialist": str(parse_specialist(specialist)), "reason": reason, "to": version, "in_production": None}
     checked(config)
@@ -83,7 +83,7 @@ def _run_job(
             .execute_in_process(
                 instance=instance,
                 raise_on_error=False,
-                run_config=IN_PROCESS | {"ops": {ROLLBACK_OP: {"config": config}}},
+                run_config=in_process_config(settings) | {"ops": {ROLLBACK_OP: {"config": config}}},
                 tags={**in_process_tags(settings), ACTOR_TAG: who},
             )
         )

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 Facts = dict[str, Any]
 
+_NEEDS_A_PERSON = 3
+
 _PRODUCTION = ("specialist", "version", "since", "window", "data version", "source", "prec.", "recall", "F1")
 _DECISIONS = ("specialist", "week", "version", "decision", "below in a row", "flip rate", "would settle it")
 
@@ -28,7 +31,9 @@ _DECISIONS = ("specialist", "week", "version", "decision", "below in a row", "fl
 def status(*, as_json: bool) -> None:
     """Show the services, what is in production, and the last decision about each specialist.
 
-    The services are MongoDB, MLflow, storage and Dagster's database. Exit code: 0 if all of them answer, otherwise 1.
+    The services are MongoDB, MLflow, storage and Dagster's database. With --json, all metrics of `nhm exporter` are
+    there too. Exit code: 0 if all services answer and nothing needs a person, 1 if one does not answer, 3 if something
+    needs a person; each such thing is named, with its section of the runbook.
     """
     settings = Settings.load()
     with startup_without_gc():
@@ -39,16 +44,20 @@ def status(*, as_json: bool) -> None:
         services = check_services(settings)
     if not as_json:
         _print_services(services)
+    answering = {service.name for service in services if not service.fault}
     facts: Facts = {
         "services": [{"name": one.name, "address": one.address, "fault": one.fault} for one in services],
-        **_facts(settings, {service.name for service in services if not service.fault}),
+        **_facts(settings, answering),
+        **_seen_by_the_exporter(settings, answering),
         "settings": [remark.sentence for remark in settings.remarks],
     }
     if as_json:
         click.echo(json.dumps(facts, indent=2))
     else:
         _print(facts, settings)
-    sys.exit(1 if any(service.fault for service in services) else 0)
+    if any(service.fault for service in services):
+        sys.exit(1)
+    sys.exit(_NEEDS_A_PERSON if facts["needs"] or facts.get("foreign_moves") else 0)
 
 
 def _facts(settings: Settings, answering: set[str]) -> Facts:
@@ -63,6 +72,19 @@ def _facts(settings: Settings, answering: set[str]) -> Facts:
     if {"MongoDB", "MLflow"} <= answering:
         facts["foreign_moves"] = _foreign_moves(settings)
     return facts
+
+
+def _seen_by_the_exporter(settings: Settings, answering: set[str]) -> Facts:
+    """The metrics of `nhm exporter` from the services that answer, and what they say of things that need a person."""
+    from nhm_assets.instance.home import dagster_instance
+    from nhm_assets.monitoring.exporter import Exporter
+    from nhm_assets.monitoring.needs import needs
+
+    exporter = Exporter.of(settings, lambda: dagster_instance(settings))
+    exporter.refresh(only={name.lower() for name in answering})
+    readings = exporter.readings()
+    found = needs(readings, now=datetime.now(UTC), runbook=settings.runbook_url)
+    return {"needs": [asdict(need) for need in found], "metrics": readings.as_json()}
 
 
 def _missing_indexes(settings: Settings) -> list[str]:
@@ -170,6 +192,9 @@ def _print(facts: Facts, settings: Settings) -> None:
         print_table("Last decisions", _DECISIONS, rows, numbers={"version", "below in a row", "flip rate"})
     for move in facts.get("foreign_moves", ()):
         click.echo(f"\n{move['sentence']}. {move['remedy']}")
+    for need in facts["needs"]:
+        subject = f"{need['about']}: " if need["about"] else ""
+        click.echo(f"\n{subject}{need['sentence']}. See {need['runbook']}")
     for sentence in facts["settings"]:
         click.echo(f"\n{sentence}.")
 

@@ -3,6 +3,10 @@
 Tested with Dagster 1.13. Nothing else in the product imports from a module of Dagster whose name begins with `_`.
 """
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from dagster import colored_console_logger
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.event_api import PartitionKeyFilter
@@ -40,6 +44,11 @@ from dagster._time import get_current_datetime
 from dagster._utils.error import SerializableErrorInfo
 from dagster._utils.schedules import get_next_cron_tick
 
+if TYPE_CHECKING:
+    from logging import Logger
+
+    from dagster import InitLoggerContext
+
 __all__ = [
     "COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES",
     "MAX_RETRIES_TAG",
@@ -72,4 +81,14 @@ __all__ = [
     "get_current_datetime",
     "get_next_cron_tick",
     "make_new_run_id",
+    "replace_console_logger",
 ]
+
+
+def replace_console_logger(make: "Callable[[InitLoggerContext], Logger]") -> None:
+    """Make Dagster print the lines of all runs in this process by another logger.
+
+    Loggers in `Definitions` are used only by runs whose configuration names them, and those started from an asset's
+    page have none. Dagster 1.13 takes this one for every run that names no other, and for the name `console`.
+    """
+    colored_console_logger._logger_fn = make

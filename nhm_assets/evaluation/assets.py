@@ -23,6 +23,7 @@ from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.registry.recovery import repair_interrupted
 from nhm_assets.registry.versions import version_in_production
 from nhm_assets.runs.broken_runs import tag_broken_run
+from nhm_assets.runs.log_lines import name_version
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_results
 from nhm_assets.steps.links import Links
@@ -59,6 +60,7 @@ def evaluation_report(
     mongo: ResourceParam[Mongo],
 ) -> Iterator[Output[EvaluationReport] | AssetCheckResult]:
     """Evaluate and judge the candidate; report and verdicts are yielded together."""
+    name_version(trained_model.version)
     rules = GateRules.of(settings, trained_model.specialist)
     with mongo.database() as database:
         log = database[AUDIT_LOG]

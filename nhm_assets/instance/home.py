@@ -18,6 +18,8 @@ from nhm_assets.settings import Settings, set_library_environment
 
 WORKSPACE_FILE = "workspace.yaml"
 INSTANCE_FILE = "dagster.yaml"
+MLFLOW_LOGS = Path(__file__).parents[1] / "templates" / "mlflow-logs.json"
+"""Makes the MLflow server print its lines as JSON."""
 
 _DATABASES = ("history", "schedules")
 """The folders of Dagster's SQLite files: runs and events, and ticks."""

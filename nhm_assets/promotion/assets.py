@@ -24,6 +24,7 @@ from nhm_assets.registry.audit_log import (
 from nhm_assets.registry.descriptions import describe
 from nhm_assets.registry.versions import version_in_production
 from nhm_assets.runs.broken_runs import tag_broken_run
+from nhm_assets.runs.log_lines import name_version
 from nhm_assets.settings import Settings
 from nhm_assets.steps.links import Links
 from nhm_assets.steps.partitions import specialist_weeks
@@ -59,6 +60,7 @@ def promoted_version(
     mongo: ResourceParam[Mongo],
 ) -> Iterator[Output[Promotion]]:
     """Promote the candidate if its recorded gate is open; else hold or refuse it."""
+    name_version(evaluation_report.version)
     gate = recorded_gate(context.instance, context.partition_key, evaluation_report.digest())
     _refuse_without_verdicts(context, evaluation_report, gate)
     with mongo.database() as database, mlflow.client() as client:

@@ -23,6 +23,7 @@ from nhm_assets.rollout.serving import pods_table
 from nhm_assets.rollout.status_probe import ask_for_version
 from nhm_assets.rollout.target import Target
 from nhm_assets.runs.broken_runs import tag_broken_run
+from nhm_assets.runs.log_lines import name_version
 from nhm_assets.runs.queries import attempts
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_results
@@ -71,6 +72,7 @@ def specialist_rollout(
     mongo: ResourceParam[Mongo],
 ) -> Iterator[Output[Rollout] | AssetCheckResult]:
     """Restart, ask the pods, and yield record and verdict together."""
+    name_version(promoted_version.version)
     promotion, is_selected = promoted_version, SPECIALIST_ROLLOUT in context.selected_asset_keys
     if not kubernetes.configured:
         context.log.warning(_NOT_CONFIGURED.reason)

@@ -31,8 +31,15 @@ NOT_RUN: Final = "not run"
 
 _POLL_S = 2.0
 _REPOSITORY_TAG = ".dagster/repository"
-IN_PROCESS = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-"""Run config of a job that a command runs itself: the command reports, so Dagster's log stays off the terminal."""
+
+
+def in_process_config(settings: Settings) -> dict[str, Any]:
+    """Run config of a job that a command runs itself.
+
+    The command reports, so Dagster's log stays off the terminal. A log store (LOG_FORMAT=json) gets it.
+    """
+    level = "INFO" if settings.log_format == "json" else "CRITICAL"
+    return {"loggers": {"console": {"config": {"log_level": level}}}}
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,7 @@ def retrain_partition(
     window: Window,
     *,
     tags: Mapping[str, str],
+    config: Mapping[str, Any],
     progress: Progress,
 ) -> Retraining:
     """Run the job for one partition and wait until it ends.
@@ -80,6 +88,7 @@ def retrain_partition(
         partition: what to retrain.
         window: the partition's window, for the result of a run that breaks before it reads the window.
         tags: tags of the run: which process executes it, and who started it.
+        config: run config, as `in_process_config` gives it.
         progress: called with the name of each step as it starts.
     """
     started = time.monotonic()
@@ -90,7 +99,7 @@ def retrain_partition(
         instance=instance,
         run_id=run_id,
         raise_on_error=False,
-        run_config=IN_PROCESS,
+        run_config=dict(config),
         tags=dict(tags),
     )
     return _describe(result, instance, partition, window, time.monotonic() - started)

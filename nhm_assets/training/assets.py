@@ -27,6 +27,7 @@ from nhm_assets.registry.versions import version_in_production
 from nhm_assets.registry.vocabulary import PARTITION_TAG
 from nhm_assets.runs.broken_runs import tag_broken_run
 from nhm_assets.runs.importances import recorded_importances
+from nhm_assets.runs.log_lines import name_version
 from nhm_assets.runs.queries import attempts
 from nhm_assets.settings import Settings
 from nhm_assets.steps.links import Links
@@ -101,6 +102,7 @@ def trained_model(
         trained = find_version(client, spec, of_this_run=force)
         if trained is None:
             trained = train(context, mlflow, client, feedback_dataset, spec, settings)
+        name_version(trained.version)
         stage_candidate(client, trained)
         picture = _lineage(context, client, trained.model)
     with mongo.database() as database:

@@ -8,6 +8,7 @@ from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetIn, Resou
 from nhm_assets.domain.dagster_names import FEEDBACK_DATASET, TRAINED_MODEL
 from nhm_assets.domain.records import TrainedModel
 from nhm_assets.registry.audit_log import AUDIT_LOG
+from nhm_assets.runs.log_lines import name_version
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_specs, selected_results
 from nhm_assets.steps.retry_policy import retry_transient_errors
@@ -32,6 +33,7 @@ def trained_model_checks(
     mongo: ResourceParam[Mongo],
 ) -> Iterator[AssetCheckResult]:
     """Check the version in the registry."""
+    name_version(trained_model.version)
     with mongo.database() as database, mlflow.client() as client:
         verdicts = judge_version(
             client,

@@ -61,7 +61,7 @@ def test_a_run_launched_in_the_ui_promotes_and_no_process_is_left_after_the_end(
     with (tmp_path / "log").open("w") as log:
         platform = subprocess.Popen(
             [NHM, "dev", "--port", str(port), "--mlflow-port", str(mlflow_port)],
-            env=environment(**settings, exporter_port=exporter_port, exporter_refresh_s=1),
+            env=environment(**settings, exporter_port=exporter_port, exporter_refresh_s=1, log_format="json"),
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -105,6 +105,7 @@ def test_a_run_launched_in_the_ui_promotes_and_no_process_is_left_after_the_end(
         "mongod.log",
         "webserver.log",
     ]
+    assert_log_lines_are_json(home / "logs", run)
     assert f"to {WEEK_END:%Y-%m-%d}" in nhm("status", **settings).stdout
     decisions = json.loads(nhm("audit", "technical", "--json", **settings).stdout)
     assert [(entry["kind"], entry["actor"]) for entry in decisions] == [
@@ -134,6 +135,23 @@ def test_a_program_that_ends_by_itself_is_named_with_the_last_line_that_it_print
             process.kill()
     assert platform.wait(timeout=60) != 0
     assert "webserver ended by itself (exit code 137), so everything stops: Killed" in (tmp_path / "log").read_text()
+
+
+def assert_log_lines_are_json(logs: Path, run: str) -> None:
+    """Of Dagster, MLflow and the exporter; those of the run lead to the version."""
+    lines = []
+    for program in ("daemon", "webserver", "mlflow", "exporter"):
+        for line in (logs / f"{program}.log").read_text().splitlines():
+            if line.startswith("{"):
+                lines.append(json.loads(line))
+                assert lines[-1].keys() >= {"timestamp", "level", "event", "logger"}
+            else:
+                # What a code server says before it loads our code, and what the command itself says.
+                assert "dagster.code_server" in line or line.startswith(("Metrics: ", "stopping")), (program, line)
+    of_run = [line for line in lines if line.get("run_id") == run]
+    assert {line["specialist"] for line in of_run} == {"technical"}
+    assert "1" in {line.get("version") for line in of_run}
+    assert {line["logger"].partition(".")[0] for line in lines} >= {"dagster", "dagster-webserver", "uvicorn"}
 
 
 def tag(run: dict, name: str) -> str:

@@ -9,6 +9,8 @@ import psutil
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 
+from nhm_assets.resource_factories import mlflow_of
+from nhm_assets.settings import Settings
 from tests.commands.conftest import SETTINGS
 from tests.support.documents import WEEK, revealed_opinions, reviewed_opinions
 from tests.support.nhm import nhm, read_report, write_documents
@@ -63,9 +65,23 @@ def test_retrain_promotes_prints_a_table_and_writes_a_report(seeded, home, tmp_p
     assert "Indexes are missing" not in status.stdout
 
     _lineage_goes_from_the_fields_to_the_pods_and_back(seeded)
-    older = nhm("retrain", "--week", WEEK_BEFORE, "--specialist", "technical", **seeded | {"min_real_samples": 200})
+    changes = {"min_real_samples": 200, "log_format": "json"}
+    older = nhm("retrain", "--week", WEEK_BEFORE, "--specialist", "technical", **seeded | changes)
     assert older.returncode == 0
     assert "technical is superseded: " in older.stdout, "the reason is below the table"
+    assert_lines_lead_to_the_version(seeded, [json.loads(line) for line in older.stderr.splitlines()])
+
+
+def assert_lines_lead_to_the_version(seeded: dict[str, object], lines: list[dict[str, str]]) -> None:
+    """Every line names its run, and the field `run_id` finds the version in MLflow."""
+    (run_id,) = {line["run_id"] for line in lines}
+    for line in lines:
+        assert (line["run_id"], line["specialist"], line["week"]) == (run_id, "technical", WEEK_BEFORE), line
+    of_promotion = [line for line in lines if line.get("step") == "promoted_version"]
+    assert {line["version"] for line in of_promotion} == {"2"}
+    with mlflow_of(Settings(**seeded)).client() as client:
+        (version,) = client.search_model_versions(f"tags.dagster_run_id = '{run_id}'")
+    assert (version.name, version.version) == ("technical-evaluator", "2")
 
 
 @pytest.mark.servers

@@ -15,6 +15,7 @@ IN_THE_CLUSTER = {
     "DAGSTER_HOME": "/opt/dagster/dagster_home",
     "DAGSTER_URL": "http://dagster-webserver",
     "ENVIRONMENT": "production",
+    "LOG_FORMAT": "json",
     "MLFLOW_TRACKING_URI": "http://mlflow.mlflow.svc.cluster.local:5000",
 }
 """Settings whose default suits a person's machine and not a cluster."""
