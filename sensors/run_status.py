@@ -205,7 +205,8 @@ class _Reporter:
         taken = set(filter(None, names.split(","))) if run_id == run.run_id else set()
         missing = [notifier for notifier in self.notifiers if notifier.name not in taken]
         if reachable := [notifier for notifier in missing if notifier.name not in self._down]:
-            message = message_about(self.context.instance, run, self.settings.dagster_url)
+            addresses = {"dagster_url": self.settings.dagster_url, "runbook_url": self.settings.runbook_url}
+            message = message_about(self.context.instance, run, **addresses)
             notification = replace(message, restart_at=self._restart_at(record, run)).notification()
             answers = {notifier.name: notifier.send(notification) for notifier in reachable}
             self._down |= {name for name, fault in answers.items() if fault}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
+from nhm_assets.domain.links import run_link
 from nhm_assets.domain.specialists import Specialist, all_specialists
 from nhm_assets.monitoring import own_metrics
 from nhm_assets.monitoring.materializations import Materializations
@@ -44,10 +45,10 @@ class DagsterSource:
         self._history.update(self._instance)
         self._made.update(self._instance)
         unfinished = self._instance.get_run_records(RunsFilter(statuses=IN_PROGRESS), limit=_MOST_RUNS)
-        _put_unfinished(readings, unfinished)
+        _put_unfinished(readings, unfinished, self._settings.dagster_url)
         busy = {record.dagster_run.tags.get(SPECIALIST_TAG, "") for record in unfinished}
         self._history.put(readings, self._instance, self._settings, busy)
-        self._made.put(readings)
+        self._made.put(readings, self._settings.dagster_url)
         for specialist in all_specialists():
             readings.put(own_metrics.LEARNED_UNTIL, self._learned_until(specialist), specialist)
         put_heartbeats(readings, self._instance)
@@ -66,15 +67,18 @@ class DagsterSource:
         return end
 
 
-def _put_unfinished(readings: Readings, records: "Sequence[RunRecord]") -> None:
+def _put_unfinished(readings: Readings, records: "Sequence[RunRecord]", dagster_url: str) -> None:
     statuses = [record.dagster_run.status for record in records]
     readings.put_counts(own_metrics.RUNS, {status.value.lower(): statuses.count(status) for status in IN_PROGRESS})
     queued = [record for record in records if record.dagster_run.status is DagsterRunStatus.QUEUED]
     waiting_since = min((record.create_timestamp.timestamp() for record in queued), default=None)
     readings.put(own_metrics.OLDEST_QUEUED, waiting_since)
-    starts: dict[str, float] = {}
-    for record in records:
+    oldest: dict[str, RunRecord] = {}
+    for record in sorted(records, key=lambda record: record.start_time or 0, reverse=True):
         specialist = record.dagster_run.tags.get(SPECIALIST_TAG)
         if specialist and record.start_time:
-            starts[specialist] = min(record.start_time, starts.get(specialist, record.start_time))
-    readings.put_counts(own_metrics.RUN_START, starts)
+            oldest[specialist] = record
+    for specialist, record in oldest.items():
+        run_id = record.dagster_run.run_id
+        readings.put(own_metrics.RUN_START, record.start_time, specialist)
+        readings.put(own_metrics.RUN_IN_PROGRESS, 1.0, specialist, run_id, run_link(dagster_url, run_id))

@@ -1,6 +1,6 @@
 """The exporter: shows Prometheus what the sources last said. A scrape asks no service, so it always answers at once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
@@ -52,10 +52,11 @@ class Exporter:
         mongodb = RefreshedSource(Source.MONGODB, mongo.refresh, every_s=every_s)
         return cls(settings, (dagster, mlflow, mongodb))
 
-    def refresh(self) -> None:
-        """Read every source once, one after another."""
+    def refresh(self, only: Collection[str] = tuple(Source)) -> None:
+        """Read every source once, one after another; or only those that are named."""
         for source in self.sources:
-            source.refresh()
+            if source.source in only:
+                source.refresh()
 
     def start(self) -> None:
         """Keep every source fresh, in the background."""
@@ -67,7 +68,7 @@ class Exporter:
         for source in self.sources:
             source.stop()
 
-    def readings(self) -> dict[Metric, dict[tuple[str, ...], float | Distribution]]:
+    def readings(self) -> Readings:
         """All series that can be shown now."""
         shown = _settings_readings(self.settings)
         shown.put(own_metrics.BUILD, 1.0, version("nhm-assets"))
@@ -77,11 +78,11 @@ class Exporter:
             shown.put(own_metrics.UP, float(said is not None), source.source)
             shown.put(own_metrics.REFRESH_AGE, source.age_s, source.source)
             shown.put(own_metrics.REFRESH_DURATION, source.duration_s, source.source)
-        return shown.values
+        return shown
 
     def collect(self) -> "Iterator[Family]":
         """The series in the form of Prometheus' library."""
-        readings = self.readings()
+        readings = self.readings().values
         for metric in METRICS:
             if series := readings.get(metric):
                 yield _family(metric, series)

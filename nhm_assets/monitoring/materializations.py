@@ -7,6 +7,7 @@ from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
 
 from nhm_assets.domain.dagster_names import EVALUATION_REPORT, FEEDBACK_DATASET, REPORT_METADATA
 from nhm_assets.domain.dataset_schema import APPROVAL, REVIEWER, SPLITS
+from nhm_assets.domain.links import report_link
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.monitoring import field_metrics, own_metrics
@@ -80,14 +81,19 @@ class Materializations:
             if record := self.reports.record(specialist):
                 self._read[specialist] = read_again(instance, record, self._read.get(specialist))
 
-    def put(self, readings: Readings) -> None:
-        """Add the series of every specialist."""
+    def put(self, readings: Readings, dagster_url: str) -> None:
+        """Add the series of every specialist. `dagster_url` is the address of Dagster's UI."""
         for specialist in all_specialists():
             if dataset := self.datasets.metadata(specialist):
                 _put_dataset(readings, specialist, dataset)
             if report := self.reports.record(specialist):
                 readings.put(own_metrics.REPORT_TIME, report.timestamp, specialist)
-                _put_report(readings, specialist, self.reports.metadata(specialist).get(REPORT_METADATA))
+                recorded = self.reports.metadata(specialist).get(REPORT_METADATA)
+                _put_report(readings, specialist, recorded)
+                url = report_link(dagster_url, str(report.partition_key))
+                version = recorded.get("version") if isinstance(recorded, dict) else None
+                week = Partition.from_key(str(report.partition_key)).week
+                readings.put(own_metrics.NEWEST_REPORT, 1.0, specialist, week, version, url)
                 _put_certainty(readings, specialist, self._read.get(specialist))
 
 

@@ -89,6 +89,15 @@ class Readings:
         for key, count in counts.items():
             self.put(metric, float(count), *labels, key)
 
+    def as_json(self) -> list[dict[str, object]]:
+        """Every series that is no histogram: its name, labels and value."""
+        return [
+            {"name": metric.name, "labels": dict(zip(metric.labels, labels, strict=True)), "value": value}
+            for metric, series in self.values.items()
+            for labels, value in series.items()
+            if not isinstance(value, Distribution)
+        ]
+
     def plain(self, metric: Metric) -> dict[str, float]:
         """The values of a metric with one label, by that label."""
         series = self.values.get(metric, {})

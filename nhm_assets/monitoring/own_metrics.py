@@ -98,6 +98,20 @@ RUN_START = _metric(
     _TIME,
     "Start of the specialist's run in progress, the oldest one. Absent if there is none.",
 )
+RUN_IN_PROGRESS = _metric(
+    _DAGSTER,
+    "run_in_progress_info",
+    "specialist run_id url",
+    _COUNT,
+    "Always 1. That run, and its address in Dagster's UI.",
+)
+NEWEST_RUN = _metric(
+    _DAGSTER,
+    "newest_run_info",
+    "specialist run_id url",
+    _COUNT,
+    "Always 1. The specialist's newest run that decided or broke, and its address in Dagster's UI.",
+)
 RUNS_ENDED = _metric(
     _DAGSTER,
     "runs_ended_total",
@@ -151,6 +165,13 @@ MISSING_OPINIONS = _metric(
     "The opinions on those plans that people would label approve, and not_approve.",
 )
 TEST_ROWS = _metric(_DAGSTER, "test_rows", "specialist", _COUNT, "Test rows of the newest report.")
+NEWEST_REPORT = _metric(
+    _DAGSTER,
+    "newest_report_info",
+    "specialist week version url",
+    _COUNT,
+    "Always 1. The newest report: its week, the version that it is about, and its address in Dagster's UI.",
+)
 REPORT_TIME = _metric(_DAGSTER, "report_timestamp_seconds", "specialist", _TIME, "When the newest report was made.")
 DATASET_ROWS = _metric(_DAGSTER, "dataset_rows", "specialist source", _COUNT, "Rows of the newest dataset, by source.")
 PROVENANCE_ROWS = _metric(

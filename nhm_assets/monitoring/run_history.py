@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
+from nhm_assets.domain.links import run_link
 from nhm_assets.domain.outcomes import BELOW_IN_A_ROW_TAG, Outcome
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.monitoring import field_metrics, own_metrics
@@ -135,6 +136,8 @@ class RunHistory:
             readings.put(field_metrics.LAST_SUCCESS, max(decided, default=None), specialist)
             if not runs:
                 continue
+            run_id = runs[0].record.dagster_run.run_id
+            readings.put(own_metrics.NEWEST_RUN, 1.0, specialist, run_id, run_link(settings.dagster_url, run_id))
             readings.put_state(own_metrics.LAST_OUTCOME, runs[0].outcome, list(Outcome), specialist)
             broken = next((number for number, run in enumerate(runs) if run.outcome is not Outcome.BROKEN), len(runs))
             readings.put(own_metrics.CONSECUTIVE_BROKEN, broken, specialist)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dagster import AssetKey, DagsterEventType, DagsterInstance
 
 from nhm_assets.domain.dagster_names import EVALUATION_REPORT, JOB, TRAINED_MODEL
+from nhm_assets.domain.links import report_link, run_link, runbook_link
 from nhm_assets.domain.outcomes import (
     BELOW_IN_A_ROW_TAG,
     BROKEN_BY_TAG,
@@ -40,6 +41,8 @@ class Message:
         version: of the model; None if the run ended before there was one.
         verdicts: gate check -> whether it passed, and its sentence with value and threshold.
         link: address of the run in Dagster's UI.
+        report: address of the evaluation report; empty if the run made none.
+        runbook: address of what to do about such an outcome.
         restart_at: when the run is started over, because a service was down; None if it is not.
     """
 
@@ -53,6 +56,8 @@ class Message:
     version: str | None
     verdicts: dict[str, tuple[bool, str]] = field(default_factory=dict)
     link: str = ""
+    report: str = ""
+    runbook: str = ""
     restart_at: datetime | None = None
     held_as: str | None = None
     below_in_a_row: int = 0
@@ -74,11 +79,13 @@ class Message:
 
     @property
     def text(self) -> str:
-        """The reason, the metrics against their thresholds, and the link."""
+        """The reason, the metrics against their thresholds, and links to the run, the report and the runbook."""
         marks = {True: "passed", False: "FAILED"}
         lines = [f"{marks[passed]} {name}: {sentence}" for name, (passed, sentence) in self.verdicts.items()]
         again = [f"The run is started over at {self.restart_at:%Y-%m-%d %H:%M} UTC."] if self.restart_at else []
-        return "\n".join([self.reason, *self._alarm(), *again, *lines, self.link])
+        links = {"Run": self.link, "Report": self.report, "What to do": self.runbook}
+        linked = [f"{name}: {address}" for name, address in links.items() if address]
+        return "\n".join([self.reason, *self._alarm(), *again, *lines, *linked])
 
     def _alarm(self) -> list[str]:
         if not self.is_alert:
@@ -112,17 +119,24 @@ class Message:
             "version": self.version,
             "gate": {name: {"passed": passed, "says": reason} for name, (passed, reason) in self.verdicts.items()},
             "run": self.link,
+            "report": self.report or None,
+            "runbook": self.runbook,
             "job": JOB,
         }
 
 
-def message_about(instance: DagsterInstance, run: "DagsterRun", dagster_url: str) -> Message:
+def message_about(instance: DagsterInstance, run: "DagsterRun", *, dagster_url: str, runbook_url: str) -> Message:
     """Read the message from the tags and events of an ended run."""
     partition = Partition.from_key(run.tags[PARTITION_TAG])
     outcome = outcome_of(run)
     held_by = "" if outcome is Outcome.BROKEN else run.tags.get(HELD_BY_TAG, "")
     how = held_as(run)
     in_a_row = run.tags.get(BELOW_IN_A_ROW_TAG) if how is HeldAs.BELOW else None
+    verdicts = {
+        evaluation.check_name: (evaluation.passed, evaluation.description or "")
+        for evaluation in _check_evaluations(instance, run)
+        if evaluation.asset_key == EVALUATION_REPORT and evaluation.check_name in GATE_CHECKS
+    }
     return Message(
         specialist=str(partition.specialist),
         week=partition.week,
@@ -132,12 +146,10 @@ def message_about(instance: DagsterInstance, run: "DagsterRun", dagster_url: str
         broken_by=run.tags.get(BROKEN_BY_TAG) if outcome is Outcome.BROKEN else None,
         model=partition.specialist.registered_model,
         version=_version(instance, run),
-        verdicts={
-            evaluation.check_name: (evaluation.passed, evaluation.description or "")
-            for evaluation in _check_evaluations(instance, run)
-            if evaluation.asset_key == EVALUATION_REPORT and evaluation.check_name in GATE_CHECKS
-        },
-        link=f"{dagster_url.rstrip('/')}/runs/{run.run_id}",
+        verdicts=verdicts,
+        link=run_link(dagster_url, run.run_id),
+        report=report_link(dagster_url, str(partition.key)) if verdicts else "",
+        runbook=runbook_link(runbook_url, str(outcome)) if outcome else "",
         held_as=str(how) if how else None,
         below_in_a_row=int(in_a_row or 0),
     )

@@ -1,11 +1,13 @@
 """`nhm status`: services, missing indexes."""
 
 import json
+import re
 import shutil
 from datetime import UTC, datetime
 
 import pytest
 
+from nhm_assets.monitoring.metric import Source
 from tests.support.documents import WEEK, feedback, opinion, put
 from tests.support.nhm import nhm
 from tests.support.processes import ROOT
@@ -92,7 +94,7 @@ def test_status_shows_the_last_decision_about_each_specialist(home, mongod_uri, 
     settings = {"nhm_home": home, "mongodb_uri": mongod_uri, "mongodb_database": database.name}
     done = nhm("status", **settings)
     assert "Dagster  ok" in done.stdout
-    assert done.returncode == 0
+    assert done.returncode == 3, "the version of behavior was archived by somebody else"
     rows = {line.split()[0]: " ".join(line.split()) for line in done.stdout.splitlines() if " held as " in line}
     assert rows == {
         "technical": f"technical {WEEK} 8 held as uncertain 0.31 420 more reviewed plans (180 approve, 240 not)",
@@ -107,3 +109,28 @@ def test_status_shows_the_last_decision_about_each_specialist(home, mongod_uri, 
     # The log says that version 1 of behavior was promoted, and nothing is in Production.
     assert [move["specialist"] for move in told["foreign_moves"]] == ["behavior"]
     assert told["settings"][0].startswith("F1_THRESHOLD 0.72 decides nothing")
+    metrics = {(one["name"], one["labels"].get("specialist")): one["value"] for one in told["metrics"]}
+    assert metrics["nhm_in_production", "technical"] == 0
+    assert {one["labels"]["source"] for one in told["metrics"] if one["name"] == "nhm_up"} == {*Source} - {
+        Source.SETTINGS,
+        Source.EXPORTER,
+    }
+
+
+def test_status_exits_with_3_and_names_the_section_of_the_runbook_where_a_person_must_act(home, mongod_uri, database):
+    lock = {
+        "model": "technical-evaluator",
+        "state": "open",
+        "kind": "promotion",
+        "at": datetime(2026, 3, 1, tzinfo=UTC),
+    }
+    database["model_audit_log"].insert_one(lock)
+    runbook = "https://hive.example/runbook.md"
+    settings = {"mongodb_uri": mongod_uri, "mongodb_database": database.name, "runbook_url": runbook}
+    done = nhm("status", nhm_home=home, **settings)
+    assert done.returncode == 3, done.stdout
+    assert re.search(
+        r"^technical: a promotion began \d+ minutes ago and has not ended. See .*#specialistpromotionopen$",
+        done.stdout,
+        re.MULTILINE,
+    )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from nhm_assets.domain.outcomes import Outcome
 from nhm_assets.monitoring.exporter import METRICS
 from nhm_assets.monitoring.metric import Kind
 from tests.monitoring.alert_cases import CASES, SENSOR, Case, Series
@@ -79,7 +80,9 @@ def test_an_alert_uses_metrics_that_exist_and_says_what_a_person_needs(rule: dic
     assert names_in(rule["expr"])
     assert rule["labels"]["severity"] in ("critical", "warning")
     annotations = rule["annotations"]
-    assert annotations.keys() == {"summary", "description", "runbook_url"}
+    links = {"run_url", "report_url"} if rule["alert"].startswith("Specialist") else set()
+    assert annotations.keys() == {"summary", "description", "runbook_url"} | links
+    assert all(names_in(annotations[link]) <= known.keys() for link in links)
     assert "$value" in annotations["description"]
     labels = {label for name in names_in(rule["expr"]) for label in known[name].labels}
     if "specialist" in labels:
@@ -96,9 +99,22 @@ def test_no_alert_hangs_on_a_counter():
 
 def test_every_alert_links_to_its_section_of_the_runbook_and_every_section_has_its_alert():
     sections = re.findall(r"^### (\S+)$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
-    assert sections == [rule["alert"] for rule in rules()]
+    assert sections == [*(rule["alert"] for rule in rules()), *Outcome]
     for rule in rules():
         assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
+
+
+@pytest.mark.parametrize("title", [rule["alert"] for rule in rules()] + list(Outcome))
+def test_a_section_says_what_it_means_what_to_do_first_how_to_decide_what_to_do_and_when_to_wait(title: str):
+    text = (ROOT / "docs/runbook.md").read_text()
+    section = text.partition(f"\n### {title}\n")[2].partition("\n#")[0]
+    assert re.findall(r"^- \*\*(.+?)\*\*", section, re.MULTILINE) == [
+        "It means:",
+        "First command:",
+        "Decide:",
+        "Do:",
+        "Wait if",
+    ]
 
 
 def test_the_component_gives_the_links_one_address(tmp_path: Path):
@@ -110,6 +126,8 @@ def test_the_component_gives_the_links_one_address(tmp_path: Path):
     links = {rule["annotations"]["runbook_url"] for rule in all_rules(find(manifests, "PrometheusRule", "nhm-alerts"))}
     assert {link.partition("#")[0] for link in links} == {"https://example.org/nhm-assets/docs/runbook.md"}
     assert len(links) == len(rules())
+    notified = find(manifests, "ConfigMap", "nhm-settings")["data"]["RUNBOOK_URL"]
+    assert notified == "https://example.org/nhm-assets/docs/runbook.md"
 
 
 def all_rules(manifest: Manifest) -> list[dict[str, Any]]:

@@ -41,7 +41,7 @@ def shown(platform: Platform, made: Materializations | None = None) -> Readings:
     made = made or Materializations()
     made.update(platform.instance)
     readings = Readings()
-    made.put(readings)
+    made.put(readings, "http://127.0.0.1:3000")
     return readings
 
 
@@ -73,6 +73,12 @@ def test_candidate_and_champion_are_shown_as_the_report_has_them(platform: Platf
     record(platform, EVALUATION_REPORT, **as_metadata(candidate=metrics(f1=0.9), champion=champion(0.8)))
     quality = shown(platform).values[own_metrics.QUALITY]
     assert (quality["technical", "candidate", "f1"], quality["technical", "champion", "f1"]) == (0.9, 0.8)
+
+
+def test_the_newest_report_is_named_with_its_address(platform: Platform):
+    record(platform, EVALUATION_REPORT, **as_metadata())
+    address = "http://127.0.0.1:3000/assets/evaluation_report?view=partitions&partition=technical%7C2026-03-01"
+    assert shown(platform).values[own_metrics.NEWEST_REPORT] == {("technical", "2026-03-01", "2", address): 1.0}
 
 
 @pytest.mark.parametrize(

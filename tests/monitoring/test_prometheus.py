@@ -79,6 +79,9 @@ def _assert_all_expressions(scraped: Prometheus) -> None:
         for text in alert["annotations"].values():
             assert "<error" not in text
             assert "<no value>" not in text
+    moved = next(one for one in scraped.alerts() if one["labels"]["alertname"] == "SpecialistModelMovedByOthers")
+    assert moved["annotations"]["run_url"].startswith("http://127.0.0.1:3000/runs/")
+    assert moved["annotations"]["report_url"].startswith("http://127.0.0.1:3000/assets/evaluation_report?")
     about = {alert["labels"].get("specialist") for alert in scraped.alerts()}
     assert {"business", "behavior", "evolution", "architecture"} <= about
 

@@ -14,6 +14,8 @@ from tests.support.wiped import session_platform, wiped
 
 __all__ = ["session_platform", "wiped"]
 
+RUNBOOK = "docs/runbook.md"
+
 HELD = Message(
     specialist="technical",
     week=WEEK,
@@ -28,6 +30,8 @@ HELD = Message(
         "recall_threshold": (False, "recall 0.640, at least 0.70 is needed"),
     },
     link="http://127.0.0.1:3000/runs/r-1",
+    report="http://127.0.0.1:3000/assets/evaluation_report?view=partitions&partition=technical%7C2026-03-01",
+    runbook="docs/runbook.md#held",
 )
 
 
@@ -35,12 +39,14 @@ def test_the_subject_names_specialist_week_outcome_checks_and_version():
     assert HELD.subject == "technical, week 2026-03-01: held by recall_threshold, f1_threshold (version 7)"
 
 
-def test_the_text_holds_reason_metrics_against_thresholds_and_link():
+def test_the_text_holds_reason_metrics_against_thresholds_and_links():
     assert HELD.text.splitlines() == [
         "held by recall_threshold, f1_threshold",
         "passed precision_threshold: precision 0.812, at least 0.75 is needed",
         "FAILED recall_threshold: recall 0.640, at least 0.70 is needed",
-        "http://127.0.0.1:3000/runs/r-1",
+        "Run: http://127.0.0.1:3000/runs/r-1",
+        f"Report: {HELD.report}",
+        "What to do: docs/runbook.md#held",
     ]
 
 
@@ -61,6 +67,8 @@ def test_programs_get_all_fields():
             "recall_threshold": {"passed": False, "says": "recall 0.640, at least 0.70 is needed"},
         },
         "run": "http://127.0.0.1:3000/runs/r-1",
+        "report": HELD.report,
+        "runbook": "docs/runbook.md#held",
         "job": "specialist_retraining",
     }
 
@@ -109,7 +117,7 @@ def message_of(
     run_id = put_run(platform.instance, partition(specialist="behavior"), status=status, tags=tags)
     run = platform.instance.get_run_by_id(run_id)
     assert run is not None
-    return message_about(platform.instance, run, "http://127.0.0.1:3000/")
+    return message_about(platform.instance, run, dagster_url="http://127.0.0.1:3000/", runbook_url=RUNBOOK)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +162,7 @@ def test_the_tags_of_a_run_decide_its_message(
 def test_the_message_of_a_run_that_was_killed_early_has_no_version(wiped: Platform):
     message = message_of(wiped, {"nhm/outcome": "broken", "nhm/broken_by": "killed"}, DagsterRunStatus.FAILURE)
     assert (message.version, message.verdicts, message.model) == (None, {}, "behavior-evaluator")
+    assert (message.report, message.runbook) == ("", "docs/runbook.md#broken"), "it made no report"
 
 
 def test_the_link_leads_to_the_run_whether_or_not_the_address_ends_in_a_slash(wiped: Platform):
@@ -161,6 +170,7 @@ def test_the_link_leads_to_the_run_whether_or_not_the_address_ends_in_a_slash(wi
     run = wiped.instance.get_run_by_id(run_id)
     assert run is not None
     links = {
-        message_about(wiped.instance, run, url).link for url in ("https://hive.example/d", "https://hive.example/d/")
+        message_about(wiped.instance, run, dagster_url=url, runbook_url=RUNBOOK).link
+        for url in ("https://hive.example/d", "https://hive.example/d/")
     }
     assert links == {f"https://hive.example/d/runs/{run_id}"}
