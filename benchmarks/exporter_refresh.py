@@ -1,9 +1,10 @@
-"""One refresh of the exporter: at 20,000 runs of history against 100, and its memory.
+"""One refresh of the exporter, at 20,000 runs of history against 100, and at 100 specialists against 5; its memory.
 
-`python -m benchmarks.exporter_refresh` makes two histories: runs and datasets in Dagster, versions in MLflow, entries
+`python -m benchmarks.exporter_refresh` makes histories: runs and datasets in Dagster, versions in MLflow, entries
 of the audit log in a real mongod of its own. A few real rows are written by the libraries, and copied in their
 databases. The exporters of both histories take turns in one process, and the median of the rounds counts. The first
-refresh of an exporter, which reads more, is shown by itself.
+refresh of an exporter, which reads more, is shown by itself. The specialists of a process are its configuration, so
+exporters of 5 and of 100 take turns in processes of their own. Memory is that of `nhm exporter` alone.
 """
 
 import json
@@ -21,15 +22,19 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measuring import Figure, at_most, child, peak_memory_mb, print_table
+from benchmarks.exporter_process import free_port, running, wait_for_sources
+from benchmarks.measuring import Figure, at_most, child, clean_environment, peak_memory_mb, print_table
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.settings import Settings
 from resources.embedded_mongo import embedded_mongod
 
 SMALL, LARGE = 100, 20_000
+FEW, MANY = 5, 100
+RUNS_OF_THESE = 2000
+TURNS = 3
 ROUNDS = 20
-_ROWS = 25
-"""Real runs and datasets that are copied: five weeks of five specialists."""
+_WEEKS = 5
+"""Weeks of each specialist whose real runs and datasets are copied."""
 _LARGEST_MB = 300
 
 
@@ -51,10 +56,14 @@ def seed(folder: Path) -> None:
     """Body of a process that makes both histories."""
     logging.disable(logging.CRITICAL)
     for count in (SMALL, LARGE):
-        _seed_dagster(folder, count)
-        _seed_mlflow(_settings(folder, count), count)
-        _seed_mongodb(_settings(folder, count), count)
+        _seed(folder, count)
     print(json.dumps({"seeded": SMALL + LARGE}))
+
+
+def _seed(folder: Path, count: int) -> None:
+    _seed_dagster(folder, count)
+    _seed_mlflow(_settings(folder, count), count)
+    _seed_mongodb(_settings(folder, count), count)
 
 
 def _seed_dagster(folder: Path, count: int) -> None:
@@ -66,7 +75,7 @@ def _seed_dagster(folder: Path, count: int) -> None:
     from nhm_assets.runs.queries import PARTITION_TAG, dimension_tags
 
     with _instance(folder, count) as instance:
-        for week in weeks.get_partition_keys()[-6:-1]:
+        for week in weeks.get_partition_keys()[-_WEEKS - 1 : -1]:
             for specialist in all_specialists():
                 partition = Partition(week, specialist)
                 tags = {PARTITION_TAG: str(partition.key), **dimension_tags(partition)}
@@ -77,11 +86,12 @@ def _seed_dagster(folder: Path, count: int) -> None:
                 for asset in ("feedback_dataset", "evaluation_report"):
                     made = AssetMaterialization(asset, partition=str(partition.key), metadata=window)
                     instance.report_runless_asset_event(made)
+    real = _WEEKS * len(all_specialists())
     (runs,) = folder.joinpath(str(count)).rglob("runs.db")
-    _copy(runs, "runs", count - _ROWS, _other_run)
+    _copy(runs, "runs", count - real, _other_run)
     (events,) = folder.joinpath(str(count)).rglob("index.db")
     # What was there first is newest: the copies get lower numbers.
-    _copy(events, "event_logs", 2 * (count - _ROWS), lambda row, number: row | {"id": -number})
+    _copy(events, "event_logs", 2 * (count - real), lambda row, number: row | {"id": -number})
 
 
 def _other_run(row: dict[str, Any], _: int) -> dict[str, Any]:
@@ -161,14 +171,41 @@ def measure(folder: Path) -> None:
     print(json.dumps({"first": first, "rounds": rounds}))
 
 
-def memory(folder: Path) -> None:
-    """Body of a process with the exporter of the long history alone."""
+def refreshes(folder: Path, specialists: int) -> None:
+    """Body of a process with the exporter of so many specialists: the seconds of its later refreshes."""
     logging.disable(logging.CRITICAL)
-    with _instance(folder, LARGE) as instance:
-        exporter = _exporter(folder, LARGE, instance)
-        for _ in range(ROUNDS):
-            _refreshed(exporter)
-    print(json.dumps(peak_memory_mb()))
+    count = RUNS_OF_THESE + specialists
+    _settings(folder, count)
+    if not (folder / str(count)).exists():
+        _seed(folder, count)
+    with _instance(folder, count) as instance:
+        exporter = _exporter(folder, count, instance)
+        _refreshed(exporter)
+        print(json.dumps([_refreshed(exporter) for _ in range(ROUNDS)]))
+
+
+def memory_mb(folder: Path, count: int, environment: dict[str, str]) -> float:
+    """The largest resident set of `nhm exporter` within twenty refreshes, beside an MLflow server."""
+    home, scripts = folder / str(count), Path(sys.executable).parent
+    mlflow, port = free_port(), free_port()
+    database = f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"
+    served = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    settings = {
+        "NHM_HOME": str(home),
+        "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{mlflow}",
+        "MONGODB_DATABASE": f"history_{count}",
+        "EXPORTER_REFRESH_S": "1",
+    }
+    server = [scripts / "mlflow", "server", "--port", str(mlflow), "--workers", "1", "--backend-store-uri", database]
+    exporter = [scripts / "nhm", "exporter", "--address", "127.0.0.1", "--port", str(port)]
+    with (
+        running(server, clean_environment() | served),
+        running(exporter, clean_environment() | environment | settings) as process,
+    ):
+        wait_for_sources(port)
+        time.sleep(ROUNDS)
+        wait_for_sources(port)
+        return peak_memory_mb(process.pid)
 
 
 def _exporter(folder: Path, count: int, instance: Any) -> Any:
@@ -193,7 +230,11 @@ def run() -> list[Figure]:
         child(["benchmarks.exporter_refresh", "seed", name], environment)
         print("exporter_refresh: refreshes", file=sys.stderr)
         measured = child(["benchmarks.exporter_refresh", "measure", name], environment)
-        largest_mb = child(["benchmarks.exporter_refresh", "memory", name], environment)
+        print("exporter_refresh: specialists", file=sys.stderr)
+        of_many = _of_specialists(Path(name), environment)
+        print("exporter_refresh: memory", file=sys.stderr)
+        largest_mb = memory_mb(Path(name), LARGE, environment)
+        largest_of_many_mb = memory_mb(Path(name), RUNS_OF_THESE + MANY, _environment_of(Path(name), MANY, environment))
     seconds = np.array(measured["rounds"])
     small, large = np.median(seconds, axis=0) * 1000
     return [
@@ -201,8 +242,28 @@ def run() -> list[Figure]:
         Figure(f"a later refresh at {SMALL:,} runs", f"{small:.0f} ms"),
         Figure(f"the same at {LARGE:,}", f"{large:.0f} ms"),
         at_most(f"a refresh at {LARGE:,} runs : at {SMALL:,}", float(np.median(seconds[:, 1] / seconds[:, 0])), 1.5),
+        Figure(f"a later refresh at {FEW} specialists", f"{of_many[FEW] * 1000:.0f} ms"),
+        Figure(f"the same at {MANY}", f"{of_many[MANY] * 1000:.0f} ms"),
+        at_most(f"a refresh at {MANY} specialists : at {FEW}", of_many[MANY] / of_many[FEW], 3),
         at_most(f"memory at {LARGE:,} runs", largest_mb, _LARGEST_MB, " MB", 0),
+        at_most(f"memory at {MANY} specialists", largest_of_many_mb, _LARGEST_MB, " MB", 0),
     ]
+
+
+def _of_specialists(folder: Path, environment: dict[str, str]) -> dict[int, float]:
+    """The median of a later refresh, by the number of specialists."""
+    seconds: dict[int, list[float]] = {FEW: [], MANY: []}
+    for _ in range(TURNS):
+        for number, of_it in seconds.items():
+            variables = _environment_of(folder, number, environment)
+            of_it.extend(child(["benchmarks.exporter_refresh", "specialists", str(folder), str(number)], variables))
+    return {number: float(np.median(of_it)) for number, of_it in seconds.items()}
+
+
+def _environment_of(folder: Path, number: int, environment: dict[str, str]) -> dict[str, str]:
+    file = folder / f"{number}.yaml"
+    file.write_text("".join(f"- name: specialist-{one}\n" for one in range(number)))
+    return environment | {"SPECIALISTS_FILE": str(file)}
 
 
 if __name__ == "__main__":
@@ -211,7 +272,7 @@ if __name__ == "__main__":
             seed(Path(folder))
         case ["measure", folder]:
             measure(Path(folder))
-        case ["memory", folder]:
-            memory(Path(folder))
+        case ["specialists", folder, number]:
+            refreshes(Path(folder), int(number))
         case _:
             print_table("A refresh of the exporter", run())

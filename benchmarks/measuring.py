@@ -84,12 +84,12 @@ def clean_environment() -> dict[str, str]:
     return kept | quiet
 
 
-def peak_memory_mb() -> float:
-    """The largest resident set of this process so far, in MB (Linux).
+def peak_memory_mb(process: int | str = "self") -> float:
+    """The largest resident set of a process (this one, or that with this id) so far, in MB (Linux).
 
     `getrusage` would also count the parent process, up to the moment when this process started its own program.
     """
-    status = Path("/proc/self/status").read_text()
+    status = Path(f"/proc/{process}/status").read_text()
     found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
     assert found is not None
     return int(found[1]) * 1024 / 1e6

@@ -79,6 +79,11 @@ class Readings:
         if value is not None:
             self.values.setdefault(metric, {})[tuple(map(str, labels))] = value
 
+    def add(self, others: "Readings") -> None:
+        """Add the series of others to these."""
+        for metric, series in others.values.items():
+            self.values.setdefault(metric, {}).update(series)
+
     def put_state(self, metric: Metric, state: object, states: "list[str]", *labels: object) -> None:
         """Set 1 for the present one of several states, and 0 for the others. The state is the metric's last label."""
         for one in states:

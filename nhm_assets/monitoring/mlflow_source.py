@@ -16,16 +16,28 @@ if TYPE_CHECKING:
 
 _NEWEST: Final = 10
 """Versions of a model that are read. An older champion is found by its alias."""
+_AT_ONCE: Final = 8
+"""Models that a refresh reads whether or not they have changed: of five specialists, all of them each time."""
+_CHANGES: Final = 50
+_OVERLAP_MS: Final = 120_000
+"""Versions that changed so long before the newest change are read again: the clocks of servers differ."""
 _F1: Final = ("test_f1", "f1_score", "f1")
 """Names of F1 in a training run: ours, and those of versions from elsewhere."""
 
 
 class MlflowSource:
-    """Reads the model registry."""
+    """Reads the model registry.
+
+    Of many specialists, a refresh reads those with a version that has changed, and a few others in turn: MLflow does
+    not say when an alias was moved alone, or a version deleted.
+    """
 
     def __init__(self, mlflow: Mlflow) -> None:
         self._mlflow = mlflow
         self._f1: dict[tuple[str, str], float] = {}
+        self._said: dict[str, Readings] = {}
+        self._seen_until_ms = 0
+        self._turn = 0
 
     def refresh(self) -> Readings:
         """The values now.
@@ -35,9 +47,35 @@ class MlflowSource:
         """
         readings = Readings()
         with self._mlflow.client() as client:
-            for specialist in all_specialists():
-                self._put(readings, client, specialist)
+            for specialist in self._to_read(client):
+                said = Readings()
+                self._put(said, client, specialist)
+                self._said[str(specialist)] = said
+        for specialist in all_specialists():
+            readings.add(self._said[str(specialist)])
         return readings
+
+    def _to_read(self, client: "MlflowClient") -> "list[Specialist]":
+        """The specialists whose models this refresh reads."""
+        all_of_them = list(all_specialists())
+        if len(all_of_them) <= _AT_ONCE:
+            return all_of_them
+        changed = self._changed(client)
+        turn = {all_of_them[(self._turn + number) % len(all_of_them)] for number in range(_AT_ONCE)}
+        self._turn += _AT_ONCE
+        return [
+            one
+            for one in all_of_them
+            if one in turn or str(one) not in self._said or changed is None or one.registered_model in changed
+        ]
+
+    def _changed(self, client: "MlflowClient") -> set[str] | None:
+        """The models with a version that has changed since the last refresh; None if there may be more of them."""
+        since = self._seen_until_ms - _OVERLAP_MS
+        newest = client.search_model_versions(order_by=["last_updated_timestamp DESC"], max_results=_CHANGES)
+        changed = [version for version in newest if version.last_updated_timestamp >= since]
+        self._seen_until_ms = max((version.last_updated_timestamp for version in newest), default=0)
+        return None if len(changed) == _CHANGES else {version.name for version in changed}
 
     def _put(self, readings: Readings, client: "MlflowClient", specialist: Specialist) -> None:
         model = specialist.registered_model

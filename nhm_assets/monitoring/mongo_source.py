@@ -4,11 +4,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from nhm_assets.domain.dataset_schema import QUARANTINE
+from nhm_assets.domain.dataset_words import QUARANTINE
 from nhm_assets.domain.partitions import Partition, Window, running_week
 from nhm_assets.domain.provenance import left_out
 from nhm_assets.domain.specialists import all_specialists, configured_specialist
-from nhm_assets.domain.times import count_feedback
+from nhm_assets.domain.times import count_feedback_of
 from nhm_assets.monitoring import field_metrics, own_metrics
 from nhm_assets.monitoring.metric import Readings
 from nhm_assets.registry.audit_log import AUDIT_LOG
@@ -58,14 +58,16 @@ class MongoSource:
         if learned is None:
             return
         now, without = self._settings.now(), left_out(self._settings.selection)
+        windows: dict[str, Window] = {}
         for specialist in all_specialists():
             week = Partition(running_week(now), specialist)
             window = week.window(days=self._settings.feedback_window_days, now=now)
             start = datetime.fromtimestamp(learned[specialist], UTC) if specialist in learned else window.start
-            feedback = database[self._settings.feedback_collection]
-            waiting = count_feedback(feedback, specialist, Window(start, now), without=without)
-            readings.put(own_metrics.FEEDBACK_WAITING, waiting, specialist)
-            readings.put(field_metrics.FEEDBACK_COUNT, waiting, specialist)
+            windows[str(specialist)] = Window(start, now)
+        feedback = database[self._settings.feedback_collection]
+        for name, waiting in count_feedback_of(feedback, windows, without=without).items():
+            readings.put(own_metrics.FEEDBACK_WAITING, waiting, name)
+            readings.put(field_metrics.FEEDBACK_COUNT, waiting, name)
 
 
 def _put_moves(readings: Readings, log: "Collection[Document]") -> None:

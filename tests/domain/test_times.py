@@ -12,7 +12,7 @@ from nhm_assets.domain.partitions import Window
 from nhm_assets.domain.provenance import left_out, provenance_of
 from nhm_assets.domain.selection import Selection
 from nhm_assets.domain.specialists import Specialist
-from nhm_assets.domain.times import count_feedback
+from nhm_assets.domain.times import count_feedback, count_feedback_of
 from tests.support.commands import Commands, explained, listened, stages
 from tests.support.reviews import review, review_at, spread
 
@@ -26,7 +26,10 @@ UNSCRIPTED = Selection(0.0, PREFIXES, include_scripted=False)
 
 
 def counted(database: Database[dict[str, Any]]) -> int:
-    return count_feedback(database["specialist_feedback"], TECHNICAL, WINDOW)
+    count = count_feedback(database["specialist_feedback"], TECHNICAL, WINDOW)
+    windows = {"technical": WINDOW, "business": Window(END, END + A_MOMENT)}
+    assert count_feedback_of(database["specialist_feedback"], windows)["technical"] == count
+    return count
 
 
 @pytest.mark.parametrize(
@@ -118,6 +121,22 @@ def plans(
     assert len(reads) == 2
     for read in reads:
         yield explained(database, read)
+
+
+def test_many_specialists_are_counted_in_two_questions_that_read_only_what_is_new(
+    crowded: Database[dict[str, Any]], mongod_uri: str
+):
+    windows = dict.fromkeys(("technical", "business", "nobody"), WINDOW)
+    commands = Commands()
+    with listened(mongod_uri, crowded.name, commands) as heard:
+        counts = count_feedback_of(heard["specialist_feedback"], windows, without=left_out(UNSCRIPTED))
+    assert counts == {"technical": NEW, "business": NEW, "nobody": 0}
+    reads = commands.reads()
+    assert len(reads) == 2
+    for read in reads:
+        explanation = explained(crowded, read)
+        assert "COLLSCAN" not in stages(explanation)
+        assert sum(figures(explanation, "totalDocsExamined")) <= 2 * NEW
 
 
 def figures(explanation: Any, name: str) -> list[int]:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from nhm_assets.monitoring import field_metrics, own_metrics
+from nhm_assets.domain.specialists import all_specialists
+from nhm_assets.monitoring import field_metrics, mlflow_source, own_metrics
 from nhm_assets.monitoring.metric import Metric, Readings
 from nhm_assets.monitoring.mlflow_source import MlflowSource
 from resources.mlflow import Mlflow
@@ -55,6 +56,27 @@ def test_a_champion_from_elsewhere_that_has_no_alias_is_found_too(registry: Regi
     assert technical(readings, own_metrics.IN_PRODUCTION) == 1
     assert technical(readings, own_metrics.POINTER_AGREES) == 0
     assert technical(readings, own_metrics.PRODUCTION_WINDOW_END) is None
+
+
+def test_of_many_specialists_those_that_changed_are_read_at_once_and_the_others_in_turn(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+):
+    """Here five are many. A move of the alias alone leaves no trace that MLflow could be asked for."""
+    monkeypatch.setattr(mlflow_source, "_AT_ONCE", 1)
+    monkeypatch.setattr(mlflow_source, "_OVERLAP_MS", 0)
+    source = MlflowSource(Mlflow(uri=None, home=registry.home, timeout_s=10))
+    champion = registry.add(WEEK_END, stage="Production")
+    readings = source.refresh()
+    assert technical(readings, own_metrics.POINTER_AGREES) == 1
+    assert readings.plain(own_metrics.IN_PRODUCTION) == {name: float(name == "technical") for name in all_specialists()}
+
+    registry.client().transition_model_version_stage(MODEL, champion, "Archived")
+    assert technical(source.refresh(), own_metrics.IN_PRODUCTION) == 0
+    registry.client().transition_model_version_stage(MODEL, champion, "Production")
+    assert technical(source.refresh(), own_metrics.POINTER_AGREES) == 1
+
+    registry.client().delete_registered_model_alias(MODEL, "production")
+    assert 0 in [technical(source.refresh(), own_metrics.POINTER_AGREES) for _ in all_specialists()]
 
 
 @pytest.mark.parametrize("what", ["stage", "alias", "archived", "second version"])
