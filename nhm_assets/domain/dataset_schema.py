@@ -9,35 +9,59 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from nhm_assets.domain.dataset_words import (
+    APPROVAL,
+    APPROVE,
+    CLASS_NAMES,
+    HYBRID,
+    LABELS,
+    NO_FEEDBACK,
+    PROVENANCES,
+    QUARANTINE,
+    REAL,
+    REJECT,
+    REVIEW_REQUIRED,
+    REVIEWER,
+    SCRIPTED,
+    SPLITS,
+    SYNTHETIC,
+    TEST,
+    TRAIN,
+    VALIDATION,
+)
 from nhm_assets.domain.feature_names import COMPUTED_FEATURES, EMBEDDING_FEATURES, FEATURE_NAMES
 
-REJECT: Final = 0
-APPROVE: Final = 1
-REVIEW_REQUIRED: Final = 2
-LABELS: Final = {"reject": REJECT, "approve": APPROVE, "review_required": REVIEW_REQUIRED}
-"""A reviewer's recommendation -> the class that is learned."""
-
-CLASS_NAMES: Final = tuple(LABELS)
-"""Names of the classes 0, 1 and 2. Models may answer in another order: see class_order.py."""
-
-REAL: Final = "real"
-SYNTHETIC: Final = "synthetic"
-HYBRID: Final = "hybrid"
-
-REVIEWER: Final = "reviewer"
-APPROVAL: Final = "approval"
-SCRIPTED: Final = "scripted"
-NO_FEEDBACK: Final = "none"
-PROVENANCES: Final = (REVIEWER, APPROVAL, SCRIPTED, NO_FEEDBACK)
-"""Who gave the feedback of a row: a reviewer, somebody who approved a plan, or a script. Synthetic rows have none."""
-
-TRAIN: Final = "train"
-VALIDATION: Final = "validation"
-TEST: Final = "test"
-SPLITS: Final = (TRAIN, VALIDATION, TEST)
-
-QUARANTINE: Final = "feedback_quarantine"
-"""The collection with the feedback that became no row."""
+__all__ = [
+    "APPROVAL",
+    "APPROVE",
+    "CLASS_NAMES",
+    "COLUMNS",
+    "COMPUTED_FEATURES",
+    "EMBEDDING_FEATURES",
+    "FEATURE_NAMES",
+    "HYBRID",
+    "LABELS",
+    "NO_FEEDBACK",
+    "PROVENANCES",
+    "QUARANTINE",
+    "REAL",
+    "REJECT",
+    "REVIEWER",
+    "REVIEW_REQUIRED",
+    "SCRIPTED",
+    "SORT_ORDER",
+    "SPLITS",
+    "SYNTHETIC",
+    "TEST",
+    "TRAIN",
+    "VALIDATION",
+    "conform",
+    "counts",
+    "data_source",
+    "data_version",
+    "schema_faults",
+]
+"""With the words of dataset_words.py and the names of the features, which those who know the columns need too."""
 
 _DTYPES: Final = {
     "feedback_id": "object",

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from nhm_assets.domain.dataset_schema import APPROVAL, REVIEWER, SCRIPTED
+from nhm_assets.domain.dataset_words import APPROVAL, REVIEWER, SCRIPTED
 from nhm_assets.domain.selection import Selection
 from nhm_assets.domain.text import is_string
 

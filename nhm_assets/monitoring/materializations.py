@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
 
 from nhm_assets.domain.dagster_names import EVALUATION_REPORT, FEEDBACK_DATASET, REPORT_METADATA
-from nhm_assets.domain.dataset_schema import APPROVAL, REVIEWER, SPLITS
+from nhm_assets.domain.dataset_words import APPROVAL, REVIEWER, SPLITS
 from nhm_assets.domain.links import report_link
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import all_specialists

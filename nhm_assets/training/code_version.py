@@ -12,6 +12,7 @@ _PACKAGE = Path(__file__).parents[1]
 COMPUTING: Final = (
     "domain/class_order.py",
     "domain/dataset_schema.py",
+    "domain/dataset_words.py",
     "domain/feature_names.py",
     "domain/segments.py",
     "feedback/features.py",

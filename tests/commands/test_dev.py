@@ -83,6 +83,8 @@ def test_a_run_launched_in_the_ui_promotes_and_no_process_is_left_after_the_end(
         wait_for(
             lambda: 'nhm_last_outcome{outcome="promoted",specialist="technical"} 1.0' in metrics(exporter_port), 60
         )
+        # The exporter asks the MLflow server without the libraries of frames.
+        wait_for(lambda: 'nhm_in_production{specialist="technical"} 1.0' in metrics(exporter_port), 60)
     finally:
         platform.send_signal(signal.SIGINT)
         platform.wait(timeout=60)
