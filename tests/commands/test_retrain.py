@@ -81,7 +81,7 @@ def assert_lines_lead_to_the_version(seeded: dict[str, object], lines: list[dict
     assert {line["version"] for line in of_promotion} == {"2"}
     with mlflow_of(Settings(**seeded)).client() as client:
         (version,) = client.search_model_versions(f"tags.dagster_run_id = '{run_id}'")
-    assert (version.name, version.version) == ("technical-evaluator", "2")
+    assert (version.name, str(version.version)) == ("technical-evaluator", "2")
 
 
 @pytest.mark.servers

@@ -136,7 +136,8 @@ def test_many_specialists_are_counted_in_two_questions_that_read_only_what_is_ne
     for read in reads:
         explanation = explained(crowded, read)
         assert "COLLSCAN" not in stages(explanation)
-        assert sum(figures(explanation, "totalDocsExamined")) <= 2 * NEW
+        # The server's explanation says it for the whole and for its parts.
+        assert max(figures(explanation, "totalDocsExamined")) <= 2 * NEW
 
 
 def figures(explanation: Any, name: str) -> list[int]:
