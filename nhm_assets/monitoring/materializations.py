@@ -133,9 +133,14 @@ def _put_report(readings: Readings, specialist: str, recorded: Any) -> None:
 def _put_certainty(readings: Readings, specialist: str, read: ReadReport | None) -> None:
     if read is None or read.report is None:
         return
-    readings.put(own_metrics.FLIP_RATE, read.report.flip_rate, specialist)
+    report, champion = read.report, read.report.champion
+    readings.put(own_metrics.BRIER, report.candidate.brier, specialist, "candidate")
+    readings.put(own_metrics.BRIER, champion.metrics.brier if champion else None, specialist, "champion")
+    readings.put(own_metrics.BRIER, report.prior_brier, specialist, "prior")
+    readings.put(own_metrics.SHADOW_AGREEMENT, report.shadow.agreement if report.shadow else None, specialist)
+    readings.put(own_metrics.FLIP_RATE, report.flip_rate, specialist)
     readings.put(own_metrics.SERVING_ON_LINE, read.champion_on_line, specialist)
-    if missing := read.report.settling:
+    if missing := report.settling:
         readings.put(own_metrics.MISSING_PLANS, missing.plans, specialist)
         readings.put(own_metrics.MISSING_OPINIONS, missing.approve, specialist, "approve")
         readings.put(own_metrics.MISSING_OPINIONS, missing.not_approve, specialist, "not_approve")

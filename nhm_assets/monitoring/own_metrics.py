@@ -135,6 +135,22 @@ QUALITY = _metric(
     _RATIO,
     "precision, recall, f1 and accuracy in the newest report, of candidate and champion (role) on the same test rows.",
 )
+BRIER = _metric(
+    _DAGSTER,
+    "brier_score",
+    "specialist role",
+    _COUNT,
+    "Squared errors of the probabilities in the newest report, from 0 (best) to 2: of candidate and champion, and of"
+    " always answering how frequent the classes are (role prior).",
+)
+SHADOW_AGREEMENT = _metric(
+    _DAGSTER,
+    "shadow_agreement_ratio",
+    "specialist",
+    _RATIO,
+    "Share of the plans since the champion's promotion on which candidate and champion agree, in the newest report."
+    " Absent if no champion could be asked.",
+)
 SERVING_ON_LINE = _metric(
     _DAGSTER,
     "serving_on_line",

@@ -24,6 +24,7 @@ from tests.support.retrainings import end_run, partition, put_run
 MODEL = "technical-evaluator"
 ABSENT_AFTER_A_FIRST_PROMOTION = {
     own_metrics.SERVING_ON_LINE,
+    own_metrics.SHADOW_AGREEMENT,
     own_metrics.MISSING_PLANS,
     own_metrics.MISSING_OPINIONS,
 }

@@ -8,6 +8,7 @@ from dagster import AssetCheckEvaluation, AssetCheckSeverity, AssetMaterializati
 from nhm_assets.domain.dagster_names import EVALUATION_REPORT, FEEDBACK_DATASET, REPORT_METADATA, SERVING_ON_LINE
 from nhm_assets.domain.outcomes import REPORT_DIGEST
 from nhm_assets.domain.records import EvaluationReport, Pooled, Settling
+from nhm_assets.domain.shadow_records import Shadow
 from nhm_assets.evaluation.fold_checks import serving_on_line
 from nhm_assets.monitoring import own_metrics
 from nhm_assets.monitoring.materializations import Materializations
@@ -73,6 +74,17 @@ def test_candidate_and_champion_are_shown_as_the_report_has_them(platform: Platf
     record(platform, EVALUATION_REPORT, **as_metadata(candidate=metrics(f1=0.9), champion=champion(0.8)))
     quality = shown(platform).values[own_metrics.QUALITY]
     assert (quality["technical", "candidate", "f1"], quality["technical", "champion", "f1"]) == (0.9, 0.8)
+
+
+def test_calibration_and_agreement_are_shown_as_the_report_has_them(platform: Platform):
+    shadow = Shadow(champion="1", since=None, plans=10, same_side=0.9, same_class=0.8, agreement=0.75)
+    of_report = as_metadata(candidate=metrics(brier=0.3), champion=champion(0.8), shadow=shadow)
+    record(platform, EVALUATION_REPORT, **of_report)
+    values = shown(platform).values
+    assert values[own_metrics.SHADOW_AGREEMENT] == {TECHNICAL: 0.75}
+    brier = values[own_metrics.BRIER]
+    assert brier["technical", "candidate"] == 0.3
+    assert {role for _, role in brier} == {"candidate", "champion", "prior"}
 
 
 def test_the_newest_report_is_named_with_its_address(platform: Platform):

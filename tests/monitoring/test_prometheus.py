@@ -26,7 +26,7 @@ EXPRESSIONS_OF_THE_FIELD = (
 )
 """As dashboards and alerts of other systems ask. Models below the line are rightly none."""
 EMPTY = {"neural_hive_mlflow_model_f1 < 0.72"}
-NOTHING_YET = ("ALERTS", 'role="champion"')
+NOTHING_YET = ("ALERTS", 'role="champion"', "nhm_shadow_agreement_ratio")
 """In expressions of panels that are rightly empty here: no alert fires yet, and the first version has no champion."""
 
 
