@@ -90,6 +90,8 @@ def test_real_runs_are_sent_with_metrics_against_thresholds_and_a_link(story: St
     assert (sent["specialist"], sent["week"], sent["outcome"]) == ("technical", WEEK, "promoted")
     assert (sent["model"], sent["version"], sent["job"]) == ("technical-evaluator", "1", "specialist_retraining")
     assert sent["run"] == f"https://dagster.hive.example/runs/{story.runs['promoted']}"
+    report = f"https://dagster.hive.example/assets/evaluation_report?view=partitions&partition=technical%7C{WEEK}"
+    assert (sent["report"], sent["runbook"]) == (report, "docs/runbook.md#promoted")
     assert set(sent["gate"]) == {
         "precision_threshold",
         "recall_threshold",
