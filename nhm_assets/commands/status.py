@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -39,18 +40,21 @@ def status(*, as_json: bool) -> None:
     with startup_without_gc():
         from nhm_assets.commands.health import check_services
         from nhm_assets.instance.home import prepare_home
+        from nhm_assets.resource_factories import mongo_of
 
         prepare_home(settings)
         services = check_services(settings)
     if not as_json:
         _print_services(services)
     answering = {service.name for service in services if not service.fault}
-    facts: Facts = {
-        "services": [{"name": one.name, "address": one.address, "fault": one.fault} for one in services],
-        **_facts(settings, answering),
-        **_seen_by_the_exporter(settings, answering),
-        "settings": [remark.sentence for remark in settings.remarks],
-    }
+    # A local mongod starts once for all questions.
+    with mongo_of(settings).held() if "MongoDB" in answering else nullcontext():
+        facts: Facts = {
+            "services": [{"name": one.name, "address": one.address, "fault": one.fault} for one in services],
+            **_facts(settings, answering),
+            **_seen_by_the_exporter(settings, answering),
+            "settings": [remark.sentence for remark in settings.remarks],
+        }
     if as_json:
         click.echo(json.dumps(facts, indent=2))
     else:
