@@ -31,8 +31,14 @@ _PASSING = frozenset(
 )
 """Codes of the server that mean the same call may succeed in a moment."""
 _READ_TIMEOUT_S = 120
-_SNAPSHOT_REFUSED = (246, 239)
+_SNAPSHOT_TOO_OLD = 239
+_SNAPSHOT_REFUSED = (246, _SNAPSHOT_TOO_OLD)
 _SNAPSHOT_ATTEMPTS = 4
+_MOST_TOO_OLD = 2
+_TOO_LONG = (
+    "no single point in time: reading took longer than MongoDB keeps its history. Raise its parameter"
+    " minSnapshotHistoryWindowInSeconds (300 by default) to the minutes that a dataset takes"
+)
 _NOT_A_REPLICA_SET = 123
 _SNAPSHOT_WIRE_VERSION = 13
 """Of MongoDB 5.0, the first that reads from snapshots outside a transaction."""
@@ -241,10 +247,12 @@ def read_consistently(
 
     The server can refuse a snapshot while an index is being built, or if it keeps too little history. Then everything
     is read again in a new snapshot. Where there are no snapshots after all, it is read without one: behind a router
-    each server may be of another version.
+    each server may be of another version. So it is where reading takes longer than the server keeps its history: the
+    next attempt would take as long.
     """
     from pymongo.errors import ConfigurationError, OperationFailure
 
+    too_old = 0
     for attempt in range(1, _SNAPSHOT_ATTEMPTS + 1):
         try:
             with snapshot(database) as session:
@@ -257,6 +265,10 @@ def read_consistently(
             if error.code == _NOT_A_REPLICA_SET:
                 _warn_of_no_snapshot("a standalone server")
                 return read(None), _as_of(None)
+            too_old += error.code == _SNAPSHOT_TOO_OLD
+            if too_old == _MOST_TOO_OLD:
+                _log.warning("MongoDB keeps too little history for this read: it is read without a snapshot")
+                return read(None), _TOO_LONG
             if error.code not in _SNAPSHOT_REFUSED or attempt == _SNAPSHOT_ATTEMPTS:
                 raise
             _log.warning("MongoDB refused the snapshot (%s): reading again", _first_line(error))

@@ -4,6 +4,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +244,39 @@ def test_a_snapshot_refused_because_of_a_new_index_is_tried_again(database: Data
     seen, _ = read_consistently(database, read)
     assert seen == 1
     assert len(attempts) > 1
+
+
+@pytest.fixture
+def without_history(database: Database[dict[str, Any]]) -> Iterator[None]:
+    """The server keeps no history for snapshots."""
+    set_history = partial(database.client.admin.command, "setParameter", 1)
+    set_history(minSnapshotHistoryWindowInSeconds=0)
+    yield
+    set_history(minSnapshotHistoryWindowInSeconds=300)
+
+
+@pytest.mark.usefixtures("without_history")
+def test_a_read_longer_than_the_server_s_history_is_made_without_a_snapshot_and_says_so(
+    database: Database[dict[str, Any]], caplog: pytest.LogCaptureFixture
+):
+    """A million documents on a busy machine took longer than the usual five minutes; so would the next attempt."""
+    database.feedback.insert_one({"_id": "before"})
+    sessions = []
+
+    def read(session: Any) -> int:
+        sessions.append(session)
+        first = database.feedback.count_documents({}, session=session)
+        for number in range(10):
+            database.feedback.insert_one({"attempt": len(sessions), "number": number})
+            time.sleep(0.2)
+        return database.feedback.count_documents({}, session=session) - first
+
+    with caplog.at_level(logging.WARNING):
+        seen, as_of = read_consistently(database, read)
+    assert [session is None for session in sessions] == [False, False, True]
+    assert seen == 10
+    assert as_of.startswith("no single point in time: reading took longer")
+    assert "it is read without a snapshot" in caplog.text
 
 
 def test_an_error_that_is_not_about_the_snapshot_is_not_tried_again(database: Database[dict[str, Any]]):
