@@ -1,5 +1,6 @@
 """Rejected feedback is kept once, with its reason, partition and run."""
 
+import tracemalloc
 from datetime import timedelta
 from typing import Any
 
@@ -168,3 +169,35 @@ def test_however_many_are_rejected_their_kept_documents_are_small_together(monke
     later = [one for one in found if len(bson.encode(one["document"])) < 1500]
     assert len(later) > 150
     assert all(one["trimmed"] and one["document"]["feedback_id"].startswith("feedback-") for one in later)
+
+
+def many(count: int) -> list[dict[str, Any]]:
+    return [feedback(number, _id=ObjectId(), feedback_notes=f"{number} " * 20) for number in range(count)]
+
+
+def test_entries_in_a_file_are_those_in_memory(monkeypatch: pytest.MonkeyPatch):
+    documents = many(200)
+    in_memory = entries(*documents)
+    monkeypatch.setattr(quarantine, "_LARGEST_IN_MEMORY", 1000)
+    in_file = entries(*documents)
+    assert in_file._file._rolled
+    assert not in_memory._file._rolled
+    assert in_file == in_memory
+    assert [one["digest"] for one in in_file] == sorted(one["digest"] for one in in_memory)
+    assert in_file.without({in_file[0]["digest"]}) == in_memory[1:]
+
+
+def test_the_ten_thousandth_rejected_document_takes_as_little_memory_as_the_first(monkeypatch: pytest.MonkeyPatch):
+    """Each once stayed in memory as a map of its fields, with two thousand bytes; now a digest and a place do."""
+    monkeypatch.setattr(quarantine, "_LARGEST_IN_MEMORY", 1000)
+
+    def peak(count: int) -> int:
+        documents = many(count)
+        tracemalloc.start()
+        found = entries(*documents)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert len(found) == count
+        return most
+
+    assert peak(10_000) - peak(5_000) < 5_000 * 600
