@@ -1,4 +1,4 @@
-"""Building a dataset: speed compared with a query-per-document collector, growth, and memory.
+"""Building a dataset: speed compared with a query-per-document collector and with reading alone, growth, and memory.
 
 `python -m benchmarks.dataset` starts a real mongod, fills it and measures. Compared builds take turns in one process
 after a warm-up, and the figures are medians over the rounds. Memory is measured in processes that build one dataset
@@ -13,12 +13,14 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.dataset_floor import drain, queries_of
 from benchmarks.documents import NAMES, NOW, WEEK, seed, window_of
 from benchmarks.measuring import Figure, at_least, at_most, child, peak_memory_mb, print_table
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES, data_version
@@ -83,6 +85,9 @@ KINDS: dict[str, tuple[Callable[..., pd.DataFrame], CollectionNames]] = {
     "stored": (ours, STORED),
 }
 
+FLOORS = {"floor-plans": "plans", "floor-stored": "stored"}
+"""A floor -> the build whose answers are only read."""
+
 
 def _build(database: "Database[Document]", names: CollectionNames, window: Window) -> tuple[pd.DataFrame, WindowRead]:
     """Build everything from documents to the bytes of a Parquet file and the digest."""
@@ -115,6 +120,8 @@ def take_turns(*builds: tuple[str, int]) -> None:
 
 
 def _timed(database: "Database[Document]", kind: str, rows: int) -> float:
+    if kind in FLOORS:
+        return _drained(database, FLOORS[kind], rows)
     build, names = KINDS[kind]
     database[WRITTEN_BACK.features].delete_many({})
     window = window_of(rows, EVERY)
@@ -123,6 +130,23 @@ def _timed(database: "Database[Document]", kind: str, rows: int) -> float:
     seconds = time.perf_counter() - started
     assert len(frame) == rows
     return seconds
+
+
+def _drained(database: "Database[Document]", kind: str, rows: int) -> float:
+    queries = _queries(database.name, kind, rows)
+    started = time.perf_counter()
+    size = drain(database, queries)
+    seconds = time.perf_counter() - started
+    assert size > rows * 1000
+    return seconds
+
+
+@lru_cache
+def _queries(name: str, kind: str, rows: int) -> list[Document]:
+    build, names = KINDS[kind]
+    uri = Settings.load().mongodb_uri
+    assert uri is not None
+    return queries_of(uri.get_secret_value(), name, lambda database: build(database, names, window_of(rows, EVERY)))
 
 
 def peak(kind: str, rows: int) -> None:
@@ -185,7 +209,8 @@ def run() -> list[Figure]:
 
         measured(f"seeding {LARGE:,} opinions", "seed")
         measured("comparing the rows", "compare")
-        speed = measured("speed", "turns", "counterpart", SAMPLE, "plans", ROWS, "written", ROWS, "stored", ROWS)
+        builds = ("counterpart", SAMPLE, "plans", ROWS, "written", ROWS, "stored", ROWS)
+        speed = measured("speed", "turns", *builds, "floor-plans", ROWS, "floor-stored", ROWS)
         growth = measured("growth", "turns", "plans", SMALL, "plans", LARGE)
         memory = max(measured("memory", "peak", kind, ROWS) for kind in ("plans", "written", "stored"))
         in_dagster = measured("memory in Dagster", "asset")
@@ -198,13 +223,21 @@ def run() -> list[Figure]:
 
 
 def _speed(seconds: np.ndarray) -> list[Figure]:
+    seconds, floors = seconds[:, :4], seconds[:, 4:]
     rates = 1 / np.median(seconds, axis=0)
+    # Rows per second of ours, as a part of those of reading alone.
+    of_floors = np.median(floors / seconds[:, [1, 3]], axis=0)
+    floor_rates = 1 / np.median(floors, axis=0)
     # First within a round, then over the rounds: only builds at nearly the same time are comparable.
     faster = np.median(seconds[:, :1] / seconds[:, 1:], axis=0)
     names = "ours from plans", "ours from plans, features written back", "ours from stored features"
     return [
         Figure("naive collector: a query per document, networkx, from plans", f"{rates[0]:,.0f} rows/s"),
         *(Figure(name, f"{rate:,.0f} rows/s") for name, rate in zip(names, rates[1:], strict=True)),
+        Figure("reading alone, for plans", f"{floor_rates[0]:,.0f} rows/s"),
+        Figure("reading alone, for stored features", f"{floor_rates[1]:,.0f} rows/s"),
+        at_least("ours from plans : reading alone", of_floors[0], 0.8),
+        at_least("ours from stored features : reading alone", of_floors[1], 0.8),
         *(at_least(f"{name} : naive collector", *one) for name, *one in zip(names, faster, (4, 4, 20), strict=True)),
     ]
 

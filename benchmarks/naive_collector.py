@@ -45,7 +45,7 @@ def collect(database: "Database[Document]", names: CollectionNames, specialist: 
     )
     rows = [_row(database, names, feedback) for feedback in documents]
     frame = pd.DataFrame(rows).sort_values(["submitted_at", "feedback_id"], ignore_index=True)
-    frame["source"] = "real"
+    frame["source"], frame["provenance"] = "real", "reviewer"
     frame["split"] = "test"
     frame.loc[: int(0.85 * len(frame)) - 1, "split"] = "validation"
     frame.loc[: int(0.70 * len(frame)) - 1, "split"] = "train"

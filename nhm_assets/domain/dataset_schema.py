@@ -82,13 +82,29 @@ SORT_ORDER: Final = ["submitted_at", "feedback_id"]
 
 
 def conform(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with exactly the dataset's columns, types and row order.
+    """The frame with exactly the dataset's columns, types and row order. It shares memory with what fits already.
 
     Raises:
         KeyError: a column is missing.
     """
-    typed = frame.loc[:, list(COLUMNS)].astype(_DTYPES)
+    columns = {
+        name: frame[name] if str(frame[name].dtype) == kind else frame[[name]].astype({name: kind})[name]
+        for name, kind in _DTYPES.items()
+    }
+    typed = pd.DataFrame(columns, copy=False)
+    if _is_in_order(typed):
+        typed.index = pd.RangeIndex(len(typed))
+        return typed
     return typed.sort_values(SORT_ORDER, kind="stable", ignore_index=True)
+
+
+def _is_in_order(frame: pd.DataFrame) -> bool:
+    """Whether the rows are sorted. Sorting would copy them all, even if they are."""
+    steps = np.diff(frame["submitted_at"].astype("int64"))
+    if (steps < 0).any():
+        return False
+    ids = frame["feedback_id"].to_numpy()
+    return all(ids[first] <= ids[first + 1] for first in np.flatnonzero(steps == 0))
 
 
 def schema_faults(frame: pd.DataFrame) -> list[str]:

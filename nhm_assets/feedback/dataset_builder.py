@@ -26,10 +26,10 @@ from nhm_assets.domain.times import lies_in
 from nhm_assets.feedback.join import Join
 from nhm_assets.feedback.mongo_batches import batches
 from nhm_assets.feedback.opinion_scores import labels_told
-from nhm_assets.feedback.quarantine import quarantine_entries
+from nhm_assets.feedback.quarantine import Entries, quarantine_entries
 from nhm_assets.feedback.read_ahead import reading_ahead
 from nhm_assets.feedback.reader import Document, Reader
-from nhm_assets.feedback.rules import Feedback, Rejection, judge, newest_per_opinion
+from nhm_assets.feedback.rules import Feedback, Rejection, by_time, judge, newest_per_opinion
 from nhm_assets.feedback.splits import temporal_split
 from nhm_assets.feedback.synthetic import synthetic_rows
 
@@ -49,7 +49,7 @@ class WindowRead:
     """
 
     rows: pd.DataFrame
-    quarantine: list[dict[str, Any]]
+    quarantine: Entries
     undated: int
     computed: Mapping[str, dict[str, float]]
     stored: int
@@ -101,12 +101,15 @@ def _judged(
                 accepted.append(feedback)
             case Rejection() as rejection:
                 rejected.append(rejection)
-    accepted.sort(key=lambda feedback: (*feedback[:5], feedback.plan_id or "", feedback.provenance))
-    return accepted, rejected, scripted
+    in_order = by_time(accepted, key=lambda feedback: (*feedback[1:5], feedback.plan_id or "", feedback.provenance))
+    return in_order, rejected, scripted
 
 
 def _rows(chosen: Sequence[Feedback], numbers: np.ndarray, join: Join) -> pd.DataFrame:
-    rows = pd.DataFrame(
+    # Usually each feedback is the only one on its opinion. A copy of a million rows takes 200 MB.
+    is_each_in_order = np.array_equal(numbers, np.arange(join.values.shape[1]))
+    values = join.values if is_each_in_order else join.values[:, numbers]
+    return pd.DataFrame(
         {
             "feedback_id": [feedback.feedback_id for feedback in chosen],
             "opinion_id": [feedback.opinion_id for feedback in chosen],
@@ -115,9 +118,10 @@ def _rows(chosen: Sequence[Feedback], numbers: np.ndarray, join: Join) -> pd.Dat
             "human_rating": [feedback.human_rating for feedback in chosen],
             "label": [feedback.label for feedback in chosen],
             "provenance": pd.Series([feedback.provenance for feedback in chosen], dtype="object"),
-        }
+            **dict(zip(FEATURE_NAMES, values, strict=True)),
+        },
+        copy=False,
     )
-    return pd.concat([rows, pd.DataFrame(join.values[numbers], columns=list(FEATURE_NAMES))], axis=1)
 
 
 def assemble(
@@ -132,7 +136,8 @@ def assemble(
         min_samples: number of rows below which synthetic rows are added.
         synthetic_fallback: whether synthetic rows are allowed.
     """
-    real = read.rows.assign(source=REAL, split=temporal_split(read.rows["plan_id"]))
+    real = read.rows.copy(deep=False)
+    real["source"], real["split"] = REAL, temporal_split(read.rows["plan_id"])
     missing = max(0, min_samples - len(real))
     if not missing or not synthetic_fallback:
         return conform(real)

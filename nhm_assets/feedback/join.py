@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Set
-from functools import partial
+from functools import cached_property, partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,14 +24,28 @@ _SCORES = 3
 
 
 class ComputedFeatures(Mapping[str, dict[str, float]]):
-    """Plan id -> the features computed here. A row of an array takes a tenth of the memory of a dict."""
+    """Plan id -> the features computed here. A column of an array takes a tenth of the memory of a dict.
 
-    def __init__(self, row_of: Mapping[str, int], values: np.ndarray) -> None:
-        self._row_of = row_of
+    Args:
+        plan_ids: the plan of each opinion.
+        numbers: of the opinions whose plans count; of several opinions on one plan the first.
+        values: the features of each opinion's plan; 26 x opinions.
+    """
+
+    def __init__(self, plan_ids: Sequence[str], numbers: np.ndarray, values: np.ndarray) -> None:
+        self._plan_ids = plan_ids
+        self._numbers = numbers
         self._values = values
 
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        row_of: dict[str, int] = {}
+        for number in self._numbers.tolist():
+            row_of.setdefault(self._plan_ids[number], number)
+        return row_of
+
     def __getitem__(self, plan_id: str) -> dict[str, float]:
-        values = self._values[self._row_of[plan_id], : len(COMPUTED_FEATURES)]
+        values = self._values[: len(COMPUTED_FEATURES), self._row_of[plan_id]]
         return dict(zip(COMPUTED_FEATURES, values.tolist(), strict=True))
 
     def __iter__(self) -> Iterator[str]:
@@ -47,7 +62,7 @@ class Join:
         number: opinion id -> its place in all that follows.
         plan_ids: the plan of each opinion; empty for one with a fault.
         scores: what each opinion says of its plan; opinions x 3.
-        values: the features of each opinion's plan; opinions x 26.
+        values: the features of each opinion's plan; 26 x opinions, as a frame and a file hold them.
         from_stored: whether the features of each opinion's plan were stored.
         faults: why an opinion can have no row, by its number.
     """
@@ -59,7 +74,7 @@ class Join:
         self.number: dict[str, int] = {}
         self.plan_ids = [""] * count
         self.scores = np.full((count, _SCORES), math.nan)
-        self.values = np.full((count, len(FEATURE_NAMES)), math.nan)
+        self.values = np.full((len(FEATURE_NAMES), count), math.nan)
         self.from_stored = np.zeros(count, "bool")
         self.faults: dict[int, Reason] = {}
         self._added: list[list[int]] = []
@@ -79,12 +94,9 @@ class Join:
         return joined, rejected
 
     def computed(self) -> ComputedFeatures:
-        """The features computed here, for plans that have no stored ones. Of several opinions the first counts."""
-        row_of: dict[str, int] = {}
-        for numbers in self._added:
-            for number in numbers:
-                row_of.setdefault(self.plan_ids[number], number)
-        return ComputedFeatures(row_of, self.values)
+        """The features computed here, for plans that have no stored ones."""
+        numbers = np.array(list(chain.from_iterable(self._added)), dtype="int64")
+        return ComputedFeatures(self.plan_ids, numbers, self.values)
 
     def _batches(self) -> Iterator[Generator[Read, Any, None]]:
         for batch in batches(self._accepted):
@@ -110,15 +122,7 @@ class Join:
         usable = [name for name in opinions if self.number[name] not in self.faults]
         if unknown := [plan_id for name in usable if (plan_id := self._plan_id(name)) not in stored]:
             stored |= yield from self._stored(unknown)
-        missing = []
-        for name in usable:
-            values = stored[self._plan_id(name)].values
-            if values is None:
-                missing.append(name)
-            else:
-                number = self.number[name]
-                self.values[number] = values
-                self.from_stored[number] = True
+        missing = self._take_stored(usable, stored)
         if missing:
             yield from self._compute_missing(missing, opinions, set(others))
             computed = (self.number[name] for name in sorted(missing) if stored[self._plan_id(name)].needs_ours)
@@ -130,6 +134,21 @@ class Join:
         found = yield partial(self._reader.stored_features, asked)
         documents = ((plan_id, found.get(plan_id)) for plan_id in asked)
         return {plan_id: _Stored(needs_ours(one), parse_stored(one)) for plan_id, one in documents}
+
+    def _take_stored(self, names: Iterable[str], stored: Mapping[str, "_Stored"]) -> list[str]:
+        """Take the stored features of these opinions' plans, and return the opinions whose plan has none."""
+        numbers, rows, missing = [], [], []
+        for name in names:
+            values = stored[self._plan_id(name)].values
+            if values is None:
+                missing.append(name)
+            else:
+                numbers.append(self.number[name])
+                rows.append(values)
+        if rows:
+            self.values[:, numbers] = np.array(rows, dtype="float64").T
+            self.from_stored[numbers] = True
+        return missing
 
     def _plan_id(self, opinion_id: str) -> str:
         return self.plan_ids[self.number[opinion_id]]
@@ -186,7 +205,7 @@ class Join:
                 except InvalidPlan:
                     self.faults[self.number[name]] = Reason.INVALID_PLAN
                     continue
-                self.values[self.number[name], : len(features)] = tuple(features.values())
+                self.values[: len(features), self.number[name]] = tuple(features.values())
         return without
 
     def _compute_together(self, raw: Mapping[str, RawPlan]) -> dict[str, Any]:
@@ -196,7 +215,7 @@ class Join:
         answers = next(iter(raw.values())).answers
         values, odd = features_of_plans(answers, np.array([plan.start for plan in raw.values()]))
         numbers = np.array([self.number[name] for name in raw])
-        self.values[numbers[~odd], : len(COMPUTED_FEATURES)] = values[~odd]
+        self.values[: len(COMPUTED_FEATURES), numbers[~odd]] = values[~odd].T
         return {name: plan.decoded() for (name, plan), is_odd in zip(raw.items(), odd, strict=True) if is_odd}
 
 

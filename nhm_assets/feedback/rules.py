@@ -4,9 +4,11 @@ If a document breaks several rules, the reason that comes first in `Reason` is r
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from bson.decimal128 import Decimal128
@@ -75,7 +77,7 @@ def judge(document: Mapping[str, Any], window: Window, provenance: str = REVIEWE
     if submitted_at is not None and not window.start <= submitted_at < window.end:
         return None
     has_time = submitted_at is not None
-    if any(is_unreadable(document.get(name)) for name in _NEEDED_TEXTS):
+    if _needs_unreadable_text(document):
         return Rejection(document_id, Reason.UNREADABLE_DOCUMENT, has_time)
     feedback_id = document.get("feedback_id")
     if not is_string(feedback_id) or not feedback_id:
@@ -96,6 +98,27 @@ def judge(document: Mapping[str, Any], window: Window, provenance: str = REVIEWE
     return Feedback(submitted_at, feedback_id, label, rating, opinion_id, own_plan_id, document_id, provenance)
 
 
+def _needs_unreadable_text(document: Mapping[str, Any]) -> bool:
+    for name in _NEEDED_TEXTS:
+        value = document.get(name)
+        # Nearly all texts are ASCII, and a million documents are judged one by one.
+        if type(value) is str and not value.isascii() and is_unreadable(value):
+            return True
+    return False
+
+
+def by_time(feedback: Iterable[Feedback], key: Callable[[Feedback], Any]) -> list[Feedback]:
+    """The feedback in the order of its times; of equal times in the order of the key.
+
+    Times are rarely equal, and a key for each of a million documents would take a hundred megabytes.
+    """
+    ordered: list[Feedback] = []
+    for _, run in groupby(sorted(feedback, key=itemgetter(0)), key=itemgetter(0)):
+        at_once = list(run)
+        ordered += sorted(at_once, key=key) if len(at_once) > 1 else at_once
+    return ordered
+
+
 def newest_per_opinion(feedback: Iterable[Feedback], *, min_rating: float) -> list[Feedback]:
     """One feedback per opinion: the newest, then the one with the greatest id.
 
@@ -109,4 +132,4 @@ def newest_per_opinion(feedback: Iterable[Feedback], *, min_rating: float) -> li
         best = chosen.get(candidate.opinion_id)
         if best is None or candidate[:4] > best[:4]:
             chosen[candidate.opinion_id] = candidate
-    return sorted(chosen.values(), key=lambda feedback: feedback[:5])
+    return by_time(chosen.values(), key=lambda feedback: feedback[1:5])

@@ -167,3 +167,17 @@ def test_counts_are_by_value_and_sorted():
     assert counts(pd.Series([2, 0, 2, 1])) == {"0": 1, "1": 1, "2": 2}
     assert list(counts(pd.Series(["test", "real", "test"]))) == ["real", "test"]
     assert counts(pd.Series([], dtype="int64")) == {}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_in_any_order_are_sorted_by_time_and_id_and_rows_in_order_are_not_copied(seed: int):
+    frame = dataset(count=12)
+    frame["submitted_at"] = frame["submitted_at"].iloc[np.arange(12) // 3 * 3].to_numpy()
+    in_order = conform(frame)
+    assert in_order.index.equals(pd.RangeIndex(12))
+    assert np.shares_memory(in_order["num_tasks"].to_numpy(), frame["num_tasks"].to_numpy())
+    shuffled = frame.sample(frac=1, random_state=seed)
+    assert data_version(conform(shuffled)) == data_version(in_order)
+    assert schema_faults(conform(shuffled)) == []
+    by_time_alone = shuffled.sort_values("submitted_at", kind="stable")
+    assert data_version(conform(by_time_alone)) == data_version(in_order)
