@@ -16,7 +16,7 @@ from tests.support.documents import WEEK, feedback
 from tests.support.nhm import NHM, environment, read_report
 
 COUNT = 300_000
-MOST_MIB = 1100
+MOST_MIB = 650
 RETRAIN = ("retrain", "--week", WEEK, "--specialist", "technical")
 
 
