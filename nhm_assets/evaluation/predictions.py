@@ -1,6 +1,8 @@
 """Predictions of registered versions, loaded from the registry after their files are verified."""
 
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
 
 def candidate_probabilities(
     client: "MlflowClient", log: "Collection[Document]", model: str, version: str, rows: pd.DataFrame
-) -> tuple[np.ndarray, dict[str, float]]:
-    """The candidate's probabilities of the labels 0, 1, 2 for these rows, and its feature importances on them.
+) -> tuple[np.ndarray, Callable[[], dict[str, float]]]:
+    """The candidate's probabilities of the labels 0, 1, 2 for these rows, and what computes its importances on them.
 
     Raises:
         RegistryError: it cannot be verified, or its classes are not those of the dataset.
@@ -49,7 +51,7 @@ def candidate_probabilities(
         return by_label(forest.predict_proba(features), order)
 
     features = rows[list(FEATURE_NAMES)]
-    return ask(features), permutation_importances(ask, features, rows["label"].to_numpy())
+    return ask(features), partial(permutation_importances, ask, features, rows["label"].to_numpy())
 
 
 def champion_probabilities(

@@ -116,6 +116,9 @@ def test_the_candidate_is_the_same_in_both_runs(match):
     held, promoted = report_of(match.held), report_of(match.promoted)
     assert (held.version, promoted.version) == ("2", "2")
     assert held.candidate == promoted.candidate
+    assert held.importances == promoted.importances
+    assert set(held.importances) == set(FEATURE_NAMES)
+    assert any(held.importances.values())
     assert held.digest() != promoted.digest()
 
 
