@@ -82,7 +82,7 @@ def match(module_platform: Platform) -> Match:
     platform.database["plan_features"].insert_many(
         served_plans(SERVED, timestamp=datetime(2100, 1, 1, tzinfo=UTC).timestamp())
     )
-    older = reviewed_opinions(340, seed=1, disagreement=0.7, end=WEEK_END - timedelta(days=2), days=28)
+    older = reviewed_opinions(340, seed=1, disagreement=0.6, end=WEEK_END - timedelta(days=2), days=28)
     newest = reviewed_opinions(60, seed=2, disagreement=0, days=2)
     put(platform.database, opinions=older[0] + newest[0], feedback=older[1] + newest[1])
     frame = platform.retrain(only=["feedback_dataset"]).asset_value(AssetKey("feedback_dataset"))
