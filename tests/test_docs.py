@@ -13,12 +13,24 @@ from nhm_assets.domain.outcomes import GATE_CHECKS, BrokenBy, Outcome
 from nhm_assets.settings import Settings
 from tests.support.processes import ROOT
 
-DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/*.md"))
+DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
+    ROOT.glob("docs/**/*.md")
+)
 ARCHITECTURE = ROOT / "docs/architecture.md"
 LONGEST_LINE = 120
+MOST_BYTES_OF_PICTURES = 2_000_000
 OVERLAY = ROOT / "k8s/overlays/production"
 """Paths that begin with two dots are written into an overlay."""
 CREATED_BY_THE_READER = {"k8s/overlays/mine", "k8s/overlays/mine/kustomization.yaml"}
+OF_THE_OLD_SYSTEM = {
+    "SPECIALIST_MODELS_GUIDE.md",
+    "generate_training_datasets.py",
+    "k8s/cronjobs/specialist-retraining-job.yaml",
+    "train_all_specialists.sh",
+    "validate_models_loaded.sh",
+}
+"""Files that the guide in Portuguese names beside those of today."""
+OPERATORS_GUIDE = ROOT / "docs/pt-BR/guia-dos-especialistas.md"
 FOLDERS = tuple(path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".venv"))
 IGNORED_FOLDERS = (".venv", ".git", ".nhm", "node_modules")
 
@@ -41,7 +53,7 @@ def paths(text: str) -> set[str]:
 
 
 def exists(path: str) -> bool:
-    if path in CREATED_BY_THE_READER or "..." in path:
+    if path in CREATED_BY_THE_READER | OF_THE_OLD_SYSTEM or "..." in path:
         return True
     if path.startswith(".."):
         return (OVERLAY / path).exists()
@@ -105,6 +117,8 @@ def known_variables() -> set[str]:
 
 
 def unknown_variables(text: str) -> set[str]:
+    for name in OF_THE_OLD_SYSTEM:
+        text = text.replace(name, "")
     return variables(text) - known_variables()
 
 
@@ -154,6 +168,20 @@ def test_the_operations_list_every_outcome():
     operations = (ROOT / "docs/operations.md").read_text()
     assert table_terms(operations, "## Outcomes") == [str(outcome) for outcome in Outcome]
     assert f"`nhm/broken_by` is one of: {', '.join(BrokenBy)}." in operations
+
+
+def test_every_picture_of_the_documents_is_shown_somewhere_and_all_are_small():
+    shown = {name for text in DOCUMENTS for name in re.findall(r"\(images/([^)]+)\)", text.read_text())}
+    pictures = list((ROOT / "docs/images").iterdir())
+    assert {picture.name for picture in pictures} == shown
+    assert sum(picture.stat().st_size for picture in pictures) <= MOST_BYTES_OF_PICTURES
+
+
+def test_the_alerts_of_the_operators_guide_exist():
+    named = set(re.findall(r"`(Specialist[A-Za-z]+|Nhm[A-Za-z]+)`", OPERATORS_GUIDE.read_text()))
+    alerts = set(re.findall(r"alert: (\w+)", (ROOT / "k8s/components/monitoring/alerts.yaml").read_text()))
+    assert len(named) == 3
+    assert named <= alerts
 
 
 def test_no_line_is_too_long(document: Path):

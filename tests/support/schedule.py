@@ -7,6 +7,7 @@ from xdist.scheduler import LoadScopeScheduling
 FIRST = (
     "tests/k8s/",
     "tests/daemon/",
+    "tests/browser/",
     "tests/automation/test_thirty_days.py",
     # xdist queues one more file behind a single long test, so a short one comes next.
     "tests/domain/",

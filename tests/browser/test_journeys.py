@@ -1,0 +1,95 @@
+"""A person in front of Dagster's pages: a real browser, the real webserver and daemon."""
+
+import pytest
+
+from nhm_assets.domain.dagster_names import SCHEDULE
+from nhm_assets.registry.versions import version_in_production
+from tests.browser.conftest import BEHAVIOR, BUSINESS, SECRETS, TECHNICAL, Site
+from tests.support import journeys
+from tests.support.browser import Tab
+from tests.support.daemon import becomes_true
+
+pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(600)]
+
+RUN_TIMEOUT_S = 180
+
+
+def ended_run(site: Site, tab: Tab, run_id: str) -> dict[str, str]:
+    """Wait on the run's page until it says that the run has ended; returns the run's tags."""
+    tab.open(f"/runs/{run_id}")
+
+    def run():
+        return site.platform.instance.get_run_by_id(run_id)
+
+    assert becomes_true(lambda: run().is_finished, timeout_s=RUN_TIMEOUT_S), site.platform.log
+    tab.find(run().status.value.capitalize())
+    tab.settle()
+    return run().tags
+
+
+def in_production(site: Site, specialist) -> str:
+    with site.platform.mlflow.client() as client:
+        return str(version_in_production(client, specialist.registered_model).version)
+
+
+def test_the_decision_card_says_why_a_candidate_is_held_and_what_to_do(visitor: Tab):
+    journeys.find_partition(visitor, "evaluation_report", BEHAVIOR)
+    visitor.find("HOLDS (below)")
+    visitor.find("is below the required 0.750")
+    visitor.find("Next: ")
+    decision = visitor.page.get_by_role("row").filter(has_text="HOLDS")
+    assert decision.get_by_text("Show Markdown").count() == 0, "the card hides behind a link"
+
+
+def test_one_partition_is_retrained_by_clicks_and_its_card_says_that_it_was_promoted(site: Site, visitor: Tab):
+    tags = ended_run(site, visitor, journeys.retrain(visitor, BUSINESS))
+    assert tags["nhm/outcome"] == "promoted", site.platform.log
+    journeys.open_partition(visitor, "evaluation_report", BUSINESS)
+    visitor.find("PROMOTES")
+    assert in_production(site, BUSINESS.specialist) == "1"
+
+
+def test_the_schedule_is_turned_off_and_on_again(site: Site, visitor: Tab):
+    def states() -> list[str]:
+        states = site.platform.instance.all_instigator_state()
+        return [state.status.value for state in states if state.instigator_name == SCHEDULE]
+
+    journeys.switch_schedule(visitor)
+    assert states() == ["STOPPED"]
+    journeys.switch_schedule(visitor)
+    assert states() == ["RUNNING"]
+
+
+def test_a_previewed_tick_shows_its_runs_and_writes_nothing(site: Site, visitor: Tab):
+    def written() -> tuple[int, int]:
+        triggers = site.platform.database["retraining_triggers"].count_documents({})
+        return triggers, len(site.platform.runs())
+
+    before = written()
+    assert "5 run requests" in journeys.preview_next_tick(visitor)
+    assert written() == before
+
+
+def test_a_held_candidate_is_refused_with_a_sentence(site: Site, visitor: Tab):
+    run = journeys.materialize(visitor, "promoted_version", BEHAVIOR)
+    ended_run(site, visitor, run)
+    visitor.find("is not promoted: it is held by")
+
+
+def test_a_rollback_from_the_launchpad_puts_the_previous_version_back(site: Site, visitor: Tab):
+    assert in_production(site, TECHNICAL.specialist) == "2"
+    journeys.fill_launchpad(
+        visitor,
+        "ops:\n  roll_back_version:\n    config:\n      specialist: technical\n      reason: rejects every plan\n",
+    )
+    ended_run(site, visitor, journeys.launch(visitor, "Launch Run"))
+    assert in_production(site, TECHNICAL.specialist) == "1"
+
+
+def test_no_password_is_in_any_event_or_tag(site: Site):
+    instance = site.platform.instance
+    runs = instance.get_runs()
+    texts = [str(run.tags) for run in runs]
+    texts += [str(entry) for run in runs for entry in instance.all_logs(run.run_id)]
+    assert len(texts) > 100
+    assert [secret for secret in SECRETS if any(secret in text for text in texts)] == []

@@ -1,0 +1,97 @@
+"""The ways of a person through Dagster's pages. The tests and the screenshots of the documents go the same ones."""
+
+import re
+
+from nhm_assets.domain.dagster_names import CODE_LOCATION, JOB, ROLLBACK_JOB, SCHEDULE
+from nhm_assets.domain.partitions import Partition
+from tests.support.browser import Tab
+
+JOB_PAGE = f"/locations/{CODE_LOCATION}/jobs/{JOB}"
+SCHEDULE_PAGE = f"/locations/{CODE_LOCATION}/schedules/{SCHEDULE}"
+ROLLBACK_PAGE = f"/locations/{CODE_LOCATION}/jobs/{ROLLBACK_JOB}/playground"
+
+
+def find_partition(tab: Tab, asset: str, partition: Partition) -> None:
+    """From the front page, by clicks alone, to one partition of an asset."""
+    tab.open("/")
+    tab.follow("Catalog")
+    tab.follow(asset)
+    tab.page.get_by_role("tab", name="Partitions").click()
+    for choice in (str(partition.specialist), partition.week):
+        tab.page.get_by_text(choice, exact=True).first.click()
+    show_partition(tab, partition)
+
+
+def open_partition(tab: Tab, asset: str, partition: Partition) -> None:
+    """The page of one partition of an asset, by its address."""
+    tab.open(f"/assets/{asset}?view=partitions&partition={partition.specialist}%7C{partition.week}")
+    show_partition(tab, partition)
+
+
+def show_partition(tab: Tab, partition: Partition) -> None:
+    """Wait until the page of this partition is complete."""
+    tab.find(f"{partition.specialist}|{partition.week}")
+    tab.settle()
+
+
+def retrain(tab: Tab, partition: Partition) -> str:
+    """Start the job for one partition, by clicks; returns the id of the run."""
+    choose_partition(tab, partition)
+    return launch(tab, "Launch 1 run")
+
+
+def choose_partition(tab: Tab, partition: Partition) -> None:
+    """Open the dialog of the job and choose one partition there."""
+    tab.open(JOB_PAGE)
+    tab.press("Materialize all")
+    tab.dialog.get_by_placeholder("ex: ").fill(partition.week)
+    tab.dialog.get_by_placeholder("ex: ").press("Enter")
+    tab.dialog.get_by_text("Select a partition").click()
+    tab.page.get_by_role("menuitem", name=str(partition.specialist)).click()
+    tab.page.keyboard.press("Escape")
+
+
+def materialize(tab: Tab, asset: str, partition: Partition) -> str:
+    """Materialize one asset of one partition from its page; returns the id of the run."""
+    open_partition(tab, asset, partition)
+    tab.press("Materialize")
+    return launch(tab, "Launch 1 run")
+
+
+def launch(tab: Tab, button: str) -> str:
+    """Press the button that launches a run; returns its id."""
+    with tab.page.expect_response(lambda one: "LaunchPipelineExecution" in (one.request.post_data or "")) as answer:
+        tab.page.get_by_role("button", name=button).last.click()
+    return str(answer.value.json()["data"]["launchPipelineExecution"]["run"]["id"])
+
+
+def fill_launchpad(tab: Tab, configuration: str) -> None:
+    """Open the launchpad of the rollback and enter a configuration."""
+    tab.open(ROLLBACK_PAGE)
+    editor = tab.page.locator(".CodeMirror").first
+    editor.click()
+    tab.page.keyboard.press("Control+A")
+    tab.page.keyboard.insert_text(configuration)
+
+
+def preview_next_tick(tab: Tab) -> str:
+    """Preview the next scheduled tick; returns what the dialog says."""
+    tab.open(SCHEDULE_PAGE)
+    tab.press("Preview tick result")
+    tab.dialog.get_by_role("button", name="Continue").wait_for()
+    tab.dialog.get_by_role("button", name=re.compile("UTC")).click()
+    # Ten ticks have passed, and ten are to come.
+    tab.page.get_by_role("menuitem").nth(10).click()
+    tab.dialog.get_by_role("button", name="Continue").click()
+    tab.dialog.get_by_role("button", name="Try again").wait_for()
+    tab.seen.append(tab.page.content())
+    return tab.dialog.inner_text()
+
+
+def switch_schedule(tab: Tab) -> None:
+    """Turn the weekly schedule off, or on again."""
+    tab.open(SCHEDULE_PAGE)
+    with tab.page.expect_response(lambda one: "mutation" in (one.request.post_data or "")):
+        # The box itself is hidden behind its picture.
+        tab.page.get_by_role("checkbox").locator("xpath=..").click()
+    tab.settle()
