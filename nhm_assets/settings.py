@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
 from nhm_assets.domain.errors import UsageError
+from nhm_assets.domain.first_week import EARLIEST, checked_week
 from nhm_assets.domain.foreign_settings import warnings_about
 from nhm_assets.domain.idle_checks import Remark, Thresholds, remarks_on
 from nhm_assets.domain.outcomes import Outcome, outcomes_named
@@ -62,6 +63,11 @@ class Settings(BaseSettings):
         None,
         description="YAML file with the specialists: a list of name, and optionally model, experiment, deployment,"
         " namespace and thresholds. Unset: technical, business, behavior, evolution and architecture.",
+    )
+    first_week: str = Field(
+        EARLIEST,
+        description="First day, a Sunday, of the first week that is a partition: the week of the oldest feedback, which"
+        " `nhm status` names.",
     )
     keep_weeks: PositiveCount = Field(
         156, description="Weeks before the running one that stay partitions. The records of older weeks stay readable."
@@ -313,6 +319,11 @@ class Settings(BaseSettings):
         if "@" in storage:
             raise ValueError("must not contain a user and password: set them in the variables of the storage library")
         return storage
+
+    @field_validator("first_week")
+    @classmethod
+    def _sunday(cls, week: str) -> str:
+        return checked_week(week)
 
     @field_validator("nhm_now")
     @classmethod

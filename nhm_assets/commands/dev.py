@@ -43,6 +43,7 @@ def dev(port: int, mlflow_port: int, exporter_port: int | None) -> None:
 
     settings = Settings.load()
     settings = settings.model_copy(update={"exporter_port": exporter_port or settings.exporter_port})
+    settings = settings.model_copy(update={"first_week": _first_week(settings)})
     _require_free(port, "--port")
     _require_free(settings.exporter_port, "--exporter-port")
     if settings.mlflow_tracking_uri is None:
@@ -54,10 +55,30 @@ def dev(port: int, mlflow_port: int, exporter_port: int | None) -> None:
         mlflow_address = _add_programs(manager, settings, port, mlflow_port)
         click.echo(f"Dagster: {dagster_url}   MLflow: {mlflow_address}   Press Ctrl-C to stop.")
         click.echo(f"It retrains by itself: {_automatic_runs(settings)}.")
+        click.echo(f"The weeks begin with {settings.first_week}, see FIRST_WEEK.")
         click.echo(f"One line per run follows. What the programs print: {logs}")
         with reported_runs(instance, dagster_url):
             manager.loop()
     sys.exit(manager.returncode)
+
+
+def _first_week(settings: Settings) -> str:
+    """FIRST_WEEK, or the week of the oldest feedback if nobody has set it."""
+    from nhm_assets.domain.first_week import fitting_week
+    from nhm_assets.domain.specialists import all_specialists
+    from nhm_assets.feedback.seen import oldest_feedback
+    from nhm_assets.resource_factories import mongo_of
+    from resources.errors import ServiceError
+
+    if "first_week" in settings.model_fields_set:
+        return settings.first_week
+    try:
+        with mongo_of(settings).database() as database:
+            oldest = oldest_feedback(database, settings, all_specialists())
+    except ServiceError:
+        # The steps of the runs say so, and the server may come yet.
+        return settings.first_week
+    return fitting_week(oldest) if oldest else settings.first_week
 
 
 def _automatic_runs(settings: Settings) -> str:
@@ -75,7 +96,8 @@ def _add_programs(manager: "Manager", settings: Settings, port: int, mlflow_port
     from nhm_assets.resource_factories import mlflow_of
     from resources.mlflow_database import require_database
 
-    environment = {"DAGSTER_URL": f"http://127.0.0.1:{port}"} | inherited_environment()
+    own = {"DAGSTER_URL": f"http://127.0.0.1:{port}", "FIRST_WEEK": settings.first_week}
+    environment = own | inherited_environment()
     if settings.mongodb_uri is None:
         manager.add_process("mongod", _command("nhm", "mongod"), env=environment)
     mlflow_address = mlflow_of(settings).address

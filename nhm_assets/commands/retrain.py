@@ -50,7 +50,7 @@ def retrain(week: str | None, specialists: tuple[str, ...], report: Path | None)
 
     settings = Settings.load()
     chosen = week or last_closed_week(settings.now())
-    first = first_week(settings.now(), settings.keep_weeks)
+    first = first_week(settings.now(), settings.keep_weeks, settings.first_week)
     names = dict.fromkeys(specialists or all_specialists())
     partitions = [Partition.parse(chosen, specialist, first=first) for specialist in names]
     if report and not report.absolute().parent.is_dir():

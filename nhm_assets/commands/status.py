@@ -69,6 +69,7 @@ def _facts(settings: Settings, answering: set[str]) -> Facts:
     facts: Facts = {}
     if "MongoDB" in answering:
         facts["missing_indexes"] = _missing_indexes(settings)
+        facts["first_week"] = _misfit_of_first_week(settings)
     if "MLflow" in answering:
         facts["production"] = _production(settings)
     if "MongoDB" in answering:
@@ -97,6 +98,19 @@ def _missing_indexes(settings: Settings) -> list[str]:
 
     with mongo_of(settings).database() as database:
         return missing_indexes(database, settings)
+
+
+def _misfit_of_first_week(settings: Settings) -> str | None:
+    from nhm_assets.domain.first_week import misfit
+    from nhm_assets.domain.partitions import first_week
+    from nhm_assets.feedback.seen import oldest_feedback
+    from nhm_assets.resource_factories import mongo_of
+
+    with mongo_of(settings).database() as database:
+        oldest = oldest_feedback(database, settings, all_specialists())
+    first = first_week(settings.now(), settings.keep_weeks, settings.first_week)
+    # Weeks before KEEP_WEEKS are no partitions, whatever FIRST_WEEK says.
+    return misfit(first, oldest) if first == settings.first_week else None
 
 
 def _production(settings: Settings) -> list[Facts]:
@@ -186,6 +200,8 @@ def _print(facts: Facts, settings: Settings) -> None:
         )
         for command in facts["missing_indexes"]:
             click.echo(f"  {command}")
+    if facts.get("first_week"):
+        click.echo(f"\n{facts['first_week']}.")
     if "production" in facts:
         click.echo()
         rows = [_production_cells(one) for one in facts["production"]]

@@ -17,9 +17,9 @@ from dagster import (
 )
 
 from nhm_assets.domain.errors import UsageError
+from nhm_assets.domain.first_week import EARLIEST, running_week
 from nhm_assets.domain.specialists import Specialist, all_specialists, configured_specialist, recorded_specialist
 
-FIRST_WEEK: Final = "2026-01-04"
 WEEK: Final = timedelta(days=7)
 _KEY_FORMAT: Final = "%Y-%m-%d"
 _LISTED: Final = 20
@@ -36,7 +36,7 @@ def weeks_from(first: str) -> WeeklyPartitionsDefinition:
     )
 
 
-weeks = weeks_from(FIRST_WEEK)
+weeks = weeks_from(EARLIEST)
 """Every week of which there can be records."""
 
 
@@ -82,13 +82,13 @@ class Partition:
     specialist: Specialist
 
     @classmethod
-    def parse(cls, week: str, specialist: str, *, first: str = FIRST_WEEK) -> Self:
+    def parse(cls, week: str, specialist: str, *, first: str = EARLIEST) -> Self:
         """The partition of a week and a specialist that a person entered.
 
         Args:
             week: first day of the week.
             specialist: name of the specialist.
-            first: the oldest week that can be meant. Records go back to FIRST_WEEK, partitions to `first_week`.
+            first: the oldest week that can be meant. Records go back to EARLIEST, partitions to `first_week`.
 
         Raises:
             UsageError: the specialist is unknown, or no week of the platform begins on that day.
@@ -142,17 +142,18 @@ def end_of_week(week: str) -> datetime:
     return datetime.strptime(week, _KEY_FORMAT).replace(tzinfo=UTC) + WEEK
 
 
-def running_week(now: datetime) -> str:
-    """First day of the current week."""
-    today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return (today - timedelta(days=(today.weekday() + 1) % 7)).strftime(_KEY_FORMAT)
-
-
 def last_closed_week(now: datetime) -> str:
     """First day of the newest week that has ended by `now`."""
     return running_week(now - WEEK)
 
 
-def first_week(now: datetime, keep: int) -> str:
-    """First day of the oldest week that is still a partition: `keep` weeks before the running one, or FIRST_WEEK."""
-    return max(FIRST_WEEK, running_week(now - keep * WEEK))
+def first_week(now: datetime, keep: int, begin: str = EARLIEST) -> str:
+    """First day of the oldest week that is a partition.
+
+    Args:
+        now: the current time.
+        keep: so many weeks before the running one are partitions (KEEP_WEEKS).
+        begin: no week before this one is (FIRST_WEEK).
+    """
+    running = running_week(now)
+    return min(running, max(begin, running_week(now - keep * WEEK)))

@@ -113,15 +113,26 @@ def _count(collection: "Collection[Document]") -> int | None:
 
 
 def _newest(collection: "Collection[Document]", specialist: str) -> datetime | None:
-    """The newest of dates and of strings, which MongoDB sorts apart."""
+    return max(_first_times(collection, specialist, direction=-1), default=None)
+
+
+def oldest_feedback(database: "Database[Document]", settings: Settings, specialists: Iterable[str]) -> datetime | None:
+    """The time of the oldest feedback on any of these specialists; None if there is none, or MongoDB does not say."""
+    collection = database[settings.feedback_collection]
+    times = (_first_times(collection, specialist, direction=1) for specialist in specialists)
+    return min((moment for found in times for moment in found), default=None)
+
+
+def _first_times(collection: "Collection[Document]", specialist: str, *, direction: int) -> list[datetime]:
+    """The first time in this direction among dates, and the first among strings: MongoDB sorts them apart."""
     from pymongo.errors import OperationFailure
 
-    times = []
+    times: list[datetime | None] = []
     for kind in ("date", "string"):
         query = {"specialist_type": specialist, "submitted_at": {"$type": kind}}
-        found = collection.find(query, {"_id": 0, "submitted_at": 1}).sort("submitted_at", -1).limit(1)
+        found = collection.find(query, {"_id": 0, "submitted_at": 1}).sort("submitted_at", direction).limit(1)
         try:
             times += [parse_time(one.get("submitted_at")) for one in found.max_time_ms(_PATIENCE_MS)]
         except OperationFailure:
             continue
-    return max(filter(None, times), default=None)
+    return [moment for moment in times if moment is not None]

@@ -8,7 +8,7 @@ from nhm_assets.settings import Settings
 
 
 def _of(settings: Settings) -> MultiPartitionsDefinition:
-    return specialist_weeks_of(all_specialists(), first_week(settings.now(), settings.keep_weeks))
+    return specialist_weeks_of(all_specialists(), first_week(settings.now(), settings.keep_weeks, settings.first_week))
 
 
 # Assets name their partitions when they are imported.

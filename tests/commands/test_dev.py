@@ -98,6 +98,7 @@ def test_a_run_launched_in_the_ui_promotes_and_no_process_is_left_after_the_end(
     assert [line for line in shown if not line[0].isdigit()] == [
         f"Dagster: http://127.0.0.1:{port}   MLflow: http://127.0.0.1:{mlflow_port}   Press Ctrl-C to stop.",
         AUTOMATIC,
+        "The weeks begin with 2026-02-01, see FIRST_WEEK.",
         f"One line per run follows. What the programs print: {home / 'logs'}",
         "Stopping ...",
     ]

@@ -44,6 +44,7 @@ def test_status_works_where_collections_are_views_or_time_series(home, mongod_ur
     assert "In production" in done.stdout
     assert "getCollection('plans_by_time').createIndex({plan_id: 1})" in done.stdout
     assert "submitted_at" not in done.stdout
+    assert "Set FIRST_WEEK=2026-02-22." in done.stdout
 
 
 @pytest.mark.servers
