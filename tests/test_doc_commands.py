@@ -29,7 +29,7 @@ def test_a_shell_understands_every_command(command: str):
 
 def parsed(arguments: list[str]) -> None:
     """Parse the arguments of `nhm` as the command line does, without running anything."""
-    subcommand = main.commands[arguments[0]]
+    subcommand = main.get_command(click.Context(main), arguments[0])
     with subcommand.make_context(arguments[0], list(arguments[1:])):
         pass
 

@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 
 _POLL_S: Final = 2.0
 _STOPPED: Final = re.compile(r"(?P<program>\S+) stopped \(rc=(?P<code>-?\d+)\)")
-_OVERLAP: Final = timedelta(seconds=10)
-"""Dagster's clock and ours may differ a little. A run that is read twice is shown once."""
+_PATIENCE: Final = timedelta(seconds=60)
+"""A run that failed is told about once a sensor has said how: as broken, or as refused."""
+
+_OVERLAP: Final = 1.5 * _PATIENCE
+"""How far each look reaches back: clocks may differ a little, and a run that failed is looked at again.
+
+A run that is read twice is shown once.
+"""
 
 
 class LogFiles:
@@ -104,6 +110,8 @@ def _watch(instance: "DagsterInstance", url: str, show: Callable[[str], None], e
             continue
         for record in reversed(records):
             run = record.dagster_run
+            if run.is_failure and OUTCOME_TAG not in run.tags and now < end_of(record) + _PATIENCE:
+                continue
             # Sensors tag runs that ended before, which changes them too.
             line = None if run.is_finished and end_of(record) < begun else line_about(run, url)
             if line and shown.get(run.run_id) != line:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import textwrap
 from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -26,11 +27,13 @@ _NEEDS_A_PERSON = 3
 _PRODUCTION = ("specialist", "version", "since", "window", "data version", "source", "prec.", "recall", "F1")
 _DECISIONS = ("specialist", "week", "version", "decision", "below in a row", "flip rate", "would settle it")
 
+_RUNS = ("started (UTC)", "run of", "ended", "reason")
+
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the same as JSON.")
 def status(*, as_json: bool) -> None:
-    """Show the services, what is in production, and the last decision about each specialist.
+    """Show the services, daemon and cluster, what is in production, the last decisions and the last runs.
 
     The services are MongoDB, MLflow, storage and Dagster's database. With --json, all metrics of `nhm exporter` are
     there too. Exit code: 0 if all services answer and nothing needs a person, 1 if one does not answer, 3 if something
@@ -76,6 +79,8 @@ def _facts(settings: Settings, answering: set[str]) -> Facts:
         facts["decisions"] = _decisions(settings)
     if {"MongoDB", "MLflow"} <= answering:
         facts["foreign_moves"] = _foreign_moves(settings)
+    if "Dagster" in answering:
+        facts |= _live(settings)
     return facts
 
 
@@ -90,6 +95,18 @@ def _seen_by_the_exporter(settings: Settings, answering: set[str]) -> Facts:
     readings = exporter.readings()
     found = needs(readings, now=datetime.now(UTC), runbook=settings.runbook_url)
     return {"needs": [asdict(need) for need in found], "metrics": readings.as_json()}
+
+
+def _live(settings: Settings) -> Facts:
+    from nhm_assets.commands.live import cluster_facts, daemon_facts, run_facts
+    from nhm_assets.instance.home import dagster_instance
+
+    with dagster_instance(settings) as instance:
+        return {
+            "daemon": daemon_facts(instance, datetime.now(UTC)),
+            "runs": run_facts(instance),
+            "cluster": cluster_facts(settings),
+        }
 
 
 def _missing_indexes(settings: Settings) -> list[str]:
@@ -193,6 +210,7 @@ def _print_services(services: "list[Service]") -> None:
 def _print(facts: Facts, settings: Settings) -> None:
     from nhm_assets.commands.tables import print_table
 
+    _print_live(facts)
     if facts.get("missing_indexes"):
         click.echo(
             f"\nIndexes are missing in database {settings.mongodb_database}, so MongoDB scans whole collections to read"
@@ -210,6 +228,10 @@ def _print(facts: Facts, settings: Settings) -> None:
         click.echo()
         rows = [_decision_cells(one) for one in facts["decisions"]]
         print_table("Last decisions", _DECISIONS, rows, numbers={"version", "below in a row", "flip rate"})
+    if facts.get("runs"):
+        click.echo()
+        rows = [_run_cells(one) for one in facts["runs"]]
+        print_table("Last runs", _RUNS, rows)
     for move in facts.get("foreign_moves", ()):
         click.echo(f"\n{move['sentence']}. {move['remedy']}")
     for need in facts["needs"]:
@@ -217,6 +239,17 @@ def _print(facts: Facts, settings: Settings) -> None:
         click.echo(f"\n{subject}{need['sentence']}. See {need['runbook']}")
     for sentence in facts["settings"]:
         click.echo(f"\n{sentence}.")
+
+
+def _print_live(facts: Facts) -> None:
+    for name in ("daemon", "cluster"):
+        if fact := facts.get(name):
+            click.echo(f"{name:8} {'ok' if fact['works'] else 'no':6} {fact['sentence']}")
+
+
+def _run_cells(one: Facts) -> list[str]:
+    subject = (one["partition"] or one["job"]).replace("|", " ")
+    return [one["at"][:16].replace("T", " "), subject, one["ended"], textwrap.shorten(one["reason"] or "", 80)]
 
 
 def _production_cells(one: Facts) -> list[str]:

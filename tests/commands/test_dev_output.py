@@ -37,3 +37,19 @@ def test_a_run_that_ended_before_is_not_shown_though_a_sensor_tags_it(instance: 
     assert [line.partition(" ")[2] for line in lines] == [
         f"technical {WEEK}: promoted: every gate check passed http://dagster.example/runs/{new}"
     ]
+
+
+def test_a_run_that_was_refused_is_never_called_broken(instance: DagsterInstance):
+    lines: list[str] = []
+    with reported_runs(instance, "http://dagster.example", lines.append):
+        time.sleep(0.1)
+        run = put_run(instance, status=DagsterRunStatus.STARTED)
+        end_run(instance, run, DagsterEventType.RUN_FAILURE)
+        # The sensor comes half a minute later; the watcher looks every two seconds.
+        time.sleep(5)
+        assert not any(run in line for line in lines)
+        instance.add_run_tags(run, {"nhm/outcome": "refused", "nhm/reason": "it is held"})
+        assert eventually(lambda: any(run in line for line in lines), within_s=20)
+    assert [line.partition(" ")[2] for line in lines if run in line] == [
+        f"technical {WEEK}: refused: it is held http://dagster.example/runs/{run}"
+    ]

@@ -1,0 +1,83 @@
+"""What works at this moment: the daemon, the last runs, the cluster. `nhm status` shows it; nothing of it is a fault.
+
+Runs can be started by hand without a daemon, and not every installation has a cluster.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from nhm_assets.domain.outcomes import REASON_TAG
+from nhm_assets.domain.specialists import all_specialists
+from nhm_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance, DagsterRun
+
+Facts = dict[str, Any]
+
+RUNS: Final = 5
+_ALIVE: Final = timedelta(minutes=2)
+"""A daemon says every half minute that it lives."""
+
+
+def daemon_facts(instance: "DagsterInstance", now: datetime) -> Facts:
+    """Whether Dagster's daemon works, from the heartbeats of its parts.
+
+    Args:
+        instance: that the heartbeats are in.
+        now: the time of the clock, not that of NHM_NOW.
+    """
+    beats = [heartbeat.timestamp for heartbeat in instance.get_daemon_heartbeats().values()]
+    if not beats:
+        return {"works": False, "heartbeat": None, "sentence": "no daemon has run yet: nothing starts by itself"}
+    last = datetime.fromtimestamp(max(beats), UTC)
+    works = now - last <= _ALIVE
+    consequence = "" if works else ": nothing starts by itself. Start it, see docs/operations.md"
+    sentence = f"last heartbeat {last:%Y-%m-%d %H:%M:%S} UTC{consequence}"
+    return {"works": works, "heartbeat": last.isoformat(), "sentence": sentence}
+
+
+def run_facts(instance: "DagsterInstance") -> list[Facts]:
+    """The last runs, newest first."""
+    return [
+        {
+            "run": record.dagster_run.run_id,
+            "job": record.dagster_run.job_name,
+            "partition": _partition(record.dagster_run),
+            "at": record.create_timestamp.replace(tzinfo=UTC).isoformat(),
+            "ended": _ended(record.dagster_run),
+            "reason": record.dagster_run.tags.get(REASON_TAG),
+        }
+        for record in instance.get_run_records(limit=RUNS)
+    ]
+
+
+def _partition(run: "DagsterRun") -> str | None:
+    from nhm_assets.runs.queries import PARTITION_TAG
+
+    return run.tags.get(PARTITION_TAG)
+
+
+def _ended(run: "DagsterRun") -> str:
+    """The outcome of the run; the status of one that has none, or has not ended."""
+    from nhm_assets.runs.queries import outcome_of
+
+    return str(outcome_of(run) or run.status.value.lower())
+
+
+def cluster_facts(settings: Settings) -> Facts | None:
+    """Whether the specialists' cluster answers; None if none is configured."""
+    from nhm_assets.resource_factories import kubernetes_of
+    from nhm_assets.rollout.target import deployment_of
+    from resources.errors import ServiceError
+
+    kubernetes = kubernetes_of(settings)
+    if not kubernetes.configured:
+        return None
+    namespace, deployment = deployment_of(all_specialists()[0], settings)
+    try:
+        with kubernetes.cluster() as cluster:
+            cluster.deployment(namespace, deployment)
+    except ServiceError as error:
+        return {"works": False, "address": kubernetes.address, "sentence": str(error)}
+    return {"works": True, "address": kubernetes.address, "sentence": f"Deployment {deployment} is in {namespace}"}

@@ -1,0 +1,60 @@
+"""What `nhm status` says about the daemon, the last runs and the cluster."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus
+
+from nhm_assets.commands.live import RUNS, cluster_facts, daemon_facts, run_facts
+from nhm_assets.settings import Settings
+from tests.support.dagster_internals import DaemonHeartbeat
+from tests.support.documents import WEEK
+from tests.support.ended_runs import PROMOTED
+from tests.support.retrainings import end_run, put_run
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
+    with DagsterInstance.local_temp(str(tmp_path), overrides={"telemetry": {"enabled": False}}) as instance:
+        yield instance
+
+
+def beat(instance: DagsterInstance, age_s: float) -> None:
+    heartbeat = DaemonHeartbeat(time.time() - age_s, "SENSOR", "an-id", [])
+    instance.add_daemon_heartbeat(heartbeat)
+
+
+def test_a_daemon_that_never_ran_and_one_that_died_are_told_from_one_that_works(instance: DagsterInstance):
+    assert daemon_facts(instance, NOW)["sentence"] == "no daemon has run yet: nothing starts by itself"
+    beat(instance, 3600)
+    dead = daemon_facts(instance, NOW)
+    assert (dead["works"], "nothing starts by itself" in dead["sentence"]) == (False, True)
+    beat(instance, 10)
+    alive = daemon_facts(instance, NOW)
+    assert (alive["works"], "nothing starts by itself" in alive["sentence"]) == (True, False)
+
+
+def test_the_last_runs_are_named_with_outcome_and_reason_and_not_those_before(instance: DagsterInstance):
+    ended = [put_run(instance, status=DagsterRunStatus.STARTED, tags=PROMOTED) for _ in range(RUNS)]
+    for run in ended:
+        end_run(instance, run, DagsterEventType.RUN_SUCCESS)
+    going = put_run(instance, status=DagsterRunStatus.STARTED)
+    shown = run_facts(instance)
+    assert [one["run"] for one in shown] == [going, *reversed(ended[1:])]
+    assert [one["ended"] for one in shown] == ["started"] + ["promoted"] * (RUNS - 1)
+    assert shown[1]["partition"] == f"technical|{WEEK}"
+    assert shown[1]["reason"] == "every gate check passed"
+    assert abs(datetime.fromisoformat(shown[0]["at"]) - NOW) < timedelta(hours=1)
+
+
+def test_no_cluster_is_no_fact_and_one_that_does_not_answer_says_why(tmp_path: Path):
+    assert cluster_facts(Settings()) is None
+    gone = cluster_facts(Settings(kubeconfig=tmp_path / "gone", kubernetes_timeout_s=1))
+    assert gone is not None
+    assert gone["works"] is False
+    assert "gone" in gone["sentence"]
