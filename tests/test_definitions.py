@@ -1,15 +1,17 @@
 """The code location as other programs use it: names, partitions, dependencies and checks."""
 
+import re
 import subprocess
 import sysconfig
 from pathlib import Path
 
-from dagster import AssetKey, MultiPartitionKey
+from dagster import AssetKey, AssetSelection, MultiPartitionKey
 
 from nhm_assets.definitions import defs
 from nhm_assets.domain.dagster_names import JOB
 from nhm_assets.steps.partitions import specialist_weeks
 from tests.support.nhm import environment
+from tests.support.processes import ROOT
 
 GRAPH = {
     "specialist_feedback": set(),
@@ -130,3 +132,13 @@ def test_dagster_accepts_the_code_location(tmp_path: Path):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_selection_that_the_documents_name_finds_assets():
+    section = (ROOT / "docs/journeys.md").read_text().partition("## Selections and views")[2]
+    selections = re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)
+    assert len(selections) == 4
+    graph = defs.resolve_asset_graph()
+    found = {text: AssetSelection.from_string(text, include_sources=True).resolve(graph) for text in selections}
+    assert {text for text, keys in found.items() if not keys} == set()
+    assert AssetKey("specialist_feedback") in found['kind:"mongodb"']
