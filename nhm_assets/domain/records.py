@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from nhm_assets.domain.curve_records import Curves
 from nhm_assets.domain.fold_records import Fold, NewRows, Pooled, Reference
 from nhm_assets.domain.partitions import Partition, Window, end_of_week
 from nhm_assets.domain.shadow_records import Shadow
@@ -194,6 +195,7 @@ class EvaluationReport(VersionRecord):
         flip_rate: share of 200 bootstrap samples of the plans on which the gate, with the settings at that time,
             decides otherwise; None in reports from before it was computed.
         settling: what would settle it, with the settings at that time; None if the candidate was not uncertain.
+        curves: what pictures are drawn from; None in reports from before they were drawn.
     """
 
     ADDED: ClassVar = {
@@ -211,9 +213,10 @@ class EvaluationReport(VersionRecord):
         "shadow": 6,
         "flip_rate": 7,
         "settling": 7,
+        "curves": 8,
     }
 
-    schema_version: SchemaVersion = 7
+    schema_version: SchemaVersion = 8
     data_version: str
     code_version: str
     data_source: str
@@ -240,6 +243,7 @@ class EvaluationReport(VersionRecord):
     shadow: Shadow | None = None
     flip_rate: float | None = None
     settling: Settling | None = None
+    curves: Curves | None = None
 
     @property
     def in_mid_week(self) -> bool:

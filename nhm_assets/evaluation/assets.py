@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -17,6 +18,8 @@ from nhm_assets.evaluation.gate import GateRules, failed_verdicts, is_complete, 
 from nhm_assets.evaluation.held_as import ThirdVerdict, estimates_of, third_verdict
 from nhm_assets.evaluation.markdown import comparison_table, importance_table, settling_sentence
 from nhm_assets.evaluation.report_cache import recorded_report
+from nhm_assets.evaluation.report_picture import REPORT_PICTURE, draw_report
+from nhm_assets.evaluation.shadow_picture import SHADOW_PICTURE
 from nhm_assets.evaluation.shadow_replay import cast_shadow
 from nhm_assets.evaluation.shadow_tables import shadow_metadata
 from nhm_assets.registry.audit_log import AUDIT_LOG
@@ -28,6 +31,7 @@ from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_results
 from nhm_assets.steps.links import Links
 from nhm_assets.steps.partitions import specialist_weeks
+from nhm_assets.steps.pictures import drawn, log_pictures, markdown
 from nhm_assets.steps.retry_policy import retry_transient_errors
 from resources.mlflow import Mlflow, run_state
 from resources.mongo import Mongo
@@ -73,14 +77,20 @@ def evaluation_report(
                 report = evaluate(client, log, feedback_dataset, trained_model, champion, settings)
                 shadow = cast_shadow(client, database, trained_model, champion, settings, warn=context.log.warning)
                 report = report.model_copy(update={"shadow": shadow.shadow if shadow else None})
+            picture = drawn(partial(draw_report, report, rules), context.log.warning)
+            if not reused:
+                pictures = {REPORT_PICTURE: picture, SHADOW_PICTURE: shadow.picture if shadow else None}
                 if run_state(client, report.run_id) == "active":
                     _log_metrics(client, report)
+                    log_pictures(client, report.run_id, pictures, context.log.warning)
                 else:
                     context.log.warning("MLflow run %s was deleted, so no metrics are logged there", report.run_id)
     verdicts = judge(report, rules)
     failed = failed_verdicts(verdicts)
     third = third_verdict(estimates_of(report, rules), failed) if failed else None
-    card = {"decision": MetadataValue.md(decision_card(report, verdicts, third))}
+    card: dict[str, Any] = {"decision": MetadataValue.md(decision_card(report, verdicts, third))}
+    if picture:
+        card["picture"] = MetadataValue.md(markdown("what the candidate does", picture))
     held = _held_metadata(third) if third else {}
     links = Links.of(settings).about_version(report.specialist, report.model, report.version, report.run_id)
     shown = card | {"links": links} | _metadata(report) | shadow_metadata(report.shadow, shadow) | held

@@ -10,6 +10,7 @@ from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.fold_records import FairRows, NewRows
 from nhm_assets.domain.records import Champion, Comparison, EvaluationReport, ForeignChampion, TrainedModel
 from nhm_assets.evaluation.champion import ScoredChampion
+from nhm_assets.evaluation.curves import curves_of
 from nhm_assets.evaluation.metrics import (
     CLASSES,
     baseline_f1,
@@ -85,6 +86,7 @@ def build_report(
         prior_brier=brier(labels, np.tile(class_frequencies, (len(labels), 1))),
         importances=dict(importances),
         new_rows=_new_rows(candidate, champion, champions_rows),
+        curves=curves_of(test_rows, candidate),
     )
 
 

@@ -1,31 +1,32 @@
 """The picture of a shadow, for the UI."""
 
-import base64
-import io
+from typing import Final
 
 from nhm_assets.evaluation.shadow import UNATTENDED, Comparison
+from nhm_assets.steps.pictures import CANDIDATE, MUTED, REQUIRED, RULE, TEXT_SIZE, new_axes, new_figure, png, say
 
-_INCHES = (8.0, 3.4)
-_DPI = 80
+SHADOW_PICTURE: Final = "shadow.png"
+"""Name of the artifact in MLflow."""
+_WIDTH, _HEIGHT = 760, 370
+_SIDE = 270
 
 
-def draw(comparison: Comparison) -> str:
-    """Confidence and risk of both versions, one point per plan, as the data address of a PNG."""
-    # Without pyplot, which keeps figures and looks for a screen.
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
-    left, right = figure.subplots(1, 2)
+def draw(comparison: Comparison) -> bytes:
+    """Confidence and risk of both versions, one point per plan, as PNG."""
+    figure = new_figure(_WIDTH, _HEIGHT)
     champion, candidate = comparison.champion, comparison.candidate
-    for axes, name, before, after in (
-        (left, "confidence", champion.confidence, candidate.confidence),
-        (right, "risk", champion.risk, candidate.risk),
+    for left, name, before, after in (
+        (70, "Confidence", champion.confidence, candidate.confidence),
+        (440, "Risk", champion.risk, candidate.risk),
     ):
-        axes.plot([0, 1], [0, 1], color="0.8", linewidth=1)
-        axes.plot(before, after, linestyle="", marker=".", markersize=3, alpha=0.4, color="#1f6f8b")
-        axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=name, xlabel="champion", ylabel="candidate")
-    for line in (left.axhline, left.axvline):
-        line(UNATTENDED, color="#c0562f", linewidth=0.8, linestyle="--")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        axes = new_axes(figure, (left, 40, _SIDE, _SIDE), f"{name}, one dot per plan")
+        axes.plot([0, 1], [0, 1], color=RULE, linewidth=1)
+        axes.plot(before, after, linestyle="", marker=".", markersize=3, alpha=0.4, color=CANDIDATE)
+        axes.set(xlim=(0, 1), ylim=(0, 1))
+        axes.set_xlabel("champion", fontsize=TEXT_SIZE, color=MUTED)
+        axes.set_ylabel("candidate", fontsize=TEXT_SIZE, color=MUTED)
+        if name == "Confidence":
+            for line in (axes.axhline, axes.axvline):
+                line(UNATTENDED, color=REQUIRED, linewidth=0.8, linestyle="--")
+            say(axes, 0.02, UNATTENDED + 0.02, f"above {UNATTENDED}: carried out unattended")
+    return png(figure)

@@ -17,6 +17,7 @@ from nhm_assets.evaluation.shadow_picture import draw
 from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.registry.recovery import last_move
 from nhm_assets.settings import Settings
+from nhm_assets.steps.pictures import drawn
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,10 +31,10 @@ _READ_S: Final = 0.5
 
 @dataclass(frozen=True)
 class ShadowRun:
-    """A shadow, and its picture as a PNG data address; None if there is nothing to draw."""
+    """A shadow, and its picture as PNG; None if there is nothing to draw."""
 
     shadow: Shadow
-    picture: str | None
+    picture: bytes | None
 
 
 def cast_shadow(
@@ -127,14 +128,10 @@ def _opinions(
         return None
 
 
-def _picture(comparison: Comparison, warn: Callable[[str], None]) -> str | None:
+def _picture(comparison: Comparison, warn: Callable[[str], None]) -> bytes | None:
     if not comparison.plans.plan_ids:
         return None
-    try:
-        return draw(comparison)
-    except Exception as error:  # noqa: BLE001 - fonts, folders: nothing that an evaluation needs
-        warn(f"the picture of the comparison was not drawn: {_first_line(error)}")
-        return None
+    return drawn(lambda: draw(comparison), warn)
 
 
 def _write(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from dagster import MetadataValue, TableColumn, TableRecord, TableSchema
 
 from nhm_assets.domain.shadow_records import Shadow, ShadowPlan, Shift
+from nhm_assets.steps.pictures import markdown
 
 if TYPE_CHECKING:
     from nhm_assets.evaluation.shadow_replay import ShadowRun
@@ -23,7 +24,7 @@ def shadow_metadata(shadow: Shadow | None, run: "ShadowRun | None") -> dict[str,
     if shadow.largest:
         shown["shadow_largest_changes"] = _plans_table(shadow)
     if run and run.picture:
-        shown["shadow_picture"] = MetadataValue.md(f"![champion and candidate]({run.picture})")
+        shown["shadow_picture"] = MetadataValue.md(markdown("champion and candidate", run.picture))
     return shown
 
 

@@ -16,6 +16,7 @@ from nhm_assets.estimators.forest import PARAMETERS, fit_forest
 from nhm_assets.evaluation.gate import DESCRIPTIONS
 from nhm_assets.evaluation.metrics import compute_metrics
 from nhm_assets.registry.versions import all_versions
+from nhm_assets.steps.pictures import LARGEST
 from tests.support.dagster_internals import PartitionKeyFilter
 from tests.support.documents import WEEK, WEEK_END, put, reviewed_opinions
 from tests.support.learnable import learnable, store_dataset
@@ -197,6 +198,21 @@ def test_the_comparison_is_shown_with_a_picture_and_its_largest_changes(match):
     assert f"| plans asked | {SERVED} |" in shown.metadata["shadow"].value
     assert shown.metadata["shadow_picture"].value.startswith("![champion and candidate](data:image/png;base64,")
     assert len(shown.metadata["shadow_largest_changes"].records) == 10
+
+
+def test_the_decision_comes_first_and_then_its_picture(match):
+    (shown,) = match.held.asset_materializations_for_node("evaluation_report")
+    assert list(shown.metadata)[:2] == ["decision", "picture"]
+    assert shown.metadata["picture"].value.startswith("![what the candidate does](data:image/svg+xml;base64,")
+
+
+def test_the_pictures_are_artifacts_of_the_run_that_trained_the_candidate(match):
+    with match.platform.mlflow.client() as client:
+        files = {
+            file.path: file.file_size for file in client.list_artifacts(report_of(match.promoted).run_id, "pictures")
+        }
+    assert set(files) == {"pictures/evaluation.svg", "pictures/shadow.png"}
+    assert max(files.values()) < LARGEST
 
 
 @pytest.mark.parametrize("which", ["held", "promoted"])

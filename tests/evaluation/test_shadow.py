@@ -16,6 +16,7 @@ from nhm_assets.evaluation.shadow import Answers, Comparison, documents, summari
 from nhm_assets.evaluation.shadow_check import agrees_in_shadow
 from nhm_assets.evaluation.shadow_picture import draw
 from nhm_assets.evaluation.shadow_tables import shadow_table
+from nhm_assets.steps.pictures import LARGEST, markdown
 from tests.support.reports import RULES, report
 
 SINCE = datetime(2026, 3, 8, 3, tzinfo=UTC)
@@ -199,5 +200,6 @@ def test_the_picture_of_two_thousand_plans_is_small():
     draws = np.random.default_rng(1)
     many = [answers(draws.random(2000).tolist(), draws.random(2000).tolist()) for _ in range(2)]
     picture = draw(comparison(*many))
-    assert picture.startswith("data:image/png;base64,iVBOR")
-    assert len(picture) < 150_000
+    shown = markdown("champion and candidate", picture)
+    assert shown.startswith("![champion and candidate](data:image/png;base64,iVBOR")
+    assert len(shown) < LARGEST
