@@ -63,10 +63,10 @@ def calibration(approved: np.ndarray, score: np.ndarray) -> list[CalibrationBin]
 def direction(values: np.ndarray, score: np.ndarray) -> float:
     """Spearman's rank correlation of two columns, over the rows where the first one is known."""
     known = ~np.isnan(values)
-    ranks = [pd.Series(column[known]).rank().to_numpy() for column in (values, score)]
-    if any(len(column) < 2 or np.ptp(column) == 0 for column in ranks):
+    ranked, scored = (pd.Series(column[known]).rank().to_numpy() for column in (values, score))
+    if any(len(column) < 2 or np.ptp(column) == 0 for column in (ranked, scored)):
         return 0.0
-    return _rounded(np.corrcoef(*ranks)[0, 1])
+    return _rounded(np.corrcoef(ranked, scored)[0, 1])
 
 
 def _rounded(value: float) -> float:

@@ -75,7 +75,8 @@ def heading(figure: "Figure", text: str) -> None:
 
 def say(axes: "Axes", x: float, y: float, text: str, **style: Any) -> None:
     """A text inside axes, at data coordinates."""
-    axes.text(x, y, text, **({"fontsize": TEXT_SIZE, "color": MUTED} | style))
+    merged: dict[str, Any] = {"fontsize": TEXT_SIZE, "color": MUTED} | style
+    axes.text(x, y, text, **merged)
 
 
 def svg(figure: "Figure") -> bytes:
