@@ -31,6 +31,7 @@ from nhm_assets.feedback.collection_assets import feedback_quarantine, read_coll
 from nhm_assets.instance.run_pods import executor_of
 from nhm_assets.promotion.assets import promoted_version
 from nhm_assets.promotion.checks import promoted_version_checks
+from nhm_assets.promotion.production_models import production_models
 from nhm_assets.resource_factories import kubernetes_of, mlflow_of, mongo_of, notifiers_of
 from nhm_assets.rollout.assets import specialist_rollout
 from nhm_assets.runs.log_lines import use_log_format
@@ -64,6 +65,7 @@ def build_definitions(settings: Settings) -> Definitions:
         trained_model,
         evaluation_report,
         promoted_version,
+        production_models,
         specialist_rollout,
         served_quality,
     ]

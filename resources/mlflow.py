@@ -18,6 +18,7 @@ from resources.mlflow_server import MlflowServer
 if TYPE_CHECKING:
     from dagster_mlflow.resources import MlFlow
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 _HTTP_RETRIES = 2
 _ACTIVE = "active"
@@ -199,10 +200,16 @@ def _logging_functions() -> "type[MlFlow]":
 
 def run_state(client: "MlflowClient", run_id: str) -> str | None:
     """`active`, or `deleted` if somebody has deleted the run in MLflow; None if it is gone for good (`mlflow gc`)."""
+    run = run_if_any(client, run_id)
+    return str(run.info.lifecycle_stage) if run else None
+
+
+def run_if_any(client: "MlflowClient", run_id: str) -> "Run | None":
+    """The run with this id; None if it is gone for good (`mlflow gc`)."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return str(client.get_run(run_id).info.lifecycle_stage)
+        return client.get_run(run_id)
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return None

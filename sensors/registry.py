@@ -1,5 +1,6 @@
 """The sensor that compares the model registry with the audit log, and reports moves of the champion by others."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -9,9 +10,17 @@ from dagster import DefaultSensorStatus, ResourceParam, SensorEvaluationContext,
 from nhm_assets.domain.dagster_names import REGISTRY_SENSOR
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.domain.specialists import all_specialists
+from nhm_assets.promotion.production_models import show_production
 from nhm_assets.promotion.rollback_events import show_rollback, unshown_rollbacks
 from nhm_assets.registry.audit_log import AUDIT_LOG
-from nhm_assets.registry.foreign_moves import pointer_of, record_foreign_move, remedy, restore
+from nhm_assets.registry.foreign_moves import (
+    pointer_of,
+    record_foreign_move,
+    remedy,
+    restore,
+    unsettled_moves,
+)
+from nhm_assets.registry.recovery import last_move
 from nhm_assets.runs.ticks import is_preview
 from nhm_assets.settings import Settings
 from resources.errors import ServiceError
@@ -41,7 +50,8 @@ _WAIT_S: Final = 5.0
         "Compares stage, alias and audit log of every specialist's champion. If somebody else has moved it, this is"
         " recorded in `model_audit_log` (kind `foreign_move`) and sent once to the receivers in NOTIFY_URLS. The"
         " commands `nhm adopt` and `nhm rollback` settle it; with RESTORE_FOREIGN_MOVES the champion is moved back at"
-        " once. Rollbacks by a failed rollout are shown on `promoted_version`. It starts no runs."
+        " once. Rollbacks by a failed rollout are shown on `promoted_version`. `production_models` is"
+        " brought up to date. It starts no runs."
     ),
 )
 def registry_sensor(
@@ -69,10 +79,21 @@ def registry_sensor(
                 found.append(f"{move['reason']}. {_settle(client, log, move, settings)}")
                 for fault in _notify(log, move, found[-1], notifiers, settings.now()):
                     context.log.warning("%s: not sent. %s", move["model"], fault)
+            moves = _newest_moves(log)
     except ServiceError as error:
         # The next tick looks again, and runs report the service.
         return SkipReason(f"the registry was not compared: {error}")
+    if moves != context.cursor and show_production(context.instance, mongo, mlflow, settings, warn=context.log.warning):
+        context.update_cursor(moves)
     return SkipReason("; ".join(found) or _CONSISTENT)
+
+
+def _newest_moves(log: "Collection[Document]") -> str:
+    """A digest of the newest move of every specialist, of whatever kind, and of those by others."""
+    models = [specialist.registered_model for specialist in all_specialists()]
+    ours = [(last_move(log, model) or {}).get("_id") for model in models]
+    others = sorted(str(move["_id"]) for move in unsettled_moves(log, models))
+    return hashlib.blake2b(repr((ours, others)).encode(), digest_size=8).hexdigest()
 
 
 def _only_looked(client: "MlflowClient", log: "Collection[Document]") -> str:

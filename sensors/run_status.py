@@ -26,6 +26,7 @@ from dagster import (
 from nhm_assets.domain.dagster_names import FEEDBACK_DATASET, OUTCOME_SENSOR, TRAINED_MODEL
 from nhm_assets.domain.outcomes import BROKEN_BY_TAG, REASON_TAG, TRANSIENT_TAG, Outcome, broken_tags
 from nhm_assets.domain.partitions import Partition
+from nhm_assets.promotion.production_models import show_production
 from nhm_assets.registry.audit_log import AUDIT_LOG, record_broken
 from nhm_assets.runs.failure_cause import failure_of
 from nhm_assets.runs.notification import message_about, metadata_of
@@ -55,6 +56,7 @@ from nhm_assets.runs.triggers import (
 )
 from nhm_assets.settings import Settings
 from resources.errors import ServiceError
+from resources.mlflow import Mlflow
 from resources.mongo import Mongo
 from resources.notifiers import Notifier
 
@@ -81,14 +83,15 @@ _NOTIFY_FOR: Final = timedelta(hours=1)
     default_status=DefaultSensorStatus.RUNNING,
     description=(
         "Records the outcome of every ended retraining, whoever started it, in `retraining_triggers` (broken runs also"
-        " in `model_audit_log`, where the other outcomes already are) and sends it to the receivers in NOTIFY_URLS."
-        " It starts no runs."
+        " in `model_audit_log`, where the other outcomes already are), sends it to the receivers in NOTIFY_URLS, and"
+        " brings `production_models` up to date. It starts no runs."
     ),
 )
 def retraining_outcome_sensor(
     context: SensorEvaluationContext,
     settings: ResourceParam[Settings],
     mongo: ResourceParam[Mongo],
+    mlflow: ResourceParam[Mlflow],
     notifiers: ResourceParam[Sequence[Notifier]],
 ) -> SensorResult:
     """Report the runs that ended since the last tick."""
@@ -104,6 +107,8 @@ def retraining_outcome_sensor(
     with ExitStack() as stack:
         reporter = _Reporter(context, settings, mongo, notifiers, now, stack)
         waiting = [record for record in unreported[:_RUNS_PER_TICK] if not reporter.report(record)]
+        if unreported and not reporter.fault:
+            show_production(context.instance, mongo, mlflow, settings, warn=context.log.warning)
     waiting += unreported[_RUNS_PER_TICK:]
     if reporter.fault:
         raise reporter.fault

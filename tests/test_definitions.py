@@ -23,10 +23,14 @@ GRAPH = {
     "trained_model": {"feedback_dataset"},
     "evaluation_report": {"trained_model", "feedback_dataset"},
     "promoted_version": {"evaluation_report"},
+    "production_models": {"promoted_version"},
     "specialist_rollout": {"promoted_version"},
     "served_quality": {"specialist_rollout"},
 }
-EXTERNAL = {"specialist_feedback", "specialist_opinions", "cognitive_plans", "plan_features", "feedback_quarantine"}
+COLLECTIONS = {"specialist_feedback", "specialist_opinions", "cognitive_plans", "plan_features", "feedback_quarantine"}
+EXTERNAL = {*COLLECTIONS, "production_models"}
+ONE_TABLE = {"production_models"}
+"""Of all specialists together, so not partitioned."""
 CHECKS = {
     "feedback_dataset": {
         "schema_conforms": True,
@@ -89,7 +93,7 @@ def test_every_asset_is_partitioned_grouped_and_described():
     graph = defs.resolve_asset_graph()
     for name in GRAPH:
         node = graph.get(AssetKey(name))
-        assert node.partitions_def == specialist_weeks
+        assert node.partitions_def == (None if name in ONE_TABLE else specialist_weeks)
         assert node.group_name == "specialist_models"
         assert node.description
         assert node.is_external == (name in EXTERNAL)

@@ -25,6 +25,7 @@ from nhm_assets.domain.dagster_names import IN_MEMORY, ROLLBACK_JOB
 from nhm_assets.domain.errors import RegistryError, RolloutFailed, UsageError
 from nhm_assets.domain.outcomes import OUTCOME_TAG, REASON_TAG, ROLLED_BACK, SPECIALIST_TAG, VERSION_TAG, shortened
 from nhm_assets.domain.partitions import parse_specialist
+from nhm_assets.promotion.production_models import show_production
 from nhm_assets.promotion.rollback_events import show_rollback
 from nhm_assets.registry.audit_log import AUDIT_LOG, who
 from nhm_assets.registry.rollback import RollbackRequest, record_restart, roll_back
@@ -117,6 +118,7 @@ def move_back(
         done = roll_back(client, log, request, now=settings.now(), wait_s=settings.promotion_wait_s)
         if entry := log.find_one({"_id": done.audit_id}):
             show_rollback(context.instance, client, log, entry)
+        show_production(context.instance, mongo, mlflow, settings, warn=context.log.warning)
         warning = order_warning(client, log, done.model, done.version, settings.served_classes)
     tags = {OUTCOME_TAG: ROLLED_BACK, REASON_TAG: shortened(asked["reason"]), SPECIALIST_TAG: str(specialist)}
     tags[VERSION_TAG] = done.version

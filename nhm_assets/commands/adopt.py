@@ -19,7 +19,8 @@ def adopt(specialist: str, reason: str) -> None:
     settings = Settings.load()
     with startup_without_gc():
         from nhm_assets.domain.partitions import parse_specialist
-        from nhm_assets.instance.home import prepare_home
+        from nhm_assets.instance.home import dagster_instance, prepare_home
+        from nhm_assets.promotion.production_models import show_production
         from nhm_assets.registry.audit_log import AUDIT_LOG
         from nhm_assets.registry.foreign_moves import adopt as adopt_version
         from nhm_assets.resource_factories import mlflow_of, mongo_of
@@ -36,6 +37,10 @@ def adopt(specialist: str, reason: str) -> None:
             fields={"specialist": str(parsed), "actor": who, "origin": "command"},
             now=settings.now(),
             wait_s=settings.promotion_wait_s,
+        )
+    with dagster_instance(settings) as instance:
+        show_production(
+            instance, mongo_of(settings), mlflow_of(settings), settings, warn=lambda text: click.echo(text, err=True)
         )
     version = found.stage[0]
     if found.audited is not None and not found.is_foreign:

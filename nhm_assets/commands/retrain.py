@@ -79,7 +79,9 @@ def _retrain_all(
         from nhm_assets.definitions import build_definitions
         from nhm_assets.domain.dagster_names import JOB
         from nhm_assets.instance.home import dagster_instance
+        from nhm_assets.promotion.production_models import show_production
         from nhm_assets.registry.audit_log import ACTOR_TAG
+        from nhm_assets.resource_factories import mlflow_of
         from nhm_assets.runs.in_process import (
             NOT_RUN,
             Retraining,
@@ -115,6 +117,8 @@ def _retrain_all(
                     result = Retraining(partition, window, NOT_RUN, error=str(error))
                 results.append(result)
                 progress.end(result)
+            # Without a daemon, nobody else does.
+            show_production(instance, mongo_of(settings), mlflow_of(settings), settings, warn=progress.warn)
     except (ServiceError, NhmError) as error:
         left = partitions[len(results) :]
         results += [Retraining(one, windows[one], NOT_RUN, error=str(error)) for one in left]
@@ -145,6 +149,9 @@ class _Progress:
 
     def step(self, name: str) -> None:
         self._status.update(f"{self._name}: {name}")
+
+    def warn(self, text: str) -> None:
+        self._console.print(f"warning: {text}", highlight=False)
 
     def end(self, result: "Retraining") -> None:
         if self._shown:

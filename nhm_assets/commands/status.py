@@ -3,28 +3,37 @@
 import json
 import sys
 import textwrap
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from nhm_assets.domain.errors import RegistryError
 from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.domain.specialists import Specialist, all_specialists
 from nhm_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
     from nhm_assets.commands.health import Service
+    from nhm_assets.promotion.production import ProductionRow
 
 Facts = dict[str, Any]
 
 _NEEDS_A_PERSON = 3
 
-_PRODUCTION = ("specialist", "version", "since", "window", "data version", "source", "prec.", "recall", "F1")
+_PRODUCTION = (
+    "specialist",
+    "version",
+    "since",
+    "window",
+    "data version",
+    "source",
+    "prec.",
+    "recall",
+    "F1",
+    "last outcome",
+)
 _DECISIONS = ("specialist", "week", "version", "decision", "below in a row", "flip rate", "would settle it")
 
 _RUNS = ("started (UTC)", "run of", "ended", "reason")
@@ -59,7 +68,7 @@ def status(*, as_json: bool) -> None:
             "settings": [remark.sentence for remark in settings.remarks],
         }
     if as_json:
-        click.echo(json.dumps(facts, indent=2))
+        click.echo(json.dumps(facts, indent=2, default=_iso))
     else:
         _print(facts, settings)
     if any(service.fault for service in services):
@@ -74,7 +83,7 @@ def _facts(settings: Settings, answering: set[str]) -> Facts:
         facts["missing_indexes"] = _missing_indexes(settings)
         facts["first_week"] = _misfit_of_first_week(settings)
     if "MLflow" in answering:
-        facts["production"] = _production(settings)
+        facts["production"] = _production(settings, answering)
     if "MongoDB" in answering:
         facts["decisions"] = _decisions(settings)
     if {"MongoDB", "MLflow"} <= answering:
@@ -130,36 +139,25 @@ def _misfit_of_first_week(settings: Settings) -> str | None:
     return misfit(first, oldest) if first == settings.first_week else None
 
 
-def _production(settings: Settings) -> list[Facts]:
-    from nhm_assets.resource_factories import mlflow_of
+def _production(settings: Settings, answering: set[str]) -> list[Facts]:
+    from nhm_assets.instance.home import dagster_instance
+    from nhm_assets.promotion.production import production_rows
+    from nhm_assets.registry.audit_log import AUDIT_LOG
+    from nhm_assets.resource_factories import mlflow_of, mongo_of
 
-    with mlflow_of(settings).client() as client:
-        return [{"specialist": str(specialist), **_champion(client, specialist)} for specialist in all_specialists()]
+    with ExitStack() as stack:
+        client = stack.enter_context(mlflow_of(settings).client())
+        log = stack.enter_context(mongo_of(settings).database())[AUDIT_LOG] if "MongoDB" in answering else None
+        instance = stack.enter_context(dagster_instance(settings)) if "Dagster" in answering else None
+        return [_facts_of(row) for row in production_rows(client, log, instance)]
 
 
-def _champion(client: "MlflowClient", specialist: Specialist) -> Facts:
-    from nhm_assets.registry.versions import version_in_production
-    from nhm_assets.registry.vocabulary import DATA_SOURCE_TAG, DATA_VERSION_TAG, WINDOW_END_TAG
-    from resources.mlflow import run_state
-
-    try:
-        version = version_in_production(client, specialist.registered_model)
-    except RegistryError:
-        return {"version": "several"}
-    if version is None:
-        return {"version": None}
-    # A run that was removed for good (`mlflow gc`) leaves the version behind.
-    has_run = bool(version.run_id) and run_state(client, version.run_id) is not None
-    metrics = client.get_run(version.run_id).data.metrics if has_run else {}
-    return {
-        "version": str(version.version),
-        # MLflow does not record when a stage changed. Nothing else updates a version while it is in Production.
-        "since": datetime.fromtimestamp(version.last_updated_timestamp / 1000, UTC).isoformat(),
-        "window_end": version.tags.get(WINDOW_END_TAG),
-        "data_version": version.tags.get(DATA_VERSION_TAG),
-        "data_source": version.tags.get(DATA_SOURCE_TAG),
-        **{name: metrics.get(f"test_{name}") for name in ("precision", "recall", "f1")},
-    }
+def _facts_of(row: "ProductionRow") -> Facts:
+    """A row as JSON; what is not known of a specialist without a version is left out."""
+    facts = {name: value for name, value in asdict(row).items() if name not in ("last", "model")}
+    known = facts if row.since else {"specialist": row.specialist, "version": row.version}
+    last = {"last_outcome": asdict(row.last)} if row.last else {}
+    return {**known, **last}
 
 
 def _decisions(settings: Settings) -> list[Facts]:
@@ -252,18 +250,28 @@ def _run_cells(one: Facts) -> list[str]:
     return [one["at"][:16].replace("T", " "), subject, one["ended"], textwrap.shorten(one["reason"] or "", 80)]
 
 
+def _iso(moment: datetime) -> str:
+    return moment.isoformat()
+
+
 def _production_cells(one: Facts) -> list[str]:
     if "since" not in one:
-        return [one["specialist"], one["version"] or "none"]
+        return [one["specialist"], one["version"] or "none", *[""] * 7, _outcome_cell(one)]
     return [
         one["specialist"],
         one["version"],
-        f"{datetime.fromisoformat(one['since']):%Y-%m-%d %H:%M}",
+        f"{one['since']:%Y-%m-%d %H:%M}",
         f"to {(one['window_end'] or '?')[:10]}",
         (one["data_version"] or "?")[:12],
         one["data_source"] or "?",
         *("?" if one[name] is None else f"{one[name]:.3f}" for name in ("precision", "recall", "f1")),
+        _outcome_cell(one),
     ]
+
+
+def _outcome_cell(one: Facts) -> str:
+    last = one.get("last_outcome")
+    return f"{last['outcome']} {last['week'] or ''}".strip() if last else ""
 
 
 def _decision_cells(one: Facts) -> list[str]:

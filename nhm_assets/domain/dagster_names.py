@@ -13,6 +13,7 @@ FEEDBACK_DATASET: Final = AssetKey("feedback_dataset")
 TRAINED_MODEL: Final = AssetKey("trained_model")
 EVALUATION_REPORT: Final = AssetKey("evaluation_report")
 PROMOTED_VERSION: Final = AssetKey("promoted_version")
+PRODUCTION_MODELS: Final = AssetKey("production_models")
 SPECIALIST_ROLLOUT: Final = AssetKey("specialist_rollout")
 SERVED_QUALITY: Final = AssetKey("served_quality")
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from nhm_assets.domain.outcomes import Outcome
 from nhm_assets.registry.foreign_moves import FOREIGN_MOVE
 from nhm_assets.registry.promotion_lock import OPEN
 from nhm_assets.registry.recovery import DONE_KINDS
@@ -15,6 +16,10 @@ Document = dict[str, Any]
 
 _MOVES: Final = (*sorted(DONE_KINDS.values()), FOREIGN_MOVE)
 """Kinds of entries after which another version may be in Production."""
+_OUTCOMES: Final = tuple(sorted({*map(str, Outcome), *_MOVES}))
+"""Kinds of entries that say how a run ended, or that the pointer was moved."""
+_JUDGED: Final = (Outcome.PROMOTED, Outcome.HELD, Outcome.SUPERSEDED)
+"""Kinds of entries that carry a candidate's metrics."""
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -40,6 +45,25 @@ def entries(
         query["$or"] = [{"version": version}, {"from_version": version}]
     found = sorted(log.find(query), key=time_of, reverse=True)
     return [entry for entry in found if since is None or time_of(entry) >= since]
+
+
+def newest_outcome(log: "Collection[Document]", model: str) -> Document | None:
+    """The newest entry that says how a run ended, or that the pointer was moved; None if there is none."""
+    query = {"model": model, "state": {"$ne": OPEN}, "kind": {"$in": list(_OUTCOMES)}}
+    return log.find_one(query, sort=[("at", -1), ("released_at", -1)])
+
+
+def judged_since(log: "Collection[Document]", models: Sequence[str], since: datetime) -> list[Document]:
+    """The entries of candidates of these models that were judged, with their metrics, by the end of their windows.
+
+    Args:
+        log: the audit log.
+        models: names of the registered models.
+        since: only candidates whose window ends later.
+    """
+    query: Document = {"model": {"$in": list(models)}, "kind": {"$in": list(map(str, _JUDGED))}}
+    found = log.find(query | {"window.end": {"$gt": since}, "metrics.f1": {"$type": "number"}, "state": {"$ne": OPEN}})
+    return sorted(found, key=lambda entry: (entry["window"]["end"], entry["at"]))
 
 
 def in_production_at(log: "Collection[Document]", model: str, moment: datetime) -> Document | None:

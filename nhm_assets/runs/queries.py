@@ -43,6 +43,9 @@ IN_PROGRESS: Final = [
     DagsterRunStatus.CANCELING,
 ]
 
+ENDED: Final = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
+_NEWEST: Final = 10
+
 
 def attempts(run: "DagsterRun") -> frozenset[str]:
     """Ids of this run and of the interrupted runs that it retries, as far as its tags name them."""
@@ -105,6 +108,17 @@ def run_in_progress(instance: DagsterInstance, specialist: Specialist) -> "Dagst
     """A run of this specialist, for any week, that is queued or in progress."""
     runs = instance.get_runs(RunsFilter(tags={SPECIALIST_TAG: str(specialist)}, statuses=IN_PROGRESS), limit=1)
     return runs[0] if runs else None
+
+
+def last_ended_run(instance: DagsterInstance, specialist: Specialist) -> "RunRecord | None":
+    """The newest retraining of this specialist that decided something or broke; None if none of the newest ten did."""
+    own = RunsFilter(tags={SPECIALIST_TAG: str(specialist)}, statuses=ENDED)
+    decided = (
+        record
+        for record in instance.get_run_records(own, limit=_NEWEST)
+        if PARTITION_TAG in record.dagster_run.tags and outcome_of(record.dagster_run) not in (None, Outcome.REFUSED)
+    )
+    return next(decided, None)
 
 
 def record_with_key(instance: DagsterInstance, run_key: str) -> "RunRecord | None":

@@ -106,7 +106,11 @@ def test_status_shows_the_last_decision_about_each_specialist(home, mongod_uri, 
     technical, behavior = told["decisions"]
     assert (technical["held_as"], technical["settling"], technical["below_in_a_row"]) == ("uncertain", SETTLING, 0)
     assert (behavior["outcome"], behavior["flip_rate"], behavior["below_in_a_row"]) == ("held", 0.005, 2)
-    assert told["production"][0] == {"specialist": "technical", "version": None}
+    shown = told["production"][0]
+    assert (shown["specialist"], shown["version"]) == ("technical", None)
+    assert (shown["last_outcome"]["outcome"], shown["last_outcome"]["week"]) == ("unchanged", WEEK)
+    assert shown["last_outcome"]["at"] == "2026-03-09T00:00:00+00:00"
+    assert told["production"][1] == {"specialist": "business", "version": None}
     # The log says that version 1 of behavior was promoted, and nothing is in Production.
     assert [move["specialist"] for move in told["foreign_moves"]] == ["behavior"]
     assert told["settings"][0].startswith("F1_THRESHOLD 0.72 decides nothing")

@@ -56,6 +56,7 @@ def outcome_tick(platform: Platform, notifiers: Sequence[Notifier] = (), *, curs
         resources={
             "settings": platform.settings,
             "mongo": mongo_of(platform.settings),
+            "mlflow": platform.mlflow,
             "notifiers": list(notifiers),
         },
     )

@@ -1,0 +1,181 @@
+"""The asset `production_models`: one table of what is in Production. No run makes it; whoever moved or decided
+something shows it again.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from dagster import (
+    AssetMaterialization,
+    AssetSpec,
+    DagsterInstance,
+    MetadataValue,
+    TableColumn,
+    TableRecord,
+    TableSchema,
+)
+
+from nhm_assets.domain.dagster_names import EVALUATION_REPORT, GROUP, PRODUCTION_MODELS, PROMOTED_VERSION
+from nhm_assets.domain.partitions import Partition
+from nhm_assets.promotion.production import ProductionRow, production_rows
+from nhm_assets.promotion.production_picture import WEEKS, draw_scores
+from nhm_assets.registry.audit_log import AUDIT_LOG
+from nhm_assets.registry.history import judged_since
+from nhm_assets.settings import Settings
+from nhm_assets.steps.pictures import drawn, markdown
+
+if TYPE_CHECKING:
+    from pymongo.collection import Collection
+
+    from resources.mlflow import Mlflow
+    from resources.mongo import Mongo
+
+DATA_VERSION_TAG: Final = "dagster/data_version"
+SHOWN_AT_ONCE: Final = 1000
+"""Characters above which Dagster's UI hides Markdown behind a button."""
+_LONGEST_REASON: Final = 300
+
+production_models = AssetSpec(
+    PRODUCTION_MODELS,
+    deps=[PROMOTED_VERSION],
+    group_name=GROUP,
+    kinds={"mlflow"},
+    description=(
+        "What is in Production now: one row per specialist, with version, since when, window, F1 and the last outcome"
+        " with its reason. The same rows as `nhm status`. No run makes it: it is materialized whenever the pointer"
+        " moved or an outcome was recorded (promoted, held, rolled back, adopted, broken, ...)."
+    ),
+)
+
+_COLUMNS: Final = {
+    "specialist": "one of the five services, or of those in SPECIALISTS_FILE",
+    "version": "number of the version in stage Production of `{specialist}-evaluator`; none if there is none",
+    "since": "when it came into Production, UTC",
+    "window": "the days of feedback that it learned from",
+    "F1": "of approve on its test rows, 0 to 1",
+    "last outcome": "how the last run ended, or who moved the version since: promoted, held, rolled_back, adopted, ...",
+    "at": "when that was, UTC",
+    "reason": "why, with the figures",
+}
+
+
+def show_production(
+    instance: DagsterInstance, mongo: "Mongo", mlflow: "Mlflow", settings: Settings, *, warn: Callable[[str], None]
+) -> bool:
+    """Materialize `production_models` if it has changed since the last time. Returns whether it is up to date now.
+
+    Nothing else depends on it, so whatever fails is a warning: the next caller makes up for it.
+    """
+    try:
+        with mongo.database() as database, mlflow.client() as client:
+            log = database[AUDIT_LOG]
+            rows = production_rows(client, log, instance)
+            digest = _digest(rows)
+            if digest == _shown(instance):
+                return True
+            metadata = _metadata(rows, log, settings, warn)
+        instance.report_runless_asset_event(
+            AssetMaterialization(
+                PRODUCTION_MODELS,
+                description=f"{sum(row.version is not None for row in rows)} of {len(rows)} specialists have a version",
+                metadata=metadata,
+                tags={DATA_VERSION_TAG: digest},
+            )
+        )
+    except Exception as error:  # noqa: BLE001 - MongoDB, MLflow, Dagster's database: each raises errors of its own
+        cause = (str(error).splitlines() or [""])[0][:300]
+        warn(f"production_models shows an earlier state ({type(error).__name__}: {cause}). The next outcome mends it")
+        return False
+    return True
+
+
+def _digest(rows: Sequence[ProductionRow]) -> str:
+    """Equal exactly if the rows are."""
+    content = repr([asdict(row) for row in rows])
+    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+
+
+def _shown(instance: DagsterInstance) -> str | None:
+    """The digest of the rows that Dagster shows now."""
+    event = instance.get_latest_materialization_event(PRODUCTION_MODELS)
+    made = event.asset_materialization if event else None
+    return (made.tags or {}).get(DATA_VERSION_TAG) if made else None
+
+
+def _metadata(
+    rows: Sequence[ProductionRow],
+    log: "Collection[dict[str, Any]]",
+    settings: Settings,
+    warn: Callable[[str], None],
+) -> dict[str, Any]:
+    now = settings.now()
+    shown: dict[str, Any] = {
+        "in_production": MetadataValue.md(overview(rows)),
+        "specialists": production_table(rows),
+    }
+    judged = judged_since(log, [row.model for row in rows], now - timedelta(weeks=WEEKS))
+    picture = drawn(lambda: draw_scores(rows, judged, now=now, required=settings.f1_threshold), warn)
+    if picture:
+        shown["scores"] = MetadataValue.md(markdown("F1 of the last twelve weeks", picture))
+    shown["links"] = MetadataValue.md(_links(rows, settings.dagster_url.rstrip("/")))
+    return shown
+
+
+def overview(rows: Sequence[ProductionRow]) -> str:
+    """What fits into 1,000 characters: the whole table if there are not too many specialists."""
+    lines = ["| specialist | version | since | F1 | last outcome |", "|---|---|---|---|---|"]
+    left = len(rows)
+    for row in rows:
+        cells = _cells(row)
+        line = " | ".join(cells[name] for name in ("specialist", "version", "since", "F1", "last outcome"))
+        if len("\n".join(lines)) + len(line) > SHOWN_AT_ONCE - 80:
+            break
+        lines.append(f"| {line} |")
+        left -= 1
+    return "\n".join([*lines, "", f"{left} more are in the table below."] if left else lines)
+
+
+def production_table(rows: Sequence[ProductionRow]) -> MetadataValue:
+    """All rows, with a description of each column."""
+    schema = TableSchema([TableColumn(name, description=text) for name, text in _COLUMNS.items()])
+    return MetadataValue.table([TableRecord(_cells(row)) for row in rows], schema=schema)
+
+
+def _cells(row: ProductionRow) -> dict[str, str]:
+    last = row.last
+    start, end = (text[:10] if text else "?" for text in (row.window_start, row.window_end))
+    return {
+        "specialist": row.specialist,
+        "version": row.version or "none",
+        "since": _minute(row.since) if row.since else "",
+        "window": f"{start} to {end}" if row.since else "",
+        "F1": "" if row.f1 is None else f"{row.f1:.3f}",
+        "last outcome": f"{last.outcome}{f', week {last.week}' if last.week else ''}" if last else "none yet",
+        "at": _minute(last.at) if last else "",
+        "reason": last.reason[:_LONGEST_REASON] if last else "",
+    }
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _links(rows: Sequence[ProductionRow], dagster: str) -> str:
+    """Where to read more: the report of the version that serves, and the last run."""
+    report = f"{dagster}/assets/{EVALUATION_REPORT.to_user_string()}"
+    lines = []
+    for row in rows:
+        places = []
+        if row.partition:
+            places.append(f"[report of version {row.version}]({report}?partition={quote(row.partition)})")
+        if row.last and row.last.week:
+            key = Partition.parse(row.last.week, row.specialist).key
+            places.append(f"[report of {row.last.week}]({report}?partition={quote(key)})")
+        if row.last and row.last.run_id:
+            places.append(f"[last run]({dagster}/runs/{row.last.run_id})")
+        lines.append(f"- {row.specialist}: {', '.join(places) or 'nothing yet'}")
+    return "\n".join(lines)
