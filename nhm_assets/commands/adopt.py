@@ -1,10 +1,16 @@
 """`nhm adopt`: accepts a version that somebody else put into Production."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from nhm_assets.commands.person import person
 from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from resources.mlflow import Mlflow
+    from resources.mongo import Mongo
 
 
 @click.command()
@@ -19,8 +25,7 @@ def adopt(specialist: str, reason: str) -> None:
     settings = Settings.load()
     with startup_without_gc():
         from nhm_assets.domain.partitions import parse_specialist
-        from nhm_assets.instance.home import dagster_instance, prepare_home
-        from nhm_assets.promotion.production_models import show_production
+        from nhm_assets.instance.home import prepare_home
         from nhm_assets.registry.audit_log import AUDIT_LOG
         from nhm_assets.registry.foreign_moves import adopt as adopt_version
         from nhm_assets.resource_factories import mlflow_of, mongo_of
@@ -28,7 +33,8 @@ def adopt(specialist: str, reason: str) -> None:
         parsed = parse_specialist(specialist)
         prepare_home(settings)
     who = person(settings, "adopt")
-    with mongo_of(settings).database() as database, mlflow_of(settings).client() as client:
+    mongo, mlflow = mongo_of(settings), mlflow_of(settings)
+    with mongo.database() as database, mlflow.client() as client:
         found = adopt_version(
             client,
             database[AUDIT_LOG],
@@ -38,13 +44,25 @@ def adopt(specialist: str, reason: str) -> None:
             now=settings.now(),
             wait_s=settings.promotion_wait_s,
         )
-    with dagster_instance(settings) as instance:
-        show_production(
-            instance, mongo_of(settings), mlflow_of(settings), settings, warn=lambda text: click.echo(text, err=True)
-        )
+        _show(settings, mongo, mlflow)
     version = found.stage[0]
     if found.audited is not None and not found.is_foreign:
         click.echo(f"{found.model}: version {version} is in Production, as the audit log records. Nothing to adopt.")
         return
     before = f" Before, it was version {found.audited}." if found.audited not in (None, version) else ""
     click.echo(f"{found.model}: version {version} is adopted as the version in Production.{before}")
+
+
+def _show(settings: Settings, mongo: "Mongo", mlflow: "Mlflow") -> None:
+    """Bring `production_models` up to date. The version is adopted, whatever Dagster's database says."""
+    from nhm_assets.instance.home import dagster_instance
+    from nhm_assets.promotion.production_models import show_production
+
+    def warn(text: str) -> None:
+        click.echo(f"nhm: warning: {text}", err=True)
+
+    try:
+        with dagster_instance(settings) as instance:
+            show_production(instance, mongo, mlflow, settings, warn=warn)
+    except Exception as error:  # noqa: BLE001 - Dagster raises the errors of whatever library its database needs
+        warn(f"production_models shows an earlier state ({type(error).__name__}): Dagster's database cannot be used")

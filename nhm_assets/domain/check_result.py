@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+_THEN: Final = "\n\n"
+"""Between the reason and what is said of the check, in a check's text in the UI."""
 
 
 @dataclass(frozen=True)
@@ -25,3 +28,13 @@ class Verdict:
     figures: Mapping[str, Any] = field(default_factory=dict)
     warns_only: bool = False
     is_estimate: bool = True
+
+
+def check_text(reason: str, subject: str, role: str) -> str:
+    """What a check's result says in the UI: the verdict first, then what it is about, and what the check decides."""
+    return f"{reason}{_THEN}{subject}. This check {role}."
+
+
+def reason_in(text: str | None) -> str:
+    """The reason in a check's text."""
+    return (text or "").partition(_THEN)[0]

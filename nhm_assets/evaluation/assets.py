@@ -97,7 +97,7 @@ def evaluation_report(
     yield Output(report, metadata=shown | {"reused": reused})
     # Binds the verdicts to exactly this report: the promotion looks for them.
     bound = held | {REPORT_DIGEST: MetadataValue.text(report.digest())}
-    for result in check_results(EVALUATION_REPORT, verdicts):
+    for result in check_results(EVALUATION_REPORT, verdicts, context.partition_key):
         yield result._replace(metadata={**result.metadata, **bound})
 
 

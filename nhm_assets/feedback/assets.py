@@ -1,5 +1,6 @@
 """The dataset made from the documents in MongoDB; the documents themselves are in collection_assets.py."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -12,6 +13,7 @@ from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.feedback.collection_assets import observations, quarantine_event, read_collections
 from nhm_assets.feedback.column_metadata import dataset_metadata, shown_counts, shown_summary
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
+from nhm_assets.feedback.label_picture import draw_labels
 from nhm_assets.feedback.quarantine import reason_counts, replace_quarantine
 from nhm_assets.feedback.reader import CollectionNames, Reader
 from nhm_assets.feedback.seen import look_at
@@ -21,6 +23,7 @@ from nhm_assets.registry.recovery import repair_interrupted
 from nhm_assets.runs.broken_runs import tag_broken_run
 from nhm_assets.settings import Settings
 from nhm_assets.steps.partitions import specialist_weeks
+from nhm_assets.steps.pictures import drawn, markdown
 from nhm_assets.steps.retry_policy import retry_transient_errors
 from resources.mlflow import Mlflow
 from resources.mongo import Mongo, read_consistently
@@ -91,6 +94,8 @@ def feedback_dataset(
     ):
         context.log_event(event)
     frame.attrs.update(summary)
+    picture = drawn(partial(draw_labels, frame, partition, window), context.log.warning)
+    shown = {"picture": MetadataValue.md(markdown("labels by week and provenance", picture))} if picture else {}
     return Output(
         frame,
         data_version=DataVersion(data_version(frame)),
@@ -99,5 +104,6 @@ def feedback_dataset(
             **shown_counts(frame),
             "features_written_back": written_back,
             "read_as_of": MetadataValue.text(as_of),
+            **shown,
         },
     )

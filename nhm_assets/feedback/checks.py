@@ -25,4 +25,4 @@ def feedback_dataset_checks(
         max_feedback_age_days=settings.max_feedback_age_days,
         max_rejected_fraction=settings.max_rejected_fraction,
     )
-    yield from selected_results(context, FEEDBACK_DATASET, judge_dataset(feedback_dataset, rules))
+    yield from selected_results(context, FEEDBACK_DATASET, judge_dataset(feedback_dataset, rules), blocking=BLOCKING)

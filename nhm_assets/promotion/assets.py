@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dagster import AssetExecutionContext, Output, ResourceParam, asset
+from dagster import AssetExecutionContext, MetadataValue, Output, ResourceParam, asset
 
 from nhm_assets.domain.dagster_names import GROUP
 from nhm_assets.domain.errors import ChampionChanged, PromotionRefused
 from nhm_assets.domain.outcomes import HeldAs, Outcome, decided_tags
 from nhm_assets.domain.records import EvaluationReport, Promotion
+from nhm_assets.promotion.argument import argument
 from nhm_assets.promotion.protocol import Decision, Request, promote, superseded_by
 from nhm_assets.promotion.recorded_gate import RecordedGate, recorded_gate
 from nhm_assets.registry.audit_log import (
@@ -95,11 +96,14 @@ def promoted_version(
     _tag(context, request.version, decision, gate.failed if outcome is Outcome.HELD else (), in_a_row)
     if outcome is Outcome.PROMOTED:
         promotion = _promotion(evaluation_report, decision)
+        said = argument(
+            evaluation_report, previous=promotion.previous_version, max_f1_regression=settings.max_f1_regression
+        )
         shown = promotion.model_dump(mode="json", exclude={"schema_version"})
         links = Links.of(settings).about_version(
             promotion.specialist, promotion.model, promotion.version, evaluation_report.run_id
         )
-        yield Output(promotion, metadata={**shown, "reason": decision.reason, "links": links})
+        yield Output(promotion, metadata={"decision": MetadataValue.md(said), **shown, "reason": decision.reason, "links": links})
 
 
 def _hold(client: "MlflowClient", request: Request, gate: RecordedGate) -> Decision | None:

@@ -83,7 +83,7 @@ def specialist_rollout(
         with kubernetes.cluster() as cluster, mlflow.client() as client:
             target = Target.of(settings, promotion.specialist, cluster)
             serving = ask_for_version(target, client, promotion.model, promotion.version)
-        yield from check_results(SPECIALIST_ROLLOUT, [loaded_verdict(serving)])
+        yield from check_results(SPECIALIST_ROLLOUT, [loaded_verdict(serving)], context.partition_key)
         return
     request = RolloutRequest(
         model=promotion.model,
@@ -103,7 +103,7 @@ def specialist_rollout(
         yield _output(promotion, result, target)
     verdict = verdict_on(result)
     if verdict and context.selected_asset_check_keys:
-        yield from check_results(SPECIALIST_ROLLOUT, [verdict])
+        yield from check_results(SPECIALIST_ROLLOUT, [verdict], context.partition_key)
     if result.error:
         raise RolloutFailed(result.error)
 

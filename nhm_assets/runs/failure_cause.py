@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from dagster import DagsterEventType, DagsterInstance
 
+from nhm_assets.domain.check_result import reason_in
 from nhm_assets.domain.errors import NhmError
 from nhm_assets.domain.outcomes import BrokenBy
 from resources.errors import ServiceError
@@ -108,7 +109,7 @@ def _failed_blocking_checks(instance: DagsterInstance, run: "DagsterRun") -> str
     entries = instance.all_logs(run.run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION)
     evaluations = [entry.dagster_event.asset_check_evaluation_data for entry in entries if entry.dagster_event]
     return "; ".join(
-        f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name}: {evaluation.description}"
+        f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name}: {reason_in(evaluation.description)}"
         for evaluation in evaluations
         if evaluation.blocking and not evaluation.passed
     )

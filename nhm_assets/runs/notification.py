@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dagster import AssetKey, DagsterEventType, DagsterInstance
 
+from nhm_assets.domain.check_result import reason_in
 from nhm_assets.domain.dagster_names import EVALUATION_REPORT, JOB, TRAINED_MODEL
 from nhm_assets.domain.links import report_link, run_link, runbook_link
 from nhm_assets.domain.outcomes import (
@@ -133,7 +134,7 @@ def message_about(instance: DagsterInstance, run: "DagsterRun", *, dagster_url: 
     how = held_as(run)
     in_a_row = run.tags.get(BELOW_IN_A_ROW_TAG) if how is HeldAs.BELOW else None
     verdicts = {
-        evaluation.check_name: (evaluation.passed, evaluation.description or "")
+        evaluation.check_name: (evaluation.passed, reason_in(evaluation.description))
         for evaluation in _check_evaluations(instance, run)
         if evaluation.asset_key == EVALUATION_REPORT and evaluation.check_name in GATE_CHECKS
     }

@@ -12,7 +12,10 @@ from dagster import (
     PreviewWarning,
 )
 
-from nhm_assets.domain.check_result import Verdict
+from nhm_assets.domain.check_result import Verdict, check_text
+from nhm_assets.domain.evidence import EVIDENCE_CHECKS
+from nhm_assets.domain.outcomes import GATE_CHECKS
+from nhm_assets.domain.partitions import Partition
 from nhm_assets.steps.partitions import specialist_weeks
 
 
@@ -47,22 +50,45 @@ def check_specs(
         ]
 
 
-def check_results(asset: AssetKey, verdicts: Iterable[Verdict]) -> Iterator[AssetCheckResult]:
-    """One check result per verdict."""
+def check_results(
+    asset: AssetKey, verdicts: Iterable[Verdict], partition_key: str, *, blocking: Iterable[str] = ()
+) -> Iterator[AssetCheckResult]:
+    """One check result per verdict.
+
+    Args:
+        asset: that the checks judge.
+        verdicts: on it.
+        partition_key: which part of it.
+        blocking: names of the checks that break the run.
+    """
+    partition, breaking = Partition.from_key(partition_key), frozenset(blocking)
+    subject = f"{partition.specialist} {partition.week}"
     for verdict in verdicts:
         yield AssetCheckResult(
             asset_key=asset,
             check_name=verdict.check,
             passed=verdict.passed,
-            description=verdict.reason,
+            description=check_text(verdict.reason, subject, _role(verdict, breaking)),
             metadata=dict(verdict.figures),
             severity=AssetCheckSeverity.WARN if verdict.warns_only else AssetCheckSeverity.ERROR,
         )
 
 
+def _role(verdict: Verdict, blocking: frozenset[str]) -> str:
+    """What a failure of the check leads to."""
+    if verdict.check in GATE_CHECKS:
+        return "decides the promotion: if it fails, the candidate is held"
+    if verdict.check in EVIDENCE_CHECKS:
+        return "decides whether anything is trained"
+    if verdict.check in blocking:
+        return "stops the run if it fails"
+    return "only warns" if verdict.warns_only else "reports a fault and decides nothing"
+
+
 def selected_results(
-    context: AssetCheckExecutionContext, asset: AssetKey, verdicts: Iterable[Verdict]
+    context: AssetCheckExecutionContext, asset: AssetKey, verdicts: Iterable[Verdict], *, blocking: Iterable[str] = ()
 ) -> Iterator[AssetCheckResult]:
     """The results of the checks that this run selects."""
     selected = {key.name for key in context.selected_asset_check_keys}
-    yield from check_results(asset, (verdict for verdict in verdicts if verdict.check in selected))
+    chosen = (verdict for verdict in verdicts if verdict.check in selected)
+    yield from check_results(asset, chosen, context.partition_key, blocking=blocking)

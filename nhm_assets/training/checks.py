@@ -43,4 +43,4 @@ def trained_model_checks(
             feedback_dataset,
             settings.served_classes,
         )
-    yield from selected_results(context, TRAINED_MODEL, verdicts)
+    yield from selected_results(context, TRAINED_MODEL, verdicts, blocking=DESCRIPTIONS)

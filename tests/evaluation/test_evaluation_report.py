@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from dagster import AssetCheckKey, AssetCheckSeverity, AssetKey, ExecuteInProcessResult
 
+from nhm_assets.domain.check_result import reason_in
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES, TEST
 from nhm_assets.domain.outcomes import GATE_CHECKS, REPORT_DIGEST
 from nhm_assets.domain.partitions import Partition
@@ -130,7 +131,11 @@ def test_a_good_champion_holds_a_worse_candidate(match):
     found = {item.check_name: item for item in match.held.get_asset_check_evaluations()}
     for name in undecided:
         assert found[name].severity is AssetCheckSeverity.WARN
-        assert found[name].description == "Not decided: not_worse_than_production failed, so no folds were fitted."
+        said = "Not decided: not_worse_than_production failed, so no folds were fitted."
+        assert reason_in(found[name].description) == said
+    decides = "This check decides the promotion: if it fails, the candidate is held."
+    assert found["f1_threshold"].description.endswith(f"\n\ntechnical {WEEK}. {decides}")
+    assert found["calibrated"].description.endswith(f"\n\ntechnical {WEEK}. This check only warns.")
     assert report_of(match.held).folds is None
     tags = match.platform.tags(match.held)
     assert (tags["nhm/outcome"], tags["nhm/held_by"]) == ("held", "not_worse_than_production")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from dagster import AssetKey, ExecuteInProcessResult
 
+from nhm_assets.domain.check_result import reason_in
 from nhm_assets.domain.dataset_schema import TEST
 from nhm_assets.domain.records import EvaluationReport
 from nhm_assets.evaluation.champion import ScoredChampion, score_champion
@@ -38,7 +39,7 @@ class FirstRun:
     @property
     def reason(self) -> str:
         found = {check.check_name: check for check in self.result.get_asset_check_evaluations()}
-        return found["not_worse_than_production"].description
+        return reason_in(found["not_worse_than_production"].description)
 
 
 def first_run(platform: Platform, kind: str, **settings: Any) -> FirstRun:

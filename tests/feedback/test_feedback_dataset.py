@@ -18,6 +18,7 @@ from dagster import (
     TableMetadataValue,
 )
 
+from nhm_assets.domain.check_result import reason_in
 from nhm_assets.domain.dataset_schema import conform, data_version
 from nhm_assets.feedback.dataset_rules import DESCRIPTIONS
 from nhm_assets.feedback.features import EXTRACTOR
@@ -197,7 +198,7 @@ def test_too_little_evidence_is_an_outcome_of_a_green_run_and_nothing_is_trained
     assert evidence == missing
     assert platform.tags(result)["nhm/outcome"] == "insufficient_data"
     assert platform.tags(result)["nhm/held_by"] == ""
-    descriptions = {one.check_name: one.description for one in result.get_asset_check_evaluations()}
+    descriptions = {one.check_name: reason_in(one.description) for one in result.get_asset_check_evaluations()}
     assert platform.tags(result)["nhm/reason"] == " ".join(descriptions[check] for check in missing)
     assert materialized(platform, "feedback_dataset") == 1
     assert materialized(platform, "trained_model") == 0

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from nhm_assets.domain.check_result import reason_in
 from nhm_assets.domain.records import Rollout
 from nhm_assets.resource_factories import kubernetes_of
 from nhm_assets.rollout.serving import Expected
@@ -113,7 +114,7 @@ def test_pods_that_name_the_version_prove_the_rollout(hive: Platform, registry: 
     result = roll_out(hive)
     rollout: Rollout = result.asset_value("specialist_rollout")
     assert (rollout.loaded, rollout.proven) == (True, True)
-    assert evaluation(result).description == f"2 of 2 pods serve version {version}"
+    assert reason_in(evaluation(result).description) == f"2 of 2 pods serve version {version}"
 
 
 def test_pods_that_do_not_name_the_version_leave_the_rollout_unproven(hive: Platform, registry: Registry):
