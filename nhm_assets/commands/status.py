@@ -149,12 +149,13 @@ def _production(settings: Settings, answering: set[str]) -> list[Facts]:
         client = stack.enter_context(mlflow_of(settings).client())
         log = stack.enter_context(mongo_of(settings).database())[AUDIT_LOG] if "MongoDB" in answering else None
         instance = stack.enter_context(dagster_instance(settings)) if "Dagster" in answering else None
-        return [_facts_of(row) for row in production_rows(client, log, instance)]
+        return [_facts_of(row) for row in production_rows(client, log, instance, now=settings.now())]
 
 
 def _facts_of(row: "ProductionRow") -> Facts:
     """A row as JSON; what is not known of a specialist without a version is left out."""
-    facts = {name: value for name, value in asdict(row).items() if name not in ("last", "model")}
+    facts = {name: value for name, value in asdict(row).items() if name not in ("last", "model", "served")}
+    facts |= {"served": asdict(row.served)} if row.served else {}
     known = facts if row.since else {"specialist": row.specialist, "version": row.version}
     last = {"last_outcome": asdict(row.last)} if row.last else {}
     return {**known, **last}

@@ -2,14 +2,16 @@
 `production_models` show the same rows.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from dagster import AssetRecordsFilter
+
+from nhm_assets.domain.dagster_names import SERVED_QUALITY
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.domain.outcomes import REASON_TAG, Outcome
-from nhm_assets.domain.partitions import Partition
+from nhm_assets.domain.partitions import Partition, running_week
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.registry.history import newest_outcome, time_of
 from nhm_assets.registry.recovery import last_move
@@ -35,6 +37,7 @@ Document = dict[str, Any]
 
 SEVERAL: Final = "several"
 """Stands for the version where several are in stage Production."""
+_SERVED_WEEKS: Final = 4
 _SCORES: Final = ("precision", "recall", "f1")
 _ONLY_IN_DAGSTER: Final = (Outcome.INSUFFICIENT_DATA, Outcome.BROKEN)
 """Outcomes that the audit log may not have: of a run without a candidate, and of one that no daemon has reported."""
@@ -58,6 +61,21 @@ class LastOutcome:
 
 
 @dataclass(frozen=True)
+class ServedAgreement:
+    """How far people agreed with the opinions of the version that serves.
+
+    Attributes:
+        week: the newest one that was measured.
+        f1: of the opinions against the labels that people gave.
+        reviewed: number of these opinions.
+    """
+
+    week: str
+    f1: float
+    reviewed: int
+
+
+@dataclass(frozen=True)
 class ProductionRow:
     """One specialist.
 
@@ -69,6 +87,7 @@ class ProductionRow:
         partition: key of the partition that it was trained for.
         run_id: its MLflow run.
         last: None if nothing was decided yet, or if neither MongoDB nor Dagster was asked.
+        served: None if it was not measured for this version in the last weeks.
     """
 
     specialist: str
@@ -85,13 +104,15 @@ class ProductionRow:
     partition: str | None = None
     run_id: str | None = None
     last: LastOutcome | None = None
+    served: ServedAgreement | None = None
 
 
 def production_rows(
     client: "MlflowClient",
     log: "Collection[Document] | None",
     instance: "DagsterInstance | None",
-    specialists: Iterable[Specialist] = Specialist,
+    *,
+    now: datetime,
 ) -> list[ProductionRow]:
     """One row per specialist.
 
@@ -99,13 +120,17 @@ def production_rows(
         client: of the registry.
         log: the audit log; None if MongoDB does not answer.
         instance: of Dagster; None if its database does not answer.
-        specialists: to look at.
+        now: what was served is looked for in the weeks before.
     """
-    return [_row(client, log, instance, specialist) for specialist in specialists]
+    return [_row(client, log, instance, specialist, now) for specialist in Specialist]
 
 
 def _row(
-    client: "MlflowClient", log: "Collection[Document] | None", instance: "DagsterInstance | None", who: Specialist
+    client: "MlflowClient",
+    log: "Collection[Document] | None",
+    instance: "DagsterInstance | None",
+    who: Specialist,
+    now: datetime,
 ) -> ProductionRow:
     model, last = who.registered_model, _last_outcome(log, instance, who)
     try:
@@ -127,6 +152,7 @@ def _row(
         partition=tags.get(PARTITION_TAG),
         run_id=version.run_id or None,
         last=last,
+        served=_served(instance, who, str(version.version), now) if instance is not None else None,
         **_scores(client, version),
     )
 
@@ -144,6 +170,22 @@ def _since(log: "Collection[Document] | None", version: "ModelVersion") -> datet
     if move and str(move["version"]) == str(version.version):
         return time_of(move)
     return datetime.fromtimestamp(version.last_updated_timestamp / 1000, UTC)
+
+
+def _served(instance: "DagsterInstance", who: Specialist, version: str, now: datetime) -> ServedAgreement | None:
+    """What `served_quality` measured of this version, of the newest of the last weeks."""
+    weeks = [running_week(now - timedelta(weeks=ago)) for ago in range(_SERVED_WEEKS)]
+    keys = [Partition(week, who).key for week in weeks]
+    records = instance.fetch_materializations(
+        AssetRecordsFilter(SERVED_QUALITY, asset_partitions=keys), limit=4 * _SERVED_WEEKS
+    ).records
+    for key, week in zip(keys, weeks, strict=True):
+        # The newest materialization of a partition comes first.
+        made = next((one.asset_materialization for one in records if one.partition_key == key), None)
+        shown = {name: value.value for name, value in made.metadata.items()} if made else {}
+        if shown.get("version") == version and "f1" in shown and "reviewed" in shown:
+            return ServedAgreement(week, float(shown["f1"]), int(shown["reviewed"]))
+    return None
 
 
 def _last_outcome(
@@ -170,5 +212,5 @@ def _of_run(instance: "DagsterInstance", who: Specialist) -> LastOutcome | None:
     if record is None or outcome not in _ONLY_IN_DAGSTER:
         return None
     run = record.dagster_run
-    week = Partition.from_key(run.tags[RUN_PARTITION_TAG]).week
+    week = run.tags[RUN_PARTITION_TAG].partition("|")[2]
     return LastOutcome(str(outcome), end_of(record), run.tags.get(REASON_TAG, ""), week, run.run_id)

@@ -21,6 +21,7 @@ from dagster import (
 
 from nhm_assets.domain.dagster_names import EVALUATION_REPORT, GROUP, PRODUCTION_MODELS, PROMOTED_VERSION
 from nhm_assets.domain.partitions import Partition
+from nhm_assets.domain.specialists import Specialist
 from nhm_assets.promotion.production import ProductionRow, production_rows
 from nhm_assets.promotion.production_picture import WEEKS, draw_scores
 from nhm_assets.registry.audit_log import AUDIT_LOG
@@ -57,6 +58,7 @@ _COLUMNS: Final = {
     "since": "when it came into Production, UTC",
     "window": "the days of feedback that it learned from",
     "F1": "of approve on its test rows, 0 to 1",
+    "people agree": "F1 of the served version's opinions against the reviews of the newest week that was measured",
     "last outcome": "how the last run ended, or who moved the version since: promoted, held, rolled_back, adopted, ...",
     "at": "when that was, UTC",
     "reason": "why, with the figures",
@@ -73,7 +75,7 @@ def show_production(
     try:
         with mongo.database() as database, mlflow.client() as client:
             log = database[AUDIT_LOG]
-            rows = production_rows(client, log, instance)
+            rows = production_rows(client, log, instance, now=settings.now())
             digest = _digest(rows)
             if digest == _shown(instance):
                 return True
@@ -154,10 +156,18 @@ def _cells(row: ProductionRow) -> dict[str, str]:
         "since": _minute(row.since) if row.since else "",
         "window": f"{start} to {end}" if row.since else "",
         "F1": "" if row.f1 is None else f"{row.f1:.3f}",
+        "people agree": _agreement(row),
         "last outcome": f"{last.outcome}{f', week {last.week}' if last.week else ''}" if last else "none yet",
         "at": _minute(last.at) if last else "",
         "reason": last.reason[:_LONGEST_REASON] if last else "",
     }
+
+
+def _agreement(row: ProductionRow) -> str:
+    served = row.served
+    if served is None:
+        return "not known" if row.since else ""
+    return f"{served.f1:.3f} in {served.week}, {served.reviewed} reviewed"
 
 
 def _minute(moment: datetime) -> str:
@@ -173,7 +183,7 @@ def _links(rows: Sequence[ProductionRow], dagster: str) -> str:
         if row.partition:
             places.append(f"[report of version {row.version}]({report}?partition={quote(row.partition)})")
         if row.last and row.last.week:
-            key = Partition.parse(row.last.week, row.specialist).key
+            key = Partition(row.last.week, Specialist(row.specialist)).key
             places.append(f"[report of {row.last.week}]({report}?partition={quote(key)})")
         if row.last and row.last.run_id:
             places.append(f"[last run]({dagster}/runs/{row.last.run_id})")

@@ -116,7 +116,9 @@ def last_ended_run(instance: DagsterInstance, specialist: Specialist) -> "RunRec
     decided = (
         record
         for record in instance.get_run_records(own, limit=_NEWEST)
-        if PARTITION_TAG in record.dagster_run.tags and outcome_of(record.dagster_run) not in (None, Outcome.REFUSED)
+        if PARTITION_TAG in record.dagster_run.tags
+        and not only_measures(record.dagster_run)
+        and outcome_of(record.dagster_run) not in (None, Outcome.REFUSED)
     )
     return next(decided, None)
 

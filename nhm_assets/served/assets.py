@@ -60,4 +60,4 @@ def served_quality(
         context.log.warning("%s: what was measured is not stored: %s", partition.key, first_line(error))
     else:
         yield Output(quality, metadata=metadata_of(quality))
-    yield from check_results(SERVED_QUALITY, judge_week(quality, settings))
+    yield from check_results(SERVED_QUALITY, judge_week(quality, settings), context.partition_key)

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import build_sensor_context
+from dagster import AssetMaterialization, build_sensor_context
 
-from nhm_assets.domain.dagster_names import PRODUCTION_MODELS
+from nhm_assets.domain.dagster_names import PRODUCTION_MODELS, SERVED_QUALITY
 from nhm_assets.domain.outcomes import OUTCOME_TAG, REASON_TAG
+from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.promotion.production import SEVERAL, LastOutcome, ProductionRow
 from nhm_assets.promotion.production_models import SHOWN_AT_ONCE, overview, show_production
@@ -108,6 +109,20 @@ def test_nhm_status_shows_the_same_rows(platform: Platform, registry: Registry):
     assert (status["version"], status["last_outcome"]["outcome"]) == (row["version"], row["last outcome"])
     assert f"{datetime.fromisoformat(status['since']):%Y-%m-%d %H:%M}" == row["since"]
     assert status["last_outcome"]["reason"] == row["reason"]
+
+
+def test_the_agreement_of_people_with_the_version_that_serves_is_shown_once_it_is_measured(
+    platform: Platform, registry: Registry
+):
+    for week, version, f1 in (("2026-02-22", "2", 0.81), (WEEK, "1", 0.6)):
+        metadata = {"version": version, "f1": f1, "reviewed": 45}
+        partition = Partition.parse(week, "technical").key
+        platform.instance.report_runless_asset_event(
+            AssetMaterialization(SERVED_QUALITY, partition=partition, metadata=metadata)
+        )
+    show(platform)
+    assert row_of(platform)["people agree"] == "0.810 in 2026-02-22, 45 reviewed"
+    assert row_of(platform, "business")["people agree"] == ""
 
 
 def test_it_is_materialized_only_if_a_row_has_changed(platform: Platform, registry: Registry):
