@@ -223,6 +223,8 @@ def _print(facts: Facts, settings: Settings) -> None:
         click.echo()
         rows = [_production_cells(one) for one in facts["production"]]
         print_table("In production", _PRODUCTION, rows, numbers={"version", "prec.", "recall", "F1"})
+        for one in facts["production"]:
+            _print_why(one)
     if facts.get("decisions"):
         click.echo()
         rows = [_decision_cells(one) for one in facts["decisions"]]
@@ -249,6 +251,18 @@ def _print_live(facts: Facts) -> None:
 def _run_cells(one: Facts) -> list[str]:
     subject = (one["partition"] or one["job"]).replace("|", " ")
     return [one["at"][:16].replace("T", " "), subject, one["ended"], textwrap.shorten(one["reason"] or "", 80)]
+
+
+def _print_why(one: Facts) -> None:
+    """The reason of the last outcome, and how far people agree with what serves."""
+    last, served = one.get("last_outcome"), one.get("served")
+    if last and last["reason"]:
+        click.echo(f"{one['specialist']}: {last['outcome']}, {last['reason'][:300]}")
+    if served:
+        click.echo(
+            f"{one['specialist']}: the opinions of version {one['version']} in week {served['week']} have F1"
+            f" {served['f1']:.3f} against {served['reviewed']} reviews"
+        )
 
 
 def _iso(moment: datetime) -> str:

@@ -28,5 +28,5 @@ def draw(comparison: Comparison) -> bytes:
         if name == "Confidence":
             for line in (axes.axhline, axes.axvline):
                 line(UNATTENDED, color=REQUIRED, linewidth=0.8, linestyle="--")
-            say(axes, 0.02, UNATTENDED + 0.02, f"above {UNATTENDED}: carried out unattended")
+            say(axes, 0.02, 0.93, f"dashed: {UNATTENDED}, unattended above")
     return png(figure)
