@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nhm_assets.domain.garbage_collector import startup_without_gc
-from nhm_assets.domain.specialists import Specialist, all_specialists
+from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.settings import Settings
 
 if TYPE_CHECKING:

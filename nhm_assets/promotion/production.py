@@ -12,7 +12,7 @@ from nhm_assets.domain.dagster_names import SERVED_QUALITY
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.domain.outcomes import REASON_TAG, Outcome
 from nhm_assets.domain.partitions import Partition, running_week
-from nhm_assets.domain.specialists import Specialist
+from nhm_assets.domain.specialists import Specialist, all_specialists
 from nhm_assets.registry.history import newest_outcome, time_of
 from nhm_assets.registry.recovery import last_move
 from nhm_assets.registry.versions import version_in_production
@@ -122,7 +122,7 @@ def production_rows(
         instance: of Dagster; None if its database does not answer.
         now: what was served is looked for in the weeks before.
     """
-    return [_row(client, log, instance, specialist, now) for specialist in Specialist]
+    return [_row(client, log, instance, specialist, now) for specialist in all_specialists()]
 
 
 def _row(

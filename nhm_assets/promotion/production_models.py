@@ -120,7 +120,8 @@ def _metadata(
         "specialists": production_table(rows),
     }
     judged = judged_since(log, [row.model for row in rows], now - timedelta(weeks=WEEKS))
-    picture = drawn(lambda: draw_scores(rows, judged, now=now, required=settings.f1_threshold), warn)
+    required = {row.specialist: settings.thresholds_of(row.specialist)["f1"] for row in rows}
+    picture = drawn(lambda: draw_scores(rows, judged, now=now, required=required), warn)
     if picture:
         shown["scores"] = MetadataValue.md(markdown("F1 of the last twelve weeks", picture))
     shown["links"] = MetadataValue.md(_links(rows, settings.dagster_url.rstrip("/")))

@@ -36,13 +36,15 @@ _SPAN: Final = 0.25
 Entry = Mapping[str, Any]
 
 
-def draw_scores(rows: Sequence[ProductionRow], judged: Sequence[Entry], *, now: datetime, required: float) -> bytes:
+def draw_scores(
+    rows: Sequence[ProductionRow], judged: Sequence[Entry], *, now: datetime, required: Mapping[str, float]
+) -> bytes:
     """The picture as SVG; the arguments are those of `scores_figure`."""
     return svg(scores_figure(rows, judged, now=now, required=required))
 
 
 def scores_figure(
-    rows: Sequence[ProductionRow], judged: Sequence[Entry], *, now: datetime, required: float
+    rows: Sequence[ProductionRow], judged: Sequence[Entry], *, now: datetime, required: Mapping[str, float]
 ) -> "Figure":
     """One panel per specialist.
 
@@ -50,7 +52,7 @@ def scores_figure(
         rows: what is in Production.
         judged: entries of the audit log about candidates, by the end of their windows.
         now: right end of the time axis.
-        required: F1_THRESHOLD.
+        required: specialist -> the F1 that its candidates must reach.
     """
     shown = sorted(rows, key=lambda row: row.last.at.timestamp() if row.last else 0.0, reverse=True)[:_PANELS]
     chosen = [row for row in rows if row in shown]
@@ -64,11 +66,11 @@ def scores_figure(
         box = (_LEFT + column * 490, _TOP + line * _PANEL, 410, 100)
         serving = f"version {row.version} serves" if row.version else "nothing serves"
         axes = new_axes(figure, box, f"{row.specialist}: {serving}")
-        _draw(axes, [entry for entry in judged if entry["model"] == row.model], now, required)
+        _draw(axes, [entry for entry in judged if entry["model"] == row.model], now, required[row.specialist])
     return figure
 
 
-_KEY: Final = "Full dot: promoted, with its version. Empty dot: held or superseded. Dashed: F1_THRESHOLD."
+_KEY: Final = "Full dot: promoted, with its version. Empty dot: held or superseded. Dashed: required."
 
 
 def _draw(axes: "Axes", judged: Sequence[Entry], now: datetime, required: float) -> None:

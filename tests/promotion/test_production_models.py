@@ -13,7 +13,7 @@ from dagster import AssetMaterialization, build_sensor_context
 from nhm_assets.domain.dagster_names import PRODUCTION_MODELS, SERVED_QUALITY
 from nhm_assets.domain.outcomes import OUTCOME_TAG, REASON_TAG
 from nhm_assets.domain.partitions import Partition
-from nhm_assets.domain.specialists import Specialist
+from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.promotion.production import SEVERAL, LastOutcome, ProductionRow
 from nhm_assets.promotion.production_models import SHOWN_AT_ONCE, overview, show_production
 from nhm_assets.promotion.production_picture import draw_scores, scores_figure
@@ -82,7 +82,7 @@ def test_a_row_says_what_serves_since_when_and_why(platform: Platform, registry:
     row = row_of(platform)
     assert (row["version"], row["last outcome"], row["at"]) == ("2", "promoted", f"{datetime.now(UTC):%Y-%m-%d %H:%M}")
     assert row["window"].endswith(f"to {WEEK_END:%Y-%m-%d}")
-    assert {record["specialist"] for record in told(platform)} == set(map(str, Specialist))
+    assert {record["specialist"] for record in told(platform)} == set(map(str, all_specialists()))
     assert row_of(platform, "business") | {"specialist": ""} == dict.fromkeys(row, "") | {
         "version": "none",
         "last outcome": "none yet",
@@ -198,16 +198,18 @@ def test_the_picture_is_whole_and_small_for_any_number_of_specialists(count):
     names = [f"specialist-with-a-long-name-of-forty-{number:03}" for number in range(count)]
     rows = [replace(ROW, specialist=name, model=name) for name in names]
     judged = [entry for name in names[1:] for entry in candidates(12, name)]
-    figure = scores_figure(rows, judged, now=NOW, required=0.72)
+    required = dict.fromkeys(names, 0.72)
+    figure = scores_figure(rows, judged, now=NOW, required=required)
     assert cut_texts(figure) == []
     assert overlapping_texts(figure) == []
-    drawn = draw_scores(rows, judged, now=NOW, required=0.72)
-    assert drawn == draw_scores(rows, judged, now=NOW, required=0.72)
+    drawn = draw_scores(rows, judged, now=NOW, required=required)
+    assert drawn == draw_scores(rows, judged, now=NOW, required=required)
     assert len(markdown("scores", drawn)) < LARGEST
 
 
 def test_the_picture_marks_promotions_and_the_threshold():
-    texts = [text.get_text() for text in shown_texts(scores_figure([ROW], candidates(4), now=NOW, required=0.72))]
+    figure = scores_figure([ROW], candidates(4), now=NOW, required={"technical": 0.72})
+    texts = [text.get_text() for text in shown_texts(figure)]
     assert {"technical: version 123456 serves", "4", "1", "0.72"} <= set(texts)
     assert "3" not in texts
 
