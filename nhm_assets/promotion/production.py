@@ -182,7 +182,7 @@ def _served(instance: "DagsterInstance", who: Specialist, version: str, now: dat
     for key, week in zip(keys, weeks, strict=True):
         # The newest materialization of a partition comes first.
         made = next((one.asset_materialization for one in records if one.partition_key == key), None)
-        shown = {name: value.value for name, value in made.metadata.items()} if made else {}
+        shown: dict[str, Any] = {name: value.value for name, value in made.metadata.items()} if made else {}
         if shown.get("version") == version and "f1" in shown and "reviewed" in shown:
             return ServedAgreement(week, float(shown["f1"]), int(shown["reviewed"]))
     return None
