@@ -103,7 +103,8 @@ def promoted_version(
         links = Links.of(settings).about_version(
             promotion.specialist, promotion.model, promotion.version, evaluation_report.run_id
         )
-        yield Output(promotion, metadata={"decision": MetadataValue.md(said), **shown, "reason": decision.reason, "links": links})
+        decided = {"decision": MetadataValue.md(said)}
+        yield Output(promotion, metadata={**decided, **shown, "reason": decision.reason, "links": links})
 
 
 def _hold(client: "MlflowClient", request: Request, gate: RecordedGate) -> Decision | None:

@@ -27,6 +27,7 @@ from nhm_assets.promotion.production_picture import WEEKS, draw_scores
 from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.registry.history import judged_since
 from nhm_assets.settings import Settings
+from nhm_assets.steps.links import Links
 from nhm_assets.steps.pictures import drawn, markdown
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _metadata(
     picture = drawn(lambda: draw_scores(rows, judged, now=now, required=required), warn)
     if picture:
         shown["scores"] = MetadataValue.md(markdown("F1 of the last twelve weeks", picture))
-    shown["links"] = MetadataValue.md(_links(rows, settings.dagster_url.rstrip("/")))
+    shown["links"] = MetadataValue.md(_links(rows, Links.of(settings)))
     return shown
 
 
@@ -175,18 +176,21 @@ def _minute(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M}"
 
 
-def _links(rows: Sequence[ProductionRow], dagster: str) -> str:
-    """Where to read more: the report of the version that serves, and the last run."""
-    report = f"{dagster}/assets/{EVALUATION_REPORT.to_user_string()}"
+def _links(rows: Sequence[ProductionRow], links: Links) -> str:
+    """Where to read more: the version that serves and its report, the newest report, and the last run."""
+    report = f"{links.dagster}/assets/{EVALUATION_REPORT.to_user_string()}"
     lines = []
     for row in rows:
         places = []
+        address = links.version(row.model, row.version) if row.version and row.since else None
+        if address:
+            places.append(f"[version {row.version} in MLflow]({address})")
         if row.partition:
             places.append(f"[report of version {row.version}]({report}?partition={quote(row.partition)})")
         if row.last and row.last.week:
             key = Partition(row.last.week, Specialist(row.specialist)).key
             places.append(f"[report of {row.last.week}]({report}?partition={quote(key)})")
         if row.last and row.last.run_id:
-            places.append(f"[last run]({dagster}/runs/{row.last.run_id})")
+            places.append(f"[last run]({links.dagster_run(row.last.run_id)})")
         lines.append(f"- {row.specialist}: {', '.join(places) or 'nothing yet'}")
     return "\n".join(lines)

@@ -15,6 +15,7 @@ _FILES: Final = {
     names.TRAINED_MODEL: "nhm_assets/training/assets.py",
     names.EVALUATION_REPORT: "nhm_assets/evaluation/assets.py",
     names.PROMOTED_VERSION: "nhm_assets/promotion/assets.py",
+    names.PRODUCTION_MODELS: "nhm_assets/promotion/production_models.py",
     names.SPECIALIST_ROLLOUT: "nhm_assets/rollout/assets.py",
     names.SERVED_QUALITY: "nhm_assets/served/assets.py",
     **dict.fromkeys(
