@@ -5,7 +5,7 @@ import sys
 import textwrap
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
