@@ -220,11 +220,7 @@ def _print(facts: Facts, settings: Settings) -> None:
     if facts.get("first_week"):
         click.echo(f"\n{facts['first_week']}.")
     if "production" in facts:
-        click.echo()
-        rows = [_production_cells(one) for one in facts["production"]]
-        print_table("In production", _PRODUCTION, rows, numbers={"version", "prec.", "recall", "F1"})
-        for one in facts["production"]:
-            _print_why(one)
+        _print_production(facts["production"])
     if facts.get("decisions"):
         click.echo()
         rows = [_decision_cells(one) for one in facts["decisions"]]
@@ -240,6 +236,16 @@ def _print(facts: Facts, settings: Settings) -> None:
         click.echo(f"\n{subject}{need['sentence']}. See {need['runbook']}")
     for sentence in facts["settings"]:
         click.echo(f"\n{sentence}.")
+
+
+def _print_production(production: list[Facts]) -> None:
+    from nhm_assets.commands.tables import print_table
+
+    click.echo()
+    rows = [_production_cells(one) for one in production]
+    print_table("In production", _PRODUCTION, rows, numbers={"version", "prec.", "recall", "F1"})
+    for one in production:
+        _print_why(one)
 
 
 def _print_live(facts: Facts) -> None:
