@@ -26,6 +26,7 @@ from nhm_assets.domain.outcomes import Outcome, outcomes_named
 from nhm_assets.domain.pod_resources import PodResources, Quantity
 from nhm_assets.domain.selection import Selection
 from nhm_assets.domain.specialists import FIVE, Specialist, all_specialists, configure, recorded_specialist
+from resources.addresses import ARTIFACTS, artifacts_address
 from resources.notifiers import notifiers_at
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
@@ -49,7 +50,11 @@ class Settings(BaseSettings):
     nhm_home: Path = Field(Path(".nhm"), description="Folder for all files that the platform keeps on this machine.")
     dagster_home: Path | None = Field(None, description="Folder of the Dagster instance. Default: NHM_HOME/dagster.")
     nhm_storage: str | None = Field(
-        None, description="Folder or s3:// address for datasets and records. Default: NHM_HOME/storage."
+        None,
+        description=(
+            "Folder, s3:// address, or mlflow-artifacts:/ and a folder on the MLflow server, for datasets and records."
+            " Default: NHM_HOME/storage."
+        ),
     )
     nhm_now: datetime | None = Field(
         None, description="ISO time to use instead of the clock, to replay a day. Without an offset it is UTC."
@@ -311,8 +316,8 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute_folder(cls, storage: str | None) -> str | None:
         """A relative folder must mean the same place in every process, whatever its working directory."""
-        if storage is None:
-            return None
+        if storage is None or storage.startswith(ARTIFACTS):
+            return storage
         if "://" not in storage:
             return str(Path(storage).expanduser().absolute())
         # Addresses of files are shown, for example in Dagster's events.
@@ -409,6 +414,10 @@ class Settings(BaseSettings):
     def _contradictions(self) -> Iterator[str]:
         if self.in_production and self.nhm_now:
             yield "NHM_NOW replaces the clock, which ENVIRONMENT=production does not allow: remove NHM_NOW"
+        try:
+            self.storage  # noqa: B018 - raises if there is no such place
+        except ValueError as error:
+            yield f"NHM_STORAGE {self.nhm_storage}: {error}"
         longest_s = self.rollout_timeout_s * self.rollouts_at_once
         if longest_s > self.max_run_seconds:
             yield (
@@ -430,6 +439,9 @@ class Settings(BaseSettings):
     @property
     def storage(self) -> str:
         """Folder or fsspec address of datasets and records."""
+        if self.nhm_storage and self.nhm_storage.startswith(ARTIFACTS):
+            server = self.mlflow_tracking_uri
+            return artifacts_address(self.nhm_storage, server.get_secret_value() if server else None)
         return self.nhm_storage or str(self.nhm_home / "storage")
 
     @property

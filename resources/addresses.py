@@ -1,8 +1,13 @@
 """Addresses that may contain secrets: how to show them, and how to take the credentials out."""
 
-from urllib.parse import unquote
+from typing import Final
+from urllib.parse import unquote, urlsplit
 
 _HIDDEN = "***"
+
+ARTIFACTS: Final = "mlflow-artifacts:/"
+"""Begins the address of a folder in the artifact store of the MLflow server that MLFLOW_TRACKING_URI names."""
+_SERVED_BELOW: Final = "/api/2.0/mlflow-artifacts/artifacts"
 
 
 def masked(address: str) -> str:
@@ -39,3 +44,27 @@ def _looks_like_credentials(location: str) -> bool:
     hosts = location.split("/", 1)[0].split(",")
     ports = (host.rpartition("]")[2].partition(":")[2] for host in hosts)
     return any(port and not port.isdigit() for port in ports)
+
+
+def artifacts_address(storage: str, tracking_uri: str | None) -> str:
+    """The full address of a folder in the artifact store of an MLflow server, as `mlflow_artifacts` reads it.
+
+    Args:
+        storage: `mlflow-artifacts:/` and the folder.
+        tracking_uri: address of the server.
+
+    Raises:
+        ValueError: there is no server, its address contains a password, or no folder is named.
+    """
+    server, folder = urlsplit(tracking_uri or ""), storage.removeprefix(ARTIFACTS).strip("/")
+    if server.scheme not in ("http", "https"):
+        raise ValueError(f"{ARTIFACTS} needs an MLflow server: set MLFLOW_TRACKING_URI to its http(s):// address")
+    if "@" in server.netloc:
+        raise ValueError(
+            f"{ARTIFACTS} needs an MLFLOW_TRACKING_URI without user and password: set MLFLOW_TRACKING_USERNAME and"
+            " MLFLOW_TRACKING_PASSWORD instead"
+        )
+    if not folder or folder.isdigit():
+        raise ValueError(f"{ARTIFACTS} must name a folder, such as {ARTIFACTS}nhm; MLflow keeps experiments in numbers")
+    protocol = {"http": "mlflow", "https": "mlflows"}[server.scheme]
+    return f"{protocol}://{server.netloc}{server.path.rstrip('/')}{_SERVED_BELOW}/{folder}"

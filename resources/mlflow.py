@@ -25,6 +25,14 @@ _ACTIVE = "active"
 _ACTIVATION = threading.Lock()
 
 
+def limit_http_retries() -> None:
+    """Keep MLflow from trying a server that is away for minutes, unless its own variable says otherwise."""
+    from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES
+
+    if not MLFLOW_HTTP_REQUEST_MAX_RETRIES.is_set():
+        MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(_HTTP_RETRIES)
+
+
 class Mlflow:
     """The MLflow that models are logged to and registered in.
 
@@ -85,8 +93,7 @@ class Mlflow:
         # Stages are deprecated, but the specialists load by them.
         warnings.filterwarnings("ignore", message=".*is deprecated since 2.9.0", category=FutureWarning)
         variables.MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
-        if not variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES.is_set():
-            variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(_HTTP_RETRIES)
+        limit_http_retries()
         if self._server.user is not None:
             variables.MLFLOW_TRACKING_USERNAME.set(self._server.user)
             variables.MLFLOW_TRACKING_PASSWORD.set(self._server.password or "")

@@ -33,7 +33,8 @@ class _StoredIOManager(UPathIOManager):
     """What frames and records share: their location, complete files, and helpful errors.
 
     Args:
-        storage: a folder, or an address that fsspec understands, such as s3://bucket/prefix.
+        storage: a folder, or an address that fsspec understands, such as s3://bucket/prefix, or that of a folder in
+            MLflow's artifact store; see `artifacts_address`.
     """
 
     extension: str | None = ".current"
@@ -46,6 +47,8 @@ class _StoredIOManager(UPathIOManager):
     def _base_path(self) -> "UPath":
         from upath import UPath
 
+        if self._storage.startswith(("mlflow://", "mlflows://")):
+            import resources.mlflow_artifacts  # noqa: F401 - teaches fsspec these addresses
         try:
             path = UPath(self._storage)
             path.fs  # noqa: B018 - imports the library that reads it
