@@ -1,11 +1,9 @@
 """Every dagster.yaml is written from the parts in `deploy/dagster`, and nobody has edited one by hand."""
 
-import dataclasses
-
 import pytest
 import yaml
 
-from deploy.dagster_yaml import NOT_WITH_S3, PARTS, ROOT, VARIANTS
+from deploy.dagster_yaml import PARTS, ROOT, VARIANTS
 
 
 @pytest.mark.parametrize("path", VARIANTS)
@@ -37,13 +35,3 @@ def test_the_limits_are_the_same_everywhere(path: str):
     common = yaml.safe_load((ROOT / PARTS / "common.yaml").read_text())
     assert common["run_coordinator"]["class"] == "SpecialistRunCoordinator"
     assert yaml.safe_load((ROOT / path).read_text()).items() >= common.items()
-
-
-def test_only_the_shared_volume_is_left_out_for_s3():
-    with_volume = dataclasses.replace(VARIANTS["k8s/components/s3-storage/dagster.yaml"], on_s3=False)
-    left_out = set(with_volume.text().splitlines()) - set(
-        VARIANTS["k8s/components/s3-storage/dagster.yaml"].text().splitlines()
-    )
-    assert len(left_out) == 2
-    assert all("storage" in line for line in left_out)
-    assert not any(NOT_WITH_S3 in variant.text() for variant in VARIANTS.values())

@@ -38,7 +38,6 @@ ALLOWED = {
         (SPECIALISTS, "list", "replicasets"),
         (SPECIALISTS, "get", "pods"),
         (SPECIALISTS, "list", "pods"),
-        (SPECIALISTS, "get", "pods/proxy"),
         (SPECIALISTS, "list", "events"),
     ],
 }
@@ -100,7 +99,7 @@ FORBIDDEN = {
         (SPECIALISTS, "create", "deployments"),
         (SPECIALISTS, "patch", "deployments/scale"),
         (SPECIALISTS, "delete", "pods"),
-        (SPECIALISTS, "create", "pods/proxy"),
+        (SPECIALISTS, "get", "pods/proxy"),
         (SPECIALISTS, "create", "pods/exec"),
         (SPECIALISTS, "get", "pods/log"),
         (SPECIALISTS, "get", "secrets"),
@@ -160,7 +159,7 @@ def rights(cluster: Cluster, account: str, namespace: str) -> set[str]:
         ("nhm-webserver", PLATFORM, 2),
         ("nhm-run", PLATFORM, 0),
         ("nhm-webserver", SPECIALISTS, 0),
-        ("nhm-run", SPECIALISTS, 10),
+        ("nhm-run", SPECIALISTS, 9),
         ("nhm-dagster", SPECIALISTS, 0),
     ],
 )

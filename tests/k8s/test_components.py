@@ -1,6 +1,5 @@
-"""The choices that an overlay has: your own PostgreSQL and MLflow, S3 instead of a volume, a Job per step."""
+"""The choices that an overlay has: your own PostgreSQL and MLflow, S3, a Job per step."""
 
-import re
 import shutil
 from pathlib import Path
 
@@ -27,25 +26,27 @@ def test_the_platform_can_run_without_its_own_postgresql_and_mlflow():
     assert not {("StatefulSet", "nhm-postgresql"), ("Deployment", "mlflow")} & names
 
 
-def test_with_s3_nothing_needs_the_shared_volume(production: list[Manifest], tmp_path: Path):
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
+def test_no_volume_is_shared_between_nodes(overlay: Path):
+    """On kind, EKS and GKE, no default storage class offers ReadWriteMany."""
+    manifests = rendered(overlay)
+    claims = [manifest for manifest in manifests if manifest["kind"] == "PersistentVolumeClaim"]
+    assert "ReadWriteMany" not in yaml.safe_dump_all(manifests)
+    assert {claim["metadata"]["name"] for claim in claims} <= {"mlflow-artifacts"}
+    assert find(manifests, "ConfigMap", "nhm-settings")["data"]["NHM_STORAGE"] == "mlflow-artifacts:/nhm"
+
+
+def test_datasets_can_be_kept_in_s3(tmp_path: Path):
     on_s3 = with_component(tmp_path, "s3-storage")
-    volume = re.compile(r"(?<!/)nhm-storage")
-    assert len(volume.findall(yaml.safe_dump_all(production))) == 4
-    assert not volume.findall(yaml.safe_dump_all(on_s3))
     assert find(on_s3, "ConfigMap", "nhm-settings")["data"]["NHM_STORAGE"].startswith("s3://")
-    validate([find(on_s3, "CronJob", "specialist-models-retraining")], newest_versions()[-1])
 
 
-def test_the_dagster_yaml_for_s3_lacks_only_the_volume(production: list[Manifest], tmp_path: Path):
-    files = (
-        find(manifests, "ConfigMap", "nhm-dagster")["data"]
-        for manifests in (production, with_component(tmp_path, "s3-storage"))
-    )
-    with_volume, on_s3 = (yaml.safe_load(data["dagster.yaml"]) for data in files)
-    pod = with_volume["run_launcher"]["config"]["run_k8s_config"]
-    for part, key in (("pod_spec_config", "volumes"), ("container_config", "volume_mounts")):
-        pod[part][key] = [entry for entry in pod[part][key] if entry["name"] != "storage"]
-    assert on_s3 == with_volume
+def test_the_status_of_pods_can_be_read_through_the_api_server(production: list[Manifest], tmp_path: Path):
+    assert "pods/proxy" not in yaml.safe_dump_all(production)
+    by_api_server = with_component(tmp_path, "status-by-api-server")
+    assert find(by_api_server, "ConfigMap", "nhm-settings")["data"]["SPECIALIST_STATUS_URL"] == ""
+    (rule,) = find(by_api_server, "Role", "nhm-status", "semantic-translation")["rules"]
+    assert (rule["resources"], rule["verbs"]) == (["pods/proxy"], ["get"])
 
 
 def test_step_jobs_give_runs_the_right_to_start_them(tmp_path: Path):

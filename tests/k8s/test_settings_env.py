@@ -11,11 +11,12 @@ from tests.support.manifests import K8S, Manifest, find
 
 IN_THE_CLUSTER = {
     "NHM_HOME": "/var/lib/nhm",
-    "NHM_STORAGE": "/var/lib/nhm-storage",
+    "NHM_STORAGE": "mlflow-artifacts:/nhm",
     "DAGSTER_HOME": "/opt/dagster/dagster_home",
     "DAGSTER_URL": "http://dagster-webserver",
     "ENVIRONMENT": "production",
     "LOG_FORMAT": "json",
+    "SPECIALIST_STATUS_URL": "http://{pod_ip}:8000/status",
     "MLFLOW_TRACKING_URI": "http://mlflow.mlflow.svc.cluster.local:5000",
 }
 """Settings whose default suits a person's machine and not a cluster."""
