@@ -68,3 +68,10 @@ def artifacts_address(storage: str, tracking_uri: str | None) -> str:
         raise ValueError(f"{ARTIFACTS} must name a folder, such as {ARTIFACTS}nhm; MLflow keeps experiments in numbers")
     protocol = {"http": "mlflow", "https": "mlflows"}[server.scheme]
     return f"{protocol}://{server.netloc}{server.path.rstrip('/')}{_SERVED_BELOW}/{folder}"
+
+
+def web_address(address: str) -> str:
+    """Where a browser finds a file of MLflow's artifact store. Addresses of other stores stay as they are."""
+    protocol, separator, rest = address.partition("://")
+    web = {"mlflow": "http", "mlflows": "https"}.get(protocol)
+    return f"{web}{separator}{rest}" if web else address

@@ -22,6 +22,7 @@ from nhm_assets.registry import vocabulary
 from nhm_assets.registry.model_files import model_sha256
 from nhm_assets.registry.versions import all_versions, version_by_alias, window_end
 from nhm_assets.training.training_spec import TrainingSpec
+from resources.addresses import web_address
 from resources.mlflow import run_state
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def log_inputs(run: "type[MlFlow]", frame: pd.DataFrame, spec: TrainingSpec, sou
         warnings.filterwarnings("ignore", message=".*source can be interpreted in multiple ways", category=UserWarning)
         dataset = mlflow.data.from_pandas(
             frame[[*FEATURE_NAMES, "label"]],
-            source=source,
+            source=web_address(source),
             targets="label",
             name=f"{FEEDBACK_DATASET.to_user_string()} {spec.partition.key}",
             digest=spec.data_version,

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from upath import UPath
 
 from nhm_assets.settings import Settings
-from resources.addresses import artifacts_address
+from resources.addresses import artifacts_address, web_address
 from resources.errors import StorageError, StorageUnavailable
 from resources.storage import FrameIOManager, RecordIOManager, check_storage
 from tests.support.documents import WEEK
@@ -73,6 +73,8 @@ def test_a_server_that_is_away_passes_by_itself(server: str):
 def test_the_setting_names_a_folder_on_the_server_of_mlflow():
     settings = Settings(nhm_storage="mlflow-artifacts:/nhm", mlflow_tracking_uri="https://mlflow.example/base/")
     assert settings.storage == "mlflows://mlflow.example/base/api/2.0/mlflow-artifacts/artifacts/nhm"
+    assert web_address(settings.storage) == settings.storage.replace("mlflows://", "https://")
+    assert web_address("s3://bucket/nhm") == "s3://bucket/nhm"
 
 
 @pytest.mark.parametrize(
