@@ -98,12 +98,21 @@ class Mongo:
 
     @contextmanager
     def _connected(self, uri: str) -> Iterator["Database[dict[str, Any]]"]:
-        from pymongo.errors import ConnectionFailure, OperationFailure
-
         client = self._client(uri)
         try:
-            client.admin.command("ping")
-            yield client.get_database(self._database, codec_options=tolerant_decoding())
+            with self.errors():
+                client.admin.command("ping")
+                yield client.get_database(self._database, codec_options=tolerant_decoding())
+        finally:
+            client.close()
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Raise the errors of `database` for what the driver raises in the body, where the database stays open."""
+        from pymongo.errors import ConnectionFailure, OperationFailure
+
+        try:
+            yield
         except ConnectionFailure as error:
             raise self._unreachable(error) from None
         except OperationFailure as error:
@@ -111,8 +120,6 @@ class Mongo:
             if ours is None:
                 raise
             raise ours from None
-        finally:
-            client.close()
 
     def _unreachable(self, error: Exception) -> MongoUnavailable:
         return MongoUnavailable(

@@ -41,6 +41,7 @@ from nhm_assets.runs.triggers import (
     mark_launched,
     new_trigger,
     newest_trigger,
+    newest_triggers,
 )
 from nhm_assets.served.monitoring import DRIFT_MONITORING, monitoring_id
 from nhm_assets.settings import Settings
@@ -118,8 +119,9 @@ class _Tick:
         """What there is to say about specialists with a cause or a request, and the runs that are due."""
         causes = self._sunken() | self._drifted()
         decisions = []
+        newest = newest_triggers(self.database[TRIGGERS], DRIFT)
         for specialist in all_specialists():
-            last = self._refresh(newest_trigger(self.database[TRIGGERS], specialist, DRIFT))
+            last = self._refresh(newest.get(specialist))
             if last and last.outcome == REQUESTED:
                 decisions.append(self._request_again(last))
             elif cause := causes.get(str(specialist)):

@@ -1,7 +1,9 @@
 """The sensor on new feedback: it retrains a specialist before the week closes once enough has arrived."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from dagster import (
@@ -19,14 +21,15 @@ from nhm_assets.domain.dagster_names import JOB, VOLUME_SENSOR
 from nhm_assets.domain.partitions import Partition, Window, running_week
 from nhm_assets.domain.provenance import left_out
 from nhm_assets.domain.specialists import Specialist, all_specialists
-from nhm_assets.domain.times import count_feedback
+from nhm_assets.domain.times import count_feedback, count_feedback_of
 from nhm_assets.registry.audit_log import ACTOR_TAG
-from nhm_assets.runs.datasets import learned_until
+from nhm_assets.runs.datasets import learned_until_of_all
 from nhm_assets.runs.queries import (
     ASKED_AT_TAG,
+    SPECIALIST_TAG,
     TRIGGER_TAG,
     record_with_key,
-    run_in_progress,
+    runs_in_progress,
     submitted,
 )
 from nhm_assets.runs.restarts import awaiting_restart
@@ -43,6 +46,7 @@ from nhm_assets.runs.triggers import (
     mark_expired,
     mark_launched,
     new_trigger,
+    newest_triggers,
     volume_trigger_id,
 )
 from nhm_assets.settings import Settings
@@ -50,12 +54,15 @@ from resources.errors import ServiceError
 from resources.mongo import Mongo
 
 if TYPE_CHECKING:
+    from dagster import DagsterRun, RunRecord
     from pymongo.collection import Collection
     from pymongo.database import Database
 
 Document = dict[str, Any]
 
 _INTERVAL_S: Final = 30
+_SLOW_COUNTS_S: Final = 30.0
+"""Half a tick, for counting one by one where the count for all took too long."""
 _LEASE_S: Final = 120.0
 """A daemon has this long to launch the run it requested: twice the time limit of a tick."""
 _MINUTE: Final = "%Y-%m-%d %H:%M"
@@ -103,6 +110,7 @@ def _decisions(evaluation: "_Evaluation") -> list[Decision]:
     from pymongo.errors import AutoReconnect, ExecutionTimeout
 
     decisions: list[Decision] = []
+    evaluation.count()
     for specialist in all_specialists():
         try:
             decisions.append(evaluation.decide(specialist))
@@ -117,12 +125,14 @@ def _decisions(evaluation: "_Evaluation") -> list[Decision]:
     return decisions
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Evaluation:
-    """One tick, at one moment.
+    """One tick, at one moment. What concerns every specialist is asked once for all.
 
     Attributes:
         writes: false for a preview, which must change nothing.
+        counts: new feedback documents; empty if they could not be counted for all at once.
+        slow_until: when counting one by one has used up its share of the tick.
     """
 
     instance: DagsterInstance
@@ -130,22 +140,70 @@ class _Evaluation:
     settings: Settings
     now: datetime
     writes: bool = True
+    counts: dict[str, int] = field(default_factory=dict)
+    slow_until: float | None = None
+
+    def count(self) -> None:
+        """Count the new feedback of all; if that takes too long, each specialist is counted by itself."""
+        from pymongo.errors import ExecutionTimeout
+
+        windows = {str(specialist): self._counted(specialist) for specialist in all_specialists()}
+        try:
+            self.counts = count_feedback_of(self._feedback, windows, without=left_out(self.settings.selection))
+        except ExecutionTimeout:
+            self.slow_until = time.monotonic() + _SLOW_COUNTS_S
+
+    @property
+    def _feedback(self) -> "Collection[Document]":
+        return self.database[self.settings.feedback_collection]
+
+    @cached_property
+    def _last(self) -> dict[str, Trigger]:
+        return newest_triggers(self._triggers, FEEDBACK_VOLUME)
+
+    @cached_property
+    def _learned_until(self) -> dict[str, datetime | None]:
+        return learned_until_of_all(self.instance, all_specialists(), running_week(self.now))
+
+    @cached_property
+    def _in_progress(self) -> "dict[str, DagsterRun]":
+        return runs_in_progress(self.instance)
+
+    @cached_property
+    def _awaiting_restart(self) -> "dict[str, tuple[RunRecord, datetime]]":
+        waiting = awaiting_restart(self.instance, self.settings, datetime.now(UTC))
+        return {record.dagster_run.tags[SPECIALIST_TAG]: (record, at) for record, at in reversed(waiting)}
+
+    def _window(self, specialist: Specialist) -> Window:
+        partition = Partition(running_week(self.now), specialist)
+        return partition.window(days=self.settings.feedback_window_days, now=self.now)
+
+    def _counted(self, specialist: Specialist) -> Window:
+        """Without a dataset, everything that a new one would learn from counts."""
+        return Window(self._learned_until.get(specialist) or self._window(specialist).start, self.now)
+
+    def _count_of(self, specialist: Specialist) -> int:
+        from pymongo.errors import ExecutionTimeout
+
+        if self.slow_until is None:
+            return self.counts[specialist]
+        if time.monotonic() > self.slow_until:
+            raise ExecutionTimeout("the counts before it have used up the time")
+        return count_feedback(
+            self._feedback, specialist, self._counted(specialist), without=left_out(self.settings.selection)
+        )
 
     @property
     def _triggers(self) -> "Collection[Document]":
         return self.database[TRIGGERS]
 
     def decide(self, specialist: Specialist) -> Decision:
-        last = self._refresh(last_volume_trigger(self._triggers, specialist))
+        last = self._refresh(self._last.get(specialist))
         if last and last.outcome == REQUESTED:
             return self._request_again(last)
         partition = Partition(running_week(self.now), specialist)
-        window = partition.window(days=self.settings.feedback_window_days, now=self.now)
-        since = learned_until(self.instance, specialist)
-        # Without a dataset, everything that a new one would learn from counts.
-        counted = Window(since or window.start, self.now)
-        feedback = self.database[self.settings.feedback_collection]
-        count = count_feedback(feedback, specialist, counted, without=left_out(self.settings.selection))
+        window, counted, since = self._window(specialist), self._counted(specialist), self._learned_until[specialist]
+        count = self._count_of(specialist)
         threshold = self.settings.retraining_feedback_threshold
         volume = f"{specialist}: {count} of {threshold} feedback documents since {counted.start:{_MINUTE}}"
         if count < threshold:
@@ -170,10 +228,10 @@ class _Evaluation:
 
     def _obstacle(self, specialist: Specialist, last: Trigger | None) -> str | None:
         """Why there is no run now although there is enough feedback."""
-        if run := run_in_progress(self.instance, specialist):
+        if run := self._in_progress.get(specialist):
             return f"run {run.run_id} is in progress"
-        for record, at in awaiting_restart(self.instance, self.settings, datetime.now(UTC), specialist):
-            broken = record.dagster_run.run_id
+        if waiting := self._awaiting_restart.get(specialist):
+            broken, at = waiting[0].dagster_run.run_id, waiting[1]
             return f"run {broken} broke because a service was down, and is started over at {at:{_MINUTE}}"
         if last is None or last.outcome == EXPIRED or last.transient:
             return None

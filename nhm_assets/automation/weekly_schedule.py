@@ -1,10 +1,11 @@
 """The weekly schedule: one run per specialist for the week that just closed."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dagster import (
     DagsterInstance,
@@ -43,6 +44,7 @@ from resources.mongo import Mongo
 
 if TYPE_CHECKING:
     from dagster import DagsterRun, RunRecord
+    from pymongo.database import Database
 
 SUNDAYS_AT_TWO: Final = "0 2 * * 0"
 _LEASE_S: Final = 30.0
@@ -77,20 +79,20 @@ def _requests(
 ) -> Iterator[RunRequest | SkipReason]:
     """One run per specialist that has neither an outcome for the newest closed week nor a run in progress for it."""
     now = settings.nhm_now or max(settings.now(), context.scheduled_execution_time)
-    claims = _Claims(context, settings, mongo, now)
     requested = False
     reasons = []
-    for specialist in all_specialists():
-        partition = Partition(last_closed_week(now), specialist)
-        run = run_for_closed_week(context.instance, partition, settings)
-        if run is None and claims.get(partition):
-            requested = True
-            yield _request(partition, now)
-        else:
-            other = (
-                f"run {run.run_id} has retrained it or will do so" if run else "another daemon just requested its run"
-            )
-            reasons.append(f"{partition.key}: {other}")
+    partitions = [Partition(last_closed_week(now), specialist) for specialist in all_specialists()]
+    runs = _runs_of(context.instance, partitions)
+    with ExitStack() as stack:
+        claims = _Claims(context, settings, mongo, now, stack)
+        for partition in partitions:
+            run = _run_among(runs.get(str(partition.key), []), context.instance, partition, settings)
+            if run is None and claims.get(partition):
+                requested = True
+                yield _request(partition, now)
+            else:
+                ours = f"run {run.run_id} has retrained it or will do so" if run else None
+                reasons.append(f"{partition.key}: {ours or 'another daemon just requested its run'}")
     if not requested:
         yield SkipReason("; ".join(reasons))
         return
@@ -110,7 +112,22 @@ def run_for_closed_week(instance: DagsterInstance, partition: Partition, setting
     A run requested before the week closed has seen only a part of its feedback. One that selected only a part of the
     graph settles nothing. The schedule's own run was requested already, whatever became of it.
     """
-    for record in instance.get_run_records(RunsFilter(tags={PARTITION_TAG: str(partition.key)})):
+    runs = _runs_of(instance, [partition])
+    return _run_among(runs.get(str(partition.key), []), instance, partition, settings)
+
+
+def _runs_of(instance: DagsterInstance, partitions: Sequence[Partition]) -> "dict[str, list[RunRecord]]":
+    """Partition key -> its runs, newest first; in one query for all."""
+    runs: dict[str, list[RunRecord]] = {}
+    for record in instance.get_run_records(RunsFilter(tags={PARTITION_TAG: [str(one.key) for one in partitions]})):
+        runs.setdefault(record.dagster_run.tags[PARTITION_TAG], []).append(record)
+    return runs
+
+
+def _run_among(
+    records: "list[RunRecord]", instance: DagsterInstance, partition: Partition, settings: Settings
+) -> "DagsterRun | None":
+    for record in records:
         run = record.dagster_run
         if not is_whole(run) or _requested_at(record) < partition.week_end:
             continue
@@ -145,6 +162,7 @@ class _Claims:
     says what is missing.
 
     Attributes:
+        stack: closes the database, which is opened once per tick.
         unavailable: why MongoDB did not answer. It gets one chance per tick, because a tick must be short.
     """
 
@@ -152,7 +170,9 @@ class _Claims:
     settings: Settings
     mongo: Mongo
     now: datetime
+    stack: ExitStack
     unavailable: ServiceError | None = None
+    _database: "Database[dict[str, Any]] | None" = None
 
     def get(self, partition: Partition) -> bool:
         """Whether this evaluation requests the run. A preview claims nothing."""
@@ -174,8 +194,10 @@ class _Claims:
         days = self.settings.feedback_window_days
         fields = new_trigger(WEEKLY, partition, window_days=days, requested_at=self.now)
         deadline = time.monotonic() + _LEASE_S + 5
-        with self.mongo.database() as database:
-            while claim(database[TRIGGERS], trigger, fields, lease_s=_LEASE_S) is Claim.THEIRS:
+        if self._database is None:
+            self._database = self.stack.enter_context(self.mongo.database())
+        with self.mongo.errors():
+            while claim(self._database[TRIGGERS], trigger, fields, lease_s=_LEASE_S) is Claim.THEIRS:
                 if run_for_closed_week(self.context.instance, partition, self.settings) or time.monotonic() > deadline:
                     return False
                 time.sleep(0.5)

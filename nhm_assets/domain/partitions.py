@@ -157,3 +157,9 @@ def first_week(now: datetime, keep: int, begin: str = EARLIEST) -> str:
     """
     running = running_week(now)
     return min(running, max(begin, running_week(now - keep * WEEK)))
+
+
+def weeks_before(week: str, count: int) -> list[str]:
+    """First days of this week and of those before it, `count` in all, newest first."""
+    newest = end_of_week(week) - WEEK
+    return [(newest - number * WEEK).strftime(_KEY_FORMAT) for number in range(count)]

@@ -123,6 +123,12 @@ def last_ended_run(instance: DagsterInstance, specialist: Specialist) -> "RunRec
     return next(decided, None)
 
 
+def runs_in_progress(instance: DagsterInstance) -> "dict[str, DagsterRun]":
+    """Specialist -> one of its runs, for any week, that is queued or in progress; in one query for all."""
+    runs = instance.get_runs(RunsFilter(statuses=IN_PROGRESS))
+    return {run.tags[SPECIALIST_TAG]: run for run in reversed(runs) if SPECIALIST_TAG in run.tags}
+
+
 def record_with_key(instance: DagsterInstance, run_key: str) -> "RunRecord | None":
     """The first run that was created for a run key, with its times."""
     records = instance.get_run_records(RunsFilter(tags={RUN_KEY_TAG: run_key}))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nhm_assets.domain.outcomes import UNDECIDED
 from nhm_assets.domain.partitions import Partition
-from nhm_assets.domain.specialists import Specialist
+from nhm_assets.domain.specialists import Specialist, recorded_specialist
 from resources.errors import MongoRefused
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Trigger:
 def last_volume_trigger(triggers: "Collection[Document]", specialist: Specialist) -> Trigger | None:
     """The sensor's newest trigger of a specialist."""
     document = triggers.find_one({"kind": FEEDBACK_VOLUME, "specialist": str(specialist)}, sort=[("number", -1)])
-    return _trigger_in(document, specialist) if document else None
+    return _trigger_in(document) if document else None
 
 
 def newest_trigger(triggers: "Collection[Document]", specialist: Specialist, kind: str | None = None) -> Trigger | None:
@@ -80,13 +80,32 @@ def newest_trigger(triggers: "Collection[Document]", specialist: Specialist, kin
     # Documents of other programs have no kind.
     query: Document = {"specialist": str(specialist), "kind": kind or {"$exists": True}}
     document = triggers.find_one(query, sort=[("requested_at", -1)])
-    return _trigger_in(document, specialist) if document else None
+    return _trigger_in(document) if document else None
 
 
-def _trigger_in(document: Document, specialist: Specialist) -> Trigger:
+def newest_triggers(triggers: "Collection[Document]", kind: str) -> dict[str, Trigger]:
+    """A sensor's newest trigger of each specialist that has one, in one query.
+
+    Args:
+        triggers: the collection.
+        kind: that of the sensor. Those of the volume sensor are numbered, the others go by their time.
+    """
+    order = "number" if kind == FEEDBACK_VOLUME else "requested_at"
+    found = triggers.aggregate(
+        [
+            {"$match": {"kind": kind}},
+            {"$sort": {"specialist": 1, order: -1}},
+            {"$group": {"_id": "$specialist", "newest": {"$first": "$$ROOT"}}},
+        ],
+        allowDiskUse=True,
+    )
+    return {group["_id"]: _trigger_in(group["newest"]) for group in found}
+
+
+def _trigger_in(document: Document) -> Trigger:
     return Trigger(
         id=document["_id"],
-        partition=Partition(document["week"], specialist),
+        partition=Partition(document["week"], recorded_specialist(document["specialist"])),
         number=document["number"],
         outcome=document.get("outcome") or document["status"],
         run_id=document.get("run_id"),

@@ -3,16 +3,23 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from dagster import DagsterRunStatus
+from dagster import DagsterInstance, DagsterRunStatus
 
 from nhm_assets.domain.outcomes import OUTCOME_TAG
-from nhm_assets.domain.specialists import Specialist
-from nhm_assets.runs.datasets import learned_until
+from nhm_assets.domain.specialists import FIVE, Specialist
+from nhm_assets.runs import datasets
 from tests.support.documents import NOW
 from tests.support.platform import Platform
 from tests.support.retrainings import partition, put_dataset, put_run
 
 TECHNICAL = Specialist("technical")
+
+
+def learned_until(instance: DagsterInstance, specialist: Specialist) -> datetime | None:
+    """What both ways say: asked for one specialist, and for all at once."""
+    alone = datasets.learned_until(instance, specialist)
+    assert datasets.learned_until_of_all(instance, FIVE, "2026-03-15")[specialist] == alone
+    return alone
 
 
 def test_without_a_dataset_there_is_no_window(platform: Platform):
@@ -67,3 +74,20 @@ def test_of_one_week_the_newest_dataset_that_was_used_counts(platform: Platform)
         run_id = put_run(platform.instance, week, tags={OUTCOME_TAG: outcome})
         put_dataset(platform.instance, week, week.week_end - timedelta(days=days), run_id=run_id)
     assert learned_until(platform.instance, TECHNICAL) == week.week_end - timedelta(days=3)
+
+
+def test_a_dataset_of_long_ago_is_found_among_recent_ones_of_others(platform: Platform):
+    put_dataset(platform.instance, partition("2026-03-08", "business"), NOW)
+    put_dataset(platform.instance, partition("2026-01-04"), partition("2026-01-04").week_end)
+    assert learned_until(platform.instance, TECHNICAL) == partition("2026-01-04").week_end
+    assert learned_until(platform.instance, Specialist("business")) == NOW
+
+
+def test_many_specialists_with_recent_datasets_cost_no_listing_of_all_weeks(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+):
+    for specialist in FIVE:
+        put_dataset(platform.instance, partition("2026-03-08", specialist), NOW)
+    monkeypatch.delattr(datasets, "_weeks_of_datasets")
+    found = datasets.learned_until_of_all(platform.instance, FIVE, "2026-03-15")
+    assert found == dict.fromkeys(FIVE, NOW)
