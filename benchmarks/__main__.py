@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import dataset, exporter_refresh, policy_replay, retrain, sensor_tick
+from benchmarks import dataset, exporter_refresh, many_specialists, policy_replay, retrain, sensor_tick
 from benchmarks.measuring import print_table
 
 if __name__ == "__main__":
@@ -10,6 +10,7 @@ if __name__ == "__main__":
         "Building a dataset": dataset.run(),
         "Retraining five specialists": retrain.run(),
         "A tick of feedback_volume_sensor": sensor_tick.run(),
+        "Five hundred specialists": many_specialists.run(),
         "Replaying the gate": policy_replay.run(),
         "A refresh of the exporter": exporter_refresh.run(),
     }
