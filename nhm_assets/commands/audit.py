@@ -9,7 +9,7 @@ import click
 
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.garbage_collector import startup_without_gc
-from nhm_assets.domain.specialists import Specialist, all_specialists
+from nhm_assets.domain.specialists import Specialist, all_specialists, configured_specialist
 from nhm_assets.settings import Settings
 
 _COLUMNS = ("time (UTC)", "specialist", "what", "version", "before", "who", "from", "why")
@@ -35,12 +35,14 @@ def audit(specialist: str | None, since: str | None, version: str | None, as_of:
     with startup_without_gc():
         from nhm_assets.domain.partitions import parse_specialist
         from nhm_assets.registry.audit_log import AUDIT_LOG
-        from nhm_assets.registry.history import entries, in_production_at, time_of
+        from nhm_assets.registry.history import entries, in_production_at, taken_out, time_of
         from nhm_assets.resource_factories import mongo_of
 
-    chosen = [parse_specialist(specialist)] if specialist else list(all_specialists())
     with mongo_of(settings).database() as database:
         log = database[AUDIT_LOG]
+        chosen = list(all_specialists())
+        if specialist:
+            chosen = [configured_specialist(specialist) or taken_out(log, specialist) or parse_specialist(specialist)]
         if moment:
             there = {one: in_production_at(log, one.registered_model, moment) for one in chosen}
             _print_moment(there, moment, as_json=as_json)

@@ -89,6 +89,7 @@ def promoted_version(
                 decision.outcome,
                 reason=decision.reason,
                 held_as=decision.held_as,
+                thresholds=gate.thresholds,
                 run=context.run,
                 now=settings.now(),
             )
@@ -141,7 +142,7 @@ def _refuse_without_verdicts(context: AssetExecutionContext, report: EvaluationR
 def _request(context: AssetExecutionContext, report: EvaluationReport, gate: RecordedGate) -> Request:
     fields = {
         **subject(report),
-        **evidence(report),
+        **evidence(report, gate.thresholds),
         "reason": "every gate check passed",
         "gate_run_ids": sorted(gate.run_ids),
         "dagster_run_id": context.run_id,

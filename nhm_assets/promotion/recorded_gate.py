@@ -1,6 +1,7 @@
 """The gate verdicts that the Dagster instance has recorded for exactly one report."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dagster import AssetCheckKey, AssetCheckSeverity, DagsterInstance
@@ -30,6 +31,7 @@ class RecordedGate:
         run_ids: the Dagster runs that recorded the verdicts.
         held_as: what the rows say of the candidate if a check failed; None if none did.
         because: the sentence with the figures that say so.
+        thresholds: what precision, recall and f1 had to reach, as the verdicts say.
     """
 
     passed: tuple[str, ...]
@@ -39,6 +41,7 @@ class RecordedGate:
     run_ids: frozenset[str]
     held_as: HeldAs | None = None
     because: str = ""
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def open(self) -> bool:
@@ -73,7 +76,17 @@ def recorded_gate(instance: DagsterInstance, partition_key: str, report_digest: 
         run_ids=frozenset(record.run_id for record in verdicts.values()),
         held_as=HeldAs(held_as) if held_as else None,
         because=_metadata(verdicts[failed[0]], HELD_BECAUSE) if failed else "",
+        thresholds=_thresholds(verdicts),
     )
+
+
+def _thresholds(verdicts: "Mapping[str, AssetCheckExecutionRecord]") -> dict[str, float]:
+    found = {}
+    for metric in ("precision", "recall", "f1"):
+        check = f"{metric}_threshold"
+        if check in verdicts and (required := _metadata(verdicts[check], check.upper())):
+            found[metric] = float(required)
+    return found
 
 
 def _is_about(record: "AssetCheckExecutionRecord", report_digest: str) -> bool:

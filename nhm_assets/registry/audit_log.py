@@ -84,12 +84,13 @@ def record_decision(
     *,
     reason: str,
     held_as: HeldAs | None = None,
+    thresholds: Mapping[str, float] | None = None,
     run: "DagsterRun",
     now: datetime,
 ) -> None:
-    """Record that a candidate was not promoted, and why."""
+    """Record that a candidate was not promoted, why, and which thresholds the gate required."""
     held = {"held_as": str(held_as)} if held_as else {}
-    entry = {"kind": str(outcome), **subject(report), "reason": reason, **held, **evidence(report)}
+    entry = {"kind": str(outcome), **subject(report), "reason": reason, **held, **evidence(report, thresholds)}
     _add(log, f"{outcome}:{report.model}:{report.version}:{run.run_id}", entry, run, now)
 
 
@@ -141,11 +142,17 @@ def is_repeat(
     return log.find_one(same) is not None
 
 
-def evidence(report: "EvaluationReport") -> Document:
-    """The evidence of a decision: metrics of candidate and champion, how sure it is, and the digest of the report."""
+def evidence(report: "EvaluationReport", thresholds: Mapping[str, float] | None = None) -> Document:
+    """The evidence of a decision: metrics of candidate and champion, how sure it is, and the digest of the report.
+
+    Args:
+        report: what was judged.
+        thresholds: of precision, recall and f1, by which it was judged; None if they are not recorded.
+    """
     champion = report.champion
     return {
         "metrics": _headline(report.candidate),
+        **({"thresholds": dict(thresholds)} if thresholds else {}),
         "champion": {"version": champion.version, **_headline(champion.metrics)} if champion else None,
         "flip_rate": report.flip_rate,
         "settling": report.settling.model_dump() if report.settling else None,

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from nhm_assets.domain.outcomes import Outcome
+from nhm_assets.domain.specialists import Specialist
 from nhm_assets.registry.foreign_moves import FOREIGN_MOVE
 from nhm_assets.registry.promotion_lock import OPEN
 from nhm_assets.registry.recovery import DONE_KINDS
@@ -27,6 +28,12 @@ def time_of(entry: Document) -> datetime:
     """When the entry took effect: the end of a move by the server's clock, else the time that it records."""
     moment = entry.get("released_at") or entry.get("at")
     return moment if isinstance(moment, datetime) else _LONG_AGO
+
+
+def taken_out(log: "Collection[Document]", name: str) -> Specialist | None:
+    """The specialist of which only the log knows, with the model that it had last; None if the log knows of none."""
+    entry = log.find_one({"specialist": name, "model": {"$type": "string"}}, {"model": 1}, sort=[("at", -1)])
+    return Specialist(name, model=entry["model"]) if entry else None
 
 
 def entries(

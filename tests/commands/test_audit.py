@@ -33,6 +33,17 @@ def test_decisions_are_listed_newest_first_with_who_and_why(settings):
     assert all("ada@example.org" in line and "every gate check passed" in line for line in shown[2:])
 
 
+def test_a_specialist_that_was_taken_out_keeps_its_history(settings, tmp_path):
+    (tmp_path / "specialists.yaml").write_text("- name: business\n")
+    chosen = settings | {"specialists_file": tmp_path / "specialists.yaml"}
+    shown = nhm("audit", "technical", **chosen).stdout.splitlines()
+    assert [line.split()[2:5] for line in shown[2:3]] == [["technical", "promoted", "2"]]
+    unknown = nhm("audit", "evolution", **chosen)
+    assert (unknown.returncode, unknown.stdout) == (2, "")
+    assert "unknown specialist 'evolution'. Choose one of business" in unknown.stderr
+    assert "unknown specialist 'technical'" in nhm("retrain", "--specialist", "technical", **chosen).stderr
+
+
 def test_json_can_be_read_by_programs_and_options_select(settings):
     since = (NOW + timedelta(days=1)).isoformat()
     found = json.loads(nhm("audit", "--json", "--since", since, "--version", "1", **settings).stdout)
