@@ -1,4 +1,4 @@
-"""`nhm validate`: asks the pods of the five specialists whether they have their models loaded."""
+"""`nhm validate`: asks the pods of the specialists whether they have their models loaded."""
 
 import json
 import sys
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the same as JSON.")
 def validate(*, as_json: bool) -> None:
-    """Ask the pods of all five specialists whether they have loaded the model in Production.
+    """Ask the pods of all specialists whether they have loaded the model in Production.
 
     Where SPECIALIST_NAMESPACE and MLFLOW_TRACKING_URI are not set, NAMESPACE and MLFLOW_URI are read.
 
-    Exit code: 0 if all five have, otherwise 1.
+    Exit code: 0 if all of them have, otherwise 1.
     """
     with startup_without_gc():
         from nhm_assets.resource_factories import kubernetes_of

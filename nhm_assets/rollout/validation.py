@@ -112,6 +112,10 @@ class Validation:
         }
 
 
+_AT_ONCE: Final = 32
+"""Requests to the API server: it slows down whoever sends hundreds."""
+
+
 def validate(targets: Sequence[Target], versions: Mapping[str, Expected | None]) -> list[Validation]:
     """Ask the pods of all specialists, in parallel.
 
@@ -132,7 +136,7 @@ def validate(targets: Sequence[Target], versions: Mapping[str, Expected | None])
         missing = f"no version of its model is in Production, so {target.specialist} has nothing to load"
         return Validation(target, serving, None if expected else missing)
 
-    with ThreadPoolExecutor(len(targets)) as threads:
+    with ThreadPoolExecutor(min(len(targets), _AT_ONCE)) as threads:
         return list(threads.map(ask, targets))
 
 

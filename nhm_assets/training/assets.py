@@ -63,9 +63,10 @@ class TrainingConfig(Config):
     output_required=False,
     kinds={"sklearn", "mlflow"},
     description=(
-        "A version of `{specialist}-evaluator` in MLflow: a random forest, fitted on the train and validation rows and"
-        " logged as the specialists load it. It is in stage Staging, with the alias `candidate`. If a version of the"
-        " same data, code and parameters exists, it is reused and the outcome is `unchanged`. To train anyway, set"
+        "A version of the specialist's model in MLflow, by default `{specialist}-evaluator`: a random forest, fitted on"
+        " the train and validation rows and logged as the specialists load it. It is in stage Staging, with the alias"
+        " `candidate`. If a version of the same data, code and parameters exists, it is reused and the outcome is"
+        " `unchanged`. To train anyway, set"
         " FORCE_RETRAIN=true, or `force: true` in the launchpad. If the dataset's evidence checks fail, nothing is"
         " trained: the run stays green, and its outcome is `insufficient_data`."
     ),
