@@ -133,6 +133,7 @@ def keys() -> None:
     """Body of a process that lists the partitions of one hundred weeks."""
     from nhm_assets.domain.partitions import specialist_weeks_of
 
+    Settings.load()
     now = NOW + timedelta(weeks=100)
     first = first_week(now, 100)
     partitions = specialist_weeks_of(all_specialists(), first)
