@@ -15,11 +15,17 @@ COMPUTING: Final = (
     "domain/dataset_words.py",
     "domain/feature_names.py",
     "domain/segments.py",
+    "feedback/bottlenecks.py",
+    "feedback/bson_columns.py",
     "feedback/features.py",
+    "feedback/graph_columns.py",
+    "feedback/phrase_columns.py",
+    "feedback/plan_columns.py",
     "feedback/plan_graph.py",
     "domain/text.py",
     "estimators/calibration.py",
     "estimators/forest.py",
+    "estimators/recent_forests.py",
     "training/tuning.py",
 )
 """The extractor and the fit. What chooses rows and splits them is not here: its effect is in the data version."""
