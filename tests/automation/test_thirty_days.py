@@ -122,7 +122,7 @@ EXPECTED: list[Launch] = [
 ]
 
 
-@pytest.fixture(params=["SQLite", "PostgreSQL"])
+@pytest.fixture(params=["SQLite", pytest.param("PostgreSQL", marks=pytest.mark.exhaustive)])
 def storage(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The section `storage` of dagster.yaml."""
     if request.param == "SQLite":

@@ -9,13 +9,14 @@ import pytest
 from nhm_assets.domain.dagster_names import SCHEDULE, VOLUME_SENSOR
 from nhm_assets.domain.partitions import Partition, last_closed_week, running_week
 from nhm_assets.domain.specialists import FIVE
-from tests.daemon.conftest import NewPlatform
+from tests.daemon.conftest import ON_SQLITE_LESS_OFTEN, NewPlatform
 from tests.support.daemon import DaemonPlatform, becomes_true
 from tests.support.documents import put, reviewed_opinions
 
 COMPLETED = {"promoted", "held"}
 
 
+@ON_SQLITE_LESS_OFTEN
 @pytest.mark.servers
 @pytest.mark.slow
 @pytest.mark.timeout(1500)

@@ -17,8 +17,12 @@ NAME = "specialist-technical"
     ("answer", "reason"),
     [
         (status(model_loaded="False"), "2 of 2 pods do not serve version"),
-        (status(mlflow_connected="False"), "2 of 2 pods do not make clear whether they serve version"),
-        (silent, "2 of 2 pods cannot be asked whether they serve version"),
+        pytest.param(
+            status(mlflow_connected="False"),
+            "2 of 2 pods do not make clear whether they serve version",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(silent, "2 of 2 pods cannot be asked whether they serve version", marks=pytest.mark.slow),
     ],
     ids=["not loaded", "not clear", "silent"],
 )
