@@ -192,22 +192,33 @@ class Cluster:
 
     def _sent(self, action: "_Action", call: Callable[[], Any]) -> Any:
         """Make a call; turn every failure of the connection into one error."""
+        from kubernetes.client.exceptions import ApiException
         from urllib3.exceptions import HTTPError
 
         try:
             return call()
+        except AttributeError as error:
+            # The client decodes the body of its own errors, and that of a broken TLS connection has none.
+            if not isinstance(error.__context__, ApiException):
+                raise
+            raise self._error(action, error.__context__) from None
         except HTTPError as error:
-            raise KubernetesUnavailable(
-                f"Kubernetes ({self._address}) cannot be reached to {action}: {_one_line(error)}. Check the address,"
-                " the network, and whether the API server runs"
-            ) from None
+            raise self._unreachable(action, _one_line(error)) from None
+
+    def _unreachable(self, action: "_Action", reason: str) -> KubernetesUnavailable:
+        return KubernetesUnavailable(
+            f"Kubernetes ({self._address}) cannot be reached to {action}: {reason}. Check the address, the network, and"
+            " whether the API server runs"
+        )
 
     def _error(self, action: "_Action", error: "ApiException") -> Exception:
         message = _status_message(error) or _one_line(error.reason or "")
         status = int(error.status or 0)
         if status == 0 and "CERTIFICATE_VERIFY_FAILED" in message:
             return KubernetesRefused(f"the certificate of Kubernetes ({self._address}) is not trusted: {message}")
-        if status == 0 or status in _TRANSIENT or status >= _SERVER_ERROR:
+        if status == 0:
+            return self._unreachable(action, message)
+        if status in _TRANSIENT or status >= _SERVER_ERROR:
             return KubernetesUnavailable(f"Kubernetes ({self._address}) cannot {action} now (HTTP {status}): {message}")
         user = _user_in(message) or self._user
         if status == _NOT_AUTHENTICATED:

@@ -30,7 +30,6 @@ WEEK = last_closed_week(datetime.now(UTC))
 WEEK_BEFORE = last_closed_week(datetime.now(UTC) - timedelta(days=7))
 HELD = Partition.parse(WEEK, "behavior")
 PROMOTED = Partition.parse(WEEK, "technical")
-ROLLBACK = "ops:\n  roll_back_version:\n    config:\n      specialist: technical\n      reason: rejects every plan\n"
 GROUP_PAGE = f"/locations/{CODE_LOCATION}/asset-groups/specialist_models"
 
 
@@ -72,7 +71,7 @@ def preview_tick(tab: Tab) -> None:
 
 
 def roll_back(tab: Tab) -> None:
-    journeys.fill_launchpad(tab, ROLLBACK)
+    journeys.fill_launchpad(tab, "technical", "rejects every plan")
     tab.find("No errors")
 
 

@@ -78,10 +78,7 @@ def test_a_held_candidate_is_refused_with_a_sentence(site: Site, visitor: Tab):
 
 def test_a_rollback_from_the_launchpad_puts_the_previous_version_back(site: Site, visitor: Tab):
     assert in_production(site, TECHNICAL.specialist) == "2"
-    journeys.fill_launchpad(
-        visitor,
-        "ops:\n  roll_back_version:\n    config:\n      specialist: technical\n      reason: rejects every plan\n",
-    )
+    journeys.fill_launchpad(visitor, TECHNICAL.specialist, "rejects every plan")
     ended_run(site, visitor, journeys.launch(visitor, "Launch Run"))
     assert in_production(site, TECHNICAL.specialist) == "1"
 

@@ -55,7 +55,7 @@ def wait_for(cluster: Cluster, job: str, expected: str = "complete") -> None:
 def test_the_job_retrains_all_five_specialists(applied: Retrainable):
     log = applied.cluster.kubectl("logs", *NAMESPACE, f"job/{JOB}")
     for specialist in ("technical", "business", "behavior", "evolution", "architecture"):
-        assert f"{specialist} {WEEK}: " in log
+        assert f'"specialist": "{specialist}", "week": "{WEEK}"' in log
     assert applied.production_version("technical") == "1"
 
 

@@ -79,9 +79,12 @@ def test_an_error_names_verb_thing_namespace_and_user_and_is_transient_or_not(
     assert raised.value.transient is (kind is KubernetesUnavailable)
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("port", [silent_port, curt_port])
-def test_an_api_server_that_never_answers_or_hangs_up_is_unavailable_soon(tmp_path: Path, port: Callable[..., Any]):
-    with port() as number, kubernetes(tmp_path, f"http://127.0.0.1:{number}").cluster() as cluster:
+def test_an_api_server_that_never_answers_or_hangs_up_is_unavailable_soon(
+    tmp_path: Path, port: Callable[..., Any], scheme: str
+):
+    with port() as number, kubernetes(tmp_path, f"{scheme}://127.0.0.1:{number}").cluster() as cluster:
 
         def ask() -> None:
             with pytest.raises(KubernetesUnavailable, match="cannot be reached to get Deployment"):

@@ -65,13 +65,16 @@ def launch(tab: Tab, button: str) -> str:
     return str(answer.value.json()["data"]["launchPipelineExecution"]["run"]["id"])
 
 
-def fill_launchpad(tab: Tab, configuration: str) -> None:
-    """Open the launchpad of the rollback and enter a configuration."""
+def fill_launchpad(tab: Tab, specialist: str, reason: str) -> None:
+    """Open the launchpad of the rollback, choose a specialist, and type the reason below what is filled in."""
     tab.open(ROLLBACK_PAGE)
+    tab.page.get_by_placeholder("Partition").fill(specialist)
+    tab.page.get_by_role("menuitem", name=specialist).click()
     editor = tab.page.locator(".CodeMirror").first
+    editor.get_by_text("in_production").wait_for()
     editor.click()
-    tab.page.keyboard.press("Control+A")
-    tab.page.keyboard.insert_text(configuration)
+    tab.page.keyboard.press("Control+End")
+    tab.page.keyboard.insert_text(f"      reason: {reason}\n")
 
 
 def preview_next_tick(tab: Tab) -> str:
