@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.manifests import STANDALONE, find, rendered
+from tests.support.manifests import K8S, STANDALONE, find, rendered
 from tests.support.ports import free_port
 from tests.support.postgres import USER, Postgres
 from tests.support.processes import eventually
@@ -52,9 +52,10 @@ def database(postgres: Postgres) -> Postgres:
 
 
 def command_and_environment(container: dict[str, Any], database: Postgres) -> tuple[list[str], dict[str, str]]:
-    """Command and environment of a container, with the database on this machine."""
+    """Command and environment of a container, with the database and the mounted file on this machine."""
     in_cluster, local = "nhm-postgresql:5432", f"127.0.0.1:{database.port}"
-    program, *arguments = [word.replace(in_cluster, local) for word in container["command"]]
+    mounted, source = "/etc/mlflow/", f"{K8S}/components/mlflow/"
+    program, *arguments = [word.replace(in_cluster, local).replace(mounted, source) for word in container["command"]]
     # A variable without a value gets the password from a Secret.
     values = {
         variable["name"]: "mlflow" if "fieldRef" in variable.get("valueFrom", {}) else variable.get("value", PASSWORD)
