@@ -1,5 +1,6 @@
 """Fixture: a platform with webserver and daemon, and the browser that looks at it."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,6 +39,15 @@ class Site:
     platform: DaemonPlatform
     address: str
     browser: "Browser"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def restored_environment() -> Iterator[None]:
+    """The platform's MLflow client leaves its password in the environment: it must not reach the next module."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="module")
