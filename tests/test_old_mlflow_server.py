@@ -22,7 +22,7 @@ OLD_CLIENT = mlflow.__version__.startswith("2.")
 
 @pytest.fixture(scope="module")
 def old_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    python = Path(os.environ.get("NHM_TEST_MLFLOW29_PYTHON", ".venv-mlflow-server-2.9/bin/python"))
+    python = Path(os.environ.get("NHM_TEST_MLFLOW29_PYTHON", ".venv-mlflow-server-2.9/bin/python")).absolute()
     if not python.exists():
         pytest.skip("the server's environment is missing: `make test-mlflow2` creates it")
     with mlflow_server(tmp_path_factory.mktemp("server"), program=python.with_name("mlflow")) as address:
