@@ -50,4 +50,4 @@ def test_a_client_3_is_refused_at_once_in_one_line(tmp_path: Path, old_server: s
     (line,) = [line for line in done.stderr.splitlines() if "MLflow client" in line]
     assert mlflow.__version__ in line
     assert "2.9.2" in line
-    assert "use a client" in line
+    assert "use client 3.x with server 3.x" in line
