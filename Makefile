@@ -25,7 +25,7 @@ retrain: install ## create sample documents, retrain the five specialists, print
 dev: install ## start MongoDB, MLflow, Dagster's webserver and daemon, until Ctrl-C
 	$(BIN)/nhm dev
 
-test: environment-serving ## all tests but the slow ones, against real servers (a quarter of an hour)
+test: environment-serving ## all tests but the slow ones, against real servers (twenty minutes)
 	$(WITH_SERVING) $(BIN)/$(PYTEST)
 
 test-fast: install ## the tests that start few servers and retrain nothing (two minutes)

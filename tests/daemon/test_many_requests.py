@@ -16,7 +16,7 @@ from nhm_assets.registry.promotion_lock import hold_lock
 from tests.daemon.conftest import ON_POSTGRES_LESS_OFTEN, NewPlatform
 from tests.support.daemon import DaemonPlatform, becomes_true
 
-REQUESTS = 20
+REQUESTS = 8
 FEEDBACK_PER_DAY = 13
 MAX_RUN_SECONDS = 90
 SETTINGS = {
