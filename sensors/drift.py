@@ -5,7 +5,8 @@ make mistakes.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from dagster import (
@@ -13,32 +14,24 @@ from dagster import (
     DagsterInstance,
     DefaultSensorStatus,
     ResourceParam,
-    RunRequest,
     SensorEvaluationContext,
     SensorResult,
-    SkipReason,
     sensor,
 )
 
 from nhm_assets.domain.dagster_names import DRIFT_SENSOR, EVALUATION_REPORT, JOB
 from nhm_assets.domain.partitions import Partition, last_closed_week, running_week
 from nhm_assets.domain.specialists import Specialist, all_specialists, recorded_specialist
-from nhm_assets.registry.audit_log import ACTOR_TAG, AUDIT_LOG
+from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.registry.recovery import version_at
-from nhm_assets.runs.queries import ASKED_AT_TAG, TRIGGER_TAG, record_with_key, run_in_progress, submitted
+from nhm_assets.runs.queries import run_in_progress
 from nhm_assets.runs.restarts import awaiting_restart
 from nhm_assets.runs.ticks import is_preview
 from nhm_assets.runs.triggers import (
     DRIFT,
-    EXPIRED,
     REQUESTED,
     TRIGGERS,
-    Claim,
-    Trigger,
-    claim,
     drift_trigger_id,
-    mark_expired,
-    mark_launched,
     new_trigger,
     newest_trigger,
     newest_triggers,
@@ -46,6 +39,7 @@ from nhm_assets.runs.triggers import (
 from nhm_assets.served.monitoring import DRIFT_MONITORING, monitoring_id
 from nhm_assets.settings import Settings
 from resources.mongo import Mongo
+from sensors.requests import MINUTE, Decision, Requests, tick_result
 
 if TYPE_CHECKING:
     from pymongo.database import Database
@@ -53,13 +47,11 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 _INTERVAL_S: Final = 300
-_LEASE_S: Final = 120.0
-_READ_S: Final = 5.0
-"""Seconds for all reads of a tick together, several times: a tick must end within 60 s."""
+_READS_S: Final = 20.0
+"""Seconds for all reads of a tick together: it must end within 60 s."""
 _SERVING_ON_LINE: Final = "serving_on_line"
 _EVALUATIONS: Final = 10
 """Newest evaluations per specialist among which its own is looked for."""
-_MINUTE: Final = "%Y-%m-%d %H:%M"
 
 
 @dataclass(frozen=True)
@@ -93,16 +85,9 @@ def drift_sensor(
     """Decide for every specialist by what the week's drift and the newest evaluations say."""
     import pymongo
 
-    with mongo.database() as database, pymongo.timeout(4 * _READ_S):
+    with mongo.database() as database, pymongo.timeout(_READS_S):
         tick = _Tick(context.instance, database, settings, settings.now(), writes=not is_preview(context))
-        decisions = tick.decide()
-    requests = [request for _, request in decisions if request]
-    sentences = [sentence for sentence, _ in decisions]
-    if requests:
-        for sentence in sentences:
-            context.log.info(sentence)
-        return SensorResult(run_requests=requests)
-    return SensorResult(skip_reason=SkipReason("\n".join(sentences) or "nothing has moved much"))
+        return tick_result(context, tick.decide(), "nothing has moved much")
 
 
 @dataclass(frozen=True)
@@ -115,15 +100,15 @@ class _Tick:
     now: datetime
     writes: bool
 
-    def decide(self) -> list[tuple[str, RunRequest | None]]:
+    def decide(self) -> list[Decision]:
         """What there is to say about specialists with a cause or a request, and the runs that are due."""
         causes = self._sunken() | self._drifted()
         decisions = []
         newest = newest_triggers(self.database[TRIGGERS], DRIFT)
         for specialist in all_specialists():
-            last = self._refresh(newest.get(specialist))
+            last = self._requests.refresh(newest.get(specialist))
             if last and last.outcome == REQUESTED:
-                decisions.append(self._request_again(last))
+                decisions.append(self._requests.again(last))
             elif cause := causes.get(str(specialist)):
                 decisions.append(self._decide(specialist, cause))
         return decisions
@@ -166,56 +151,28 @@ class _Tick:
             if not passed and week in self._weeks()
         }
 
-    def _decide(self, specialist: Specialist, cause: Cause) -> tuple[str, RunRequest | None]:
+    @cached_property
+    def _requests(self) -> Requests:
+        triggers = self.database[TRIGGERS]
+        return Requests(self.instance, triggers, self.settings, self.now, DRIFT, DRIFT_SENSOR, writes=self.writes)
+
+    def _decide(self, specialist: Specialist, cause: Cause) -> Decision:
         if obstacle := self._obstacle(specialist):
-            return f"{cause.sentence}; {obstacle}", None
+            return Decision(f"{cause.sentence}; {obstacle}")
         partition = Partition(running_week(self.now), specialist)
         days = self.settings.feedback_window_days
         fields = {**new_trigger(DRIFT, partition, window_days=days, requested_at=self.now), "reason": cause.sentence}
-        trigger = drift_trigger_id(specialist, cause.key)
-        if not self._claimed(trigger, fields):
-            return f"{cause.sentence}; a retraining was requested for that already", None
-        return f"{cause.sentence}; retraining on week {partition.week}", self._request(trigger, partition)
+        request = self._requests.claimed(drift_trigger_id(specialist, cause.key), partition, fields)
+        if request is None:
+            return Decision(f"{cause.sentence}; a retraining was requested for that already")
+        return Decision(f"{cause.sentence}; retraining on week {partition.week}", request)
 
     def _obstacle(self, specialist: Specialist) -> str | None:
         """Why there is no run now."""
         if run := run_in_progress(self.instance, specialist):
             return f"run {run.run_id} is in progress"
         for record, at in awaiting_restart(self.instance, self.settings, datetime.now(UTC), specialist):
-            return f"run {record.dagster_run.run_id} broke, and is started over at {at:{_MINUTE}}"
+            return f"run {record.dagster_run.run_id} broke, and is started over at {at:{MINUTE}}"
         # Any other retraining has just learned what there is to learn.
         last = newest_trigger(self.database[TRIGGERS], specialist)
-        if last is None or last.outcome == EXPIRED or last.transient:
-            return None
-        cooled_down = last.requested_at + timedelta(hours=self.settings.retraining_cooldown_hours)
-        if self.now >= cooled_down:
-            return None
-        requested = f"the last run was requested at {last.requested_at:{_MINUTE}}"
-        return f"{requested}, the next is possible at {cooled_down:{_MINUTE}}"
-
-    def _refresh(self, last: Trigger | None) -> Trigger | None:
-        """Record the run that an earlier tick requested, or that its request has expired."""
-        if last is None or last.outcome != REQUESTED or not self.writes:
-            return last
-        triggers, record = self.database[TRIGGERS], record_with_key(self.instance, last.run_key)
-        if record and submitted(record.dagster_run):
-            mark_launched(triggers, last.id, record.dagster_run.run_id, record.create_timestamp)
-        elif record is None and last.partition.week != running_week(self.now):
-            mark_expired(triggers, last.id)
-        else:
-            return last
-        return newest_trigger(triggers, last.partition.specialist, DRIFT)
-
-    def _request_again(self, last: Trigger) -> tuple[str, RunRequest | None]:
-        """For a run that an earlier tick claimed and that does not exist yet."""
-        requested = f"{last.partition.specialist}: a run was requested at {last.requested_at:{_MINUTE}}"
-        if not self._claimed(last.id, {}):
-            return f"{requested} and is being launched", None
-        return f"{requested} but not launched; requesting it again", self._request(last.id, last.partition)
-
-    def _claimed(self, trigger: str, fields: Document) -> bool:
-        return not self.writes or claim(self.database[TRIGGERS], trigger, fields, lease_s=_LEASE_S) is Claim.OURS
-
-    def _request(self, trigger: str, partition: Partition) -> RunRequest:
-        tags = {TRIGGER_TAG: trigger, ASKED_AT_TAG: self.now.isoformat(), ACTOR_TAG: DRIFT_SENSOR}
-        return RunRequest(run_key=trigger, partition_key=partition.key, tags=tags)
+        return self._requests.cooling_down(last)

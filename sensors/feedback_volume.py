@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,10 +10,8 @@ from dagster import (
     DagsterInstance,
     DefaultSensorStatus,
     ResourceParam,
-    RunRequest,
     SensorEvaluationContext,
     SensorResult,
-    SkipReason,
     sensor,
 )
 
@@ -22,29 +20,18 @@ from nhm_assets.domain.partitions import Partition, Window, running_week
 from nhm_assets.domain.provenance import left_out
 from nhm_assets.domain.specialists import Specialist, all_specialists
 from nhm_assets.domain.times import count_feedback, count_feedback_of
-from nhm_assets.registry.audit_log import ACTOR_TAG
 from nhm_assets.runs.datasets import learned_until_of_all
 from nhm_assets.runs.queries import (
-    ASKED_AT_TAG,
     SPECIALIST_TAG,
-    TRIGGER_TAG,
-    record_with_key,
     runs_in_progress,
-    submitted,
 )
 from nhm_assets.runs.restarts import awaiting_restart
 from nhm_assets.runs.ticks import is_preview
 from nhm_assets.runs.triggers import (
-    EXPIRED,
     FEEDBACK_VOLUME,
     REQUESTED,
     TRIGGERS,
-    Claim,
     Trigger,
-    claim,
-    last_volume_trigger,
-    mark_expired,
-    mark_launched,
     new_trigger,
     newest_triggers,
     volume_trigger_id,
@@ -52,6 +39,7 @@ from nhm_assets.runs.triggers import (
 from nhm_assets.settings import Settings
 from resources.errors import ServiceError
 from resources.mongo import Mongo
+from sensors.requests import MINUTE, Decision, Requests, tick_result
 
 if TYPE_CHECKING:
     from dagster import DagsterRun, RunRecord
@@ -63,17 +51,6 @@ Document = dict[str, Any]
 _INTERVAL_S: Final = 30
 _SLOW_COUNTS_S: Final = 30.0
 """Half a tick, for counting one by one where the count for all took too long."""
-_LEASE_S: Final = 120.0
-"""A daemon has this long to launch the run it requested: twice the time limit of a tick."""
-_MINUTE: Final = "%Y-%m-%d %H:%M"
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What a tick decides for one specialist: a sentence, and a run if one is due."""
-
-    sentence: str
-    request: RunRequest | None = None
 
 
 @sensor(
@@ -95,14 +72,7 @@ def feedback_volume_sensor(
     preview = is_preview(context)
     with mongo.database() as database:
         evaluation = _Evaluation(context.instance, database, settings, settings.now(), writes=not preview)
-        decisions = _decisions(evaluation)
-    requests = [decision.request for decision in decisions if decision.request]
-    if requests:
-        for decision in decisions:
-            context.log.info(decision.sentence)
-        return SensorResult(run_requests=requests)
-    # Not logged: every tick that logs leaves a file behind.
-    return SensorResult(skip_reason=SkipReason("\n".join(decision.sentence for decision in decisions)))
+        return tick_result(context, _decisions(evaluation))
 
 
 def _decisions(evaluation: "_Evaluation") -> list[Decision]:
@@ -159,7 +129,7 @@ class _Evaluation:
 
     @cached_property
     def _last(self) -> dict[str, Trigger]:
-        return newest_triggers(self._triggers, FEEDBACK_VOLUME)
+        return newest_triggers(self.database[TRIGGERS], FEEDBACK_VOLUME)
 
     @cached_property
     def _learned_until(self) -> dict[str, datetime | None]:
@@ -193,19 +163,22 @@ class _Evaluation:
             self._feedback, specialist, self._counted(specialist), without=left_out(self.settings.selection)
         )
 
-    @property
-    def _triggers(self) -> "Collection[Document]":
-        return self.database[TRIGGERS]
+    @cached_property
+    def _requests(self) -> Requests:
+        triggers = self.database[TRIGGERS]
+        return Requests(
+            self.instance, triggers, self.settings, self.now, FEEDBACK_VOLUME, VOLUME_SENSOR, writes=self.writes
+        )
 
     def decide(self, specialist: Specialist) -> Decision:
-        last = self._refresh(self._last.get(specialist))
+        last = self._requests.refresh(self._last.get(specialist))
         if last and last.outcome == REQUESTED:
-            return self._request_again(last)
+            return self._requests.again(last)
         partition = Partition(running_week(self.now), specialist)
         window, counted, since = self._window(specialist), self._counted(specialist), self._learned_until[specialist]
         count = self._count_of(specialist)
         threshold = self.settings.retraining_feedback_threshold
-        volume = f"{specialist}: {count} of {threshold} feedback documents since {counted.start:{_MINUTE}}"
+        volume = f"{specialist}: {count} of {threshold} feedback documents since {counted.start:{MINUTE}}"
         if count < threshold:
             return Decision(volume)
         if obstacle := self._obstacle(specialist, last):
@@ -221,10 +194,10 @@ class _Evaluation:
             "counted_since": counted.start,
             "window": {"start": window.start, "end": window.end},
         }
-        trigger = volume_trigger_id(specialist, number, since)
-        if not self._claimed(trigger, fields):
+        request = self._requests.claimed(volume_trigger_id(specialist, number, since), partition, fields)
+        if request is None:
             return Decision(f"{volume}; another daemon has just requested a run")
-        return Decision(f"{volume}; retraining on week {partition.week}", self._request(trigger, partition))
+        return Decision(f"{volume}; retraining on week {partition.week}", request)
 
     def _obstacle(self, specialist: Specialist, last: Trigger | None) -> str | None:
         """Why there is no run now although there is enough feedback."""
@@ -232,40 +205,5 @@ class _Evaluation:
             return f"run {run.run_id} is in progress"
         if waiting := self._awaiting_restart.get(specialist):
             broken, at = waiting[0].dagster_run.run_id, waiting[1]
-            return f"run {broken} broke because a service was down, and is started over at {at:{_MINUTE}}"
-        if last is None or last.outcome == EXPIRED or last.transient:
-            return None
-        cooled_down = last.requested_at + timedelta(hours=self.settings.retraining_cooldown_hours)
-        if self.now >= cooled_down:
-            return None
-        requested = f"the last run was requested at {last.requested_at:{_MINUTE}}"
-        return f"{requested}, the next is possible at {cooled_down:{_MINUTE}}"
-
-    def _refresh(self, last: Trigger | None) -> Trigger | None:
-        """Record the run that an earlier tick requested, or that this request has expired."""
-        if last is None or last.outcome != REQUESTED or not self.writes:
-            return last
-        record = record_with_key(self.instance, last.run_key)
-        if record and submitted(record.dagster_run):
-            # Not this tick's time: the run may have ended since, and its outcome may be recorded at this moment.
-            mark_launched(self._triggers, last.id, record.dagster_run.run_id, record.create_timestamp)
-        elif record is None and last.partition.week != running_week(self.now):
-            mark_expired(self._triggers, last.id)
-        else:
-            return last
-        return last_volume_trigger(self._triggers, last.partition.specialist)
-
-    def _request_again(self, last: Trigger) -> Decision:
-        """For a run that an earlier tick claimed and that does not exist yet."""
-        requested = f"{last.partition.specialist}: a run was requested at {last.requested_at:{_MINUTE}}"
-        if not self._claimed(last.id, {}):
-            return Decision(f"{requested} and is being launched")
-        return Decision(f"{requested} but not launched; requesting it again", self._request(last.id, last.partition))
-
-    def _claimed(self, trigger: str, fields: Document) -> bool:
-        """Whether this tick requests the run. A preview claims nothing."""
-        return not self.writes or claim(self._triggers, trigger, fields, lease_s=_LEASE_S) is Claim.OURS
-
-    def _request(self, trigger: str, partition: Partition) -> RunRequest:
-        tags = {TRIGGER_TAG: trigger, ASKED_AT_TAG: self.now.isoformat(), ACTOR_TAG: VOLUME_SENSOR}
-        return RunRequest(run_key=trigger, partition_key=partition.key, tags=tags)
+            return f"run {broken} broke because a service was down, and is started over at {at:{MINUTE}}"
+        return self._requests.cooling_down(last)

@@ -20,7 +20,6 @@ from dagster import (
     RunsFilter,
     SensorEvaluationContext,
     SensorResult,
-    SkipReason,
     sensor,
 )
 
@@ -45,6 +44,7 @@ from nhm_assets.runs.queries import (
 )
 from nhm_assets.runs.restarts import RESTARTS_TAG, awaiting_restart, restarts_of
 from nhm_assets.settings import Settings
+from sensors.requests import one_line
 
 if TYPE_CHECKING:
     from dagster import DagsterRun
@@ -85,7 +85,7 @@ def lost_retry_sensor(context: SensorEvaluationContext, settings: ResourceParam[
     requests = [_retry(run) for run in lost] + [_restart(run) for run in due]
     return SensorResult(
         run_requests=requests,
-        skip_reason=None if requests else SkipReason("\n".join(["no lost retries", *later])),
+        skip_reason=None if requests else one_line("no lost retries", *later),
         cursor=json.dumps({run_id: moment.isoformat() for run_id, moment in seen.items()}),
     )
 

@@ -69,17 +69,11 @@ class Trigger:
         return self.id
 
 
-def last_volume_trigger(triggers: "Collection[Document]", specialist: Specialist) -> Trigger | None:
-    """The sensor's newest trigger of a specialist."""
-    document = triggers.find_one({"kind": FEEDBACK_VOLUME, "specialist": str(specialist)}, sort=[("number", -1)])
-    return _trigger_in(document) if document else None
-
-
 def newest_trigger(triggers: "Collection[Document]", specialist: Specialist, kind: str | None = None) -> Trigger | None:
-    """The trigger of a specialist that was requested last, of one kind or of any."""
+    """The newest trigger of a specialist, of one kind or of any."""
     # Documents of other programs have no kind.
     query: Document = {"specialist": str(specialist), "kind": kind or {"$exists": True}}
-    document = triggers.find_one(query, sort=[("requested_at", -1)])
+    document = triggers.find_one(query, sort=[(_order_of(kind), -1)])
     return _trigger_in(document) if document else None
 
 
@@ -88,18 +82,22 @@ def newest_triggers(triggers: "Collection[Document]", kind: str) -> dict[str, Tr
 
     Args:
         triggers: the collection.
-        kind: that of the sensor. Those of the volume sensor are numbered, the others go by their time.
+        kind: that of the sensor.
     """
-    order = "number" if kind == FEEDBACK_VOLUME else "requested_at"
     found = triggers.aggregate(
         [
             {"$match": {"kind": kind}},
-            {"$sort": {"specialist": 1, order: -1}},
+            {"$sort": {"specialist": 1, _order_of(kind): -1}},
             {"$group": {"_id": "$specialist", "newest": {"$first": "$$ROOT"}}},
         ],
         allowDiskUse=True,
     )
     return {group["_id"]: _trigger_in(group["newest"]) for group in found}
+
+
+def _order_of(kind: str | None) -> str:
+    """The field that says which trigger is newer. Those of the volume sensor are numbered, the others go by time."""
+    return "number" if kind == FEEDBACK_VOLUME else "requested_at"
 
 
 def _trigger_in(document: Document) -> Trigger:

@@ -12,13 +12,14 @@ from pymongo.database import Database
 
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.runs.triggers import (
+    FEEDBACK_VOLUME,
     Claim,
     Trigger,
     claim,
-    last_volume_trigger,
     mark_expired,
     mark_launched,
     new_trigger,
+    newest_trigger,
     record_outcome,
     status_of,
     volume_trigger_id,
@@ -177,13 +178,13 @@ def test_an_outcome_recorded_twice_changes_nothing(triggers: Triggers):
 
 
 def test_the_sensors_newest_trigger_has_the_highest_number(triggers: Triggers):
-    assert last_volume_trigger(triggers, TECHNICAL) is None
+    assert newest_trigger(triggers, TECHNICAL, FEEDBACK_VOLUME) is None
     for number in (2, 10, 9):
         claim(triggers, f"volume-{number}", FIELDS | {"number": number}, lease_s=60)
     claim(triggers, "weekly", FIELDS | {"kind": "weekly", "number": 99}, lease_s=60)
     claim(triggers, "other", FIELDS | {"specialist": "business", "number": 99}, lease_s=60)
     mark_launched(triggers, "volume-10", "run-1", NOW)
-    assert last_volume_trigger(triggers, TECHNICAL) == Trigger(
+    assert newest_trigger(triggers, TECHNICAL, FEEDBACK_VOLUME) == Trigger(
         id="volume-10",
         partition=partition("2026-03-15"),
         number=10,

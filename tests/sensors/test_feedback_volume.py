@@ -50,7 +50,7 @@ def test_the_threshold_is_a_setting(platform: Platform):
 
 def test_a_tick_without_a_run_names_the_count_of_each_specialist(platform: Platform):
     review(platform.database, 7, HOUR_AGO, "behavior")
-    lines = volume_tick(platform).says.splitlines()
+    lines = volume_tick(platform).says.split(" · ")
     assert [line.split(" feedback")[0] for line in lines] == [
         "technical: 0 of 100",
         "business: 0 of 100",

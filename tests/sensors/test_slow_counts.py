@@ -42,7 +42,7 @@ def test_a_slow_count_of_one_specialist_does_not_fail_the_tick_for_the_others(pl
 
 def test_a_tick_without_a_run_says_whose_count_was_slow(platform: Platform):
     review(platform.database, 100, HOUR_AGO, "business")
-    lines = volume_tick(make_slow(platform, "business")).says.splitlines()
+    lines = volume_tick(make_slow(platform, "business")).says.split(" · ")
     assert lines[1].startswith("business: MongoDB is too slow to count its feedback.")
     assert lines[2].startswith("behavior: 0 of 100")
 
@@ -50,7 +50,7 @@ def test_a_tick_without_a_run_says_whose_count_was_slow(platform: Platform):
 def test_if_every_count_is_slow_the_tick_still_ends_in_time(platform: Platform, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(feedback_volume, "_SLOW_COUNTS_S", 0.0)
     review(platform.database, 100, HOUR_AGO, "business")
-    lines = volume_tick(make_slow(platform, "business")).says.splitlines()
+    lines = volume_tick(make_slow(platform, "business")).says.split(" · ")
     assert len(lines) == len(FIVE)
     assert all(": MongoDB is too slow to count its feedback." in line for line in lines)
 
