@@ -113,16 +113,23 @@ class _SecureMlflowArtifacts(MlflowArtifacts):
 
 
 class _Written(BytesIO):
-    """A file that is sent to the server when it is closed without an error."""
+    """A file that is sent to the server when it is closed, unless the body of a `with` failed."""
 
     def __init__(self, files: MlflowArtifacts, path: str) -> None:
         super().__init__()
-        self._files, self._path = files, path
+        self._files, self._path, self._complete = files, path, True
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if kind is None:
-            self._files.pipe_file(self._path, self.getvalue())
+        self._complete = kind is None
         super().__exit__(kind, error, trace)
+
+    def close(self) -> None:
+        """Send the content. A second call does nothing."""
+        try:
+            if self._complete and not self.closed:
+                self._files.pipe_file(self._path, self.getvalue())
+        finally:
+            super().close()
 
 
 @contextmanager

@@ -46,7 +46,8 @@ def confine(*, read: Iterable[Path], write: Path) -> list[str]:
         write: the only folder in which files may be made.
 
     Returns:
-        What this kernel could not take away: `files`, `network`. Empty if it took everything.
+        What this kernel could not take away: `files`, `network`. Empty if it took both; without namespaces, only TCP is
+        taken of the network.
     """
     if not sys.platform.startswith("linux"):
         return ["files", "network"]

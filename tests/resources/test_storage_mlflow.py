@@ -63,6 +63,19 @@ def test_a_writable_store_passes_the_check_which_leaves_nothing_behind(storage: 
         list(UPath(storage).iterdir())
 
 
+def test_a_file_is_written_when_it_is_closed_and_only_as_a_whole(storage: str):
+    whole, half = UPath(storage) / "whole", UPath(storage) / "half"
+    file = whole.open("wb")
+    file.write(b"content")
+    assert not whole.exists()
+    file.close()
+    file.close()
+    assert whole.read_bytes() == b"content"
+    with pytest.raises(ZeroDivisionError), half.open("wb") as file:
+        file.write(b"con" * (1 // 0))
+    assert not half.exists()
+
+
 def test_a_server_that_is_away_passes_by_itself(server: str):
     away = artifacts_address("mlflow-artifacts:/nhm", f"http://127.0.0.1:{free_port()}")
     for use in (lambda: check_storage(away), lambda: fetch(RecordIOManager(away), Note)):
