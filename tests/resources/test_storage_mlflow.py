@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pandas as pd
 import pytest
 from pydantic import ValidationError
-from upath import UPath
 
 from nhm_assets.settings import Settings
 from resources.addresses import artifacts_address, web_address
 from resources.errors import StorageError, StorageUnavailable
+from resources.mlflow_artifacts import MlflowPath
 from resources.storage import FrameIOManager, RecordIOManager, check_storage
 from tests.support.documents import WEEK
 from tests.support.ports import free_port
@@ -60,11 +60,11 @@ def test_a_missing_file_is_an_error_that_says_what_to_materialize(storage: str):
 def test_a_writable_store_passes_the_check_which_leaves_nothing_behind(storage: str):
     check_storage(storage)
     with pytest.raises(FileNotFoundError):
-        list(UPath(storage).iterdir())
+        list(MlflowPath(storage).iterdir())
 
 
 def test_a_file_is_written_when_it_is_closed_and_only_as_a_whole(storage: str):
-    whole, half = UPath(storage) / "whole", UPath(storage) / "half"
+    whole, half = MlflowPath(storage) / "whole", MlflowPath(storage) / "half"
     file = whole.open("wb")
     file.write(b"content")
     assert not whole.exists()
