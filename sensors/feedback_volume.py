@@ -21,10 +21,7 @@ from nhm_assets.domain.provenance import left_out
 from nhm_assets.domain.specialists import Specialist, all_specialists
 from nhm_assets.domain.times import count_feedback, count_feedback_of
 from nhm_assets.runs.datasets import learned_until_of_all
-from nhm_assets.runs.queries import (
-    SPECIALIST_TAG,
-    runs_in_progress,
-)
+from nhm_assets.runs.queries import SPECIALIST_TAG, runs_in_progress
 from nhm_assets.runs.restarts import awaiting_restart
 from nhm_assets.runs.ticks import is_preview
 from nhm_assets.runs.triggers import (

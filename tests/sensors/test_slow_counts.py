@@ -7,7 +7,7 @@ from pymongo.errors import AutoReconnect
 
 from nhm_assets.domain.specialists import FIVE
 from resources.errors import MongoUnavailable
-from sensors import feedback_volume
+from sensors import feedback_volume, requests
 from tests.support.documents import NOW
 from tests.support.platform import Platform
 from tests.support.reviews import ago, review
@@ -56,14 +56,14 @@ def test_if_every_count_is_slow_the_tick_still_ends_in_time(platform: Platform, 
 
 
 def lose_mongodb_at(specialist: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    claim = feedback_volume.claim
+    claim = requests.claim
 
     def claim_until_lost(triggers: Any, trigger: str, fields: Any, **options: Any) -> Any:
         if fields["specialist"] == specialist:
             raise AutoReconnect("connection closed")
         return claim(triggers, trigger, fields, **options)
 
-    monkeypatch.setattr(feedback_volume, "claim", claim_until_lost)
+    monkeypatch.setattr(requests, "claim", claim_until_lost)
 
 
 def test_a_run_that_was_claimed_before_mongodb_went_away_is_launched(
