@@ -1,4 +1,4 @@
-"""The sensor on drift: it retrains a specialist whose plans have moved away, or whose served version has sunk.
+"""The sensor on drift: it retrains a specialist whose plans have moved away, or whose served version is below the line.
 
 Labels alone never start a run: a retraining needs them to be right, and people change their minds less often than they
 make mistakes.
@@ -19,7 +19,7 @@ from dagster import (
     sensor,
 )
 
-from nhm_assets.domain.dagster_names import DRIFT_SENSOR, EVALUATION_REPORT, JOB
+from nhm_assets.domain.dagster_names import DRIFT_SENSOR, EVALUATION_REPORT, JOB, SERVING_ON_LINE
 from nhm_assets.domain.partitions import Partition, last_closed_week, running_week
 from nhm_assets.domain.specialists import Specialist, all_specialists, recorded_specialist
 from nhm_assets.registry.audit_log import AUDIT_LOG
@@ -49,7 +49,6 @@ Document = dict[str, Any]
 _INTERVAL_S: Final = 300
 _READS_S: Final = 20.0
 """Seconds for all reads of a tick together: it must end within 60 s."""
-_SERVING_ON_LINE: Final = "serving_on_line"
 _EVALUATIONS: Final = 10
 """Newest evaluations per specialist among which its own is looked for."""
 
@@ -74,7 +73,7 @@ class Cause:
     default_status=DefaultSensorStatus.RUNNING,
     description=(
         "Retrains a specialist on the current week if one of the five most important features has moved much from what"
-        " the served version learned (`features_stable`), or if the served version has sunk below the line"
+        " the served version learned (`features_stable`), or if the served version is below the line"
         " (`serving_on_line`). One run for each cause and week, and none within RETRAINING_COOLDOWN_HOURS of another"
         " one. Labels alone never start a run."
     ),
@@ -102,7 +101,7 @@ class _Tick:
 
     def decide(self) -> list[Decision]:
         """What there is to say about specialists with a cause or a request, and the runs that are due."""
-        causes = self._sunken() | self._drifted()
+        causes = self._below_line() | self._drifted()
         decisions = []
         newest = newest_triggers(self.database[TRIGGERS], DRIFT)
         for specialist in all_specialists():
@@ -136,9 +135,9 @@ class _Tick:
         model = recorded_specialist(specialist).registered_model
         return version_at(self.database[AUDIT_LOG], model, self.now) or otherwise
 
-    def _sunken(self) -> dict[str, Cause]:
+    def _below_line(self) -> dict[str, Cause]:
         """Specialist -> its served version is below the line, by its newest evaluation of these weeks."""
-        key = AssetCheckKey(EVALUATION_REPORT, _SERVING_ON_LINE)
+        key = AssetCheckKey(EVALUATION_REPORT, SERVING_ON_LINE)
         limit = _EVALUATIONS * len(all_specialists())
         newest: dict[str, tuple[str, bool]] = {}
         for record in self.instance.event_log_storage.get_asset_check_execution_history(key, limit=limit):
@@ -146,7 +145,7 @@ class _Tick:
             if partition and record.evaluation:
                 newest.setdefault(str(partition.specialist), (partition.week, record.evaluation.passed))
         return {
-            name: Cause(f"{week}:serving", f"{name}: the served version is below the line ({_SERVING_ON_LINE}, {week})")
+            name: Cause(f"{week}:serving", f"{name}: the served version is below the line ({SERVING_ON_LINE}, {week})")
             for name, (week, passed) in newest.items()
             if not passed and week in self._weeks()
         }

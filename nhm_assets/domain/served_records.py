@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
 from pydantic import Field
 
 from nhm_assets.domain.drift_records import Checked, Drift, Estimate
 from nhm_assets.domain.stored_record import Record, SchemaVersion, StoredRecord
+
+UNATTENDED: Final = 0.8
+"""The confidence from which on a plan can be approved without a person."""
 
 
 class Calls(Record):

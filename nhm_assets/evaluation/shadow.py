@@ -7,11 +7,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from nhm_assets.domain.served_records import UNATTENDED
 from nhm_assets.domain.shadow_records import Said, Shadow, ShadowPlan, Shift
 from nhm_assets.evaluation.served_plans import Opinion, ServedPlans
 
-UNATTENDED: Final = 0.8
-"""The confidence from which on a plan can be approved without a person."""
 _LARGEST_CHANGES: Final = 10
 _PERCENTILES: Final = (5, 95)
 

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from nhm_assets.evaluation.shadow import UNATTENDED, Comparison
+from nhm_assets.domain.served_records import UNATTENDED
+from nhm_assets.evaluation.shadow import Comparison
 from nhm_assets.steps.pictures import CANDIDATE, MUTED, REQUIRED, RULE, TEXT_SIZE, new_axes, new_figure, png, say
 
 SHADOW_PICTURE: Final = "shadow.png"

@@ -2,14 +2,10 @@
 
 from collections.abc import Iterable
 from math import sqrt
-from typing import Final
 
 import numpy as np
 
-from nhm_assets.domain.served_records import Agreement, Calls, Decline
-
-UNATTENDED: Final = 0.8
-"""The confidence from which on a plan can be approved without a person."""
+from nhm_assets.domain.served_records import UNATTENDED, Agreement, Calls, Decline
 
 
 def calls_approve(confidence: np.ndarray, risk: np.ndarray) -> np.ndarray:
@@ -33,7 +29,14 @@ def counted(calls: np.ndarray, approved: np.ndarray) -> Calls:
 
 
 def agreement(version: str, confidence: np.ndarray, risk: np.ndarray, approved: np.ndarray) -> Agreement:
-    """The agreement of one version on its reviewed opinions, at least one."""
+    """The agreement of one version on its reviewed opinions, at least one.
+
+    Args:
+        version: that gave the opinions.
+        confidence: of each opinion, shape (n,).
+        risk: likewise; NaN if it is missing.
+        approved: whether people approved it, shape (n,).
+    """
     unattended = confidence >= UNATTENDED
     return Agreement(
         version=version,
@@ -48,15 +51,10 @@ def agreement(version: str, confidence: np.ndarray, risk: np.ndarray, approved: 
 
 
 def auc(confidence: np.ndarray, approved: np.ndarray) -> float | None:
-    """Probability that an approved plan has the higher confidence, ties half (Mann-Whitney); None without both."""
-    from scipy.stats import rankdata
+    """Area under the ROC curve of approve; None unless people approved some plans, and others not."""
+    from sklearn.metrics import roc_auc_score
 
-    positives = int(approved.sum())
-    negatives = len(approved) - positives
-    if not positives or not negatives:
-        return None
-    ranks = rankdata(confidence)[approved].sum()
-    return float((ranks - positives * (positives + 1) / 2) / (positives * negatives))
+    return float(roc_auc_score(approved, confidence)) if 0 < approved.sum() < len(approved) else None
 
 
 def f1_variance(calls: Calls) -> float:

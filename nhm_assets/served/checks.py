@@ -9,6 +9,7 @@ from nhm_assets.domain.dagster_names import SERVED_QUALITY
 from nhm_assets.domain.drift_records import Shift
 from nhm_assets.domain.served_records import Answered, ServedQuality
 from nhm_assets.served.measure import AGREEMENT, ANSWERS, DRIFT
+from nhm_assets.served.reviews import RECENT
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_specs
 
@@ -40,7 +41,6 @@ _FEW: Final = 20
 """Opinions that people approved, and that they did not, without which agreement is not judged."""
 _FEW_STALE: Final = 3
 _TAIL: Final = 0.05
-_RECENT: Final = 2
 _SMALL_ERROR: Final = 0.03
 _NAMED: Final = 5
 
@@ -107,7 +107,7 @@ def estimate_holds(quality: ServedQuality) -> Verdict:
     check = ESTIMATE_HOLDS
     if reason := quality.faults.get(AGREEMENT):
         return not_measured(check, reason, passed=False)
-    recent = [one for one in quality.checked if one.weeks_before < _RECENT]
+    recent = [one for one in quality.checked if one.weeks_before < RECENT]
     plans = sum(one.estimate.plans for one in recent)
     if plans < 2 * _FEW:
         few = f"people reviewed {plans} opinions of version {quality.version} in two weeks"

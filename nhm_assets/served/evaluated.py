@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from nhm_assets.domain.dagster_names import EVALUATION_REPORT
 from nhm_assets.domain.dataset_schema import APPROVE
 from nhm_assets.domain.errors import DataError
@@ -40,7 +38,7 @@ def report_of(
     for file in files:
         try:
             report = EvaluationReport.model_validate_json(file.read_bytes())
-        except (ValidationError, DataError, ValueError, OSError):
+        except (DataError, ValueError, OSError):
             continue
         if (report.model, report.version) == (model, version):
             return report

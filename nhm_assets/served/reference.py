@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
-from nhm_assets.domain.dataset_schema import FEATURE_NAMES, TEST
+from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, TEST
 from nhm_assets.domain.errors import DataError
 from nhm_assets.drift.baseline import (
     CONFIDENCE,
@@ -140,13 +140,12 @@ class References:
 
     def _record(self, version: "ModelVersion", learned: pd.DataFrame, baseline: Baseline) -> None:
         """The document of a version in `ml_feature_baselines`, once."""
-        names = ("reject", "approve", "review_required")
         document = {
             "model_name": version.name,
             "version": str(version.version),
             "timestamp": self.now,
             "features": feature_summaries(learned),
-            "target_distribution": dict(zip(names, baseline.labels.counts, strict=False)),
+            "target_distribution": dict(zip(CLASS_NAMES, baseline.labels.counts, strict=True)),
             "sample_count": baseline.rows,
         }
         where = {"_id": f"nhm:{version.name}:{version.version}"}

@@ -11,14 +11,14 @@ from nhm_assets.domain.drift_records import Checked
 from nhm_assets.domain.partitions import WEEK
 from nhm_assets.domain.served_records import Agreement, Calls, Decline
 from nhm_assets.drift.estimate import estimate
-from nhm_assets.served.agreement import agreement, calls_approve, decline
+from nhm_assets.served.agreement import agreement, calls_approve, counted, decline
 from nhm_assets.served.reading import Reviewed
 from nhm_assets.served.serving_times import ServingTimes
 
 Weeks = Mapping[int, Mapping[str | None, list[Reviewed]]]
 """Weeks before the measured one -> version -> its reviewed opinions; None stands for no version."""
 
-_RECENT: Final = 2
+RECENT: Final = 2
 """Weeks whose agreement is compared with that before: in one alone there is seldom enough feedback."""
 _CHECKED: Final = 8
 
@@ -49,9 +49,9 @@ def agreements(versions: Mapping[str | None, list[Reviewed]]) -> list[Agreement]
 
 def decline_of(weeks: Weeks, version: str | None, evaluated: Calls) -> Decline | None:
     """The served version in the newest two weeks, against its evaluation and the weeks before."""
-    calls = {before: agreement(str(version), *_arrays(reviewed)).calls for before, reviewed in _of(weeks, version)}
-    recent = Calls.total(one for before, one in calls.items() if before < _RECENT)
-    return decline(recent, evaluated, [one for before, one in calls.items() if before >= _RECENT])
+    calls = {before: _calls(reviewed) for before, reviewed in _of(weeks, version)}
+    recent = Calls.total(one for before, one in calls.items() if before < RECENT)
+    return decline(recent, evaluated, [one for before, one in calls.items() if before >= RECENT])
 
 
 def checked(weeks: Weeks, version: str | None) -> list[Checked]:
@@ -60,7 +60,7 @@ def checked(weeks: Weeks, version: str | None) -> list[Checked]:
     for before, reviewed in _of(weeks, version):
         confidence, risk, approved = _arrays(reviewed)
         calls = calls_approve(confidence, risk)
-        realized = agreement(str(version), confidence, risk, approved).calls.f1
+        realized = counted(calls, approved).f1
         expected = estimate(confidence.clip(0, 1), calls)
         if before < _CHECKED and realized is not None and expected.f1 is not None:
             found.append(Checked(weeks_before=before, estimate=expected, realized=realized))
@@ -72,6 +72,11 @@ def _of(weeks: Weeks, version: str | None) -> list[tuple[int, list[Reviewed]]]:
     if version is None:
         return []
     return [(before, weeks[before][version]) for before in sorted(weeks) if version in weeks[before]]
+
+
+def _calls(reviewed: Sequence[Reviewed]) -> Calls:
+    confidence, risk, approved = _arrays(reviewed)
+    return counted(calls_approve(confidence, risk), approved)
 
 
 def _arrays(reviewed: Sequence[Reviewed]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

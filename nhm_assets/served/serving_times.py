@@ -13,6 +13,7 @@ from nhm_assets.registry.foreign_moves import FOREIGN_MOVE
 from nhm_assets.registry.promotion_lock import OPEN
 from nhm_assets.registry.recovery import DONE_KINDS
 from nhm_assets.registry.rollout_lock import LOCK
+from nhm_assets.rollout.restart import ALREADY_RUNNING, NO_REPLICAS, ROLLED_OUT
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -23,7 +24,7 @@ FOREVER: Final = datetime.max.replace(tzinfo=UTC)
 _CACHED_FOR: Final = timedelta(hours=1)
 """Specialists repeat an opinion for so long without asking a model again."""
 _SAME_CLOCK: Final = timedelta(days=1)
-_RESTARTED: Final = ("rolled out", "already running", "no replicas")
+_RESTARTED: Final = (ROLLED_OUT, ALREADY_RUNNING, NO_REPLICAS)
 """Results after which every pod that answers has loaded the version, or will do so when it starts."""
 
 
@@ -34,13 +35,11 @@ class Serving:
     Attributes:
         since: when it was put there.
         loaded: from when on its number says that it answered; FOREVER if its restart has not ended well.
-        known: whether a restart is recorded at all.
     """
 
     version: str
     since: datetime
     loaded: datetime
-    known: bool
 
 
 @dataclass(frozen=True)
@@ -98,8 +97,8 @@ def _serving(move: Mapping[str, Any], until: datetime, restarts: Sequence[Mappin
     done = [_end_of(one) for one in own if one.get("result") in _RESTARTED]
     if not own:
         # Nobody knows when its pods restarted, as without a cluster: the number in the opinions is all there is.
-        return Serving(version, since, since, known=False)
-    return Serving(version, since, min(done, default=FOREVER), known=True)
+        return Serving(version, since, since)
+    return Serving(version, since, min(done, default=FOREVER))
 
 
 def _end_of(restart: Mapping[str, Any]) -> datetime:

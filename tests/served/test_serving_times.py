@@ -49,7 +49,6 @@ def test_a_later_restart_of_the_same_version_closes_the_gap():
 def test_without_a_recorded_restart_the_number_is_believed():
     times = serving_times([move("2", 10)], [], LATE)
     assert not times.in_gap(hours(10))
-    assert not times.servings[0].known
 
 
 def test_a_replaced_version_is_unexpected_once_repeated_opinions_have_expired():
