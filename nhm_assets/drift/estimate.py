@@ -1,8 +1,9 @@
 """What a version's figures are before anybody has reviewed its opinions, from its own confidence.
 
 A calibrated confidence is the probability that people approve. So the expected number of true approvals among the plans
-that the version calls approve is the sum of their confidences, and so on (confidence-based performance estimation:
-Kivimäki, Białek, Kuberski & Nurminen, 2024, arXiv:2407.08649). It holds as long as people judge as they did.
+that the version calls approve is the sum of their confidences, and so on (CBPE: Kivimäki, Białek, Kuberski & Nurminen,
+2025, arXiv:2505.05295). F1 is estimated as the ratio of two expected counts, and its error by the delta method, where
+the paper derives the whole distribution. It holds as long as people judge as they did.
 """
 
 from math import sqrt
@@ -16,8 +17,8 @@ def estimate(confidence: np.ndarray, calls: np.ndarray) -> Estimate:
     """The expected figures.
 
     Args:
-        confidence: probability of approve for each plan.
-        calls: whether the version calls it approve.
+        confidence: probability of approve for each plan, from 0 to 1, shape (n,).
+        calls: whether the version calls it approve, shape (n,).
     """
     true, called, said = float(confidence[calls].sum()), int(calls.sum()), float(confidence.sum())
     named = called + said

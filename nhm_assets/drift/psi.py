@@ -27,7 +27,7 @@ _SEED: Final = 20260104
 
 
 def psi(learned: np.ndarray, came: np.ndarray) -> np.ndarray:
-    """PSI between counts over the same bins, over the last axis. Bins that are empty in both do not count."""
+    """PSI between counts over the same bins, shape (..., bins). Bins that are empty in both do not count."""
     learned, came = np.asarray(learned, dtype="float64"), np.asarray(came, dtype="float64")
     used = (learned + came) > 0
     p = np.where(used, learned + _PSEUDO_COUNT, 0.0)

@@ -89,17 +89,20 @@ class Reader:
         if unaskable:
             yield from (one for one in self._feedback(window, None) if repr(one["_id"]) in unaskable)
 
-    def opinions(self, plain: Sequence[str], with_plan: Sequence[str] = ()) -> dict[str, Document]:
+    def opinions(
+        self, plain: Sequence[str], with_plan: Sequence[str] = (), *, fields: Iterable[str] = SCORE_FIELDS
+    ) -> dict[str, Document]:
         """Opinion id -> its plan id and scores, for those that exist and belong to the specialist.
 
         Args:
             plain: ids of opinions.
             with_plan: ids of others, whose documents also have the `cognitive_plan`, raw where it is a map.
+            fields: what is read besides the ids, if not the scores.
         """
-        fields = dict.fromkeys(("opinion_id", "specialist_type", "plan_id", *SCORE_FIELDS), 1)
+        shown = dict.fromkeys(("opinion_id", "specialist_type", "plan_id", *fields), 1)
         more = {"specialist_type": self.specialist}
-        opinions = list(self._by_ids(self.names.opinions, "opinion_id", plain, fields, more))
-        opinions += self._with_raw_plans(self.names.opinions, "opinion_id", with_plan, "cognitive_plan", fields, more)
+        opinions = list(self._by_ids(self.names.opinions, "opinion_id", plain, shown, more))
+        opinions += self._with_raw_plans(self.names.opinions, "opinion_id", with_plan, "cognitive_plan", shown, more)
         return _by_id("opinion_id", None, filter(self._is_ours, opinions), [*plain, *with_plan])
 
     def opinion_plans(self, opinion_ids: Sequence[str]) -> dict[str, Any]:

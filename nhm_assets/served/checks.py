@@ -68,17 +68,20 @@ def drift_verdicts(quality: ServedQuality) -> list[Verdict]:
         reason = fault or quality.absent.get(DRIFT, "nothing tells which version was in Production")
         checks = (FEATURES_STABLE, ANSWERS_STABLE, LABELS_STABLE)
         return [not_measured(check, reason, passed=fault is None) for check in checks]
-    version = quality.version
+    parts = (
+        (FEATURES_STABLE, ANSWERS, f"{drift.plans} plans", drift.of_features, drift.important),
+        (ANSWERS_STABLE, ANSWERS, f"{drift.answers} answers", drift.of_answers, ()),
+        (LABELS_STABLE, AGREEMENT, f"{drift.labels} labels", drift.of_labels, ()),
+    )
     return [
-        _stable(FEATURES_STABLE, f"{drift.plans} plans", drift.of_features, version, drift.important),
-        _stable(ANSWERS_STABLE, f"{drift.answers} answers", drift.of_answers, version),
-        _stable(LABELS_STABLE, f"{drift.labels} labels", drift.of_labels, version),
+        not_measured(check, reason, passed=False)
+        if (reason := quality.faults.get(source))
+        else _stable(check, sample, found, quality.version, important)
+        for check, source, sample, found, important in parts
     ]
 
 
-def _stable(
-    check: str, sample: str, found: Sequence[Shift], version: str | None, important: Sequence[str] = ()
-) -> Verdict:
+def _stable(check: str, sample: str, found: Sequence[Shift], version: str | None, important: Sequence[str]) -> Verdict:
     """Whether none of these has moved."""
     if not found:
         return not_measured(check, f"{sample} are too few to compare with what version {version} learned", passed=True)

@@ -22,7 +22,7 @@ FEWEST: Final = 20
 
 
 def read_features(collection: "Collection[dict[str, Any]]", plan_ids: Iterable[str]) -> np.ndarray:
-    """The stored features of these plans, one row each; features that the platform computed are left out.
+    """The stored features of these plans, shape (n, 26); features that the platform computed are left out.
 
     Plans without usable features are left out, too. Null is NaN.
     """
@@ -41,7 +41,7 @@ def drift_of(baseline: Baseline, features: np.ndarray, answers: Sequence[Opinion
 
     Args:
         baseline: of the served version.
-        features: one row per plan.
+        features: shape (n, 26): one row per plan, in the order of FEATURE_NAMES.
         answers: opinions that this version gave in the week.
         labels: what people said in the week, as classes of the dataset.
     """
@@ -51,18 +51,18 @@ def drift_of(baseline: Baseline, features: np.ndarray, answers: Sequence[Opinion
         RISK: np.array([one.risk for one in answers], dtype="float64"),
     }
     labelled = np.bincount(np.array(labels, dtype="int64"), minlength=len(CLASS_NAMES))
-    enough = {"features": len(features), "answers": len(answers), "labels": len(labels)}
     of_features = shifts(baseline.features, _counts(baseline.features, values), baseline.important)
     of_answers = shifts(baseline.answers, _counts(baseline.answers, said))
+    of_labels = shifts({"labels": baseline.labels}, {"labels": labelled})
     return Drift(
         learned=baseline.rows,
         plans=len(features),
         answers=len(answers),
         labels=len(labels),
         important=baseline.important,
-        of_features=of_features if enough["features"] >= FEWEST else [],
-        of_answers=of_answers if enough["answers"] >= FEWEST else [],
-        of_labels=shifts({"labels": baseline.labels}, {"labels": labelled}) if enough["labels"] >= FEWEST else [],
+        of_features=of_features if len(features) >= FEWEST else [],
+        of_answers=of_answers if len(answers) >= FEWEST else [],
+        of_labels=of_labels if len(labels) >= FEWEST else [],
     )
 
 

@@ -1,4 +1,7 @@
-"""Measures one week of one specialist. Every part has its own end: what cannot be read is said, and stops nothing."""
+"""Measures one week of one specialist. If a part cannot be read, the record says why, and has the others.
+
+All parts need the serving times: without them, opinions of the gap would count for a version.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -37,7 +40,6 @@ WEEKS: Final = 9
 ANSWERS: Final = "answers"
 AGREEMENT: Final = "agreement"
 DRIFT: Final = "drift"
-_TIMES: Final = "serving times"
 _EVALUATION: Final = "evaluation"
 _PROMOTED: Final = "reference of the promoted version"
 """Parts that may not be measured."""
@@ -74,12 +76,17 @@ def window_of(partition: Partition, now: datetime) -> Window:
 
 @dataclass
 class _Read:
-    """What the documents of a week say."""
+    """What the documents of a week say.
+
+    Attributes:
+        labels: what people said in the week, of whatever gave the opinion, as a dataset would learn it.
+    """
 
     times: ServingTimes
     opinions: list[Opinion]
     answered: Answered | None
     weeks: Weeks
+    labels: list[int]
     version: str | None
     evaluated: Calls
     features: np.ndarray | None
@@ -113,6 +120,9 @@ class Measurement:
         """Measure from documents alone: the same documents give the same record, whenever that is.
 
         Feedback counts in the week in which it was submitted, for the version that gave the opinion.
+
+        Raises:
+            PyMongoError: the audit log cannot be read, so nothing tells which version served when.
         """
         window, faults = window_of(self.partition, self.now), Faults()
         read = self._read(window, faults)
@@ -147,7 +157,7 @@ class Measurement:
         database, settings, model = self.database, self.settings, self._model
         log = database[AUDIT_LOG]
         with pymongo.timeout(settings.served_quality_timeout_s):
-            times = faults.without(_TIMES, lambda: read_serving_times(log, model, window.end)) or ServingTimes([])
+            times = read_serving_times(log, model, window.end)
             collection = database[settings.opinions_collection]
             opinions = faults.without(
                 ANSWERS, lambda: list(read_opinions(collection, self.partition.specialist, window))
@@ -159,7 +169,8 @@ class Measurement:
             plans = [one.plan_id for one in opinions or []]
             features = faults.without(DRIFT, lambda: read_features(database[settings.features_collection], plans))
         weeks = by_week(reviewed or [], times, window.start)
-        return _Read(times, opinions or [], answered, weeks, version, evaluated or Calls(), features)
+        labels = [one.label for one in reviewed or [] if one.submitted_at >= window.start]
+        return _Read(times, opinions or [], answered, weeks, labels, version, evaluated or Calls(), features)
 
     def _reviewed(self, window: Window) -> list[Reviewed]:
         longer = Window(window.start - (WEEKS - 1) * WEEK, window.end)
@@ -182,8 +193,7 @@ class Measurement:
             raise RuntimeError(faults.reasons.get(DRIFT, "the features were not read"))
         if baseline.synthetic:
             raise DataError(f"version {read.version} learned synthetic rows alone, which say nothing about the world")
-        labels = [one.label for reviewed in read.weeks.get(0, {}).values() for one in reviewed]
-        return drift_of(baseline, read.features, read.by_served, labels)
+        return drift_of(baseline, read.features, read.by_served, read.labels)
 
 
 def _version(times: ServingTimes, end: datetime, answered: Answered | None) -> str | None:

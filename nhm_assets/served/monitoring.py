@@ -7,7 +7,7 @@ it: the platform's own sensor decides.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from nhm_assets.domain.drift_records import MUCH, Shift
+from nhm_assets.domain.drift_records import SOME, Shift
 from nhm_assets.domain.served_records import ServedQuality
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def monitoring_document(quality: ServedQuality) -> dict[str, Any] | None:
         "drift_detected": bool(moved),
         "drift_score": drift.of_features[0].psi,
         "drifted_features": [shift.name for shift in moved],
-        "threshold_psi": MUCH,
+        "threshold_psi": SOME,
         "window_hours": (quality.end - quality.start).total_seconds() / 3600,
         "report_summary": summary,
         "retraining_triggered": True,

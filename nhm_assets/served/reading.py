@@ -12,7 +12,7 @@ from nhm_assets.domain.dataset_schema import APPROVE, SCRIPTED
 from nhm_assets.domain.partitions import Window
 from nhm_assets.domain.provenance import provenance_of
 from nhm_assets.domain.specialists import Specialist
-from nhm_assets.feedback.mongo_batches import id_batches
+from nhm_assets.feedback.mongo_batches import batches
 from nhm_assets.feedback.reader import CollectionNames, Reader
 from nhm_assets.feedback.rules import Feedback, judge, newest_per_opinion
 from nhm_assets.served.origins import OPINION_FIELDS, Opinion, opinion_of
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from nhm_assets.settings import Settings
 
 Document = dict[str, Any]
-
-_FIELDS = dict.fromkeys(OPINION_FIELDS, 1)
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,10 @@ def read_opinions(collection: "Collection[Document]", specialist: Specialist, wi
     texts = {"$gte": f"{window.start - day:%Y-%m-%d}", "$lt": f"{window.end + 2 * day:%Y-%m-%d}"}
     ranges = [{"$gte": window.start, "$lt": window.end}, texts]
     query = {"$or": [{"specialist_type": str(specialist), "evaluated_at": one} for one in ranges]}
-    for document in collection.find(query, _FIELDS, batch_size=5000):
+    for document in collection.find(query, dict.fromkeys(OPINION_FIELDS, 1), batch_size=5000):
+        if document.get("specialist_type") != specialist:
+            # A collation may ignore case.
+            continue
         opinion = opinion_of(document)
         if opinion.at is not None and window.start <= opinion.at < window.end:
             yield opinion
@@ -68,26 +69,21 @@ def read_reviewed(
         settings.plans_collection,
         settings.features_collection,
     )
+    reader = Reader(database, names, specialist, None)
     accepted = []
-    for document in Reader(database, names, specialist, None).feedback(window):
+    for document in reader.feedback(window):
         if provenance_of(document, settings.scripted_prefixes) == SCRIPTED:
             continue
         feedback = judge(document, window)
         if isinstance(feedback, Feedback):
             accepted.append(feedback)
     chosen = newest_per_opinion(accepted, min_rating=settings.min_feedback_rating)
-    opinions = _opinions_of(database[settings.opinions_collection], specialist, chosen)
+    # In batches, since the documents of many weeks take far more memory than what is kept of them.
+    opinions = {
+        opinion_id: opinion_of(document)
+        for ids in batches(sorted({one.opinion_id for one in chosen}))
+        for opinion_id, document in reader.opinions(ids, fields=OPINION_FIELDS).items()
+    }
     return [
         Reviewed(opinions[one.opinion_id], one.submitted_at, one.label) for one in chosen if one.opinion_id in opinions
     ]
-
-
-def _opinions_of(
-    collection: "Collection[Document]", specialist: Specialist, feedback: list[Feedback]
-) -> dict[str, Opinion]:
-    found: dict[str, Opinion] = {}
-    for ids in id_batches(sorted({one.opinion_id for one in feedback})):
-        query = {"opinion_id": {"$in": ids}, "specialist_type": str(specialist)}
-        documents = collection.find(query, _FIELDS, batch_size=1000)
-        found |= {one.opinion_id: one for one in map(opinion_of, sorted(documents, key=lambda one: repr(one["_id"])))}
-    return found

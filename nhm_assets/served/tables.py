@@ -41,7 +41,7 @@ def answers_table(answered: Answered) -> str:
     rows = [("all", answered.opinions)]
     rows += [(f"version {version}", count) for version, count in answered.by_version.items()]
     rows += [(f"no model: {name}", count) for name, count in answered.by_fallback.items()]
-    rows.append(("between a promotion and its restart", answered.in_gap))
+    rows.append(("between a promotion and the end of its restart", answered.in_gap))
     rows.append(("do not say who gave them", answered.untold))
     rows.append(("by a version that was replaced", answered.unexpected))
     return "\n".join(["| opinions | |", "|---|---|", *(f"| {name} | {count} |" for name, count in rows)])

@@ -29,8 +29,8 @@ def test_the_newest_measured_week_is_shown_with_what_warns(settings, home):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["technical"], "week 2026-03-08 and week 2026-03-01 not measured yet"),
-        (["technical", "--week", "2026-02-01"], "week 2026-02-01 not measured yet"),
+        (["technical"], "week 2026-03-08 and week 2026-03-01 are not measured yet"),
+        (["technical", "--week", "2026-02-01"], "week 2026-02-01 is not measured yet"),
         (["nobody"], "unknown specialist"),
     ],
 )

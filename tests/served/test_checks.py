@@ -137,6 +137,15 @@ def test_each_part_that_moves_is_found_by_its_own_check(part: str, check: str):
     assert "differ from what version 3 learned: density has moved much (PSI 0.300)" in verdicts[check].reason
 
 
+@pytest.mark.parametrize(
+    ("part", "checks"), [("answers", ["features_stable", "answers_stable"]), ("agreement", ["labels_stable"])]
+)
+def test_what_was_not_read_is_not_called_too_few(part: str, checks: list[str]):
+    verdicts = drift_verdicts(week(drift=drift(plans=0, answers=0, labels=0), faults={part: "MongoDB is slow"}))
+    assert [verdict.check for verdict in verdicts if not verdict.passed] == checks
+    assert {verdict.reason for verdict in verdicts if not verdict.passed} == {"Not measured: MongoDB is slow."}
+
+
 def test_too_few_plans_are_not_judged():
     verdicts = drift_verdicts(week(drift=drift(plans=7)))
     assert all(verdict.passed for verdict in verdicts)

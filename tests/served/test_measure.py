@@ -2,8 +2,10 @@
 
 import shutil
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
+from pymongo.errors import PyMongoError
 
 from nhm_assets.domain.partitions import WEEK as ONE_WEEK
 from nhm_assets.domain.partitions import Partition
@@ -106,6 +108,26 @@ def test_without_documents_nothing_is_measured_and_nothing_warns(database, setti
     assert (found.answered.opinions, found.agreements, found.version, found.faults) == (0, [], None, {})
     assert found.absent == {"drift": "nothing tells which version was in Production"}
     assert all(passed(found, settings).values())
+
+
+def test_without_serving_times_no_version_is_credited(database, settings, monkeypatch):
+    store(database, [answered_week(START, 40, version="1")], [promotion("1", START)])
+    slow = slow_view(database, "model_audit_log", seconds_per_document=3)
+    monkeypatch.setattr("nhm_assets.served.measure.AUDIT_LOG", slow)
+    limited = settings.model_copy(update={"served_quality_timeout_s": 1.0})
+    with pytest.raises(PyMongoError):
+        measure(database, PARTITION, limited, now=NOW)
+
+
+def test_people_say_as_much_of_fallbacks_as_of_a_model(database, settings, monkeypatch):
+    weeks = [answered_week(START, 30, version="1"), answered_week(START, 12, version=None, seed=2)]
+    store(database, [*weeks, answered_week(START - ONE_WEEK, 5, version="1")], [promotion("1", START - ONE_WEEK)])
+    compared = []
+    monkeypatch.setattr("nhm_assets.served.measure.References.of", lambda *_: SimpleNamespace(synthetic=False))
+    monkeypatch.setattr("nhm_assets.served.measure.drift_of", lambda *parts: compared.append(parts))
+    measure(database, PARTITION, settings, now=NOW)
+    ((_, _, answers, labels),) = compared
+    assert (len(answers), len(labels)) == (30, 42)
 
 
 def test_what_mongodb_does_not_answer_in_time_is_said_and_the_rest_is_measured(database, settings):
