@@ -54,8 +54,8 @@ def _stored(settings: Settings, specialist: str, week: str | None) -> ServedQual
             continue
         return ServedQuality.model_validate_json(file.read_bytes())
     raise UsageError(
-        f"{specialist}: week {' and week '.join(weeks)} {'is' if week else 'are'} not measured yet. A week is measured"
-        f" daily at 05:00 UTC and by a retraining; to measure it now, start the job {SERVED_QUALITY_JOB} in Dagster's UI"
+        f"{specialist}: week {' and week '.join(weeks)} {'is' if week else 'are'} not measured yet. Weeks are measured"
+        f" daily at 05:00 UTC and by a retraining; to measure now, start the job {SERVED_QUALITY_JOB} in Dagster's UI"
     )
 
 
