@@ -1,6 +1,6 @@
 """How a partition's run ends, and the tags that record it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -78,19 +78,33 @@ def decided_tags(
     held_as: HeldAs | None = None,
     below_in_a_row: int = 0,
     version: str = "",
+    inherited: Mapping[str, str],
 ) -> dict[str, str]:
     """The tags of a run that decided about a candidate, or that there is none.
 
-    Every tag is set, because a retried run inherits the tags of the run before.
+    A retried run inherits the tags of the run before, and no tag can be removed. So a tag that says nothing about this
+    run is emptied if it was inherited, and left out otherwise: the UI shows empty tags, too.
+
+    Args:
+        outcome: of the run.
+        reason: of the outcome.
+        held_by: names of the failed gate checks.
+        held_as: what the rows say of a held candidate.
+        below_in_a_row: see `BELOW_IN_A_ROW_TAG`.
+        version: see `VERSION_TAG`.
+        inherited: the tags that the run has.
     """
-    return {
+    tags = {
         OUTCOME_TAG: str(outcome),
         REASON_TAG: shortened(reason),
         HELD_BY_TAG: ",".join(held_by),
         HELD_AS_TAG: str(held_as or ""),
         BELOW_IN_A_ROW_TAG: str(below_in_a_row or ""),
         VERSION_TAG: version,
+        BROKEN_BY_TAG: "",
+        TRANSIENT_TAG: "",
     }
+    return {name: value for name, value in tags.items() if value or inherited.get(name)}
 
 
 def broken_tags(by: BrokenBy, reason: str, *, transient: bool = False) -> dict[str, str]:

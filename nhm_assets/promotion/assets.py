@@ -171,5 +171,6 @@ def _tag(
         held_as=decision.held_as,
         below_in_a_row=in_a_row,
         version=version,
+        inherited=context.run.tags,
     )
     context.instance.add_run_tags(context.run_id, tags)

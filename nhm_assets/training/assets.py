@@ -83,7 +83,8 @@ def trained_model(
     """Train and register a version, or reuse the one from the same data, code and parameters."""
     if missing := _missing_evidence(feedback_dataset, settings):
         context.log.info("nothing is trained: %s", missing)
-        context.instance.add_run_tags(context.run_id, decided_tags(Outcome.INSUFFICIENT_DATA, missing))
+        tags = decided_tags(Outcome.INSUFFICIENT_DATA, missing, inherited=context.run.tags)
+        context.instance.add_run_tags(context.run_id, tags)
         return
     partition = Partition.from_key(context.partition_key)
     spec = TrainingSpec.of(
