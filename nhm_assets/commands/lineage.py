@@ -49,7 +49,7 @@ def lineage(
 
 def _facts_about_version(settings: Settings, name: str, number: str | None, feature: str | None) -> Facts:
     with startup_without_gc():
-        from nhm_assets.domain.dataset_columns import COLUMN
+        from nhm_assets.domain.dataset_columns import fields_of
         from nhm_assets.domain.dataset_schema import FEATURE_NAMES
         from nhm_assets.domain.partitions import parse_specialist
         from nhm_assets.registry.audit_log import AUDIT_LOG
@@ -79,7 +79,7 @@ def _facts_about_version(settings: Settings, name: str, number: str | None, feat
                 "feature": one,
                 "importance": importances.get(one),
                 **_values(None if dataset is None else dataset.frame, one),
-                "fields": [f"{asset}.{field}" for asset, field in COLUMN[one].sources],
+                "fields": list(fields_of(one)),
             }
             for one in names
         ],
@@ -281,11 +281,17 @@ def _print_feedback(facts: Facts) -> None:
     if rows:
         print_table("Datasets that hold it, and what was trained on them", _LEARNED, rows, numbers={"version"})
     else:
-        click.echo("No stored dataset holds it, so no version of this platform has learned from it.")
+        click.echo(_none_holds_it(facts))
     for one in facts["quarantine"]:
         click.echo(f"In feedback_quarantine: {one['partition']}, {one['reason']}")
     for fault in facts["unreadable"]:
         click.echo(f"Not looked at: {fault}")
+
+
+def _none_holds_it(facts: Facts) -> str:
+    if facts["unreadable"]:
+        return "No dataset that can be read holds it. A version may have learned from it in a dataset named below."
+    return "No stored dataset holds it, so no version of this platform has learned from it."
 
 
 def _version_cells(one: Facts) -> list[list[str]]:

@@ -78,7 +78,7 @@ def _confusion(figure: "Figure", box: Box, title: str, metrics: Metrics | None, 
         ink = "white" if share > 0.6 else INK
         say(axes, column, row, f"{share:.0%}\n{counts[row, column]}", ha="center", va="center", color=ink)
     axes.set_xticks(range(len(_CLASSES)), _CLASSES)
-    axes.set_xlabel("called, in % and number of the row", fontsize=TEXT_SIZE, color=MUTED)
+    axes.set_xlabel("predicted: share of the row, and number", fontsize=TEXT_SIZE, color=MUTED)
     axes.set_yticks(range(len(_CLASSES)), [f"is {name}" for name in _CLASSES])
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -92,7 +92,14 @@ def _precision_recall(figure: "Figure", box: Box, report: EvaluationReport, curv
     if points:
         axes.plot([one.recall for one in points], [one.precision for one in points], color=CANDIDATE, linewidth=1.6)
     if champion:
-        axes.plot(champion.metrics.recall, champion.metrics.precision, marker="s", color=CHAMPION, markersize=6)
+        axes.plot(
+            champion.metrics.recall,
+            champion.metrics.precision,
+            marker="s",
+            color=CHAMPION,
+            markersize=10,
+            fillstyle="none",
+        )
     axes.plot(candidate.recall, candidate.precision, marker="o", color=CANDIDATE, markersize=7)
     _unit_square(axes, "recall", "precision")
     # Below the line of what is required, and left of it: curves of useful candidates never come there.

@@ -15,7 +15,7 @@ from dagster import (
     TableSchema,
 )
 
-from nhm_assets.domain.dataset_columns import DATASET_COLUMNS, Column
+from nhm_assets.domain.dataset_columns import DATASET_COLUMNS, Column, fields_of
 from nhm_assets.domain.dataset_schema import CLASS_NAMES, counts
 from nhm_assets.domain.source_fields import SOURCE_FIELDS
 from nhm_assets.steps.tables import pairs
@@ -41,7 +41,7 @@ def dataset_metadata() -> dict[str, Any]:
 
 
 def _table_column(column: Column) -> TableColumn:
-    fields = ", ".join(f"{asset}.{field}" for asset, field in column.sources)
+    fields = ", ".join(fields_of(column.name))
     return TableColumn(
         column.name,
         column.kind,

@@ -4,7 +4,7 @@ import sys
 from textwrap import wrap
 from typing import Final
 
-from nhm_assets.domain.dataset_columns import DATASET_COLUMNS, Column
+from nhm_assets.domain.dataset_columns import DATASET_COLUMNS, Column, fields_of
 from nhm_assets.domain.source_fields import SOURCE_FIELDS
 from nhm_assets.feedback.rules import Reason
 
@@ -42,14 +42,14 @@ def document() -> str:
             *(line for asset in SOURCE_FIELDS for line in _collection(asset)),
             "",
             _REJECTED,
-            _entry(", ".join(f"`{reason}`" for reason in Reason) + "."),
+            *wrap(", ".join(f"`{reason}`" for reason in Reason) + ".", _WIDTH),
             "",
         ]
     )
 
 
 def _column(column: Column) -> str:
-    fields = ", ".join(f"`{asset}.{field}`" for asset, field in column.sources)
+    fields = ", ".join(f"`{field}`" for field in fields_of(column.name))
     kind = ", ".join(filter(None, (column.kind, column.unit, column.span)))
     return _entry(f"- `{column.name}` ({kind}): {column.meaning}" + (f" From {fields}." if fields else ""))
 

@@ -94,7 +94,9 @@ def _draw_bars(
     step = -(-len(counts) // _LABELLED)
     for place in places[::-1][::step]:
         if below[place]:
-            say(axes, place, below[place], f"{counts[APPROVE][place] / below[place]:.0%}", ha="center", va="bottom")
+            # Above its neighbours too, so that it covers none of them.
+            top = below.loc[place - step // 2 : place + step // 2].max()
+            say(axes, place, top, f"{counts[APPROVE][place] / below[place]:.0%}", ha="center", va="bottom")
     # The window ends before its end.
     last = {place: window.end - _days_per_bar(window) * (len(counts) - 1 - place) - _INSTANT for place in places}
     axes.set_xticks(places[::-1][::step], [f"{last[place]:%m-%d}" for place in places[::-1][::step]])

@@ -70,7 +70,7 @@ def scores_figure(
     return figure
 
 
-_KEY: Final = "Full dot: promoted, with its version. Empty dot: held or superseded. Dashed: required."
+_KEY: Final = "Full dot: promoted, with its version. Empty dot: held or superseded. Dashed: required. Orange: below it."
 
 
 def _draw(axes: "Axes", judged: Sequence[Entry], now: datetime, required: float) -> None:

@@ -3,7 +3,6 @@
 It is written as SVG by hand: a picture of lines and words needs no library, and training waits for none.
 """
 
-import base64
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Final
@@ -11,8 +10,10 @@ from typing import Final
 from nhm_assets.domain.dataset_columns import COLUMN
 from nhm_assets.domain.feature_names import FEATURE_NAMES
 from nhm_assets.domain.source_fields import FEATURES, PLANS
+from nhm_assets.steps.pictures import CANDIDATE, INK, MUTED, SURFACE, markdown
 
-_SURFACE, _INK, _MUTED, _RULE, _BAR = "#ffffff", "#1c1c1c", "#5a5a5a", "#b9b9b9", "#1f6f8b"
+_LINE: Final = "#b9b9b9"
+"""Darker than a rule: dozens of lines lie between fields and features."""
 _STORED: Final = f"{FEATURES}.features"
 _WIDTH, _TOP, _ROW = 980, 92, 19
 _FIELDS_X, _FEATURES_X, _BARS_X = 290, 470, 690
@@ -36,12 +37,12 @@ def draw_lineage(importances: Mapping[str, float], model: str, version: str | No
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif">',
-            f'<rect {size} fill="{_SURFACE}"/>',
+            f'<rect {size} fill="{SURFACE}"/>',
             _text(16, 26, f"{model}: from fields to features to the model", size=15),
-            _text(16, 46, _explained(importances, version), color=_MUTED),
-            _text(_FIELDS_X, 72, "field", anchor="end", color=_MUTED),
-            _text(_FEATURES_X, 72, "feature", color=_MUTED),
-            _text(_BARS_X, 72, "F1 lost without it", color=_MUTED),
+            _text(16, 46, _explained(importances, version), color=MUTED),
+            _text(_FIELDS_X, 72, "field", anchor="end", color=MUTED),
+            _text(_FEATURES_X, 72, "feature", color=MUTED),
+            *([_text(_BARS_X, 72, "F1 lost without it", color=MUTED)] if importances else []),
             *_lines(features, places),
             *(_text(_FIELDS_X, y + 4, field, anchor="end") for field, y in places.items()),
             *_features(features, importances),
@@ -52,8 +53,7 @@ def draw_lineage(importances: Mapping[str, float], model: str, version: str | No
 
 def lineage_markdown(importances: Mapping[str, float], model: str, version: str | None) -> str:
     """Markdown that shows the picture."""
-    content = base64.b64encode(draw_lineage(importances, model, version).encode()).decode()
-    return f"![Fields, features and importances](data:image/svg+xml;base64,{content})"
+    return markdown("Fields, features and importances", draw_lineage(importances, model, version).encode())
 
 
 def _explained(importances: Mapping[str, float], version: str | None) -> str:
@@ -92,7 +92,7 @@ def _lines(features: Sequence[str], places: Mapping[str, float]) -> list[str]:
             dashes = ' stroke-dasharray="2 3"' if field == _STORED else ""
             lines.append(
                 f'<path d="M{start} {places[field]:.1f}C{middle} {places[field]:.1f} {middle} {y} {end} {y}"'
-                f' fill="none" stroke="{_RULE}"{dashes}/>'
+                f' fill="none" stroke="{_LINE}"{dashes}/>'
             )
     return lines
 
@@ -105,12 +105,12 @@ def _features(features: Sequence[str], importances: Mapping[str, float]) -> list
         parts.append(_text(_FEATURES_X, y + 4, feature))
         if feature in importances:
             width = _WIDEST_BAR * max(0.0, importances[feature]) / greatest if greatest > 0 else 0.0
-            parts.append(f'<rect x="{_BARS_X}" y="{y - 6}" width="{width:.1f}" height="12" fill="{_BAR}"/>')
-            parts.append(_text(_BARS_X + width + 6, y + 4, f"{importances[feature]:.3f}", color=_MUTED))
+            parts.append(f'<rect x="{_BARS_X}" y="{y - 6}" width="{width:.1f}" height="12" fill="{CANDIDATE}"/>')
+            parts.append(_text(_BARS_X + width + 6, y + 4, f"{importances[feature]:.3f}", color=MUTED))
     return parts
 
 
-def _text(x: float, y: float, words: str, *, anchor: str = "start", color: str = _INK, size: int = 12) -> str:
+def _text(x: float, y: float, words: str, *, anchor: str = "start", color: str = INK, size: int = 12) -> str:
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" fill="{color}" font-size="{size}" text-anchor="{anchor}">{escape(words)}</text>'
     )
