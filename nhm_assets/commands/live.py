@@ -32,7 +32,7 @@ def daemon_facts(instance: "DagsterInstance", now: datetime) -> Facts:
         return {"works": False, "heartbeat": None, "sentence": "no daemon has run yet: nothing starts by itself"}
     last = datetime.fromtimestamp(max(beats), UTC)
     works = now - last <= _ALIVE
-    consequence = "" if works else ": nothing starts by itself. Start it, see docs/operations.md"
+    consequence = "" if works else ": nothing starts by itself"
     sentence = f"last heartbeat {last:%Y-%m-%d %H:%M:%S} UTC{consequence}"
     return {"works": works, "heartbeat": last.isoformat(), "sentence": sentence}
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Facts = dict[str, Any]
 
 _NEEDS_A_PERSON = 3
+_DEAD, _NEVER_RAN = "NhmDaemonStale", "NhmDaemonMissing"
+"""Alerts about a daemon."""
 
 _PRODUCTION = (
     "specialist",
@@ -209,7 +211,7 @@ def _print_services(services: "list[Service]") -> None:
 def _print(facts: Facts, settings: Settings) -> None:
     from nhm_assets.commands.tables import print_table
 
-    _print_live(facts)
+    _print_live(facts, settings)
     if facts.get("missing_indexes"):
         click.echo(
             f"\nIndexes are missing in database {settings.mongodb_database}, so MongoDB scans whole collections to read"
@@ -231,7 +233,7 @@ def _print(facts: Facts, settings: Settings) -> None:
         print_table("Last runs", _RUNS, rows)
     for move in facts.get("foreign_moves", ()):
         click.echo(f"\n{move['sentence']}. {move['remedy']}")
-    for need in facts["needs"]:
+    for need in _unsaid_needs(facts):
         subject = f"{need['about']}: " if need["about"] else ""
         click.echo(f"\n{subject}{need['sentence']}. See {need['runbook']}")
     for sentence in facts["settings"]:
@@ -248,10 +250,21 @@ def _print_production(production: list[Facts]) -> None:
         _print_why(one)
 
 
-def _print_live(facts: Facts) -> None:
+def _print_live(facts: Facts, settings: Settings) -> None:
+    from nhm_assets.domain.links import runbook_link
+
     for name in ("daemon", "cluster"):
         if fact := facts.get(name):
-            click.echo(f"{name:8} {'ok' if fact['works'] else 'no':6} {fact['sentence']}")
+            more = ""
+            if name == "daemon" and not fact["works"]:
+                more = f". See {runbook_link(settings.runbook_url, _DEAD if fact['heartbeat'] else _NEVER_RAN)}"
+            click.echo(f"{name:8} {'ok' if fact['works'] else 'no':6} {fact['sentence']}{more}")
+
+
+def _unsaid_needs(facts: Facts) -> list[Facts]:
+    """The needs without those of each part of a dead daemon: the daemon's own line says so once."""
+    is_dead = "daemon" in facts and not facts["daemon"]["works"]
+    return [need for need in facts["needs"] if not (is_dead and need["alert"] == _DEAD)]
 
 
 def _run_cells(one: Facts) -> list[str]:

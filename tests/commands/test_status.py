@@ -3,11 +3,15 @@
 import json
 import re
 import shutil
+import time
 from datetime import UTC, datetime
 
 import pytest
 
+from nhm_assets.instance.home import dagster_instance, prepare_home
 from nhm_assets.monitoring.metric import Source
+from nhm_assets.settings import Settings
+from tests.support.dagster_internals import DaemonHeartbeat
 from tests.support.documents import WEEK, feedback, opinion, put
 from tests.support.nhm import nhm
 from tests.support.processes import ROOT
@@ -139,3 +143,19 @@ def test_status_exits_with_3_and_names_the_section_of_the_runbook_where_a_person
         done.stdout,
         re.MULTILINE,
     )
+
+
+def test_a_daemon_that_died_is_named_once_and_not_for_each_of_its_parts(home, mongod_uri, database):
+    settings = Settings(nhm_home=home)
+    prepare_home(settings)
+    with dagster_instance(settings) as instance:
+        for part in ("SENSOR", "SCHEDULER"):
+            instance.add_daemon_heartbeat(DaemonHeartbeat(time.time() - 3600, part, "an-id", []))
+    status = {"nhm_home": home, "mongodb_uri": mongod_uri, "mongodb_database": database.name}
+    done = nhm("status", **status)
+    assert done.returncode == 3, done.stdout
+    (line,) = (line for line in done.stdout.splitlines() if line.endswith("#nhmdaemonstale"))
+    assert line.startswith("daemon   no     last heartbeat")
+    told = json.loads(nhm("status", "--json", **status).stdout)
+    stale = {need["about"] for need in told["needs"] if need["alert"] == "NhmDaemonStale"}
+    assert stale == {"SENSOR", "SCHEDULER"}
