@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pymongo.collection import Collection
 
 _COUNT_TIMEOUT_S: Final = 4
-"""A tick counts twice per specialist, and has 60 s for all of them."""
+"""Limit of each query. A tick sends two for all specialists, else two for each, and has 60 s for everything."""
 
 
 def parse_time(value: object) -> datetime | None:
@@ -67,7 +67,10 @@ def count_feedback_of(
     *,
     without: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, int]:
-    """What `count_feedback` counts, of many specialists in two questions: specialist -> number of documents."""
+    """What `count_feedback` counts, of many specialists in two queries: specialist -> number of documents.
+
+    A document with a list of specialists, which such a query finds too, counts for none of them.
+    """
     counts = {"$nor": list(without)} if without else {}
     limit_ms, known = _COUNT_TIMEOUT_S * 1000, dict.fromkeys(windows, 0)
     # Most specialists learned last in the same weekly run: one range for all of them, not hundreds.
@@ -80,14 +83,16 @@ def count_feedback_of(
     ]
     grouped = {"$group": {"_id": "$specialist_type", "count": {"$sum": 1}}}
     for group in collection.aggregate([{"$match": {"$or": dates, **counts}}, grouped], maxTimeMS=limit_ms):
-        known[group["_id"]] = group["count"]
+        if is_string(group["_id"]):
+            known[group["_id"]] = group["count"]
     strings = [
         {"specialist_type": {"$in": of_it}, "submitted_at": _strings_near(window)} for window, of_it in names.items()
     ]
     fields = {"_id": 0, "specialist_type": 1, "submitted_at": 1}
     for document in collection.find({"$or": strings, **counts}, fields).max_time_ms(limit_ms):
         name = document["specialist_type"]
-        known[name] += lies_in(windows[name], document["submitted_at"])
+        if is_string(name):
+            known[name] += lies_in(windows[name], document["submitted_at"])
     return known
 
 

@@ -89,6 +89,17 @@ def test_a_collection_that_does_not_exist_holds_nothing(database: Database[dict[
     assert counted(database) == 0
 
 
+@pytest.mark.parametrize("time", [START, START.isoformat()], ids=["date", "string"])
+@pytest.mark.parametrize("named", [["technical"], ["business", "technical"]], ids=str)
+def test_a_document_that_names_a_list_of_specialists_does_not_stop_the_count_of_all(
+    database: Database[dict[str, Any]], named: Any, time: datetime | str
+):
+    review(database, 3, time)
+    database["specialist_feedback"].insert_one({"specialist_type": named, "submitted_at": time})
+    windows = dict.fromkeys(("technical", "business"), WINDOW)
+    assert count_feedback_of(database["specialist_feedback"], windows) == {"technical": 3, "business": 0}
+
+
 def test_a_window_that_ends_before_it_begins_holds_nothing(database: Database[dict[str, Any]]):
     """This happens when the clock is set back to replay a day."""
     review_at(database, [START, "2026-03-19T00:00:00Z"])
