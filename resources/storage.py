@@ -5,22 +5,19 @@ pointer `<storage>/<asset>/<specialist>/<week>.current` names the one that count
 promoted version learned from can always be read again. Files and pointers are written completely or not at all.
 """
 
-import errno
-import hashlib
 import io
 import json
 import os
 from contextlib import suppress
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from dagster import InputContext, MetadataValue, OutputContext, UPathIOManager
 
 from resources.addresses import masked
-from resources.errors import StorageError, StorageUnavailable
-from resources.storage_errors import passes_by_itself, store_errors
+from resources.errors import StorageError
+from resources.storage_errors import damaged, read_error, store_errors, write_error
+from resources.storage_files import content_of, digest, pointed_file, read_file, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +69,7 @@ class _StoredIOManager(UPathIOManager):
         try:
             super().handle_output(context, obj)
         except store_errors() as error:
-            raise _write_error(self._base_path, error) from error
+            raise write_error(self._base_path, error) from error
 
     def dump_to_path(self, context: OutputContext, obj: Any, path: "UPath") -> None:
         """Store the object; the materialization names its file, by its path in NHM_STORAGE."""
@@ -96,7 +93,7 @@ class _StoredIOManager(UPathIOManager):
         Raises:
             StorageError: there is none, or the pointer to it is unreadable or damaged.
         """
-        return _pointed_file(self._pointer(asset, *partition), asset)
+        return pointed_file(self._pointer(asset, *partition), asset)
 
     def files_of(self, asset: str, *partition: str) -> "list[UPath]":
         """Every file that was stored for this partition, the one that counts first; StorageError if unreadable."""
@@ -104,8 +101,8 @@ class _StoredIOManager(UPathIOManager):
         try:
             files = sorted(pointer.with_suffix("").glob(f"*{self.content_extension}"), key=str)
         except store_errors() as error:
-            raise _read_error(pointer, error) from error
-        counting = _pointed_file(pointer, asset) if files else None
+            raise read_error(pointer, error) from error
+        counting = pointed_file(pointer, asset) if files else None
         return sorted(files, key=lambda file: file != counting)
 
     def partitions_of(self, asset: str) -> list[tuple[str, str]]:
@@ -114,7 +111,7 @@ class _StoredIOManager(UPathIOManager):
         try:
             pointers = sorted(folder.glob(f"*/*{self.extension}"), key=str)
         except store_errors() as error:
-            raise _read_error(folder, error) from error
+            raise read_error(folder, error) from error
         return [(pointer.parent.name, pointer.stem) for pointer in pointers]
 
     def _pointer(self, asset: str, *partition: str) -> "UPath":
@@ -123,15 +120,15 @@ class _StoredIOManager(UPathIOManager):
     def _store(self, pointer: "UPath", obj: Any) -> "UPath":
         content = self.to_bytes(obj)
         folder = pointer.with_suffix("")
-        file = folder / f"{_digest(content)}{self.content_extension}"
+        file = folder / f"{digest(content)}{self.content_extension}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             # A file with this name and other content was damaged on the disk.
-            if _content(file) != content:
-                _write_whole(file, content)
-            _write_whole(pointer, f"{folder.name}/{file.name}\n".encode())
+            if content_of(file) != content:
+                write_whole(file, content)
+            write_whole(pointer, f"{folder.name}/{file.name}\n".encode())
         except store_errors() as error:
-            raise _write_error(file, error) from error
+            raise write_error(file, error) from error
         return file
 
     def load_from_path(self, context: InputContext, path: "UPath") -> Any:
@@ -141,16 +138,16 @@ class _StoredIOManager(UPathIOManager):
             StorageError: the file is missing, unreadable or damaged.
         """
         asset = context.asset_key.to_user_string()
-        return self._load(_pointed_file(path, asset), asset, context)
+        return self._load(pointed_file(path, asset), asset, context)
 
     def _load(self, file: "UPath", asset: str, context: InputContext | None) -> Any:
-        content = _read(file, asset)
+        content = read_file(file, asset)
         try:
-            if _digest(content) != file.stem:
+            if digest(content) != file.stem:
                 raise ValueError("its name is not the digest of its content")
             return self.from_bytes(content, context)
         except ValueError as error:
-            raise _damaged(file, asset, str(error).splitlines()[0]) from error
+            raise damaged(file, asset, str(error).splitlines()[0]) from error
 
     def to_bytes(self, obj: Any) -> bytes:
         """The object as the content of a file."""
@@ -244,77 +241,4 @@ def check_storage(storage: str) -> None:
     except store_errors() as error:
         with suppress(*store_errors()):
             probe.unlink(missing_ok=True)
-        raise _write_error(probe, error) from error
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
-
-
-def _content(file: "UPath") -> bytes | None:
-    try:
-        return file.read_bytes()
-    except FileNotFoundError:
-        return None
-
-
-def _read(file: "UPath", asset: str) -> bytes:
-    try:
-        return file.read_bytes()
-    except FileNotFoundError:
-        raise StorageError(f"{file} does not exist: materialize {asset} for this partition first") from None
-    except store_errors() as error:
-        raise _read_error(file, error) from error
-
-
-def _read_error(path: "UPath", error: Exception) -> StorageError:
-    if passes_by_itself(error):
-        return _unavailable(path, "read", error)
-    return StorageError(f"{path} cannot be read ({error}): check NHM_STORAGE and its permissions")
-
-
-def _pointed_file(pointer: "UPath", asset: str) -> "UPath":
-    folder, _, name = _read(pointer, asset).decode(errors="replace").strip().partition("/")
-    if folder != pointer.stem or not name or "/" in name:
-        raise _damaged(pointer, asset, "it names no file of its partition")
-    return pointer.parent / folder / name
-
-
-def _damaged(file: "UPath", asset: str, reason: str) -> StorageError:
-    return StorageError(f"{file} is damaged ({reason}): materialize {asset} for this partition again")
-
-
-def _write_whole(path: "UPath", content: bytes) -> None:
-    if getattr(path, "protocol", "") not in ("", "file", "local"):
-        # Object stores show an object only once it is complete.
-        path.write_bytes(content)
-        return
-    # Not by `tempfile`: its files are readable for their owner only, whatever the umask says.
-    draft = Path(str(path)).parent / f".draft-{uuid4().hex}"
-    try:
-        with draft.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(str(path))
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-
-
-def _write_error(path: "UPath", error: Exception) -> StorageError:
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        return StorageError(
-            f"{path} cannot be written: the disk is full. Free space there or set NHM_STORAGE to another place,"
-            " then run this again. Files stored earlier are unchanged"
-        )
-    if passes_by_itself(error):
-        return _unavailable(path, "written", error)
-    return StorageError(f"{path} cannot be written ({error}): check NHM_STORAGE and its permissions")
-
-
-def _unavailable(path: "UPath", what: str, error: Exception) -> StorageUnavailable:
-    return StorageUnavailable(
-        f"{path} cannot be {what}, because its store is away or too busy ({error}). If that lasts, check NHM_STORAGE"
-        " and the store"
-    )
+        raise write_error(probe, error) from error

@@ -1,7 +1,13 @@
-"""What the storage libraries raise, and which of these errors pass by themselves."""
+"""What the storage libraries raise, which of these errors pass by themselves, and what people are told."""
 
 import errno
 import sys
+from typing import TYPE_CHECKING
+
+from resources.errors import StorageError, StorageUnavailable
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 _AWAY = (errno.ESTALE, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT)
 """What a folder on another machine answers while that machine is away."""
@@ -35,3 +41,34 @@ def store_errors() -> tuple[type[Exception], ...]:
     """What reading and writing raise. fsspec turns most errors into OSError, but not that of an unreachable S3."""
     botocore = sys.modules.get("botocore.exceptions")
     return (OSError, botocore.BotoCoreError) if botocore else (OSError,)
+
+
+def read_error(path: "UPath", error: Exception) -> StorageError:
+    """The error of a path that cannot be read; one that may pass if the store was away."""
+    if passes_by_itself(error):
+        return _unavailable(path, "read", error)
+    return StorageError(f"{path} cannot be read ({error}): check NHM_STORAGE and its permissions")
+
+
+def write_error(path: "UPath", error: Exception) -> StorageError:
+    """The same of a path that cannot be written."""
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return StorageError(
+            f"{path} cannot be written: the disk is full. Free space there or set NHM_STORAGE to another place,"
+            " then run this again. Files stored earlier are unchanged"
+        )
+    if passes_by_itself(error):
+        return _unavailable(path, "written", error)
+    return StorageError(f"{path} cannot be written ({error}): check NHM_STORAGE and its permissions")
+
+
+def damaged(file: "UPath", asset: str, reason: str) -> StorageError:
+    """The error of a file with the wrong content."""
+    return StorageError(f"{file} is damaged ({reason}): materialize {asset} for this partition again")
+
+
+def _unavailable(path: "UPath", what: str, error: Exception) -> StorageUnavailable:
+    return StorageUnavailable(
+        f"{path} cannot be {what}, because its store is away or too busy ({error}). If that lasts, check NHM_STORAGE"
+        " and the store"
+    )
