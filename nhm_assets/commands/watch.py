@@ -33,12 +33,13 @@ def _stored(settings: Settings, specialist: str, week: str | None) -> ServedQual
 
     Raises:
         UsageError: there is no such specialist or week, or the week is not measured.
+        StorageError: the record cannot be read.
     """
     with startup_without_gc():
         from nhm_assets.domain.dagster_names import SERVED_QUALITY, SERVED_QUALITY_JOB
         from nhm_assets.domain.partitions import Partition, last_closed_week, parse_specialist, running_week
-        from resources.errors import StorageError
         from resources.storage import RecordIOManager
+        from resources.storage_files import read_file
 
     parse_specialist(specialist)
     now = settings.now()
@@ -46,13 +47,8 @@ def _stored(settings: Settings, specialist: str, week: str | None) -> ServedQual
     records, asset = RecordIOManager(settings.storage), SERVED_QUALITY.to_user_string()
     for one in weeks:
         partition = Partition.parse(one, specialist)
-        try:
-            file = records.file_of(asset, partition.specialist, partition.week)
-        except StorageError as error:
-            if error.transient:
-                raise
-            continue
-        return ServedQuality.model_validate_json(file.read_bytes())
+        if files := records.files_of(asset, partition.specialist, partition.week):
+            return ServedQuality.model_validate_json(read_file(files[0], asset))
     raise UsageError(
         f"{specialist}: week {' and week '.join(weeks)} {'is' if week else 'are'} not measured yet. Weeks are measured"
         f" daily at 05:00 UTC and by a retraining; to measure now, start the job {SERVED_QUALITY_JOB} in Dagster's UI"

@@ -38,3 +38,11 @@ def test_what_cannot_be_shown_is_said(settings, arguments: list[str], reason: st
     failed = nhm("watch", *arguments, **settings)
     assert failed.returncode != 0
     assert reason in failed.stderr
+
+
+def test_a_damaged_record_is_not_taken_for_one_that_is_missing(settings, home):
+    RecordIOManager(str(home / "storage")).store(week(), "served_quality", "technical", WEEK)
+    (home / "storage" / "served_quality" / "technical" / f"{WEEK}.current").write_text("something else\n")
+    failed = nhm("watch", "technical", **settings)
+    assert failed.returncode != 0
+    assert "is damaged" in failed.stderr
