@@ -21,7 +21,7 @@ from pydantic_settings.exceptions import SettingsError
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.first_week import EARLIEST, checked_week
 from nhm_assets.domain.foreign_settings import warnings_about
-from nhm_assets.domain.idle_checks import Remark, Thresholds, remarks_on
+from nhm_assets.domain.idle_checks import Remark, Thresholds, remarks_on, remarks_on_own
 from nhm_assets.domain.outcomes import Outcome, outcomes_named
 from nhm_assets.domain.pod_resources import PodResources, Quantity
 from nhm_assets.domain.selection import Selection
@@ -405,7 +405,8 @@ class Settings(BaseSettings):
     @property
     def remarks(self) -> list[Remark]:
         """Settings under which a check can never fail or never pass."""
-        return remarks_on(Thresholds(**{one.name: getattr(self, one.name) for one in fields(Thresholds)}))
+        limits = Thresholds(**{one.name: getattr(self, one.name) for one in fields(Thresholds)})
+        return [*remarks_on(limits), *remarks_on_own(limits, all_specialists())]
 
     def _chosen(self, remark: Remark) -> bool:
         """Whether any of its settings differs from the default."""

@@ -5,7 +5,9 @@ import re
 import pytest
 
 from nhm_assets.domain.errors import UsageError
+from nhm_assets.domain.specialists import FIVE
 from nhm_assets.settings import Settings
+from tests.support.configured import configured
 from tests.support.settings import settings_from
 
 FRACTIONS = (
@@ -240,6 +242,16 @@ def test_a_setting_that_takes_the_effect_from_a_check_is_named_at_start_once(mon
     (message,) = caplog.messages
     assert message.startswith("F1_THRESHOLD 0.7 decides nothing: ")
     assert "0.724" in message
+
+
+def test_thresholds_in_specialists_file_that_take_the_effect_from_a_check_are_named_at_start(
+    monkeypatch: pytest.MonkeyPatch, caplog, tmp_path
+):
+    (tmp_path / "specialists.yaml").write_text("[{name: technical}, {name: lax, thresholds: {recall: 0, f1: 0.8}}]")
+    with configured(*FIVE):
+        settings_from(monkeypatch, SPECIALISTS_FILE=str(tmp_path / "specialists.yaml"))
+    (message,) = caplog.messages
+    assert message.startswith("With the thresholds of lax in SPECIALISTS_FILE, RECALL_THRESHOLD is 0")
 
 
 def test_what_the_defaults_leave_idle_is_no_warning_but_is_known(monkeypatch: pytest.MonkeyPatch, caplog):

@@ -1,7 +1,13 @@
 """Settings under which a check can never fail or never pass, in words that say what to do."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from nhm_assets.domain.specialists import Specialist
+
+_LISTED: Final = 5
+"""With more specialists than this, a sentence does not name them all."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,21 @@ class Thresholds:
 def remarks_on(limits: Thresholds) -> list[Remark]:
     """What has no effect, or cannot be fulfilled, under these settings."""
     return [*_thresholds(limits), *_confidence(limits), *_f1(limits), *_regression(limits), *_dataset(limits)]
+
+
+def remarks_on_own(limits: Thresholds, specialists: Sequence[Specialist]) -> Iterator[Remark]:
+    """The same for the thresholds that specialists have of their own, without what is so for all of them."""
+    alike: dict[tuple[tuple[str, float], ...], list[str]] = {}
+    for specialist in specialists:
+        alike.setdefault(tuple(sorted(specialist.thresholds.items())), []).append(str(specialist))
+    common = remarks_on(limits)
+    for own, names in alike.items():
+        more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+        whose = f"With the thresholds of {', '.join(names[:_LISTED])}{more} in SPECIALISTS_FILE"
+        changes: dict[str, Any] = {f"{name}_threshold": value for name, value in own}
+        for remark in remarks_on(replace(limits, **changes)):
+            if remark not in common:
+                yield Remark(("specialists_file", *remark.settings), f"{whose}, {remark.sentence}")
 
 
 def _thresholds(limits: Thresholds) -> Iterator[Remark]:

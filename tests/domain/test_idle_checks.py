@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from nhm_assets.domain.idle_checks import Thresholds, remarks_on
+from nhm_assets.domain.idle_checks import Thresholds, remarks_on, remarks_on_own
+from nhm_assets.domain.specialists import FIVE, Specialist
 
 SOUND = Thresholds(
     precision_threshold=0.75,
@@ -87,3 +88,21 @@ def test_a_setting_with_which_nothing_is_ever_promoted_is_named(changes, named):
 )
 def test_a_setting_with_some_effect_is_not_named(changes):
     assert sentences(**changes) == []
+
+
+def own_sentences(*specialists: Specialist, **changes: Any) -> list[str]:
+    return [remark.sentence for remark in remarks_on_own(dataclasses.replace(SOUND, **changes), specialists)]
+
+
+def test_thresholds_of_a_specialist_that_take_the_effect_from_a_check_are_named_with_it():
+    sound = Specialist("sound", thresholds={"f1": 0.9})
+    idle = Specialist("idle", thresholds={"precision": 0.0})
+    never = [Specialist(f"never-{number}", thresholds={"recall": 1.0, "f1": 0.95}) for number in range(7)]
+    first, second = own_sentences(*FIVE, sound, idle, *never)
+    assert first.startswith("With the thresholds of idle in SPECIALISTS_FILE, PRECISION_THRESHOLD is 0")
+    assert second.startswith("With the thresholds of never-0, never-1, never-2, never-3, never-4 and 2 more in")
+    assert "nothing is promoted" in second
+
+
+def test_what_is_so_for_all_specialists_is_said_once():
+    assert own_sentences(Specialist("own", thresholds={"recall": 0.8, "f1": 0.9}), gate_confidence=0.0) == []
