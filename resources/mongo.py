@@ -37,7 +37,7 @@ _SNAPSHOT_ATTEMPTS = 4
 _MOST_TOO_OLD = 2
 _TOO_LONG = (
     "no single point in time: reading took longer than MongoDB keeps its history. Raise its parameter"
-    " minSnapshotHistoryWindowInSeconds (300 by default) to the minutes that a dataset takes"
+    " minSnapshotHistoryWindowInSeconds (300 by default) above the seconds that a dataset takes"
 )
 _NOT_A_REPLICA_SET = 123
 _SNAPSHOT_WIRE_VERSION = 13
@@ -254,8 +254,8 @@ def read_consistently(
 
     The server can refuse a snapshot while an index is being built, or if it keeps too little history. Then everything
     is read again in a new snapshot. Where there are no snapshots after all, it is read without one: behind a router
-    each server may be of another version. So it is where reading takes longer than the server keeps its history: the
-    next attempt would take as long.
+    each server may be of another version. The same happens the second time that reading takes longer than the server
+    keeps its history, because the next attempt would take as long.
     """
     from pymongo.errors import ConfigurationError, OperationFailure
 
