@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks.documents import NOW
 from benchmarks.measuring import PROJECT, Figure, at_most, child, clean_environment, print_table
 from nhm_assets.demo.load import make_indexes
-from nhm_assets.domain.partitions import Partition, first_week, last_closed_week, running_week, weeks_before
+from nhm_assets.domain.partitions import Partition, first_week, last_closed_week, weeks_before
 from nhm_assets.domain.specialists import Specialist, all_specialists
 from nhm_assets.resource_factories import mongo_of
 from nhm_assets.settings import Settings
@@ -53,12 +53,11 @@ def _seed(settings: Settings, instance: Any) -> None:
 
     with mongo_of(settings).database() as database:
         make_indexes(database, settings)
-        feedback = [_feedback(specialist, number) for number in range(NEW + NEW) for specialist in all_specialists()]
+        feedback = [_feedback(specialist, number) for number in range(2 * NEW) for specialist in all_specialists()]
         database["specialist_feedback"].insert_many(feedback, ordered=False)
-    weeks = weeks_before(last_closed_week(NOW), WEEKS)[::-1]
-    for week in weeks:
+    for ago, week in reversed(list(enumerate(weeks_before(last_closed_week(NOW), WEEKS)))):
+        learned = _LEARNED - timedelta(weeks=ago)
         for specialist in all_specialists():
-            learned = _LEARNED - timedelta(weeks=weeks[::-1].index(week))
             window = {"window": [(learned - timedelta(days=30)).isoformat(), learned.isoformat()]}
             made = AssetMaterialization("feedback_dataset", partition=Partition(week, specialist).key, metadata=window)
             instance.report_runless_asset_event(made)
@@ -139,7 +138,7 @@ def keys() -> None:
     partitions = specialist_weeks_of(all_specialists(), first)
     started = time.perf_counter()
     count = len(partitions.get_partition_keys(current_time=now))
-    print(json.dumps({"seconds": time.perf_counter() - started, "keys": count, "week": running_week(now)}))
+    print(json.dumps({"seconds": time.perf_counter() - started, "keys": count}))
 
 
 def run() -> list[Figure]:
