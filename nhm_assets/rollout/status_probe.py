@@ -80,7 +80,7 @@ def _answers(target: Target, pods: Sequence[Object]) -> list[Answer]:
         thread.start()
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    late = Answer(fault=f"it did not answer within {target.answer_timeout_s:g} s (KUBERNETES_TIMEOUT_S)")
+    late = _late(target.answer_timeout_s)
     not_ready = {name: Answer(fault=f"{NOT_READY} ({why})") for name, why in not_ready_reasons(pods).items()}
     answers = []
     for name in map(name_of, pods):
@@ -89,6 +89,10 @@ def _answers(target: Target, pods: Sequence[Object]) -> list[Answer]:
             raise result
         answers.append(result)
     return answers
+
+
+def _late(timeout_s: float) -> Answer:
+    return Answer(fault=f"it did not answer within {timeout_s:g} s (KUBERNETES_TIMEOUT_S)")
 
 
 def _ask(target: Target, pod: Object) -> Answer:
@@ -105,12 +109,15 @@ def _ask(target: Target, pod: Object) -> Answer:
 def _ask_directly(url: str, timeout_s: float) -> Answer:
     from urllib3 import PoolManager, Timeout
     from urllib3.exceptions import HTTPError
+    from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 
     with PoolManager(retries=False, timeout=Timeout(total=timeout_s)) as http:
         try:
             response = http.request("GET", url, preload_content=False)
             body = response.read(MAX_ANSWER_BYTES)
             response.close()
+        except Urllib3TimeoutError:
+            return _late(timeout_s)
         except HTTPError as error:
             return Answer(fault=f"{url} does not answer: {' '.join(str(error).split())[:200]}")
         return Answer(response.status, body)

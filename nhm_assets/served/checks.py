@@ -65,9 +65,9 @@ def drift_verdicts(quality: ServedQuality) -> list[Verdict]:
     drift = quality.drift
     if drift is None:
         fault = quality.faults.get(DRIFT)
-        reason = fault or quality.absent.get(DRIFT, "nothing tells which version was in Production")
+        why = fault or quality.absent.get(DRIFT, "nothing tells which version was in Production")
         checks = (FEATURES_STABLE, ANSWERS_STABLE, LABELS_STABLE)
-        return [not_measured(check, reason, passed=fault is None) for check in checks]
+        return [not_measured(check, why, passed=fault is None) for check in checks]
     parts = (
         (FEATURES_STABLE, ANSWERS, f"{drift.plans} plans", drift.of_features, drift.important),
         (ANSWERS_STABLE, ANSWERS, f"{drift.answers} answers", drift.of_answers, ()),
