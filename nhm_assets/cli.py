@@ -36,6 +36,7 @@ class Subcommand(NamedTuple):
 SUBCOMMANDS: Final = {
     "adopt": Subcommand("adopt", "Accept a version that somebody else put into Production."),
     "audit": Subcommand("audit", "Show the decisions about a specialist's models."),
+    "cluster": Subcommand("cluster", "Check the Kubernetes cluster before and after an installation."),
     "dev": Subcommand("dev", "Run the whole platform on this machine."),
     "exporter": Subcommand("exporter", "Answer Prometheus at /metrics."),
     "lineage": Subcommand("lineage", "Show what a version was made from, and who learned from a feedback."),

@@ -85,3 +85,7 @@ class KubernetesRefused(ServiceError):
     """Kubernetes forbids the call, does not know the object, or cannot be accessed with this configuration."""
 
     broken_by = "Kubernetes"
+
+
+class KubernetesUnknown(KubernetesRefused):
+    """Kubernetes does not know the object."""

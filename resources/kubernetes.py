@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from resources.errors import KubernetesRefused, KubernetesUnavailable
+from resources.errors import KubernetesRefused, KubernetesUnavailable, KubernetesUnknown
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient, Configuration
@@ -112,6 +112,7 @@ class Cluster:
     def __init__(self, api: "ApiClient", address: str, user: str, timeout_s: float) -> None:
         from kubernetes.client import AppsV1Api, CoreV1Api
 
+        self._api = api
         self._apps = AppsV1Api(api)
         self._core = CoreV1Api(api)
         self._address = address
@@ -166,6 +167,14 @@ class Cluster:
                 raise self._error(action, error) from None
             return PodAnswer(int(error.status), _bytes(error.body)[:MAX_ANSWER_BYTES])
         return reply
+
+    def call(self, method: str, path: str, body: Object | None = None) -> Object | None:
+        """Any request to the API server; None if nothing is at this path."""
+        options = {"header_params": {"Accept": "application/json"}, "auth_settings": ["BearerToken"], "body": body}
+        try:
+            return self._json(_Action(method.lower(), path, "*"), self._api.call_api, path, method, **options)
+        except KubernetesUnknown:
+            return None
 
     @property
     def _options(self) -> dict[str, Any]:
@@ -232,7 +241,7 @@ class Cluster:
                 f" Role in namespace {action.namespace}"
             )
         if status == _NOT_FOUND:
-            return KubernetesRefused(
+            return KubernetesUnknown(
                 f"there is no {action.thing} in namespace {action.namespace} ({self._address}), so {user} cannot"
                 f" {action.verb} it. Check SPECIALIST_NAMESPACE and SPECIALIST_DEPLOYMENT"
             )

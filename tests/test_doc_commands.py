@@ -15,7 +15,7 @@ from tests.support.shell_blocks import calls, commands
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 COMMANDS = sorted({command for document in DOCUMENTS for command in commands(document.read_text())})
 NHM_CALLS = sorted({shlex.join(call) for command in COMMANDS for call in calls(command, "nhm")})
-NEED_A_CLUSTER = {"validate"}
+NEED_A_CLUSTER = {"cluster", "validate"}
 """Their tests are in tests/rollout, and with a real cluster in tests/k8s."""
 DEPEND_ON_WHAT_HAPPENED = ("adopt", "rollback", "audit technical --version", "lineage technical --version", "status")
 """What they name need not exist here. Then they say so, and their exit code is not 0."""

@@ -8,9 +8,12 @@ import yaml
 
 from tests.support.manifests import (
     K8S,
+    MODELS,
     OVERLAYS,
     PRODUCTION,
+    STANDALONE,
     Manifest,
+    documents,
     find,
     newest_versions,
     rendered,
@@ -30,9 +33,7 @@ def test_the_platform_can_run_without_its_own_postgresql_and_mlflow():
 def test_no_volume_is_shared_between_nodes(overlay: Path):
     """On kind, EKS and GKE, no default storage class offers ReadWriteMany."""
     manifests = rendered(overlay)
-    claims = [manifest for manifest in manifests if manifest["kind"] == "PersistentVolumeClaim"]
-    assert "ReadWriteMany" not in yaml.safe_dump_all(manifests)
-    assert {claim["metadata"]["name"] for claim in claims} <= {"mlflow-artifacts"}
+    assert "ReadWriteMany" not in yaml.safe_dump_all([*manifests, *documents(MODELS)])
     assert find(manifests, "ConfigMap", "nhm-settings")["data"]["NHM_STORAGE"] == "mlflow-artifacts:/nhm"
 
 
@@ -73,11 +74,23 @@ def test_the_namespace_of_the_specialists_is_one_line(overlay: Path, tmp_path: P
     assert named.count("kubernetes.io/metadata.name: elsewhere") == (2 if overlay.name == "standalone" else 1)
 
 
-def test_only_the_overlay_for_an_empty_cluster_brings_a_namespace_and_an_mlflow():
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
+def test_kubectl_delete_deletes_no_data(overlay: Path):
+    """A claim or a namespace among the manifests would go with them; the claims of a StatefulSet stay."""
+    assert not {"Namespace", "PersistentVolumeClaim"} & {manifest["kind"] for manifest in rendered(overlay)}
+
+
+def test_the_volume_of_the_models_is_the_one_that_mlflow_mounts():
+    (claim,) = documents(MODELS)
+    volumes = find(rendered(STANDALONE), "Deployment", "mlflow")["spec"]["template"]["spec"]["volumes"]
+    assert {"name": "artifacts", "persistentVolumeClaim": {"claimName": claim["metadata"]["name"]}} in volumes
+
+
+def test_only_the_overlay_for_an_empty_cluster_brings_an_mlflow():
     kinds = {
         overlay.name: {(each["kind"], each["metadata"]["name"]) for each in rendered(overlay)} for overlay in OVERLAYS
     }
-    brought = {("Namespace", "mlflow"), ("Deployment", "mlflow"), ("Service", "mlflow")}
+    brought = {("Deployment", "mlflow"), ("Service", "mlflow")}
     assert {name: brought & objects for name, objects in kinds.items()} == {
         "standalone": brought,
         "production": set(),

@@ -2,15 +2,18 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from nhm_assets.domain.specialists import FIVE
 from tests.k8s.conftest import Cluster
 from tests.support.kube import deployment, start_control_plane, start_node, stop_control_plane
-from tests.support.manifests import K8S, PRODUCTION, Manifest, for_old_server, rendered
+from tests.support.manifests import K8S, PRODUCTION, STANDALONE, Manifest, as_list, for_old_server, rendered
+from tests.support.nhm import nhm
 from tests.support.processes import eventually
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.servers]
@@ -84,14 +87,141 @@ def settled(cluster: Cluster) -> dict[tuple[str, ...], str]:
     return seen[-1]
 
 
-def test_applying_the_platform_changes_no_object_of_others(field: Cluster, tmp_path: Path):
-    """It once re-pointed the Service, so that every client lost MLflow, and labelled the namespace."""
-    shutil.copytree(K8S, tmp_path / "k8s")
-    overlay = tmp_path / "k8s" / "overlays" / PRODUCTION.name
-    file = overlay / "kustomization.yaml"
+@dataclass(frozen=True)
+class Answer:
+    """What `nhm cluster check` printed."""
+
+    code: int
+    text: str
+
+    @property
+    def faults(self) -> list[str]:
+        """The lines about faults."""
+        return [line.removeprefix("FAULT").strip() for line in self.text.splitlines() if line.startswith("FAULT")]
+
+
+@dataclass(frozen=True)
+class Story:
+    """What an operator sees, in order: each answer of `nhm cluster check`, and the objects of others.
+
+    Attributes:
+        bare, ready, applied: the check of `production` before anything is prepared, before and after the apply.
+        standalone: the check of the overlay that brings an MLflow, where there is one.
+        powerless: the check by an account without rights.
+        versions: of the objects of others at the start, after the apply, and after the deletion.
+        ours, kept: our Deployments after the apply, and the volumes of ours after the deletion.
+    """
+
+    bare: Answer
+    ready: Answer
+    standalone: Answer
+    powerless: Answer
+    applied: Answer
+    versions: list[dict[tuple[str, ...], str]]
+    ours: set[str]
+    kept: set[str]
+
+
+STORAGE_CLASS = {
+    "apiVersion": "storage.k8s.io/v1",
+    "kind": "StorageClass",
+    "metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+    "provisioner": "none",
+}
+VOLUME = {
+    "apiVersion": "v1",
+    "kind": "PersistentVolumeClaim",
+    "metadata": {"name": "data-nhm-postgresql-0", "namespace": "mlflow"},
+    "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+}
+OLD_SERVER = "Kubernetes: version 1.20 is older than 1.27"
+"""The tests' server is older than what the platform asks for; the manifests are adapted to it."""
+
+
+@pytest.fixture(scope="module")
+def story(field: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    folder = tmp_path_factory.mktemp("story")
+    production, standalone = (for_the_field(folder, overlay) for overlay in (PRODUCTION, STANDALONE))
+
+    def check(manifests: list[Manifest], kubeconfig: Path = field.kubeconfig) -> Answer:
+        path = folder / "rendered.yaml"
+        path.write_text(yaml.safe_dump_all(manifests))
+        done = nhm("cluster", "check", "--manifests", path, kubeconfig=kubeconfig)
+        return Answer(done.returncode, done.stdout + done.stderr)
+
+    bare, powerless = check(production), check(production, field.as_account("default", folder))
+    field.put_secret("dagster-postgresql-secret", {"postgresql-password": "made-up"})
+    field.put_secret("mongodb-secret", {"uri": "mongodb://user:hidden@mongodb.data.svc:27017"})
+    field.apply(STORAGE_CLASS, VOLUME)
+    ready, without_mlflow = check(production), check(standalone)
+    versions = [settled(field)]
+    field.apply(*production)
+    versions.append(settled(field))
+    ours = {name for kind, _, name in versions[1].keys() - versions[0].keys() if kind == "Deployment"}
+    applied = check(production)
+    field.kubectl("delete", "--wait=false", "-f", "-", send=as_list(production))
+    assert eventually(lambda: ("Deployment", "mlflow", "nhm-code") not in settled(field), within_s=60)
+    versions.append(settled(field))
+    kept = {one["metadata"]["name"] for one in field.get("pvc", "-n", "mlflow")["items"]}
+    return Story(bare, ready, without_mlflow, powerless, applied, versions, ours, kept)
+
+
+def for_the_field(folder: Path, overlay: Path) -> list[Manifest]:
+    """An overlay with the field's name of the specialists' namespace, for the tests' server."""
+    shutil.copytree(K8S, folder / "k8s", dirs_exist_ok=True)
+    file = folder / "k8s" / "overlays" / overlay.name / "kustomization.yaml"
     file.write_text(file.read_text().replace("=semantic-translation", f"={SPECIALISTS_NAMESPACE}"))
-    before = settled(field)
-    field.apply(*map(for_old_server, rendered(overlay)))
-    after = versions(field)
-    assert {name: after.get(name) for name in before} == before
-    assert ("Deployment", "mlflow", "nhm-code") in after
+    return [for_old_server(manifest) for manifest in rendered(file.parent)]
+
+
+def test_applying_and_deleting_the_platform_changes_no_object_of_others(story: Story):
+    """An apply once re-pointed the Service, so that every client lost MLflow, and labelled the namespace."""
+    before, applied, deleted = story.versions
+    assert ("Service", "mlflow", "mlflow") in before
+    assert {name: applied.get(name) for name in before} == before
+    assert {name: deleted.get(name) for name in before} == before
+    assert story.ours == {"nhm-code", "nhm-exporter", "dagster-daemon", "dagster-webserver"}
+
+
+def test_the_volume_of_the_database_outlives_the_platform(story: Story):
+    assert story.kept == {"data-nhm-postgresql-0"}
+
+
+def test_before_the_apply_each_lack_is_named_with_its_remedy(story: Story):
+    assert story.bare.code == 1
+    assert story.bare.faults == [
+        OLD_SERVER,
+        "Secrets: dagster-postgresql-secret does not exist in mlflow",
+        "Secrets: mongodb-secret does not exist in mlflow",
+        "storage: the volume data-nhm-postgresql-0 needs a default class, and there is none (there are: no classes)",
+    ]
+    assert "-> kubectl create secret generic -n mlflow mongodb-secret --from-literal=uri=..." in story.bare.text
+    lines = story.bare.text.splitlines()
+    assert all(
+        lines[at + 1].strip().startswith("-> ") for at, line in enumerate(lines) if not line.startswith(("ok", " "))
+    )
+
+
+def test_nothing_is_missing_once_it_is_there_before_and_after_the_apply(story: Story):
+    for answer in (story.ready, story.applied):
+        assert answer.faults == [OLD_SERVER, "MongoDB: there is no Service mongodb in data"], answer.text
+        assert "MLflow: Service mlflow in mlflow has ready pods" in answer.text
+        assert "specialists: all 5 Deployments exist" in answer.text
+        assert "hidden" not in answer.text
+    count = len(rendered(PRODUCTION))
+    assert f"no object of others has a name of the {count}; 0 are there already" in story.ready.text
+    assert f"no object of others has a name of the {count}; {count} are there already" in story.applied.text
+
+
+def test_objects_of_others_that_an_apply_would_overwrite_are_named(story: Story):
+    taken = [line for line in story.standalone.faults if line.startswith("names: ")]
+    assert [line.split()[1] for line in taken] == ["Service/mlflow", "Deployment/mlflow"]
+    assert all("Do not apply: it would be overwritten" in line for line in taken)
+    assert "storage: the volume mlflow-artifacts does not exist in mlflow" in story.standalone.faults
+
+
+def test_who_may_not_apply_or_grant_learns_each_missing_right(story: Story):
+    assert "rights: you may not create deployments in mlflow" in story.powerless.faults
+    grant = f"you do not hold patch deployments specialist-technical in {SPECIALISTS_NAMESPACE}"
+    assert f"rights: you may not grant a Role: {grant}" in story.powerless.faults
+    assert "unknown  Secrets: you may not read mongodb-secret in mlflow" in story.powerless.text

@@ -10,7 +10,6 @@ import yaml
 from tests.support.manifests import K8S, OVERLAYS, Manifest, find, pod_templates, rendered
 
 ELSEWHERE, OFFERED = "hive", "#   namespace: hive\n"
-CLUSTER_WIDE = ("Namespace",)
 
 
 @pytest.fixture(params=OVERLAYS, ids=lambda path: path.name)
@@ -33,10 +32,9 @@ def test_every_object_but_the_rights_at_the_specialists_is_there(moved: list[Man
     elsewhere = {
         (manifest["kind"], manifest["metadata"]["name"], manifest["metadata"].get("namespace"))
         for manifest in moved
-        if manifest["kind"] not in CLUSTER_WIDE and manifest["metadata"].get("namespace") != ELSEWHERE
+        if manifest["metadata"].get("namespace") != ELSEWHERE
     }
     assert elsewhere == {(kind, "nhm-rollout", "semantic-translation") for kind in ("Role", "RoleBinding")}
-    assert {manifest["metadata"]["name"] for manifest in moved if manifest["kind"] == "Namespace"} <= {ELSEWHERE}
 
 
 def test_all_rights_are_those_of_its_own_accounts(moved: list[Manifest]):

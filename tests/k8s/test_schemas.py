@@ -9,6 +9,7 @@ import pytest
 from tests.k8s.conftest import Cluster
 from tests.support.manifests import (
     JOB_FILE,
+    MODELS,
     OVERLAYS,
     PRODUCTION,
     STANDALONE,
@@ -26,7 +27,11 @@ from tests.support.manifests import (
 @pytest.mark.servers
 @pytest.mark.parametrize("version", newest_versions())
 def test_every_manifest_fits_the_published_schemas(version: str):
-    manifests = [*documents(JOB_FILE), *(manifest for overlay in OVERLAYS for manifest in rendered(overlay))]
+    manifests = [
+        *documents(JOB_FILE),
+        *documents(MODELS),
+        *(manifest for overlay in OVERLAYS for manifest in rendered(overlay)),
+    ]
     assert len(OVERLAYS) == 3
     validate([json.loads(text) for text in {json.dumps(manifest) for manifest in manifests}], version)
 

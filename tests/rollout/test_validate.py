@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from kubernetes.client import ApiClient
 
+from nhm_assets.commands.cluster_after import lines_of_cluster
 from nhm_assets.domain.specialists import FIVE
+from nhm_assets.resource_factories import kubernetes_of
 from nhm_assets.rollout.serving import Expected, PodVerdict, Serving
 from nhm_assets.rollout.target import Target
 from nhm_assets.rollout.validation import Validation, summary
 from nhm_assets.settings import Settings
 from resources.kubernetes import Cluster
-from tests.support.kube import Namespace, deployment, namespace
+from tests.support.kube import Namespace, deployment, namespace, rule
 from tests.support.nhm import nhm
 from tests.support.platform import Platform
 from tests.support.ports import free_port
@@ -190,6 +192,31 @@ def test_with_two_versions_in_production_the_pods_are_shown_and_the_exit_code_is
     assert done.returncode == 1
     assert "Model Loaded: True" in done.stdout
     assert "technical-evaluator has versions 2, 1 in stage Production" in done.stderr
+
+
+@pytest.mark.kubernetes
+def test_cluster_check_in_a_pod_asks_for_rights_services_and_statuses(
+    settings: dict[str, Any], five: Namespace, answers: Answers, tmp_path: Path
+):
+    """A pod that says no does answer; a silent one does not."""
+    (denies,), (silent,) = five.pods("specialist-behavior"), five.pods("specialist-evolution")
+    answers.by_pod[denies.status.pod_ip] = status(model_loaded="False")
+    answers.by_pod[silent.status.pod_ip] = lambda _: None
+    found = nhm("cluster", "check", **settings)
+    lines = found.stdout.splitlines()
+    assert found.returncode == 1, found.stdout + found.stderr
+    assert [line.split()[1] for line in lines if line.startswith("FAULT")] == ["evolution"]
+    assert any(f"1 of 1 pods cannot be asked: {silent.metadata.name}" in line for line in lines)
+    assert "ok       behavior /status: 1 of 1 pods answer" in lines
+    assert "ok       rights: this account may restart all 5 specialists and watch their pods" in lines
+    assert [line.split()[1] for line in lines if line.startswith("ok")][:2] == ["MongoDB:", "MLflow:"]
+
+    few = five.user(tmp_path, rule("apps", "deployments", "get"), rule("apps", "replicasets", "list"))
+    weak = Settings(**settings | {"kubeconfig": few})
+    with kubernetes_of(weak).cluster() as cluster:
+        refused = [line.found for line in lines_of_cluster(weak, cluster) if line.state == "FAULT"]
+    assert f"this account may not patch deployments specialist-technical in {five.name}" in refused
+    assert f"this account may not list pods in {five.name}" in refused
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from tests.support.processes import ROOT
 K8S = ROOT / "k8s"
 PRODUCTION = K8S / "overlays" / "production"
 STANDALONE = K8S / "overlays" / "standalone"
+OWN_SERVICES = K8S / "overlays" / "own-services"
+MODELS = K8S / "volumes" / "mlflow-artifacts.yaml"
 JOB_FILE = K8S / "jobs" / "train-specialist-models-job.yaml"
 OVERLAYS = sorted(path.parent for path in K8S.glob("overlays/*/kustomization.yaml"))
 

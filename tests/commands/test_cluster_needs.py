@@ -1,0 +1,63 @@
+"""What manifests need of a cluster, read from the overlays as `kubectl` renders them."""
+
+from typing import Any
+
+import pytest
+
+from nhm_assets.commands import cluster_needs as needs
+from tests.support.manifests import MODELS, OWN_SERVICES, PRODUCTION, STANDALONE, documents, rendered
+
+
+def test_every_object_of_every_overlay_says_whose_it_is():
+    """Otherwise a second `nhm cluster check` would call it somebody else's."""
+    for overlay in (PRODUCTION, STANDALONE, OWN_SERVICES):
+        assert [needs.name_of(one) for one in rendered(overlay) if not needs.is_ours(one)] == []
+
+
+def test_secrets_volumes_namespaces_and_images_are_found():
+    manifests = rendered(STANDALONE)
+    assert needs.secret_keys(manifests) == [
+        ("mlflow", "dagster-postgresql-secret", "postgresql-password"),
+        ("mlflow", "mlflow-postgresql-secret", "postgresql-password"),
+        ("mlflow", "mongodb-secret", "uri"),
+    ]
+    assert [claim.name for claim in needs.claims(manifests)] == ["data-nhm-postgresql-0"]
+    assert needs.mounted_claims(manifests) == [("mlflow", "mlflow-artifacts")]
+    claim = {**documents(MODELS)[0], "metadata": {"name": "mlflow-artifacts", "namespace": "mlflow"}}
+    assert needs.mounted_claims([*manifests, claim]) == []
+    assert needs.namespaces(manifests) == ["mlflow", "semantic-translation"]
+    assert [image.partition(":")[0] for image in needs.images(manifests)] == ["nhm-assets", "postgres"]
+    assert needs.settings(manifests)["SPECIALIST_NAMESPACE"] == "semantic-translation"
+
+
+def test_an_optional_secret_is_not_needed_and_a_pull_secret_is():
+    pod = {
+        "containers": [{"image": "a", "envFrom": [{"secretRef": {"name": "maybe", "optional": True}}]}],
+        "imagePullSecrets": [{"name": "registry"}],
+        "volumes": [{"name": "x", "secret": {"secretName": "file"}}],
+    }
+    workload = {"kind": "Deployment", "metadata": {"name": "a", "namespace": "n"}, "spec": {"template": {"spec": pod}}}
+    assert needs.secret_keys([workload]) == [("n", "file", None)]
+    assert needs.pull_secrets([workload]) == [("n", "registry", ".dockerconfigjson")]
+
+
+def test_who_applies_a_role_must_hold_what_it_grants():
+    granted = set(needs.grants(rendered(PRODUCTION)))
+    assert ("patch", "apps", "deployments", "semantic-translation", "specialist-technical") in granted
+    assert ("list", "", "pods", "semantic-translation", "") in granted
+    assert ("create", "batch", "jobs", "mlflow", "") in granted
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("http://mlflow.mlflow.svc.cluster.local:5000", ("mlflow.mlflow.svc.cluster.local:5000", "mlflow", "mlflow")),
+        ("http://mlflow:5000/prefix", ("mlflow:5000", "mlflow", "hive")),
+        ("mongodb://u:p%40@db-0.db.data.svc:27018,db-1.db.data.svc/x?y=z", ("db-0.db.data.svc:27018", "db", "data")),
+        ("mongodb+srv://cluster", ("cluster:27017", None, None)),
+        ("mongodb://u:p@db.example.org/x", ("db.example.org:27017", None, None)),
+        ("http://localhost", ("localhost:27017", None, None)),
+    ],
+)
+def test_an_address_is_that_of_a_service_or_outside_and_shows_no_password(address: str, expected: tuple[Any, ...]):
+    assert needs.server_at(address, 27017, "hive") == expected
