@@ -1,0 +1,2 @@
+-- PostgreSQL runs this once, when its volume is new. MLflow creates its tables itself.
+CREATE DATABASE mlflow;
