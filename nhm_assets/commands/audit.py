@@ -17,7 +17,7 @@ _AT_A_TIME = ("specialist", "version", "since (UTC)", "what", "who")
 
 
 @click.command()
-@click.argument("specialist", required=False)
+@click.argument("specialist", metavar="[SPECIALIST|ID]", required=False)
 @click.option("--since", metavar="TIME", help="Only decisions from this ISO time on. Without an offset it is UTC.")
 @click.option("--version", metavar="N", help="Only decisions about this version, or that moved it away.")
 @click.option("--as-of", metavar="TIME", help="Show what was in Production at this ISO time instead.")
@@ -25,8 +25,10 @@ _AT_A_TIME = ("specialist", "version", "since (UTC)", "what", "who")
 def audit(specialist: str | None, since: str | None, version: str | None, as_of: str | None, *, as_json: bool) -> None:
     """Show the decisions about a SPECIALIST's models, newest first; without a SPECIALIST, about all.
 
-    They come from `model_audit_log`: registrations, promotions, rollbacks, adoptions, held candidates, broken runs and
-    moves by others, each with who, when and why.
+    With the ID of an entry, as Dagster's pages name it, show that entry whole.
+
+    They come from `model_audit_log`: registrations, promotions, rollbacks, adoptions, held candidates, refused
+    requests, broken runs and moves by others, each with who, when and why.
     """
     if as_of and (since or version):
         raise UsageError("--as-of shows one moment: leave out --since and --version")
@@ -41,6 +43,9 @@ def audit(specialist: str | None, since: str | None, version: str | None, as_of:
     with mongo_of(settings).database() as database:
         log = database[AUDIT_LOG]
         chosen = list(all_specialists())
+        if specialist and not configured_specialist(specialist) and (entry := log.find_one({"_id": specialist})):
+            _print_json(entry)
+            return
         if specialist:
             chosen = [configured_specialist(specialist) or taken_out(log, specialist) or parse_specialist(specialist)]
         if moment:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from dagster import AssetExecutionContext, MetadataValue, Output, ResourceParam, asset
 
@@ -35,6 +36,7 @@ from resources.mongo import Mongo
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from pymongo.collection import Collection
 
 
 @asset(
@@ -63,19 +65,16 @@ def promoted_version(
     """Promote the candidate if its recorded gate is open; else hold or refuse it."""
     name_version(evaluation_report.version)
     gate = recorded_gate(context.instance, context.partition_key, evaluation_report.digest())
-    _refuse_without_verdicts(context, evaluation_report, gate)
     with mongo.database() as database, mlflow.client() as client:
         log = database[AUDIT_LOG]
-        request = _request(context, evaluation_report, gate)
+        record = partial(
+            record_decision, log, evaluation_report, thresholds=gate.thresholds, run=context.run, now=settings.now()
+        )
         try:
-            decision = _hold(client, request, gate) or promote(
-                client, log, request, now=settings.now(), wait_s=settings.promotion_wait_s
-            )
-        except ChampionChanged as error:
-            if context.run_id in gate.run_ids:
-                raise
-            # A person asked to promote an evaluation of an earlier run.
-            raise PromotionRefused(str(error)) from error
+            decision = _decide(context, evaluation_report, gate, settings, client, log)
+        except PromotionRefused as error:
+            record(Outcome.REFUSED, reason=str(error))
+            raise
         outcome = decision.outcome
         if is_repeat(log, evaluation_report, outcome, decision.reason, run=context.run):
             decision = replace(decision, outcome=Outcome.UNCHANGED, reason=f"as before: {decision.reason}")
@@ -83,29 +82,41 @@ def promoted_version(
             run_url = Links.of(settings).dagster_run(context.run_id)
             describe(client, evaluation_report, outcome, decision.reason, run_url=run_url, now=settings.now())
         if decision.outcome is not Outcome.PROMOTED:
-            record_decision(
-                log,
-                evaluation_report,
-                decision.outcome,
-                reason=decision.reason,
-                held_as=decision.held_as,
-                thresholds=gate.thresholds,
-                run=context.run,
-                now=settings.now(),
-            )
-        in_a_row = below_in_a_row(log, request.model) if decision.held_as is HeldAs.BELOW else 0
-    _tag(context, request.version, decision, gate.failed if outcome is Outcome.HELD else (), in_a_row)
+            record(decision.outcome, reason=decision.reason, held_as=decision.held_as)
+        in_a_row = below_in_a_row(log, evaluation_report.model) if decision.held_as is HeldAs.BELOW else 0
+    _tag(context, evaluation_report.version, decision, gate.failed if outcome is Outcome.HELD else (), in_a_row)
     if outcome is Outcome.PROMOTED:
         promotion = _promotion(evaluation_report, decision)
         said = argument(
             evaluation_report, previous=promotion.previous_version, max_f1_regression=settings.max_f1_regression
         )
         shown = promotion.model_dump(mode="json", exclude={"schema_version"})
-        links = Links.of(settings).about_version(
-            promotion.specialist, promotion.model, promotion.version, evaluation_report.run_id
-        )
+        about = (promotion.specialist, promotion.model, promotion.version, evaluation_report.run_id)
+        links = Links.of(settings).about_version(*about, audit_id=promotion.audit_id)
         decided = {"decision": MetadataValue.md(said)}
         yield Output(promotion, metadata={**decided, **shown, "reason": decision.reason, "links": links})
+
+
+def _decide(
+    context: AssetExecutionContext,
+    report: EvaluationReport,
+    gate: RecordedGate,
+    settings: Settings,
+    client: "MlflowClient",
+    log: "Collection[dict[str, Any]]",
+) -> Decision:
+    """Promote the candidate or hold it, unless that is refused."""
+    _refuse_without_verdicts(context, report, gate)
+    request = _request(context, report, gate)
+    try:
+        return _hold(client, request, gate) or promote(
+            client, log, request, now=settings.now(), wait_s=settings.promotion_wait_s
+        )
+    except ChampionChanged as error:
+        if context.run_id in gate.run_ids:
+            raise
+        # A person asked to promote an evaluation of an earlier run.
+        raise PromotionRefused(str(error)) from error
 
 
 def _hold(client: "MlflowClient", request: Request, gate: RecordedGate) -> Decision | None:

@@ -88,7 +88,7 @@ def record_decision(
     run: "DagsterRun",
     now: datetime,
 ) -> None:
-    """Record that a candidate was not promoted, why, and which thresholds the gate required."""
+    """Record that a candidate was not promoted or that its promotion was refused, why, and the required thresholds."""
     held = {"held_as": str(held_as)} if held_as else {}
     entry = {"kind": str(outcome), **subject(report), "reason": reason, **held, **evidence(report, thresholds)}
     _add(log, f"{outcome}:{report.model}:{report.version}:{run.run_id}", entry, run, now)

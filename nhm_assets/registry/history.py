@@ -17,8 +17,8 @@ Document = dict[str, Any]
 
 _MOVES: Final = (*sorted(DONE_KINDS.values()), FOREIGN_MOVE)
 """Kinds of entries after which another version may be in Production."""
-_OUTCOMES: Final = tuple(sorted({*map(str, Outcome), *_MOVES}))
-"""Kinds of entries that say how a run ended, or that the pointer was moved."""
+_OUTCOMES: Final = tuple(sorted({*map(str, set(Outcome) - {Outcome.REFUSED}), *_MOVES}))
+"""Kinds of entries that say how a run ended, or that the pointer was moved. A refused request changes neither."""
 _JUDGED: Final = (Outcome.PROMOTED, Outcome.HELD, Outcome.SUPERSEDED)
 """Kinds of entries that carry a candidate's metrics."""
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)

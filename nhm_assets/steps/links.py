@@ -61,13 +61,18 @@ class Links:
         """A run in Dagster."""
         return f"{self.dagster}/runs/{quote(run_id)}"
 
-    def about_version(self, specialist: str, model: str, number: str, mlflow_run: str | None) -> MetadataValue:
-        """One line with everything about a version: model, version, run, the audit log and the runbook."""
+    def about_version(
+        self, specialist: str, model: str, number: str, mlflow_run: str | None, *, audit_id: str | None = None
+    ) -> MetadataValue:
+        """One line with everything about a version: model, version, run, the audit log and the runbook.
+
+        With `audit_id` it names that entry of the audit log, else all entries about the version.
+        """
         parts = [
             _link(model, self.model(model)),
             _link(f"version {number}", self.version(model, number)),
             *([_link("MLflow run", self.mlflow_run(mlflow_run))] if mlflow_run and self.mlflow else []),
-            f"`nhm audit {specialist} --version {number}`",
+            f"`nhm audit {audit_id}`" if audit_id else f"`nhm audit {specialist} --version {number}`",
             f"`nhm lineage {specialist} --version {number}`",
             *([_link("runbook", self.runbook)] if self.runbook else []),
         ]

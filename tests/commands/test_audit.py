@@ -14,6 +14,7 @@ def settings(home, mongod_uri, database):
     for number, (kind, version) in enumerate([("registered", "1"), ("promoted", "1"), ("promoted", "2")]):
         database["model_audit_log"].insert_one(
             {
+                "_id": f"{kind}:{version}",
                 "kind": kind,
                 "specialist": "technical",
                 "model": "technical-evaluator",
@@ -48,6 +49,12 @@ def test_json_can_be_read_by_programs_and_options_select(settings):
     since = (NOW + timedelta(days=1)).isoformat()
     found = json.loads(nhm("audit", "--json", "--since", since, "--version", "1", **settings).stdout)
     assert [(entry["kind"], entry["at"]) for entry in found] == [("promoted", since)]
+
+
+def test_an_entry_is_shown_whole_by_its_id(settings):
+    entry = json.loads(nhm("audit", "promoted:2", **settings).stdout)
+    assert (entry["_id"], entry["version"], entry["actor"]) == ("promoted:2", "2", "ada@example.org")
+    assert nhm("audit", "promoted:3", **settings).returncode == 2
 
 
 def test_what_was_in_production_at_a_time(settings):

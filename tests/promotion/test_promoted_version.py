@@ -6,6 +6,7 @@ import pytest
 
 from nhm_assets.domain.outcomes import TRANSIENT_TAG
 from nhm_assets.promotion.protocol import promote
+from nhm_assets.registry.history import newest_outcome
 from nhm_assets.registry.promotion_lock import hold_lock
 from nhm_assets.registry.recovery import plan_moves
 from nhm_assets.registry.versions import version_by_alias
@@ -109,6 +110,12 @@ def test_promoting_a_held_candidate_by_itself_is_refused_with_the_reason(hopeles
     assert "precision_threshold" in message
     assert hopeless.tags(result)["nhm/outcome"] == "refused"
     assert stages(hopeless) == {"1": "Staging"}
+    (entry,) = hopeless.database["model_audit_log"].find({"kind": "refused"})
+    assert (entry["version"], entry["origin"], entry["dagster_run_id"]) == ("1", "UI", result.run_id)
+    assert entry["metrics"]["precision"] < entry["thresholds"]["precision"]
+    assert "precision_threshold" in entry["reason"]
+    shown = newest_outcome(hopeless.database["model_audit_log"], MODEL) or {}
+    assert shown["kind"] == "held", "a request that was refused is not how the specialist's last run ended"
 
 
 def test_promoting_a_passed_candidate_by_itself_is_allowed(learnable: Platform):

@@ -28,6 +28,8 @@ def test_a_version_links_to_its_model_run_and_runbook_and_names_the_commands():
     ):
         assert part in line
     assert len(line) < 1000, "longer Markdown hides behind a button"
+    about = ("technical", "technical-evaluator", "7", "abc")
+    assert "`nhm audit promoted-7`" in Links.of(EVERYWHERE).about_version(*about, audit_id="promoted-7").value
 
 
 def test_without_addresses_there_are_words_and_no_dead_links():
