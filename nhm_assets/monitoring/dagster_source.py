@@ -12,7 +12,7 @@ from nhm_assets.monitoring import own_metrics
 from nhm_assets.monitoring.materializations import Materializations
 from nhm_assets.monitoring.metric import Readings
 from nhm_assets.monitoring.run_history import RunHistory
-from nhm_assets.monitoring.ticks import put_heartbeats, put_ticks
+from nhm_assets.monitoring.ticks import put_code_location, put_heartbeats, put_ticks
 from nhm_assets.runs.datasets import learned_until
 from nhm_assets.runs.queries import IN_PROGRESS, SPECIALIST_TAG
 from nhm_assets.settings import Settings
@@ -53,6 +53,7 @@ class DagsterSource:
             readings.put(own_metrics.LEARNED_UNTIL, self._learned_until(specialist), specialist)
         put_heartbeats(readings, self._instance)
         put_ticks(readings, self._instance)
+        put_code_location(readings)
         return readings
 
     def _learned_until(self, specialist: Specialist) -> float | None:

@@ -130,9 +130,7 @@ _RULES: Final = (
     _Rule(
         "NhmCodeLocationBroken",
         own_metrics.HEARTBEAT,
-        lambda age, series, all_: (
-            series["daemon"] == "SENSOR" and age < 5 * _MINUTE and _sensors_wait_since(all_) > 10 * _MINUTE
-        ),
+        lambda age, series, all_: series["daemon"] == "SENSOR" and age < 5 * _MINUTE and not _code_loads(all_),
         "it lives, but no sensor has been evaluated for ten minutes: the code location does not load",
         is_time=True,
     ),
@@ -168,15 +166,8 @@ def _newest_good(readings: Readings) -> str | None:
     return max(times, key=times.__getitem__, default=None)
 
 
-def _sensors_wait_since(readings: Readings) -> float:
-    """Seconds between the newest evaluation of a sensor that is on and the sensor daemon's last sign of life."""
-    running = {labels for labels, on in readings.values.get(own_metrics.TICK_SOURCE_RUNNING, {}).items() if on}
-    ticks = [
-        float(time)
-        for (kind, name, _), time in readings.values.get(own_metrics.LAST_TICK, {}).items()
-        if kind == "sensor" and (kind, name) in running and not isinstance(time, Distribution)
-    ]
-    return readings.plain(own_metrics.HEARTBEAT)["SENSOR"] - max(ticks) if ticks else 0.0
+def _code_loads(readings: Readings) -> bool:
+    return readings.values.get(own_metrics.CODE_LOCATION_LOADS, {}).get((), 1.0) != 0
 
 
 def _runs_something(readings: Readings) -> bool:

@@ -255,6 +255,14 @@ NEXT_TICK = _metric(
     _TIME,
     "When the schedule or sensor is due next. Absent if it is off.",
 )
+CODE_LOCATION_LOADS = _metric(
+    _DAGSTER,
+    "code_location_loads",
+    "",
+    _COUNT,
+    "1 if a sensor was evaluated within the ten minutes before the sensor daemon's last sign of life, else 0: then"
+    " Dagster cannot load the code. Absent if no sensor is on.",
+)
 
 _MLFLOW = Source.MLFLOW
 IN_PRODUCTION = _metric(

@@ -16,10 +16,13 @@ from nhm_assets.domain.dagster_internals import (
     get_next_cron_tick,
 )
 from nhm_assets.monitoring import own_metrics
-from nhm_assets.monitoring.metric import Readings
+from nhm_assets.monitoring.metric import Distribution, Readings
 
 _NEWEST: Final = 20
 """Ticks that are read of each schedule and sensor."""
+_SENSOR_DAEMON: Final = "SENSOR"
+_LONGEST_SILENCE_S: Final = 600.0
+"""Sensors tick at least once per minute as long as the daemon lives and the code location loads."""
 _STATUSES: Final = {
     TickStatus.SUCCESS: "success",
     TickStatus.SKIPPED: "skipped",
@@ -47,6 +50,19 @@ def put_ticks(readings: Readings, instance: DagsterInstance) -> None:
             readings.put(own_metrics.LAST_TICK, max(times, default=None), kind, name, word)
         readings.put(own_metrics.FAILED_TICKS, _failed_in_a_row(ended), kind, name)
         readings.put(own_metrics.NEXT_TICK, _next_tick(state, ticks), kind, name)
+
+
+def put_code_location(readings: Readings) -> None:
+    """Add whether the code location loads, as the heartbeats and ticks that were put before tell."""
+    running = {labels for labels, on in readings.values.get(own_metrics.TICK_SOURCE_RUNNING, {}).items() if on}
+    ticks = [
+        float(time)
+        for (kind, name, _), time in readings.values.get(own_metrics.LAST_TICK, {}).items()
+        if kind == "sensor" and (kind, name) in running and not isinstance(time, Distribution)
+    ]
+    alive_at = readings.plain(own_metrics.HEARTBEAT).get(_SENSOR_DAEMON)
+    if ticks and alive_at is not None:
+        readings.put(own_metrics.CODE_LOCATION_LOADS, float(alive_at - max(ticks) <= _LONGEST_SILENCE_S))
 
 
 def _newest_states(instance: DagsterInstance) -> list[InstigatorState]:

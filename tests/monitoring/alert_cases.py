@@ -221,27 +221,20 @@ CASES = (
     Case(
         "NhmCodeLocationBroken",
         {
-            f"nhm_last_tick_timestamp_seconds{TICK}": "0x30 1860+60x20",
-            f"nhm_tick_source_running{SENSOR}": "1x60",
+            "nhm_code_location_loads": "1x10 0x19 1x20",
             'nhm_daemon_heartbeat_timestamp_seconds{daemon="SENSOR"}': "0+60x60",
         },
-        *(11, 13, 33),
+        *(12, 14, 33),
         {
             "the daemon is dead": {
-                f"nhm_last_tick_timestamp_seconds{TICK}": "0x60",
-                f"nhm_tick_source_running{SENSOR}": "1x60",
-                'nhm_daemon_heartbeat_timestamp_seconds{daemon="SENSOR"}': "0x60",
+                "nhm_code_location_loads": "0x60",
+                'nhm_daemon_heartbeat_timestamp_seconds{daemon="SENSOR"}': "-300x60",
             },
             "somebody switched the sensors off": {
-                f"nhm_last_tick_timestamp_seconds{TICK}": "0x60",
-                f"nhm_tick_source_running{SENSOR}": "0x60",
                 'nhm_daemon_heartbeat_timestamp_seconds{daemon="SENSOR"}': "0+60x60",
             },
-            "one sensor is slow": {
-                f"nhm_last_tick_timestamp_seconds{TICK}": "0x60",
-                'nhm_last_tick_timestamp_seconds{kind="sensor",name="t",status="skipped"}': "0+60x60",
-                f"nhm_tick_source_running{SENSOR}": "1x60",
-                'nhm_tick_source_running{kind="sensor",name="t"}': "1x60",
+            "a sensor is slow": {
+                "nhm_code_location_loads": "1x60",
                 'nhm_daemon_heartbeat_timestamp_seconds{daemon="SENSOR"}': "0+60x60",
             },
         },

@@ -15,7 +15,7 @@ from nhm_assets.monitoring.exporter import METRICS, Exporter, registry_of, serve
 from nhm_assets.monitoring.metric import Kind, Source
 from tests.support.dagster_internals import DaemonHeartbeat, TickStatus
 from tests.support.documents import NOW, WEEK_END, feedback, put, reviewed_opinions
-from tests.support.instigators import put_schedule, put_tick
+from tests.support.instigators import put_schedule, put_sensor, put_tick
 from tests.support.platform import Platform
 from tests.support.ports import free_port
 from tests.support.processes import silent_port
@@ -63,6 +63,7 @@ def something_of_everything(platform: Platform) -> None:
     now, instance, log = datetime.now(UTC), platform.instance, platform.database["model_audit_log"]
     instance.add_daemon_heartbeat(DaemonHeartbeat(now.timestamp(), "SENSOR", "id", []))
     put_tick(instance, put_schedule(instance, "weekly_retraining_schedule", "0 2 * * 0"), TickStatus.SUCCESS, 1000.0)
+    put_tick(instance, put_sensor(instance, "feedback_volume_sensor", 30), TickStatus.SKIPPED, now.timestamp())
     put_run(instance, partition(specialist="business"), status=DagsterRunStatus.QUEUED)
     started = put_run(instance, partition(specialist="behavior"), status=DagsterRunStatus.STARTING)
     end_run(instance, started, DagsterEventType.RUN_START)

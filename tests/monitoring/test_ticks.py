@@ -6,7 +6,7 @@ import pytest
 
 from nhm_assets.monitoring import own_metrics
 from nhm_assets.monitoring.metric import Readings
-from nhm_assets.monitoring.ticks import put_heartbeats, put_ticks
+from nhm_assets.monitoring.ticks import put_code_location, put_heartbeats, put_ticks
 from tests.support.dagster_internals import DaemonHeartbeat, TickStatus
 from tests.support.instigators import put_schedule, put_sensor, put_tick
 from tests.support.platform import Platform
@@ -66,3 +66,26 @@ def test_a_schedule_is_due_at_its_next_time_and_never_if_it_is_off(platform: Pla
     moment = datetime.fromtimestamp(due, UTC)
     assert (moment.strftime("%A %H:%M"), moment > datetime.now(UTC)) == ("Sunday 02:00", True)
     assert values[own_metrics.TICK_SOURCE_RUNNING] == {("schedule", "weekly"): 1.0, ("schedule", "off"): 0.0}
+
+
+@pytest.mark.parametrize(
+    ("daemon_at", "ticks", "expected"),
+    [
+        (1000.0, {"slow": (300.0, True), "s": (990.0, True)}, 1.0),
+        (1000.0, {"slow": (300.0, True), "s": (399.0, True)}, 0.0),
+        # What nobody evaluates any more says nothing.
+        (1000.0, {"off": (990.0, False), "s": (399.0, True)}, 0.0),
+        (1000.0, {"off": (399.0, False)}, None),
+        (None, {"s": (399.0, True)}, None),
+    ],
+)
+def test_code_loads_if_a_sensor_that_is_on_was_evaluated_shortly_before_the_daemons_last_sign_of_life(
+    daemon_at: float | None, ticks: dict[str, tuple[float, bool]], expected: float | None
+):
+    readings = Readings()
+    readings.put(own_metrics.HEARTBEAT, daemon_at, "SENSOR")
+    for name, (at, on) in ticks.items():
+        readings.put(own_metrics.TICK_SOURCE_RUNNING, float(on), "sensor", name)
+        readings.put(own_metrics.LAST_TICK, at, "sensor", name, "skipped")
+    put_code_location(readings)
+    assert readings.values.get(own_metrics.CODE_LOCATION_LOADS, {}).get(()) == expected
