@@ -90,18 +90,33 @@ def test_every_variable_is_a_setting_or_one_of_the_services():
 @pytest.mark.servers
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_commands_bring_up_a_platform_that_knows_its_job(tmp_path: Path, postgres: Postgres):
+def test_the_commands_bring_up_a_platform_that_retrains(tmp_path: Path, postgres: Postgres):
     postgres.new_database("mlflow")
     login = postgres.new_database("compose")
     ports = {name: free_port() for name in PORTS} | {"postgresql": postgres.port}
-    with running(tmp_path, ports, login):
+    with running(tmp_path, ports, login) as variables:
         ready = [
             lambda: requests.get(f"http://127.0.0.1:{ports['mlflow']}/version", timeout=5).ok,
             Webserver(ports["webserver"]).is_ready,
-            lambda: heartbeats(tmp_path) > 3,
+            lambda: has_a_daemon(ports["webserver"]),
         ]
         for condition in ready:
             assert becomes_true(lambda asked=condition: answers(asked), timeout_s=240), log(tmp_path)
+        for words in documented_commands():
+            # One specialist shows it.
+            only = ["--specialist", "technical"] if "retrain" in words else []
+            done = subprocess.run(
+                [SCRIPTS / words[0], *words[1:], *only], env=variables, capture_output=True, check=False
+            )
+            assert done.returncode == 0, done.stdout.decode() + done.stderr.decode() + log(tmp_path)
+        assert b"promoted" in done.stdout
+
+
+def documented_commands() -> list[list[str]]:
+    """What docs/operations.md tells to execute in the code location's container."""
+    found = re.findall(r"exec code-location (.+)$", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
+    assert [words.split()[:2] for words in found] == [["nhm", "seed"], ["nhm", "retrain"]]
+    return [words.split() for words in found]
 
 
 def answers(condition: Any) -> bool:
@@ -111,9 +126,12 @@ def answers(condition: Any) -> bool:
         return False
 
 
-def heartbeats(folder: Path) -> int:
-    """How many daemons have said in the log that they live."""
-    return len(set(re.findall(r"dagster\.daemon\.(\w+Daemon)", (folder / "daemon.log").read_text())))
+def has_a_daemon(port: int) -> bool:
+    """Whether the webserver sees that every daemon lives."""
+    query = "{ instance { daemonHealth { allDaemonStatuses { healthy required } } } }"
+    answer = requests.post(f"http://127.0.0.1:{port}/graphql", json={"query": query}, timeout=30).json()
+    statuses = answer["data"]["instance"]["daemonHealth"]["allDaemonStatuses"]
+    return all(one["healthy"] for one in statuses if one["required"])
 
 
 def log(folder: Path) -> str:
@@ -121,8 +139,12 @@ def log(folder: Path) -> str:
 
 
 @contextmanager
-def running(folder: Path, ports: Mapping[str, int], login: Mapping[str, str]) -> Iterator[None]:
-    """Each service as a process, in the order of the file. Hosts, ports and folders are those of this machine."""
+def running(folder: Path, ports: Mapping[str, int], login: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """Each service as a process, in the order of the file. Hosts, ports and folders are those of this machine.
+
+    Yields the variables of the code location.
+    """
+    of_services = {}
     home = folder / "opt/dagster/dagster_home"
     for path in (home, folder / "var/lib/nhm-storage", folder / "var/lib/mlflow", folder / "data/db"):
         path.mkdir(parents=True)
@@ -134,10 +156,12 @@ def running(folder: Path, ports: Mapping[str, int], login: Mapping[str, str]) ->
                 continue
             given = {key: here(value, folder, ports) for key, value in service.get("environment", {}).items()}
             own = {key: value for key, value in login.items() if key in given}
-            stack.enter_context(process(folder / f"{name}.log", command(name, service, folder, ports), given | own))
+            of_services[name] = environment() | given | own | {"PYTHONUNBUFFERED": "1", "PATH": os.environ["PATH"]}
+            words = command(name, service, folder, ports)
+            stack.enter_context(process(folder / f"{name}.log", words, of_services[name]))
             # Its own health check asks with `depends_on`; a mongod needs a moment.
             time.sleep(2)
-        yield
+        yield of_services["code-location"]
 
 
 def command(name: str, service: Mapping[str, Any], folder: Path, ports: Mapping[str, int]) -> list[str]:
@@ -161,7 +185,7 @@ def process(log_file: Path, words: list[str], variables: Mapping[str, str]) -> I
     with log_file.open("a") as output:
         started = subprocess.Popen(
             words,
-            env=environment() | dict(variables) | {"PYTHONUNBUFFERED": "1", "PATH": os.environ["PATH"]},
+            env=variables,
             cwd=ROOT,
             stdout=output,
             stderr=output,
