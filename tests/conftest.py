@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import DagsterEventType, DagsterInstance, EventRecordsFilter
+from dagster import DagsterEventType, EventRecordsFilter
 from pymongo import MongoClient
 from pymongo.database import Database
 
@@ -22,9 +22,9 @@ from tests.support.platform import Platform
 from tests.support.postgres import Postgres, postgres_server
 from tests.support.progress import Progress, announce
 from tests.support.schedule import ByFile, longest_first
+from tests.support.sqlite_instances import pooled_instance
 
 _KUBECONFIG = os.environ.get("KUBECONFIG")
-_NO_TELEMETRY = {"telemetry": {"enabled": False}}
 DATA = Path(__file__).parent / "data"
 SHARED = Path(__file__).parents[2] / "shared"
 """What is not part of the repository: the whole field, and scripts that start a Kubernetes control plane.
@@ -110,7 +110,7 @@ def migrated_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def migrated_dagster(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an empty Dagster instance, to be copied like `migrated_mlflow`."""
     home = tmp_path_factory.mktemp("dagster-template")
-    with DagsterInstance.local_temp(str(home), overrides=_NO_TELEMETRY) as instance:
+    with pooled_instance(home) as instance:
         # These calls create the tables.
         instance.get_runs(limit=1)
         instance.all_instigator_state()
@@ -140,7 +140,7 @@ def platform(
         service_retries=0,
     )
     shutil.copytree(migrated_dagster, tmp_path / "dagster")
-    with DagsterInstance.local_temp(str(tmp_path / "dagster"), overrides=_NO_TELEMETRY) as instance:
+    with pooled_instance(tmp_path / "dagster") as instance:
         yield Platform(settings, database, instance)
 
 

@@ -1,11 +1,14 @@
 """The shell commands in the documents: all can be parsed, and those that need nothing but this machine are run."""
 
+import re
 import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
+from pymongo.database import Database
 
 from nhm_assets.cli import main
 from tests.support.nhm import NHM, environment, nhm
@@ -52,15 +55,25 @@ def test_commands_are_found_in_blocks_alone_with_their_continuation():
     assert list(calls("A=1 nhm seed --rebase && nhm status  # now", "nhm")) == [["seed", "--rebase"], ["status"]]
 
 
+def differ_in_more_than_reason(calls: list[str]) -> list[str]:
+    """One call of those whose only difference is the text of the reason."""
+    return list({re.sub(r"--reason '[^']*'", "--reason", call): call for call in calls}.values())
+
+
 @pytest.mark.servers
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_every_call_of_nhm_works_on_the_sample_feedback(tmp_path: Path):
-    settings = {"nhm_home": tmp_path / "home", "nhm_now": "2026-11-24T12:00:00Z"}
+def test_every_call_of_nhm_works_on_the_sample_feedback(tmp_path: Path, mongod_uri: str, database: Database[Any]):
+    settings = {
+        "nhm_home": tmp_path / "home",
+        "nhm_now": "2026-11-24T12:00:00Z",
+        "mongodb_uri": mongod_uri,
+        "mongodb_database": database.name,
+    }
     assert nhm("seed", **settings).returncode == 0
     assert nhm("retrain", "--week", "2026-11-08", "--specialist", "technical", **settings).returncode == 0
     failed = {}
-    for call in sorted(NHM_CALLS, key=lambda call: call.startswith("rollback")):
+    for call in sorted(differ_in_more_than_reason(NHM_CALLS), key=lambda call: call.startswith("rollback")):
         if call.split()[0] in NEED_A_CLUSTER:
             continue
         command = [NHM, *shlex.split(call)]

@@ -12,6 +12,7 @@ from tests.support.runbook import commands_of, follow
 
 
 @pytest.mark.servers
+@pytest.mark.slow
 def test_the_metrics_are_low(home, mongod_uri, database):
     """Reviewers decided by the throw of a coin. When they look at the plans again, the next candidate is promoted."""
     settings = {
@@ -40,6 +41,7 @@ def test_the_metrics_are_low(home, mongod_uri, database):
 
 
 @pytest.mark.servers
+@pytest.mark.slow
 def test_the_schedule_does_not_run(home, mongod_uri, database):
     """Somebody has switched it off."""
     settings = {**SETTINGS, "nhm_home": home, "mongodb_uri": mongod_uri, "mongodb_database": database.name}

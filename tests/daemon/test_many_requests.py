@@ -32,7 +32,7 @@ SETTINGS = {
 
 
 @ON_POSTGRES_LESS_OFTEN
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(1500)
 def test_requests_for_one_specialist_run_one_after_another_though_another_one_hangs(new_platform: NewPlatform):
     platform = new_platform(**SETTINGS)

@@ -26,7 +26,7 @@ OUTAGE_S = 10
 
 
 @ON_SQLITE_LESS_OFTEN
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(1300)
 def test_an_outage_of_each_service_loses_no_feedback_and_doubles_no_run(
     mongod: OwnMongod, new_platform: NewPlatform, dagsters_database: Postgres | None

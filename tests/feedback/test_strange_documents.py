@@ -192,7 +192,7 @@ def test_two_thousand_strange_documents_each_end_in_one_place(database: Database
     assert set(checked(database, range(4))) == ALL_PLACES
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(1200)
 def test_fifty_thousand_strange_documents_each_end_in_one_place(database: Database):
     places = checked(database, range(100, 200))

@@ -18,7 +18,7 @@ from tests.support.documents import WEEK
 from tests.support.manifests import JOB_FILE
 from tests.support.processes import eventually
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.servers, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.slow, pytest.mark.timeout(600)]
 
 NAMESPACE = ("-n", "mlflow")
 LABEL = ("-l", "component=specialist-retraining")
@@ -86,7 +86,6 @@ def test_a_job_whose_retraining_breaks_never_completes(applied: Retrainable):
         wait_for(applied.cluster, "broken")
 
 
-@pytest.mark.slow
 def test_a_job_can_be_created_from_the_suspended_cronjob(applied: Retrainable, tmp_path: Path):
     cluster = applied.cluster
     command = ["create", "job", "--from=cronjob/specialist-models-retraining", MANUAL, *NAMESPACE]

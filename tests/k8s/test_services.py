@@ -116,7 +116,7 @@ def answer(port: int, path: str, host: str) -> int | None:
 REGISTRY = "/api/2.0/mlflow/registered-models/search?max_results=1"
 
 
-@pytest.mark.servers
+@pytest.mark.slow
 def test_the_init_container_can_run_twice_and_logs_no_password(
     prepared: list[subprocess.CompletedProcess[str]],
 ):
@@ -125,13 +125,13 @@ def test_the_init_container_can_run_twice_and_logs_no_password(
     assert PASSWORD not in output
 
 
-@pytest.mark.servers
+@pytest.mark.slow
 def test_it_answers_to_every_name_of_its_service(port: int):
     hosts = [*NAMES, *(f"{name}:5000" for name in NAMES)]
     assert {host: answer(port, REGISTRY, host) for host in hosts} == dict.fromkeys(hosts, 200)
 
 
-@pytest.mark.servers
+@pytest.mark.slow
 def test_it_answers_its_own_probes(port: int, container: dict[str, Any]):
     for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
         probe = container[kind]["httpGet"]
@@ -139,7 +139,7 @@ def test_it_answers_its_own_probes(port: int, container: dict[str, Any]):
         assert answer(port, probe["path"], headers.get("Host", "10.1.2.3:5000")) == 200, kind
 
 
-@pytest.mark.servers
+@pytest.mark.slow
 def test_it_refuses_other_names_while_its_health_stays_green(port: int):
     """So readiness asks the registry: a server that refuses its clients would look healthy."""
     assert answer(port, REGISTRY, "mlflow.elsewhere.example.org") == 403

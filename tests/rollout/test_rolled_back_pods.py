@@ -20,9 +20,9 @@ NAME = "specialist-technical"
         pytest.param(
             status(mlflow_connected="False"),
             "2 of 2 pods do not make clear whether they serve version",
-            marks=pytest.mark.slow,
+            marks=pytest.mark.exhaustive,
         ),
-        pytest.param(silent, "2 of 2 pods cannot be asked whether they serve version", marks=pytest.mark.slow),
+        pytest.param(silent, "2 of 2 pods cannot be asked whether they serve version", marks=pytest.mark.exhaustive),
     ],
     ids=["not loaded", "not clear", "silent"],
 )

@@ -72,6 +72,7 @@ def with_cluster(platform: Platform, specialists: Namespace) -> Platform:
     return platform.with_settings(**cluster_settings(specialists, **patient))
 
 
+@pytest.mark.slow
 def test_each_promotion_of_the_job_is_followed_to_the_predictions_of_its_version(
     platform: Platform, specialists: Namespace
 ):

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import DagsterInstance
 from pymongo import MongoClient
 
 from nhm_assets.settings import Settings
 from tests.support.documents import NOW
 from tests.support.platform import Platform
+from tests.support.sqlite_instances import pooled_instance
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def new_platform(folder: Path, mongod_uri: str, migrated_mlflow: Path, **changes
     (folder / "dagster").mkdir()
     with (
         MongoClient(mongod_uri, tz_aware=True) as client,
-        DagsterInstance.local_temp(str(folder / "dagster"), overrides={"telemetry": {"enabled": False}}) as instance,
+        pooled_instance(folder / "dagster") as instance,
     ):
         yield Platform(settings, client[settings.mongodb_database], instance)
         client.drop_database(settings.mongodb_database)
