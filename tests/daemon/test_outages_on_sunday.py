@@ -1,7 +1,6 @@
 """Services are away when the weekly schedule is due. Each specialist comes to an outcome, and none to two.
 
-The short outages have all delays shortened by settings. The long ones last ten minutes, with the delays that the platform
-has by default.
+The short outages have all delays shortened by settings. The long ones last ten minutes, with the default delays.
 """
 
 import time
