@@ -6,17 +6,21 @@ The client runs in an environment of its own (tests/environments/serving.txt); `
 import json
 import math
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pandas as pd
 import pytest
 from dagster import AssetKey
+from mlflow import MlflowClient
+from mlflow.entities import ViewType
 
 from nhm_assets.domain.dataset_schema import APPROVE, CLASS_NAMES, FEATURE_NAMES, REJECT, TEST
-from tests.support import reading_client
+from tests.support import nginx, reading_client, writing_client
 from tests.support.documents import put, reviewed_opinions
 from tests.support.platform import Platform, verdicts
 from tests.support.servers import mlflow_server
@@ -29,6 +33,16 @@ ORDERS = {"names": ["approve", "reject", "review_required"], "codes": ["reject",
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with mlflow_server(tmp_path_factory.mktemp("server")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def door(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address at which specialists read: nginx before the server, where this machine has nginx."""
+    if not nginx.is_installed():
+        yield server
+        return
+    with nginx.read_only(server, tmp_path_factory.mktemp("door")) as address:
         yield address
 
 
@@ -53,7 +67,7 @@ def serving_python() -> Path:
     ],
 )
 def test_plans_that_people_approved_get_more_confidence_and_less_risk(
-    platform: Platform, server: str, serving_python: Path, specialist: str, absent: str | None, served: str
+    platform: Platform, server: str, door: str, serving_python: Path, specialist: str, absent: str | None, served: str
 ):
     """In the order of the numbers, the same rule gave a good plan the confidence .01 and the risk .92."""
     kept = [label for label in CLASS_NAMES if label != absent]
@@ -65,7 +79,7 @@ def test_plans_that_people_approved_get_more_confidence_and_less_risk(
 
     frame = result.asset_value(AssetKey("feedback_dataset"))
     rows = frame[frame["split"] == TEST]
-    response = opinions_of(serving_python, server, f"{specialist}-evaluator", rows)
+    response = opinions_of(serving_python, door, f"{specialist}-evaluator", rows)
     assert (response["mlflow"], response["sklearn"]) == ("2.19.0", "1.5.2")
     assert {tuple(opinion["shape"]) for opinion in response["opinions"]} == {(1, 3)}
     values = pd.DataFrame([opinion["values"] for opinion in response["opinions"]], columns=ORDERS[served])
@@ -90,7 +104,100 @@ def opinions_of(python: Path, address: str, model: str, rows: pd.DataFrame) -> d
         {name: None if math.isnan(value) else value for name, value in plan.items()}
         for plan in rows[list(FEATURE_NAMES)].to_dict("records")
     ]
-    command = [str(python), "-P", "-W", "ignore", str(Path(reading_client.__file__)), address, model]
-    done = subprocess.run(command, input=json.dumps(plans), capture_output=True, text=True, timeout=120, check=False)
+    return as_specialist(python, reading_client, address, model, send=json.dumps(plans))
+
+
+def as_specialist(python: Path, program: ModuleType, *arguments: str, send: str = "") -> dict[str, Any]:
+    """The answer of a program that runs with a specialist's Python."""
+    command = [str(python), "-P", "-W", "ignore", str(program.__file__), *arguments]
+    # MLflow leaves the addresses of this process's client in the environment.
+    own = {
+        name: value for name, value in os.environ.items() if name not in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+    }
+    done = subprocess.run(command, input=send, capture_output=True, text=True, timeout=120, check=False, env=own)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_specialist_cannot_change_anything_through_its_address_of_mlflow(
+    server: str, door: str, serving_python: Path
+):
+    """Whoever can write there decides what every specialist loads."""
+    if door == server:
+        pytest.skip("nginx is not installed: apt-get install nginx")
+    client = MlflowClient(server, registry_uri=server)
+    run = client.create_run("0")
+    client.create_registered_model("guarded-evaluator")
+    client.create_model_version("guarded-evaluator", f"runs:/{run.info.run_id}/model", run.info.run_id)
+    client.set_registered_model_alias("guarded-evaluator", "production", "1")
+    before = everything(client)
+
+    tried = as_specialist(serving_python, writing_client, door, "guarded-evaluator", run.info.run_id)
+    assert len(tried) == 14
+    assert {what: said for what, said in tried.items() if "403" not in said and "only reads" not in said} == {}
+    assert everything(client) == before
+    # Each of them works without nginx, so it is nginx that refuses.
+    direct = as_specialist(serving_python, writing_client, server, "guarded-evaluator", run.info.run_id)
+    assert {what: said for what, said in direct.items() if said != "done"} == {}
+
+
+def everything(client: MlflowClient) -> list[Any]:
+    """Models, versions with tags, aliases and stages, experiments, and runs with their metrics and files."""
+    models = client.search_registered_models()
+    runs = client.search_runs(["0"], run_view_type=ViewType.ALL)
+    return [
+        [dict(model) | {"latest_versions": None} for model in models],
+        [str(version) for version in client.search_model_versions()],
+        [experiment.name for experiment in client.search_experiments()],
+        [(run.info.run_id, run.info.lifecycle_stage, run.data.metrics) for run in runs],
+        [[file.path for file in client.list_artifacts(run.info.run_id)] for run in runs],
+    ]
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        "POST /api/2.0/mlflow/registered-models/create",
+        "POST /api/2.0/mlflow/runs/search/../../registered-models/create",
+        "POST /api/2.0/mlflow/registered-models/create/../../runs/search",
+        "POST /api/2.0/mlflow/registered-models/create%3F/../runs/search",
+        "POST /api/2.0/mlflow/runs%2Fsearch",
+        "POST //api/2.0/mlflow/runs/search",
+        "post /api/2.0/mlflow/runs/create",
+        "PUT /api/2.0/mlflow-artifacts/artifacts/1/evil.pkl",
+        "DELETE /api/2.0/mlflow/registered-models/delete",
+        "PATCH /api/2.0/mlflow/registered-models/update",
+        "OPTIONS /",
+        "POST /graphql",
+        "POST http://mlflow/api/2.0/mlflow/runs/create",
+    ],
+)
+def test_no_spelling_of_a_request_gets_past_the_reading_address(server: str, door: str, request_line: str):
+    if door == server:
+        pytest.skip("nginx is not installed: apt-get install nginx")
+    host, port = door.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(
+            f"{request_line} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+        )
+        answer = connection.makefile("rb").readline().decode()
+    assert answer.split()[1] in {"400", "403", "405"}, answer
+
+
+def test_a_search_passes_although_it_is_a_post(server: str, door: str):
+    runs = MlflowClient(door).search_runs(["0"])
+    assert [run.info.run_id for run in runs] == [run.info.run_id for run in MlflowClient(server).search_runs(["0"])]
+
+
+def test_mlflow_changes_nothing_on_get():
+    """The reading address relies on it."""
+    from mlflow.server.handlers import get_endpoints
+
+    read_names = ("get", "_get", "_list", "_search", "_batch_get", "_download", "_deprecated_get", "_deprecated_search")
+    reads = {name for name, methods in handlers(get_endpoints()) if "GET" in methods}
+    assert len(reads) > 30
+    assert {name for name in reads if not name.startswith(read_names)} == {"_not_implemented", "_graphql"}
+
+
+def handlers(endpoints: list[tuple[str, Any, list[str]]]) -> list[tuple[str, list[str]]]:
+    return [(handler.__name__, methods) for _, handler, methods in endpoints]

@@ -5,7 +5,18 @@ from typing import Any
 
 import pytest
 
-from tests.support.manifests import OVERLAYS, PRODUCTION, STANDALONE, Manifest, rendered
+from tests.k8s.test_pod_security import faults
+from tests.support.manifests import (
+    OVERLAYS,
+    PRODUCTION,
+    STANDALONE,
+    Manifest,
+    find,
+    newest_versions,
+    rendered,
+    validate,
+    with_component,
+)
 
 PODS = ("webserver", "daemon", "code-location", "exporter", "specialist-retraining", "postgresql", "mlflow")
 CONNECTIONS = {
@@ -158,3 +169,34 @@ def allowed_towards(pod: dict[str, str], port: int, policies: list[Manifest]) ->
             if peer.get("namespaceSelector", there) == there
         )
     }
+
+
+def test_with_a_reading_address_the_specialists_have_no_other_way_to_the_platforms_mlflow(tmp_path: Path):
+    manifests = with_component(tmp_path, "mlflow-read-only", STANDALONE)
+    policies = [manifest for manifest in manifests if manifest["kind"] == "NetworkPolicy"]
+    door = "mlflow-read-only"
+    assert allowed_connections(policies) == CONNECTIONS
+    assert any(allows(rule, "to", "mlflow", 5000) for rule in rules(policies, door, "egress"))
+    assert any(allows(rule, "from", door, 5000) for rule in rules(policies, "mlflow", "ingress"))
+    there = {"matchLabels": {"kubernetes.io/metadata.name": "semantic-translation"}}
+    from_there = {
+        component: [
+            peer.get("podSelector")
+            for rule in rules(policies, component, "ingress")
+            for peer in rule["from"]
+            if peer.get("namespaceSelector") == there
+        ]
+        for component in (*PODS, door)
+    }
+    label = {"matchLabels": {"nhm/may-write-to-mlflow": "true"}}
+    assert {component: peers for component, peers in from_there.items() if peers} == {"mlflow": [label], door: [None]}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
+def test_the_reading_address_can_be_added_to_every_overlay(overlay: Path, tmp_path: Path):
+    manifests = with_component(tmp_path, "mlflow-read-only", overlay)
+    template = find(manifests, "Deployment", "mlflow-read-only")["spec"]["template"]
+    assert faults(template) == []
+    policies = [manifest for manifest in manifests if manifest["kind"] == "NetworkPolicy"]
+    assert len([rule for rule in rules(policies, "mlflow-read-only", "egress") if rule["to"]]) >= 2
+    validate(manifests, newest_versions()[-1])
