@@ -13,7 +13,7 @@ WITH_SERVING = NHM_TEST_SERVING_PYTHON=$(abspath $(VENV_SERVING))/bin/python
 PYTEST = pytest -n $(WORKERS) --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help retrain dev test test-fast test-slow test-all test-mlflow2 test-exhaustive bench bench-gate bench-drift screenshots lint types dagster-yaml metrics-document dataset-document install environment-serving environments clean
+.PHONY: help retrain dev test test-fast test-slow test-all test-mlflow2 test-exhaustive bench bench-gate bench-drift screenshots lint types kind-smoke dagster-yaml metrics-document dataset-document install environment-serving environments clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -56,6 +56,9 @@ bench-drift: install ## simulate false alarms of drift, and what is found, see d
 
 screenshots: install ## make the pictures of docs/ from the running UI (needs chromium)
 	$(BIN)/python -m tests.browser.screenshots
+
+kind-smoke: ## install, run, restart, drain and delete on a throw-away cluster (needs docker, kind, kubectl)
+	$(PYTHON) -m deploy.kind_smoke
 
 dagster-yaml: ## write every dagster.yaml from its parts in deploy/dagster
 	$(PYTHON) -m deploy.dagster_yaml

@@ -154,7 +154,7 @@ class Retrainable:
 
 
 @contextmanager
-def _without_background_jobs() -> Iterator[None]:
+def without_background_jobs() -> Iterator[None]:
     """Start the MLflow server without its eight processes for language models, as the manifests do."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
@@ -166,7 +166,7 @@ def retrainable(deployed: Cluster, mongod_uri: str, tmp_path_factory: pytest.Tem
     """The deployed platform whose Secrets name real servers; some settings are replaced through `nhm-secrets`."""
     database = f"test_{uuid.uuid4().hex[:12]}"
     with (
-        _without_background_jobs(),
+        without_background_jobs(),
         mlflow_server(tmp_path_factory.mktemp("mlflow")) as uri,
         website({"/status": (200, json.dumps(SERVING))}) as specialist,
         MongoClient(mongod_uri, tz_aware=True) as client,

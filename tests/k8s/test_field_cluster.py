@@ -1,6 +1,10 @@
 """`kubectl apply -k k8s/overlays/production` in the namespace where the field's MLflow runs: nothing there changes."""
 
+import json
 import shutil
+import subprocess
+import sys
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +14,13 @@ import pytest
 import yaml
 
 from nhm_assets.domain.specialists import FIVE
-from tests.k8s.conftest import Cluster
+from tests.k8s.conftest import SERVING, Cluster, in_sqlite, without_background_jobs
 from tests.support.kube import deployment, start_control_plane, start_node, stop_control_plane
-from tests.support.manifests import K8S, PRODUCTION, STANDALONE, Manifest, as_list, for_old_server, rendered
-from tests.support.nhm import nhm
-from tests.support.processes import eventually
+from tests.support.manifests import K8S, PRODUCTION, STANDALONE, Manifest, as_list, find, for_old_server, rendered
+from tests.support.nhm import environment, nhm
+from tests.support.processes import ROOT, eventually
+from tests.support.servers import mlflow_server
+from tests.support.web import website
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.servers]
 
@@ -225,3 +231,46 @@ def test_who_may_not_apply_or_grant_learns_each_missing_right(story: Story):
     grant = f"you do not hold patch deployments specialist-technical in {SPECIALISTS_NAMESPACE}"
     assert f"rights: you may not grant a Role: {grant}" in story.powerless.faults
     assert "unknown  Secrets: you may not read mongodb-secret in mlflow" in story.powerless.text
+
+
+@pytest.mark.slow
+def test_every_step_of_the_kind_script_works_and_leaves_the_objects_of_others_alone(
+    field: Cluster, story: Story, mongod_uri: str, tmp_path: Path
+):
+    """Apply, check, one run, one restart, one drain, delete: all but the specialist that was restarted is as before."""
+    manifests = for_the_field(tmp_path, PRODUCTION)
+    config = find(manifests, "ConfigMap", "nhm-dagster")["data"]
+    config["dagster.yaml"] = in_sqlite(config["dagster.yaml"], tmp_path / "dagster")
+    database = f"test_{uuid.uuid4().hex[:12]}"
+    path = tmp_path / "rendered.yaml"
+    path.write_text(yaml.safe_dump_all(manifests))
+    before = settled(field)
+    with (
+        without_background_jobs(),
+        mlflow_server(tmp_path / "mlflow") as mlflow,
+        website({"/status": (200, json.dumps(SERVING))}) as specialist,
+    ):
+        settings = {"MLFLOW_TRACKING_URI": mlflow, "MONGODB_DATABASE": database, "ENVIRONMENT": "development"}
+        field.put_secret("nhm-secrets", {**settings, "SPECIALIST_STATUS_URL": f"{specialist.address}/status"})
+        field.put_secret("mongodb-secret", {"uri": mongod_uri})
+        command = [sys.executable, "-m", "deploy.kind_smoke", "--dry-node", "--manifests", path]
+        access = {**environment(), "KUBECONFIG": str(field.kubeconfig)}
+        done = subprocess.run(command, cwd=ROOT, env=access, capture_output=True, text=True, timeout=400, check=False)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    steps = [line.split()[1].rstrip(":") for line in done.stdout.splitlines() if line.startswith("== ")]
+    assert steps == ["apply", "check", "run", "restart", "drain", "delete", "done"]
+    after = settled(field)
+    ours = {("Secret", "mlflow", name) for name in ("nhm-secrets", "mongodb-secret")}
+    changed = {name for name in before.keys() - ours if after.get(name) != before[name]}
+    assert changed == {("Deployment", SPECIALISTS_NAMESPACE, "specialist-technical")}
+
+
+def test_the_kind_script_stops_at_the_step_that_fails_and_names_it(field: Cluster, tmp_path: Path):
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "A"}}))
+    command = [sys.executable, "-m", "deploy.kind_smoke", "--dry-node", "--manifests", wrong]
+    access = {**environment(), "KUBECONFIG": str(field.kubeconfig)}
+    done = subprocess.run(command, cwd=ROOT, env=access, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1].startswith("== apply FAILED: kubectl apply -f")

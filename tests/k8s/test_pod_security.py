@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from nhm_assets.domain.specialists import FIVE
 from tests.support.manifests import (
     JOB_FILE,
+    KIND,
     STANDALONE,
     Manifest,
     containers,
@@ -55,9 +57,10 @@ def faults(template: Manifest) -> list[str]:
 
 
 def test_every_pod_is_restricted():
-    manifests = [*rendered(STANDALONE), *documents(JOB_FILE)]
+    manifests = [*rendered(KIND), *documents(JOB_FILE)]
     by_workload = {name: faults(template) for name, template in pod_templates(manifests)}
-    assert len(by_workload) == 8
+    assert by_workload.keys() >= {name for name, _ in pod_templates(rendered(STANDALONE))}
+    assert len(by_workload) == 8 + len(("mongodb", *FIVE))
     assert {name: listed for name, listed in by_workload.items() if listed} == {}
 
 

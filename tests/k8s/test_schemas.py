@@ -9,6 +9,7 @@ import pytest
 from tests.k8s.conftest import Cluster
 from tests.support.manifests import (
     JOB_FILE,
+    KIND,
     MODELS,
     OVERLAYS,
     PRODUCTION,
@@ -30,7 +31,7 @@ def test_every_manifest_fits_the_published_schemas(version: str):
     manifests = [
         *documents(JOB_FILE),
         *documents(MODELS),
-        *(manifest for overlay in OVERLAYS for manifest in rendered(overlay)),
+        *(manifest for overlay in (*OVERLAYS, KIND) for manifest in rendered(overlay)),
     ]
     assert len(OVERLAYS) == 3
     validate([json.loads(text) for text in {json.dumps(manifest) for manifest in manifests}], version)

@@ -20,7 +20,9 @@ STANDALONE = K8S / "overlays" / "standalone"
 OWN_SERVICES = K8S / "overlays" / "own-services"
 MODELS = K8S / "volumes" / "mlflow-artifacts.yaml"
 JOB_FILE = K8S / "jobs" / "train-specialist-models-job.yaml"
-OVERLAYS = sorted(path.parent for path in K8S.glob("overlays/*/kustomization.yaml"))
+KIND = K8S / "overlays" / "kind"
+OVERLAYS = sorted(path.parent for path in K8S.glob("overlays/*/kustomization.yaml") if path.parent != KIND)
+"""Those to work with. KIND is `standalone` with everything else that the platform needs, to try it."""
 
 Manifest = dict[str, Any]
 
@@ -43,14 +45,14 @@ def rendered(folder: Path) -> list[Manifest]:
     return list(yaml.safe_load_all(done.stdout))
 
 
-def with_component(folder: Path, name: str) -> list[Manifest]:
-    """The manifests of the production overlay with one more component."""
-    overlay = folder / "overlays" / "mine"
+def with_component(folder: Path, name: str, overlay: Path = PRODUCTION) -> list[Manifest]:
+    """The manifests of an overlay with one more component."""
+    copy = folder / "overlays" / "mine"
     shutil.copytree(PRODUCTION.parents[1], folder, dirs_exist_ok=True)
-    overlay.mkdir()
-    mine = {"resources": ["../production"], "components": [f"../../components/{name}"]}
-    (overlay / "kustomization.yaml").write_text(yaml.safe_dump(mine))
-    return rendered(overlay)
+    copy.mkdir()
+    mine = {"resources": [f"../{overlay.name}"], "components": [f"../../components/{name}"]}
+    (copy / "kustomization.yaml").write_text(yaml.safe_dump(mine))
+    return rendered(copy)
 
 
 def documents(path: Path) -> list[Manifest]:
