@@ -13,7 +13,7 @@ WITH_SERVING = NHM_TEST_SERVING_PYTHON=$(abspath $(VENV_SERVING))/bin/python
 PYTEST = pytest -n $(WORKERS) --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help retrain dev test test-fast test-slow test-all test-mlflow2 test-exhaustive bench bench-gate bench-drift screenshots lint types kind-smoke dagster-yaml metrics-document dataset-document install environment-serving environments clean
+.PHONY: help retrain dev test test-fast test-slow test-all test-mlflow2 test-exhaustive bench bench-gate bench-drift bench-ab screenshots lint types kind-smoke dagster-yaml metrics-document dataset-document install environment-serving environments clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -53,6 +53,9 @@ bench-gate: install ## simulate how often the gate is wrong, see docs/decision-q
 
 bench-drift: install ## simulate false alarms of drift, and what is found, see docs/operations.md
 	$(BIN)/python -m benchmarks.drift
+
+bench-ab: install ## simulate what A/B tests find, see docs/serving-quality.md
+	$(BIN)/python -m benchmarks.ab
 
 screenshots: install ## make the pictures of docs/ from the running UI (needs chromium)
 	$(BIN)/python -m tests.browser.screenshots

@@ -34,6 +34,7 @@ class Subcommand(NamedTuple):
 
 
 SUBCOMMANDS: Final = {
+    "ab": Subcommand("ab", "Compare a candidate with the version in Production on the plans that come in."),
     "adopt": Subcommand("adopt", "Accept a version that somebody else put into Production."),
     "audit": Subcommand("audit", "Show the decisions about a specialist's models."),
     "cluster": Subcommand("cluster", "Check the Kubernetes cluster before and after an installation."),

@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 from dagster import AssetKey, AssetsDefinition, AssetSpec, Definitions, map_asset_specs, mem_io_manager
 
+from nhm_assets.automation.ab_job import ab_test_job
 from nhm_assets.automation.replay_job import replay_job
 from nhm_assets.automation.retention_job import retention, retention_schedule
 from nhm_assets.automation.retraining_job import retraining_job
@@ -78,6 +79,7 @@ def build_definitions(settings: Settings) -> Definitions:
             served_quality_job(executor),
             rollback_job(settings, all_specialists()),
             replay_job(settings, all_specialists()),
+            ab_test_job(settings, all_specialists()),
             retention,
         ],
         schedules=[weekly_schedule(), served_quality_schedule, retention_schedule],

@@ -163,6 +163,13 @@ class Settings(BaseSettings):
     served_fallback_share: Fraction = Field(
         0.10, description="Warn if fallbacks gave more than this fraction (0 to 1) of a specialist's opinions."
     )
+    ab_test_traffic_split: Annotated[float, Field(gt=0.0, lt=1.0, allow_inf_nan=False)] = Field(
+        0.9, description="Share of the plans (0 to 1) that the champion gets in an A/B test that names no other."
+    )
+    ab_test_hash_seed: str = Field(
+        "neural-hive-ab-test",
+        description="Seed by which plans are assigned to the versions of an A/B test: that of the specialists.",
+    )
     min_test_rows: PositiveCount = Field(100, description="Minimum number of test rows for a promotion.")
     gate_folds: Annotated[int, Field(ge=0, le=2)] = Field(
         2, description="Further models that the gate fits on older rows to judge a candidate by more rows. 0: none."

@@ -6,6 +6,7 @@ from typing import ClassVar, Final, Self
 
 from pydantic import Field
 
+from nhm_assets.domain.ab_records import AbResult
 from nhm_assets.domain.drift_records import Checked, Drift, Estimate
 from nhm_assets.domain.stored_record import Record, SchemaVersion, StoredRecord
 
@@ -135,13 +136,14 @@ class ServedQuality(StoredRecord):
         drift: None if it was not measured.
         estimate: of the served version's opinions that nobody has reviewed yet; None if there are none.
         checked: the estimates of the newest weeks in which people reviewed this version, the newest first.
+        ab_test: the A/B test that ran in this week, from its start on; None if none did, or if it was not measured.
         faults: part -> why it was not measured: a service failed or was slow.
         absent: part -> why there is nothing to measure.
     """
 
-    ADDED: ClassVar = {"drift": 2, "estimate": 2, "checked": 2, "absent": 2}
+    ADDED: ClassVar = {"drift": 2, "estimate": 2, "checked": 2, "absent": 2, "ab_test": 3}
 
-    schema_version: SchemaVersion = 2
+    schema_version: SchemaVersion = 3
     specialist: str
     week: str
     model: str
@@ -155,6 +157,7 @@ class ServedQuality(StoredRecord):
     drift: Drift | None = None
     estimate: Estimate | None = None
     checked: list[Checked] = Field(default_factory=list)
+    ab_test: AbResult | None = None
     faults: dict[str, str] = Field(default_factory=dict)
     absent: dict[str, str] = Field(default_factory=dict)
 

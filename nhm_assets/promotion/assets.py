@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from nhm_assets.domain.records import EvaluationReport, Promotion
 from nhm_assets.promotion.argument import argument
 from nhm_assets.promotion.protocol import Decision, Request, promote, superseded_by
 from nhm_assets.promotion.recorded_gate import RecordedGate, recorded_gate
+from nhm_assets.registry.ab_tests import running_test
 from nhm_assets.registry.audit_log import (
     AUDIT_LOG,
     below_in_a_row,
@@ -49,9 +51,10 @@ if TYPE_CHECKING:
     description=(
         "The candidate in stage Production, with the alias `production`. The version before is Archived, with the"
         " alias `previous`. A candidate is promoted only if all its gate checks passed for exactly this report."
-        " A held candidate (the gate said no, or a person rolled the version back) and a superseded one (the champion"
-        " learned from a newer window) are not materialized; the run stays green and its tag `nhm/outcome` says why. If"
-        " an earlier run had the same outcome for the same version, the outcome is `unchanged`."
+        " A held candidate (the gate said no, or a person rolled the version back, or an A/B test runs) and a"
+        " superseded one (the champion learned from a newer window) are not materialized; the run stays green and its"
+        " tag `nhm/outcome` says why. If an earlier run had the same outcome for the same version, the outcome is"
+        " `unchanged`."
     ),
 )
 @retry_transient_errors
@@ -109,7 +112,7 @@ def _decide(
     _refuse_without_verdicts(context, report, gate)
     request = _request(context, report, gate)
     try:
-        return _hold(client, request, gate) or promote(
+        return _hold(client, log, request, gate, settings.now()) or promote(
             client, log, request, now=settings.now(), wait_s=settings.promotion_wait_s
         )
     except ChampionChanged as error:
@@ -119,7 +122,9 @@ def _decide(
         raise PromotionRefused(str(error)) from error
 
 
-def _hold(client: "MlflowClient", request: Request, gate: RecordedGate) -> Decision | None:
+def _hold(
+    client: "MlflowClient", log: "Collection[dict[str, Any]]", request: Request, gate: RecordedGate, now: datetime
+) -> Decision | None:
     """The decision if the gate is closed; None if it is open.
 
     An older window is checked first: whatever the gate says, such a candidate must not replace the champion. (A
@@ -132,6 +137,8 @@ def _hold(client: "MlflowClient", request: Request, gate: RecordedGate) -> Decis
         return Decision(Outcome.SUPERSEDED, reason, None, None)
     held_by = f"held by {', '.join(gate.failed)}"
     reason = f"{held_by} as {gate.because}" if gate.because else held_by
+    if test := running_test(log, request.model, now):
+        reason = f"{reason}; meanwhile, the {test.sentence} goes on"
     return Decision(Outcome.HELD, reason, None, None, gate.held_as or HeldAs.UNCERTAIN)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nhm_assets.domain.errors import ChampionChanged, RegistryError
 from nhm_assets.domain.outcomes import HeldAs, Outcome
+from nhm_assets.registry.ab_tests import why_it_waits
 from nhm_assets.registry.promotion_lock import LEASE_S, hold_lock
 from nhm_assets.registry.recovery import DONE_KINDS, PROMOTION, apply_moves, plan_moves, recover
 from nhm_assets.registry.transitions import registry_faults
@@ -86,7 +87,7 @@ def promote(
         try:
             champion = version_in_production(client, request.model)
             champion_version = str(champion.version) if champion else None
-            decision = _decision_without_moves(client, request, champion)
+            decision = _decision_without_moves(client, log, request, champion, now)
         except RegistryError:
             lock.discard()
             raise
@@ -100,7 +101,11 @@ def promote(
 
 
 def _decision_without_moves(
-    client: "MlflowClient", request: Request, champion: "ModelVersion | None"
+    client: "MlflowClient",
+    log: "Collection[Document]",
+    request: Request,
+    champion: "ModelVersion | None",
+    now: datetime,
 ) -> Decision | None:
     """The decision if nothing has to be moved; None if the candidate shall be promoted now."""
     number = str(champion.version) if champion else None
@@ -110,6 +115,8 @@ def _decision_without_moves(
         # A person or a deleted file holds it, and no estimate does: next week's rows change nothing.
         return Decision(Outcome.HELD, reason, number, None, HeldAs.BELOW)
     if number != request.version:
+        if reason := why_it_waits(log, request.model, request.version, now):
+            return Decision(Outcome.HELD, reason, number, None, HeldAs.UNCERTAIN)
         _require_compared_champion(request, number)
     elif not registry_faults(client, request.model, request.version):
         return Decision(Outcome.PROMOTED, "already in Production", number, None)

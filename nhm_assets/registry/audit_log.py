@@ -53,14 +53,14 @@ def who(run: "DagsterRun") -> dict[str, str]:
 
 
 def record_registration(
-    log: "Collection[Document]", trained: "TrainedModel", *, run: "DagsterRun", now: datetime
+    log: "Collection[Document]", trained: "TrainedModel", *, stage: str, run: "DagsterRun", now: datetime
 ) -> None:
-    """Record that a new version entered stage Staging."""
+    """Record that a new version entered a stage: Staging, or none while an A/B test runs."""
     entry = {
         "kind": "registered",
         **subject(trained),
         "from_stage": "None",
-        "to_stage": "Staging",
+        "to_stage": stage,
         "reason": f"trained on {sum(trained.rows.values())} rows ({trained.data_source})",
         "rows": trained.rows,
         "sha256": trained.sha256,

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+UNSTAGED: Final = "None"
+"""MLflow's word for no stage."""
 STAGING: Final = "Staging"
 PRODUCTION: Final = "Production"
 ARCHIVED: Final = "Archived"

@@ -21,19 +21,23 @@ FEWEST: Final = 20
 """Plans, answers or labels without which nothing is compared."""
 
 
-def read_features(collection: "Collection[dict[str, Any]]", plan_ids: Iterable[str]) -> np.ndarray:
-    """The stored features of these plans, shape (n, 26); features that the platform computed are left out.
+def read_features(collection: "Collection[dict[str, Any]]", plan_ids: Iterable[str]) -> tuple[list[str], np.ndarray]:
+    """The stored features of these plans: the ids of those that have them, and one row for each, shape (n, 26).
 
-    Plans without usable features are left out, too. Null is NaN.
+    Features that the platform computed are left out, and so are plans without usable ones. Null is NaN.
     """
     fields = {"_id": 0, "plan_id": 1, "features": 1}
-    blocks = []
+    known, blocks = [], []
     for ids in id_batches(sorted(set(filter(None, plan_ids)))):
         query = {"plan_id": {"$in": ids}, "extractor": {"$exists": False}}
-        rows = [feature_values(document.get("features")) for document in collection.find(query, fields)]
-        block = np.array([row for row in rows if row is not None], dtype="float64")
-        blocks.append(block.reshape(-1, len(FEATURE_NAMES)))
-    return np.concatenate(blocks) if blocks else np.empty((0, len(FEATURE_NAMES)))
+        rows = []
+        for document in collection.find(query, fields):
+            row = feature_values(document.get("features"))
+            if row is not None:
+                known.append(document["plan_id"])
+                rows.append(row)
+        blocks.append(np.array(rows, dtype="float64").reshape(-1, len(FEATURE_NAMES)))
+    return known, np.concatenate(blocks) if blocks else np.empty((0, len(FEATURE_NAMES)))
 
 
 def drift_of(baseline: Baseline, features: np.ndarray, answers: Sequence[Opinion], labels: Sequence[int]) -> Drift:

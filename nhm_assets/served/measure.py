@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
+from nhm_assets.domain.ab_records import AbResult
 from nhm_assets.domain.drift_records import Drift, Estimate
 from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.partitions import WEEK, Partition, Window
 from nhm_assets.domain.served_records import Answered, Calls, ServedQuality
 from nhm_assets.drift.estimate import estimate
+from nhm_assets.registry.ab_tests import ran_between
 from nhm_assets.registry.audit_log import AUDIT_LOG
+from nhm_assets.served.ab_measure import measure_test
 from nhm_assets.served.agreement import calls_approve
 from nhm_assets.served.answers import count
 from nhm_assets.served.drift import drift_of, read_features
@@ -41,6 +44,7 @@ ANSWERS: Final = "answers"
 AGREEMENT: Final = "agreement"
 DRIFT: Final = "drift"
 _EVALUATION: Final = "evaluation"
+AB_TEST: Final = "A/B test"
 _PROMOTED: Final = "reference of the promoted version"
 """Parts that may not be measured."""
 
@@ -127,6 +131,7 @@ class Measurement:
         window, faults = window_of(self.partition, self.now), Faults()
         read = self._read(window, faults)
         drift = faults.without(DRIFT, lambda: self._drift(read, faults))
+        ab_test = faults.without(AB_TEST, lambda: self._ab_test(window))
         this_week = read.weeks.get(0, {})
         return ServedQuality(
             specialist=str(self.partition.specialist),
@@ -142,6 +147,7 @@ class Measurement:
             drift=drift,
             estimate=_estimate(read.by_served, this_week.get(read.version, [])),
             checked=checked(read.weeks, read.version),
+            ab_test=ab_test,
             faults=faults.reasons,
             absent=faults.absent,
         )
@@ -167,7 +173,7 @@ class Measurement:
             version = _version(times, window.end, answered)
             evaluated = faults.without(_EVALUATION, lambda: evaluated_calls(log, settings.storage, model, version))
             plans = [one.plan_id for one in opinions or []]
-            features = faults.without(DRIFT, lambda: read_features(database[settings.features_collection], plans))
+            features = faults.without(DRIFT, lambda: read_features(database[settings.features_collection], plans)[1])
         weeks = by_week(reviewed or [], times, window.start)
         labels = [one.label for one in reviewed or [] if one.submitted_at >= window.start]
         return _Read(times, opinions or [], answered, weeks, labels, version, evaluated or Calls(), features)
@@ -175,6 +181,17 @@ class Measurement:
     def _reviewed(self, window: Window) -> list[Reviewed]:
         longer = Window(window.start - (WEEKS - 1) * WEEK, window.end)
         return read_reviewed(self.database, self.settings, self.partition.specialist, longer)
+
+    def _ab_test(self, window: Window) -> AbResult | None:
+        """The A/B test that ran in the week, from its start to the end of the week; None if none did."""
+        import pymongo
+
+        with pymongo.timeout(self.settings.served_quality_timeout_s):
+            test = ran_between(self.database[AUDIT_LOG], self._model, window.start, window.end)
+        if test is None:
+            return None
+        with self.mlflow.client() as client:
+            return measure_test(client, self.database, self.settings, test, window.end)
 
     def _drift(self, read: _Read, faults: Faults) -> Drift | None:
         """The drift, by the reference of the served version. The version promoted since gets its reference, too."""

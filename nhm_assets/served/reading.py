@@ -3,7 +3,7 @@
 Whoever calls it limits the time: nothing here is worth waiting for.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -41,18 +41,32 @@ class Reviewed:
 
 
 def read_opinions(collection: "Collection[Document]", specialist: Specialist, window: Window) -> Iterator[Opinion]:
-    """The opinions that the specialist gave in the window; times are dates or ISO texts."""
+    """The opinions that the specialist gave in the window."""
+    return (opinion for opinion, _ in read_documents(collection, specialist, window))
+
+
+def read_documents(
+    collection: "Collection[Document]", specialist: Specialist, window: Window, *, more: Sequence[str] = ()
+) -> Iterator[tuple[Opinion, Document]]:
+    """The opinions that the specialist gave in the window, with their documents; times are dates or ISO texts.
+
+    Args:
+        collection: of the opinions.
+        specialist: who gave them.
+        window: in which they were given.
+        more: fields of the documents besides those of an opinion.
+    """
     day = timedelta(days=1)
     texts = {"$gte": f"{window.start - day:%Y-%m-%d}", "$lt": f"{window.end + 2 * day:%Y-%m-%d}"}
     ranges = [{"$gte": window.start, "$lt": window.end}, texts]
     query = {"$or": [{"specialist_type": str(specialist), "evaluated_at": one} for one in ranges]}
-    for document in collection.find(query, dict.fromkeys(OPINION_FIELDS, 1), batch_size=5000):
+    for document in collection.find(query, dict.fromkeys((*OPINION_FIELDS, *more), 1), batch_size=5000):
         if document.get("specialist_type") != specialist:
             # A collation may ignore case.
             continue
         opinion = opinion_of(document)
         if opinion.at is not None and window.start <= opinion.at < window.end:
-            yield opinion
+            yield opinion, document
 
 
 def read_reviewed(

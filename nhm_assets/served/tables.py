@@ -4,8 +4,10 @@ from typing import Any
 
 from dagster import MetadataValue
 
+from nhm_assets.domain.ab_records import LIVE, AbResult
 from nhm_assets.domain.drift_records import Drift, Estimate
 from nhm_assets.domain.served_records import Agreement, Answered, ServedQuality
+from nhm_assets.served.ab_verdict import figure
 
 
 def metadata_of(quality: ServedQuality) -> dict[str, Any]:
@@ -30,6 +32,8 @@ def metadata_of(quality: ServedQuality) -> dict[str, Any]:
         shown |= {"estimated_f1": quality.estimate.f1, "unreviewed": quality.estimate.plans}
     if quality.checked or quality.estimate:
         shown["estimates"] = MetadataValue.md(estimates_table(quality))
+    if quality.ab_test:
+        shown["ab_test"] = MetadataValue.md(ab_table(quality.ab_test))
     if quality.faults or quality.absent:
         lines = [f"- {part}: {reason}" for part, reason in {**quality.absent, **quality.faults}.items()]
         shown["not_measured"] = MetadataValue.md("\n".join(lines))
@@ -80,6 +84,35 @@ def estimates_table(quality: ServedQuality) -> str:
         interval = f"{estimate.low:.3f} to {estimate.high:.3f}"
         lines.append(f"| {name} | {estimate.plans} | {_figure(estimate.f1)} | {interval} | {_figure(realized)} |")
     return "\n".join(lines)
+
+
+def ab_table(result: AbResult) -> str:
+    """An A/B test: the verdict first, then what it is made of."""
+    rows = [(name, str(value)) for name, value in ab_rows(result)]
+    table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+    return f"{result.verdict.sentence}\n\n{table}"
+
+
+def ab_rows(result: AbResult) -> list[tuple[str, str]]:
+    """What an A/B test is made of, in the order in which people read it."""
+    test = result.test
+    live = test.mode == LIVE
+    rows = [
+        ("test", test.sentence),
+        ("counted until", f"{result.until:%Y-%m-%d %H:%M} UTC"),
+        ("opinions of either version" if live else "plans that both answered", str(result.answered)),
+        ("plans whose features are not stored", str(result.unusable)),
+        ("reviewed", f"{result.reviewed}, {result.approvals} of them approved"),
+        ("AUC", figure(result.auc)),
+        ("precision from 0.8 on", figure(result.precision)),
+        (f"assignment by hash, {test.split:.0%} to the champion", ", ".join(map(_share, result.plans.items()))),
+        ("opinions with marks", f"{result.marked}, {result.disagreeing} of them differ from the assignment"),
+    ]
+    return [row for row in rows if not (live and row[0].startswith("plans whose"))]
+
+
+def _share(one: tuple[str, int]) -> str:
+    return f"{one[0]}: {one[1]}"
 
 
 def _when(weeks_before: int) -> str:

@@ -21,10 +21,11 @@ from nhm_assets.domain.evidence import judge_evidence
 from nhm_assets.domain.outcomes import Outcome, decided_tags
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.records import TrainedModel
+from nhm_assets.registry.ab_tests import place_candidate
 from nhm_assets.registry.audit_log import AUDIT_LOG, record_registration
 from nhm_assets.registry.recovery import repair_interrupted
 from nhm_assets.registry.versions import version_in_production
-from nhm_assets.registry.vocabulary import PARTITION_TAG
+from nhm_assets.registry.vocabulary import PARTITION_TAG, STAGING, UNSTAGED
 from nhm_assets.runs.broken_runs import tag_broken_run
 from nhm_assets.runs.importances import recorded_importances
 from nhm_assets.runs.log_lines import name_version
@@ -65,8 +66,8 @@ class TrainingConfig(Config):
     description=(
         "A version of the specialist's model in MLflow, by default `{specialist}-evaluator`: a random forest, fitted on"
         " the train and validation rows and logged as the specialists load it. It is in stage Staging, with the alias"
-        " `candidate`. If a version of the same data, code and parameters exists, it is reused and the outcome is"
-        " `unchanged`. To train anyway, set"
+        " `candidate`; while an A/B test runs, in no stage. If a version of the same data, code and parameters exists,"
+        " it is reused and the outcome is `unchanged`. To train anyway, set"
         " FORCE_RETRAIN=true, or `force: true` in the launchpad. If the dataset's evidence checks fail, nothing is"
         " trained: the run stays green, and its outcome is `insufficient_data`."
     ),
@@ -105,10 +106,13 @@ def trained_model(
         if trained is None:
             trained = train(context, mlflow, client, feedback_dataset, spec, settings)
         name_version(trained.version)
-        stage_candidate(client, trained)
+        with mongo.database() as database:
+            log = database[AUDIT_LOG]
+            waiting = place_candidate(client, log, trained.model, trained.version, settings.now())
+            stage_candidate(client, trained, waiting)
+            stage = UNSTAGED if trained.version in waiting else STAGING
+            record_registration(log, trained, stage=stage, run=context.run, now=settings.now())
         picture = _lineage(context, client, trained.model)
-    with mongo.database() as database:
-        record_registration(database[AUDIT_LOG], trained, run=context.run, now=settings.now())
     yield Output(trained, data_version=DataVersion(trained.sha256), metadata=_metadata(trained, settings) | picture)
 
 

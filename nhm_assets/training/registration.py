@@ -5,6 +5,7 @@ import io
 import json
 import tempfile
 import warnings
+from collections.abc import Set
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 _ARTIFACT = "model"
 _REQUIREMENTS = ("scikit-learn", "cloudpickle", "numpy", "pandas")
 _EXAMPLE_ROWS = 5
-_UNSTAGED = "None"
 _NEEDED_TAGS = {
     vocabulary.WINDOW_START_TAG,
     vocabulary.WINDOW_END_TAG,
@@ -176,26 +176,32 @@ def _stored_sha256(model_uri: str) -> str:
         return model_sha256(Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=folder)))
 
 
-def stage_candidate(client: "MlflowClient", trained: TrainedModel) -> None:
-    """Put a version into Staging, unless it is already Archived or in Production.
+def stage_candidate(client: "MlflowClient", trained: TrainedModel, waiting: Set[str] = frozenset()) -> None:
+    """Put a version into Staging, unless it is already Archived or in Production, or has to wait.
 
-    It gets the alias `candidate` if no version in Staging learned from a newer window: an older week that is retrained
-    must not look like the next champion.
+    It gets the alias `candidate` if no version in Staging, or that waits, learned from a newer window: an older week
+    that is retrained must not look like the next champion.
+
+    Args:
+        client: of the registry.
+        trained: the version.
+        waiting: numbers of the versions that wait in no stage while an A/B test runs.
     """
     version = client.get_model_version(trained.model, trained.version)
-    if version.current_stage == _UNSTAGED:
+    if version.current_stage == vocabulary.UNSTAGED and trained.version not in waiting:
         client.transition_model_version_stage(trained.model, trained.version, vocabulary.STAGING)
-    if version.current_stage in (_UNSTAGED, vocabulary.STAGING):
-        candidate = _newest_candidate(client, trained)
+    if version.current_stage in (vocabulary.UNSTAGED, vocabulary.STAGING):
+        candidate = _newest_candidate(client, trained, waiting)
         if version_by_alias(client, trained.model, vocabulary.CANDIDATE_ALIAS) != candidate:
             client.set_registered_model_alias(trained.model, vocabulary.CANDIDATE_ALIAS, candidate)
 
 
-def _newest_candidate(client: "MlflowClient", trained: TrainedModel) -> str:
-    """The number of the version in Staging with the newest window; of the same window, `trained` comes first."""
+def _newest_candidate(client: "MlflowClient", trained: TrainedModel, waiting: Set[str]) -> str:
+    """The number of the version in Staging with the newest window, or that waits; of the same window, `trained`."""
     newest, end = trained.version, trained.window_end
     for version in all_versions(client, trained.model):
         its_end = window_end(version)
-        if version.current_stage == vocabulary.STAGING and its_end and its_end > end:
+        is_candidate = version.current_stage == vocabulary.STAGING or str(version.version) in waiting
+        if is_candidate and its_end and its_end > end:
             newest, end = str(version.version), its_end
     return newest

@@ -28,6 +28,7 @@ RECORDED = {
     "Rollout.1": "1557f06c1fb1d0affde5ce98a281cfcc",
     "ServedQuality.1": "ac921636bd32098945aae122bcd56833",
     "ServedQuality.2": "e23a15c0df912f394b0afe2258ab9b5d",
+    "ServedQuality.3": "ebe1175bef922cca65da49258ae4bd22",
     "TrainedModel.1": "211bd47c70d9394326f1bf15f5a46b9b",
     "TrainedModel.2": "d92a00a46305b52a125854d17446f130",
 }

@@ -35,7 +35,7 @@ def dagster_run(run_id: str = "run-a") -> DagsterRun:
 
 
 def register(log: Any, **changes: Any) -> None:
-    record_registration(log, trained_model(**changes), run=dagster_run(), now=NOW)
+    record_registration(log, trained_model(**changes), stage="Staging", run=dagster_run(), now=NOW)
 
 
 def hold(log: Any, run_id: str = "run-a", **changes: Any) -> None:
@@ -84,7 +84,7 @@ def test_no_entry_has_a_field_timestamp(log):
 def test_a_repeated_registration_does_not_change_the_log(log):
     register(log)
     before = list(log.find())
-    record_registration(log, trained_model(), run=dagster_run("run-b"), now=NOW + timedelta(days=1))
+    record_registration(log, trained_model(), stage="None", run=dagster_run("run-b"), now=NOW + timedelta(days=1))
     assert list(log.find()) == before
 
 

@@ -1,0 +1,228 @@
+"""The job `ab_test`, which starts and stops A/B tests; `nhm ab start` and `nhm ab stop` run it, too."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from dagster import (
+    Field,
+    JobDefinition,
+    OpExecutionContext,
+    Out,
+    Output,
+    PartitionedConfig,
+    ResourceParam,
+    StaticPartitionsDefinition,
+    in_process_executor,
+    job,
+    op,
+)
+
+from nhm_assets.automation.launchpad import FORM, choice, optional_text, with_form
+from nhm_assets.domain.ab_records import MODES, REPLAY, AbTest
+from nhm_assets.domain.dagster_names import AB_TEST_JOB, IN_MEMORY
+from nhm_assets.domain.errors import NhmError, RegistryError, UsageError
+from nhm_assets.domain.outcomes import SPECIALIST_TAG
+from nhm_assets.domain.partitions import Partition, parse_specialist
+from nhm_assets.registry.ab_tests import AbRequest, newest_test, start_test, stop_test
+from nhm_assets.registry.audit_log import AUDIT_LOG, who
+from nhm_assets.registry.versions import version_by_alias, version_if_any
+from nhm_assets.registry.vocabulary import CANDIDATE_ALIAS, PARTITION_TAG
+from nhm_assets.resource_factories import mlflow_of
+from nhm_assets.served.ab_measure import measure_test
+from nhm_assets.settings import Settings
+from nhm_assets.steps.retry_policy import retry_transient_errors
+from resources.errors import ServiceError
+from resources.mlflow import Mlflow
+from resources.mongo import Mongo
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from pymongo.database import Database
+
+AB_OP: Final = "change_ab_test"
+START: Final = "start"
+STOP: Final = "stop"
+DAYS: Final = 7.0
+MIN_SAMPLES: Final = 100
+_LONGEST_DAYS: Final = 366
+
+
+def fields_of(settings: Settings, specialists: Sequence[str]) -> dict[str, Field]:
+    """What the launchpad asks for."""
+    optional: dict[str, Any] = {"is_required": False}
+    return {
+        "specialist": choice("Specialist", specialists, "Whose versions are compared."),
+        "action": choice("AbAction", (START, STOP), "start: a new test. stop: end the one that runs."),
+        "challenger": optional_text(
+            "Number of the version that is compared with the one in Production; to stop, it is not needed. Choose a"
+            " partition above to fill in the newest candidate."
+        ),
+        "mode": Field(
+            str,
+            default_value=REPLAY,
+            description="replay: the challenger is asked about every plan that comes in. live: by the marks of"
+            " ABTestingSpecialist, where it answers.",
+            **optional,
+        ),
+        "split": Field(
+            float,
+            default_value=settings.ab_test_traffic_split,
+            description="Share of plans of the champion.",
+            **optional,
+        ),
+        "days": Field(float, default_value=DAYS, description="After so many days it is over by itself.", **optional),
+        "min_samples": Field(
+            int, default_value=MIN_SAMPLES, description="Reviewed plans without which there is no verdict.", **optional
+        ),
+    }
+
+
+def checked(config: dict[str, Any]) -> dict[str, Any]:
+    """The request, if it can be one.
+
+    Raises:
+        UsageError: a value is out of range, or the challenger is missing.
+    """
+    challenger = config["challenger"]
+    if config["action"] == START and not (challenger and challenger.isdigit()):
+        raise UsageError(f"challenger: {challenger!r} is no version: versions are numbers, such as 7")
+    if config["mode"] not in MODES:
+        raise UsageError(f"mode: {config['mode']!r} is neither {' nor '.join(MODES)}")
+    if not 0 < config["split"] < 1:
+        raise UsageError(f"split: {config['split']:g} is not between 0 and 1: it is the champion's share of the plans")
+    if not 0 < config["days"] <= _LONGEST_DAYS:
+        raise UsageError(f"days: {config['days']:g} is not between 0 and {_LONGEST_DAYS}")
+    if config["min_samples"] < 1:
+        raise UsageError(f"min_samples: {config['min_samples']} is not at least 1")
+    return config
+
+
+@op(
+    out=Out(io_manager_key=IN_MEMORY),
+    config_schema=FORM,
+    description=(
+        "Starts or stops an A/B test. While it runs, the challenger is the one version in Staging, and nothing is"
+        " promoted: other candidates wait. A test that is over promotes nothing: the winner has to pass the gate."
+    ),
+)
+@retry_transient_errors
+def change_ab_test(
+    context: OpExecutionContext,
+    settings: ResourceParam[Settings],
+    mlflow: ResourceParam[Mlflow],
+    mongo: ResourceParam[Mongo],
+) -> Output[dict[str, Any]]:
+    """Start or stop, under the same lock as a promotion."""
+    asked = context.op_config
+    specialist = parse_specialist(asked["specialist"])
+    fields = {"specialist": str(specialist), "dagster_run_id": context.run_id, **who(context.run)}
+    context.instance.add_run_tags(context.run_id, {SPECIALIST_TAG: str(specialist)})
+    with mongo.database() as database, mlflow.client() as client:
+        if asked["action"] == START:
+            test = _start(client, database, settings, asked, fields)
+            said = f"started: {test.sentence}"
+        else:
+            test, said = _stop(client, database, settings, specialist.registered_model, fields)
+    context.log.info(said)
+    return Output({"test": test.model_dump(mode="json"), "summary": said}, metadata={"summary": said})
+
+
+def _start(
+    client: "MlflowClient",
+    database: "Database[dict[str, Any]]",
+    settings: Settings,
+    asked: Mapping[str, Any],
+    fields: Mapping[str, Any],
+) -> AbTest:
+    now = settings.now()
+    request = AbRequest(
+        specialist=asked["specialist"],
+        model=parse_specialist(asked["specialist"]).registered_model,
+        challenger=asked["challenger"],
+        mode=asked["mode"],
+        split=asked["split"],
+        seed=settings.ab_test_hash_seed,
+        until=now + timedelta(days=asked["days"]),
+        min_samples=asked["min_samples"],
+        fields=fields,
+    )
+    return start_test(client, database[AUDIT_LOG], request, now=now, wait_s=settings.promotion_wait_s)
+
+
+def _stop(
+    client: "MlflowClient",
+    database: "Database[dict[str, Any]]",
+    settings: Settings,
+    model: str,
+    fields: Mapping[str, Any],
+) -> tuple[AbTest, str]:
+    """End the newest test. Its verdict so far goes into the audit log, if it can be measured."""
+    log, now = database[AUDIT_LOG], settings.now()
+    verdict = _verdict(client, database, settings, newest_test(log, model))
+    test = stop_test(client, log, model, {**fields, "reason": verdict}, now=now, wait_s=settings.promotion_wait_s)
+    return test, f"over: {test.sentence}. {verdict} {_next_step(client, test)}"
+
+
+def _verdict(
+    client: "MlflowClient", database: "Database[dict[str, Any]]", settings: Settings, test: AbTest | None
+) -> str:
+    if test is None:
+        return ""
+    try:
+        return measure_test(client, database, settings, test, settings.now()).verdict.sentence
+    except Exception as error:  # noqa: BLE001 - a test can be stopped whatever its figures are
+        return f"Its verdict was not measured: {(str(error).splitlines() or [type(error).__name__])[0]}"
+
+
+def _next_step(client: "MlflowClient", test: AbTest) -> str:
+    """How the challenger can still be promoted: by the gate alone."""
+    version = version_if_any(client, test.model, test.challenger)
+    partition = Partition.named(version.tags.get(PARTITION_TAG, "")) if version else None
+    week = f" --week {partition.week}" if partition else ""
+    return (
+        f"Nothing was promoted: to let the gate decide about version {test.challenger}, run `nhm retrain --specialist"
+        f" {test.specialist}{week}`."
+    )
+
+
+def _prefilled(settings: Settings, specialist: str) -> dict[str, Any]:
+    """The form with the newest candidate as challenger; without it if MLflow does not say."""
+    config: dict[str, Any] = {"specialist": specialist, "action": START}
+    model = parse_specialist(specialist).registered_model
+    try:
+        with mlflow_of(settings).client() as client:
+            config["challenger"] = version_by_alias(client, model, CANDIDATE_ALIAS)
+    except (ServiceError, RegistryError, NhmError) as error:
+        logging.getLogger(__name__).warning("the launchpad shows no candidate of %s: %s", model, error)
+    defaults = {"mode": REPLAY, "split": settings.ab_test_traffic_split, "days": DAYS, "min_samples": MIN_SAMPLES}
+    return {"ops": {AB_OP: {"config": config | defaults}}}
+
+
+def ab_test_job(settings: Settings, specialists: Sequence[str]) -> JobDefinition:
+    """The job `ab_test`.
+
+    Its partitions are the specialists: whoever chooses one in the launchpad gets a form with its newest candidate.
+    """
+    form = with_form(change_ab_test, AB_OP, fields_of(settings, specialists), checked)
+
+    @job(
+        name=AB_TEST_JOB,
+        executor_def=in_process_executor,
+        config=PartitionedConfig(
+            partitions_def=StaticPartitionsDefinition(list(specialists)),
+            run_config_for_partition_key_fn=partial(_prefilled, settings),
+        ),
+        tags={"dagster/retry_on_asset_or_op_failure": "false"},
+        description=(
+            "Starts or stops an A/B test of one specialist: a candidate against the version in Production, on the plans"
+            " that come in. In the launchpad, choose the specialist as partition. The asset served_quality shows what"
+            " the test says."
+        ),
+    )
+    def ab_test() -> None:
+        form()
+
+    return ab_test
