@@ -86,6 +86,9 @@ def feature_values(features: object) -> tuple[float, ...] | None:
     values = stored_values(features)
     if values is None:
         return None
+    # Nearly all documents: a hundred thousand of them take seconds less. A NaN in front compares with nothing.
+    if set(map(type, values)) == {float} and min(values) >= -_LARGEST and max(values) <= _LARGEST:
+        return values
     numbers = tuple(float("nan") if value is None else value for value in values)
     return tuple(map(float, numbers)) if all(map(_is_usable, numbers)) else None
 

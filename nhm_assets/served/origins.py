@@ -24,7 +24,7 @@ OPINION_FIELDS: Final = (
 """Fields of an opinion document that say who gave it, when, and with which scores."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Opinion:
     """What an opinion document says of itself.
 
