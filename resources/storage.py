@@ -225,13 +225,18 @@ def address_metadata(storage: str) -> dict[str, MetadataValue]:
     return {"dagster/uri": MetadataValue.text(masked(storage))} if "://" in storage else {}
 
 
+def location(storage: str) -> "UPath":
+    """The root of a store; StorageError if the address cannot be used."""
+    return _StoredIOManager(storage)._base_path
+
+
 def check_storage(storage: str) -> None:
     """Write, read and remove a small file.
 
     Raises:
         StorageError: one of these failed.
     """
-    base = _StoredIOManager(storage)._base_path
+    base = location(storage)
     probe = base / f".probe-{os.getpid()}"
     try:
         probe.parent.mkdir(parents=True, exist_ok=True)

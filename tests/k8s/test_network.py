@@ -18,7 +18,7 @@ from tests.support.manifests import (
     with_component,
 )
 
-PODS = ("webserver", "daemon", "code-location", "exporter", "specialist-retraining", "postgresql", "mlflow")
+PODS = ("webserver", "daemon", "code-location", "exporter", "specialist-retraining", "postgresql", "mlflow", "backup")
 CONNECTIONS = {
     ("webserver", "code-location", 4000),
     ("daemon", "code-location", 4000),
@@ -28,6 +28,8 @@ CONNECTIONS = {
     ("exporter", "postgresql", 5432),
     ("specialist-retraining", "postgresql", 5432),
     ("mlflow", "postgresql", 5432),
+    ("backup", "postgresql", 5432),
+    ("backup", "mlflow", 5000),
     ("code-location", "mlflow", 5000),
     ("exporter", "mlflow", 5000),
     ("specialist-retraining", "mlflow", 5000),
@@ -40,6 +42,7 @@ OUTSIDE = {
     "specialist-retraining": {443, 6443, 27017},
     "postgresql": set(),
     "mlflow": set(),
+    "backup": set(),
 }
 
 
@@ -152,7 +155,7 @@ def test_no_policy_selects_a_pod_of_others(overlay: Path):
 
 def test_beside_another_mlflow_the_same_pods_may_use_it():
     beside = allowed_towards({"app": "mlflow"}, 5000, network_policies(PRODUCTION))
-    assert beside == {"code-location", "exporter", "specialist-retraining"}
+    assert beside == {"code-location", "exporter", "specialist-retraining", "backup"}
 
 
 def allowed_towards(pod: dict[str, str], port: int, policies: list[Manifest]) -> set[str]:

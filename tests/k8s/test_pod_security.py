@@ -60,7 +60,7 @@ def test_every_pod_is_restricted():
     manifests = [*rendered(KIND), *documents(JOB_FILE)]
     by_workload = {name: faults(template) for name, template in pod_templates(manifests)}
     assert by_workload.keys() >= {name for name, _ in pod_templates(rendered(STANDALONE))}
-    assert len(by_workload) == 8 + len(("mongodb", *FIVE))
+    assert len(by_workload) == 10 + len(("mongodb", *FIVE))
     assert {name: listed for name, listed in by_workload.items() if listed} == {}
 
 

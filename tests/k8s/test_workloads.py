@@ -60,6 +60,25 @@ def test_no_disruption_budget_keeps_a_node_from_being_drained():
         assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
+def test_every_database_is_dumped_by_night_and_before_a_migration_with_postgresqls_own_program():
+    for overlay, expected in ((PRODUCTION, ["dump-dagster"]), (STANDALONE, ["dump-dagster", "dump-mlflow"])):
+        manifests = rendered(overlay)
+        server = find(manifests, "StatefulSet", "nhm-postgresql")["spec"]["template"]["spec"]["containers"][0]["image"]
+        for name, command in (("nhm-backup", ["nhm", "backup", "store"]), ("nhm-migrate", ["nhm", "migrate"])):
+            spec = find(manifests, "CronJob", name)["spec"]
+            pod = spec["jobTemplate"]["spec"]["template"]["spec"]
+            assert [one["name"] for one in pod["initContainers"]] == expected
+            assert {one["image"] for one in pod["initContainers"]} == {server}
+            assert pod["containers"][0]["command"][: len(command)] == command
+            assert spec.get("suspend", False) is (name == "nhm-migrate")
+
+
+def test_the_migration_gets_the_new_image_before_the_rest():
+    """`kubectl apply -l nhm/step=migrate` sends it alone."""
+    selected = [one for one in rendered(PRODUCTION) if "nhm/step" in one["metadata"]["labels"]]
+    assert [(one["kind"], one["metadata"]["name"]) for one in selected] == [("CronJob", "nhm-migrate")]
+
+
 def test_a_pod_on_a_node_that_is_gone_is_replaced_after_a_minute():
     for name, template in pod_templates(rendered(STANDALONE)):
         if name.startswith(("Deployment", "StatefulSet")):

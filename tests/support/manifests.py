@@ -102,9 +102,11 @@ def validate(manifests: list[Manifest], version: str) -> None:
 
 
 def for_old_server(manifest: Manifest) -> Manifest:
-    """The same object for Kubernetes 1.20, without newer API versions, gRPC probes and policies for unhealthy pods."""
+    """The same object for Kubernetes 1.20, without newer API versions and fields, and without gRPC probes."""
     adapted = copy.deepcopy(manifest)
     adapted["apiVersion"] = _OLDER.get((adapted["apiVersion"], adapted["kind"]), adapted["apiVersion"])
+    if adapted["kind"] == "CronJob":
+        adapted["spec"].pop("timeZone", None)
     if adapted["kind"] == "PodDisruptionBudget":
         del adapted["spec"]["unhealthyPodEvictionPolicy"]
     for _, template in pod_templates([adapted]):
