@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import dataset, exporter_refresh, many_specialists, policy_replay, retrain, sensor_tick
+from benchmarks import dataset, exporter_refresh, many_specialists, policy_replay, retrain, sensor_tick, served_quality
 from benchmarks.measuring import print_table
 
 if __name__ == "__main__":
@@ -13,6 +13,7 @@ if __name__ == "__main__":
         "Five hundred specialists": many_specialists.run(),
         "Replaying the gate": policy_replay.run(),
         "A refresh of the exporter": exporter_refresh.run(),
+        "A week of served_quality": served_quality.run(),
     }
     for title, figures in tables.items():
         print_table(title, figures)
