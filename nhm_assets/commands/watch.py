@@ -71,6 +71,8 @@ def _print(quality: ServedQuality, settings: Settings) -> None:
         ]
         click.echo()
         print_table("Agreement with people", columns, rows, numbers=set(columns))
+    if quality.ab_test:
+        click.echo(f"\nA/B test: {quality.ab_test.verdict.sentence}")
 
 
 def _figure(value: float | None) -> str:

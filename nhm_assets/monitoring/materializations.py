@@ -1,11 +1,12 @@
 """What the newest datasets and reports say, kept up to date at a cost that does not depend on how many there are."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
 
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT, FEEDBACK_DATASET, REPORT_METADATA
+from nhm_assets.domain.dagster_names import EVALUATION_REPORT, FEEDBACK_DATASET, REPORT_METADATA, SERVED_QUALITY
 from nhm_assets.domain.dataset_words import APPROVAL, REVIEWER, SPLITS
 from nhm_assets.domain.links import report_link
 from nhm_assets.domain.partitions import Partition
@@ -22,6 +23,8 @@ _AT_START: Final = 40
 """Newest materializations per specialist that the first refresh reads. Backfills of old weeks may come last."""
 _CHANGES: Final = 500
 QUALITIES: Final = ("precision", "recall", "f1", "accuracy")
+_SERVED: Final = ("f1", "auc", "unattended", "unattended_precision", "estimated_f1")
+"""Figures in the metadata of served_quality."""
 _LABELS: Final = {"0": "reject", "1": "approve", "2": "review_required"}
 
 
@@ -67,16 +70,18 @@ class Newest:
 
 @dataclass
 class Materializations:
-    """The newest datasets and reports."""
+    """The newest datasets, reports and weeks of what served."""
 
     datasets: Newest = field(default_factory=lambda: Newest(FEEDBACK_DATASET))
     reports: Newest = field(default_factory=lambda: Newest(EVALUATION_REPORT))
+    served: Newest = field(default_factory=lambda: Newest(SERVED_QUALITY))
     _read: dict[str, ReadReport] = field(default_factory=dict)
 
     def update(self, instance: DagsterInstance) -> None:
         """Read what was materialized since the last time."""
         self.datasets.update(instance)
         self.reports.update(instance)
+        self.served.update(instance)
         for specialist in all_specialists():
             if record := self.reports.record(specialist):
                 self._read[specialist] = read_again(instance, record, self._read.get(specialist))
@@ -86,6 +91,8 @@ class Materializations:
         for specialist in all_specialists():
             if dataset := self.datasets.metadata(specialist):
                 _put_dataset(readings, specialist, dataset)
+            if served := self.served.metadata(specialist):
+                _put_served(readings, specialist, served)
             if report := self.reports.record(specialist):
                 readings.put(own_metrics.REPORT_TIME, report.timestamp, specialist)
                 recorded = self.reports.metadata(specialist).get(REPORT_METADATA)
@@ -128,6 +135,19 @@ def _put_report(readings: Readings, specialist: str, recorded: Any) -> None:
         if role == "candidate":
             readings.put_counts(field_metrics.PERFORMANCE, known, specialist)
     readings.put(own_metrics.TEST_ROWS, recorded.get("test_rows"), specialist)
+
+
+def _put_served(readings: Readings, specialist: str, served: dict[str, Any]) -> None:
+    figures = {name: served[name] for name in _SERVED if served.get(name) is not None}
+    readings.put_counts(own_metrics.SERVED_QUALITY, figures, specialist)
+    readings.put_counts(own_metrics.SERVED_OPINIONS, as_counts(served.get("answered_by")), specialist)
+    readings.put(own_metrics.SERVED_PSI, served.get("largest_psi"), specialist)
+    readings.put_counts(own_metrics.SERVED_WARNS, as_counts(served.get("warns")), specialist)
+    if until := served.get("measured_until"):
+        readings.put(own_metrics.SERVED_UNTIL, datetime.fromisoformat(until).timestamp(), specialist)
+    bounds = {name: served.get(f"ab_auc_{name}") for name in ("low", "difference", "high")}
+    known = {name: value for name, value in bounds.items() if value is not None}
+    readings.put_counts(own_metrics.AB_DIFFERENCE, known, specialist)
 
 
 def _put_certainty(readings: Readings, specialist: str, read: ReadReport | None) -> None:

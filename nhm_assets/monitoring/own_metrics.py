@@ -217,6 +217,52 @@ QUARANTINED = _metric(
 REJECTED = _metric(
     _DAGSTER, "rejected_feedback_ratio", "specialist", _RATIO, "Share of rejected feedback in the newest dataset."
 )
+SERVED_QUALITY = _metric(
+    _DAGSTER,
+    "served_quality_ratio",
+    "specialist metric",
+    _RATIO,
+    "What the version in Production did in the newest measured week, by people's feedback: f1, auc, unattended (share"
+    " of its reviewed opinions with a confidence of 0.8 or more) and unattended_precision (how many of these they"
+    " approved); and estimated_f1, which its confidence promises for what nobody has reviewed yet.",
+)
+SERVED_OPINIONS = _metric(
+    _DAGSTER,
+    "served_opinions",
+    "specialist by",
+    _COUNT,
+    "Opinions of that week: by a model, by its fallbacks, by a version that was replaced, or untold.",
+)
+SERVED_PSI = _metric(
+    _DAGSTER,
+    "served_largest_psi",
+    "specialist",
+    _COUNT,
+    "How far the feature that has moved most is from what the version learned: the PSI. Small weeks may reach 0.25 by"
+    " chance; nhm_served_check_warns knows.",
+)
+SERVED_WARNS = _metric(
+    _DAGSTER,
+    "served_check_warns",
+    "specialist check",
+    _COUNT,
+    "1 if this check on served_quality warns of that week, else 0.",
+)
+SERVED_UNTIL = _metric(
+    _DAGSTER,
+    "served_measured_until_timestamp_seconds",
+    "specialist",
+    _TIME,
+    "Until when that week was measured.",
+)
+AB_DIFFERENCE = _metric(
+    _DAGSTER,
+    "ab_test_auc_difference",
+    "specialist bound",
+    _COUNT,
+    "AUC of the challenger minus that of the champion in the A/B test of that week, and the bounds of its interval"
+    " (low, high), which hold at every look. Absent without a test, or with too few reviewed plans.",
+)
 LEARNED_UNTIL = _metric(
     _DAGSTER,
     "learned_until_timestamp_seconds",

@@ -1,8 +1,9 @@
 """The asset of the last stage: what the version in Production did."""
 
 from collections.abc import Iterator
+from functools import partial
 
-from dagster import AssetCheckResult, AssetExecutionContext, Output, ResourceParam, asset
+from dagster import AssetCheckResult, AssetExecutionContext, MetadataValue, Output, ResourceParam, asset
 
 from nhm_assets.domain.dagster_names import GROUP, SERVED_QUALITY, SPECIALIST_ROLLOUT
 from nhm_assets.domain.partitions import Partition
@@ -11,10 +12,12 @@ from nhm_assets.runs.broken_runs import tag_broken_run
 from nhm_assets.served.checks import judge_week, served_quality_checks
 from nhm_assets.served.measure import Measurement, first_line, not_read
 from nhm_assets.served.monitoring import write_monitoring
+from nhm_assets.served.served_picture import draw_week
 from nhm_assets.served.tables import metadata_of
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_results
 from nhm_assets.steps.partitions import specialist_weeks
+from nhm_assets.steps.pictures import drawn, markdown
 from resources.mlflow import Mlflow
 from resources.mongo import Mongo
 from resources.storage import RecordIOManager
@@ -51,6 +54,7 @@ def served_quality(
         quality = not_read(partition, now, first_line(error))
     for part, reason in quality.faults.items():
         context.log.warning("%s: %s was not measured: %s", partition.key, part, reason)
+    verdicts = judge_week(quality, settings)
     try:
         # The I/O manager finds it there: what is not written here does not break its step.
         RecordIOManager(settings.storage).store(
@@ -59,5 +63,8 @@ def served_quality(
     except Exception as error:  # noqa: BLE001 - as above
         context.log.warning("%s: what was measured is not stored: %s", partition.key, first_line(error))
     else:
-        yield Output(quality, metadata=metadata_of(quality))
-    yield from check_results(SERVED_QUALITY, judge_week(quality, settings), context.partition_key)
+        shown = metadata_of(quality, verdicts)
+        if picture := drawn(partial(draw_week, quality), context.log.warning):
+            shown = {"picture": MetadataValue.md(markdown("what the served version does", picture)), **shown}
+        yield Output(quality, metadata=shown)
+    yield from check_results(SERVED_QUALITY, verdicts, context.partition_key)

@@ -1,28 +1,37 @@
 """A week as tables, for the UI."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from dagster import MetadataValue
 
 from nhm_assets.domain.ab_records import LIVE, AbResult
+from nhm_assets.domain.check_result import Verdict
 from nhm_assets.domain.drift_records import Drift, Estimate
 from nhm_assets.domain.served_records import Agreement, Answered, ServedQuality
 from nhm_assets.served.ab_verdict import figure
+from nhm_assets.steps.tables import pairs
 
 
-def metadata_of(quality: ServedQuality) -> dict[str, Any]:
-    """Metadata of the asset: figures that Dagster plots over the weeks, and tables."""
+def metadata_of(quality: ServedQuality, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """Metadata of the asset: figures that Dagster plots over the weeks and the exporter shows, and tables."""
     shown: dict[str, Any] = {"model": quality.model, "measured_until": quality.end.isoformat()}
+    shown["warns"] = pairs("check", "warns", {one.check: int(not one.passed) for one in verdicts})
     if quality.version is not None:
         shown["version"] = quality.version
     if quality.answered:
         shown |= {"opinions": quality.answered.opinions, "answers": MetadataValue.md(answers_table(quality.answered))}
-    served = quality.agreement(quality.version)
-    if served:
-        figures = {"reviewed": served.reviewed, "f1": served.calls.f1, "auc": served.auc, "brier": served.brier}
-        shown |= {name: value for name, value in figures.items() if value is not None}
+        shown["answered_by"] = pairs("by", "opinions", _answered_by(quality.answered))
+    if served := quality.agreement(quality.version):
+        shown |= _figures(served)
     if quality.agreements:
         shown["agreement"] = MetadataValue.md(agreement_table(quality))
+    return shown | _before_labels(quality) | _ab_test(quality.ab_test) | _not_measured(quality)
+
+
+def _before_labels(quality: ServedQuality) -> dict[str, Any]:
+    """Drift and estimates."""
+    shown: dict[str, Any] = {}
     if quality.drift and quality.drift.of_features:
         shown |= {
             "largest_psi": quality.drift.of_features[0].psi,
@@ -32,12 +41,39 @@ def metadata_of(quality: ServedQuality) -> dict[str, Any]:
         shown |= {"estimated_f1": quality.estimate.f1, "unreviewed": quality.estimate.plans}
     if quality.checked or quality.estimate:
         shown["estimates"] = MetadataValue.md(estimates_table(quality))
-    if quality.ab_test:
-        shown["ab_test"] = MetadataValue.md(ab_table(quality.ab_test))
-    if quality.faults or quality.absent:
-        lines = [f"- {part}: {reason}" for part, reason in {**quality.absent, **quality.faults}.items()]
-        shown["not_measured"] = MetadataValue.md("\n".join(lines))
     return shown
+
+
+def _ab_test(result: AbResult | None) -> dict[str, Any]:
+    if result is None:
+        return {}
+    shown: dict[str, Any] = {"ab_test": MetadataValue.md(ab_table(result))}
+    if auc := result.auc:
+        shown |= {"ab_auc_low": auc.low, "ab_auc_difference": auc.value, "ab_auc_high": auc.high}
+    return shown
+
+
+def _not_measured(quality: ServedQuality) -> dict[str, Any]:
+    lines = [f"- {part}: {reason}" for part, reason in {**quality.absent, **quality.faults}.items()]
+    return {"not_measured": MetadataValue.md("\n".join(lines))} if lines else {}
+
+
+def _figures(served: Agreement) -> dict[str, Any]:
+    figures = {
+        "reviewed": served.reviewed,
+        "f1": served.calls.f1,
+        "auc": served.auc,
+        "brier": served.brier,
+        "unattended": served.unattended / served.reviewed,
+        "unattended_precision": served.unattended_approved / served.unattended if served.unattended else None,
+    }
+    return {name: value for name, value in figures.items() if value is not None}
+
+
+def _answered_by(answered: Answered) -> dict[str, int]:
+    expected = answered.by_model - answered.unexpected
+    counts = (expected, answered.fallbacks, answered.unexpected, answered.untold)
+    return dict(zip(("model", "fallback", "replaced", "untold"), counts, strict=True))
 
 
 def answers_table(answered: Answered) -> str:

@@ -27,6 +27,9 @@ ABSENT_AFTER_A_FIRST_PROMOTION = {
     own_metrics.SHADOW_AGREEMENT,
     own_metrics.MISSING_PLANS,
     own_metrics.MISSING_OPINIONS,
+    own_metrics.SERVED_QUALITY,
+    own_metrics.SERVED_PSI,
+    own_metrics.AB_DIFFERENCE,
 }
 OWN_PROCESS = ("process_", "python_")
 
@@ -105,7 +108,7 @@ def test_after_a_retraining_every_metric_of_the_tables_is_shown_with_its_type_an
 
     shown = families(exporter)
     expected = {metric.name: (str(metric.kind), set(metric.labels)) for metric in METRICS}
-    # The first version has no champion that could be asked, and it is not uncertain.
+    # The first version has no champion that could be asked, it is not uncertain, and has given no opinion yet.
     assert expected.keys() - shown.keys() == {metric.name for metric in ABSENT_AFTER_A_FIRST_PROMOTION}
     assert shown.keys() <= expected.keys()
     for name, series in shown.items():

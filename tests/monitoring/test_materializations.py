@@ -5,16 +5,27 @@ from typing import Any
 import pytest
 from dagster import AssetCheckEvaluation, AssetCheckSeverity, AssetMaterialization, MetadataValue
 
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT, FEEDBACK_DATASET, REPORT_METADATA, SERVING_ON_LINE
+from nhm_assets.domain.dagster_names import (
+    EVALUATION_REPORT,
+    FEEDBACK_DATASET,
+    REPORT_METADATA,
+    SERVED_QUALITY,
+    SERVING_ON_LINE,
+)
 from nhm_assets.domain.outcomes import REPORT_DIGEST
 from nhm_assets.domain.records import EvaluationReport, Pooled, Settling
+from nhm_assets.domain.served_records import ServedQuality
 from nhm_assets.domain.shadow_records import Shadow
 from nhm_assets.evaluation.fold_checks import serving_on_line
 from nhm_assets.monitoring import own_metrics
 from nhm_assets.monitoring.materializations import Materializations
 from nhm_assets.monitoring.metric import Readings
+from nhm_assets.served.checks import judge_week
+from nhm_assets.served.tables import metadata_of
+from nhm_assets.settings import Settings
 from nhm_assets.steps.tables import pairs
 from tests.support.platform import Platform
+from tests.support.processes import ROOT
 from tests.support.reports import RULES, champion, metrics, new_rows, report
 from tests.support.retrainings import partition
 
@@ -121,6 +132,24 @@ def test_how_sure_the_gate_is_and_what_would_settle_it(platform: Platform):
     assert values[own_metrics.FLIP_RATE] == {TECHNICAL: 0.4}
     assert values[own_metrics.MISSING_PLANS] == {TECHNICAL: 120}
     assert values[own_metrics.MISSING_OPINIONS] == {("technical", "approve"): 50, ("technical", "not_approve"): 70}
+
+
+def test_a_served_week_is_shown_as_it_was_measured(platform: Platform):
+    stored = (ROOT / "tests/data/records/ServedQuality.3.json").read_text()
+    quality = ServedQuality.model_validate_json(stored)
+    record(platform, SERVED_QUALITY, **metadata_of(quality, judge_week(quality, Settings())))
+    values = shown(platform).values
+    served, auc = quality.agreement(quality.version), quality.ab_test.auc
+    found = values[own_metrics.SERVED_QUALITY]
+    assert found["technical", "f1"] == pytest.approx(served.calls.f1)
+    assert found["technical", "unattended"] == pytest.approx(served.unattended / served.reviewed)
+    assert values[own_metrics.SERVED_OPINIONS]["technical", "fallback"] == quality.answered.fallbacks
+    assert values[own_metrics.SERVED_UNTIL] == {TECHNICAL: quality.end.timestamp()}
+    warns = values[own_metrics.SERVED_WARNS]
+    assert {check for _, check in warns} == {verdict.check for verdict in judge_week(quality, Settings())}
+    assert set(warns.values()) <= {0.0, 1.0}
+    bounds = values[own_metrics.AB_DIFFERENCE]
+    assert [bounds["technical", name] for name in ("low", "difference", "high")] == [auc.low, auc.value, auc.high]
 
 
 def test_what_nothing_settles_has_no_number(platform: Platform):
