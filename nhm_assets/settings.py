@@ -309,6 +309,7 @@ class Settings(BaseSettings):
     )
     run_node_selector: dict[str, str] = Field({}, description="Node labels that runs require, as JSON.")
     run_tolerations: list[dict[str, Any]] = Field([], description="Tolerations of runs, as a JSON list.")
+    run_priority_class: str | None = Field(None, description="PriorityClass of runs. Unset: the cluster's default.")
     run_ttl_s: PositiveCount = Field(3 * 86400, description="Seconds to keep the Job of a finished run.")
     run_executor: Literal["in_process", "k8s_job"] = Field(
         "in_process", description="On Kubernetes: in_process: one pod per run. k8s_job: also one pod per step."

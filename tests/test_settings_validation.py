@@ -183,6 +183,7 @@ def test_every_setting_that_is_not_plain_text_is_in_the_tables_above():
         "SPECIALIST_NAMESPACE",
         "SPECIALIST_DEPLOYMENT",
         "SPECIALIST_STATUS_URL",
+        "RUN_PRIORITY_CLASS",
     }
     assert {name.upper() for name in Settings.model_fields} == set(BAD) | texts
     assert set(BAD) == set(GOOD)

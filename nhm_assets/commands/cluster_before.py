@@ -45,6 +45,7 @@ class Before:
             ("rights", self._rights),
             ("Secrets", self._secrets),
             ("storage", self._storage),
+            ("priority", self._priority),
             ("images", self._images),
             ("servers", self._servers),
             ("specialists", self._specialists),
@@ -165,6 +166,17 @@ class Before:
                 yield ok("storage", f"the volume {claim.name} exists")
             else:
                 yield _class_for(claim, classes)
+
+    def _priority(self) -> Iterator[Line]:
+        name = needs.settings(self._manifests).get("RUN_PRIORITY_CLASS")
+        kind = self._objects.kind("scheduling.k8s.io/v1", "PriorityClass")
+        if not name or not kind:
+            return
+        if self._objects.get(kind, None, name):
+            yield ok("priority", f"the PriorityClass {name} exists")
+        else:
+            remedy = "kubectl apply -f k8s/cluster/run-priority.yaml, or correct RUN_PRIORITY_CLASS"
+            yield fault("priority", f"there is no PriorityClass {name}, so no run's pod could be created", remedy)
 
     def _images(self) -> Iterator[Line]:
         pulls = needs.pull_secrets(self._manifests)

@@ -33,7 +33,11 @@ def run_pod_config(settings: Settings, specialist: str | None) -> dict[str, Any]
         specialist: the specialist that the run retrains; None for any other run.
     """
     tolerations = [*_NODE_IS_GONE, *settings.run_tolerations]
-    nodes = {"node_selector": settings.run_node_selector, "tolerations": tolerations}
+    nodes = {
+        "node_selector": settings.run_node_selector,
+        "tolerations": tolerations,
+        "priority_class_name": settings.run_priority_class,
+    }
     return {
         "container_config": {"resources": _resources(settings, specialist)},
         "pod_spec_config": {name: value for name, value in nodes.items() if value},

@@ -47,6 +47,12 @@ def test_nodes_are_chosen_by_selector_and_tolerations():
     assert run_pod_config(Settings(), "technical")["pod_spec_config"] == {"tolerations": always}
 
 
+def test_runs_have_a_priority_only_if_one_is_named():
+    pod = run_pod_config(Settings(run_priority_class="nhm-runs"), "technical")["pod_spec_config"]
+    assert pod["priority_class_name"] == "nhm-runs"
+    assert "priority_class_name" not in run_pod_config(Settings(run_priority_class=""), "technical")["pod_spec_config"]
+
+
 def test_a_run_leaves_a_node_that_is_gone_after_a_minute():
     tolerations = run_pod_config(Settings(), "technical")["pod_spec_config"]["tolerations"]
     assert {(one["key"], one["effect"], one["tolerationSeconds"]) for one in tolerations} == {
@@ -61,7 +67,7 @@ def test_the_job_has_extra_time_to_start_and_stop_the_run():
 
 
 def test_dagster_accepts_it_as_a_tag_and_as_configuration():
-    settings = Settings(run_node_selector={"pool": "a"}, run_tolerations=[{"key": "a"}])
+    settings = Settings(run_node_selector={"pool": "a"}, run_tolerations=[{"key": "a"}], run_priority_class="a")
     config = run_pod_config(settings, "technical")
     read = get_user_defined_k8s_config({"dagster-k8s/config": json.dumps(config)})
     assert read == UserDefinedDagsterK8sConfig.from_dict(config)

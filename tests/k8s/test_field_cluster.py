@@ -16,7 +16,18 @@ import yaml
 from nhm_assets.domain.specialists import FIVE
 from tests.k8s.conftest import SERVING, Cluster, in_sqlite, without_background_jobs
 from tests.support.kube import deployment, start_control_plane, start_node, stop_control_plane
-from tests.support.manifests import K8S, PRODUCTION, STANDALONE, Manifest, as_list, find, for_old_server, rendered
+from tests.support.manifests import (
+    K8S,
+    PRIORITY,
+    PRODUCTION,
+    STANDALONE,
+    Manifest,
+    as_list,
+    find,
+    for_environment,
+    for_old_server,
+    rendered,
+)
 from tests.support.nhm import environment, nhm
 from tests.support.processes import ROOT, eventually
 from tests.support.servers import mlflow_server
@@ -231,6 +242,34 @@ def test_who_may_not_apply_or_grant_learns_each_missing_right(story: Story):
     grant = f"you do not hold patch deployments specialist-technical in {SPECIALISTS_NAMESPACE}"
     assert f"rights: you may not grant a Role: {grant}" in story.powerless.faults
     assert "unknown  Secrets: you may not read mongodb-secret in mlflow" in story.powerless.text
+
+
+def test_two_environments_live_in_one_cluster_and_have_rights_in_their_own_namespaces(field: Cluster, tmp_path: Path):
+    names = ("staging", "live")
+    checks = []
+    for name in names:
+        for namespace in (name, f"{name}-specialists"):
+            field.kubectl("create", "namespace", namespace)
+        priority = "RUN_PRIORITY_CLASS=nhm-runs"
+        manifests = [for_old_server(one) for one in for_environment(tmp_path / name, PRODUCTION, name, priority)]
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump_all(manifests))
+        if name == "live":
+            field.kubectl("apply", "-f", PRIORITY)
+        done = nhm("cluster", "check", "--manifests", path, kubeconfig=field.kubeconfig)
+        checks.append("no PriorityClass nhm-runs, so no run's pod" in done.stdout)
+        assert "no object of others has a name of the" in done.stdout
+        field.kubectl("apply", "-f", path)
+    assert checks == [True, False]
+    daemons = field.get("deployments", "-A", "-l", "component=daemon")["items"]
+    assert {one["metadata"]["namespace"] for one in daemons} >= set(names)
+
+    def may(account: str, namespace: str) -> bool:
+        question = ("auth", "can-i", "patch", "deployment/specialist-technical", "-n", f"{namespace}-specialists")
+        done = field.try_kubectl(*question, f"--as=system:serviceaccount:{account}:nhm-run")
+        return done.stdout.strip().endswith("yes")
+
+    assert {(one, other) for one in names for other in names if may(one, other)} == {(one, one) for one in names}
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.manifests import K8S, OVERLAYS, Manifest, find, pod_templates, rendered
+from tests.support.manifests import K8S, OVERLAYS, Manifest, find, for_environment, pod_templates, rendered
 
 ELSEWHERE, OFFERED = "hive", "#   namespace: hive\n"
 
@@ -80,3 +80,13 @@ def test_the_mlflow_of_the_platform_is_found_and_answers_where_it_is(overlay: Pa
         assert uri == f"http://mlflow.{ELSEWHERE}.svc.cluster.local:5000"
     elif overlay.name == "production":
         assert uri == "http://mlflow.mlflow.svc.cluster.local:5000"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
+def test_two_environments_have_no_object_in_common(overlay: Path, tmp_path: Path):
+    names = [
+        {(one["kind"], one["metadata"].get("namespace"), one["metadata"]["name"]) for one in environment}
+        for environment in (for_environment(tmp_path / name, overlay, name) for name in ("staging", "live"))
+    ]
+    assert len(names[0]) == len(names[1]) > 30
+    assert names[0] & names[1] == set()

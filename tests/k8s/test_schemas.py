@@ -12,6 +12,7 @@ from tests.support.manifests import (
     KIND,
     MODELS,
     OVERLAYS,
+    PRIORITY,
     PRODUCTION,
     STANDALONE,
     Manifest,
@@ -31,6 +32,7 @@ def test_every_manifest_fits_the_published_schemas(version: str):
     manifests = [
         *documents(JOB_FILE),
         *documents(MODELS),
+        *documents(PRIORITY),
         *(manifest for overlay in (*OVERLAYS, KIND) for manifest in rendered(overlay)),
     ]
     assert len(OVERLAYS) == 3

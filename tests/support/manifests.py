@@ -19,6 +19,7 @@ PRODUCTION = K8S / "overlays" / "production"
 STANDALONE = K8S / "overlays" / "standalone"
 OWN_SERVICES = K8S / "overlays" / "own-services"
 MODELS = K8S / "volumes" / "mlflow-artifacts.yaml"
+PRIORITY = K8S / "cluster" / "run-priority.yaml"
 JOB_FILE = K8S / "jobs" / "train-specialist-models-job.yaml"
 KIND = K8S / "overlays" / "kind"
 OVERLAYS = sorted(path.parent for path in K8S.glob("overlays/*/kustomization.yaml") if path.parent != KIND)
@@ -53,6 +54,16 @@ def with_component(folder: Path, name: str, overlay: Path = PRODUCTION) -> list[
     mine = {"resources": [f"../{overlay.name}"], "components": [f"../../components/{name}"]}
     (copy / "kustomization.yaml").write_text(yaml.safe_dump(mine))
     return rendered(copy)
+
+
+def for_environment(folder: Path, overlay: Path, name: str, *literals: str) -> list[Manifest]:
+    """A copy of an overlay as one of several environments: its own namespaces, and settings as `NAME=value`."""
+    shutil.copytree(K8S, folder / "k8s")
+    file = folder / "k8s" / "overlays" / overlay.name / "kustomization.yaml"
+    settings = "".join(f"      - {one}\n" for one in (f"SPECIALIST_NAMESPACE={name}-specialists", *literals))
+    text = file.read_text().replace("      - SPECIALIST_NAMESPACE=semantic-translation\n", settings)
+    file.write_text(text.replace("#   namespace: hive\n", f"namespace: {name}\n"))
+    return rendered(file.parent)
 
 
 def documents(path: Path) -> list[Manifest]:
