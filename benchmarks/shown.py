@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -87,7 +88,8 @@ def measure() -> None:
         for name in names:
             clock.put_around(module, name)
     cpu, wall = time.process_time(), time.perf_counter()
-    main(["retrain"], standalone_mode=False)
+    with suppress(SystemExit):
+        main(["retrain"], standalone_mode=False)
     whole = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
     print(json.dumps({**whole, "shown_cpu": clock.cpu, "shown_wall": clock.wall, "by_name": clock.by_name}))
 

@@ -10,7 +10,7 @@ from dagster import colored_console_logger
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.event_api import PartitionKeyFilter
-from dagster._core.events import RunFailureReason
+from dagster._core.events import AssetMaterializationPlannedData, RunFailureReason
 from dagster._core.execution.retries import auto_reexecution_should_retry_run
 from dagster._core.launcher import (
     CheckRunHealthResult,
@@ -55,6 +55,7 @@ __all__ = [
     "RUN_FAILURE_REASON_TAG",
     "SQLITE_BUSY_TIMEOUT_SECONDS",
     "AssetCheckExecutionRecord",
+    "AssetMaterializationPlannedData",
     "CheckRunHealthResult",
     "ConfigurableClassData",
     "DagsterSqliteStorage",

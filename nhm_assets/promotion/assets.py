@@ -15,6 +15,7 @@ from nhm_assets.domain.records import EvaluationReport, Promotion
 from nhm_assets.promotion.argument import argument
 from nhm_assets.promotion.protocol import Decision, Request, promote, superseded_by
 from nhm_assets.promotion.recorded_gate import RecordedGate, recorded_gate
+from nhm_assets.promotion.refused_events import keep_as_decided
 from nhm_assets.registry.ab_tests import running_test
 from nhm_assets.registry.audit_log import (
     AUDIT_LOG,
@@ -77,6 +78,7 @@ def promoted_version(
             decision = _decide(context, evaluation_report, gate, settings, client, log)
         except PromotionRefused as error:
             record(Outcome.REFUSED, reason=str(error))
+            keep_as_decided(context.instance, context.selected_asset_keys, context.partition_key, gate.run_ids)
             raise
         outcome = decision.outcome
         if is_repeat(log, evaluation_report, outcome, decision.reason, run=context.run):

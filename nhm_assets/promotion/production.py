@@ -51,6 +51,7 @@ class LastOutcome:
         outcome: of the run, or the kind of the move: `rolled_back`, `adopted`, `restored`, `foreign_move`.
         week: of the partition; None if it has none.
         run_id: of the Dagster run; None if there was none.
+        held_as: `uncertain` or `below` if the candidate was held.
     """
 
     outcome: str
@@ -58,6 +59,7 @@ class LastOutcome:
     reason: str
     week: str | None
     run_id: str | None
+    held_as: str | None = None
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,8 @@ def _last_outcome(
 
 def _of_entry(entry: Document) -> LastOutcome:
     run_id = entry.get("dagster_run_id")
-    return LastOutcome(str(entry["kind"]), time_of(entry), str(entry.get("reason") or ""), entry.get("week"), run_id)
+    kind, reason = str(entry["kind"]), str(entry.get("reason") or "")
+    return LastOutcome(kind, time_of(entry), reason, entry.get("week"), run_id, entry.get("held_as"))
 
 
 def _of_run(instance: "DagsterInstance", who: Specialist) -> LastOutcome | None:

@@ -20,11 +20,13 @@ from dagster import (
 )
 
 from nhm_assets.domain.dagster_names import EVALUATION_REPORT, GROUP, PRODUCTION_MODELS, PROMOTED_VERSION
+from nhm_assets.domain.outcomes import HeldAs, Outcome
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist
-from nhm_assets.promotion.production import ProductionRow, production_rows
+from nhm_assets.promotion.production import LastOutcome, ProductionRow, production_rows
 from nhm_assets.promotion.production_picture import WEEKS, draw_scores
 from nhm_assets.registry.audit_log import AUDIT_LOG
+from nhm_assets.registry.foreign_moves import FOREIGN_MOVE
 from nhm_assets.registry.history import judged_since
 from nhm_assets.settings import Settings
 from nhm_assets.steps.links import Links
@@ -63,7 +65,16 @@ _COLUMNS: Final = {
     "last outcome": "how the last run ended, or who moved the version since: promoted, held, rolled_back, adopted, ...",
     "at": "when that was, UTC",
     "reason": "why, with the figures",
+    "what to do": "next",
 }
+_REVIEW_MORE: Final = "nothing; or review more plans, its report says how many"
+_LOOK_AT_LABELS: Final = "look at the labels of the dataset and at feedback_quarantine; its report has the figures"
+_TO_DO: Final = {
+    str(Outcome.INSUFFICIENT_DATA): "ask for reviews",
+    str(Outcome.BROKEN): "what the reason says",
+    FOREIGN_MOVE: "keep it (nhm adopt), or go back (nhm rollback)",
+}
+"""What to do after an outcome; nothing after any other."""
 
 
 def show_production(
@@ -162,7 +173,14 @@ def _cells(row: ProductionRow) -> dict[str, str]:
         "last outcome": f"{last.outcome}{f', week {last.week}' if last.week else ''}" if last else "none yet",
         "at": _minute(last.at) if last else "",
         "reason": last.reason[:_LONGEST_REASON] if last else "",
+        "what to do": _to_do(last) if last else "",
     }
+
+
+def _to_do(last: LastOutcome) -> str:
+    if last.outcome == Outcome.HELD:
+        return _LOOK_AT_LABELS if last.held_as == HeldAs.BELOW else _REVIEW_MORE
+    return _TO_DO.get(last.outcome, "nothing")
 
 
 def _agreement(row: ProductionRow) -> str:

@@ -73,7 +73,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             # Two versions in a row are promoted, though each learned from few rows.
             max_f1_regression=0.2,
             # Only what a person starts is started.
-            retraining_feedback_threshold=100_000,
+            retraining_feedback_threshold=450,
         ) as platform,
     ):
         put_feedback(platform)

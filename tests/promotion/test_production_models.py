@@ -15,7 +15,7 @@ from nhm_assets.domain.outcomes import OUTCOME_TAG, REASON_TAG
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.promotion.production import SEVERAL, LastOutcome, ProductionRow
-from nhm_assets.promotion.production_models import SHOWN_AT_ONCE, overview, show_production
+from nhm_assets.promotion.production_models import SHOWN_AT_ONCE, overview, production_table, show_production
 from nhm_assets.promotion.production_picture import draw_scores, scores_figure
 from nhm_assets.registry.history import judged_since
 from nhm_assets.resource_factories import mlflow_of, mongo_of
@@ -191,6 +191,23 @@ def test_the_history_is_that_of_judged_candidates_oldest_first(platform: Platfor
 
 LAST = LastOutcome("insufficient_data", NOW, "too few", WEEK, "run")
 ROW = ProductionRow("technical", MODEL, "123456", since=NOW, f1=0.8, last=LAST)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "held_as", "expected"),
+    [
+        ("promoted", None, "nothing"),
+        ("held", "uncertain", "nothing; or review more plans"),
+        ("held", "below", "look at the labels"),
+        ("insufficient_data", None, "ask for reviews"),
+        ("broken", None, "what the reason says"),
+        ("foreign_move", None, "nhm adopt"),
+    ],
+)
+def test_the_table_says_what_to_do(outcome: str, held_as: str | None, expected: str):
+    row = replace(ROW, last=replace(LAST, outcome=outcome, held_as=held_as))
+    (record,) = production_table([row]).records
+    assert expected in str(record.data["what to do"])
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 40])

@@ -3,13 +3,16 @@
 import hashlib
 
 import pytest
+from dagster import AssetKey, AssetPartitionStatus
 
 from nhm_assets.domain.outcomes import TRANSIENT_TAG
+from nhm_assets.domain.partitions import Partition
 from nhm_assets.promotion.protocol import promote
 from nhm_assets.registry.history import newest_outcome
 from nhm_assets.registry.promotion_lock import hold_lock
 from nhm_assets.registry.recovery import plan_moves
 from nhm_assets.registry.versions import version_by_alias
+from nhm_assets.steps.partitions import specialist_weeks
 from tests.support.documents import NOW, WEEK, put, reviewed_opinions
 from tests.support.platform import Platform, failed_step, verdicts
 from tests.support.promotions import let_leases_run_out
@@ -35,6 +38,14 @@ def hopeless(platform: Platform) -> Platform:
     opinions, reviews = reviewed_opinions(400, disagreement=1.0)
     put(platform.database, opinions=opinions, feedback=reviews)
     return platform
+
+
+def graph_status(platform: Platform) -> AssetPartitionStatus | None:
+    """How Dagster's graph shows the partition of `promoted_version`; None if it is merely missing."""
+    key = AssetKey("promoted_version")
+    partition = Partition.parse(WEEK, "technical").key
+    statuses = platform.instance.get_status_by_partition(key, [partition], specialist_weeks)
+    return (statuses or {}).get(partition)
 
 
 def stages(platform: Platform) -> dict[str, str]:
@@ -102,9 +113,12 @@ def test_a_held_candidate_leaves_the_run_green_and_stays_in_staging(hopeless: Pl
 
 
 def test_promoting_a_held_candidate_by_itself_is_refused_with_the_reason(hopeless: Platform):
-    hopeless.retrain()
+    decided = hopeless.retrain()
     result = hopeless.retrain(only=["promoted_version"])
     assert not result.success
+    assert graph_status(hopeless) is None, "red for ever: nothing will materialize it"
+    newest = hopeless.instance.all_logs(decided.run_id)[-1]
+    assert "was refused: what this run decided stands" in newest.message
     step, message = failed_step(result)
     assert step == "promoted_version"
     assert "precision_threshold" in message
