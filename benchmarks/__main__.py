@@ -2,13 +2,23 @@
 
 import sys
 
-from benchmarks import dataset, exporter_refresh, many_specialists, policy_replay, retrain, sensor_tick, served_quality
+from benchmarks import (
+    dataset,
+    exporter_refresh,
+    many_specialists,
+    policy_replay,
+    retrain,
+    sensor_tick,
+    served_quality,
+    shown,
+)
 from benchmarks.measuring import print_table
 
 if __name__ == "__main__":
     tables = {
         "Building a dataset": dataset.run(),
         "Retraining five specialists": retrain.run(),
+        "What the UI shows": shown.run(),
         "A tick of feedback_volume_sensor": sensor_tick.run(),
         "Five hundred specialists": many_specialists.run(),
         "Replaying the gate": policy_replay.run(),

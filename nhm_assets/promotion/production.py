@@ -52,6 +52,7 @@ class LastOutcome:
         week: of the partition; None if it has none.
         run_id: of the Dagster run; None if there was none.
         held_as: `uncertain` or `below` if the candidate was held.
+        missed: how far a held candidate is below the thresholds and the champion, in words.
     """
 
     outcome: str
@@ -60,6 +61,7 @@ class LastOutcome:
     week: str | None
     run_id: str | None
     held_as: str | None = None
+    missed: str = ""
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,18 @@ def _last_outcome(
 def _of_entry(entry: Document) -> LastOutcome:
     run_id = entry.get("dagster_run_id")
     kind, reason = str(entry["kind"]), str(entry.get("reason") or "")
-    return LastOutcome(kind, time_of(entry), reason, entry.get("week"), run_id, entry.get("held_as"))
+    missed = _missed(entry) if kind == Outcome.HELD else ""
+    return LastOutcome(kind, time_of(entry), reason, entry.get("week"), run_id, entry.get("held_as"), missed)
+
+
+def _missed(entry: Document) -> str:
+    metrics, required = entry.get("metrics") or {}, entry.get("thresholds") or {}
+    distances = {name: required[name] - metrics[name] for name in _SCORES if name in metrics and name in required}
+    parts = [f"{name} by {distance:.3f}" for name, distance in distances.items() if distance > 0]
+    champion = entry.get("champion") or {}
+    if "f1" in metrics and champion.get("f1", 0.0) > metrics["f1"]:
+        parts.append(f"the F1 of version {champion['version']} by {champion['f1'] - metrics['f1']:.3f}")
+    return ", ".join(parts)
 
 
 def _of_run(instance: "DagsterInstance", who: Specialist) -> LastOutcome | None:

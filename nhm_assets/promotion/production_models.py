@@ -65,6 +65,7 @@ _COLUMNS: Final = {
     "last outcome": "how the last run ended, or who moved the version since: promoted, held, rolled_back, adopted, ...",
     "at": "when that was, UTC",
     "reason": "why, with the figures",
+    "missed": "how far a held candidate is below the thresholds, and below the version in Production",
     "what to do": "next",
 }
 _REVIEW_MORE: Final = "nothing; or review more plans, its report says how many"
@@ -173,6 +174,7 @@ def _cells(row: ProductionRow) -> dict[str, str]:
         "last outcome": f"{last.outcome}{f', week {last.week}' if last.week else ''}" if last else "none yet",
         "at": _minute(last.at) if last else "",
         "reason": last.reason[:_LONGEST_REASON] if last else "",
+        "missed": last.missed if last else "",
         "what to do": _to_do(last) if last else "",
     }
 

@@ -11,7 +11,7 @@ import pytest
 
 from nhm_assets.domain.partitions import Partition, last_closed_week
 from tests.support.browser import Tab, chromium, need_browser, tab
-from tests.support.daemon import DaemonPlatform
+from tests.support.daemon import DaemonPlatform, becomes_true
 from tests.support.daemon_instance import daemon_platform
 from tests.support.documents import put, reviewed_opinions
 from tests.support.mongod import PASSWORD, mongod_with_password
@@ -30,6 +30,8 @@ WEEK = last_closed_week(datetime.now(UTC))
 WEEK_BEFORE = last_closed_week(datetime.now(UTC) - timedelta(days=7))
 TECHNICAL, BUSINESS, BEHAVIOR = (Partition.parse(WEEK, name) for name in ("technical", "business", "behavior"))
 """Two versions of `technical` were promoted, `behavior` is held, and `business` was never retrained."""
+THRESHOLD = 450
+"""New feedback that starts a retraining. Only `evolution` has so much, and the sensor starts one for it."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             min_test_rows=40,
             # Two versions in a row are promoted, though each learned from few rows.
             max_f1_regression=0.2,
-            # Only what a person starts is started.
-            retraining_feedback_threshold=450,
+            retraining_feedback_threshold=THRESHOLD,
         ) as platform,
     ):
         put_feedback(platform)
@@ -81,6 +82,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         retrain(platform, WEEK, "technical", "behavior")
         webserver = platform.start_webserver()
         platform.start_daemon()
+        assert becomes_true(lambda: platform.runs("evolution"), timeout_s=120), platform.log
         with chromium() as browser:
             yield Site(platform, f"http://127.0.0.1:{webserver.port}", browser)
 
@@ -95,6 +97,10 @@ def put_feedback(platform: DaemonPlatform) -> None:
         how = {"end": partition.week_end, "days": days, "disagreement": disagreement}
         opinions, reviews = reviewed_opinions(count, specialist=str(partition.specialist), **how)
         put(platform.database, opinions=opinions, feedback=reviews)
+    # One label alone: nothing can be learned from it, so the run ends soon.
+    how = {"end": datetime.now(UTC), "days": 1, "recommendations": ["approve"]}
+    opinions, reviews = reviewed_opinions(THRESHOLD + 10, specialist="evolution", **how)
+    put(platform.database, opinions=opinions, feedback=reviews)
 
 
 def retrain(platform: DaemonPlatform, week: str, *specialists: str) -> None:

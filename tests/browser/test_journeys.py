@@ -1,10 +1,13 @@
 """A person in front of Dagster's pages: a real browser, the real webserver and daemon."""
 
-import pytest
+from datetime import datetime, timedelta
 
-from nhm_assets.domain.dagster_names import SCHEDULE
+import pytest
+from dagster import DagsterRun, RunsFilter
+
+from nhm_assets.domain.dagster_names import SCHEDULE, VOLUME_SENSOR
 from nhm_assets.registry.versions import version_in_production
-from tests.browser.conftest import BEHAVIOR, BUSINESS, SECRETS, TECHNICAL, Site
+from tests.browser.conftest import BEHAVIOR, BUSINESS, SECRETS, TECHNICAL, THRESHOLD, WEEK, Site
 from tests.support import journeys
 from tests.support.browser import Tab
 from tests.support.daemon import becomes_true
@@ -32,6 +35,17 @@ def in_production(site: Site, specialist) -> str:
         return str(version_in_production(client, specialist.registered_model).version)
 
 
+def test_two_clicks_show_what_is_in_production_and_why_a_candidate_was_held_by_how_much_and_what_to_do(visitor: Tab):
+    journeys.whats_in_production(visitor)
+    rows = visitor.page.get_by_role("row")
+    serves = rows.filter(has_text="every gate check passed").last.inner_text().split("\t")
+    assert [cell.strip() for cell in serves][:2] == ["technical", "2"]
+    said = rows.filter(has_text="look at the labels").last.inner_text()
+    assert said.startswith("behavior")
+    for words in ("held by precision_threshold", "precision by 0.", "look at the labels of the dataset"):
+        assert words in said
+
+
 def test_the_decision_card_says_why_a_candidate_is_held_and_what_to_do(visitor: Tab):
     journeys.find_partition(visitor, "evaluation_report", BEHAVIOR)
     visitor.find("HOLDS (below)")
@@ -39,6 +53,7 @@ def test_the_decision_card_says_why_a_candidate_is_held_and_what_to_do(visitor: 
     visitor.find("Next: ")
     decision = visitor.page.get_by_role("row").filter(has_text="HOLDS")
     assert decision.get_by_text("Show Markdown").count() == 0, "the card hides behind a link"
+    assert journeys.show_picture(visitor, "picture") > 500
 
 
 def test_one_partition_is_retrained_by_clicks_and_its_card_says_that_it_was_promoted(site: Site, visitor: Tab):
@@ -47,6 +62,35 @@ def test_one_partition_is_retrained_by_clicks_and_its_card_says_that_it_was_prom
     journeys.open_partition(visitor, "evaluation_report", BUSINESS)
     visitor.find("PROMOTES")
     assert in_production(site, BUSINESS.specialist) == "1"
+
+
+def test_lineage_leads_to_the_collections_and_their_columns(visitor: Tab):
+    journeys.follow_lineage(visitor, "feedback_dataset", "specialist_feedback")
+    visitor.find("human_recommendation")
+    visitor.find("approve, reject or review_required; becomes the label.")
+
+
+def test_the_log_of_a_tick_says_why_the_sensor_launched_a_run(visitor: Tab):
+    said = journeys.why_launched(visitor, VOLUME_SENSOR)
+    assert f"evolution: {THRESHOLD + 10} of {THRESHOLD} feedback documents since" in said
+
+
+def test_a_backfill_of_three_weeks_leaves_no_red_behind(site: Site, visitor: Tab):
+    weeks = [(datetime.fromisoformat(WEEK) - timedelta(weeks=ago)).date().isoformat() for ago in (2, 1, 0)]
+    backfill = journeys.backfill(visitor, TECHNICAL.specialist, (weeks[0], weeks[-1]))
+
+    def runs() -> list[DagsterRun]:
+        return site.platform.instance.get_runs(RunsFilter(tags={"dagster/backfill": backfill}))
+
+    done = becomes_true(lambda: len(runs()) == 3 and all(run.is_finished for run in runs()), timeout_s=RUN_TIMEOUT_S)
+    assert done, site.platform.log
+    assert {run.tags["nhm/outcome"] for run in runs()} <= {"superseded", "unchanged", "promoted"}
+    assert in_production(site, TECHNICAL.specialist) == "2"
+    assert becomes_true(lambda: site.platform.instance.get_backfill(backfill).status.value == "COMPLETED", timeout_s=60)
+    visitor.open(f"/runs/b/{backfill}")
+    visitor.find("Succeeded")
+    for asset in ("feedback_dataset", "evaluation_report", "promoted_version"):
+        assert journeys.failed_partitions(visitor, asset) == "Failed (0)"
 
 
 def test_the_schedule_is_turned_off_and_on_again(site: Site, visitor: Tab):
@@ -74,6 +118,7 @@ def test_a_held_candidate_is_refused_with_a_sentence(site: Site, visitor: Tab):
     run = journeys.materialize(visitor, "promoted_version", BEHAVIOR)
     ended_run(site, visitor, run)
     visitor.find("is not promoted: it is held by")
+    assert journeys.failed_partitions(visitor, "promoted_version") == "Failed (0)"
 
 
 def test_a_rollback_from_the_launchpad_puts_the_previous_version_back(site: Site, visitor: Tab):
@@ -81,6 +126,8 @@ def test_a_rollback_from_the_launchpad_puts_the_previous_version_back(site: Site
     journeys.fill_launchpad(visitor, TECHNICAL.specialist, "rejects every plan")
     ended_run(site, visitor, journeys.launch(visitor, "Launch Run"))
     assert in_production(site, TECHNICAL.specialist) == "1"
+    visitor.open("/assets/promoted_version?view=events")
+    visitor.find("Rolled back to version 1: rejects every plan")
 
 
 def test_no_password_is_in_any_event_or_tag(site: Site):

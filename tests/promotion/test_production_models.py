@@ -210,6 +210,25 @@ def test_the_table_says_what_to_do(outcome: str, held_as: str | None, expected: 
     assert expected in str(record.data["what to do"])
 
 
+def test_a_held_candidate_says_by_how_much_it_missed(platform: Platform, registry: Registry):
+    platform.database["model_audit_log"].insert_one(
+        {
+            "model": MODEL,
+            "kind": "held",
+            "held_as": "below",
+            "reason": "held by precision_threshold",
+            "at": NOW + timedelta(days=999),
+            "metrics": {"precision": 0.7, "recall": 0.9, "f1": 0.788},
+            "thresholds": {"precision": 0.75, "recall": 0.7, "f1": 0.72},
+            "champion": {"version": "2", "f1": 0.8},
+        }
+    )
+    show(platform)
+    row = row_of(platform)
+    assert row["missed"] == "precision by 0.050, the F1 of version 2 by 0.012"
+    assert row["what to do"].startswith("look at the labels")
+
+
 @pytest.mark.parametrize("count", [0, 1, 5, 40])
 def test_the_picture_is_whole_and_small_for_any_number_of_specialists(count):
     names = [f"specialist-with-a-long-name-of-forty-{number:03}" for number in range(count)]

@@ -22,6 +22,56 @@ def find_partition(tab: Tab, asset: str, partition: Partition) -> None:
     show_partition(tab, partition)
 
 
+def whats_in_production(tab: Tab) -> None:
+    """From the front page, by two clicks, to what is in Production and what was decided last."""
+    tab.open("/")
+    tab.follow("Catalog")
+    tab.follow("production_models")
+    tab.find("Show schema")
+
+
+def show_picture(tab: Tab, title: str) -> int:
+    """Open a picture that the page of an asset's partition hides behind a link; returns its width in pixels."""
+    tab.page.get_by_role("row").filter(has_text=title).get_by_text("Show Markdown").first.click()
+    picture = tab.page.locator("img[src^='data:image/']").first
+    picture.wait_for(state="visible")
+    tab.seen.append(tab.page.content())
+    return int(picture.evaluate("image => image.naturalWidth"))
+
+
+def follow_lineage(tab: Tab, asset: str, upstream: str) -> None:
+    """From the lineage of an asset to the page of one that it is made from."""
+    tab.open(f"/assets/{asset}?view=lineage")
+    tab.find(upstream).click()
+    tab.page.get_by_role("tab", name="Overview").click()
+    tab.find("Columns")
+    tab.settle()
+
+
+def why_launched(tab: Tab, sensor: str) -> str:
+    """What the log of the newest tick of a sensor that launched a run says."""
+    tab.open(f"/locations/{CODE_LOCATION}/sensors/{sensor}")
+    tick = tab.page.get_by_role("row").filter(has_text="1 run requested")
+    tick.get_by_role("button", name="View logs").first.click()
+    tab.dialog.get_by_text("retraining on week").first.wait_for()
+    tab.seen.append(tab.page.content())
+    return tab.dialog.inner_text()
+
+
+def backfill(tab: Tab, specialist: str, weeks: tuple[str, str]) -> str:
+    """Start the job for all weeks of one specialist from the first to the last; returns the id of the backfill."""
+    choose_weeks(tab, f"[{weeks[0]}...{weeks[1]}]", specialist)
+    with tab.page.expect_response(lambda one: "LaunchPartitionBackfill" in (one.request.post_data or "")) as answer:
+        tab.dialog.get_by_role("button", name="Launch backfill").click()
+    return str(answer.value.json()["data"]["launchPartitionBackfill"]["backfillId"])
+
+
+def failed_partitions(tab: Tab, asset: str) -> str:
+    """The words with the number of an asset's partitions that are shown in red."""
+    tab.open(f"/assets/{asset}?view=partitions")
+    return tab.find("Failed (").inner_text()
+
+
 def open_partition(tab: Tab, asset: str, partition: Partition) -> None:
     """The page of one partition of an asset, by its address."""
     tab.open(f"/assets/{asset}?view=partitions&partition={partition.specialist}%7C{partition.week}")
@@ -42,12 +92,17 @@ def retrain(tab: Tab, partition: Partition) -> str:
 
 def choose_partition(tab: Tab, partition: Partition) -> None:
     """Open the dialog of the job and choose one partition there."""
+    choose_weeks(tab, partition.week, str(partition.specialist))
+
+
+def choose_weeks(tab: Tab, weeks: str, specialist: str) -> None:
+    """Open the dialog of the job, type weeks as the dialog wants them, and choose a specialist."""
     tab.open(JOB_PAGE)
     tab.press("Materialize all")
-    tab.dialog.get_by_placeholder("ex: ").fill(partition.week)
+    tab.dialog.get_by_placeholder("ex: ").fill(weeks)
     tab.dialog.get_by_placeholder("ex: ").press("Enter")
     tab.dialog.get_by_text("Select a partition").click()
-    tab.page.get_by_role("menuitem", name=str(partition.specialist)).click()
+    tab.page.get_by_role("menuitem", name=specialist).click()
     tab.page.keyboard.press("Escape")
 
 
