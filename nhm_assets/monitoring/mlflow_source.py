@@ -37,6 +37,7 @@ class MlflowSource:
         self._f1: dict[tuple[str, str], float] = {}
         self._said: dict[str, Readings] = {}
         self._seen_until_ms = 0
+        self._seen: set[tuple[str, str, int]] = set()
         self._turn = 0
 
     def refresh(self) -> Readings:
@@ -72,10 +73,12 @@ class MlflowSource:
     def _changed(self, client: "MlflowClient") -> set[str] | None:
         """The models with a version that has changed since the last refresh; None if there may be more of them."""
         since = self._seen_until_ms - _OVERLAP_MS
-        newest = client.search_model_versions(order_by=["last_updated_timestamp DESC"], max_results=_CHANGES)
-        changed = [version for version in newest if version.last_updated_timestamp >= since]
-        self._seen_until_ms = max((version.last_updated_timestamp for version in newest), default=0)
-        return None if len(changed) == _CHANGES else {version.name for version in changed}
+        found = client.search_model_versions(order_by=["last_updated_timestamp DESC"], max_results=_CHANGES)
+        newest = {(one.name, str(one.version), one.last_updated_timestamp) for one in found}
+        # Many may have changed within a minute: each of them is read once.
+        changed = {(name, number, at) for name, number, at in newest - self._seen if at >= since}
+        self._seen, self._seen_until_ms = newest, max((at for *_, at in newest), default=0)
+        return None if len(changed) == _CHANGES else {name for name, *_ in changed}
 
     def _put(self, readings: Readings, client: "MlflowClient", specialist: Specialist) -> None:
         model = specialist.registered_model

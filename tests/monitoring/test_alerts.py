@@ -1,6 +1,9 @@
 """Every alert fires when it should, not too early, ends, and has a twin that must not fire: asked of promtool."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
@@ -15,7 +18,8 @@ from nhm_assets.monitoring.metric import Kind
 from tests.monitoring.alert_cases import CASES, SENSOR, Case, Series
 from tests.support.manifests import Manifest, find, with_component
 from tests.support.processes import ROOT
-from tests.support.prometheus import promtool, rule_groups, rules
+from tests.support.prometheus import promtool, required, rule_groups, rules
+from tests.support.shell_blocks import commands
 
 
 def promtool_test(case: Case, series: Series, expected: Mapping[int, int]) -> dict[str, Any]:
@@ -67,6 +71,26 @@ def test_a_case_that_is_not_so_is_noticed(tmp_path: Path):
 def test_promtool_accepts_the_rules(tmp_path: Path):
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rule_groups()))
     assert f"{len(rules())} rules found" in promtool("check", "rules", tmp_path / "rules.yaml")
+
+
+def test_the_commands_of_the_operations_make_a_rule_file(tmp_path: Path):
+    required("promtool")
+    text = (ROOT / "docs/operations.md").read_text()
+    found = [command for command in commands(text) if "/etc/prometheus/" in command]
+    assert len(found) == 2
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for command in found:
+        here = command.replace("/etc/prometheus", str(tmp_path))
+        done = subprocess.run(
+            ["bash", "-c", here],
+            cwd=ROOT,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(rules())} rules found" in done.stdout
 
 
 def names_in(expression: str) -> set[str]:

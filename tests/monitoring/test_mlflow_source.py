@@ -3,11 +3,14 @@
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.monitoring import field_metrics, mlflow_source, own_metrics
 from nhm_assets.monitoring.metric import Metric, Readings
 from nhm_assets.monitoring.mlflow_source import MlflowSource
+from nhm_assets.registry.versions import newest_versions
 from resources.mlflow import Mlflow
 from tests.support.documents import WEEK_END
 from tests.support.registry import MODEL, Registry
@@ -77,6 +80,28 @@ def test_of_many_specialists_those_that_changed_are_read_at_once_and_the_others_
 
     registry.client().delete_registered_model_alias(MODEL, "production")
     assert 0 in [technical(source.refresh(), own_metrics.POINTER_AGREES) for _ in all_specialists()]
+
+
+def test_versions_that_changed_within_a_minute_are_read_once(registry: Registry, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(mlflow_source, "_AT_ONCE", 1)
+    monkeypatch.setattr(mlflow_source, "_CHANGES", 3)
+    read: list[str] = []
+
+    def recorded(client: MlflowClient, model: str, count: int) -> list[ModelVersion]:
+        read.append(model)
+        return newest_versions(client, model, count)
+
+    monkeypatch.setattr(mlflow_source, "newest_versions", recorded)
+    source = MlflowSource(Mlflow(uri=None, home=registry.home, timeout_s=10))
+    for _ in range(4):
+        registry.add(WEEK_END)
+    for models in (5, 1, 1):
+        source.refresh()
+        assert len(read) == models
+        read.clear()
+    registry.add(WEEK_END)
+    source.refresh()
+    assert MODEL in read
 
 
 @pytest.mark.parametrize("what", ["stage", "alias", "archived", "second version"])

@@ -1,6 +1,7 @@
 """The ways of a person through Dagster's pages. The tests and the screenshots of the documents go the same ones."""
 
 import re
+from contextlib import suppress
 
 from nhm_assets.domain.dagster_names import CODE_LOCATION, JOB, ROLLBACK_JOB, SCHEDULE
 from nhm_assets.domain.partitions import Partition
@@ -123,13 +124,28 @@ def launch(tab: Tab, button: str) -> str:
 def fill_launchpad(tab: Tab, specialist: str, reason: str) -> None:
     """Open the launchpad of the rollback, choose a specialist, and type the reason below what is filled in."""
     tab.open(ROLLBACK_PAGE)
-    tab.page.get_by_placeholder("Partition").fill(specialist)
-    tab.page.get_by_role("menuitem", name=specialist).click()
+    choose_in_launchpad(tab, specialist)
     editor = tab.page.locator(".CodeMirror").first
     editor.get_by_text("in_production").wait_for()
     editor.click()
     tab.page.keyboard.press("Control+End")
     tab.page.keyboard.insert_text(f"      reason: {reason}\n")
+
+
+def choose_in_launchpad(tab: Tab, specialist: str) -> None:
+    """Choose a specialist as partition. The list stays empty if somebody types before the page has loaded it."""
+    from playwright.sync_api import TimeoutError as NotThere
+
+    box, choice = tab.page.get_by_placeholder("Partition"), tab.page.get_by_role("menuitem", name=specialist)
+    for _ in range(5):
+        box.fill("")
+        box.fill(specialist)
+        with suppress(NotThere):
+            choice.click(timeout=10_000)
+            return
+        tab.page.reload()
+        tab.settle()
+    raise AssertionError(f"the launchpad offers no {specialist}")
 
 
 def preview_next_tick(tab: Tab) -> str:
