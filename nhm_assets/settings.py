@@ -293,6 +293,9 @@ class Settings(BaseSettings):
         " Unset: requests go through the API server.",
     )
     rollout_timeout_s: Seconds = Field(600.0, description="Seconds to wait for a restarted Deployment to be ready.")
+    rollout_parallel: int = Field(
+        1, ge=1, le=10, description="How many specialists may restart at once. With 1, the hive keeps its quorum."
+    )
     model_load_timeout_s: Seconds = Field(120.0, description="Seconds for a ready specialist to load its model.")
     kubernetes_timeout_s: Seconds = Field(10.0, description="Seconds to wait for an answer of the API server or a pod.")
     rollback_on_failed_rollout: bool = Field(
@@ -427,10 +430,10 @@ class Settings(BaseSettings):
             self.storage  # noqa: B018 - raises if there is no such place
         except ValueError as error:
             yield f"NHM_STORAGE {self.nhm_storage}: {error}"
-        longest_s = self.rollout_timeout_s * self.rollouts_at_once
+        longest_s = self.rollout_timeout_s * self.rollouts_in_a_row
         if longest_s > self.max_run_seconds:
             yield (
-                f"{self.rollouts_at_once} rollouts, one after another, may take ROLLOUT_TIMEOUT_S"
+                f"{self.rollouts_in_a_row} rollouts, one after another, may take ROLLOUT_TIMEOUT_S"
                 f" ({self.rollout_timeout_s:g}) each, so {longest_s:g} s, and MAX_RUN_SECONDS ({self.max_run_seconds})"
                 " ends the run before: raise it or lower ROLLOUT_TIMEOUT_S"
             )
@@ -444,6 +447,11 @@ class Settings(BaseSettings):
     def rollouts_at_once(self) -> int:
         """How many runs can wait for each other's rollout: those of the queue, and some that people started."""
         return min(len(all_specialists()), self.max_concurrent_runs + _RUNS_BY_HAND)
+
+    @property
+    def rollouts_in_a_row(self) -> int:
+        """How many of them come one after another: ROLLOUT_PARALLEL go at the same time."""
+        return -(-self.rollouts_at_once // self.rollout_parallel)
 
     @property
     def storage(self) -> str:

@@ -207,3 +207,4 @@ def test_with_many_specialists_only_the_runs_that_there_can_be_wait_for_each_oth
     with configured(*(Specialist(f"unit-{number}") for number in range(500))):
         assert Settings(max_concurrent_runs=2).rollouts_at_once == 7
     assert Settings(max_concurrent_runs=20).rollouts_at_once == 5
+    assert [Settings(rollout_parallel=count).rollouts_in_a_row for count in (1, 2, 5, 10)] == [5, 3, 1, 1]

@@ -14,7 +14,7 @@ from nhm_assets.monitoring.metric import Readings
 from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.registry.foreign_moves import unsettled_moves
 from nhm_assets.registry.promotion_lock import open_locks
-from nhm_assets.registry.rollout_lock import LOCK, newest_rollouts
+from nhm_assets.registry.rollout_lock import SLOTS, newest_rollouts
 from nhm_assets.runs.triggers import TRIGGERS
 from nhm_assets.settings import Settings
 from resources.mongo import Mongo
@@ -76,7 +76,7 @@ def _put_moves(readings: Readings, log: "Collection[Document]") -> None:
     readings.put_counts(
         own_metrics.FOREIGN_MOVES, {str(specialist): foreign.count(model) for model, specialist in models.items()}
     )
-    for lock in open_locks(log, [*models, LOCK]):
+    for lock in open_locks(log, [*models, *SLOTS]):
         specialist = models.get(lock["model"]) or lock.get("specialist", "unknown")
         readings.put(own_metrics.OPEN_MOVE, _seconds(lock.get("at")), specialist, lock["kind"])
 

@@ -9,7 +9,7 @@ interrupted work first. Leases use the clock of the MongoDB server, so clocks of
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -106,7 +106,7 @@ class PromotionLock:
 @contextmanager
 def hold_lock(
     log: "Collection[Document]",
-    model: str,
+    model: str | Sequence[str],
     fields: Mapping[str, object],
     *,
     recover: Recover,
@@ -119,7 +119,7 @@ def hold_lock(
 
     Args:
         log: the audit log.
-        model: name of the registered model.
+        model: name of the registered model; of several names, the first one whose lock is free.
         fields: of the document, with its `kind`.
         recover: finishes or undoes the work of a lock that its owner left open, and releases it.
         wait_s: seconds to wait while another process holds the lock.
@@ -130,21 +130,26 @@ def hold_lock(
     """
     log.create_index("model", name=_LOCK_INDEX, unique=True, partialFilterExpression={"state": OPEN})
     log.create_index([("model", 1), ("released_at", -1)], name=_MOVES_INDEX)
+    names = (model,) if isinstance(model, str) else tuple(model)
     deadline = time.monotonic() + wait_s
-    while (lock := _try_acquire(log, model, fields, lease_s)) is None:
-        if expired := _take_over_expired(log, model, lease_s):
+    while (lock := _first(_try_acquire(log, name, fields, lease_s) for name in names)) is None:
+        if expired := _first(_take_over_expired(log, name, lease_s) for name in names):
             with _renewed(expired, lease_s):
                 recover(expired)
         elif time.monotonic() > deadline:
-            other = log.find_one({"model": model, "state": OPEN}) or {}
+            other = log.find_one({"model": {"$in": names}, "state": OPEN}) or {}
             raise RegistryError(
-                f"another {other.get('kind', 'change')} of {model} has been running since {other.get('at')} (run"
+                f"another {other.get('kind', 'change')} of {names[0]} has been running since {other.get('at')} (run"
                 f" {other.get('dagster_run_id')}): wait until it ends, then run this again"
             )
         else:
             time.sleep(_POLL_S)
     with _renewed(lock, lease_s):
         yield lock
+
+
+def _first(locks: Iterable[PromotionLock | None]) -> PromotionLock | None:
+    return next((lock for lock in locks if lock), None)
 
 
 def open_locks(log: "Collection[Document]", models: Sequence[str]) -> list[Document]:

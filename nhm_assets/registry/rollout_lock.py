@@ -1,4 +1,5 @@
-"""The lock that lets only one specialist restart at a time; its document is the rollout's entry in the audit log.
+"""The lock that lets only one specialist restart at a time, or ROLLOUT_PARALLEL of them; its document is the rollout's
+entry in the audit log.
 
 A Dagster pool with limit 1 is not enough. Its storage finds a free slot and takes it in two separate statements, so
 two steps that start within milliseconds of each other both get it (dagster 1.13.27, on SQLite and on PostgreSQL), and
@@ -23,6 +24,10 @@ Document = dict[str, Any]
 
 LOCK: Final = "specialist_rollout"
 """One lock for all specialists; a promotion locks a single model."""
+MOST: Final = 10
+"""The highest ROLLOUT_PARALLEL."""
+SLOTS: Final = (LOCK, *(f"{LOCK}_{number}" for number in range(2, MOST + 1)))
+"""The names of the locks, in order: as many as there may be rollouts at once."""
 KIND: Final = "rollout"
 
 
@@ -33,9 +38,10 @@ def rollout_lock(
     *,
     now: datetime,
     wait_s: float,
+    parallel: int = 1,
     lease_s: float = LEASE_S,
 ) -> Iterator[tuple[Callable[[], None], Document]]:
-    """Hold the lock, as soon as no other specialist is being rolled out.
+    """Hold the lock, as soon as fewer than `parallel` other specialists are being rolled out, and not this one.
 
     Yields a function that raises `LockLost` if another process may hold the lock by now, and a dictionary for what the
     audit log should record as the outcome. A process that shows no sign of life for `lease_s` seconds loses the lock.
@@ -49,17 +55,15 @@ def rollout_lock(
         dead.release("interrupted", result="interrupted", finished_at=now)
 
     fields = {**fields, "kind": KIND, "at": now}
-    waiting = hold_lock(audit_log, LOCK, fields, recover=close_interrupted, wait_s=wait_s, lease_s=lease_s)
+    slots = SLOTS[:parallel]
+    waiting = hold_lock(audit_log, slots, fields, recover=close_interrupted, wait_s=wait_s, lease_s=lease_s)
     with ExitStack() as stack:
         try:
+            if parallel > 1:
+                stack.enter_context(_turn(audit_log, fields, wait_s, lease_s))
             lock = stack.enter_context(waiting)
         except RegistryError:
-            other = audit_log.find_one({"model": LOCK, "state": OPEN}) or {}
-            raise RolloutRefused(
-                f"another specialist ({other.get('specialist', 'unknown')}) has been in a rollout since"
-                f" {other.get('at', 'unknown')} (Dagster run {other.get('dagster_run_id', 'unknown')}), and only one"
-                f" restarts at a time. Waited {wait_s:.0f} s. Wait until that run ends, then run this again"
-            ) from None
+            raise _refused(audit_log, wait_s, parallel) from None
         started = time.monotonic()
         outcome: Document = {}
 
@@ -75,7 +79,32 @@ def rollout_lock(
         release("done")
 
 
+@contextmanager
+def _turn(
+    audit_log: "Collection[Document]", fields: Mapping[str, object], wait_s: float, lease_s: float
+) -> Iterator[None]:
+    """One slot for all keeps two rollouts of one specialist apart. Where there are several, this does."""
+    name = f"{LOCK}_of_{fields.get('registered_model', fields.get('specialist'))}"
+    entry = {"kind": "rollout_turn", "at": fields["at"]}
+    turn = hold_lock(audit_log, name, entry, recover=PromotionLock.discard, wait_s=wait_s, lease_s=lease_s)
+    with turn as held:
+        try:
+            yield
+        finally:
+            held.discard()
+
+
+def _refused(audit_log: "Collection[Document]", wait_s: float, parallel: int) -> RolloutRefused:
+    other = audit_log.find_one({"model": {"$in": SLOTS}, "state": OPEN}) or {}
+    most = "one restarts" if parallel == 1 else f"{parallel} restart"
+    return RolloutRefused(
+        f"another specialist ({other.get('specialist', 'unknown')}) has been in a rollout since"
+        f" {other.get('at', 'unknown')} (Dagster run {other.get('dagster_run_id', 'unknown')}), and only {most} at a"
+        f" time. Waited {wait_s:.0f} s. Wait until that run ends, then run this again"
+    )
+
+
 def newest_rollouts(audit_log: "Collection[Document]", count: int) -> list[Document]:
     """The entries of the newest rollouts that have ended, newest first."""
-    ended = {"model": LOCK, "released_at": {"$exists": True}}
+    ended = {"model": {"$in": SLOTS}, "released_at": {"$exists": True}}
     return list(audit_log.find(ended, sort=[("released_at", -1)], limit=count))

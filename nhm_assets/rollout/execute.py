@@ -83,7 +83,8 @@ def execute(
     run = {"dagster_run_id": request.dagster_run_id}
     fields = {**request.fields, **run, "registered_model": request.model, "version": request.version}
     wait_s = target.restarts_ahead * target.rollout_timeout_s
-    with rollout_lock(audit_log, fields, now=request.now, wait_s=wait_s) as (assert_lock, outcome):
+    held = rollout_lock(audit_log, fields, now=request.now, wait_s=wait_s, parallel=target.parallel)
+    with held as (assert_lock, outcome):
         result = _Rollout(target, client, audit_log, request, assert_lock).run()
         outcome.update(result=FAILED if result.error else result.status, reason=result.error or result.reason)
         if result.serving:

@@ -170,15 +170,20 @@ class Restarter:
     def _wait_for_others(self) -> None:
         """Two specialists restarting at once would cost the hive its quorum, whoever restarts the other one."""
         deadline = time.monotonic() + self._target.rollout_timeout_s
-        while others := ", ".join(name for _, name in filter(self._is_other_in_motion, self._target.others)):
+        while others := self._others_in_motion():
             if time.monotonic() > deadline:
                 raise RolloutRefused(
-                    f"{self._target} was not restarted: only one specialist restarts at a time, and the rollout of"
+                    f"{self._target} was not restarted: only {self._target.most} at a time, and the rollout of"
                     f" {others} did not end within {self._target.rollout_timeout_s:.0f} s (ROLLOUT_TIMEOUT_S). Check"
                     f" {others}, then run this again"
                 )
             self._log_once(f"waiting for the rollout of {others}")
             time.sleep(_POLL_S)
+
+    def _others_in_motion(self) -> str:
+        """The others that restart now, if they are as many as may restart at once."""
+        names = [name for _, name in filter(self._is_other_in_motion, self._target.others)]
+        return ", ".join(names) if len(names) >= self._target.parallel else ""
 
     def _is_other_in_motion(self, other: tuple[str, str]) -> bool:
         try:

@@ -25,6 +25,7 @@ class Target:
 
     Attributes:
         others: the other specialists' Deployments: namespace and name.
+        parallel: how many specialists may restart at once.
         restarts_ahead: how many restarts of others may come first. Each of them may restart twice: for its new
             version, and back if that fails.
         rollout_timeout_s: for a restart to complete.
@@ -39,6 +40,7 @@ class Target:
     namespace: str
     deployment: str
     others: tuple[tuple[str, str], ...]
+    parallel: int
     restarts_ahead: int
     rollout_timeout_s: float
     answer_timeout_s: float
@@ -63,7 +65,8 @@ class Target:
             namespace=own[0],
             deployment=own[1],
             others=tuple(other for other in every if other != own),
-            restarts_ahead=2 * (settings.rollouts_at_once - 1),
+            parallel=settings.rollout_parallel,
+            restarts_ahead=2 * (settings.rollouts_in_a_row - 1),
             rollout_timeout_s=settings.rollout_timeout_s,
             answer_timeout_s=settings.kubernetes_timeout_s,
             load_timeout_s=settings.model_load_timeout_s,
@@ -73,6 +76,11 @@ class Target:
 
     def __str__(self) -> str:
         return f"Deployment {self.deployment} in namespace {self.namespace}"
+
+    @property
+    def most(self) -> str:
+        """How many may restart at once, in words."""
+        return "one specialist restarts" if self.parallel == 1 else f"{self.parallel} specialists restart"
 
     def read(self) -> Object:
         """The Deployment as it is now."""

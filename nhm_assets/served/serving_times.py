@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from nhm_assets.registry.foreign_moves import FOREIGN_MOVE
 from nhm_assets.registry.promotion_lock import OPEN
 from nhm_assets.registry.recovery import DONE_KINDS
-from nhm_assets.registry.rollout_lock import LOCK
+from nhm_assets.registry.rollout_lock import SLOTS
 from nhm_assets.rollout.restart import ALREADY_RUNNING, NO_REPLICAS, ROLLED_OUT
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def read_serving_times(log: "Collection[Document]", model: str, until: datetime)
     kinds = [*sorted(DONE_KINDS.values()), FOREIGN_MOVE]
     fields = dict.fromkeys(("version", "at", "kind", "settled_at"), 1)
     moves = log.find({"model": model, "kind": {"$in": kinds}, "state": {"$ne": OPEN}}, fields)
-    restarts = log.find({"model": LOCK, "registered_model": model})
+    restarts = log.find({"model": {"$in": SLOTS}, "registered_model": model})
     return serving_times(list(moves), list(restarts), until)
 
 

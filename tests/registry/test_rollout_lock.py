@@ -8,7 +8,7 @@ import pytest
 from pymongo.database import Database
 
 from nhm_assets.domain.errors import RolloutFailed, RolloutRefused
-from nhm_assets.registry.rollout_lock import LOCK, rollout_lock
+from nhm_assets.registry.rollout_lock import LOCK, newest_rollouts, rollout_lock
 from tests.support.documents import NOW
 from tests.support.processes import talkers
 
@@ -79,3 +79,45 @@ def test_a_process_that_was_suspended_must_not_restart_anything_afterwards(
             os.kill(owner.process.pid, signal.SIGCONT)
             assert owner.process.wait(timeout=20) == 1
         assert database["model_audit_log"].count_documents({"model": LOCK, "state": "done"}) == 1
+
+
+def slot(specialist: str) -> dict[str, str]:
+    return {"specialist": specialist, "registered_model": f"{specialist}-evaluator", "version": "1"}
+
+
+def test_with_two_slots_49_rollouts_are_done_while_one_is_slow(database: Database[dict[str, Any]]):
+    audit_log = database["model_audit_log"]
+    with rollout_lock(audit_log, slot("slow"), now=NOW, wait_s=0, parallel=2):
+        for number in range(49):
+            with rollout_lock(audit_log, slot(f"s{number}"), now=NOW, wait_s=0, parallel=2) as (assert_lock, outcome):
+                assert_lock()
+                outcome.update(result="rolled out")
+        done = newest_rollouts(audit_log, 100)
+        assert {entry["specialist"] for entry in done} == {f"s{number}" for number in range(49)}
+    assert newest_rollouts(audit_log, 1)[0]["specialist"] == "slow"
+    assert audit_log.count_documents({"kind": "rollout_turn"}) == 0
+
+
+def test_a_third_rollout_waits_for_one_of_two_slots(database: Database[dict[str, Any]]):
+    audit_log = database["model_audit_log"]
+    two = {"now": NOW, "wait_s": 0, "parallel": 2}
+    with (
+        rollout_lock(audit_log, slot("a"), **two),
+        rollout_lock(audit_log, slot("b"), **two),
+        pytest.raises(RolloutRefused, match="only 2 restart at a time"),
+        rollout_lock(audit_log, slot("c"), **two),
+    ):
+        pass
+
+
+def test_one_specialist_never_has_two_rollouts_at_once_whatever_the_number_of_slots(database: Database[dict[str, Any]]):
+    audit_log = database["model_audit_log"]
+    many = {"now": NOW, "wait_s": 0, "parallel": 10}
+    with (
+        rollout_lock(audit_log, slot("a"), **many),
+        pytest.raises(RolloutRefused),
+        rollout_lock(audit_log, slot("a"), **many),
+    ):
+        pass
+    with rollout_lock(audit_log, slot("a"), **many):
+        pass
