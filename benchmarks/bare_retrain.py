@@ -23,7 +23,8 @@ from nhm_assets.domain.segments import segments_of
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.domain.stored_record import Record
 from nhm_assets.estimators.calibration import fit_estimator
-from nhm_assets.estimators.forest import PARAMETERS, learning_rows
+from nhm_assets.estimators.families import PARAMETERS
+from nhm_assets.estimators.fitting import learning_rows
 from nhm_assets.evaluation.evaluate import evaluate as evaluate_version
 from nhm_assets.evaluation.gate import GateRules, failed_gate
 from nhm_assets.evaluation.gate import judge as judge_report

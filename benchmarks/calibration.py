@@ -24,7 +24,8 @@ from nhm_assets.domain.partitions import WEEK, Partition, running_week
 from nhm_assets.domain.segments import segments_of
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.estimators.calibration import CalibrationChoice, fit_estimator
-from nhm_assets.estimators.forest import PARAMETERS, learning_rows
+from nhm_assets.estimators.families import PARAMETERS
+from nhm_assets.estimators.fitting import learning_rows
 from nhm_assets.evaluation.metrics import compute_metrics
 from nhm_assets.feedback.dataset_builder import assemble, read_window
 from nhm_assets.feedback.reader import Reader

@@ -26,6 +26,7 @@ from nhm_assets.domain.outcomes import Outcome, outcomes_named
 from nhm_assets.domain.pod_resources import PodResources, Quantity
 from nhm_assets.domain.selection import Selection
 from nhm_assets.domain.specialists import FIVE, Specialist, all_specialists, configure, recorded_specialist
+from nhm_assets.estimators.families import DEFAULT, FAMILIES
 from resources.addresses import ARTIFACTS, artifacts_address
 from resources.notifiers import notifiers_at
 
@@ -67,7 +68,7 @@ class Settings(BaseSettings):
     specialists_file: Path | None = Field(
         None,
         description="YAML file with the specialists: a list of name, and optionally model, experiment, deployment,"
-        " namespace and thresholds. Unset: technical, business, behavior, evolution and architecture.",
+        " namespace, family and thresholds. Unset: technical, business, behavior, evolution and architecture.",
     )
     first_week: str = Field(
         EARLIEST,
@@ -127,6 +128,10 @@ class Settings(BaseSettings):
         0.05, description="Warn if more than this fraction (0 to 1) of the feedback documents is rejected."
     )
 
+    model_family: str = Field(
+        DEFAULT.name,
+        description=f"How models learn: {', '.join(FAMILIES)}. See docs/models.md.",
+    )
     hyperparameter_tuning: bool = Field(default=False, description="Search for better hyperparameters before training.")
     tuning_trials: PositiveCount = Field(30, description="Number of trials in the search for better hyperparameters.")
     force_retrain: bool = Field(default=False, description="Train again with the same data, code and parameters.")
@@ -137,7 +142,7 @@ class Settings(BaseSettings):
     )
     calibration: Literal["auto", "none", "sigmoid", "isotonic"] = Field(
         "auto",
-        description="How probabilities are calibrated on rows that the forest has not learned. auto: with sigmoid if"
+        description="How probabilities are calibrated on rows that the model has not learned. auto: with sigmoid if"
         " that gives a better Brier score than none.",
     )
     training_threads: PositiveCount = Field(2, description="Threads of a fit. Their number does not change the model.")
@@ -341,6 +346,13 @@ class Settings(BaseSettings):
     def _sunday(cls, week: str) -> str:
         return checked_week(week)
 
+    @field_validator("model_family")
+    @classmethod
+    def _known_family(cls, name: str) -> str:
+        if name not in FAMILIES:
+            raise ValueError(_unknown_family(name))
+        return name
+
     @field_validator("nhm_now")
     @classmethod
     def _utc(cls, moment: datetime | None) -> datetime | None:
@@ -430,6 +442,9 @@ class Settings(BaseSettings):
             self.storage  # noqa: B018 - raises if there is no such place
         except ValueError as error:
             yield f"NHM_STORAGE {self.nhm_storage}: {error}"
+        for specialist in all_specialists():
+            if specialist.family and specialist.family not in FAMILIES:
+                yield f"SPECIALISTS_FILE gives {specialist} {_unknown_family(specialist.family)}"
         longest_s = self.rollout_timeout_s * self.rollouts_in_a_row
         if longest_s > self.max_run_seconds:
             yield (
@@ -437,6 +452,10 @@ class Settings(BaseSettings):
                 f" ({self.rollout_timeout_s:g}) each, so {longest_s:g} s, and MAX_RUN_SECONDS ({self.max_run_seconds})"
                 " ends the run before: raise it or lower ROLLOUT_TIMEOUT_S"
             )
+
+    def family_of(self, specialist: str) -> str:
+        """How the models of a specialist learn: its own family, or the settings'."""
+        return recorded_specialist(specialist).family or self.model_family
 
     def thresholds_of(self, specialist: str) -> dict[str, float]:
         """What precision, recall and F1 of its candidates must reach: its own thresholds, or the settings'."""
@@ -501,6 +520,10 @@ class Settings(BaseSettings):
     def now(self) -> datetime:
         """The current time in UTC, or `NHM_NOW` if it is set."""
         return self.nhm_now or datetime.now(UTC)
+
+
+def _unknown_family(name: str) -> str:
+    return f"the unknown family {name}; choose from {', '.join(FAMILIES)}"
 
 
 def _specialists_in(path: Path | None) -> tuple[Specialist, ...]:

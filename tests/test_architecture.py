@@ -18,8 +18,9 @@ from tests.support.source import PACKAGES, all_imports, module_name, modules, to
 STAGES = ("feedback", "training", "evaluation", "promotion", "rollout", "monitoring")
 FLOORS = (
     ("domain", "resources"),
+    ("estimators",),
     ("settings",),
-    ("resource_factories", "steps", "runs", "estimators", "drift"),
+    ("resource_factories", "steps", "runs", "drift"),
     ("registry",),
     STAGES,
     ("served",),
@@ -124,7 +125,7 @@ def test_a_private_name_of_dagster_is_found(tmp_path: Path):
         ("nhm_assets/registry/versions.py", "from nhm_assets.promotion import protocol"),
         ("nhm_assets/runs/queries.py", "from nhm_assets.steps import asset_checks"),
         ("nhm_assets/runs/queries.py", "from nhm_assets.registry import audit_log"),
-        ("nhm_assets/estimators/forest.py", "from nhm_assets.training import tuning"),
+        ("nhm_assets/estimators/fitting.py", "from nhm_assets.training import tuning"),
         ("nhm_assets/domain/records.py", "from nhm_assets.settings import Settings"),
         ("nhm_assets/domain/records.py", "from resources.errors import ServiceError"),
         ("nhm_assets/settings.py", "from nhm_assets.instance import run_pods"),
@@ -145,8 +146,8 @@ def test_a_forbidden_import_is_found(tmp_path: Path, path: str, line: str):
     ("path", "line"),
     [
         ("nhm_assets/training/train.py", "from nhm_assets.training.tuning import search\nfrom . import tuning"),
-        ("nhm_assets/training/train.py", "from nhm_assets.estimators.forest import fit_forest"),
-        ("nhm_assets/evaluation/folds.py", "from nhm_assets.estimators.forest import fit_forest"),
+        ("nhm_assets/training/train.py", "from nhm_assets.estimators.fitting import fit_model"),
+        ("nhm_assets/evaluation/folds.py", "from nhm_assets.estimators.fitting import fit_model"),
         (
             "nhm_assets/training/train.py",
             "from nhm_assets.domain.records import X\nfrom resources.mlflow import Mlflow",

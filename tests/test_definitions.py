@@ -43,10 +43,12 @@ CHECKS = {
         "few_rejected_documents": False,
     },
     "trained_model": {
+        "fits_into_pods": True,
         "signature_matches_features": True,
         "loads_as_pyfunc": True,
         "sklearn_compatible": True,
         "serves_as_specialists_read_it": True,
+        "answers_in_time": False,
     },
     "evaluation_report": dict.fromkeys(
         [

@@ -13,13 +13,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from dagster import AssetKey
-from mlflow import MlflowClient
+from mlflow import MlflowClient, pyfunc
 from mlflow.entities import ViewType
 
 from nhm_assets.domain.dataset_schema import APPROVE, CLASS_NAMES, FEATURE_NAMES, REJECT, TEST
+from nhm_assets.domain.specialists import all_specialists
+from nhm_assets.estimators.families import FAMILIES
+from nhm_assets.registry.vocabulary import PARAMETERS_TAG
 from tests.support import nginx, reading_client, writing_client
 from tests.support.documents import put, reviewed_opinions
 from tests.support.platform import Platform, verdicts
@@ -96,6 +100,31 @@ def test_plans_that_people_approved_get_more_confidence_and_less_risk(
     assert read["confidence"][approved].mean() > read["confidence"][others].mean() + 0.3
     if absent != "reject":
         assert read["risk"][approved].mean() < read["risk"][others].mean() - 0.3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("specialist_and_family", zip(all_specialists(), list(FAMILIES)[1:], strict=True))
+def test_a_promoted_version_of_each_family_answers_there_as_here(
+    platform: Platform, server: str, serving_python: Path, specialist_and_family: tuple[str, str]
+):
+    specialist, family = specialist_and_family
+    opinions, reviews = reviewed_opinions(500, specialist=specialist)
+    put(platform.database, opinions=opinions, feedback=reviews)
+    hive = platform.with_settings(mlflow_tracking_uri=server, model_family=family, gate_folds=0)
+    result = hive.retrain(specialist)
+    assert hive.tags(result)["nhm/outcome"] == "promoted", verdicts(result)
+    assert verdicts(result)["fits_into_pods"]
+
+    frame = result.asset_value(AssetKey("feedback_dataset"))
+    rows = frame[frame["split"] == TEST].head(20)
+    response = opinions_of(serving_python, server, f"{specialist}-evaluator", rows)
+    assert (response["mlflow"], response["sklearn"]) == ("2.19.0", "1.5.2")
+    with hive.mlflow.client() as client:
+        version = client.get_latest_versions(f"{specialist}-evaluator", ["Production"])[0]
+        assert json.loads(version.tags[PARAMETERS_TAG])["family"] == family
+        here = pyfunc.load_model(f"models:/{specialist}-evaluator/{version.version}").predict(rows[list(FEATURE_NAMES)])
+    there = np.array([opinion["values"] for opinion in response["opinions"]]).reshape(-1, 3)
+    assert np.abs(here - there).max() < 1e-12
 
 
 def opinions_of(python: Path, address: str, model: str, rows: pd.DataFrame) -> dict[str, Any]:

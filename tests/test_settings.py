@@ -208,3 +208,14 @@ def test_with_many_specialists_only_the_runs_that_there_can_be_wait_for_each_oth
         assert Settings(max_concurrent_runs=2).rollouts_at_once == 7
     assert Settings(max_concurrent_runs=20).rollouts_at_once == 5
     assert [Settings(rollout_parallel=count).rollouts_in_a_row for count in (1, 2, 5, 10)] == [5, 3, 1, 1]
+
+
+def test_a_specialist_may_learn_in_its_own_way(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    file = tmp_path / "specialists.yaml"
+    file.write_text("- {name: technical, family: voting}\n- {name: business}\n")
+    with configured(*FIVE):
+        settings = settings_from(monkeypatch, SPECIALISTS_FILE=str(file), MODEL_FAMILY="logistic")
+        assert [settings.family_of(name) for name in ("technical", "business")] == ["voting", "logistic"]
+        file.write_text("- {name: technical, family: vooting}\n")
+        with pytest.raises(UsageError, match=r"SPECIALISTS_FILE gives technical the unknown family vooting; choose"):
+            settings_from(monkeypatch, SPECIALISTS_FILE=str(file))

@@ -6,6 +6,7 @@ import pytest
 
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.specialists import FIVE
+from nhm_assets.estimators.families import FAMILIES
 from nhm_assets.settings import Settings
 from tests.support.configured import configured
 from tests.support.settings import settings_from
@@ -102,6 +103,7 @@ BAD = {
     "CODE_URL": ("git@git.example:nhm", "git.example", "https://token@git.example/nhm"),
     "ASSET_OWNERS": ("ada", "team: models", "ada@example.org; bob@example.org"),
     "CALIBRATION": ("platt", "Auto", "true"),
+    "MODEL_FAMILY": ("forest", "Voting", "xgboost"),
     "FOREIGN_CHAMPION": ("keep", "true", "Replace"),
     "RESTART_AFTER_MINUTES": ("[]", "[0]", "5", "[-1]", "often"),
     "ROLLOUT_PARALLEL": ("0", "11", "1.5"),
@@ -146,6 +148,7 @@ GOOD = {
     "CODE_URL": ("https://git.example/nhm-assets/blob/main",),
     "ASSET_OWNERS": ("team:models", "ada@example.org, team:models"),
     "CALIBRATION": ("auto", "none", "sigmoid", "isotonic"),
+    "MODEL_FAMILY": tuple(FAMILIES),
     "FOREIGN_CHAMPION": ("replace", "compare", "refuse"),
     "RESTART_AFTER_MINUTES": ("[5]", "[0.5, 60]"),
     "ROLLOUT_PARALLEL": ("1", "10"),

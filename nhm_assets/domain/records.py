@@ -37,8 +37,8 @@ class Calibration(Record):
     """How the probabilities of a version are calibrated.
 
     Attributes:
-        method: `none` if the forest's probabilities are served as they are.
-        brier: Brier score by method, on rows that neither forest nor calibrators had learned; empty if not compared.
+        method: `none` if the model's probabilities are served as they are.
+        brier: Brier score by method, on rows that neither model nor calibrators had learned; empty if not compared.
         learned_rows: number of rows that the calibrators learned from; 0 if the method is `none`.
         compared_rows: number of rows that the scores are of.
         reason: why this method, in one sentence.
@@ -56,7 +56,7 @@ class TrainedModel(VersionRecord):
 
     Attributes:
         sha256: of the model file.
-        parameters: of the forest.
+        parameters: of the model; they name its family unless it is the default one.
         rows: number of rows by split; the model learned from train and validation.
         calibration: None if the version was registered before there was a calibration.
         reused: whether the version already existed, trained from the same data, code and parameters.

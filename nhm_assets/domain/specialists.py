@@ -15,6 +15,7 @@ class Specialist(str):
         experiment: name of the MLflow experiment with its training runs.
         deployment: name of its Deployment; None for that of SPECIALIST_DEPLOYMENT.
         namespace: namespace of that Deployment; None for that of SPECIALIST_NAMESPACE.
+        family: how its models learn; None for MODEL_FAMILY.
         thresholds: those of precision, recall and f1 that are its own. For the others, the settings apply.
     """
 
@@ -22,6 +23,7 @@ class Specialist(str):
     experiment: str
     deployment: str | None
     namespace: str | None
+    family: str | None
     thresholds: Mapping[str, float]
 
     def __new__(
@@ -32,13 +34,14 @@ class Specialist(str):
         experiment: str | None = None,
         deployment: str | None = None,
         namespace: str | None = None,
+        family: str | None = None,
         thresholds: Mapping[str, float] | None = None,
     ) -> Self:
         """A specialist; what is not given follows from its name or from the settings."""
         self = super().__new__(cls, name)
         self.registered_model = model or f"{name}-evaluator"
         self.experiment = experiment or f"{name}-specialist"
-        self.deployment, self.namespace = deployment, namespace
+        self.deployment, self.namespace, self.family = deployment, namespace, family
         # A plain map, so that it can be handed to other processes.
         self.thresholds = dict(thresholds or {})
         return self

@@ -37,6 +37,7 @@ class _Entry(BaseModel):
     experiment: str | None = Field(None, pattern=r"^\S[^\r\n]*$", max_length=250)
     deployment: str | None = Field(None, pattern=rf"^{_LABEL}(\.{_LABEL})*$", max_length=253)
     namespace: str | None = Field(None, pattern=rf"^{_LABEL}$")
+    family: str | None = Field(None, pattern=r"^[a-z][a-z_]*$")
     thresholds: _Thresholds = _Thresholds()
 
     @property
@@ -48,6 +49,7 @@ class _Entry(BaseModel):
             experiment=self.experiment,
             deployment=self.deployment,
             namespace=self.namespace,
+            family=self.family,
             thresholds=self.thresholds.model_dump(exclude_none=True),
         )
 
@@ -58,6 +60,7 @@ _WORDS: Final = {
     "experiment": "a name in one line",
     "deployment": "the name of a Deployment",
     "namespace": "the name of a namespace",
+    "family": "a value that MODEL_FAMILY takes",
     "thresholds": "a map of precision, recall and f1",
     "thresholds.precision": "a number from 0 to 1",
     "thresholds.recall": "a number from 0 to 1",

@@ -1,6 +1,6 @@
-"""The estimator that is registered: a forest whose probabilities are calibrated on rows that it had not learned.
+"""The estimator that is registered: a model whose probabilities are calibrated on rows that it had not learned.
 
-`class_weight=balanced` makes a forest answer as if the three classes were equally frequent. The specialists read its
+`class_weight=balanced` makes a model answer as if the three classes were equally frequent. The specialists read its
 answers as confidence and risk, so calibrators put the frequencies back that reviewers show.
 """
 
@@ -14,17 +14,16 @@ from nhm_assets.domain.class_order import ServedClasses, fitted_labels
 from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, REAL
 from nhm_assets.domain.records import Calibration, CalibrationMethod
 from nhm_assets.domain.segments import temporal_segments
-from nhm_assets.estimators.recent_forests import forest_once
+from nhm_assets.estimators.recent_fits import fit_once
 
 if TYPE_CHECKING:
     from sklearn.calibration import CalibratedClassifierCV
-    from sklearn.ensemble import RandomForestClassifier
 
 CalibrationChoice = Literal["auto", "none", "sigmoid", "isotonic"]
 """A method, or `auto`: the better one of none and sigmoid."""
 
 _CUTS: Final = (0.65, 0.825)
-"""Shares of the oldest segment, by time: the first part is learned by the earlier forest, the others are asked."""
+"""Shares of the oldest segment, by time: the first part is learned by the earlier model, the others are asked."""
 _HALVES: Final = (0.5,)
 _EARLIER, _MIDDLE, _LATEST = range(3)
 _ROWS_OF_A_CLASS: Final = 5
@@ -35,7 +34,7 @@ _ROWS_OF_A_CLASS: Final = 5
 class Fitted:
     """An estimator, and how it was calibrated."""
 
-    estimator: "RandomForestClassifier | CalibratedClassifierCV"
+    estimator: Any
     calibration: Calibration
 
 
@@ -48,42 +47,42 @@ def fit_estimator(
     served: ServedClasses = "names",
     calibration: CalibrationChoice = "auto",
 ) -> Fitted:
-    """Fit what is registered: a forest that has learned all these rows, with calibrated probabilities.
+    """Fit what is registered: a model that has learned all these rows, with calibrated probabilities.
 
-    Calibrators must learn from answers about rows that the answering forest has not learned; it is far too sure of
-    the others. So an earlier forest learns the oldest rows and is asked about the newer ones. Its calibrators then
-    serve the forest that has learned all rows: no row is given up.
+    Calibrators must learn from answers about rows that the answering model has not learned; it is far too sure of
+    the others. So an earlier model learns the oldest rows and is asked about the newer ones. Its calibrators then
+    serve the model that has learned all rows: no row is given up.
 
-    The earlier forest learns exactly the oldest segment, if there are newer ones. So the candidate and both folds of
-    the gate share a forest: it is the earlier one of the candidate and of fold 2, and fold 1 itself.
+    The earlier model learns exactly the oldest segment, if there are newer ones. So the candidate and both folds of
+    the gate share a model: it is the earlier one of the candidate and of fold 2, and fold 1 itself.
 
     Args:
         rows: dataset rows, in the order of the dataset; never test rows.
-        parameters: of RandomForestClassifier.
+        parameters: of the model's family, which they name unless it is the default one.
         threads: of the fits; their number does not change the result.
         segments: of these rows in their dataset, with the same index; None: all are of the oldest segment.
-        served: see `fit_forest`.
+        served: see `fit_model`.
         calibration: the method. `auto` takes sigmoid if its Brier score is better than that of no calibration, on rows
-            that neither the earlier forest nor the compared calibrators have learned. Nothing is calibrated where
+            that neither the earlier model nor the compared calibrators have learned. Nothing is calibrated where
             the rows of a class are too few.
 
     Source: Platt (1999) for sigmoid, Zadrozny & Elkan (2002) for isotonic and for three classes, one against the rest.
     """
-    forest = forest_once(rows, parameters, threads=threads, served=served)
+    model = fit_once(rows, parameters, threads=threads, served=served)
     if calibration == "none":
-        return Fitted(forest, Calibration(method="none", reason="Not calibrated: CALIBRATION=none."))
+        return Fitted(model, Calibration(method="none", reason="Not calibrated: CALIBRATION=none."))
     parts = _parts(rows, segments)
     if too_few := _too_few(rows["label"], parts):
-        return Fitted(forest, Calibration(method="none", reason=too_few))
-    earlier = forest_once(rows[parts == _EARLIER], parameters, threads=threads, served=served)
+        return Fitted(model, Calibration(method="none", reason=too_few))
+    earlier = fit_once(rows[parts == _EARLIER], parameters, threads=threads, served=served)
     ask = _Questions(earlier, served)
     chosen = _choose(ask, rows[parts == _MIDDLE], rows[parts == _LATEST], calibration)
     if chosen.method == "none":
-        return Fitted(forest, chosen)
+        return Fitted(model, chosen)
     calibrated = ask.calibrated(rows[parts != _EARLIER], chosen.method)
-    # What `CalibratedClassifierCV(ensemble=False)` does: calibrators learn from forests on some of the rows, and serve
+    # What `CalibratedClassifierCV(ensemble=False)` does: calibrators learn from models of some of the rows, and serve
     # the one on all. It would cut the rows without regard to time, and refuses a cut that never asks the oldest rows.
-    calibrated.set_params(estimator=forest).calibrated_classifiers_[0].estimator = forest
+    calibrated.set_params(estimator=model).calibrated_classifiers_[0].estimator = model
     return Fitted(calibrated, chosen)
 
 
@@ -119,7 +118,7 @@ def _choose(
 ) -> Calibration:
     """The method, and the Brier scores on the latest rows without calibrators and with those of the middle rows."""
     method: CalibrationMethod = "isotonic" if calibration == "isotonic" else "sigmoid"
-    scores = {"none": ask.brier(ask.forest, latest), method: ask.brier(ask.calibrated(middle, method), latest)}
+    scores = {"none": ask.brier(ask.model, latest), method: ask.brier(ask.calibrated(middle, method), latest)}
     better = scores[method] < scores["none"]
     used = better or calibration != "auto"
     return Calibration(
@@ -136,28 +135,28 @@ def _choose(
 
 @dataclass(frozen=True)
 class _Questions:
-    """The earlier forest, and what it says about rows that it has not learned."""
+    """The earlier model, and what it says about rows that it has not learned."""
 
-    forest: "RandomForestClassifier"
+    model: Any
     served: ServedClasses
 
     def calibrated(self, rows: pd.DataFrame, method: CalibrationMethod) -> "CalibratedClassifierCV":
-        """The forest with calibrators that learned from its answers about these rows."""
+        """The model with calibrators that learned from its answers about these rows."""
         from sklearn.calibration import CalibratedClassifierCV
         from sklearn.isotonic import IsotonicRegression
         from threadpoolctl import threadpool_limits
 
         classes = fitted_labels(rows["label"].to_numpy(), self.served)
-        # scikit-learn 1.6 and newer want FrozenEstimator(forest) instead of cv="prefit".
-        calibrated = CalibratedClassifierCV(self.forest, method=method, cv="prefit")
-        # Two parameters per class: threads would spend more time waiting for each other than the whole forest takes.
+        # scikit-learn 1.6 and newer want FrozenEstimator(model) instead of cv="prefit".
+        calibrated = CalibratedClassifierCV(self.model, method=method, cv="prefit")
+        # Two parameters per class: threads would spend more time waiting for each other than the whole fit takes.
         with threadpool_limits(1, user_api="blas"):
             calibrated.fit(rows[list(FEATURE_NAMES)], classes)
         never = IsotonicRegression(out_of_bounds="clip").fit([0.0, 1.0], [0.0, 0.0])
         calibrators = calibrated.calibrated_classifiers_[0].calibrators
         for position, name in enumerate(calibrated.classes_):
             if name not in classes:
-                # The sigmoid of a class that never occurs is small, but the forest rightly says zero.
+                # The sigmoid of a class that never occurs is small, but trees rightly say zero.
                 calibrators[position] = never
         return calibrated
 

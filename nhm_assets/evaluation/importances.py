@@ -22,7 +22,7 @@ def permutation_importances(
     """The importance of each feature: how much F1 of approve is lost when its values are shuffled, mean over repeats.
 
     The numbers are exactly those of scikit-learn's `permutation_importance` with this seed (Breiman 2001), which asks
-    130 times instead: a forest takes far longer for many small questions than for a few large ones.
+    130 times instead: a model takes far longer for many small questions than for a few large ones.
 
     Args:
         ask: the model.

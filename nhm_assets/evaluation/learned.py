@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from nhm_assets.domain.dataset_schema import TEST
-from nhm_assets.estimators.forest import learning_rows
+from nhm_assets.estimators.fitting import learning_rows
 from nhm_assets.registry.datasets import dataset_of
 from nhm_assets.registry.versions import window_end
 from nhm_assets.registry.vocabulary import LEARNED_UNTIL_TAG

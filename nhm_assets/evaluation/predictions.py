@@ -39,16 +39,16 @@ def candidate_probabilities(
         RegistryError: it cannot be verified, or its classes are not those of the dataset.
     """
     with verified_model(client, log, model, version) as files:
-        forest = loaded_model(files).get_raw_model()
-    order = order_of_classes(client, model, version, classes_of(forest))
+        estimator = loaded_model(files).get_raw_model()
+    order = order_of_classes(client, model, version, classes_of(estimator))
     if order is None:
         raise RegistryError(
-            f"{model} version {version} answers the classes {list(forest.classes_)} instead of {list(CLASS_NAMES)}:"
+            f"{model} version {version} answers the classes {list(estimator.classes_)} instead of {list(CLASS_NAMES)}:"
             " train again with FORCE_RETRAIN=true"
         )
 
     def ask(features: pd.DataFrame) -> np.ndarray:
-        return by_label(forest.predict_proba(features), order)
+        return by_label(estimator.predict_proba(features), order)
 
     features = rows[list(FEATURE_NAMES)]
     return ask(features), partial(permutation_importances, ask, features, rows["label"].to_numpy())

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 _LARGEST: Final = float(np.finfo("float32").max)
-"""A forest casts to float32."""
+"""Trees cast to float32."""
 _BY_MODEL: Final = "ml_model"
 _SAID_FIELDS: Final = ("confidence_score", "risk_score", "recommendation")
 
@@ -32,7 +32,7 @@ class ServedPlans:
 
     Attributes:
         plan_ids: one per row.
-        features: the 26 features; those that the specialist stored as null are NaN, which forests accept.
+        features: the 26 features; those that the specialist stored as null are NaN, which models accept.
         unusable: number of documents left out, because they lack a feature: the specialist's model failed there, too.
     """
 

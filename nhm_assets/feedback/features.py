@@ -29,7 +29,7 @@ EXTRACTOR: Final = {"name": "nhm-assets", "version": "1"}
 """Who computed a stored features document. The version changes whenever the value of any feature changes."""
 
 LARGEST_FEATURE: Final = 3.4028234e38
-"""A forest casts to float32, so one larger magnitude would stop the training on all rows."""
+"""Trees cast to float32, so one larger magnitude would stop the training on all rows."""
 
 PRIORITY_SCORES: Final = {"low": 0.25, "normal": 0.5, "high": 0.75, "critical": 1.0}
 DOMAIN_RISKS: Final = {

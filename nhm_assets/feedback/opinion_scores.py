@@ -33,7 +33,7 @@ def scores_of(opinion: Mapping[str, Any]) -> Scores:
 
 
 def _number(value: object) -> float:
-    # A forest casts to float32, and so does a tree.
+    # Models of trees cast to float32, and so does this one.
     usable = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e6
     return float(value) if usable else math.nan  # type: ignore[arg-type]
 

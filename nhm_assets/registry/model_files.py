@@ -167,7 +167,12 @@ def classes_of(estimator: Any) -> list[Any] | None:
 
 
 def model_sha256(files: Path) -> str:
-    """SHA-256, in hex, of the model file that `mlflow.sklearn` loads from this folder.
+    """SHA-256, in hex, of the model file that `mlflow.sklearn` loads from this folder; see `model_file`."""
+    return hashlib.sha256(model_file(files).read_bytes()).hexdigest()
+
+
+def model_file(files: Path) -> Path:
+    """The model file that `mlflow.sklearn` loads from this folder.
 
     Raises:
         RegistryError: the folder holds no scikit-learn model of MLflow, or one that loads more than its model file.
@@ -190,4 +195,4 @@ def model_sha256(files: Path) -> str:
         )
     if not (files / pickled).is_file():
         raise RegistryError(f"the scikit-learn model {files.name} lacks its model file {pickled}: do not load it")
-    return hashlib.sha256((files / pickled).read_bytes()).hexdigest()
+    return files / str(pickled)

@@ -27,7 +27,7 @@ from nhm_assets.drift.baseline import (
     real_rows,
 )
 from nhm_assets.drift.psi import IMPORTANT
-from nhm_assets.estimators.forest import learning_rows
+from nhm_assets.estimators.fitting import learning_rows
 from nhm_assets.evaluation.predictions import served_answers
 from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.registry.datasets import dataset_of

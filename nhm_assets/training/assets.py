@@ -64,12 +64,12 @@ class TrainingConfig(Config):
     output_required=False,
     kinds={"sklearn", "mlflow"},
     description=(
-        "A version of the specialist's model in MLflow, by default `{specialist}-evaluator`: a random forest, fitted on"
-        " the train and validation rows and logged as the specialists load it. It is in stage Staging, with the alias"
-        " `candidate`; while an A/B test runs, in no stage. If a version of the same data, code and parameters exists,"
-        " it is reused and the outcome is `unchanged`. To train anyway, set"
-        " FORCE_RETRAIN=true, or `force: true` in the launchpad. If the dataset's evidence checks fail, nothing is"
-        " trained: the run stays green, and its outcome is `insufficient_data`."
+        "A version of the specialist's model in MLflow, by default `{specialist}-evaluator`: one of the family"
+        " MODEL_FAMILY, fitted on the train and validation rows and logged as the specialists load it. It is in stage"
+        " Staging, with the alias `candidate`; while an A/B test runs, in no stage. If a version of the same data, code"
+        " and parameters exists, it is reused and the outcome is `unchanged`. To train anyway, set FORCE_RETRAIN=true,"
+        " or `force: true` in the launchpad. If the dataset's evidence checks fail, nothing is trained: the run stays"
+        " green, and its outcome is `insufficient_data`."
     ),
 )
 @retry_transient_errors
@@ -92,7 +92,7 @@ def trained_model(
         feedback_dataset,
         partition,
         code_version=code_version(),
-        parameters=training_settings(settings),
+        parameters=training_settings(settings, partition.specialist),
         dagster_run_id=context.run_id,
         attempts=attempts(context.run),
     )

@@ -12,14 +12,14 @@ from nhm_assets.runs.log_lines import name_version
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_specs, selected_results
 from nhm_assets.steps.retry_policy import retry_transient_errors
-from nhm_assets.training.serving_contract import DESCRIPTIONS, judge_version
+from nhm_assets.training.serving_contract import BLOCKING, DESCRIPTIONS, judge_version
 from resources.mlflow import Mlflow
 from resources.mongo import Mongo
 
 
 @multi_asset_check(
     name="trained_model_checks",
-    specs=check_specs(TRAINED_MODEL, DESCRIPTIONS, blocking=DESCRIPTIONS, also_read=[FEEDBACK_DATASET]),
+    specs=check_specs(TRAINED_MODEL, DESCRIPTIONS, blocking=BLOCKING, also_read=[FEEDBACK_DATASET]),
     ins={"feedback_dataset": AssetIn(FEEDBACK_DATASET)},
     can_subset=True,
 )
@@ -43,4 +43,4 @@ def trained_model_checks(
             feedback_dataset,
             settings.served_classes,
         )
-    yield from selected_results(context, TRAINED_MODEL, verdicts, blocking=DESCRIPTIONS)
+    yield from selected_results(context, TRAINED_MODEL, verdicts, blocking=BLOCKING)

@@ -18,7 +18,7 @@ from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.domain.records import Calibration, TrainedModel
 from nhm_assets.estimators.calibration import Fitted
-from nhm_assets.estimators.forest import learning_rows
+from nhm_assets.estimators.fitting import learning_rows
 from nhm_assets.registry import vocabulary
 from nhm_assets.registry.model_files import model_sha256
 from nhm_assets.registry.versions import all_versions, version_by_alias, window_end
@@ -117,7 +117,7 @@ def log_inputs(run: "type[MlFlow]", frame: pd.DataFrame, spec: TrainingSpec, sou
 def log_fit(
     run: "type[MlFlow]", parameters: dict[str, Any], calibration: Calibration, metrics: dict[str, float]
 ) -> None:
-    """Log the forest's parameters, the method of calibration, its Brier scores, and these metrics."""
+    """Log the model's parameters, the method of calibration, its Brier scores, and these metrics."""
     run.log_params(parameters | {"calibration": calibration.method})
     scores = {f"calibration_brier_{method}": score for method, score in calibration.brier.items()}
     run.log_metrics(metrics | scores | {"calibration_rows": calibration.learned_rows})
@@ -161,7 +161,7 @@ def _log_model(run: "type[MlFlow]", estimator: Any, features: pd.DataFrame) -> s
         signature=infer_signature(example, estimator.predict_proba(example)),
         input_example=example,
         pyfunc_predict_fn="predict_proba",
-        # The format that the client of the specialists reads; the newer default refuses forests.
+        # The format that the client of the specialists reads; the newer default refuses trees.
         serialization_format="cloudpickle",
         pip_requirements=[f"{name}=={metadata.version(name)}" for name in _REQUIREMENTS],
     )

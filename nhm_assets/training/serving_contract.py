@@ -12,9 +12,19 @@ from nhm_assets.domain.check_result import Verdict
 from nhm_assets.domain.class_order import SERVED_ORDERS, ServedClasses
 from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, TEST
 from nhm_assets.domain.errors import RegistryError
-from nhm_assets.estimators.forest import learning_rows
+from nhm_assets.estimators.fitting import learning_rows
 from nhm_assets.registry.audit_log import Document
 from nhm_assets.registry.model_files import loaded_model, verified_model
+from nhm_assets.training.pod_limits import (
+    FITS,
+    IN_TIME,
+    LARGEST_MB,
+    MOST_MEMORY_MB,
+    SLOWEST_MS,
+    judge_contents,
+    judge_load,
+    measured_load,
+)
 from nhm_assets.training.served_answers import ask, ask_alone, contrast, spread
 
 if TYPE_CHECKING:
@@ -24,18 +34,21 @@ if TYPE_CHECKING:
     from pymongo.collection import Collection
 
 SERVING_SKLEARN = "1.5.2"
-"""The version that the specialists run. A pickled forest is sure to load only in the version that wrote it."""
+"""The version that the specialists run. A pickled model is sure to load only in the version that wrote it."""
 
 _SERVING_FORMAT = "cloudpickle"
 _READ = "serves_as_specialists_read_it"
 
 DESCRIPTIONS = {
+    FITS: f"The model file names only what pods have, and has at most {LARGEST_MB} MB.",
     "signature_matches_features": "The model's signature names the 26 features, in order, as doubles.",
     "loads_as_pyfunc": "The version loads from the registry and predicts probabilities of shape (n, 3).",
     "sklearn_compatible": f"It was saved as cloudpickle by scikit-learn {SERVING_SKLEARN}, which the specialists run.",
     _READ: "Asked and read as the specialists do it, the version is more confident of held-out plans that people"
     " approved than of those that they rejected, and sees less risk in them.",
+    IN_TIME: f"One plan takes at most {SLOWEST_MS} ms on one thread, and the model at most {MOST_MEMORY_MB} MB.",
 }
+BLOCKING = DESCRIPTIONS.keys() - {IN_TIME}
 
 
 def judge_version(
@@ -58,7 +71,14 @@ def judge_version(
     """
     try:
         with verified_model(client, log, model, version) as files:
-            return [_signature(files), _loads(files), _sklearn(files), _is_read_right(files, frame, served)]
+            return [
+                judge_contents(files),
+                _signature(files),
+                _loads(files),
+                _sklearn(files),
+                _is_read_right(files, frame, served),
+                _in_time(files),
+            ]
     except RegistryError as error:
         return [Verdict(name, passed=False, reason=str(error)) for name in DESCRIPTIONS]
 
@@ -98,6 +118,14 @@ def _sklearn(files: "Path") -> Verdict:
         f" {_SERVING_FORMAT}."
     )
     return Verdict("sklearn_compatible", passed, reason, {"sklearn": str(version), "format": str(file_format)})
+
+
+def _in_time(files: "Path") -> Verdict:
+    try:
+        with _without_remarks_on_inputs():
+            return judge_load(measured_load(files))
+    except Exception as error:  # noqa: BLE001 - a model from elsewhere may raise anything
+        return Verdict(IN_TIME, passed=False, reason=f"The version does not answer: {error}", warns_only=True)
 
 
 @contextmanager

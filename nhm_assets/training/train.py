@@ -9,7 +9,8 @@ from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
 from nhm_assets.domain.records import TrainedModel
 from nhm_assets.domain.segments import segments_of
 from nhm_assets.estimators.calibration import fit_estimator
-from nhm_assets.estimators.forest import PARAMETERS, learning_rows
+from nhm_assets.estimators.families import FAMILIES, named
+from nhm_assets.estimators.fitting import learning_rows
 from nhm_assets.registry.vocabulary import PARTITION_TAG, TRIAL_OF_TAG
 from nhm_assets.settings import Settings
 from nhm_assets.steps.links import Links
@@ -29,10 +30,12 @@ _NOTE_TAG = "mlflow.note.content"
 _PARENT_RUN_TAG = "mlflow.parentRunId"
 
 
-def training_settings(settings: Settings) -> dict[str, Any]:
+def training_settings(settings: Settings, specialist: str) -> dict[str, Any]:
     """The parameters that the model depends on, besides data and code."""
     tuning = {"tuning_trials": settings.tuning_trials} if settings.hyperparameter_tuning else {}
-    return PARAMETERS | tuning | {"served_classes": settings.served_classes, "calibration": settings.calibration}
+    family = FAMILIES[settings.family_of(specialist)]
+    served = {"served_classes": settings.served_classes, "calibration": settings.calibration}
+    return named(family, family.defaults) | tuning | served
 
 
 def train(
@@ -71,8 +74,9 @@ def train(
 def _parameters(
     client: "MlflowClient", run: "type[MlFlow]", frame: pd.DataFrame, spec: TrainingSpec, settings: Settings
 ) -> dict[str, Any]:
+    family = FAMILIES[settings.family_of(spec.partition.specialist)]
     if not settings.hyperparameter_tuning:
-        return PARAMETERS
+        return named(family, family.defaults)
     parent = run.active_run().info
 
     def log_trial(number: int, parameters: dict[str, Any], score: float) -> None:
@@ -89,6 +93,7 @@ def _parameters(
 
     return search_parameters(
         frame,
+        family,
         trials=settings.tuning_trials,
         threads=settings.training_threads,
         log_trial=log_trial,

@@ -10,7 +10,7 @@ import pandas as pd
 
 from nhm_assets.domain.dataset_schema import REAL, counts, data_version
 from nhm_assets.domain.partitions import Partition, Window
-from nhm_assets.estimators.forest import learning_rows
+from nhm_assets.estimators.fitting import learning_rows
 from nhm_assets.registry import vocabulary
 
 

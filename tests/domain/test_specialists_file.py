@@ -15,6 +15,7 @@ WHOLE = """
   experiment: Data quality (field)
   deployment: opinions-data-quality
   namespace: hive-two
+  family: extra_trees
   thresholds: {precision: 0.8, f1: 0.75}
 """
 
@@ -37,13 +38,13 @@ def test_a_specialist_has_what_the_file_says(tmp_path: Path):
     assert own == "data-quality"
     assert (own.registered_model, own.experiment) == ("dq-models", "Data quality (field)")
     assert (own.deployment, own.namespace) == ("opinions-data-quality", "hive-two")
-    assert own.thresholds == {"precision": 0.8, "f1": 0.75}
+    assert (own.family, own.thresholds) == ("extra_trees", {"precision": 0.8, "f1": 0.75})
 
 
 def test_what_is_not_given_follows_from_the_name_or_the_settings(tmp_path: Path):
     first, second = read(tmp_path, "- {name: technical}\n- name: a\n")
     assert (first.registered_model, first.experiment) == ("technical-evaluator", "technical-specialist")
-    assert (second.deployment, second.namespace, second.thresholds) == (None, None, {})
+    assert (second.deployment, second.namespace, second.family, second.thresholds) == (None, None, None, {})
 
 
 def test_a_specialist_is_its_name_and_crosses_processes(tmp_path: Path):
@@ -75,6 +76,7 @@ def test_a_specialist_is_its_name_and_crosses_processes(tmp_path: Path):
         ("- {name: a, model: x/y}", "model is 'x/y', but must be a name without slashes and colons"),
         ("- {name: a, deployment: My_App}", "deployment is 'My_App', but must be the name of a Deployment"),
         ("- {name: a, namespace: a.b}", "namespace is 'a.b', but must be the name of a namespace"),
+        ("- {name: a, family: 7}", "family is 7, but must be a value that MODEL_FAMILY takes"),
         ("- {name: a, thresholds: 0.7}", "thresholds is 0.7, but must be a map of precision, recall and f1"),
         ("- {name: a, thresholds: {f1: 72}}", "thresholds.f1 is 72, but must be a number from 0 to 1"),
         ("- {name: a, thresholds: {f1: '0.7'}}", "thresholds.f1 is '0.7', but must be a number from 0 to 1"),

@@ -19,7 +19,7 @@ from nhm_assets.domain.dataset_schema import (
     SYNTHETIC,
 )
 from nhm_assets.estimators.calibration import Fitted, fit_estimator
-from nhm_assets.estimators.forest import fit_forest
+from nhm_assets.estimators.fitting import fit_model
 from nhm_assets.evaluation.metrics import brier
 from tests.support.learnable import ALL_CLASSES, learnable
 from tests.support.versions import FEW_TREES
@@ -38,7 +38,7 @@ def fitted(rows: pd.DataFrame = ROWS, calibration: str = "auto", **options) -> F
 
 
 def forest_on(rows: pd.DataFrame, **options):
-    return fit_forest(rows, FEW_TREES, threads=1, **options)
+    return fit_model(rows, FEW_TREES, threads=1, **options)
 
 
 def shares(estimator, rows: pd.DataFrame = OTHERS) -> np.ndarray:

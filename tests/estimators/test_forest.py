@@ -15,7 +15,8 @@ from nhm_assets.domain.dataset_schema import (
     REVIEW_REQUIRED,
     TEST,
 )
-from nhm_assets.estimators.forest import PARAMETERS, fit_forest, learning_rows
+from nhm_assets.estimators.families import PARAMETERS
+from nhm_assets.estimators.fitting import fit_model, learning_rows
 from tests.support.learnable import ALL_CLASSES, learnable
 from tests.support.versions import FEW_TREES
 
@@ -47,7 +48,7 @@ def test_the_parameters_are_the_agreed_ones():
 
 def test_a_forest_on_all_classes_equals_that_of_scikit_learn():
     rows = learnable()
-    forest = fit_forest(rows, PARAMETERS, threads=1)
+    forest = fit_model(rows, PARAMETERS, threads=1)
     assert {name: forest.get_params()[name] for name in PARAMETERS} == PARAMETERS
     assert np.array_equal(shares(forest), shares(plain_forest(rows)))
 
@@ -56,7 +57,7 @@ def test_a_forest_on_all_classes_equals_that_of_scikit_learn():
 @pytest.mark.parametrize("classes", [ALL_CLASSES, *TWO_CLASSES, (APPROVE,)])
 def test_there_are_always_three_probabilities_in_the_order_that_is_read(classes, served):
     """The specialists take the first one for confidence and the second one for risk."""
-    forest = fit_forest(learnable(classes=classes), FEW_TREES, threads=1, served=served)
+    forest = fit_model(learnable(classes=classes), FEW_TREES, threads=1, served=served)
     found = shares(forest)
     expected = {"names": ["approve", "reject", "review_required"], "codes": [REJECT, APPROVE, REVIEW_REQUIRED]}
     assert list(forest.classes_) == expected[served]
@@ -71,7 +72,7 @@ def test_there_are_always_three_probabilities_in_the_order_that_is_read(classes,
 def test_very_few_rows_without_a_class_result_in_probabilities(classes, count):
     """A bootstrap of three rows may draw the row of the missing class alone; such a tree answered NaN for all plans."""
     rows = learnable(count, label=np.array(classes)[np.arange(count) % 2])
-    found = shares(fit_forest(rows, PARAMETERS, threads=1))
+    found = shares(fit_model(rows, PARAMETERS, threads=1))
     assert np.isfinite(found).all()
     assert found.sum(axis=1) == pytest.approx(1)
     assert found.any(axis=0).sum() == 2
@@ -81,14 +82,14 @@ def test_very_few_rows_without_a_class_result_in_probabilities(classes, count):
 def test_the_columns_of_present_classes_hold_their_probabilities(classes):
     """A column in the wrong place would have the right shape too."""
     rows = learnable(classes=classes, noise=0)
-    predicted = fit_forest(rows, FEW_TREES, threads=1).predict(rows[list(FEATURE_NAMES)])
+    predicted = fit_model(rows, FEW_TREES, threads=1).predict(rows[list(FEATURE_NAMES)])
     assert (predicted == np.array(CLASS_NAMES)[rows["label"]]).mean() > 0.95
 
 
 @pytest.mark.parametrize("classes", TWO_CLASSES)
 def test_a_missing_class_changes_no_split(classes):
     rows = learnable(classes=classes)
-    forest = fit_forest(rows, PARAMETERS | ALONE, threads=1)
+    forest = fit_model(rows, PARAMETERS | ALONE, threads=1)
     plain = plain_forest(rows, **ALONE)
     columns = [list(forest.classes_).index(name) for name in plain.classes_]
     assert np.array_equal(shares(forest)[:, columns], shares(plain))
@@ -101,16 +102,16 @@ def test_a_row_with_weight_would_change_predictions():
 
 
 def test_the_same_rows_result_in_exactly_the_same_forest():
-    assert np.array_equal(*(shares(fit_forest(learnable(), PARAMETERS, threads=1)) for _ in range(2)))
+    assert np.array_equal(*(shares(fit_model(learnable(), PARAMETERS, threads=1)) for _ in range(2)))
 
 
 def test_other_rows_result_in_another_forest():
-    one, other = (shares(fit_forest(learnable(seed=seed), FEW_TREES, threads=1)) for seed in (1, 2))
+    one, other = (shares(fit_model(learnable(seed=seed), FEW_TREES, threads=1)) for seed in (1, 2))
     assert not np.array_equal(one, other)
 
 
 def test_threads_change_neither_the_forest_nor_its_serving():
-    one, two = (fit_forest(learnable(), PARAMETERS, threads=threads) for threads in (1, 2))
+    one, two = (fit_model(learnable(), PARAMETERS, threads=threads) for threads in (1, 2))
     assert np.array_equal(shares(one), shares(two))
     assert (one.n_jobs, two.n_jobs) == (1, 1)
 
@@ -118,12 +119,12 @@ def test_threads_change_neither_the_forest_nor_its_serving():
 def test_embeddings_may_be_missing_in_all_rows():
     rows = learnable()
     assert rows[list(EMBEDDING_FEATURES)].isna().all(axis=None)
-    assert np.isfinite(shares(fit_forest(rows, FEW_TREES, threads=1))).all()
+    assert np.isfinite(shares(fit_model(rows, FEW_TREES, threads=1))).all()
 
 
 def test_embeddings_may_be_missing_in_some_training_rows_and_present_in_prediction_rows():
     known = {name: np.where(np.arange(300) % 2, np.nan, 1.0) for name in EMBEDDING_FEATURES}
-    forest = fit_forest(learnable(**known), FEW_TREES, threads=1)
+    forest = fit_model(learnable(**known), FEW_TREES, threads=1)
     assert np.isfinite(shares(forest, ASKED.assign(**dict.fromkeys(EMBEDDING_FEATURES, 2.0)))).all()
 
 

@@ -13,7 +13,8 @@ from nhm_assets.domain.dataset_schema import FEATURE_NAMES, TEST
 from nhm_assets.domain.outcomes import GATE_CHECKS, REPORT_DIGEST
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.records import EvaluationReport, Metrics
-from nhm_assets.estimators.forest import PARAMETERS, fit_forest
+from nhm_assets.estimators.families import PARAMETERS
+from nhm_assets.estimators.fitting import fit_model
 from nhm_assets.evaluation.gate import DESCRIPTIONS
 from nhm_assets.evaluation.metrics import compute_metrics
 from nhm_assets.registry.versions import all_versions
@@ -89,8 +90,8 @@ def match(module_platform: Platform) -> Match:
     put(platform.database, opinions=older[0] + newest[0], feedback=older[1] + newest[1])
     frame = platform.retrain(only=["feedback_dataset"]).asset_value(AssetKey("feedback_dataset"))
     test_rows = frame[frame["split"] == TEST]
-    good = fit_forest(test_rows, PARAMETERS, threads=1)
-    bad = fit_forest(test_rows.assign(label=test_rows["label"].replace({0: 1, 1: 0})), PARAMETERS, threads=1)
+    good = fit_model(test_rows, PARAMETERS, threads=1)
+    bad = fit_model(test_rows.assign(label=test_rows["label"].replace({0: 1, 1: 0})), PARAMETERS, threads=1)
     install(platform, good)
     held = platform.retrain()
     stages_when_held = stages(platform)

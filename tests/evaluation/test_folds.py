@@ -8,14 +8,14 @@ import pytest
 
 from nhm_assets.domain.dataset_schema import APPROVE, FEATURE_NAMES, REJECT, SYNTHETIC, TRAIN
 from nhm_assets.domain.segments import segments_of
-from nhm_assets.estimators.forest import fit_forest
+from nhm_assets.estimators.fitting import fit_model
 from nhm_assets.evaluation.folds import asked_rows, fit_folds
 from nhm_assets.feedback.splits import temporal_split
 from tests.support.learnable import learnable
 from tests.support.versions import FEW_TREES
 
 FRAME = learnable(600)
-FIT = partial(fit_forest, parameters=FEW_TREES, threads=1)
+FIT = partial(fit_model, parameters=FEW_TREES, threads=1)
 
 
 class Fits:

@@ -8,7 +8,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES, TEST
 from nhm_assets.domain.errors import RegistryError
-from nhm_assets.estimators.forest import fit_forest
+from nhm_assets.estimators.fitting import fit_model
 from nhm_assets.evaluation.metrics import compute_metrics
 from nhm_assets.evaluation.predictions import candidate_probabilities, champion_probabilities
 from nhm_assets.registry.model_files import model_sha256
@@ -85,7 +85,7 @@ def test_the_champion_predicts_what_the_specialists_get(versions, rows, forest):
 def test_a_version_is_scored_by_its_own_order_of_classes(versions, rows, served):
     """The version of last week may have been fitted on numbers, and the candidate on names."""
     frame = learnable(noise=0)
-    version = versions.add(fit_forest(frame, FEW_TREES, threads=1, served=served))
+    version = versions.add(fit_model(frame, FEW_TREES, threads=1, served=served))
     candidate, importances = candidate_probabilities(versions.client, versions.log, MODEL, version, rows)
     assert np.array_equal(candidate, score_champion(versions, version, rows))
     assert compute_metrics(rows["label"].to_numpy(), candidate).accuracy > 0.9

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nhm_assets.domain.records import TrainedModel
-from nhm_assets.estimators.forest import fit_forest
+from nhm_assets.estimators.fitting import fit_model
 from nhm_assets.evaluation.shadow_replay import COMPARISONS, ShadowRun, cast_shadow
 from nhm_assets.settings import Settings
 from tests.support.documents import NOW
@@ -96,7 +96,7 @@ def test_answers_are_paired_with_opinions(shadows):
 
 def test_what_the_specialists_read_is_compared_whatever_a_version_means(versions, shadows):
     """A version of another order gives them its risk as confidence."""
-    codes = versions.add(fit_forest(learnable(noise=0), FEW_TREES, threads=1, served="codes"))
+    codes = versions.add(fit_model(learnable(noise=0), FEW_TREES, threads=1, served="codes"))
     shadows.trained = trained_model(version=codes)
     shadows.database["model_audit_log"].insert_one(versions.log.find_one({"version": codes}))
     made = shadows.cast().shadow

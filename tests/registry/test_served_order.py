@@ -2,7 +2,7 @@
 
 import pytest
 
-from nhm_assets.estimators.forest import fit_forest
+from nhm_assets.estimators.fitting import fit_model
 from nhm_assets.registry.served_order import order_warning
 from nhm_assets.registry.vocabulary import CLASSES_TAG
 from tests.support.learnable import learnable
@@ -39,7 +39,7 @@ def test_the_tag_of_the_version_is_compared_with_what_the_specialists_read(
 
 def test_without_the_tag_the_model_itself_says_it(versions: Versions):
     """A version of an earlier release: it was fitted on 0, 1 and 2, and has no tag."""
-    version = versions.add(fit_forest(learnable(), FEW_TREES, threads=1, served="codes"))
+    version = versions.add(fit_model(learnable(), FEW_TREES, threads=1, served="codes"))
     assert f"{MODEL} version {version} answers reject, approve, review_required" in warned(versions, version)
     assert warned(versions, version, "codes") is None
 

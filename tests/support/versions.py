@@ -14,7 +14,8 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
-from nhm_assets.estimators.forest import PARAMETERS, fit_forest
+from nhm_assets.estimators.families import PARAMETERS
+from nhm_assets.estimators.fitting import fit_model
 from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.registry.model_files import model_sha256
 from nhm_assets.registry.vocabulary import SHA256_TAG
@@ -41,7 +42,7 @@ def feature_signature(names: tuple[str, ...] = FEATURE_NAMES, kind: str = "doubl
 
 def small_forest(**changes: Any) -> Any:
     """A forest of a few trees, fitted on learnable rows."""
-    return fit_forest(learnable(**changes), FEW_TREES, threads=1)
+    return fit_model(learnable(**changes), FEW_TREES, threads=1)
 
 
 @dataclass(frozen=True)

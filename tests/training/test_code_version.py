@@ -45,7 +45,7 @@ def test_a_change_in_code_that_computes_changes_it(package, file):
 
 def test_another_number_changes_it(package):
     before = computed()
-    path = package / "estimators/forest.py"
+    path = package / "estimators/families/random_forest.py"
     path.write_text(path.read_text().replace('"max_depth": 10', '"max_depth": 11'))
     assert computed() != before
 
@@ -82,7 +82,9 @@ def imported_by(file: Path) -> set[str]:
     """The modules of the package that a module imports, as paths."""
     nodes = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ImportFrom)]
     names = {node.module for node in nodes if node.module and node.module.startswith("nhm_assets.")}
-    return {f"{name.removeprefix('nhm_assets.').replace('.', '/')}.py" for name in names}
+    paths = {name.removeprefix("nhm_assets.").replace(".", "/") for name in names}
+    package = Path(module.__file__).parents[1]
+    return {f"{path}/__init__.py" if (package / path).is_dir() else f"{path}.py" for path in paths}
 
 
 def test_it_covers_everything_that_the_computing_modules_import():

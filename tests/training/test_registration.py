@@ -13,7 +13,8 @@ from dagster import AssetKey, ExecuteInProcessResult
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES, data_version
 from nhm_assets.domain.records import Calibration, TrainedModel
 from nhm_assets.estimators.calibration import fit_estimator
-from nhm_assets.estimators.forest import PARAMETERS, learning_rows
+from nhm_assets.estimators.families import PARAMETERS
+from nhm_assets.estimators.fitting import learning_rows
 from nhm_assets.registry.model_files import verified_model
 from nhm_assets.registry.versions import all_versions, version_by_alias
 from nhm_assets.settings import Settings

@@ -10,9 +10,12 @@ from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 
 from nhm_assets.domain.check_result import Verdict
 from nhm_assets.domain.dataset_schema import APPROVE, CLASS_NAMES, FEATURE_NAMES, REJECT, REVIEW_REQUIRED, TEST
-from nhm_assets.estimators.forest import fit_forest
+from nhm_assets.estimators.families import FAMILIES, named
+from nhm_assets.estimators.fitting import fit_model
+from nhm_assets.training import pod_limits
+from nhm_assets.training.pod_limits import FITS, IN_TIME, LARGEST_MB, Load, judge_load
 from nhm_assets.training.served_answers import Answers, as_sent, read
-from nhm_assets.training.serving_contract import DESCRIPTIONS, judge_version
+from nhm_assets.training.serving_contract import BLOCKING, DESCRIPTIONS, judge_version
 from tests.support.learnable import learnable
 from tests.support.versions import FEW_TREES, MODEL, Versions, feature_signature, small_forest
 
@@ -57,7 +60,7 @@ def test_a_signature_without_the_26_doubles_in_order_fails(versions, forest, sig
 
 def test_without_a_signature_nothing_selects_and_orders_the_columns_that_the_specialists_send(versions, forest):
     version = versions.add(forest, signature=None)
-    assert failed(versions, version) == ["signature_matches_features", READ]
+    assert failed(versions, version) == ["signature_matches_features", READ, IN_TIME]
     assert "feature names" in judged(versions, version)[READ].reason
 
 
@@ -93,7 +96,8 @@ def test_a_model_that_does_not_accept_missing_embeddings_fails(versions):
     rows = learnable().fillna(0.0)
     strict = GradientBoostingClassifier(n_estimators=2).fit(rows[list(FEATURE_NAMES)], rows["label"])
     version = versions.add(strict)
-    assert failed(versions, version) == ["loads_as_pyfunc", READ]
+    # It also keeps a random generator, which numpy 1.26 cannot load.
+    assert failed(versions, version) == [FITS, "loads_as_pyfunc", READ]
     assert "NaN" in judged(versions, version)["loads_as_pyfunc"].reason
 
 
@@ -113,17 +117,17 @@ def test_a_version_that_the_platform_did_not_register_fails_every_check(versions
 def test_probabilities_that_do_not_sum_to_one_fail(versions):
     rows = learnable()
     overconfident = Overconfident(strategy="prior").fit(rows[list(FEATURE_NAMES)], rows["label"])
-    assert failed(versions, versions.add(overconfident)) == ["loads_as_pyfunc", READ]
+    assert failed(versions, versions.add(overconfident)) == [FITS, "loads_as_pyfunc", READ]
 
 
 def test_a_version_that_answers_in_another_order_fails(versions):
     """Read by position, a good plan got confidence .01 and risk .92."""
     rows = learnable()
-    codes = versions.add(fit_forest(rows, FEW_TREES, threads=1, served="codes"))
+    codes = versions.add(fit_model(rows, FEW_TREES, threads=1, served="codes"))
     assert failed(versions, codes) == [READ]
     assert "Read by position (approve, reject, review_required)" in judged(versions, codes)[READ].reason
     assert failed(versions, codes, served="codes") == []
-    assert failed(versions, versions.add(fit_forest(rows, FEW_TREES, threads=1)), served="codes") == [READ]
+    assert failed(versions, versions.add(fit_model(rows, FEW_TREES, threads=1)), served="codes") == [READ]
 
 
 def test_a_version_that_knows_nothing_fails(versions):
@@ -138,7 +142,7 @@ def test_a_version_that_answers_something_else_for_one_row_than_for_all_fails(ve
     rows = learnable()
     ranked = Ranked(n_estimators=5).fit(rows[list(FEATURE_NAMES)], np.array(CLASS_NAMES)[rows["label"]])
     version = versions.add(ranked)
-    assert failed(versions, version) == [READ]
+    assert failed(versions, version) == [FITS, READ]
     assert "One row at a time" in judged(versions, version)[READ].reason
 
 
@@ -156,8 +160,8 @@ def test_a_weak_version_in_the_right_order_passes_and_is_left_to_the_gate(versio
 @pytest.mark.parametrize("classes", [(APPROVE, REVIEW_REQUIRED), (REJECT, APPROVE)])
 def test_rows_without_a_class_are_judged_by_the_others(versions, classes):
     frame = learnable(classes=classes, noise=0)
-    right = versions.add(fit_forest(frame, FEW_TREES, threads=1))
-    wrong = versions.add(fit_forest(frame, FEW_TREES, threads=1, served="codes"))
+    right = versions.add(fit_model(frame, FEW_TREES, threads=1))
+    wrong = versions.add(fit_model(frame, FEW_TREES, threads=1, served="codes"))
     assert failed(versions, right, frame=frame) == []
     assert failed(versions, wrong, frame=frame) == [READ]
 
@@ -173,6 +177,43 @@ def test_the_specialists_send_33_doubles_in_no_order_and_read_by_position():
         assert read(answer, 1, "names").equals(Answers(np.array([0.7]), np.array([0.2])))
         assert read(answer, 1, "codes").equals(Answers(np.array([0.2]), np.array([0.7])))
     assert read(np.array([1]), 1, "names").equals(Answers(np.array([0.5]), np.array([0.5])))
+
+
+@pytest.mark.parametrize("name", ["hist_gradient_boosting", "logistic", "stacking"])
+def test_a_version_of_each_family_passes(versions, name):
+    rows = learnable(240)
+    model = fit_model(rows, named(FAMILIES[name], FAMILIES[name].defaults), threads=1)
+    found = judged(versions, versions.add(model))
+    # How long an answer takes on a busy machine is nothing to fail a test for.
+    assert [check for check, verdict in found.items() if not (verdict.passed or verdict.warns_only)] == []
+    assert found[FITS].figures["megabytes"] < LARGEST_MB
+    assert found[IN_TIME].figures["milliseconds"] > 0
+
+
+def test_a_model_of_our_own_classes_is_refused_and_the_reason_names_them(versions):
+    rows = learnable()
+    own = Ranked(n_estimators=2).fit(rows[list(FEATURE_NAMES)], np.array(CLASS_NAMES)[rows["label"]])
+    verdict = judged(versions, versions.add(own))[FITS]
+    assert (verdict.passed, verdict.warns_only) == (False, False)
+    assert f"names {Ranked.__module__}.Ranked. Pods have scikit-learn" in verdict.reason
+    assert FITS in BLOCKING
+
+
+def test_an_oversized_model_is_refused(versions, forest, monkeypatch):
+    monkeypatch.setattr(pod_limits, "LARGEST_MB", 0.001)
+    verdict = judged(versions, versions.add(forest))[FITS]
+    assert not verdict.passed
+    assert "at most 0.001 MB are allowed" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("load", "passed"),
+    [(Load(49.9, 255.0), True), (Load(50.1, 1.0), False), (Load(1.0, 257.0), False), (Load(1.0, None), True)],
+)
+def test_a_slow_or_large_version_is_warned_of(load, passed):
+    verdict = judge_load(load)
+    assert (verdict.passed, verdict.warns_only, IN_TIME in BLOCKING) == (passed, True, False)
+    assert verdict.figures["milliseconds"] == load.milliseconds
 
 
 class Ranked(RandomForestClassifier):

@@ -9,7 +9,7 @@ import pytest
 
 from nhm_assets.domain.dataset_schema import COMPUTED_FEATURES, TEST, TRAIN, VALIDATION
 from nhm_assets.domain.errors import DataError
-from nhm_assets.estimators.forest import PARAMETERS
+from nhm_assets.estimators.families import PARAMETERS
 from nhm_assets.registry.versions import all_versions
 from nhm_assets.registry.vocabulary import PARAMETERS_TAG
 from nhm_assets.training.tuning import search_parameters

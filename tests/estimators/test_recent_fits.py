@@ -5,10 +5,10 @@ import pytest
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES, TEST
 from nhm_assets.domain.segments import segments_of
-from nhm_assets.estimators import recent_forests
+from nhm_assets.estimators import recent_fits
 from nhm_assets.estimators.calibration import fit_estimator
-from nhm_assets.estimators.forest import fit_forest
-from nhm_assets.estimators.recent_forests import forest_once
+from nhm_assets.estimators.fitting import fit_model
+from nhm_assets.estimators.recent_fits import fit_once
 from tests.support.learnable import learnable
 from tests.support.versions import FEW_TREES
 
@@ -22,15 +22,15 @@ def fitted_rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def counting(rows, *arguments, **options):
         counted.append(len(rows))
-        return fit_forest(rows, *arguments, **options)
+        return fit_model(rows, *arguments, **options)
 
-    monkeypatch.setattr(recent_forests, "_kept", {})
-    monkeypatch.setattr(recent_forests, "fit_forest", counting)
+    monkeypatch.setattr(recent_fits, "_kept", {})
+    monkeypatch.setattr(recent_fits, "fit_model", counting)
     return counted
 
 
 def test_the_same_rows_are_fitted_once_whatever_the_threads(fitted_rows: list[int]):
-    first, second = (forest_once(ROWS.copy(), FEW_TREES, threads=threads) for threads in (1, 2))
+    first, second = (fit_once(ROWS.copy(), FEW_TREES, threads=threads) for threads in (1, 2))
     assert first is second
     assert fitted_rows == [60]
 
@@ -48,10 +48,10 @@ def test_the_same_rows_are_fitted_once_whatever_the_threads(fitted_rows: list[in
 )
 def test_another_fit_is_another_forest(changed: dict, fitted_rows: list[int]):
     arguments = {"rows": ROWS, "parameters": FEW_TREES, "threads": 1}
-    forest_once(**arguments)
-    forest = forest_once(**arguments | changed)
+    fit_once(**arguments)
+    forest = fit_once(**arguments | changed)
     assert len(fitted_rows) == 2
-    outside = fit_forest(**arguments | changed)
+    outside = fit_model(**arguments | changed)
     features = ROWS[list(FEATURE_NAMES)]
     assert np.array_equal(forest.predict_proba(features), outside.predict_proba(features))
     assert list(forest.classes_) == list(outside.classes_)
@@ -59,9 +59,9 @@ def test_another_fit_is_another_forest(changed: dict, fitted_rows: list[int]):
 
 def test_only_the_last_few_are_kept(fitted_rows: list[int]):
     for count in range(40, 60):
-        forest_once(ROWS[:count], FEW_TREES, threads=1)
-    assert len(recent_forests._kept) == recent_forests._MOST
-    forest_once(ROWS[:59], FEW_TREES, threads=1)
+        fit_once(ROWS[:count], FEW_TREES, threads=1)
+    assert len(recent_fits._kept) == recent_fits._MOST
+    fit_once(ROWS[:59], FEW_TREES, threads=1)
     assert len(fitted_rows) == 20
 
 

@@ -1,0 +1,72 @@
+"""The rows that a model learns, as its estimator wants them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pandas as pd
+
+from nhm_assets.domain.class_order import ServedClasses, fitted_labels
+from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, REAL
+from nhm_assets.domain.segments import temporal_segments
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_OLDER: Final = (0.7,)
+"""Share of the real rows, by time, that members of an ensemble learn before they are asked about the newer ones."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Dataset rows to learn, always with all three classes.
+
+    For each missing class, one row with weight zero is added. Trees ignore rows without weight, so a forest learns
+    nothing from it, but `predict_proba` gets the column that the specialists expect.
+
+    Args:
+        rows: dataset rows, in the order of the dataset; another order results in another model.
+        served: learn the names of the classes, or their numbers: reject, approve, review_required.
+    """
+
+    rows: pd.DataFrame
+    served: ServedClasses
+
+    @property
+    def _missing(self) -> "Sequence[int]":
+        return sorted(set(range(len(CLASS_NAMES))) - set(self.rows["label"]))
+
+    @cached_property
+    def features(self) -> pd.DataFrame:
+        """The 26 features."""
+        features = self.rows[list(FEATURE_NAMES)]
+        if not self._missing:
+            return features
+        weightless = pd.DataFrame(0.0, index=range(len(self._missing)), columns=features.columns)
+        return pd.concat([features, weightless], ignore_index=True)
+
+    @property
+    def classes(self) -> np.ndarray:
+        """What the estimator is to answer for each of them."""
+        labels = self.rows["label"].to_numpy()
+        return fitted_labels(np.append(labels, self._missing) if self._missing else labels, self.served)
+
+    @property
+    def weights(self) -> np.ndarray | None:
+        """The weight of each; None if all count alike."""
+        if not self._missing:
+            return None
+        return np.append(np.ones(len(self.rows)), np.zeros(len(self._missing)))
+
+    def by_time(self) -> tuple["Examples", "Examples"]:
+        """Older and newer examples; all rows of a plan are among the same ones, and synthetic rows among the older.
+
+        Of so few plans that one part would be empty, both are all of them.
+        """
+        real = self.rows["source"] == REAL
+        timed = self.rows[real] if real.any() else self.rows
+        newer = temporal_segments(timed["plan_id"], _OLDER).reindex(self.rows.index, fill_value=0) > 0
+        if newer.all() or not newer.any():
+            return self, self
+        return Examples(self.rows[~newer], self.served), Examples(self.rows[newer], self.served)
