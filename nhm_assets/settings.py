@@ -26,7 +26,7 @@ from nhm_assets.domain.outcomes import Outcome, outcomes_named
 from nhm_assets.domain.pod_resources import PodResources, Quantity
 from nhm_assets.domain.selection import Selection
 from nhm_assets.domain.specialists import FIVE, Specialist, all_specialists, configure, recorded_specialist
-from nhm_assets.estimators.families import DEFAULT, FAMILIES
+from nhm_assets.estimators.families import AUTO, DEFAULT, FAMILIES
 from resources.addresses import ARTIFACTS, artifacts_address
 from resources.notifiers import notifiers_at
 
@@ -130,10 +130,14 @@ class Settings(BaseSettings):
 
     model_family: str = Field(
         DEFAULT.name,
-        description=f"How models learn: {', '.join(FAMILIES)}. See docs/models.md.",
+        description=f"How models learn: {', '.join(FAMILIES)}, or {AUTO}: the simplest of those that a search finds"
+        " best. See docs/models.md.",
     )
     hyperparameter_tuning: bool = Field(default=False, description="Search for better hyperparameters before training.")
     tuning_trials: PositiveCount = Field(30, description="Number of trials in the search for better hyperparameters.")
+    tuning_seconds: Seconds = Field(
+        600.0, description="Seconds after which a search over families begins no further trial."
+    )
     force_retrain: bool = Field(default=False, description="Train again with the same data, code and parameters.")
     served_classes: Literal["names", "codes"] = Field(
         "names",
@@ -349,7 +353,7 @@ class Settings(BaseSettings):
     @field_validator("model_family")
     @classmethod
     def _known_family(cls, name: str) -> str:
-        if name not in FAMILIES:
+        if name not in (*FAMILIES, AUTO):
             raise ValueError(_unknown_family(name))
         return name
 
@@ -443,7 +447,7 @@ class Settings(BaseSettings):
         except ValueError as error:
             yield f"NHM_STORAGE {self.nhm_storage}: {error}"
         for specialist in all_specialists():
-            if specialist.family and specialist.family not in FAMILIES:
+            if specialist.family and specialist.family not in (*FAMILIES, AUTO):
                 yield f"SPECIALISTS_FILE gives {specialist} {_unknown_family(specialist.family)}"
         longest_s = self.rollout_timeout_s * self.rollouts_in_a_row
         if longest_s > self.max_run_seconds:
@@ -523,7 +527,7 @@ class Settings(BaseSettings):
 
 
 def _unknown_family(name: str) -> str:
-    return f"the unknown family {name}; choose from {', '.join(FAMILIES)}"
+    return f"the unknown family {name}; choose from {', '.join((*FAMILIES, AUTO))}"
 
 
 def _specialists_in(path: Path | None) -> tuple[Specialist, ...]:

@@ -21,8 +21,6 @@ from mlflow import MlflowClient, pyfunc
 from mlflow.entities import ViewType
 
 from nhm_assets.domain.dataset_schema import APPROVE, CLASS_NAMES, FEATURE_NAMES, REJECT, TEST
-from nhm_assets.domain.specialists import all_specialists
-from nhm_assets.estimators.families import FAMILIES
 from nhm_assets.registry.vocabulary import PARAMETERS_TAG
 from tests.support import nginx, reading_client, writing_client
 from tests.support.documents import put, reviewed_opinions
@@ -102,12 +100,20 @@ def test_plans_that_people_approved_get_more_confidence_and_less_risk(
         assert read["risk"][approved].mean() < read["risk"][others].mean() - 0.3
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("specialist_and_family", zip(all_specialists(), list(FAMILIES)[1:], strict=True))
+@pytest.mark.parametrize(
+    ("specialist", "family"),
+    [
+        pytest.param("technical", "stacking", marks=pytest.mark.slow),
+        pytest.param("business", "voting", marks=pytest.mark.exhaustive),
+        pytest.param("behavior", "logistic", marks=pytest.mark.exhaustive),
+        pytest.param("evolution", "hist_gradient_boosting", marks=pytest.mark.exhaustive),
+        pytest.param("architecture", "extra_trees", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_a_promoted_version_of_each_family_answers_there_as_here(
-    platform: Platform, server: str, serving_python: Path, specialist_and_family: tuple[str, str]
+    platform: Platform, server: str, serving_python: Path, specialist: str, family: str
 ):
-    specialist, family = specialist_and_family
+    """The answers of all families, though not through a registry, are compared in tests/estimators/test_families.py."""
     opinions, reviews = reviewed_opinions(500, specialist=specialist)
     put(platform.database, opinions=opinions, feedback=reviews)
     hive = platform.with_settings(mlflow_tracking_uri=server, model_family=family, gate_folds=0)

@@ -53,6 +53,7 @@ SECONDS = (
     "KUBERNETES_TIMEOUT_S",
     "EXPORTER_REFRESH_S",
     "SERVED_QUALITY_TIMEOUT_S",
+    "TUNING_SECONDS",
 )
 
 
@@ -148,7 +149,7 @@ GOOD = {
     "CODE_URL": ("https://git.example/nhm-assets/blob/main",),
     "ASSET_OWNERS": ("team:models", "ada@example.org, team:models"),
     "CALIBRATION": ("auto", "none", "sigmoid", "isotonic"),
-    "MODEL_FAMILY": tuple(FAMILIES),
+    "MODEL_FAMILY": (*FAMILIES, "auto"),
     "FOREIGN_CHAMPION": ("replace", "compare", "refuse"),
     "RESTART_AFTER_MINUTES": ("[5]", "[0.5, 60]"),
     "ROLLOUT_PARALLEL": ("1", "10"),

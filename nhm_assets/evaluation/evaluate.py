@@ -12,7 +12,7 @@ from nhm_assets.domain.fold_records import Fold
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from nhm_assets.domain.segments import segments_of
 from nhm_assets.estimators.calibration import fit_estimator
-from nhm_assets.estimators.families import searched_for
+from nhm_assets.estimators.families import AUTO, searched_for
 from nhm_assets.evaluation.champion import ScoredChampion, score_champion
 from nhm_assets.evaluation.doubt import Evidence, dummy_calls, with_doubt
 from nhm_assets.evaluation.folds import asked_rows, fit_folds
@@ -116,4 +116,5 @@ def _ask_champion(
 
 def _was_tuned(trained: TrainedModel, settings: Settings) -> bool:
     """Whether the parameters were searched for on the validation rows, now or when the version was trained."""
-    return searched_for(trained.parameters) or settings.hyperparameter_tuning
+    searches = settings.hyperparameter_tuning or settings.family_of(trained.specialist) == AUTO
+    return searches or searched_for(trained.parameters)

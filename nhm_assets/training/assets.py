@@ -38,6 +38,7 @@ from nhm_assets.steps.tables import pairs
 from nhm_assets.training.code_version import code_version
 from nhm_assets.training.lineage_picture import lineage_markdown
 from nhm_assets.training.registration import find_version, stage_candidate
+from nhm_assets.training.search_picture import search_metadata
 from nhm_assets.training.stale_runs import end_stale_runs
 from nhm_assets.training.train import train, training_settings
 from nhm_assets.training.training_spec import TrainingSpec
@@ -102,9 +103,10 @@ def trained_model(
     with mlflow.client() as client:
         experiment = mlflow.experiment_id(partition.specialist.experiment)
         end_stale_runs(client, experiment, partition, lambda run: _is_over(context, run))
-        trained = find_version(client, spec, of_this_run=force)
+        trained, search = find_version(client, spec, of_this_run=force), None
         if trained is None:
-            trained = train(context, mlflow, client, feedback_dataset, spec, settings)
+            new = train(context, mlflow, client, feedback_dataset, spec, settings)
+            trained, search = new.model, new.search
         name_version(trained.version)
         with mongo.database() as database:
             log = database[AUDIT_LOG]
@@ -112,8 +114,10 @@ def trained_model(
             stage_candidate(client, trained, waiting)
             stage = UNSTAGED if trained.version in waiting else STAGING
             record_registration(log, trained, stage=stage, run=context.run, now=settings.now())
-        picture = _lineage(context, client, trained.model)
-    yield Output(trained, data_version=DataVersion(trained.sha256), metadata=_metadata(trained, settings) | picture)
+        pictures = _lineage(context, client, trained.model)
+        if search:
+            pictures |= search_metadata(client, trained.run_id, search, context.log.warning)
+    yield Output(trained, data_version=DataVersion(trained.sha256), metadata=_metadata(trained, settings) | pictures)
 
 
 def _missing_evidence(frame: pd.DataFrame, settings: Settings) -> str:
@@ -128,7 +132,7 @@ def _is_over(context: AssetExecutionContext, run_id: str) -> bool:
     return run is None or run.is_finished or run_id == context.run_id
 
 
-def _lineage(context: AssetExecutionContext, client: "MlflowClient", model: str) -> dict[str, MetadataValue]:
+def _lineage(context: AssetExecutionContext, client: "MlflowClient", model: str) -> dict[str, Any]:
     """The picture of fields, features, and what these are worth to the version in Production."""
     try:
         serving = version_in_production(client, model)

@@ -36,6 +36,7 @@ COMPUTING: Final = (
     "estimators/families/voting.py",
     "estimators/fitting.py",
     "estimators/recent_fits.py",
+    "training/auto_search.py",
     "training/tuning.py",
 )
 """The extractor and the fit. What chooses rows and splits them is not here: its effect is in the data version."""

@@ -1,7 +1,9 @@
 """One training: the MLflow run, the optional search for parameters, the fit and the registration."""
 
 import time
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
@@ -9,11 +11,13 @@ from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
 from nhm_assets.domain.records import TrainedModel
 from nhm_assets.domain.segments import segments_of
 from nhm_assets.estimators.calibration import fit_estimator
-from nhm_assets.estimators.families import FAMILIES, named
+from nhm_assets.estimators.families import AUTO, FAMILIES, family_of, named, own_parameters
+from nhm_assets.estimators.families.family import FAMILY
 from nhm_assets.estimators.fitting import learning_rows
 from nhm_assets.registry.vocabulary import PARTITION_TAG, TRIAL_OF_TAG
 from nhm_assets.settings import Settings
 from nhm_assets.steps.links import Links
+from nhm_assets.training.auto_search import Search, Tried, search_families
 from nhm_assets.training.registration import log_fit, log_inputs, register
 from nhm_assets.training.training_spec import TrainingSpec
 from nhm_assets.training.tuning import search_parameters
@@ -23,19 +27,35 @@ if TYPE_CHECKING:
     from dagster import AssetExecutionContext
     from dagster_mlflow.resources import MlFlow
     from mlflow import MlflowClient
+    from mlflow.entities import RunInfo
 
     from resources.mlflow import Mlflow
 
+TRIALS: Final = "search/trials.json"
+"""Artifact: what a search over families tried, in order."""
+WEIGHTS: Final = "ensemble_weights.json"
+"""Artifact: the share of each member in the answer of a voting model."""
 _NOTE_TAG = "mlflow.note.content"
 _PARENT_RUN_TAG = "mlflow.parentRunId"
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A registered version, and the search over families that its parameters come from; None without one."""
+
+    model: TrainedModel
+    search: Search | None = None
+
+
 def training_settings(settings: Settings, specialist: str) -> dict[str, Any]:
     """The parameters that the model depends on, besides data and code."""
-    tuning = {"tuning_trials": settings.tuning_trials} if settings.hyperparameter_tuning else {}
-    family = FAMILIES[settings.family_of(specialist)]
+    family = settings.family_of(specialist)
     served = {"served_classes": settings.served_classes, "calibration": settings.calibration}
-    return named(family, family.defaults) | tuning | served
+    if family == AUTO:
+        budget = {"tuning_trials": settings.tuning_trials, "tuning_seconds": settings.tuning_seconds}
+        return {FAMILY: AUTO} | budget | served
+    tuning = {"tuning_trials": settings.tuning_trials} if settings.hyperparameter_tuning else {}
+    return named(FAMILIES[family], FAMILIES[family].defaults) | tuning | served
 
 
 def train(
@@ -45,7 +65,7 @@ def train(
     frame: pd.DataFrame,
     spec: TrainingSpec,
     settings: Settings,
-) -> TrainedModel:
+) -> Trained:
     """Train and register one version, in an MLflow run of its own."""
     rows = learning_rows(frame)
     experiment, name = spec.partition.specialist.experiment, str(spec.partition.key)
@@ -53,7 +73,10 @@ def train(
     note = f"Trained by [Dagster run {spec.dagster_run_id}]({Links.of(settings).dagster_run(spec.dagster_run_id)})."
     with mlflow.run(experiment=experiment, name=name, tags=spec.tags() | {_NOTE_TAG: note}) as run:
         context.log.info("The training is logged in MLflow run %s", run.active_run().info.run_id)
-        parameters = _parameters(client, run, frame, spec, settings)
+        parameters, search = _parameters(client, run, frame, spec, settings)
+        if search:
+            context.log.info("%s", search.reason)
+            run.log_dict([one.shown() for one in search.tried], TRIALS)
         dataset = FEEDBACK_DATASET.to_user_string(), spec.partition.specialist, spec.partition.week
         log_inputs(run, frame, spec, str(FrameIOManager(settings.storage).file_of(*dataset)))
         started = time.monotonic()
@@ -68,34 +91,55 @@ def train(
         seconds = time.monotonic() - started
         context.log.info("%s", fitted.calibration.reason)
         log_fit(run, parameters, fitted.calibration, {"fit_seconds": seconds, "rows_learned": len(rows)})
-        return register(run, client, fitted, frame, spec, parameters)
+        if weights := family_of(parameters).weights(own_parameters(parameters)):
+            run.log_dict(weights, WEIGHTS)
+        return Trained(register(run, client, fitted, frame, spec, parameters), search)
 
 
 def _parameters(
     client: "MlflowClient", run: "type[MlFlow]", frame: pd.DataFrame, spec: TrainingSpec, settings: Settings
-) -> dict[str, Any]:
-    family = FAMILIES[settings.family_of(spec.partition.specialist)]
+) -> tuple[dict[str, Any], Search | None]:
+    chosen = settings.family_of(spec.partition.specialist)
+    log = partial(_log_trial, client, run.active_run().info, spec)
+    how: dict[str, Any] = {
+        "trials": settings.tuning_trials,
+        "threads": settings.training_threads,
+        "served": settings.served_classes,
+    }
+    if chosen == AUTO:
+
+        def log_tried(one: Tried) -> None:
+            log(one.number, one.parameters, {"f1": one.f1, "standard_error": one.standard_error, "folds": one.folds})
+
+        search = search_families(frame, seconds=settings.tuning_seconds, log_trial=log_tried, **how)
+        return search.chosen.parameters, search
+    family = FAMILIES[chosen]
     if not settings.hyperparameter_tuning:
-        return named(family, family.defaults)
-    parent = run.active_run().info
+        return named(family, family.defaults), None
 
-    def log_trial(number: int, parameters: dict[str, Any], score: float) -> None:
-        tags = {
-            PARTITION_TAG: str(spec.partition.key),
-            TRIAL_OF_TAG: spec.dagster_run_id,
-            _PARENT_RUN_TAG: parent.run_id,
-        }
-        trial = client.create_run(parent.experiment_id, run_name=f"trial {number}", tags=tags).info.run_id
-        for name, value in parameters.items():
-            client.log_param(trial, name, value)
-        client.log_metric(trial, "validation_f1", score)
-        client.set_terminated(trial, "FINISHED")
+    def log_score(number: int, parameters: dict[str, Any], score: float) -> None:
+        log(number, parameters, {"validation_f1": score})
 
-    return search_parameters(
-        frame,
-        family,
-        trials=settings.tuning_trials,
-        threads=settings.training_threads,
-        log_trial=log_trial,
-        served=settings.served_classes,
-    )
+    return search_parameters(frame, family, log_trial=log_score, **how), None
+
+
+def _log_trial(
+    client: "MlflowClient",
+    parent: "RunInfo",
+    spec: TrainingSpec,
+    number: int,
+    parameters: dict[str, Any],
+    metrics: dict[str, float],
+) -> None:
+    """Log a trial of a search as a run within the run of the training."""
+    tags = {
+        PARTITION_TAG: str(spec.partition.key),
+        TRIAL_OF_TAG: spec.dagster_run_id,
+        _PARENT_RUN_TAG: parent.run_id,
+    }
+    trial = client.create_run(parent.experiment_id, run_name=f"trial {number}", tags=tags).info.run_id
+    for name, value in parameters.items():
+        client.log_param(trial, name, value)
+    for name, value in metrics.items():
+        client.log_metric(trial, name, value)
+    client.set_terminated(trial, "FINISHED")

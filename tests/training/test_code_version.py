@@ -10,7 +10,13 @@ import nhm_assets.training.code_version as module
 from nhm_assets.training.code_version import COMPUTING, LIBRARIES, code_version, structure
 from tests.support.pythons import OTHERS, REPOSITORY, interpreter, run_on
 
-ENTRY_POINTS = ("feedback/features.py", "feedback/plan_columns.py", "estimators/calibration.py", "training/tuning.py")
+ENTRY_POINTS = (
+    "feedback/features.py",
+    "feedback/plan_columns.py",
+    "estimators/calibration.py",
+    "training/auto_search.py",
+    "training/tuning.py",
+)
 COMPUTES_NOTHING = {"domain/errors.py", "domain/outcomes.py", "domain/records.py"}
 """What the computing modules import for their errors and records."""
 

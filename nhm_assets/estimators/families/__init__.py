@@ -19,6 +19,9 @@ FAMILIES: Final[Mapping[str, Family]] = {
 }
 """Name -> family; the default one first."""
 
+AUTO: Final = "auto"
+"""In MODEL_FAMILY: search for the family too."""
+
 PARAMETERS: Final[dict[str, Any]] = dict(DEFAULT.defaults)
 """The parameters of a model of the default family."""
 

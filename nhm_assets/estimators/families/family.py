@@ -30,6 +30,7 @@ class Family(ABC):
         complexity: how much there is to understand in a model of it, as a rank: of two equally good ones, the search
             takes the lower.
         defaults: the parameters of a model without a search.
+        ensemble: whether its models have members of other families.
         missing: what becomes of missing values: the estimator learns from them, or it gets the median and a mark.
     """
 
@@ -37,6 +38,7 @@ class Family(ABC):
     complexity: ClassVar[int]
     defaults: Mapping[str, Any]
     missing: ClassVar[Literal["learned", "imputed"]]
+    ensemble: ClassVar[bool] = False
 
     @abstractmethod
     def search_space(self, trial: Trial) -> dict[str, Any]:

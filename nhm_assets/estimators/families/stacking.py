@@ -19,6 +19,7 @@ class Stacking(Family):
     name = "stacking"
     complexity = 6
     missing = "learned"
+    ensemble = True
     defaults = MappingProxyType({"C": 0.1})
 
     def __init__(self, members: Sequence[Family]) -> None:

@@ -20,6 +20,7 @@ class Voting(Family):
     name = "voting"
     complexity = 5
     missing = "learned"
+    ensemble = True
 
     def __init__(self, members: Sequence[Family]) -> None:
         """A voting of these families, all with the same weight unless parameters say otherwise."""
