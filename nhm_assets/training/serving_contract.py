@@ -80,7 +80,9 @@ def judge_version(
                 _in_time(files),
             ]
     except RegistryError as error:
-        return [Verdict(name, passed=False, reason=str(error)) for name in DESCRIPTIONS]
+        return [
+            Verdict(name, passed=False, reason=str(error), warns_only=name not in BLOCKING) for name in DESCRIPTIONS
+        ]
 
 
 def _signature(files: "Path") -> Verdict:

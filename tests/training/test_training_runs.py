@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from nhm_assets.domain.check_result import reason_in
 from nhm_assets.registry.versions import all_versions
 from tests.support.documents import WEEK, WEEK_END, WINDOW_START
 from tests.support.learnable import learnable, store_dataset
@@ -77,7 +78,8 @@ def test_a_replaced_model_file_breaks_the_run_and_the_named_remedy_works(platfor
     broken = platform.retrain(only=["trained_model"])
     assert not broken.success
     assert platform.tags(broken)["nhm/outcome"] == "broken"
-    (reason,) = {check.description for check in broken.get_asset_check_evaluations() if not check.passed}
+    failed = [check for check in broken.get_asset_check_evaluations() if not check.passed]
+    (reason,) = {reason_in(check.description) for check in failed}
     with platform.mlflow.client() as client:
         client.transition_model_version_stage(MODEL, "1", "Archived")
     assert "Archive the version and train again" in reason
