@@ -102,7 +102,7 @@ def _left_out(number: int, learned: pd.DataFrame, labels: np.ndarray, *, tuned: 
     """Why a fold does not count; empty if it counts."""
     approvals = int((labels == APPROVE).sum())
     if tuned and number == _TUNED_ON:
-        return "the search for hyperparameters was scored on its rows (HYPERPARAMETER_TUNING)"
+        return "a search was scored on its rows (HYPERPARAMETER_TUNING, MODEL_FAMILY)"
     if not enough_of_each(len(labels), approvals):
         return (
             f"{approvals} of its {len(labels)} rows are approve; {MIN_ROWS_PER_CLASS} that are and"

@@ -77,9 +77,7 @@ def judge_load(load: Load) -> Verdict:
     memory = load.memory_mb
     in_time, fits = load.milliseconds <= SLOWEST_MS, memory is None or memory <= MOST_MEMORY_MB
     grown = "" if memory is None else f" Loaded, it takes about {memory:.0f} MB of memory (at most {MOST_MEMORY_MB})."
-    reason = (
-        f"One plan takes {load.milliseconds:.1f} ms of one processor of this machine (at most {SLOWEST_MS}).{grown}"
-    )
+    reason = f"One plan takes {load.milliseconds:.1f} ms of a processor of this machine (at most {SLOWEST_MS}).{grown}"
     figures = {"milliseconds": round(load.milliseconds, 1)} | ({} if memory is None else {"memory_mb": round(memory)})
     return Verdict(IN_TIME, in_time and fits, reason, figures, warns_only=True)
 

@@ -80,7 +80,7 @@ def test_synthetic_rows_are_learned_and_never_asked():
 def test_the_fold_that_the_search_for_hyperparameters_was_scored_on_is_left_out():
     records, predicted = fit_folds(FRAME, FIT, folds=2, tuned=True)
     assert list(predicted) == [1]
-    assert records[1].left_out == "the search for hyperparameters was scored on its rows (HYPERPARAMETER_TUNING)"
+    assert records[1].left_out == "a search was scored on its rows (HYPERPARAMETER_TUNING, MODEL_FAMILY)"
     assert records[1].confusion == []
 
 
