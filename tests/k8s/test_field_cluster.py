@@ -33,7 +33,7 @@ from tests.support.processes import ROOT, eventually
 from tests.support.servers import mlflow_server
 from tests.support.web import website
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.servers]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.servers, pytest.mark.timeout(600)]
 
 SPECIALISTS_NAMESPACE = "neural-hive"
 THEIRS = ("namespace", "deployment", "service", "statefulset", "networkpolicy", "secret", "configmap", "cronjob")
@@ -296,7 +296,7 @@ def test_every_step_of_the_kind_script_works_and_leaves_the_objects_of_others_al
         field.put_secret("mongodb-secret", {"uri": mongod_uri})
         command = [sys.executable, "-m", "deploy.kind_smoke", "--dry-node", "--manifests", path]
         access = {**environment(), "KUBECONFIG": str(field.kubeconfig)}
-        done = subprocess.run(command, cwd=ROOT, env=access, capture_output=True, text=True, timeout=400, check=False)
+        done = subprocess.run(command, cwd=ROOT, env=access, capture_output=True, text=True, timeout=500, check=False)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     steps = [line.split()[1].rstrip(":") for line in done.stdout.splitlines() if line.startswith("== ")]
