@@ -17,6 +17,7 @@ from nhm_assets.evaluation.evaluate import evaluate
 from nhm_assets.evaluation.gate import GateRules, failed_verdicts, is_complete, judge
 from nhm_assets.evaluation.held_as import ThirdVerdict, estimates_of, third_verdict
 from nhm_assets.evaluation.markdown import comparison_table, importance_table, settling_sentence
+from nhm_assets.evaluation.members import MEMBER_COLUMNS, candidates_members
 from nhm_assets.evaluation.report_cache import recorded_report
 from nhm_assets.evaluation.report_picture import REPORT_PICTURE, draw_report
 from nhm_assets.evaluation.shadow_picture import SHADOW_PICTURE
@@ -33,6 +34,7 @@ from nhm_assets.steps.links import Links
 from nhm_assets.steps.partitions import specialist_weeks
 from nhm_assets.steps.pictures import drawn, log_pictures, markdown
 from nhm_assets.steps.retry_policy import retry_transient_errors
+from nhm_assets.steps.tables import table
 from resources.mlflow import Mlflow, run_state
 from resources.mongo import Mongo
 
@@ -77,6 +79,9 @@ def evaluation_report(
                 report = evaluate(client, log, feedback_dataset, trained_model, champion, settings)
                 shadow = cast_shadow(client, database, trained_model, champion, settings, warn=context.log.warning)
                 report = report.model_copy(update={"shadow": shadow.shadow if shadow else None})
+            members = candidates_members(client, log, feedback_dataset, trained_model)
+            if members and not members.is_worth_it:
+                context.log.warning("%s", members.sentence)
             picture = drawn(partial(draw_report, report, rules), context.log.warning)
             if not reused:
                 pictures = {REPORT_PICTURE: picture, SHADOW_PICTURE: shadow.picture if shadow else None}
@@ -93,6 +98,8 @@ def evaluation_report(
         card["picture"] = MetadataValue.md(markdown("what the candidate does", picture))
     held = _held_metadata(third) if third else {}
     links = Links.of(settings).about_version(report.specialist, report.model, report.version, report.run_id)
+    if members:
+        card |= {"ensemble": members.sentence, "members": table(MEMBER_COLUMNS, members.rows())}
     shown = card | {"links": links} | _metadata(report) | shadow_metadata(report.shadow, shadow) | held
     yield Output(report, metadata=shown | {"reused": reused})
     # Binds the verdicts to exactly this report: the promotion looks for them.

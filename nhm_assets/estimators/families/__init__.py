@@ -41,6 +41,15 @@ def own_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in parameters.items() if name != FAMILY}
 
 
+def members_of(model: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The fitted members of an ensemble, calibrated or not, by the name of their family; empty for a single model."""
+    family = family_of(parameters)
+    if not family.ensemble:
+        return {}
+    # Only what calibrates it has an estimator.
+    return family.members(getattr(model, "estimator", model))
+
+
 def searched_for(parameters: Mapping[str, Any]) -> bool:
     """Whether these are other parameters than the defaults of their family, so that a search has found them."""
     return any(parameters.get(name) != value for name, value in family_of(parameters).defaults.items())
