@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 import nhm_assets.training.auto_search as module
-from nhm_assets.domain.dataset_schema import APPROVE, COMPUTED_FEATURES, REJECT, TEST
+from nhm_assets.domain.dataset_schema import APPROVE, COMPUTED_FEATURES, FEATURE_NAMES, REJECT, TEST
 from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.segments import segments_of
 from nhm_assets.estimators.families import DEFAULT, FAMILIES, PARAMETERS, named
+from nhm_assets.estimators.fitting import fit_model, learning_rows
 from nhm_assets.registry.versions import all_versions
 from nhm_assets.registry.vocabulary import PARAMETERS_TAG
 from nhm_assets.training.auto_search import Search, Tried, f1_with_error, folds_of, search_families, table_rows
@@ -117,6 +118,26 @@ def test_where_two_features_decide_together_trees_are_chosen_and_where_each_says
     together = search(crossed(learnable(400, noise=0)), trials=3)
     assert together.chosen.family != "logistic"
     assert together.chosen.f1 > together.tried[FAST.index("logistic")].f1 + 0.1
+
+
+@pytest.mark.slow
+def test_on_interactions_the_choice_beats_the_default_on_untouched_test_rows_by_two_standard_errors(monkeypatch):
+    monkeypatch.setattr(module, "FAMILIES", FAMILIES)
+    rows = learnable(1500, noise=0)
+    high = rows[list(COMPUTED_FEATURES[:4])].to_numpy() > 0.5
+    turned = np.random.default_rng(1).random(len(rows)) < 0.05
+    decided = (high[:, 0] ^ high[:, 1]) | (high[:, 2] & high[:, 3])
+    frame = rows.assign(label=np.where(decided ^ turned, APPROVE, REJECT))
+    test = frame[frame["split"] == TEST]
+
+    def scored(parameters: dict[str, Any]) -> tuple[float, float]:
+        model = fit_model(learning_rows(frame), parameters, threads=1)
+        called = model.predict(test[list(FEATURE_NAMES)]) == "approve"
+        return f1_with_error((test["label"] == APPROVE).to_numpy(), called, test["plan_id"].to_numpy())
+
+    default, error = scored(PARAMETERS)
+    chosen, _ = scored(search(frame, trials=6).chosen.parameters)
+    assert chosen > default + 2 * error
 
 
 def test_when_the_time_is_over_no_trial_begins_and_the_reason_says_so(rows):
