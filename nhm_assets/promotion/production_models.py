@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -42,6 +43,11 @@ DATA_VERSION_TAG: Final = "dagster/data_version"
 SHOWN_AT_ONCE: Final = 1000
 """Characters above which Dagster's UI hides Markdown behind a button."""
 _LONGEST_REASON: Final = 300
+_LONGEST_WHY: Final = 120
+_WIDTH: Final = 54
+"""Characters of a line: the page cuts off what is wider, because the table below makes the cell wider than the page."""
+_NEW_LINE: Final = "  \n  "
+"""As Markdown has it within a list."""
 
 production_models = AssetSpec(
     PRODUCTION_MODELS,
@@ -65,17 +71,15 @@ _COLUMNS: Final = {
     "last outcome": "how the last run ended, or who moved the version since: promoted, held, rolled_back, adopted, ...",
     "at": "when that was, UTC",
     "reason": "why, with the figures",
-    "missed": "how far a held candidate is below the thresholds, and below the version in Production",
-    "what to do": "next",
 }
-_REVIEW_MORE: Final = "nothing; or review more plans, its report says how many"
-_LOOK_AT_LABELS: Final = "look at the labels of the dataset and at feedback_quarantine; its report has the figures"
+_REVIEW_MORE: Final = "wait for the next week, or review more plans: its report says how many"
+_LOOK_AT_LABELS: Final = "look at the labels of its dataset, and at `feedback_quarantine`"
 _TO_DO: Final = {
     str(Outcome.INSUFFICIENT_DATA): "ask for reviews",
-    str(Outcome.BROKEN): "what the reason says",
-    FOREIGN_MOVE: "keep it (nhm adopt), or go back (nhm rollback)",
+    str(Outcome.BROKEN): "do what the reason says",
+    FOREIGN_MOVE: "keep it (`nhm adopt`), or go back (`nhm rollback`)",
 }
-"""What to do after an outcome; nothing after any other."""
+"""What to do after an outcome that is not held; nothing after any other."""
 
 
 def show_production(
@@ -130,6 +134,7 @@ def _metadata(
     now = settings.now()
     shown: dict[str, Any] = {
         "in_production": MetadataValue.md(overview(rows)),
+        "what_to_do": MetadataValue.md(to_do(rows)),
         "specialists": production_table(rows),
     }
     judged = judged_since(log, [row.model for row in rows], now - timedelta(weeks=WEEKS))
@@ -146,8 +151,9 @@ def overview(rows: Sequence[ProductionRow]) -> str:
     lines = ["| specialist | version | since | F1 | last outcome |", "|---|---|---|---|---|"]
     left = len(rows)
     for row in rows:
-        cells = _cells(row)
-        line = " | ".join(cells[name] for name in ("specialist", "version", "since", "F1", "last outcome"))
+        # What is wider is cut off on the page.
+        cells, outcome = _cells(row), row.last.outcome if row.last else "none yet"
+        line = " | ".join((cells["specialist"], cells["version"], cells["since"][:10], cells["F1"], outcome))
         if len("\n".join(lines)) + len(line) > SHOWN_AT_ONCE - 80:
             break
         lines.append(f"| {line} |")
@@ -174,15 +180,29 @@ def _cells(row: ProductionRow) -> dict[str, str]:
         "last outcome": f"{last.outcome}{f', week {last.week}' if last.week else ''}" if last else "none yet",
         "at": _minute(last.at) if last else "",
         "reason": last.reason[:_LONGEST_REASON] if last else "",
-        "missed": last.missed if last else "",
-        "what to do": _to_do(last) if last else "",
     }
+
+
+def to_do(rows: Sequence[ProductionRow]) -> str:
+    """Whose last outcome asks for something: why, by how much it missed, and what to do. Fits into 1,000 characters."""
+    wanted = [(row.specialist, row.last, next_) for row in rows if row.last and (next_ := _to_do(row.last))]
+    lines: list[str] = []
+    for specialist, last, next_ in wanted:
+        held = f" as {last.held_as}" if last.held_as else ""
+        why = f"it missed {last.missed}" if last.missed else last.reason[:_LONGEST_WHY]
+        said = f"**{specialist}**, {last.week or ''}: {last.outcome}{held}; {why}. Next: {next_}."
+        line = "- " + _NEW_LINE.join(wrap(said, _WIDTH, break_long_words=False))
+        if len("\n".join([*lines, line])) > SHOWN_AT_ONCE - 80:
+            break
+        lines.append(line)
+    left = len(wanted) - len(lines)
+    return "\n".join([*lines, "", f"{left} more: see the table below."] if left else lines) or "Nothing."
 
 
 def _to_do(last: LastOutcome) -> str:
     if last.outcome == Outcome.HELD:
         return _LOOK_AT_LABELS if last.held_as == HeldAs.BELOW else _REVIEW_MORE
-    return _TO_DO.get(last.outcome, "nothing")
+    return _TO_DO.get(last.outcome, "")
 
 
 def _agreement(row: ProductionRow) -> str:

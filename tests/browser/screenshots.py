@@ -40,6 +40,24 @@ def front_page(tab: Tab) -> None:
 
 def catalog(tab: Tab) -> None:
     tab.open("/assets")
+    for loading in tab.page.get_by_text("Loading...").all():
+        loading.wait_for(state="hidden")
+
+
+def production(tab: Tab) -> None:
+    journeys.whats_in_production(tab)
+    tab.find("Metadata").scroll_into_view_if_needed()
+    tab.page.mouse.move(700, 500)
+    tab.page.mouse.wheel(0, 350)
+
+
+def picture(tab: Tab) -> None:
+    journeys.open_partition(tab, "evaluation_report", PROMOTED)
+    journeys.show_picture(tab, "picture")
+
+
+def collection(tab: Tab) -> None:
+    journeys.follow_lineage(tab, "feedback_dataset", "specialist_feedback")
 
 
 def lineage(tab: Tab) -> None:
@@ -79,8 +97,11 @@ PAGES: dict[str, Callable[[Tab], None]] = {
     "runs": front_page,
     "catalog": catalog,
     "lineage": lineage,
+    "collection": collection,
+    "production": production,
     "held": why_held,
     "promoted": why_promoted,
+    "picture": picture,
     "retrain": retrain,
     "automation": automation,
     "preview-tick": preview_tick,

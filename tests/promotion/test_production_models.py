@@ -15,7 +15,7 @@ from nhm_assets.domain.outcomes import OUTCOME_TAG, REASON_TAG
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.promotion.production import SEVERAL, LastOutcome, ProductionRow
-from nhm_assets.promotion.production_models import SHOWN_AT_ONCE, overview, production_table, show_production
+from nhm_assets.promotion.production_models import SHOWN_AT_ONCE, overview, show_production, to_do
 from nhm_assets.promotion.production_picture import draw_scores, scores_figure
 from nhm_assets.registry.history import judged_since
 from nhm_assets.resource_factories import mlflow_of, mongo_of
@@ -196,18 +196,18 @@ ROW = ProductionRow("technical", MODEL, "123456", since=NOW, f1=0.8, last=LAST)
 @pytest.mark.parametrize(
     ("outcome", "held_as", "expected"),
     [
-        ("promoted", None, "nothing"),
-        ("held", "uncertain", "nothing; or review more plans"),
-        ("held", "below", "look at the labels"),
-        ("insufficient_data", None, "ask for reviews"),
-        ("broken", None, "what the reason says"),
-        ("foreign_move", None, "nhm adopt"),
+        ("promoted", None, "Nothing."),
+        ("held", "uncertain", "held as uncertain; too few. Next: wait for the next week, or review more plans"),
+        ("held", "below", "held as below; too few. Next: look at the labels"),
+        ("insufficient_data", None, "Next: ask for reviews."),
+        ("broken", None, "Next: do what the reason says."),
+        ("foreign_move", None, "Next: keep it (`nhm adopt`)"),
     ],
 )
-def test_the_table_says_what_to_do(outcome: str, held_as: str | None, expected: str):
-    row = replace(ROW, last=replace(LAST, outcome=outcome, held_as=held_as))
-    (record,) = production_table([row]).records
-    assert expected in str(record.data["what to do"])
+def test_it_says_what_to_do(outcome: str, held_as: str | None, expected: str):
+    text = to_do([replace(ROW, last=replace(LAST, outcome=outcome, held_as=held_as))])
+    assert expected in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 60, "the page cuts it off"
 
 
 def test_a_held_candidate_says_by_how_much_it_missed(platform: Platform, registry: Registry):
@@ -224,9 +224,8 @@ def test_a_held_candidate_says_by_how_much_it_missed(platform: Platform, registr
         }
     )
     show(platform)
-    row = row_of(platform)
-    assert row["missed"] == "precision by 0.050, the F1 of version 2 by 0.012"
-    assert row["what to do"].startswith("look at the labels")
+    said = " ".join(str(shown(platform)[0].metadata["what_to_do"].value).split())
+    assert "it missed precision by 0.050, the F1 of version 2 by 0.012. Next: look at the labels" in said
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 40])
@@ -257,3 +256,8 @@ def test_the_overview_is_short_enough_to_be_shown_at_once(count: int):
     left = count - text.count("| specialist-")
     assert (left > 0) == (count > 5)
     assert (f"{left} more are in the table below." in text) == bool(left)
+    held = replace(LAST, outcome="held", held_as="below", missed="precision by 0.050, recall by 0.100")
+    assert (
+        len(to_do([replace(ROW, specialist=f"specialist-{number:03}", last=held) for number in range(count)]))
+        < SHOWN_AT_ONCE
+    )
