@@ -23,7 +23,7 @@ from resources.embedded_mongo import find_mongod
 from tests.support.daemon import becomes_true
 from tests.support.nhm import environment
 from tests.support.ports import free_port
-from tests.support.postgres import Postgres
+from tests.support.postgres import Postgres, postgres_server
 from tests.support.processes import ROOT
 from tests.support.servers import SCRIPTS, end_group
 from tests.support.webserver import Webserver
@@ -87,13 +87,20 @@ def test_every_variable_is_a_setting_or_one_of_the_services():
     assert {name for name in names - known if not OF_OTHERS.match(name)} == set()
 
 
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """A server without the databases of other tests, because the compose file says what the databases are called."""
+    with postgres_server() as server:
+        yield server
+
+
 @pytest.mark.servers
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_commands_bring_up_a_platform_that_retrains(tmp_path: Path, postgres: Postgres):
-    postgres.new_database("mlflow")
-    login = postgres.new_database("compose")
-    ports = {name: free_port() for name in PORTS} | {"postgresql": postgres.port}
+def test_the_commands_bring_up_a_platform_that_retrains(tmp_path: Path, own_postgres: Postgres):
+    own_postgres.new_database("mlflow")
+    login = own_postgres.new_database("compose")
+    ports = {name: free_port() for name in PORTS} | {"postgresql": own_postgres.port}
     with running(tmp_path, ports, login) as variables:
         ready = [
             lambda: requests.get(f"http://127.0.0.1:{ports['mlflow']}/version", timeout=5).ok,
