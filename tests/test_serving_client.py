@@ -63,9 +63,9 @@ def serving_python() -> Path:
     ("specialist", "absent", "served"),
     [
         ("technical", None, "names"),
-        ("business", "reject", "names"),
-        ("evolution", "review_required", "names"),
-        ("behavior", None, "codes"),
+        pytest.param("business", "reject", "names", marks=pytest.mark.slow),
+        pytest.param("evolution", "review_required", "names", marks=pytest.mark.slow),
+        pytest.param("behavior", None, "codes", marks=pytest.mark.slow),
     ],
 )
 def test_plans_that_people_approved_get_more_confidence_and_less_risk(

@@ -38,6 +38,7 @@ def open_runs(address: str) -> list[str]:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_an_mlflow_outage_in_training_breaks_the_run_and_the_next_run_is_clean(learnable: Platform, tmp_path: Path):
     port = free_port()
     address = f"http://127.0.0.1:{port}"

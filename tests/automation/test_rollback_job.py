@@ -268,6 +268,7 @@ def test_the_command_goes_back_once_and_forward_again_with_to(command, database)
 
 
 @pytest.mark.servers
+@pytest.mark.slow
 def test_a_rollback_whose_restart_failed_says_so_and_the_same_command_only_restarts(command, database, tmp_path):
     """The API server is away. A person repeats the command, and must not go back a second version."""
     registry, log = Registry(command["nhm_home"] / "mlflow"), database["model_audit_log"]

@@ -54,6 +54,7 @@ def wait_for(condition, seconds: float):
 
 @pytest.mark.servers
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_a_run_launched_in_the_ui_promotes_and_no_process_is_left_after_the_end(tmp_path: Path):
     home, port, mlflow_port, exporter_port = tmp_path / "home", free_port(), free_port(), free_port()
     settings = {"nhm_home": home, "min_real_samples": 300, "min_test_rows": 40}

@@ -23,6 +23,7 @@ SIXTH = """
 
 
 @pytest.mark.servers
+@pytest.mark.slow
 def test_a_sixth_specialist_is_promoted_by_its_own_thresholds_and_keeps_its_history_when_it_is_taken_out(
     home: Path, mongod_uri: str, database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -13,6 +13,7 @@ from tests.support.servers import mlflow_server
 
 
 @pytest.mark.servers
+@pytest.mark.slow
 def test_a_retraining_keeps_everything_on_the_server(seeded: dict[str, Any], tmp_path: Path):
     with mlflow_server(tmp_path / "server") as address:
         settings = {**seeded, "mlflow_tracking_uri": address, "nhm_storage": "mlflow-artifacts:/nhm"}

@@ -33,7 +33,7 @@ from tests.support.processes import ROOT, eventually
 from tests.support.servers import mlflow_server
 from tests.support.web import website
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.servers, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.slow, pytest.mark.timeout(600)]
 
 SPECIALISTS_NAMESPACE = "neural-hive"
 THEIRS = ("namespace", "deployment", "service", "statefulset", "networkpolicy", "secret", "configmap", "cronjob")
@@ -274,7 +274,6 @@ def test_two_environments_live_in_one_cluster_and_have_rights_in_their_own_names
         field.kubectl("delete", "--wait=false", "-f", tmp_path / f"{name}.yaml")
 
 
-@pytest.mark.slow
 def test_every_step_of_the_kind_script_works_and_leaves_the_objects_of_others_alone(
     field: Cluster, story: Story, mongod_uri: str, tmp_path: Path
 ):

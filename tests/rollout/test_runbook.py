@@ -12,6 +12,7 @@ from tests.support.specialists import Answers
 
 @pytest.mark.kubernetes
 @pytest.mark.servers
+@pytest.mark.slow
 def test_a_model_does_not_load(hive: Platform, specialists: Namespace, registry: Registry, answers: Answers):
     old = registry.promote()
     roll_out(hive)

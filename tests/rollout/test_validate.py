@@ -195,6 +195,7 @@ def test_with_two_versions_in_production_the_pods_are_shown_and_the_exit_code_is
 
 
 @pytest.mark.kubernetes
+@pytest.mark.slow
 def test_cluster_check_in_a_pod_asks_for_rights_services_and_statuses(
     settings: dict[str, Any], five: Namespace, answers: Answers, tmp_path: Path
 ):

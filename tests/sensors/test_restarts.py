@@ -165,6 +165,7 @@ def test_a_run_that_broke_for_another_reason_has_its_cooldown(platform: Platform
     assert "the next is possible at 2026-03-23 12:00" in volume_tick(platform, NOW + MINUTES).says
 
 
+@pytest.mark.slow
 def test_the_schedule_leaves_out_a_specialist_whose_run_waits(platform: Platform):
     sunday = datetime(2026, 3, 15, 2, tzinfo=UTC)
     asked = {".dagster/nhm_asked_at": sunday.isoformat(), "nhm/trigger": "by ada"}
