@@ -66,7 +66,7 @@ def test_requests_for_one_specialist_run_one_after_another_though_another_one_ha
 
 
 @ON_POSTGRES_LESS_OFTEN
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(900)
 def test_a_backfill_ends_with_the_newest_good_version_in_production_though_a_process_dies(new_platform: NewPlatform):
     platform = new_platform(**SETTINGS | {"max_run_seconds": 7200})
