@@ -100,13 +100,17 @@ def _next(report: EvaluationReport, failed: Sequence[Verdict], held: ThirdVerdic
     if not failed:
         return "Next: nothing to do. `promoted_version` moves it into Production if no newer window is there."
     if any(verdict.check in _NOT_JUDGED for verdict in failed):
-        return "Next: wait for more reviews. The version in Production keeps serving."
+        return f"Next: wait for more reviews. {_what_serves(report)}"
     if held is not None and held.held_as == "uncertain":
         settled = settling_sentence(report.settling) if report.settling else "The next week decides."
         return f"Next: wait. {settled}"
-    return (
-        "Next: look at the labels of the dataset and at `feedback_quarantine`. The version in Production keeps serving."
-    )
+    return f"Next: look at the labels of the dataset and at `feedback_quarantine`. {_what_serves(report)}"
+
+
+def _what_serves(report: EvaluationReport) -> str:
+    if report.compared_with is None:
+        return "No version is in Production yet."
+    return "The version in Production keeps serving."
 
 
 def _shortened(sentence: str) -> str:

@@ -39,6 +39,7 @@ SEVERAL: Final = "several"
 """Stands for the version where several are in stage Production."""
 _SERVED_WEEKS: Final = 4
 _SCORES: Final = ("precision", "recall", "f1")
+_SHOWN: Final = {"f1": "F1"}
 _ONLY_IN_DAGSTER: Final = (Outcome.INSUFFICIENT_DATA, Outcome.BROKEN)
 """Outcomes that the audit log may not have: of a run without a candidate, and of one that no daemon has reported."""
 
@@ -214,7 +215,7 @@ def _of_entry(entry: Document) -> LastOutcome:
 def _missed(entry: Document) -> str:
     metrics, required = entry.get("metrics") or {}, entry.get("thresholds") or {}
     distances = {name: required[name] - metrics[name] for name in _SCORES if name in metrics and name in required}
-    parts = [f"{name} by {distance:.3f}" for name, distance in distances.items() if distance > 0]
+    parts = [f"{_SHOWN.get(name, name)} by {distance:.3f}" for name, distance in distances.items() if distance > 0]
     champion = entry.get("champion") or {}
     if "f1" in metrics and champion.get("f1", 0.0) > metrics["f1"]:
         parts.append(f"the F1 of version {champion['version']} by {champion['f1'] - metrics['f1']:.3f}")

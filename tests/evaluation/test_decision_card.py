@@ -38,6 +38,14 @@ def test_a_candidate_below_the_line_says_by_how_much():
     assert "Also failed: recall_threshold, f1_threshold" in text
     assert "| precision | 0.458 | 0.750 | -0.292 | **FAIL** |" in text
     assert "There is no champion to compare with." in text
+    assert text.endswith("No version is in Production yet.")
+
+
+def test_below_the_line_beside_a_champion_the_champion_keeps_serving():
+    confusion = [[35, 20, 5], [20, 42, 8], [5, 30, 35]]
+    candidate = metrics(precision=0.458, recall=0.603, f1=0.521, confusion=confusion)
+    text = card(candidate=candidate, champion=champion(0.865), folds=None, pooled=None)
+    assert text.endswith("`feedback_quarantine`. The version in Production keeps serving.")
 
 
 def test_too_few_test_rows_are_not_judged():
