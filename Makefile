@@ -25,13 +25,13 @@ retrain: install ## create sample documents, retrain the five specialists, print
 dev: install ## start MongoDB, MLflow, Dagster's webserver and daemon, until Ctrl-C
 	$(BIN)/nhm dev
 
-test: environment-serving ## all tests but the slow ones, against real servers (twenty minutes)
+test: environment-serving ## all tests but the slow ones, against real servers (twelve minutes)
 	$(WITH_SERVING) $(BIN)/$(PYTEST)
 
 test-fast: install ## the tests that start few servers and retrain nothing (two minutes)
 	$(BIN)/$(PYTEST) -m "not servers and not slow and not exhaustive and not kubernetes"
 
-test-slow: install ## weeks and outages with the real daemon, thirty days, the image (half an hour)
+test-slow: install ## weeks and outages with the real daemon, thirty days, the image (twenty-five minutes)
 	$(BIN)/$(PYTEST) -m "slow and not exhaustive"
 
 test-all: environment-serving ## test and test-slow in one go, which takes less time than one after the other

@@ -26,6 +26,7 @@ def run_retention_job(platform: Platform) -> dict[str, Any]:
 
 
 @pytest.mark.servers
+@pytest.mark.slow
 def test_a_version_without_files_is_not_reused_for_the_same_data(platform: Platform):
     opinions, reviews = reviewed_opinions(400)
     put(platform.database, opinions=opinions, feedback=reviews)

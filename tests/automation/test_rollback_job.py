@@ -211,6 +211,7 @@ def test_without_a_cluster_the_output_says_when_the_pods_load_the_version(platfo
 
 
 @pytest.mark.servers
+@pytest.mark.slow
 def test_a_version_that_was_rolled_back_stays_held_and_one_with_newer_feedback_is_promoted(
     platform: Platform,
 ):
@@ -244,6 +245,7 @@ def command(tmp_path: Path, migrated_mlflow: Path, mongod_uri: str, database) ->
 
 
 @pytest.mark.servers
+@pytest.mark.slow
 def test_the_command_goes_back_once_and_forward_again_with_to(command, database):
     done = nhm("rollback", "technical", "--reason", REASON, **command)
     assert (done.returncode, done.stderr) == (0, "")

@@ -23,7 +23,7 @@ def open_runs(uri: str) -> list[str]:
 @pytest.mark.parametrize(
     "how",
     [
-        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, marks=pytest.mark.exhaustive),
         signal.SIGINT,
         pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
     ],

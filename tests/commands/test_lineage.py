@@ -99,6 +99,7 @@ def test_a_feedback_names_every_dataset_that_holds_it_and_the_versions_that_lear
     assert facts["documents"] == documents
 
 
+@pytest.mark.slow
 def test_feedback_in_quarantine_and_files_that_cannot_be_read_are_named(settings):
     manager = FrameIOManager(str(Path(str(settings["nhm_home"])) / "storage"))
     file = Path(str(manager.file_of("feedback_dataset", "technical", WEEK)))

@@ -100,6 +100,7 @@ def test_too_little_feedback_is_no_error_and_says_how_many_rows_are_missing(seed
 
 
 @pytest.mark.servers
+@pytest.mark.slow
 def test_a_warning_says_that_a_model_learned_from_synthetic_rows(seeded, tmp_path):
     done = nhm("retrain", "--week", WEEK, "--specialist", "business", **{**seeded, "allow_synthetic_fallback": "auto"})
     assert done.returncode == 0
@@ -152,6 +153,7 @@ def test_an_mlflow_that_does_not_answer_is_named_without_its_password(home, mong
 
 
 @pytest.mark.servers
+@pytest.mark.slow
 def test_a_local_mongod_is_started_and_stopped(home, documents, tmp_path):
     settings = {**SETTINGS, "nhm_home": home}
     assert nhm("seed", "--from", documents, **settings).returncode == 0
@@ -163,6 +165,7 @@ def test_a_local_mongod_is_started_and_stopped(home, documents, tmp_path):
     assert mongods_of(home) == []
 
 
+@pytest.mark.slow
 def test_a_broken_run_exits_with_1_and_says_what_broke_it_in_the_report_too(home, mongod_uri, database, tmp_path):
     opinions, reviews = revealed_opinions(320)
     folder = write_documents(tmp_path / "revealing", opinions=opinions, feedback=reviews)

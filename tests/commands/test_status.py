@@ -52,6 +52,7 @@ def test_status_works_where_collections_are_views_or_time_series(home, mongod_ur
 
 
 @pytest.mark.servers
+@pytest.mark.slow
 def test_status_asks_the_database_of_dagster_too(home, mongod_uri, database):
     """Of all services, only this one was not asked, and nothing is launched or recorded without it."""
     (home / "dagster").mkdir()
@@ -145,6 +146,7 @@ def test_status_exits_with_3_and_names_the_section_of_the_runbook_where_a_person
     )
 
 
+@pytest.mark.slow
 def test_a_daemon_that_died_is_named_once_and_not_for_each_of_its_parts(home, mongod_uri, database):
     settings = Settings(nhm_home=home)
     prepare_home(settings)

@@ -142,6 +142,7 @@ def started_processes(instance: DagsterInstance, run: DagsterRun) -> list[str]:
 
 
 @pytest.mark.servers
+@pytest.mark.slow
 def test_a_run_that_two_daemons_launch_gets_one_process_and_succeeds(daemons):
     one, other = daemons
     with create_test_daemon_workspace_context(ModuleTarget("tests.support.short_job", None, None, "short"), one) as at:

@@ -206,7 +206,13 @@ def test_a_new_evaluation_uses_the_current_thresholds(learnable: Platform):
     assert learnable.tags(result)["nhm/outcome"] == "promoted"
 
 
-@pytest.mark.parametrize("only", [["feedback_dataset"], ["trained_model"], ["evaluation_report"]])
+@pytest.mark.parametrize(
+    "only",
+    [
+        ["feedback_dataset"],
+        *(pytest.param([name], marks=pytest.mark.slow) for name in ("trained_model", "evaluation_report")),
+    ],
+)
 def test_any_run_finishes_a_promotion_that_a_dead_process_left_half_done(learnable: Platform, only: list[str]):
     """Not only a run that promotes: the next weeks may all be held, or have too little feedback."""
     learnable.retrain(week=WEEK_BEFORE)

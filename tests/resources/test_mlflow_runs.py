@@ -158,6 +158,7 @@ def text_of(run: Any) -> str:
 
 
 @pytest.mark.servers
+@pytest.mark.slow
 def test_a_server_that_dies_during_a_run_is_unavailable_and_the_next_run_works_after_its_restart(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):

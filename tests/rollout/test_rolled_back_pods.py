@@ -26,6 +26,7 @@ NAME = "specialist-technical"
     ],
     ids=["not loaded", "not clear", "silent"],
 )
+@pytest.mark.slow
 def test_a_rollback_whose_pods_do_not_serve_ends_with_3_and_the_same_command_only_restarts(
     hive: Platform, specialists: Namespace, registry: Registry, answers: Answers, answer: Answer, reason: str
 ):

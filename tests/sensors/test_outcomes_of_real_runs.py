@@ -74,6 +74,7 @@ STATUS = {
 
 @pytest.mark.servers
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_the_outcomes_of_real_runs_are_recorded(story: Story):
     found = recorded_triggers(story.platform)
     names = {run_id: name for name, run_id in story.runs.items()}

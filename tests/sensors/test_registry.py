@@ -160,6 +160,7 @@ def test_the_check_says_who_disagrees_and_how_to_settle_it(platform: Platform, s
 
 
 @pytest.mark.servers
+@pytest.mark.slow
 def test_status_shows_a_foreign_move_and_adopt_settles_it(platform: Platform, scene: Scene):
     settings = platform.settings
     where = {

@@ -66,6 +66,7 @@ def test_mongodb_that_is_away_when_a_step_begins_costs_it_only_time(platform: Pl
 
 
 @pytest.mark.servers
+@pytest.mark.slow
 def test_a_training_that_lost_mlflow_is_repeated_and_leaves_one_finished_run(
     platform: Platform, mlflow_proxy: Proxy, server: str
 ):
@@ -103,6 +104,7 @@ def test_a_training_that_lost_mlflow_is_repeated_and_leaves_one_finished_run(
 
 
 @pytest.mark.servers
+@pytest.mark.slow
 def test_a_promotion_that_lost_mongodb_midway_is_completed_by_its_next_attempt(platform: Platform, mongo_proxy: Proxy):
     """Its lock expires meanwhile, so it must not go on: another process may have started."""
     opinions, reviews = reviewed_opinions(400)

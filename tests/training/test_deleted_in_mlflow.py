@@ -52,6 +52,7 @@ def versions(platform: Platform) -> list[str]:
         return [str(version.version) for version in all_versions(client, MODEL)]
 
 
+@pytest.mark.slow
 def test_an_older_week_is_retrained_after_its_run_was_deleted_in_the_ui(two_weeks: Platform):
     """Its version is compared with the champion of today; the deleted run gets no metrics, which nobody needs."""
     delete_runs(two_weeks, "1", "2")
@@ -62,6 +63,7 @@ def test_an_older_week_is_retrained_after_its_run_was_deleted_in_the_ui(two_week
     assert result.asset_value("evaluation_report").compared_with == "2"
 
 
+@pytest.mark.slow
 def test_a_version_whose_run_was_removed_for_good_is_trained_again(two_weeks: Platform):
     delete_runs(two_weeks, "1")
     collect_garbage(two_weeks)
@@ -71,7 +73,9 @@ def test_a_version_whose_run_was_removed_for_good_is_trained_again(two_weeks: Pl
     assert two_weeks.tags(result)["nhm/outcome"] == "superseded"
 
 
-@pytest.mark.parametrize("trained_again", [False, True], ids=["the same week", "a newer candidate"])
+@pytest.mark.parametrize(
+    "trained_again", [pytest.param(False, marks=pytest.mark.slow), True], ids=["the same week", "a newer candidate"]
+)
 def test_a_champion_whose_files_were_removed_for_good_never_breaks_a_run(two_weeks: Platform, trained_again: bool):  # noqa: FBT001
     """It cannot be compared, so it is treated as a foreign one. Production is never empty."""
     delete_runs(two_weeks, "2")
@@ -90,6 +94,7 @@ def test_a_champion_whose_files_were_removed_for_good_never_breaks_a_run(two_wee
     assert [number for number, stage in stages.items() if stage == "Production"] == ["3"]
 
 
+@pytest.mark.slow
 def test_status_shows_a_champion_whose_run_was_removed_for_good(two_weeks: Platform):
     delete_runs(two_weeks, "2")
     collect_garbage(two_weeks)
@@ -104,6 +109,7 @@ def test_status_shows_a_champion_whose_run_was_removed_for_good(two_weeks: Platf
     assert "technical" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_deleted_experiment_is_named_with_the_commands_that_help(two_weeks: Platform):
     with two_weeks.mlflow.client() as client:
         number = client.get_experiment_by_name(EXPERIMENT).experiment_id
