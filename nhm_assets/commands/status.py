@@ -2,43 +2,22 @@
 
 import json
 import sys
-import textwrap
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from nhm_assets.commands.status_text import Facts, print_facts, print_services
 from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from nhm_assets.commands.health import Service
     from nhm_assets.promotion.production import ProductionRow
 
-Facts = dict[str, Any]
-
 _NEEDS_A_PERSON = 3
-_DEAD, _NEVER_RAN = "NhmDaemonStale", "NhmDaemonMissing"
-"""Alerts about a daemon."""
-
-_PRODUCTION = (
-    "specialist",
-    "version",
-    "since",
-    "window",
-    "data version",
-    "source",
-    "prec.",
-    "recall",
-    "F1",
-    "last outcome",
-)
-_DECISIONS = ("specialist", "week", "version", "decision", "below in a row", "flip rate", "would settle it")
-
-_RUNS = ("started (UTC)", "run of", "ended", "reason")
 
 
 @click.command()
@@ -59,7 +38,7 @@ def status(*, as_json: bool) -> None:
         prepare_home(settings)
         services = check_services(settings)
     if not as_json:
-        _print_services(services)
+        print_services(services)
     answering = {service.name for service in services if not service.fault}
     # A local mongod starts once for all questions.
     with mongo_of(settings).held() if "MongoDB" in answering else nullcontext():
@@ -72,7 +51,7 @@ def status(*, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(facts, indent=2, default=_iso))
     else:
-        _print(facts, settings)
+        print_facts(facts, settings)
     if any(service.fault for service in services):
         sys.exit(1)
     sys.exit(_NEEDS_A_PERSON if facts["needs"] or facts.get("foreign_moves") else 0)
@@ -201,130 +180,5 @@ def _foreign_moves(settings: Settings) -> list[Facts]:
     return moves
 
 
-def _print_services(services: "list[Service]") -> None:
-    for service in services:
-        click.echo(f"{service.name:8} {'FAULT' if service.fault else 'ok':6} {service.address}")
-        if service.fault:
-            click.echo(f"{'':15} {service.fault}")
-
-
-def _print(facts: Facts, settings: Settings) -> None:
-    from nhm_assets.commands.tables import print_table
-
-    _print_live(facts, settings)
-    if facts.get("missing_indexes"):
-        click.echo(
-            f"\nIndexes are missing in database {settings.mongodb_database}, so MongoDB scans whole collections to read"
-            " a window. The owner of the database can create them in mongosh:"
-        )
-        for command in facts["missing_indexes"]:
-            click.echo(f"  {command}")
-    if facts.get("first_week"):
-        click.echo(f"\n{facts['first_week']}.")
-    if "production" in facts:
-        _print_production(facts["production"])
-    if facts.get("decisions"):
-        click.echo()
-        rows = [_decision_cells(one) for one in facts["decisions"]]
-        print_table("Last decisions", _DECISIONS, rows, numbers={"version", "below in a row", "flip rate"})
-    if facts.get("runs"):
-        click.echo()
-        rows = [_run_cells(one) for one in facts["runs"]]
-        print_table("Last runs", _RUNS, rows)
-    for move in facts.get("foreign_moves", ()):
-        click.echo(f"\n{move['sentence']}. {move['remedy']}")
-    for need in _unsaid_needs(facts):
-        subject = f"{need['about']}: " if need["about"] else ""
-        click.echo(f"\n{subject}{need['sentence']}. See {need['runbook']}")
-    for sentence in facts["settings"]:
-        click.echo(f"\n{sentence}.")
-
-
-def _print_production(production: list[Facts]) -> None:
-    from nhm_assets.commands.tables import print_table
-
-    click.echo()
-    rows = [_production_cells(one) for one in production]
-    print_table("In production", _PRODUCTION, rows, numbers={"version", "prec.", "recall", "F1"})
-    for one in production:
-        _print_why(one)
-
-
-def _print_live(facts: Facts, settings: Settings) -> None:
-    from nhm_assets.domain.links import runbook_link
-
-    for name in ("daemon", "cluster"):
-        if fact := facts.get(name):
-            more = ""
-            if name == "daemon" and not fact["works"]:
-                more = f". See {runbook_link(settings.runbook_url, _DEAD if fact['heartbeat'] else _NEVER_RAN)}"
-            click.echo(f"{name:8} {'ok' if fact['works'] else 'no':6} {fact['sentence']}{more}")
-
-
-def _unsaid_needs(facts: Facts) -> list[Facts]:
-    """The needs without those of each part of a dead daemon: the daemon's own line says so once."""
-    is_dead = "daemon" in facts and not facts["daemon"]["works"]
-    return [need for need in facts["needs"] if not (is_dead and need["alert"] == _DEAD)]
-
-
-def _run_cells(one: Facts) -> list[str]:
-    subject = (one["partition"] or one["job"]).replace("|", " ")
-    return [one["at"][:16].replace("T", " "), subject, one["ended"], textwrap.shorten(one["reason"] or "", 80)]
-
-
-def _print_why(one: Facts) -> None:
-    """The reason of the last outcome, and how far people agree with what serves."""
-    last, served = one.get("last_outcome"), one.get("served")
-    if last and last["reason"]:
-        click.echo(f"{one['specialist']}: {last['outcome']}, {last['reason'][:300]}")
-    if served:
-        click.echo(
-            f"{one['specialist']}: the opinions of version {one['version']} in week {served['week']} have F1"
-            f" {served['f1']:.3f} against {served['reviewed']} reviews"
-        )
-
-
 def _iso(moment: datetime) -> str:
     return moment.isoformat()
-
-
-def _production_cells(one: Facts) -> list[str]:
-    if "since" not in one:
-        return [one["specialist"], one["version"] or "none", *[""] * 7, _outcome_cell(one)]
-    return [
-        one["specialist"],
-        one["version"],
-        f"{one['since']:%Y-%m-%d %H:%M}",
-        f"to {(one['window_end'] or '?')[:10]}",
-        (one["data_version"] or "?")[:12],
-        one["data_source"] or "?",
-        *("?" if one[name] is None else f"{one[name]:.3f}" for name in ("precision", "recall", "f1")),
-        _outcome_cell(one),
-    ]
-
-
-def _outcome_cell(one: Facts) -> str:
-    last = one.get("last_outcome")
-    return f"{last['outcome']} {last['week'] or ''}".strip() if last else ""
-
-
-def _decision_cells(one: Facts) -> list[str]:
-    how = f" as {one['held_as']}" if one["held_as"] else ""
-    return [
-        one["specialist"],
-        one["week"],
-        str(one["version"]),
-        f"{one['outcome']}{how}",
-        str(one["below_in_a_row"] or ""),
-        "" if one["flip_rate"] is None else f"{one['flip_rate']:.2f}",
-        _settling_cell(one["settling"]),
-    ]
-
-
-def _settling_cell(settling: Facts | None) -> str:
-    if settling is None:
-        return ""
-    if settling["plans"] is None:
-        return "no number of plans: it is on the line"
-    classes = f"{settling['approve']} approve, {settling['not_approve']} not"
-    return f"{settling['plans']} more reviewed plans ({classes})"

@@ -3,58 +3,28 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 from bson.datetime_ms import DatetimeMS
 from dagster import (
     AssetKey,
-    AssetMaterialization,
-    DagsterEventType,
     ExecuteInProcessResult,
     JsonMetadataValue,
-    MetadataValue,
-    TableMetadataValue,
 )
 
 from nhm_assets.domain.check_result import reason_in
 from nhm_assets.domain.dataset_schema import conform, data_version
 from nhm_assets.feedback.dataset_rules import DESCRIPTIONS
 from nhm_assets.feedback.features import EXTRACTOR
-from nhm_assets.steps.tables import as_counts
 from resources.storage import FrameIOManager
+from tests.support.datasets import DATASET, fill, made, metadata
 from tests.support.documents import WEEK, WEEK_END, feedback, put, reviewed_opinions
-from tests.support.platform import Platform, failed_step, verdicts
-from tests.support.windows import STORED
+from tests.support.platform import Platform, verdicts
 
 pytestmark = pytest.mark.servers
 
 PARTITION = f"technical|{WEEK}"
-DATASET = ["feedback_dataset"]
-
-
-def fill(platform: Platform, count: int = 300, **fields: Any) -> None:
-    """Reviewed opinions, and two documents for the quarantine."""
-    opinions, reviews = reviewed_opinions(count, **fields)
-    put(platform.database, opinions=opinions, feedback=[*reviews, feedback("lost"), feedback("odd", human_rating="1")])
-
-
-def made(result: ExecuteInProcessResult, asset: str = "feedback_dataset") -> AssetMaterialization:
-    """The one materialization of an asset by the run."""
-    events = result.asset_materializations_for_node("feedback_dataset")
-    (event,) = [one for one in events if one.asset_key == AssetKey(asset)]
-    return event
-
-
-def metadata(result: ExecuteInProcessResult) -> dict[str, Any]:
-    """What it shows; tables as dictionaries."""
-    shown = made(result).metadata
-    return {name: _plain(entry) for name, entry in shown.items()}
-
-
-def _plain(entry: MetadataValue) -> Any:
-    return as_counts(entry) if isinstance(entry, TableMetadataValue) else entry.value
 
 
 def version(result: ExecuteInProcessResult) -> str:
@@ -291,61 +261,3 @@ def test_feedback_below_min_feedback_rating_is_left_out(platform: Platform):
     put(platform.database, feedback=[{**one, "human_rating": 0.6} for one in reviews[5:]])
     assert metadata(platform.retrain(only=DATASET))["real_rows"] == 20
     assert metadata(platform.with_settings(min_feedback_rating=0.5).retrain(only=DATASET))["real_rows"] == 15
-
-
-def logged(result: ExecuteInProcessResult, platform: Platform) -> str:
-    return " ".join(one.user_message for one in platform.instance.all_logs(result.run_id))
-
-
-def test_a_validator_on_the_features_refuses_ours_and_the_run_goes_on(platform: Platform):
-    """Their owner may demand fields that ours do not have. Nothing here depends on our features."""
-    fill(platform)
-    validator = {"$jsonSchema": {"required": ["embedding_model"]}}
-    platform.database.create_collection("plan_features", validator=validator)
-    result = platform.retrain(only=DATASET)
-    assert result.success
-    assert metadata(result)["features_written_back"] == 0
-    assert "refused our features of 300 plans in the collection plan_features" in logged(result, platform)
-    assert "failed validation" in logged(result, platform)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        pytest.param({"viewOn": "elsewhere", "pipeline": []}, id="a view"),
-        pytest.param({"timeseries": {"timeField": "timestamp"}}, id="a time series"),
-    ],
-)
-def test_features_that_cannot_be_written_to_are_read_all_the_same(platform: Platform, options: dict[str, Any]):
-    fill(platform)
-    stored = {"plan_id": "plan-technical-1-0308-0", "features": STORED, "timestamp": WEEK_END}
-    platform.database.create_collection("plan_features", **options)
-    platform.database[options.get("viewOn", "plan_features")].insert_one(stored)
-    result = platform.retrain(only=DATASET)
-    assert result.success
-    assert metadata(result)["stored_features_rows"] == 1
-    assert metadata(result)["features_written_back"] == 0
-    assert "refused a unique index on plan_id in the collection plan_features" in logged(result, platform)
-
-
-def test_feedback_opinions_and_plans_may_be_views(platform: Platform):
-    """So an operator can hide fields of them, personal data for example."""
-    fill(platform)
-    for name in ("specialist_feedback", "specialist_opinions", "cognitive_ledger"):
-        platform.database.create_collection(f"shown_{name}", viewOn=name, pipeline=[{"$unset": "submitted_by"}])
-    shown = platform.with_settings(
-        feedback_collection="shown_specialist_feedback",
-        opinions_collection="shown_specialist_opinions",
-        plans_collection="shown_cognitive_ledger",
-    )
-    assert metadata(shown.retrain(only=DATASET))["real_rows"] == 300
-
-
-def test_two_feature_documents_for_one_plan_break_the_run_and_the_plan_is_named(platform: Platform):
-    fill(platform, 10)
-    platform.database.plan_features.insert_many([{"plan_id": "twin"}, {"plan_id": "twin"}])
-    result = platform.retrain(only=DATASET)
-    step, message = failed_step(result)
-    assert step == "feedback_dataset"
-    assert "'twin'" in message
-    assert not result.filter_events(lambda event: event.event_type == DagsterEventType.ASSET_MATERIALIZATION)

@@ -10,6 +10,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from resources.embedded_mongo import find_mongod
+from resources.mongo import Mongo
 from tests.support.ports import free_port
 from tests.support.processes import eventually
 
@@ -68,3 +69,8 @@ def _answers(server: OwnMongod) -> bool:
             return bool(client.admin.command("ping")["ok"])
     except PyMongoError:
         return False
+
+
+def mongo(uri: str, *, timeout_s: float = 1.0) -> Mongo:
+    """The platform's client of a server."""
+    return Mongo(uri=uri, home=Path("unused"), database="hive", timeout_s=timeout_s)
