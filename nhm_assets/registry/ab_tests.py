@@ -107,7 +107,7 @@ def start_test(
         try:
             test = running_test(log, model, now)
             if test is None:
-                _release(client, log, model)
+                _release(client, log, model, now)
                 test = _record(client, log, request, now)
             elif not _same(test, request):
                 raise UsageError(
@@ -150,11 +150,12 @@ def stop_test(
             if test is None:
                 raise UsageError(f"{model} has no A/B test: `nhm ab start` starts one")
             if test.ended_at is None:
-                log.update_one({"_id": test.id}, {"$set": {"ended_at": now}})
+                # First the entry: once the test is marked, nobody would write it.
                 entry = {**fields, "kind": AB_TEST_ENDED, "model": model, "version": test.challenger, "at": now}
                 ended = {"specialist": test.specialist, "test": test.id}
                 log.update_one({"_id": f"ended:{test.id}"}, {"$setOnInsert": entry | ended}, upsert=True)
-            _release(client, log, model)
+                log.update_one({"_id": test.id}, {"$set": {"ended_at": now}})
+            _release(client, log, model, now)
         finally:
             lock.discard()
     return test.model_copy(update={"ended_at": test.ended_at or now})
@@ -170,10 +171,11 @@ def place_candidate(
     """
     test = running_test(log, model, now)
     if test is None:
-        _release(client, log, model)
+        _release(client, log, model, now)
         return set()
     if version != test.challenger:
-        log.update_one({"_id": test.id}, {"$addToSet": {"waiting": version}})
+        # Whoever ends the test at this moment may have let the others in already: this one is let in next.
+        log.update_one({"_id": test.id}, {"$addToSet": {"waiting": version}, "$set": {"settled": False}})
     return set((log.find_one({"_id": test.id}, {"waiting": 1}) or {}).get("waiting", []))
 
 
@@ -244,9 +246,11 @@ def _pin(client: "MlflowClient", log: "Collection[Document]", test: AbTest) -> N
             client.transition_model_version_stage(test.model, number, UNSTAGED)
 
 
-def _release(client: "MlflowClient", log: "Collection[Document]", model: str) -> None:
+def _release(client: "MlflowClient", log: "Collection[Document]", model: str, now: datetime) -> None:
     """Let the versions into Staging that waited for tests that are over."""
-    for entry in log.find({"model": model, "kind": AB_TEST, "settled": False}).limit(_LISTED):
+    # Another process may have started a test since the caller looked.
+    over = [{"ended_at": {"$ne": None}}, {"until": {"$lte": now}}]
+    for entry in log.find({"model": model, "kind": AB_TEST, "settled": False, "$or": over}).limit(_LISTED):
         for number in entry["waiting"]:
             version = version_if_any(client, model, number)
             if version and version.current_stage == UNSTAGED and FILES_DELETED_TAG not in version.tags:

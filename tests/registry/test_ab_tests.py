@@ -1,5 +1,6 @@
 """The challenger of an A/B test is pinned, others wait, and nothing is promoted until it is over."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -57,6 +58,27 @@ def trained(registry: Registry, log: Any, window_end, *, now=NOW) -> str:
     waiting = place_candidate(registry.client(), log, MODEL, number, now)
     stage_candidate(registry.client(), trained_model(model=MODEL, version=number, window_end=window_end), waiting)
     return number
+
+
+class At:
+    """A collection in which something happens after a call of one of its methods, once."""
+
+    def __init__(self, log: Any, method: str, happens: Callable[[], Any], *, call: int = 1) -> None:
+        self._log, self._method, self._happens, self._left = log, method, happens, call
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._log, name)
+        if name != self._method:
+            return attribute
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            result = attribute(*args, **kwargs)
+            self._left -= 1
+            if self._left == 0:
+                self._happens()
+            return result
+
+        return call
 
 
 @pytest.fixture
@@ -138,6 +160,36 @@ def test_the_same_request_again_finishes_what_was_interrupted_and_another_one_is
     ):
         start(three, log, "3")
     assert log.count_documents({"kind": "ab_test"}) == 1
+
+
+@pytest.mark.parametrize("write", [2, 3])
+def test_a_stop_that_died_between_its_writes_is_finished_by_the_next_one(three, log, write: int):
+    def die() -> None:
+        # The first write acquires the lock.
+        raise ConnectionError
+
+    start(three, log, "2")
+    with pytest.raises(ConnectionError):
+        stop(three, At(log, "update_one", die, call=write))
+    stop(three, log, now=NOW + timedelta(hours=1))
+    assert [entry["reason"] for entry in log.find({"kind": "ab_test_ended"})] == ["Version 3 is better."]
+    assert running_test(log, MODEL, NOW) is None
+    assert three.state()["stages"] == {"1": "Production", "2": "Staging", "3": "Staging"}
+
+
+def test_a_candidate_that_comes_while_a_test_starts_lets_nobody_in(three, log):
+    trained(three, At(log, "find_one", lambda: start(three, log, "2")), LATER)
+    assert three.state()["stages"]["3"] == "None"
+    stop(three, log)
+    assert three.state()["stages"]["3"] == "Staging"
+
+
+def test_a_candidate_that_comes_while_a_test_ends_is_let_in_by_the_next_one(three, log):
+    start(three, log, "2")
+    later = trained(three, At(log, "find_one", lambda: stop(three, log)), LATER)
+    trained(three, log, LATER)
+    assert set(three.state()["stages"].values()) == {"Production", "Staging"}
+    assert three.state()["stages"][later] == "Staging"
 
 
 def test_a_start_that_died_under_the_lock_blocks_nobody(three, log):
