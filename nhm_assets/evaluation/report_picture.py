@@ -10,6 +10,7 @@ from nhm_assets.domain.records import EvaluationReport, Metrics
 from nhm_assets.evaluation.gate_rules import GateRules
 from nhm_assets.evaluation.posteriors import posterior
 from nhm_assets.steps.pictures import (
+    CALM,
     CANDIDATE,
     CHAMPION,
     INK,
@@ -17,10 +18,12 @@ from nhm_assets.steps.pictures import (
     REQUIRED,
     RULE,
     TEXT_SIZE,
+    Box,
     heading,
     new_axes,
     new_figure,
     say,
+    say_why_empty,
     svg,
 )
 
@@ -37,8 +40,6 @@ _FEATURES: Final = 10
 _NO_DIRECTION: Final = 0.1
 """A rank correlation below is none."""
 _UNIT: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
-
-Box = tuple[float, float, float, float]
 
 
 def draw_report(report: EvaluationReport, rules: GateRules) -> bytes:
@@ -66,7 +67,7 @@ def report_figure(report: EvaluationReport, rules: GateRules) -> "Figure":
 def _confusion(figure: "Figure", box: Box, title: str, metrics: Metrics | None, color: str) -> None:
     axes = new_axes(figure, box, title)
     if metrics is None:
-        _nothing(axes, "no champion was compared")
+        say_why_empty(axes, "no champion was compared")
         return
     counts = np.array(metrics.confusion)
     totals = counts.sum(axis=1, keepdims=True)
@@ -116,7 +117,7 @@ def _calibration(figure: "Figure", box: Box, curves: Curves) -> None:
         axes.vlines(predicted, [one.low for one in spans], [one.high for one in spans], color=CANDIDATE, alpha=0.35)
         axes.plot(predicted, shares, marker="o", markersize=4, linewidth=1.2, color=CANDIDATE)
     else:
-        _nothing(axes, "not recorded")
+        say_why_empty(axes, "not recorded")
     _unit_square(axes, "probability of approve", "labelled approve")
 
 
@@ -148,7 +149,7 @@ def _importances(figure: "Figure", box: Box, report: EvaluationReport, curves: C
 
 def _color(direction: float) -> str:
     if abs(direction) < _NO_DIRECTION:
-        return "#9a9a9a"
+        return CALM
     return CANDIDATE if direction > 0 else CHAMPION
 
 
@@ -156,10 +157,3 @@ def _meaning(direction: float) -> str:
     if abs(direction) < _NO_DIRECTION:
         return ""
     return f", more of it: {'approve' if direction > 0 else 'not approve'}"
-
-
-def _nothing(axes: "Axes", why: str) -> None:
-    axes.set(xlim=(0, 1), ylim=(0, 1))
-    axes.set_xticks([])
-    axes.set_yticks([])
-    say(axes, 0.5, 0.5, why, ha="center", va="center")

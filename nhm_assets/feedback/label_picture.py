@@ -11,6 +11,7 @@ from nhm_assets.steps.pictures import (
     LABEL_COLORS,
     MUTED,
     TEXT_SIZE,
+    Box,
     heading,
     new_axes,
     new_figure,
@@ -83,9 +84,7 @@ def _days_per_bar(window: Window) -> timedelta:
     return _WEEK * -(-weeks // _BARS_AT_MOST)
 
 
-def _draw_bars(
-    figure: "Figure", box: tuple[float, float, float, float], rows: pd.DataFrame, window: Window, title: str
-) -> None:
+def _draw_bars(figure: "Figure", box: Box, rows: pd.DataFrame, window: Window, title: str) -> None:
     axes, counts = new_axes(figure, box, title), counts_of_bars(rows, window)
     places, below = range(len(counts)), counts[0] * 0
     for label, name in enumerate(CLASS_NAMES):

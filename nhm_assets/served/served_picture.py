@@ -7,29 +7,28 @@ from nhm_assets.domain.ab_records import AbResult
 from nhm_assets.domain.drift_records import MUCH, SOME, Drift, Estimate, Shift
 from nhm_assets.domain.served_records import ServedQuality
 from nhm_assets.steps.pictures import (
+    CALM,
     CANDIDATE,
     CHAMPION,
     MUTED,
     REQUIRED,
     RULE,
     TEXT_SIZE,
+    Box,
     heading,
     new_axes,
     new_figure,
     say,
+    say_why_empty,
     svg,
 )
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _WIDTH, _HEIGHT = 1000, 340
 _SHIFTS: Final = 8
 """Features that are shown, those that moved most, besides answers and labels."""
-_CALM: Final = "#9a9a9a"
-
-Box = tuple[float, float, float, float]
 
 
 def draw_week(quality: ServedQuality) -> bytes:
@@ -52,10 +51,10 @@ def _drift(figure: "Figure", box: Box, drift: Drift | None) -> None:
     axes = new_axes(figure, box, "Drift: PSI; tick: bar of chance")
     shown: Sequence[Shift] = [*drift.of_features[:_SHIFTS], *drift.of_answers, *drift.of_labels] if drift else ()
     if not shown:
-        _nothing(axes, "not measured")
+        say_why_empty(axes, "not measured")
         return
     places = range(len(shown))
-    colors = {"none": _CALM, "some": CANDIDATE, "much": CHAMPION}
+    colors = {"none": CALM, "some": CANDIDATE, "much": CHAMPION}
     axes.barh(places, [one.psi for one in shown], height=0.6, color=[colors[one.band] for one in shown])
     axes.plot([one.bar for one in shown], list(places), "|", color=MUTED, markersize=9)
     axes.set_yticks(places, [one.name for one in shown])
@@ -75,7 +74,7 @@ def _promises(figure: "Figure", box: Box, quality: ServedQuality) -> None:
     if quality.estimate and quality.estimate.f1 is not None:
         rows.append((1, quality.estimate, None))
     if not rows:
-        _nothing(axes, "nothing is reviewed")
+        say_why_empty(axes, "nothing is reviewed")
         return
     places = [place for place, _, _ in rows]
     axes.vlines(places, [one.low for _, one, _ in rows], [one.high for _, one, _ in rows], color=RULE, linewidth=7)
@@ -92,11 +91,11 @@ def _promises(figure: "Figure", box: Box, quality: ServedQuality) -> None:
 def _ab_test(figure: "Figure", box: Box, result: AbResult | None) -> None:
     axes = new_axes(figure, box, "A/B test: difference")
     if result is None:
-        _nothing(axes, "no test")
+        say_why_empty(axes, "no test")
         return
     named = [(name, one) for name, one in (("AUC", result.auc), ("precision", result.precision)) if one]
     if not named:
-        _nothing(axes, "too few reviewed")
+        say_why_empty(axes, "too few reviewed")
         return
     axes.axhline(0, color=RULE, linewidth=1)
     for place, (_, one) in enumerate(named):
@@ -108,10 +107,3 @@ def _ab_test(figure: "Figure", box: Box, result: AbResult | None) -> None:
     axes.tick_params(labelsize=TEXT_SIZE)
     test = result.test
     axes.set_xlabel(f"version {test.challenger} minus {test.champion}", fontsize=TEXT_SIZE, color=MUTED)
-
-
-def _nothing(axes: "Axes", why: str) -> None:
-    axes.set(xlim=(0, 1), ylim=(0, 1))
-    axes.set_xticks([])
-    axes.set_yticks([])
-    say(axes, 0.5, 0.5, why, ha="center", va="center")

@@ -24,6 +24,8 @@ MUTED: Final = "#5a5a5a"
 RULE: Final = "#d5d5d5"
 CANDIDATE: Final = "#1f6f8b"
 CHAMPION: Final = "#b5532a"
+CALM: Final = "#9a9a9a"
+"""A bar that says nothing either way."""
 REQUIRED: Final = "#5a5a5a"
 """The line of what a setting requires."""
 LABEL_COLORS: Final = {"approve": "#1f6f8b", "reject": "#b5532a", "review_required": "#c9a227"}
@@ -39,6 +41,9 @@ ARTIFACTS: Final = "pictures"
 _SAVING: Final = threading.Lock()
 _PNG: Final = b"\x89PNG"
 
+Box = tuple[float, float, float, float]
+"""Left, top, width and height of the area inside axes, in pixels from the upper left corner of the picture."""
+
 
 def new_figure(width: int, height: int) -> "Figure":
     """An empty picture of so many pixels."""
@@ -47,12 +52,12 @@ def new_figure(width: int, height: int) -> "Figure":
     return Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=SURFACE)
 
 
-def new_axes(figure: "Figure", box: tuple[float, float, float, float], title: str = "") -> "Axes":
+def new_axes(figure: "Figure", box: Box, title: str = "") -> "Axes":
     """Axes in a picture, in the style of all.
 
     Args:
         figure: the picture.
-        box: left, top, width and height of the area inside the axes, in pixels from the upper left corner.
+        box: where they are.
         title: above the axes, aligned left.
     """
     left, top, width, height = box
@@ -77,6 +82,14 @@ def say(axes: "Axes", x: float, y: float, text: str, **style: Any) -> None:
     """A text inside axes, at data coordinates."""
     merged: dict[str, Any] = {"fontsize": TEXT_SIZE, "color": MUTED} | style
     axes.text(x, y, text, **merged)
+
+
+def say_why_empty(axes: "Axes", why: str) -> None:
+    """Axes without ticks, with a text in the middle instead of data."""
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    axes.set_xticks([])
+    axes.set_yticks([])
+    say(axes, 0.5, 0.5, why, ha="center", va="center")
 
 
 def svg(figure: "Figure") -> bytes:
