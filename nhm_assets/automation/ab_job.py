@@ -1,9 +1,7 @@
 """The job `ab_test`, which starts and stops A/B tests; `nhm ab start` and `nhm ab stop` run it, too."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from dagster import (
@@ -12,29 +10,25 @@ from dagster import (
     OpExecutionContext,
     Out,
     Output,
-    PartitionedConfig,
     ResourceParam,
-    StaticPartitionsDefinition,
     in_process_executor,
     job,
     op,
 )
 
-from nhm_assets.automation.launchpad import FORM, choice, optional_text, with_form
-from nhm_assets.domain.ab_records import MODES, REPLAY, AbTest
+from nhm_assets.automation.launchpad import FORM, choice, optional_text, prefilled, with_form
+from nhm_assets.domain.ab_records import DAYS, MIN_SAMPLES, MODES, REPLAY, AbTest
 from nhm_assets.domain.dagster_names import AB_TEST_JOB, IN_MEMORY
-from nhm_assets.domain.errors import NhmError, RegistryError, UsageError
+from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.outcomes import SPECIALIST_TAG
 from nhm_assets.domain.partitions import Partition, parse_specialist
 from nhm_assets.registry.ab_tests import AbRequest, newest_test, start_test, stop_test
 from nhm_assets.registry.audit_log import AUDIT_LOG, who
 from nhm_assets.registry.versions import version_by_alias, version_if_any
 from nhm_assets.registry.vocabulary import CANDIDATE_ALIAS, PARTITION_TAG
-from nhm_assets.resource_factories import mlflow_of
 from nhm_assets.served.ab_measure import measure_test
 from nhm_assets.settings import Settings
 from nhm_assets.steps.retry_policy import retry_transient_errors
-from resources.errors import ServiceError
 from resources.mlflow import Mlflow
 from resources.mongo import Mongo
 
@@ -45,14 +39,24 @@ if TYPE_CHECKING:
 AB_OP: Final = "change_ab_test"
 START: Final = "start"
 STOP: Final = "stop"
-DAYS: Final = 7.0
-MIN_SAMPLES: Final = 100
 _LONGEST_DAYS: Final = 366
+_MEANS: Final = {
+    "mode": "replay: the challenger is asked about every plan that comes in. live: by the marks of"
+    " ABTestingSpecialist, where it answers.",
+    "split": "Share of plans of the champion.",
+    "days": "After so many days it is over by itself.",
+    "min_samples": "Reviewed plans without which there is no verdict.",
+}
+"""Descriptions of the fields that may be left out."""
+
+
+def defaults_of(settings: Settings) -> dict[str, Any]:
+    """What may be left out of a request, and what is taken for it."""
+    return {"mode": REPLAY, "split": settings.ab_test_traffic_split, "days": DAYS, "min_samples": MIN_SAMPLES}
 
 
 def fields_of(settings: Settings, specialists: Sequence[str]) -> dict[str, Field]:
     """What the launchpad asks for."""
-    optional: dict[str, Any] = {"is_required": False}
     return {
         "specialist": choice("Specialist", specialists, "Whose versions are compared."),
         "action": choice("AbAction", (START, STOP), "start: a new test. stop: end the one that runs."),
@@ -60,23 +64,10 @@ def fields_of(settings: Settings, specialists: Sequence[str]) -> dict[str, Field
             "Number of the version that is compared with the one in Production; to stop, it is not needed. Choose a"
             " partition above to fill in the newest candidate."
         ),
-        "mode": Field(
-            str,
-            default_value=REPLAY,
-            description="replay: the challenger is asked about every plan that comes in. live: by the marks of"
-            " ABTestingSpecialist, where it answers.",
-            **optional,
-        ),
-        "split": Field(
-            float,
-            default_value=settings.ab_test_traffic_split,
-            description="Share of plans of the champion.",
-            **optional,
-        ),
-        "days": Field(float, default_value=DAYS, description="After so many days it is over by itself.", **optional),
-        "min_samples": Field(
-            int, default_value=MIN_SAMPLES, description="Reviewed plans without which there is no verdict.", **optional
-        ),
+        **{
+            name: Field(type(value), default_value=value, is_required=False, description=_MEANS[name])
+            for name, value in defaults_of(settings).items()
+        },
     }
 
 
@@ -180,7 +171,9 @@ def _verdict(
 def _next_step(client: "MlflowClient", test: AbTest) -> str:
     """How the challenger can still be promoted: by the gate alone."""
     version = version_if_any(client, test.model, test.challenger)
-    partition = Partition.named(version.tags.get(PARTITION_TAG, "")) if version else None
+    if version is None:
+        return f"Nothing was promoted, and version {test.challenger} does not exist any more."
+    partition = Partition.named(version.tags.get(PARTITION_TAG, ""))
     week = f" --week {partition.week}" if partition else ""
     return (
         f"Nothing was promoted: to let the gate decide about version {test.challenger}, run `nhm retrain --specialist"
@@ -188,17 +181,8 @@ def _next_step(client: "MlflowClient", test: AbTest) -> str:
     )
 
 
-def _prefilled(settings: Settings, specialist: str) -> dict[str, Any]:
-    """The form with the newest candidate as challenger; without it if MLflow does not say."""
-    config: dict[str, Any] = {"specialist": specialist, "action": START}
-    model = parse_specialist(specialist).registered_model
-    try:
-        with mlflow_of(settings).client() as client:
-            config["challenger"] = version_by_alias(client, model, CANDIDATE_ALIAS)
-    except (ServiceError, RegistryError, NhmError) as error:
-        logging.getLogger(__name__).warning("the launchpad shows no candidate of %s: %s", model, error)
-    defaults = {"mode": REPLAY, "split": settings.ab_test_traffic_split, "days": DAYS, "min_samples": MIN_SAMPLES}
-    return {"ops": {AB_OP: {"config": config | defaults}}}
+def _newest_candidate(client: "MlflowClient", model: str) -> dict[str, Any]:
+    return {"challenger": version_by_alias(client, model, CANDIDATE_ALIAS)}
 
 
 def ab_test_job(settings: Settings, specialists: Sequence[str]) -> JobDefinition:
@@ -211,10 +195,7 @@ def ab_test_job(settings: Settings, specialists: Sequence[str]) -> JobDefinition
     @job(
         name=AB_TEST_JOB,
         executor_def=in_process_executor,
-        config=PartitionedConfig(
-            partitions_def=StaticPartitionsDefinition(list(specialists)),
-            run_config_for_partition_key_fn=partial(_prefilled, settings),
-        ),
+        config=prefilled(settings, specialists, AB_OP, _newest_candidate, {"action": START, **defaults_of(settings)}),
         tags={"dagster/retry_on_asset_or_op_failure": "false"},
         description=(
             "Starts or stops an A/B test of one specialist: a candidate against the version in Production, on the plans"

@@ -4,10 +4,30 @@ Dagster checks types and choices while somebody types. What else is wrong with a
 launched, before a run exists.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dagster import Enum, EnumValue, Field, Noneable, OpDefinition, Permissive
+from dagster import (
+    Enum,
+    EnumValue,
+    Field,
+    Noneable,
+    OpDefinition,
+    PartitionedConfig,
+    PartitionsDefinition,
+    Permissive,
+    StaticPartitionsDefinition,
+)
+
+from nhm_assets.domain.errors import RegistryError
+from nhm_assets.domain.partitions import parse_specialist
+from nhm_assets.resource_factories import mlflow_of
+from nhm_assets.settings import Settings
+from resources.errors import ServiceError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 Config = dict[str, Any]
 FORM = Permissive()
@@ -46,3 +66,36 @@ def with_form(op: OpDefinition, name: str, fields: Mapping[str, Field], check: C
         check: returns the configuration of the op. What it raises refuses the launch.
     """
     return op.configured(check, name=name, config_schema=dict(fields), description=op.description)
+
+
+def prefilled(
+    settings: Settings,
+    specialists: Sequence[str],
+    op: str,
+    read: Callable[["MlflowClient", str], Config],
+    known: Mapping[str, Any] | None = None,
+) -> PartitionedConfig[PartitionsDefinition[str]]:
+    """The configuration of a job whose partitions are the specialists: choosing one fills in the form.
+
+    Args:
+        settings: say where MLflow is.
+        specialists: to choose from.
+        op: name of the op behind the form.
+        read: client and name of the registered model -> fields with what the registry says. They are missing if MLflow
+            does not answer.
+        known: fields whose values are known without it.
+    """
+
+    def form(specialist: str) -> Config:
+        model = parse_specialist(specialist).registered_model
+        filled = {"specialist": specialist, **(known or {})}
+        try:
+            with mlflow_of(settings).client() as client:
+                filled |= read(client, model)
+        except (ServiceError, RegistryError) as error:
+            logging.getLogger(__name__).warning("the launchpad shows no versions of %s: %s", model, error)
+        return {"ops": {op: {"config": filled}}}
+
+    return PartitionedConfig(
+        partitions_def=StaticPartitionsDefinition(list(specialists)), run_config_for_partition_key_fn=form
+    )

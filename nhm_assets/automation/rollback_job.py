@@ -1,9 +1,7 @@
 """The job `rollback_promotion`, which puts an earlier version back into Production; `nhm rollback` runs it, too."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from dagster import (
@@ -12,17 +10,15 @@ from dagster import (
     OpExecutionContext,
     Out,
     Output,
-    PartitionedConfig,
     ResourceParam,
-    StaticPartitionsDefinition,
     in_process_executor,
     job,
     op,
 )
 
-from nhm_assets.automation.launchpad import FORM, choice, optional_text, with_form
+from nhm_assets.automation.launchpad import FORM, choice, optional_text, prefilled, with_form
 from nhm_assets.domain.dagster_names import IN_MEMORY, ROLLBACK_JOB
-from nhm_assets.domain.errors import RegistryError, RolloutFailed, UsageError
+from nhm_assets.domain.errors import RolloutFailed, UsageError
 from nhm_assets.domain.outcomes import OUTCOME_TAG, REASON_TAG, ROLLED_BACK, SPECIALIST_TAG, VERSION_TAG, shortened
 from nhm_assets.domain.partitions import parse_specialist
 from nhm_assets.promotion.production_models import show_production
@@ -32,13 +28,11 @@ from nhm_assets.registry.rollback import RollbackRequest, record_restart, roll_b
 from nhm_assets.registry.served_order import order_warning
 from nhm_assets.registry.versions import version_by_alias, version_in_production
 from nhm_assets.registry.vocabulary import PREVIOUS_ALIAS
-from nhm_assets.resource_factories import mlflow_of
 from nhm_assets.rollout.execute import RolloutRequest, execute
 from nhm_assets.rollout.target import Target
 from nhm_assets.runs.queries import attempts
 from nhm_assets.settings import Settings
 from nhm_assets.steps.retry_policy import retry_transient_errors
-from resources.errors import ServiceError
 from resources.kubernetes import Kubernetes
 from resources.mlflow import Mlflow
 from resources.mongo import Mongo
@@ -186,19 +180,13 @@ def _require_in_production(client: "MlflowClient", request: RollbackRequest, exp
         )
 
 
-def _prefilled(settings: Settings, specialist: str) -> dict[str, Any]:
-    """The form with the version in Production and the previous one; without them if MLflow does not say."""
-    config: dict[str, Any] = {"specialist": specialist}
-    model = parse_specialist(specialist).registered_model
-    try:
-        with mlflow_of(settings).client() as client:
-            champion = version_in_production(client, model)
-            config["in_production"] = str(champion.version) if champion else None
-            config["to"] = version_by_alias(client, model, PREVIOUS_ALIAS)
-    except (ServiceError, RegistryError) as error:
-        logging.getLogger(__name__).warning("the launchpad shows no versions of %s: %s", model, error)
+def _in_production_and_before(client: "MlflowClient", model: str) -> dict[str, Any]:
     # The reason is missing on purpose: the launchpad asks for it.
-    return {"ops": {ROLLBACK_OP: {"config": config}}}
+    champion = version_in_production(client, model)
+    return {
+        "in_production": str(champion.version) if champion else None,
+        "to": version_by_alias(client, model, PREVIOUS_ALIAS),
+    }
 
 
 def rollback_job(settings: Settings, specialists: Sequence[str]) -> JobDefinition:
@@ -211,10 +199,7 @@ def rollback_job(settings: Settings, specialists: Sequence[str]) -> JobDefinitio
     @job(
         name=ROLLBACK_JOB,
         executor_def=in_process_executor,
-        config=PartitionedConfig(
-            partitions_def=StaticPartitionsDefinition(list(specialists)),
-            run_config_for_partition_key_fn=partial(_prefilled, settings),
-        ),
+        config=prefilled(settings, specialists, ROLLBACK_OP, _in_production_and_before),
         tags={"dagster/retry_on_asset_or_op_failure": "false", "dagster/retry_strategy": "ALL_STEPS"},
         description=(
             "Puts an earlier version of one specialist back into Production, with a reason for the audit log. In the"

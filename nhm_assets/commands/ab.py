@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nhm_assets.commands.person import person
+from nhm_assets.domain.ab_records import DAYS, MIN_SAMPLES, MODES, REPLAY
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.settings import Settings
@@ -26,11 +27,15 @@ def ab() -> None:
 @ab.command()
 @click.argument("specialist")
 @click.option("--challenger", metavar="VERSION", required=True, help="The version to compare with Production.")
-@click.option("--mode", type=click.Choice(["replay", "live"]), default="replay", show_default=True, help="See below.")
+@click.option("--mode", type=click.Choice(MODES), default=REPLAY, show_default=True, help="See below.")
 @click.option("--split", type=float, help="Share of the plans for the champion. Default: AB_TEST_TRAFFIC_SPLIT.")
-@click.option("--days", type=float, default=7, show_default=True, help="After so many days it is over by itself.")
+@click.option("--days", type=float, default=DAYS, show_default=True, help="After so many days it is over by itself.")
 @click.option(
-    "--min-samples", type=int, default=100, show_default=True, help="Reviewed plans without which there is no verdict."
+    "--min-samples",
+    type=int,
+    default=MIN_SAMPLES,
+    show_default=True,
+    help="Reviewed plans without which there is no verdict.",
 )
 def start(specialist: str, challenger: str, mode: str, split: float | None, days: float, min_samples: int) -> None:
     """Start an A/B test of a SPECIALIST's model.
@@ -55,9 +60,7 @@ def start(specialist: str, challenger: str, mode: str, split: float | None, days
 @click.argument("specialist")
 def stop(specialist: str) -> None:
     """End the A/B test of a SPECIALIST's model. Nothing is promoted."""
-    settings = Settings.load()
-    defaults = {"mode": "replay", "split": settings.ab_test_traffic_split, "days": 7.0, "min_samples": 100}
-    _run_job(settings, specialist, {"action": "stop", "challenger": None, **defaults})
+    _run_job(Settings.load(), specialist, {"action": "stop"})
 
 
 @ab.command()
@@ -105,7 +108,7 @@ def _measured(settings: Settings, specialist: str) -> "tuple[AbResult, bool]":
 def _run_job(settings: Settings, specialist: str, config: dict[str, Any]) -> None:
     """Run the job `ab_test`, and say what it did."""
     with startup_without_gc():
-        from nhm_assets.automation.ab_job import AB_OP, checked
+        from nhm_assets.automation.ab_job import AB_OP, START, checked
         from nhm_assets.commands.health import require_services
         from nhm_assets.definitions import build_definitions
         from nhm_assets.domain.dagster_names import AB_TEST_JOB
@@ -116,7 +119,9 @@ def _run_job(settings: Settings, specialist: str, config: dict[str, Any]) -> Non
         from nhm_assets.runs.failure_cause import failure_of
         from nhm_assets.runs.in_process import in_process_config, in_process_tags
 
-    asked = checked({"specialist": str(parse_specialist(specialist)), **config})
+    asked = {"specialist": str(parse_specialist(specialist)), **config}
+    if config["action"] == START:
+        checked(asked)
     who = person(settings, f"ab {config['action']}")
     with mongo_of(settings).held(), dagster_instance(settings) as instance:
         require_services(settings)

@@ -9,6 +9,10 @@ REPLAY: Final = "replay"
 LIVE: Final = "live"
 MODES: Final = (REPLAY, LIVE)
 Mode = Literal["replay", "live"]
+DAYS: Final = 7.0
+"""After so many days a test is over, if nobody says otherwise."""
+MIN_SAMPLES: Final = 100
+"""Reviewed plans without which it has no verdict, if nobody says otherwise."""
 
 MODEL_A: Final = "model_a"
 """The champion: the version in Production when the test began."""
