@@ -50,6 +50,9 @@ UNDECIDED: Final = frozenset({Outcome.BROKEN, Outcome.REFUSED})
 ROLLED_BACK: Final = "rolled_back"
 """What a rollback records as its outcome. It is no outcome of a partition's run."""
 
+HELD_BY: Final = "held by"
+"""How the reason of a held candidate begins if the gate said no. Otherwise the reason itself says what to do."""
+
 OUTCOME_TAG: Final = "nhm/outcome"
 HELD_BY_TAG: Final = "nhm/held_by"
 HELD_AS_TAG: Final = "nhm/held_as"

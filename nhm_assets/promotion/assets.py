@@ -10,7 +10,7 @@ from dagster import AssetExecutionContext, MetadataValue, Output, ResourceParam,
 
 from nhm_assets.domain.dagster_names import GROUP
 from nhm_assets.domain.errors import ChampionChanged, PromotionRefused
-from nhm_assets.domain.outcomes import HeldAs, Outcome, decided_tags
+from nhm_assets.domain.outcomes import HELD_BY, HeldAs, Outcome, decided_tags
 from nhm_assets.domain.records import EvaluationReport, Promotion
 from nhm_assets.promotion.argument import argument
 from nhm_assets.promotion.protocol import Decision, Request, promote, superseded_by
@@ -137,7 +137,7 @@ def _hold(
     champion = version_in_production(client, request.model)
     if reason := superseded_by(champion, request.window_end):
         return Decision(Outcome.SUPERSEDED, reason, None, None)
-    held_by = f"held by {', '.join(gate.failed)}"
+    held_by = f"{HELD_BY} {', '.join(gate.failed)}"
     reason = f"{held_by} as {gate.because}" if gate.because else held_by
     if test := running_test(log, request.model, now):
         reason = f"{reason}; meanwhile, the {test.sentence} goes on"

@@ -10,7 +10,7 @@ from dagster import AssetRecordsFilter
 
 from nhm_assets.domain.dagster_names import SERVED_QUALITY
 from nhm_assets.domain.errors import RegistryError
-from nhm_assets.domain.outcomes import REASON_TAG, Outcome
+from nhm_assets.domain.outcomes import HELD_BY, REASON_TAG, Outcome
 from nhm_assets.domain.partitions import Partition, running_week
 from nhm_assets.domain.specialists import Specialist, all_specialists
 from nhm_assets.registry.history import newest_outcome, time_of
@@ -53,7 +53,8 @@ class LastOutcome:
         week: of the partition; None if it has none.
         run_id: of the Dagster run; None if there was none.
         held_as: `uncertain` or `below` if the candidate was held.
-        missed: how far a held candidate is below the thresholds and the champion, in words.
+        missed: how far a candidate that the gate held is below the thresholds and the champion, in words.
+        by_gate: false if a person, a deleted file or an A/B test holds the candidate.
     """
 
     outcome: str
@@ -63,6 +64,7 @@ class LastOutcome:
     run_id: str | None
     held_as: str | None = None
     missed: str = ""
+    by_gate: bool = True
 
 
 @dataclass(frozen=True)
@@ -208,8 +210,9 @@ def _last_outcome(
 def _of_entry(entry: Document) -> LastOutcome:
     run_id = entry.get("dagster_run_id")
     kind, reason = str(entry["kind"]), str(entry.get("reason") or "")
-    missed = _missed(entry) if kind == Outcome.HELD else ""
-    return LastOutcome(kind, time_of(entry), reason, entry.get("week"), run_id, entry.get("held_as"), missed)
+    by_gate = reason.startswith(HELD_BY)
+    missed = _missed(entry) if kind == Outcome.HELD and by_gate else ""
+    return LastOutcome(kind, time_of(entry), reason, entry.get("week"), run_id, entry.get("held_as"), missed, by_gate)
 
 
 def _missed(entry: Document) -> str:

@@ -73,6 +73,7 @@ _COLUMNS: Final = {
     "reason": "why, with the figures",
 }
 _REVIEW_MORE: Final = "wait for the next week, or review more plans: its report says how many"
+_READ_REASON: Final = "do what the reason in the table below says"
 _LOOK_AT_LABELS: Final = "look at the labels of its dataset, and at `feedback_quarantine`"
 _TO_DO: Final = {
     str(Outcome.INSUFFICIENT_DATA): "ask for reviews",
@@ -200,6 +201,8 @@ def to_do(rows: Sequence[ProductionRow]) -> str:
 
 
 def _to_do(last: LastOutcome) -> str:
+    if last.outcome == Outcome.HELD and not last.by_gate:
+        return _READ_REASON
     if last.outcome == Outcome.HELD:
         return _LOOK_AT_LABELS if last.held_as == HeldAs.BELOW else _REVIEW_MORE
     return _TO_DO.get(last.outcome, "")

@@ -210,13 +210,25 @@ def test_it_says_what_to_do(outcome: str, held_as: str | None, expected: str):
     assert max(map(len, text.splitlines())) <= 60, "the page cuts it off"
 
 
-def test_a_held_candidate_says_by_how_much_it_missed(platform: Platform, registry: Registry):
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        (
+            "held by precision_threshold",
+            "it missed precision by 0.050, F1 by 0.008, the F1 of version 2 by 0.088. Next: look at the labels",
+        ),
+        ("version 3 was rolled back", "version 3 was rolled back. Next: do what the reason in the table below says."),
+    ],
+)
+def test_a_candidate_that_the_gate_held_says_by_how_much_it_missed_another_one_why(
+    platform: Platform, registry: Registry, reason: str, expected: str
+):
     platform.database["model_audit_log"].insert_one(
         {
             "model": MODEL,
             "kind": "held",
             "held_as": "below",
-            "reason": "held by precision_threshold",
+            "reason": reason,
             "at": NOW + timedelta(days=999),
             "metrics": {"precision": 0.7, "recall": 0.9, "f1": 0.712},
             "thresholds": {"precision": 0.75, "recall": 0.7, "f1": 0.72},
@@ -225,7 +237,7 @@ def test_a_held_candidate_says_by_how_much_it_missed(platform: Platform, registr
     )
     show(platform)
     said = " ".join(str(shown(platform)[0].metadata["what_to_do"].value).split())
-    assert "it missed precision by 0.050, F1 by 0.008, the F1 of version 2 by 0.088. Next: look at the labels" in said
+    assert expected in said
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 40])
