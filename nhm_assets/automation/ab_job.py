@@ -113,8 +113,7 @@ def change_ab_test(
     context.instance.add_run_tags(context.run_id, {SPECIALIST_TAG: str(specialist)})
     with mongo.database() as database, mlflow.client() as client:
         if asked["action"] == START:
-            test = _start(client, database, settings, asked, fields)
-            said = f"started: {test.sentence}"
+            test, said = _start(client, database, settings, asked, fields)
         else:
             test, said = _stop(client, database, settings, specialist.registered_model, fields)
     context.log.info(said)
@@ -127,7 +126,8 @@ def _start(
     settings: Settings,
     asked: Mapping[str, Any],
     fields: Mapping[str, Any],
-) -> AbTest:
+) -> tuple[AbTest, str]:
+    """Start a test, or find the one that an earlier attempt or the same request has started."""
     now = settings.now()
     request = AbRequest(
         specialist=asked["specialist"],
@@ -140,7 +140,8 @@ def _start(
         min_samples=asked["min_samples"],
         fields=fields,
     )
-    return start_test(client, database[AUDIT_LOG], request, now=now, wait_s=settings.promotion_wait_s)
+    test = start_test(client, database[AUDIT_LOG], request, now=now, wait_s=settings.promotion_wait_s)
+    return test, f"{'started' if test.started_at == now else 'runs already'}: {test.sentence}"
 
 
 def _stop(

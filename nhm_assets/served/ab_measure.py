@@ -157,8 +157,9 @@ def read_given(database: "Database[Document]", settings: "Settings", test: AbTes
 
 
 def _counts(opinion: Opinion, times: ServingTimes) -> bool:
-    named = bool(opinion.plan_id) and opinion.version is not None and opinion.at is not None
-    return named and not np.isnan(opinion.confidence) and opinion.at is not None and not times.in_gap(opinion.at)
+    if not opinion.plan_id or opinion.version is None or opinion.at is None:
+        return False
+    return not np.isnan(opinion.confidence) and not times.in_gap(opinion.at)
 
 
 def _rank(one: Given) -> tuple[bool, datetime | None]:

@@ -124,8 +124,7 @@ def estimates_table(quality: ServedQuality) -> str:
 
 def ab_table(result: AbResult) -> str:
     """An A/B test: the verdict first, then what it is made of."""
-    rows = [(name, str(value)) for name, value in ab_rows(result)]
-    table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+    table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in ab_rows(result))])
     return f"{result.verdict.sentence}\n\n{table}"
 
 
@@ -133,22 +132,18 @@ def ab_rows(result: AbResult) -> list[tuple[str, str]]:
     """What an A/B test is made of, in the order in which people read it."""
     test = result.test
     live = test.mode == LIVE
-    rows = [
+    given = ", ".join(f"{variant}: {plans}" for variant, plans in result.plans.items())
+    return [
         ("test", test.sentence),
         ("counted until", f"{result.until:%Y-%m-%d %H:%M} UTC"),
         ("opinions of either version" if live else "plans that both answered", str(result.answered)),
-        ("plans whose features are not stored", str(result.unusable)),
+        *([] if live else [("plans whose features are not stored", str(result.unusable))]),
         ("reviewed", f"{result.reviewed}, {result.approvals} of them approved"),
         ("AUC", figure(result.auc)),
         ("precision from 0.8 on", figure(result.precision)),
-        (f"assignment by hash, {test.split:.0%} to the champion", ", ".join(map(_share, result.plans.items()))),
+        (f"assignment by hash, {test.split:.0%} to the champion", given),
         ("opinions with marks", f"{result.marked}, {result.disagreeing} of them differ from the assignment"),
     ]
-    return [row for row in rows if not (live and row[0].startswith("plans whose"))]
-
-
-def _share(one: tuple[str, int]) -> str:
-    return f"{one[0]}: {one[1]}"
 
 
 def _when(weeks_before: int) -> str:
