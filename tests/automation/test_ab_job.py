@@ -101,6 +101,16 @@ def test_the_launchpad_fills_in_the_newest_candidate_and_the_defaults(platform: 
     assert "runs already. `nhm ab stop technical` ends it" in failed_step(again)[1]
 
 
+def test_a_test_whose_challenger_was_deleted_in_mlflow_can_be_stopped(platform: Platform):
+    registry = Registry(platform.settings.nhm_home / "mlflow")
+    registry.add(WEEK_END - ONE_WEEK, stage="Production")
+    registry.add(WEEK_END)
+    assert ask(platform, START).success
+    registry.client().delete_model_version(MODEL, "2")
+    said = ask(platform, {"specialist": "technical", "action": "stop"}).output_for_node(AB_OP)["summary"]
+    assert said.endswith("Nothing was promoted, and version 2 does not exist any more.")
+
+
 def plans_since(platform: Platform, start, count: int) -> None:
     """Opinions of version 1 on plans like those that it learned, all of them reviewed."""
     frames = FrameIOManager(platform.settings.storage)
