@@ -36,14 +36,27 @@ def temporal_segments(plan_ids: pd.Series, cuts: Sequence[float] = CUTS) -> pd.S
     return by_time.groupby(plan_ids).transform("last").astype("int64")
 
 
+def timed_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a dataset that are in the order of time: the real ones, or all of them if none is real."""
+    real = frame["source"] == REAL
+    return frame[real] if real.any() else frame
+
+
+def are_newer(frame: pd.DataFrame, cut: float) -> pd.Series:
+    """Whether each row comes after this share of the rows by time; all rows of a plan answer alike.
+
+    Synthetic rows that fill up real ones do not: they are among the older ones.
+    """
+    segments = temporal_segments(timed_rows(frame)["plan_id"], (cut,))
+    return segments.reindex(frame.index, fill_value=0) > 0
+
+
 def segments_of(frame: pd.DataFrame) -> pd.Series:
     """The segment of each row of a dataset.
 
     The stored splits count; only train is cut again. Synthetic rows that fill up real ones are in segment 0.
     """
-    real = frame["source"] == REAL
-    timed = frame[real] if real.any() else frame
-    segments = temporal_segments(timed["plan_id"]).clip(upper=1).reindex(frame.index, fill_value=0)
+    segments = temporal_segments(timed_rows(frame)["plan_id"]).clip(upper=1).reindex(frame.index, fill_value=0)
     segments[frame["split"] == VALIDATION] = SPLIT_OF.index(VALIDATION)
     segments[frame["split"] == TEST] = TEST_SEGMENT
     return segments

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from nhm_assets.domain.class_order import ServedClasses, fitted_labels
-from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, REAL
+from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES
 from nhm_assets.domain.records import Calibration, CalibrationMethod
-from nhm_assets.domain.segments import temporal_segments
+from nhm_assets.domain.segments import temporal_segments, timed_rows
 from nhm_assets.estimators.recent_fits import fit_once
 
 if TYPE_CHECKING:
@@ -91,8 +91,7 @@ def _parts(rows: pd.DataFrame, segments: pd.Series | None) -> np.ndarray:
 
     Synthetic rows are in the first part, as they are among the train rows: only reviewers show what is frequent.
     """
-    real = (rows["source"] == REAL).to_numpy()
-    asked = rows[real] if real.any() else rows
+    asked = timed_rows(rows)
     if segments is not None and segments.any():
         newer = asked["plan_id"][segments[asked.index] > 0]
         parts = _MIDDLE + temporal_segments(newer, _HALVES)

@@ -17,6 +17,7 @@ from nhm_assets.domain.dataset_schema import (
     schema_faults,
 )
 from nhm_assets.domain.evidence import EVIDENCE_CHECKS, judge_evidence
+from nhm_assets.domain.segments import timed_rows
 from nhm_assets.feedback.splits import split_by_time
 
 MAX_SCRIPTED_FRACTION = 0.5
@@ -99,7 +100,7 @@ def _human_feedback(frame: pd.DataFrame) -> Verdict:
 
 
 def _split_shares(frame: pd.DataFrame) -> Verdict:
-    rows = frame[frame["source"] == REAL] if (frame["source"] == REAL).any() else frame
+    rows = timed_rows(frame)
     size = max(1, len(rows))
     shares = {split: float((rows["split"] == split).sum() / size) for split in SPLITS}
     by_time = {split: float((split_by_time(len(rows)) == split).sum() / size) for split in SPLITS}

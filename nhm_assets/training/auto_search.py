@@ -10,20 +10,19 @@ import numpy as np
 import pandas as pd
 
 from nhm_assets.domain.class_order import ServedClasses, fitted_labels
-from nhm_assets.domain.dataset_schema import APPROVE, FEATURE_NAMES, REAL
+from nhm_assets.domain.dataset_schema import APPROVE, FEATURE_NAMES
 from nhm_assets.domain.errors import DataError
-from nhm_assets.domain.segments import TEST_SEGMENT, segments_of, temporal_segments
+from nhm_assets.domain.segments import TEST_SEGMENT, are_newer, segments_of, temporal_segments
 from nhm_assets.estimators.families import FAMILIES, family_of, named, searched_for
-from nhm_assets.estimators.families.family import SEED
+from nhm_assets.estimators.families.family import FAMILY, SEED
 from nhm_assets.estimators.fitting import fit_model
 
 if TYPE_CHECKING:
     import optuna
 
 _OLDEST, _VALIDATION = 0, TEST_SEGMENT - 1
-_OLDEST_CUT: Final = (0.65,)
+_OLDEST_CUT: Final = 0.65
 _HALVES: Final = (0.5,)
-_FAMILY: Final = "family"
 _EACH: Final = 5
 """Rows that are approve, and rows that are not, that a fold needs."""
 
@@ -62,7 +61,7 @@ class Tried:
 
     def shown(self) -> dict[str, Any]:
         """As JSON, with the name of its family."""
-        return {_FAMILY: self.family} | asdict(self)
+        return {FAMILY: self.family} | asdict(self)
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ def search_families(
         pruner=optuna.pruners.MedianPruner(n_startup_trials=len(FAMILIES)),
     )
     for name, family in FAMILIES.items():
-        study.enqueue_trial({_FAMILY: name} | {f"{name}.{key}": value for key, value in family.defaults.items()})
+        study.enqueue_trial({FAMILY: name} | {f"{name}.{key}": value for key, value in family.defaults.items()})
     # The default family is tried whatever the time.
     ends = time.monotonic() + seconds
     study.optimize(score, n_trials=1)
@@ -178,9 +177,7 @@ def folds_of(frame: pd.DataFrame) -> list[Fold]:
     """
     segments = segments_of(frame)
     oldest, validation = frame[segments == _OLDEST], frame[segments == _VALIDATION]
-    real = oldest["source"] == REAL
-    timed = oldest[real] if real.any() else oldest
-    newer = temporal_segments(timed["plan_id"], _OLDEST_CUT).reindex(oldest.index, fill_value=0) > 0
+    newer = are_newer(oldest, _OLDEST_CUT)
     later = temporal_segments(validation["plan_id"], _HALVES) > 0
     before = frame[segments < _VALIDATION]
     found = [
@@ -211,7 +208,7 @@ class _Within:
 
 
 def _suggested(trial: "optuna.Trial") -> dict[str, Any]:
-    family = FAMILIES[trial.suggest_categorical(_FAMILY, list(FAMILIES))]
+    family = FAMILIES[trial.suggest_categorical(FAMILY, list(FAMILIES))]
     return named(family, {**family.defaults, **family.search_space(_Within(trial, family.name))})
 
 

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from nhm_assets.domain.class_order import ServedClasses, fitted_labels
-from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, REAL
-from nhm_assets.domain.segments import temporal_segments
+from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES
+from nhm_assets.domain.segments import are_newer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_OLDER: Final = (0.7,)
+_OLDER: Final = 0.7
 """Share of the real rows, by time, that members of an ensemble learn before they are asked about the newer ones."""
 
 
@@ -64,9 +64,7 @@ class Examples:
 
         Of so few plans that one part would be empty, both are all of them.
         """
-        real = self.rows["source"] == REAL
-        timed = self.rows[real] if real.any() else self.rows
-        newer = temporal_segments(timed["plan_id"], _OLDER).reindex(self.rows.index, fill_value=0) > 0
+        newer = are_newer(self.rows, _OLDER)
         if newer.all() or not newer.any():
             return self, self
         return Examples(self.rows[~newer], self.served), Examples(self.rows[newer], self.served)
