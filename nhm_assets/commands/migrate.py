@@ -43,5 +43,12 @@ def _upgrade_mlflow(address: str) -> None:
     if done.returncode:
         from resources.addresses import masked
 
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise UsageError(f"MLflow's database {masked(address)} was not upgraded: {reason[:300]}. Restore the back-up")
+        shown = masked(address)
+        reason = error_in(done.stderr).replace(address, shown)[:300]
+        raise UsageError(f"MLflow's database {shown} was not upgraded: {reason}. Restore the back-up")
+
+
+def error_in(output: str) -> str:
+    """The error at the end of a Python traceback. SQLAlchemy writes advice and a link below it."""
+    lines = [line for line in output.splitlines() if line[:1].strip() and not line.startswith("(Background")]
+    return lines[-1] if lines else "no reason given"

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from dagster import DagsterInstance
 
 from nhm_assets.cli import main
+from nhm_assets.commands.migrate import error_in
 from nhm_assets.settings import Settings
 from resources.backups import Backups
 from resources.errors import StorageError
@@ -157,6 +158,13 @@ def test_a_migration_stores_the_dumps_and_then_upgrades_both_databases(databases
     assert databases.revision(own) == newest
     assert databases.revision(of_mlflow)
     assert len(Backups(Settings(**databases.settings).storage).all()) == 1
+
+
+def test_a_failed_migration_names_the_error_and_not_the_link_below_it():
+    link = "(Background on this error at: https://sqlalche.me/e/20/e3q8)"
+    output = f"Traceback (most recent call last):\n  a\nOperationalError: refused\n\tIs it running?\n\n{link}\n"
+    assert error_in(output) == "OperationalError: refused"
+    assert error_in("") == "no reason given"
 
 
 def test_a_migration_needs_dumps_or_the_word_that_there_are_none(tmp_path: Path):
