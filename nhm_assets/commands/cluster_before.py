@@ -183,11 +183,10 @@ class Before:
         for secret in pulls:
             yield self._secret(secret, f"kubectl create secret docker-registry -n {secret.namespace} {secret.name}")
         for image in needs.images(self._manifests):
-            registry = image.partition("/")[0] if "/" in image else "docker.io"
             how = f"with {pulls[0].name}" if pulls else "without credentials: the manifests name no pull secret"
             yield unknown(
                 "images",
-                f"nodes pull {image} from {registry} {how}",
+                f"nodes pull {image} from {needs.registry_of(image)} {how}",
                 "After the apply, this check names every pod whose image did not come",
             )
 

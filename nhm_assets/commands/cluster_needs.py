@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+from resources.addresses import masked
+
 Manifest = dict[str, Any]
 
 OUR_LABEL: Final = ("app.kubernetes.io/part-of", "nhm-assets")
@@ -96,6 +98,12 @@ def secret_keys(manifests: Sequence[Manifest]) -> list[SecretKey]:
     return sorted(found, key=lambda one: (one.namespace, one.name, one.key or ""))
 
 
+def registry_of(image: str) -> str:
+    """The host that nodes pull an image from: the first part of its name if that is a host, else Docker's own."""
+    first, slash, _ = image.partition("/")
+    return first if slash and ("." in first or ":" in first or first == "localhost") else "docker.io"
+
+
 def images(manifests: Sequence[Manifest]) -> list[str]:
     """All images, sorted."""
     return sorted({container["image"] for _, pod in pods(manifests) for container in _containers(pod)})
@@ -150,9 +158,12 @@ def grants(manifests: Sequence[Manifest]) -> Iterator[tuple[str, str, str, str, 
 
 
 def server_at(address: str, usual_port: int, namespace: str) -> Server:
-    """The server of an address, of the first one if it names several; `namespace` is that of who connects."""
-    scheme, _, rest = address.partition("://")
-    location = rest.rpartition("@")[2].partition("/")[0].partition("?")[0].partition(",")[0]
+    """The server of an address, of the first one if it names several; `namespace` is that of who connects.
+
+    A password in the wrong place of a malformed address is not shown.
+    """
+    scheme, _, rest = masked(address).partition("://")
+    location = rest.rpartition("@")[2].partition("/")[0].partition(",")[0]
     host, _, port = location.partition(":")
     shown = f"{host}:{port or usual_port}"
     labels = host.split(".")
@@ -160,6 +171,6 @@ def server_at(address: str, usual_port: int, namespace: str) -> Server:
         # A pod of a headless Service has a name of its own before that of the Service.
         service, place = labels[labels.index("svc") - 2 : labels.index("svc")]
         return Server(shown, service, place)
-    if len(labels) == 1 and host != "localhost" and not scheme.endswith("+srv"):
+    if host.replace("-", "").isalnum() and host != "localhost" and not scheme.endswith("+srv"):
         return Server(shown, host, namespace)
     return Server(shown, None, None)

@@ -30,6 +30,20 @@ def test_secrets_volumes_namespaces_and_images_are_found():
     assert needs.settings(manifests)["SPECIALIST_NAMESPACE"] == "semantic-translation"
 
 
+@pytest.mark.parametrize(
+    ("image", "registry"),
+    [
+        ("postgres:16.4", "docker.io"),
+        ("team/nhm-assets:0.1.0", "docker.io"),
+        ("registry.example/nhm-assets", "registry.example"),
+        ("localhost/nhm-assets", "localhost"),
+        ("registry:5000/nhm-assets", "registry:5000"),
+    ],
+)
+def test_a_registry_is_the_first_part_of_a_name_if_that_is_a_host(image: str, registry: str):
+    assert needs.registry_of(image) == registry
+
+
 def test_an_optional_secret_is_not_needed_and_a_pull_secret_is():
     pod = {
         "containers": [{"image": "a", "envFrom": [{"secretRef": {"name": "maybe", "optional": True}}]}],
@@ -57,6 +71,7 @@ def test_who_applies_a_role_must_hold_what_it_grants():
         ("mongodb+srv://cluster", ("cluster:27017", None, None)),
         ("mongodb://u:p@db.example.org/x", ("db.example.org:27017", None, None)),
         ("http://localhost", ("localhost:27017", None, None)),
+        ("mongodb://nhm:s3cret", ("***:27017", None, None)),
     ],
 )
 def test_an_address_is_that_of_a_service_or_outside_and_shows_no_password(address: str, expected: tuple[Any, ...]):
