@@ -16,7 +16,8 @@ _OF_THE_FIT: Final = "_feature_subsample_rng"
 class HistGradientBoosting(Family):
     """Small trees, one after another, each on what the ones before got wrong. They learn from missing values.
 
-    It starts all threads for every answer: in a small container, OMP_NUM_THREADS=1 makes it ten times faster.
+    It answers with a thread per processor of the container or, without a CPU limit, of the node. Where others use these
+    too, OMP_NUM_THREADS=1 makes it many times faster.
     """
 
     name = "hist_gradient_boosting"
