@@ -138,16 +138,15 @@ def _put_report(readings: Readings, specialist: str, recorded: Any) -> None:
 
 
 def _put_served(readings: Readings, specialist: str, served: dict[str, Any]) -> None:
-    figures = {name: served[name] for name in _SERVED if served.get(name) is not None}
-    readings.put_counts(own_metrics.SERVED_QUALITY, figures, specialist)
+    for name in _SERVED:
+        readings.put(own_metrics.SERVED_QUALITY, served.get(name), specialist, name)
     readings.put_counts(own_metrics.SERVED_OPINIONS, as_counts(served.get("answered_by")), specialist)
     readings.put(own_metrics.SERVED_PSI, served.get("largest_psi"), specialist)
     readings.put_counts(own_metrics.SERVED_WARNS, as_counts(served.get("warns")), specialist)
     if until := served.get("measured_until"):
         readings.put(own_metrics.SERVED_UNTIL, datetime.fromisoformat(until).timestamp(), specialist)
-    bounds = {name: served.get(f"ab_auc_{name}") for name in ("low", "difference", "high")}
-    known = {name: value for name, value in bounds.items() if value is not None}
-    readings.put_counts(own_metrics.AB_DIFFERENCE, known, specialist)
+    for name in ("low", "difference", "high"):
+        readings.put(own_metrics.AB_DIFFERENCE, served.get(f"ab_auc_{name}"), specialist, name)
 
 
 def _put_certainty(readings: Readings, specialist: str, read: ReadReport | None) -> None:
