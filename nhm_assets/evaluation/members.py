@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import pandas as pd
 
 from nhm_assets.domain.class_order import by_label, own_order
@@ -87,4 +86,4 @@ def judge_members(model: Any, parameters: Mapping[str, Any], rows: pd.DataFrame)
     best = max(members, key=lambda name: metrics[name].f1)
     whole, single = (predict_labels(answers[name]) == APPROVE for name in (WHOLE, best))
     ours, theirs, error = f1_difference(one_hot(labels == APPROVE, whole, single).sum(axis=0))
-    return Members(metrics, best, float(np.subtract(ours, theirs)), float(error))
+    return Members(metrics, best, float(ours - theirs), float(error))

@@ -14,8 +14,9 @@ from nhm_assets.domain.dataset_schema import APPROVE, FEATURE_NAMES
 from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.segments import TEST_SEGMENT, are_newer, segments_of, temporal_segments
 from nhm_assets.estimators.families import FAMILIES, family_of, named, searched_for
-from nhm_assets.estimators.families.family import FAMILY, SEED
+from nhm_assets.estimators.families.family import FAMILY
 from nhm_assets.estimators.fitting import fit_model
+from nhm_assets.training.tuning import seeded_study
 
 if TYPE_CHECKING:
     import optuna
@@ -152,12 +153,7 @@ def search_families(
             raise optuna.TrialPruned
         return one.f1
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=SEED),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=len(FAMILIES)),
-    )
+    study = seeded_study(optuna.pruners.MedianPruner(n_startup_trials=len(FAMILIES)))
     for name, family in FAMILIES.items():
         study.enqueue_trial({FAMILY: name} | {f"{name}.{key}": value for key, value in family.defaults.items()})
     # The default family is tried whatever the time.
@@ -236,9 +232,12 @@ def f1_with_error(approved: np.ndarray, called: np.ndarray, plans: np.ndarray) -
     """F1 of approve, and its standard error; rows of a plan count together.
 
     Args:
-        approved: whether each row is labelled approve.
-        called: whether the model calls it approve.
-        plans: its plan's id.
+        approved: whether each row is labelled approve; shape (n,).
+        called: whether the model calls it approve; shape (n,).
+        plans: its plan's id; shape (n,).
+
+    Returns:
+        F1 and its standard error; both 0 if nothing is labelled or called approve.
 
     Source: the limit of the bootstrap over plans, by the influence of each (Efron & Tibshirani 1993, chapter 22).
     """

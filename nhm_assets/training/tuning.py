@@ -43,7 +43,6 @@ def search_parameters(
         DataError: there are no validation rows to search on.
     """
     import numpy as np
-    import optuna
     from sklearn.metrics import f1_score
 
     train, validation = frame[frame["split"] == TRAIN], frame[frame["split"] == VALIDATION]
@@ -62,8 +61,15 @@ def search_parameters(
         log_trial(trial.number, parameters, value)
         return value
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=SEED))
+    study = seeded_study()
     study.enqueue_trial(dict(family.defaults))
     study.optimize(score, n_trials=trials)
     return named(family, {**family.defaults, **study.best_params})
+
+
+def seeded_study(pruner: "optuna.pruners.BasePruner | None" = None) -> "optuna.Study":
+    """A study that looks for the greatest score; the same scores result in the same trials."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=SEED), pruner=pruner)

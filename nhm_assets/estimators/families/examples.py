@@ -23,7 +23,8 @@ class Examples:
     """Dataset rows to learn, always with all three classes.
 
     For each missing class, one row with weight zero is added. Trees ignore rows without weight, so a forest learns
-    nothing from it, but `predict_proba` gets the column that the specialists expect.
+    nothing from it, but `predict_proba` gets the column that the specialists expect. Where a pipeline takes medians or
+    scales, it counts as one row of zeros.
 
     Args:
         rows: dataset rows, in the order of the dataset; another order results in another model.
@@ -39,7 +40,7 @@ class Examples:
 
     @cached_property
     def features(self) -> pd.DataFrame:
-        """The 26 features."""
+        """The 26 features; shape (n, 26), rows without weight last."""
         features = self.rows[list(FEATURE_NAMES)]
         if not self._missing:
             return features
@@ -48,13 +49,13 @@ class Examples:
 
     @property
     def classes(self) -> np.ndarray:
-        """What the estimator is to answer for each of them."""
+        """What the estimator is to answer for each of them; shape (n,)."""
         labels = self.rows["label"].to_numpy()
         return fitted_labels(np.append(labels, self._missing) if self._missing else labels, self.served)
 
     @property
     def weights(self) -> np.ndarray | None:
-        """The weight of each; None if all count alike."""
+        """The weight of each, 1 or 0, shape (n,); None if all count alike."""
         if not self._missing:
             return None
         return np.append(np.ones(len(self.rows)), np.zeros(len(self._missing)))
