@@ -99,6 +99,7 @@ def start_test(
     Raises:
         UsageError: another test runs, or one of the versions cannot take part.
         RegistryError: a promotion did not end in time.
+        LockLost: another process may have taken the lock over meanwhile, so nothing was done.
     """
     model = request.model
     with hold_lock(
@@ -106,6 +107,7 @@ def start_test(
     ) as lock:
         try:
             test = running_test(log, model, now)
+            lock.update(version=request.challenger)
             if test is None:
                 _release(client, log, model, now)
                 test = _record(client, log, request, now)
@@ -141,6 +143,7 @@ def stop_test(
     Raises:
         UsageError: there is no test.
         RegistryError: a promotion did not end in time.
+        LockLost: another process may have taken the lock over meanwhile, so nothing was done.
     """
     with hold_lock(
         log, model, _lock_fields(fields, now), recover=partial(recover, client, now=now), wait_s=wait_s
@@ -149,6 +152,7 @@ def stop_test(
             test = newest_test(log, model)
             if test is None:
                 raise UsageError(f"{model} has no A/B test: `nhm ab start` starts one")
+            lock.update(version=test.challenger)
             if test.ended_at is None:
                 # First the entry: once the test is marked, nobody would write it.
                 entry = {**fields, "kind": AB_TEST_ENDED, "model": model, "version": test.challenger, "at": now}

@@ -19,6 +19,7 @@ from nhm_assets.registry.ab_tests import (
 )
 from nhm_assets.registry.vocabulary import FILES_DELETED_TAG, ROLLED_BACK_TAG
 from nhm_assets.training.registration import stage_candidate
+from resources.errors import LockLost
 from tests.support.documents import NOW, WEEK_END
 from tests.support.promotions import EARLIER, LATER, let_leases_run_out, promote_here
 from tests.support.registry import MODEL, Registry
@@ -162,10 +163,10 @@ def test_the_same_request_again_finishes_what_was_interrupted_and_another_one_is
     assert log.count_documents({"kind": "ab_test"}) == 1
 
 
-@pytest.mark.parametrize("write", [2, 3])
+@pytest.mark.parametrize("write", [3, 4])
 def test_a_stop_that_died_between_its_writes_is_finished_by_the_next_one(three, log, write: int):
     def die() -> None:
-        # The first write acquires the lock.
+        # The first writes are about the lock.
         raise ConnectionError
 
     start(three, log, "2")
@@ -175,6 +176,17 @@ def test_a_stop_that_died_between_its_writes_is_finished_by_the_next_one(three, 
     assert [entry["reason"] for entry in log.find({"kind": "ab_test_ended"})] == ["Version 3 is better."]
     assert running_test(log, MODEL, NOW) is None
     assert three.state()["stages"] == {"1": "Production", "2": "Staging", "3": "Staging"}
+
+
+@pytest.mark.parametrize("change", [stop, lambda registry, log: start(registry, log, "3", now=NOW + A_WEEK)])
+def test_who_has_lost_the_lock_changes_nothing(three, log, change):
+    start(three, log, "2")
+    before = three.state()
+    with pytest.raises(LockLost):
+        change(three, At(log, "find_one", lambda: log.update_one({"state": "open"}, {"$set": {"owner": "another"}})))
+    assert three.state() == before
+    assert running_test(log, MODEL, NOW) is not None
+    assert log.count_documents({"kind": {"$in": ["ab_test", "ab_test_ended"]}}) == 1
 
 
 def test_a_candidate_that_comes_while_a_test_starts_lets_nobody_in(three, log):
