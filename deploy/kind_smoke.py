@@ -102,11 +102,12 @@ class Smoke:
         (pod, *_) = _json("get", "pods", "-n", PLATFORM, "-l", "component=daemon")["items"]
         node = pod["spec"]["nodeName"]
         options = ("--ignore-daemonsets", "--delete-emptydir-data", "--force", f"--pod-selector={OURS}")
-        _kubectl("drain", node, *options, f"--timeout={_ROLLOUT_S}s")
         try:
-            self._wait_until_ready()
+            _kubectl("drain", node, *options, f"--timeout={_ROLLOUT_S}s")
         finally:
             _kubectl("uncordon", node)
+        # Volumes of kind stay on their node, so pods that have one there come back only now.
+        self._wait_until_ready()
 
     def delete(self) -> None:
         """The platform goes, its data stays."""
