@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nhm_assets.commands.person import person
 from nhm_assets.domain.ab_records import DAYS, MIN_SAMPLES, MODES, REPLAY
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.garbage_collector import startup_without_gc
@@ -109,36 +108,15 @@ def _run_job(settings: Settings, specialist: str, config: dict[str, Any]) -> Non
     """Run the job `ab_test`, and say what it did."""
     with startup_without_gc():
         from nhm_assets.automation.ab_job import AB_OP, START, checked
-        from nhm_assets.commands.health import require_services
-        from nhm_assets.definitions import build_definitions
+        from nhm_assets.commands.person_job import run_job
         from nhm_assets.domain.dagster_names import AB_TEST_JOB
         from nhm_assets.domain.partitions import parse_specialist
-        from nhm_assets.instance.home import dagster_instance
-        from nhm_assets.registry.audit_log import ACTOR_TAG
-        from nhm_assets.resource_factories import mongo_of
-        from nhm_assets.runs.failure_cause import failure_of
-        from nhm_assets.runs.in_process import in_process_config, in_process_tags
 
     asked = {"specialist": str(parse_specialist(specialist)), **config}
     if config["action"] == START:
         checked(asked)
-    who = person(settings, f"ab {config['action']}")
-    with mongo_of(settings).held(), dagster_instance(settings) as instance:
-        require_services(settings)
-        result = (
-            build_definitions(settings)
-            .resolve_job_def(AB_TEST_JOB)
-            .execute_in_process(
-                instance=instance,
-                raise_on_error=False,
-                run_config=in_process_config(settings) | {"ops": {AB_OP: {"config": asked}}},
-                tags={**in_process_tags(settings), ACTOR_TAG: who},
-            )
-        )
-        run = instance.get_run_by_id(result.run_id)
-        if result.success:
-            click.echo(f"{specialist}: {result.output_for_node(AB_OP)['summary']}")
-        elif run is not None:
-            click.echo(f"nhm: {failure_of(instance, run).reason.removeprefix(f'{AB_OP}: ')}", err=True)
-    if not result.success:
+    result, fault = run_job(settings, f"ab {config['action']}", AB_TEST_JOB, AB_OP, asked)
+    if fault:
+        click.echo(f"nhm: {fault}", err=True)
         sys.exit(1)
+    click.echo(f"{specialist}: {result.output_for_node(AB_OP)['summary']}")

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nhm_assets.commands.person import person
 from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.settings import Settings
 
@@ -62,38 +61,18 @@ def _run_job(
     """What was moved, a warning, what the restart says, and what failed; each is None if there is nothing to say."""
     with startup_without_gc():
         from nhm_assets.automation.rollback_job import RESTART_OP, ROLLBACK_OP, checked
-        from nhm_assets.commands.health import require_services
-        from nhm_assets.definitions import build_definitions
+        from nhm_assets.commands.person_job import run_job
         from nhm_assets.domain.dagster_names import ROLLBACK_JOB
         from nhm_assets.domain.partitions import parse_specialist
-        from nhm_assets.instance.home import dagster_instance
-        from nhm_assets.registry.audit_log import ACTOR_TAG
-        from nhm_assets.resource_factories import mongo_of
-        from nhm_assets.runs.failure_cause import failure_of
-        from nhm_assets.runs.in_process import in_process_config, in_process_tags
 
     config = {"specialist": str(parse_specialist(specialist)), "reason": reason, "to": version, "in_production": None}
     checked(config)
-    who = person(settings, "rollback")
-    with mongo_of(settings).held(), dagster_instance(settings) as instance:
-        require_services(settings)
-        result = (
-            build_definitions(settings)
-            .resolve_job_def(ROLLBACK_JOB)
-            .execute_in_process(
-                instance=instance,
-                raise_on_error=False,
-                run_config=in_process_config(settings) | {"ops": {ROLLBACK_OP: {"config": config}}},
-                tags={**in_process_tags(settings), ACTOR_TAG: who},
-            )
-        )
-        run = instance.get_run_by_id(result.run_id)
-        warning = _warning(result)
-        if result.success or run is None:
-            return result.output_for_node(ROLLBACK_OP), warning, result.output_for_node(RESTART_OP), None
-        fault = failure_of(instance, run).reason.removeprefix(f"{ROLLBACK_OP}: ").removeprefix(f"{RESTART_OP}: ")
-        moved = any(event.is_step_success for event in result.events_for_node(ROLLBACK_OP))
-        return result.output_for_node(ROLLBACK_OP) if moved else None, warning, None, fault
+    result, fault = run_job(settings, "rollback", ROLLBACK_JOB, ROLLBACK_OP, config)
+    warning = _warning(result)
+    if fault is None:
+        return result.output_for_node(ROLLBACK_OP), warning, result.output_for_node(RESTART_OP), None
+    moved = any(event.is_step_success for event in result.events_for_node(ROLLBACK_OP))
+    return result.output_for_node(ROLLBACK_OP) if moved else None, warning, None, fault
 
 
 def _warning(result: "ExecuteInProcessResult") -> str | None:
