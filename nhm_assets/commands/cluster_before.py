@@ -47,6 +47,7 @@ class Before:
             ("storage", self._storage),
             ("priority", self._priority),
             ("images", self._images),
+            ("API server", self._api_server),
             ("servers", self._servers),
             ("specialists", self._specialists),
             ("pods", self._pods),
@@ -189,6 +190,24 @@ class Before:
                 f"nodes pull {image} from {needs.registry_of(image)} {how}",
                 "After the apply, this check names every pod whose image did not come",
             )
+
+    def _api_server(self) -> Iterator[Line]:
+        """Some networks compare the address of the Service with a policy, others that of the server behind it."""
+        ranges = needs.api_server_ranges(self._manifests)
+        service, endpoints = (self._objects.kind("v1", kind) for kind in ("Service", "Endpoints"))
+        if ranges is None or not service or not endpoints:
+            return
+        found = self._objects.get(service, "default", "kubernetes")
+        behind = self._objects.get(endpoints, "default", "kubernetes")
+        addresses = needs.api_server_addresses(found or {}, behind or {})
+        if closed := needs.outside(addresses, ranges):
+            yield fault(
+                "API server",
+                f"it is at {', '.join(closed)}, which the policy nhm-api-server does not open: no run would start",
+                "Add the address to the patch of nhm-api-server in your overlay, as ADDRESS/32",
+            )
+        elif addresses:
+            yield ok("API server", f"the policy nhm-api-server opens {', '.join(addresses)}")
 
     def _servers(self) -> Iterator[Line]:
         configured = needs.settings(self._manifests)

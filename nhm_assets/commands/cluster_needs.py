@@ -1,6 +1,7 @@
 """What rendered manifests need of a cluster: namespaces, Secrets, volumes, images. Pure functions of the manifests."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import ip_address, ip_network
 from typing import Any, Final, NamedTuple
 
 from resources.addresses import masked
@@ -155,6 +156,28 @@ def grants(manifests: Sequence[Manifest]) -> Iterator[tuple[str, str, str, str, 
                     for name in rule.get("resourceNames", ("",)):
                         for verb in rule["verbs"]:
                             yield verb, group, resource, role["metadata"]["namespace"], name
+
+
+def api_server_ranges(manifests: Sequence[Manifest]) -> list[str] | None:
+    """The networks in which pods may connect to the API server, such as 10.0.0.0/8; None: no policy restricts that."""
+    policies = [one["spec"] for one in manifests if name_of(one) == "NetworkPolicy/nhm-api-server"]
+    if not policies:
+        return None
+    peers = [peer for spec in policies for rule in spec["egress"] for peer in rule.get("to", ())]
+    return [peer["ipBlock"]["cidr"] for peer in peers if "ipBlock" in peer]
+
+
+def api_server_addresses(service: Manifest, endpoints: Manifest) -> list[str]:
+    """Those of the Service `kubernetes` and of the servers behind it."""
+    spec = service.get("spec") or {}
+    behind = [one["ip"] for subset in endpoints.get("subsets") or () for one in subset.get("addresses") or ()]
+    return list(dict.fromkeys([*(spec.get("clusterIPs") or [spec["clusterIP"]] if spec else []), *behind]))
+
+
+def outside(addresses: Iterable[str], ranges: Sequence[str]) -> list[str]:
+    """The addresses that are in none of these networks. Those of another kind of IP are outside."""
+    networks = [ip_network(one) for one in ranges]
+    return [one for one in addresses if not any(ip_address(one) in network for network in networks)]
 
 
 def server_at(address: str, usual_port: int, namespace: str) -> Server:

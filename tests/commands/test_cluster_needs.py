@@ -1,5 +1,6 @@
 """What manifests need of a cluster, read from the overlays as `kubectl` renders them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,6 +61,23 @@ def test_who_applies_a_role_must_hold_what_it_grants():
     assert ("patch", "apps", "deployments", "semantic-translation", "specialist-technical") in granted
     assert ("list", "", "pods", "semantic-translation", "") in granted
     assert ("create", "batch", "jobs", "mlflow", "") in granted
+
+
+@pytest.mark.parametrize("overlay", [PRODUCTION, STANDALONE, OWN_SERVICES], ids=lambda overlay: overlay.name)
+def test_an_api_server_with_a_private_address_is_open_and_any_other_is_named(overlay: Path):
+    ranges = needs.api_server_ranges(rendered(overlay))
+    assert ranges is not None
+    service = {"spec": {"clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1", "fd00::1"]}}
+    endpoints = {"subsets": [{"addresses": [{"ip": "172.18.0.2"}, {"ip": "203.0.113.7"}]}, {"notReadyAddresses": []}]}
+    addresses = needs.api_server_addresses(service, endpoints)
+    assert addresses == ["10.96.0.1", "fd00::1", "172.18.0.2", "203.0.113.7"]
+    assert needs.outside(addresses, ranges) == ["fd00::1", "203.0.113.7"]
+    assert needs.outside(addresses, [*ranges, "203.0.113.7/32", "fd00::/8"]) == []
+
+
+def test_without_the_policy_the_address_of_the_api_server_does_not_matter():
+    assert needs.api_server_ranges([]) is None
+    assert needs.api_server_addresses({}, {}) == []
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,7 @@ def test_nothing_is_missing_once_it_is_there_before_and_after_the_apply(story: S
     for answer in (story.ready, story.applied):
         assert answer.faults == [OLD_SERVER, "MongoDB: there is no Service mongodb in data"], answer.text
         assert "MLflow: Service mlflow in mlflow has ready pods" in answer.text
+        assert "API server: the policy nhm-api-server opens 10." in answer.text
         assert "specialists: all 5 Deployments exist" in answer.text
         assert "hidden" not in answer.text
     count = len(rendered(PRODUCTION))

@@ -1,5 +1,6 @@
 """Which pods may connect to which, derived from the NetworkPolicies as a cluster's network does."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,11 @@ CONNECTIONS = {
     ("specialist-retraining", "mlflow", 5000),
 }
 OUTSIDE = {
-    "webserver": {443, 6443},
-    "daemon": {443, 6443},
+    "webserver": set(),
+    "daemon": set(),
     "code-location": {443, 587, 27017},
     "exporter": {27017},
-    "specialist-retraining": {443, 6443, 27017},
+    "specialist-retraining": {27017},
     "postgresql": set(),
     "mlflow": set(),
     "backup": set(),
@@ -113,6 +114,26 @@ def test_an_extra_policy_is_noticed(policies: list[Manifest]):
 def test_a_pod_reaches_other_networks_only_on_the_expected_ports(policies: list[Manifest], component: str):
     outwards = [rule for rule in rules(policies, component, "egress") if "to" not in rule]
     assert {port["port"] for rule in outwards for port in rule["ports"]} == OUTSIDE[component]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
+def test_the_api_server_is_open_to_three_pods_at_addresses_that_the_overlay_names(overlay: Path):
+    """A port that is open to any address lets a run send data anywhere."""
+    policies = network_policies(overlay)
+    peers = {
+        component: [
+            peer
+            for rule in rules(policies, component, "egress")
+            if 6443 in {entry["port"] for entry in rule["ports"]}
+            for peer in rule["to"]
+        ]
+        for component in PODS
+    }
+    assert {component for component in PODS if peers[component]} == {"daemon", "webserver", "specialist-retraining"}
+    named = [peer["ipBlock"]["cidr"] for peer in peers["daemon"]]
+    text = (overlay / "kustomization.yaml").read_text()
+    assert [one for one in named if f"ipBlock: {{cidr: {one}}}" not in text] == []
+    assert all(ip_network(one).prefixlen >= 8 for one in named)
 
 
 def test_a_pod_that_no_policy_names_is_closed(policies: list[Manifest]):
