@@ -37,15 +37,16 @@ class RunPodLauncher(GuardedRunLauncher, K8sRunLauncher):
     """
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        """Create the run's Job. While the API server does not answer, the run goes back into the queue.
+        """Create the run's Job, with the image that the code location has now.
 
-        Dagster's daemon puts a run back for this one error only; any other would end the run for good.
+        While the API server does not answer, the run goes back into the queue. Dagster's daemon puts a run back
+        for this one error only; any other would end the run for good.
 
         Raises:
             DagsterUserCodeUnreachableError: the API server does not answer, or cannot do this now.
         """
         try:
-            super().launch_run(context)
+            super().launch_run(context._replace(dagster_run=_with_todays_image(context)))
         except DagsterK8sAPIRetryLimitExceeded as error:
             if _status(error) == _UNAUTHORIZED:
                 raise
@@ -92,6 +93,22 @@ class RunPodLauncher(GuardedRunLauncher, K8sRunLauncher):
         if phase in ("Pending", "Running"):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.FAILED, f"pod {name} in namespace {namespace} has ended ({phase})")
+
+
+def _with_todays_image(context: LaunchRunContext) -> DagsterRun:
+    """The run, with the image of its code location. A run records the image at the time of its request.
+
+    Between request and launch, the platform may have been upgraded, and its database may know only the new code.
+    """
+    run, origin = context.dagster_run, context.dagster_run.job_code_origin
+    if context.workspace is None or run.remote_job_origin is None or origin is None:
+        return run
+    name = run.remote_job_origin.repository_origin.code_location_origin.location_name
+    if not context.workspace.has_code_location(name):
+        return run
+    image = context.workspace.get_code_location(name).container_image
+    repository = origin.repository_origin._replace(container_image=image or origin.repository_origin.container_image)
+    return run._replace(job_code_origin=origin._replace(repository_origin=repository))
 
 
 def _status(error: DagsterK8sAPIRetryLimitExceeded | DagsterK8sUnrecoverableAPIError) -> int | None:

@@ -14,6 +14,7 @@ from tests.support.dagster_internals import (
     InProcessWorkspaceLoadTarget,
     LoadableTargetOrigin,
     QueuedRunCoordinatorDaemon,
+    RemoteJobOrigin,
     create_run_for_test,
     create_test_daemon_workspace_context,
 )
@@ -42,23 +43,28 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dagster_k8s.client, "time", SimpleNamespace(sleep=lambda _: None, time=time.time))
 
 
-def queued_run(instance: DagsterInstance) -> str:
-    origin = instance.get_run_by_id(put_run(instance)).remote_job_origin
+def queued_run(instance: DagsterInstance, image: str | None = None) -> str:
+    """A run of the code location `short`, requested when that had this image."""
+    code = reconstructable(short).get_python_origin()
+    code = code._replace(repository_origin=code.repository_origin._replace(container_image=image))
+    repository = instance.get_run_by_id(put_run(instance)).remote_job_origin.repository_origin
+    origin = RemoteJobOrigin(repository._replace(code_location_origin=SHORT), "short")
     run = create_run_for_test(
         instance,
         job_name="short",
         status=DagsterRunStatus.NOT_STARTED,
         remote_job_origin=origin,
-        job_code_origin=reconstructable(short).get_python_origin(),
+        job_code_origin=code,
     )
     instance.submit_run(run.run_id, workspace=None)
     return run.run_id
 
 
-def dequeue(instance: DagsterInstance, run_id: str) -> DagsterRun:
-    """One iteration of the daemon that launches queued runs; the run afterwards."""
+def dequeue(instance: DagsterInstance, run_id: str, image: str | None = None) -> DagsterRun:
+    """One iteration of the daemon that launches queued runs; the run afterwards. The code location has this image."""
+    location = SHORT._replace(container_image=image)
     daemon = QueuedRunCoordinatorDaemon(interval_seconds=1)
-    with create_test_daemon_workspace_context(InProcessWorkspaceLoadTarget(SHORT), instance) as workspace:
+    with create_test_daemon_workspace_context(InProcessWorkspaceLoadTarget(location), instance) as workspace:
         for _ in daemon.run_iteration(workspace):
             """It yields heartbeats."""
     run = instance.get_run_by_id(run_id)
@@ -87,6 +93,19 @@ def test_a_run_waits_in_the_queue_while_the_api_server_is_away_and_is_launched_t
         with website({JOBS: CREATED}, port=port):
             assert dequeue(instance, run_id).status is DagsterRunStatus.STARTING
         assert "Kubernetes run worker job created" in story(instance, run_id)
+
+
+def test_a_run_that_waited_in_the_queue_gets_the_image_of_today(tmp_path: Path):
+    """After an upgrade, an old image may not understand the database any more."""
+    with website({JOBS: CREATED}) as site, instance_with_pods(tmp_path, site.address) as instance:
+        run_id = queued_run(instance, image="nhm-assets:0.1.0")
+        assert dequeue(instance, run_id, image="nhm-assets:0.2.0").tags["dagster/image"] == "nhm-assets:0.2.0"
+
+
+def test_a_run_keeps_its_image_if_the_code_location_names_none(tmp_path: Path):
+    with website({JOBS: CREATED}) as site, instance_with_pods(tmp_path, site.address) as instance:
+        run_id = queued_run(instance, image="nhm-assets:0.1.0")
+        assert dequeue(instance, run_id).tags["dagster/image"] == "nhm-assets:0.1.0"
 
 
 def test_a_job_whose_creation_was_answered_too_late_is_not_created_twice(tmp_path: Path):
