@@ -24,7 +24,7 @@ from nhm_assets.domain.foreign_settings import warnings_about
 from nhm_assets.domain.idle_checks import Remark, Thresholds, remarks_on, remarks_on_own
 from nhm_assets.domain.outcomes import Outcome, outcomes_named
 from nhm_assets.domain.pod_resources import PodResources, Quantity
-from nhm_assets.domain.selection import Selection
+from nhm_assets.domain.selection import LlmRules, Selection
 from nhm_assets.domain.specialists import FIVE, Specialist, all_specialists, configure, recorded_specialist
 from nhm_assets.estimators.families import AUTO, DEFAULT, FAMILIES
 from resources.addresses import ARTIFACTS, artifacts_address
@@ -126,6 +126,27 @@ class Settings(BaseSettings):
     )
     max_rejected_fraction: Fraction = Field(
         0.05, description="Warn if more than this fraction (0 to 1) of the feedback documents is rejected."
+    )
+
+    llm_dataset_dir: Path | None = Field(
+        None,
+        description="Folder with rows that a language model made, specialist_{name}_base.parquet, to learn beside real"
+        " ones. See docs/data-generation.md.",
+    )
+    llm_max_share: Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)] = Field(
+        0.3, description="At most this fraction of the train rows, below 1, is from a language model."
+    )
+    llm_weight: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)] = Field(
+        0.3, description="How much such a row counts when a model learns, against 1 of a real row."
+    )
+    llm_conditional: Literal["drop", "review"] = Field(
+        "drop",
+        description="What becomes of such rows that are labelled conditional. drop: they are left out. review: they are"
+        " learned as review_required.",
+    )
+    allow_llm_data: bool = Field(
+        default=False,
+        description="Allow rows of a language model in production too. Otherwise LLM_DATASET_DIR is refused there.",
     )
 
     model_family: str = Field(
@@ -327,7 +348,7 @@ class Settings(BaseSettings):
         "in_process", description="On Kubernetes: in_process: one pod per run. k8s_job: also one pod per step."
     )
 
-    @field_validator("nhm_home", "dagster_home", "specialists_file")
+    @field_validator("nhm_home", "dagster_home", "specialists_file", "llm_dataset_dir")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path and path.expanduser().absolute()
@@ -442,6 +463,11 @@ class Settings(BaseSettings):
     def _contradictions(self) -> Iterator[str]:
         if self.in_production and self.nhm_now:
             yield "NHM_NOW replaces the clock, which ENVIRONMENT=production does not allow: remove NHM_NOW"
+        if self.in_production and self.llm_dataset_dir and not self.allow_llm_data:
+            yield (
+                "LLM_DATASET_DIR adds rows that a language model made, which ENVIRONMENT=production does not allow:"
+                " unset it, or set ALLOW_LLM_DATA=true"
+            )
         try:
             self.storage  # noqa: B018 - raises if there is no such place
         except ValueError as error:
@@ -510,6 +536,13 @@ class Settings(BaseSettings):
     def selection(self) -> Selection:
         """Which valid feedback is left out of datasets and does not count as new."""
         return Selection(self.min_feedback_rating, self.scripted_prefixes, self.include_scripted_feedback)
+
+    @property
+    def llm_rules(self) -> LlmRules | None:
+        """Which rows that a language model made are added to datasets; None for none."""
+        if self.llm_dataset_dir is None:
+            return None
+        return LlmRules(self.llm_dataset_dir, self.llm_max_share, self.llm_conditional)
 
     @property
     def owners(self) -> tuple[str, ...]:

@@ -65,6 +65,7 @@ SWITCHES = (
     "ROLLBACK_ON_FAILED_ROLLOUT",
     "WRITE_SHADOW_COMPARISONS",
     "INCLUDE_SCRIPTED_FEEDBACK",
+    "ALLOW_LLM_DATA",
 )
 
 
@@ -89,6 +90,9 @@ BAD = {
     "RETRAINING_COOLDOWN_HOURS": ("-1", "nan", "inf", "a day"),
     "SERVICE_RETRIES": ("-1", "1.5", "often"),
     "SHADOW_PLANS": ("-1", "1.5", "all"),
+    "LLM_MAX_SHARE": ("1", "-0.1", "nan", "30%"),
+    "LLM_WEIGHT": ("0", "1.1", "nan", "little"),
+    "LLM_CONDITIONAL": ("keep", "Drop", "true"),
     "EXPORTER_PORT": ("0", "65536", "1.5", "http"),
     "AB_TEST_TRAFFIC_SPLIT": ("0", "1", "nan", "most"),
     "GATE_FOLDS": ("-1", "3", "1.5", "all"),
@@ -134,6 +138,9 @@ GOOD = {
     "RETRAINING_COOLDOWN_HOURS": ("0", "0.5", "24"),
     "SERVICE_RETRIES": ("0", "4"),
     "SHADOW_PLANS": ("0", "2000"),
+    "LLM_MAX_SHARE": ("0", "0.3", "0.99"),
+    "LLM_WEIGHT": ("0.01", "0.3", "1"),
+    "LLM_CONDITIONAL": ("drop", "review"),
     "EXPORTER_PORT": ("1", "9465", "65535"),
     "AB_TEST_TRAFFIC_SPLIT": ("0.5", "0.99"),
     "GATE_FOLDS": ("0", "1", "2"),
@@ -171,6 +178,7 @@ def test_every_setting_that_is_not_plain_text_is_in_the_tables_above():
         "DAGSTER_HOME",
         "NHM_STORAGE",
         "SPECIALISTS_FILE",
+        "LLM_DATASET_DIR",
         "MONGODB_URI",
         "MONGODB_DATABASE",
         "MLFLOW_TRACKING_URI",
@@ -218,6 +226,7 @@ def test_an_unknown_outcome_is_rejected(monkeypatch: pytest.MonkeyPatch):
 
 CONTRADICTIONS = [
     ({"ENVIRONMENT": "production", "NHM_NOW": "2026-11-22T02:00:00"}, "remove NHM_NOW"),
+    ({"ENVIRONMENT": "production", "LLM_DATASET_DIR": "made"}, "unset it, or set ALLOW_LLM_DATA=true"),
     ({"ROLLOUT_TIMEOUT_S": "2881"}, r"so 14405 s, and MAX_RUN_SECONDS \(14400\)"),
     ({"MAX_RUN_SECONDS": "2999"}, r"ROLLOUT_TIMEOUT_S \(600\) each, so 3000 s"),
 ]
@@ -235,6 +244,8 @@ def test_settings_that_contradict_each_other_are_refused_at_start(
     "values",
     [
         {"ENVIRONMENT": "staging", "NHM_NOW": "2026-11-22T02:00:00"},
+        {"ENVIRONMENT": "staging", "LLM_DATASET_DIR": "made"},
+        {"ENVIRONMENT": "production", "LLM_DATASET_DIR": "made", "ALLOW_LLM_DATA": "true"},
         {"ROLLOUT_TIMEOUT_S": "2880"},
         {"MAX_RUN_SECONDS": "3000"},
     ],

@@ -88,7 +88,7 @@ _ROW: Final = (
         "0 reject, 1 approve, 2 review_required",
         ((FEEDBACK, "human_recommendation"),),
     ),
-    Column("source", "string", "Whether people gave the feedback or it is made up.", "", "real, synthetic"),
+    Column("source", "string", "Whether people gave the feedback, or who made it up.", "", "real, synthetic, llm"),
     Column(
         "provenance",
         "string",

@@ -15,6 +15,7 @@ from nhm_assets.domain.dataset_words import (
     CLASS_NAMES,
     HYBRID,
     LABELS,
+    LLM,
     NO_FEEDBACK,
     PROVENANCES,
     QUARANTINE,
@@ -23,6 +24,7 @@ from nhm_assets.domain.dataset_words import (
     REVIEW_REQUIRED,
     REVIEWER,
     SCRIPTED,
+    SOURCES,
     SPLITS,
     SYNTHETIC,
     TEST,
@@ -41,6 +43,7 @@ __all__ = [
     "FEATURE_NAMES",
     "HYBRID",
     "LABELS",
+    "LLM",
     "NO_FEEDBACK",
     "PROVENANCES",
     "QUARANTINE",
@@ -50,6 +53,7 @@ __all__ = [
     "REVIEW_REQUIRED",
     "SCRIPTED",
     "SORT_ORDER",
+    "SOURCES",
     "SPLITS",
     "SYNTHETIC",
     "TEST",
@@ -126,7 +130,7 @@ def schema_faults(frame: pd.DataFrame) -> list[str]:
 def _value_faults(frame: pd.DataFrame) -> list[str]:
     allowed: dict[str, set[int] | set[str]] = {
         "label": set(LABELS.values()),
-        "source": {REAL, SYNTHETIC},
+        "source": set(SOURCES),
         "provenance": set(PROVENANCES),
         "split": set(SPLITS),
     }
@@ -155,11 +159,11 @@ def _order_faults(frame: pd.DataFrame) -> list[str]:
 
 
 def data_source(frame: pd.DataFrame) -> str:
-    """`real`, `synthetic`, or `hybrid` if the frame has both kinds of rows."""
+    """`real`, `synthetic`, or `hybrid` if the frame has real rows and others."""
     kinds = set(frame["source"])
-    if kinds == {REAL, SYNTHETIC}:
-        return HYBRID
-    return SYNTHETIC if kinds == {SYNTHETIC} else REAL
+    if REAL in kinds:
+        return REAL if kinds == {REAL} else HYBRID
+    return SYNTHETIC if kinds else REAL
 
 
 def data_version(frame: pd.DataFrame) -> str:

@@ -13,14 +13,17 @@ CLASS_NAMES: Final = tuple(LABELS)
 
 REAL: Final = "real"
 SYNTHETIC: Final = "synthetic"
+LLM: Final = "llm"
 HYBRID: Final = "hybrid"
+SOURCES: Final = (REAL, SYNTHETIC, LLM)
+"""Where a row is from: feedback, a generator of this platform, or a language model."""
 
 REVIEWER: Final = "reviewer"
 APPROVAL: Final = "approval"
 SCRIPTED: Final = "scripted"
 NO_FEEDBACK: Final = "none"
 PROVENANCES: Final = (REVIEWER, APPROVAL, SCRIPTED, NO_FEEDBACK)
-"""Who gave the feedback of a row: a reviewer, somebody who approved a plan, or a script. Synthetic rows have none."""
+"""Who gave the feedback of a row: a reviewer, somebody who approved a plan, or a script. Made-up rows have none."""
 
 TRAIN: Final = "train"
 VALIDATION: Final = "validation"

@@ -8,7 +8,7 @@ from typing import Final
 import pandas as pd
 
 from nhm_assets.domain.check_result import Verdict
-from nhm_assets.domain.dataset_schema import APPROVE, CLASS_NAMES, TEST, counts
+from nhm_assets.domain.dataset_schema import APPROVE, CLASS_NAMES, LLM, TEST, counts
 
 EVIDENCE_CHECKS: Final = {
     "enough_samples": "Evidence: there are at least MIN_REAL_SAMPLES rows. Synthetic rows count where they are allowed."
@@ -24,7 +24,9 @@ def judge_evidence(frame: pd.DataFrame, *, min_samples: int) -> list[Verdict]:
 
 
 def _enough_samples(frame: pd.DataFrame, required: int) -> Verdict:
-    size, missing = len(frame), max(0, required - len(frame))
+    # Rows of a language model are an addition to real ones, never instead of them.
+    size = int((frame["source"] != LLM).sum())
+    missing = max(0, required - size)
     reason = f"Enough samples: {size} rows; at least {required} are required."
     if missing:
         reason = (

@@ -175,6 +175,8 @@ class EvaluationReport(VersionRecord):
         synthetic_test: whether the test rows are synthetic.
         scripted_rows: number of rows, in all splits, whose feedback a script made; None in reports from before that
             was counted.
+        llm_rows: number of rows that a language model made; all of them are train rows. None in reports from before
+            there were any.
         compared_with: number of the version in Production at the time of the evaluation; None if there was none. The
             candidate may only replace this version.
         intervals: 95 % intervals of the candidate's precision, recall and F1.
@@ -214,9 +216,10 @@ class EvaluationReport(VersionRecord):
         "flip_rate": 7,
         "settling": 7,
         "curves": 8,
+        "llm_rows": 9,
     }
 
-    schema_version: SchemaVersion = 8
+    schema_version: SchemaVersion = 9
     data_version: str
     code_version: str
     data_source: str
@@ -224,6 +227,7 @@ class EvaluationReport(VersionRecord):
     test_approvals: int
     synthetic_test: bool
     scripted_rows: int | None
+    llm_rows: int | None = None
     candidate: Metrics
     intervals: dict[str, Interval]
     champion: Champion | None

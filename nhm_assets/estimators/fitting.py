@@ -9,6 +9,7 @@ from nhm_assets.domain.class_order import ServedClasses
 from nhm_assets.domain.dataset_schema import TEST
 from nhm_assets.estimators.families import family_of, own_parameters
 from nhm_assets.estimators.families.examples import Examples
+from nhm_assets.estimators.families.family import LLM_WEIGHT
 
 
 def learning_rows(frame: pd.DataFrame) -> pd.DataFrame:
@@ -25,9 +26,11 @@ def fit_model(
 
     Args:
         rows: dataset rows, in the order of the dataset; another order results in another model.
-        parameters: of the model's family, which they name unless it is the default one.
+        parameters: of the model's family, which they name unless it is the default one; with the weight of rows that
+            a language model made, if there are any.
         threads: of the fit; their number does not change the result.
         served: fit on the names of the classes, or on their numbers: reject, approve, review_required.
     """
     family = family_of(parameters)
-    return family.fit(family.build(own_parameters(parameters), threads), Examples(rows, served))
+    examples = Examples(rows, served, parameters.get(LLM_WEIGHT, 1.0))
+    return family.fit(family.build(own_parameters(parameters), threads), examples)

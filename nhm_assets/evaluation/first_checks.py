@@ -20,7 +20,7 @@ def first_verdicts(report: EvaluationReport, rules: GateRules) -> list[Verdict]:
         _not_worse(report, rules),
         _beats_baseline(report),
         _enough_evidence(report, rules.min_test_rows),
-        _data_source_allowed(report, in_production=rules.in_production),
+        _data_source_allowed(report, rules),
     ]
 
 
@@ -116,11 +116,14 @@ def _enough_evidence(report: EvaluationReport, min_rows: int) -> Verdict:
     )
 
 
-def _data_source_allowed(report: EvaluationReport, *, in_production: bool) -> Verdict:
-    passed = not (in_production and (report.synthetic_test or report.scripted_rows))
+def _data_source_allowed(report: EvaluationReport, rules: GateRules) -> Verdict:
+    llm_rows = 0 if rules.allow_llm_data else report.llm_rows
+    passed = not (rules.in_production and (report.synthetic_test or report.scripted_rows or llm_rows))
     faults = ["the test rows are synthetic"] if report.synthetic_test else []
     if report.scripted_rows:
         faults.append(f"scripts made the feedback of {report.scripted_rows} rows")
+    if llm_rows:
+        faults.append(f"a language model made {llm_rows} rows (ALLOW_LLM_DATA)")
     if faults:
         allowed = "Allowed outside" if passed else "Not allowed in"
         reason = f"{allowed} production (ENVIRONMENT): {', and '.join(faults)}."
@@ -128,10 +131,13 @@ def _data_source_allowed(report: EvaluationReport, *, in_production: bool) -> Ve
         reason = "The test rows are real feedback. This report is from before feedback by scripts was counted."
     else:
         reason = "The test rows are real feedback, and people gave all of it."
+    if report.llm_rows and not llm_rows:
+        reason += f" A language model made {report.llm_rows} train rows, which ALLOW_LLM_DATA allows."
     figures = {
         "data_source": report.data_source,
         "synthetic_test": report.synthetic_test,
         "scripted_rows": report.scripted_rows,
+        "llm_rows": report.llm_rows,
     }
     return Verdict("data_source_allowed", passed, reason, figures, is_estimate=False)
 

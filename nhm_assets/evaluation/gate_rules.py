@@ -30,6 +30,7 @@ class GateRules:
     reference_weeks: int
     max_f1_regression_to_reference: float
     shadow_agreement: float = 0.9
+    allow_llm_data: bool = False
 
     @classmethod
     def of(cls, settings: "Settings", specialist: str) -> "GateRules":

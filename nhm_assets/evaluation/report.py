@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from nhm_assets.domain.dataset_schema import APPROVE, SCRIPTED, SYNTHETIC, TEST, data_version
+from nhm_assets.domain.dataset_schema import APPROVE, LLM, SCRIPTED, SYNTHETIC, TEST, data_version
 from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.fold_records import FairRows, NewRows
 from nhm_assets.domain.records import Champion, Comparison, EvaluationReport, ForeignChampion, TrainedModel
@@ -75,6 +75,7 @@ def build_report(
         test_approvals=int((labels == APPROVE).sum()),
         synthetic_test=bool((test_rows["source"] == SYNTHETIC).any()),
         scripted_rows=int((frame["provenance"] == SCRIPTED).sum()),
+        llm_rows=int((frame["source"] == LLM).sum()),
         candidate=compute_metrics(labels, candidate),
         intervals=intervals(labels, candidate, plans=plans)[0],
         champion=_compare(labels, plans, candidate, champion, champions_rows),

@@ -14,6 +14,7 @@ from nhm_assets.feedback.collection_assets import observations, quarantine_event
 from nhm_assets.feedback.column_metadata import dataset_metadata, shown_counts, shown_summary
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
 from nhm_assets.feedback.label_picture import draw_labels
+from nhm_assets.feedback.llm_rows import Added, with_llm_rows
 from nhm_assets.feedback.quarantine import reason_counts, replace_quarantine
 from nhm_assets.feedback.reader import CollectionNames, Reader
 from nhm_assets.feedback.seen import look_at
@@ -87,7 +88,9 @@ def feedback_dataset(
         min_samples=settings.min_real_samples,
         synthetic_fallback=settings.synthetic_fallback,
     )
-    summary = describe(frame, result, reason_counts(quarantined), window)
+    added = with_llm_rows(frame, partition, window, rules) if (rules := settings.llm_rules) else Added(frame)
+    frame = added.frame
+    summary = describe(frame, result, reason_counts(quarantined), window) | added.summary
     for event in (
         *observations(seen, context.partition_key),
         quarantine_event(summary["quarantined"], context.partition_key),

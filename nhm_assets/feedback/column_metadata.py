@@ -57,9 +57,11 @@ def shown_summary(summary: Mapping[str, Any]) -> dict[str, Any]:
     shown = {
         "window_start": MetadataValue.timestamp(start),
         "window_end": MetadataValue.timestamp(end),
-        **{name: value for name, value in summary.items() if name not in ("window", "quarantined")},
+        **{name: value for name, value in summary.items() if name not in ("window", "quarantined", "llm_left_out")},
         "quarantined": pairs("reason", "documents", summary["quarantined"]),
     }
+    if left_out := summary.get("llm_left_out"):
+        shown["llm_left_out"] = pairs("reason", "rows", left_out)
     return {name: value for name, value in shown.items() if value is not None}
 
 

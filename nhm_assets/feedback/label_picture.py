@@ -30,7 +30,7 @@ _KEYS: Final = (12, 75, 150)
 _BARS_AT_MOST: Final = 26
 _LABELLED: Final = 5
 """Bars of a panel that have labels; with more bars, every second, third, ... has."""
-_NAMES: Final = {NO_FEEDBACK: "none: synthetic rows"}
+_NAMES: Final = {NO_FEEDBACK: "none: made-up rows"}
 
 
 def draw_labels(frame: pd.DataFrame, partition: Partition, window: Window) -> bytes:

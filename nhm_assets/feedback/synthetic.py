@@ -30,12 +30,9 @@ def synthetic_rows(partition: Partition, window: Window, count: int) -> pd.DataF
     """
     seed = hashlib.blake2b(str(partition.key).encode(), digest_size=8).digest()
     rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
-    days = _whole_days(window)
-    step = (days.end - days.start) / (count + 1)
     rows = []
-    for number in range(1, count + 1):
+    for number, submitted_at in enumerate(even_times(window, count), 1):
         name = f"synthetic-{partition.specialist}-{partition.week}-{number:05d}"
-        submitted_at = days.start + step * number
         features = compute_features(sample_plan(rng, name, submitted_at))
         label, rating = sample_verdict(rng, features, disagreement=_DISAGREEMENT)
         rows.append(
@@ -53,6 +50,13 @@ def synthetic_rows(partition: Partition, window: Window, count: int) -> pd.DataF
             }
         )
     return pd.DataFrame(rows)
+
+
+def even_times(window: Window, count: int) -> list[datetime]:
+    """So many times, spread evenly over the whole days of the window."""
+    days = _whole_days(window)
+    step = (days.end - days.start) / (count + 1)
+    return [days.start + step * number for number in range(1, count + 1)]
 
 
 def _whole_days(window: Window) -> Window:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
 
 from nhm_assets.domain.dagster_names import EVALUATION_REPORT, FEEDBACK_DATASET, REPORT_METADATA, SERVED_QUALITY
-from nhm_assets.domain.dataset_words import APPROVAL, REVIEWER, SPLITS
+from nhm_assets.domain.dataset_words import APPROVAL, REVIEWER, SOURCES, SPLITS
 from nhm_assets.domain.links import report_link
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import all_specialists
@@ -106,7 +106,7 @@ class Materializations:
 
 def _put_dataset(readings: Readings, specialist: str, dataset: dict[str, Any]) -> None:
     """What is missing in the metadata, because another release recorded it, has no series."""
-    by_source = {kind: dataset[f"{kind}_rows"] for kind in ("real", "synthetic") if f"{kind}_rows" in dataset}
+    by_source = {kind: dataset[f"{kind}_rows"] for kind in SOURCES if f"{kind}_rows" in dataset}
     readings.put_counts(own_metrics.DATASET_ROWS, by_source, specialist)
     provenance, splits, labels = (as_counts(dataset.get(name)) for name in ("provenance", "splits", "labels"))
     readings.put_counts(own_metrics.PROVENANCE_ROWS, provenance, specialist)

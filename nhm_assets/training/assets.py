@@ -37,6 +37,7 @@ from nhm_assets.steps.retry_policy import retry_transient_errors
 from nhm_assets.steps.tables import pairs
 from nhm_assets.training.code_version import code_version
 from nhm_assets.training.lineage_picture import lineage_markdown
+from nhm_assets.training.llm_effect import llm_weights
 from nhm_assets.training.registration import find_version, stage_candidate
 from nhm_assets.training.search_picture import search_metadata
 from nhm_assets.training.stale_runs import end_stale_runs
@@ -93,7 +94,9 @@ def trained_model(
         feedback_dataset,
         partition,
         code_version=code_version(),
-        parameters=training_settings(settings, partition.specialist),
+        parameters=training_settings(
+            settings, partition.specialist, llm_weights(feedback_dataset, settings.llm_weight)
+        ),
         dagster_run_id=context.run_id,
         attempts=attempts(context.run),
     )
@@ -103,10 +106,10 @@ def trained_model(
     with mlflow.client() as client:
         experiment = mlflow.experiment_id(partition.specialist.experiment)
         end_stale_runs(client, experiment, partition, lambda run: _is_over(context, run))
-        trained, search = find_version(client, spec, of_this_run=force), None
+        trained, search, effect = find_version(client, spec, of_this_run=force), None, None
         if trained is None:
             new = train(context, mlflow, client, feedback_dataset, spec, settings)
-            trained, search = new.model, new.search
+            trained, search, effect = new.model, new.search, new.effect
         name_version(trained.version)
         with mongo.database() as database:
             log = database[AUDIT_LOG]
@@ -117,6 +120,8 @@ def trained_model(
         pictures = _lineage(context, client, trained.model)
         if search:
             pictures |= search_metadata(client, trained.run_id, search, context.log.warning)
+        if effect:
+            pictures["llm_rows"] = effect.reason
     yield Output(trained, data_version=DataVersion(trained.sha256), metadata=_metadata(trained, settings) | pictures)
 
 

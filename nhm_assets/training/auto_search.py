@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -110,6 +110,7 @@ def search_families(
     threads: int,
     log_trial: Callable[[Tried], None],
     served: ServedClasses = "names",
+    weights: Mapping[str, float] | None = None,
 ) -> Search:
     """Search over all families and their parameters; the test rows are not used, nor are rows that the gate asks about.
 
@@ -122,6 +123,7 @@ def search_families(
         threads: of each fit.
         log_trial: called with each trial.
         served: see `fit_model`.
+        weights: parameters that every trial has besides: the weight of rows that a language model made.
 
     Raises:
         DataError: there are too few rows to compare families on.
@@ -140,7 +142,7 @@ def search_families(
     approve = fitted_labels(np.array([APPROVE]), served)[0]
 
     def called(learned: pd.DataFrame, asked: pd.DataFrame, parameters: dict[str, Any]) -> np.ndarray:
-        model = fit_model(learned, parameters, threads=threads, served=served)
+        model = fit_model(learned, {**parameters, **(weights or {})}, threads=threads, served=served)
         chosen = model.predict_proba(asked[list(FEATURE_NAMES)]).argmax(axis=1)
         return np.asarray(model.classes_[chosen] == approve)
 

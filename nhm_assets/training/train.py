@@ -1,6 +1,7 @@
 """One training: the MLflow run, the optional search for parameters, the fit and the registration."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,7 @@ from nhm_assets.registry.vocabulary import PARTITION_TAG, TRIAL_OF_TAG
 from nhm_assets.settings import Settings
 from nhm_assets.steps.links import Links
 from nhm_assets.training.auto_search import Search, Tried, search_families
+from nhm_assets.training.llm_effect import EFFECT, LlmEffect, llm_weights, measure_effect
 from nhm_assets.training.registration import log_fit, log_inputs, register
 from nhm_assets.training.training_spec import TrainingSpec
 from nhm_assets.training.tuning import search_parameters
@@ -41,16 +43,34 @@ _PARENT_RUN_TAG = "mlflow.parentRunId"
 
 @dataclass(frozen=True)
 class Trained:
-    """A registered version, and the search over families that its parameters come from; None without one."""
+    """A registered version.
+
+    Attributes:
+        search: over families, that its parameters come from; None without one.
+        effect: of rows that a language model made; None without such rows.
+    """
 
     model: TrainedModel
     search: Search | None = None
+    effect: LlmEffect | None = None
 
 
-def training_settings(settings: Settings, specialist: str) -> dict[str, Any]:
-    """The parameters that the model depends on, besides data and code."""
+def training_settings(
+    settings: Settings, specialist: str, weights: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """The parameters that the model depends on, besides data and code.
+
+    Args:
+        settings: of the platform.
+        specialist: its name.
+        weights: of rows that a language model made; see `llm_weights`.
+    """
     family = settings.family_of(specialist)
-    served = {"served_classes": settings.served_classes, "calibration": settings.calibration}
+    served = {
+        "served_classes": settings.served_classes,
+        "calibration": settings.calibration,
+        **(weights or {}),
+    }
     if family == AUTO:
         budget = {"tuning_trials": settings.tuning_trials, "tuning_seconds": settings.tuning_seconds}
         return {FAMILY: AUTO} | budget | served
@@ -74,6 +94,7 @@ def train(
     with mlflow.run(experiment=experiment, name=name, tags=spec.tags() | {_NOTE_TAG: note}) as run:
         context.log.info("The training is logged in MLflow run %s", run.active_run().info.run_id)
         parameters, search = _parameters(client, run, frame, spec, settings)
+        effect = _effect(context, run, frame, parameters, settings)
         if search:
             context.log.info("%s", search.reason)
             run.log_dict([one.shown() for one in search.tried], TRIALS)
@@ -93,7 +114,25 @@ def train(
         log_fit(run, parameters, fitted.calibration, {"fit_seconds": seconds, "rows_learned": len(rows)})
         if weights := family_of(parameters).weights(own_parameters(parameters)):
             run.log_dict(weights, WEIGHTS)
-        return Trained(register(run, client, fitted, frame, spec, parameters), search)
+        return Trained(register(run, client, fitted, frame, spec, parameters), search, effect)
+
+
+def _effect(
+    context: "AssetExecutionContext",
+    run: "type[MlFlow]",
+    frame: pd.DataFrame,
+    parameters: dict[str, Any],
+    settings: Settings,
+) -> LlmEffect | None:
+    """Measure, log and record what rows of a language model did, if there are any."""
+    how: dict[str, Any] = {"threads": settings.training_threads, "served": settings.served_classes}
+    effect = measure_effect(frame, parameters, **how)
+    if effect:
+        tell = context.log.info if effect.verdict == "helped" else context.log.warning
+        tell("%s", effect.reason)
+        run.log_dict(effect.shown(), EFFECT)
+        run.log_metrics(effect.metrics())
+    return effect
 
 
 def _parameters(
@@ -101,7 +140,9 @@ def _parameters(
 ) -> tuple[dict[str, Any], Search | None]:
     chosen = settings.family_of(spec.partition.specialist)
     log = partial(_log_trial, client, run.active_run().info, spec)
+    weights = llm_weights(frame, settings.llm_weight)
     how: dict[str, Any] = {
+        "weights": weights,
         "trials": settings.tuning_trials,
         "threads": settings.training_threads,
         "served": settings.served_classes,
@@ -112,15 +153,15 @@ def _parameters(
             log(one.number, one.parameters, {"f1": one.f1, "standard_error": one.standard_error, "folds": one.folds})
 
         search = search_families(frame, seconds=settings.tuning_seconds, log_trial=log_tried, **how)
-        return search.chosen.parameters, search
+        return search.chosen.parameters | weights, search
     family = FAMILIES[chosen]
     if not settings.hyperparameter_tuning:
-        return named(family, family.defaults), None
+        return named(family, family.defaults) | weights, None
 
     def log_score(number: int, parameters: dict[str, Any], score: float) -> None:
         log(number, parameters, {"validation_f1": score})
 
-    return search_parameters(frame, family, log_trial=log_score, **how), None
+    return search_parameters(frame, family, log_trial=log_score, **how) | weights, None
 
 
 def _log_trial(

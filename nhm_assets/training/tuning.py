@@ -1,6 +1,6 @@
 """The search for hyperparameters on the validation rows, which are newer than the train rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -26,6 +26,7 @@ def search_parameters(
     threads: int,
     log_trial: TrialLogger,
     served: ServedClasses = "names",
+    weights: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """The parameters with the best F1 of approve on the validation rows; the test rows are not used.
 
@@ -38,6 +39,7 @@ def search_parameters(
         threads: of each fit.
         log_trial: called with number, parameters and score of each trial.
         served: see `fit_model`.
+        weights: parameters that every trial has besides: the weight of rows that a language model made.
 
     Raises:
         DataError: there are no validation rows to search on.
@@ -55,7 +57,7 @@ def search_parameters(
 
     def score(trial: "optuna.Trial") -> float:
         parameters = named(family, {**family.defaults, **family.search_space(trial)})
-        model = fit_model(train, parameters, threads=threads, served=served)
+        model = fit_model(train, {**parameters, **(weights or {})}, threads=threads, served=served)
         predicted = model.predict(validation[list(FEATURE_NAMES)])
         value = float(f1_score(validation["label"] == APPROVE, predicted == approve, zero_division=0.0))
         log_trial(trial.number, parameters, value)

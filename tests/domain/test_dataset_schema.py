@@ -108,7 +108,12 @@ def test_missing_and_reordered_columns_are_a_fault():
 
 @pytest.mark.parametrize(
     ("sources", "expected"),
-    [(["real"] * 4, "real"), (["synthetic"] * 4, "synthetic"), (["real", "synthetic"] * 2, "hybrid")],
+    [
+        (["real"] * 4, "real"),
+        (["synthetic"] * 4, "synthetic"),
+        (["real", "synthetic"] * 2, "hybrid"),
+        (["real", "llm"] * 2, "hybrid"),
+    ],
 )
 def test_the_data_source_names_the_kinds_of_rows(sources: list[str], expected: str):
     assert data_source(dataset(4, source=sources)) == expected

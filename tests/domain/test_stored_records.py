@@ -24,6 +24,7 @@ RECORDED = {
     "EvaluationReport.6": "1d44946e8bbd22eddb8d10cc628fa16f",
     "EvaluationReport.7": "f65d08b6524cd7909def97a0325546b4",
     "EvaluationReport.8": "ea6ea5c4d55ea16b6cac8a751e96c050",
+    "EvaluationReport.9": "67fc79354f3598a1ce758d09a51e9358",
     "Promotion.1": "811953ce2aaa6e34d18c637cc391077a",
     "Rollout.1": "1557f06c1fb1d0affde5ce98a281cfcc",
     "ServedQuality.1": "ac921636bd32098945aae122bcd56833",

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from nhm_assets.domain.class_order import SERVED_ORDERS
-from nhm_assets.domain.dataset_schema import APPROVE, CLASS_NAMES, EMBEDDING_FEATURES, FEATURE_NAMES, REJECT
+from nhm_assets.domain.dataset_schema import APPROVE, CLASS_NAMES, EMBEDDING_FEATURES, FEATURE_NAMES, LLM, REJECT
 from nhm_assets.estimators.calibration import fit_estimator
 from nhm_assets.estimators.families import DEFAULT, FAMILIES, PARAMETERS, family_of, named, own_parameters
 from nhm_assets.estimators.families.examples import Examples
@@ -93,6 +93,26 @@ def test_it_answers_one_row_as_many_and_embeddings_may_be_missing_or_not(fitted:
     assert np.isfinite(model.predict_proba(ASKED.assign(**dict.fromkeys(EMBEDDING_FEATURES, 2.0)))).all()
     nothing = pd.DataFrame(np.nan, index=[0], columns=list(FEATURE_NAMES))
     assert np.isfinite(model.predict_proba(nothing)).all()
+
+
+@pytest.mark.parametrize("name", ["random_forest", "hist_gradient_boosting", "logistic"])
+def test_rows_of_a_language_model_count_as_much_as_their_weight_says(name: str):
+    """With a hundredth of the weight, rows that are all rejected hardly make a model reject more."""
+    mixed = pd.concat([learnable(240, seed=5, label=REJECT, source=LLM, split="train"), ROWS], ignore_index=True)
+    means = {}
+    for weight in (1.0, 0.01):
+        model = fit_model(mixed, small(name) | {"llm_weight": weight}, threads=1)
+        means[weight] = model.predict_proba(ASKED)[:, list(model.classes_).index("reject")].mean()
+    assert means[1.0] > means[0.01] + 0.05
+
+
+def test_the_weights_without_such_rows_are_those_of_ever():
+    assert Examples(ROWS, "names", 0.3).weights is None
+    assert own_parameters(PARAMETERS | {"llm_weight": 0.3}) == PARAMETERS
+    mixed = ROWS.assign(source=[LLM, "real"] * 120)
+    assert set(Examples(mixed, "names", 0.3).weights) == {0.3, 1.0}
+    older, newer = Examples(mixed, "names", 0.3).by_time()
+    assert (set(older.weights), newer.weights) == ({0.3, 1.0}, None)
 
 
 @pytest.mark.parametrize("name", NAMES)

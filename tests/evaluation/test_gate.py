@@ -273,6 +273,17 @@ def test_rows_by_scripts_are_allowed_outside_production_only():
     assert reason == "Not allowed in production (ENVIRONMENT): scripts made the feedback of 3 rows."
 
 
+def test_rows_of_a_language_model_are_allowed_outside_production_or_by_a_setting():
+    made = report(llm_rows=60, data_source="hybrid")
+    assert failed(made) == []
+    assert failed(made, in_production=True) == ["data_source_allowed"]
+    reason = judged(made, in_production=True)["data_source_allowed"].reason
+    assert reason == "Not allowed in production (ENVIRONMENT): a language model made 60 rows (ALLOW_LLM_DATA)."
+    allowed = judged(made, in_production=True, allow_llm_data=True)["data_source_allowed"]
+    assert allowed.passed
+    assert allowed.reason.endswith("A language model made 60 train rows, which ALLOW_LLM_DATA allows.")
+
+
 def test_the_rules_come_from_the_settings():
     values: dict[str, Any] = {
         "precision_threshold": 0.1,
@@ -287,6 +298,7 @@ def test_the_rules_come_from_the_settings():
         "reference_weeks": 4,
         "max_f1_regression_to_reference": 0.5,
         "shadow_agreement": 0.6,
+        "allow_llm_data": True,
     }
     expected = GateRules(**values, in_production=True)
     assert GateRules.of(Settings(**values, environment="production"), "technical") == expected

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nhm_assets.domain.dataset_schema import APPROVE, FEATURE_NAMES, SYNTHETIC, TEST, TRAIN, data_version
+from nhm_assets.domain.dataset_schema import APPROVE, FEATURE_NAMES, LLM, SYNTHETIC, TEST, TRAIN, data_version
 from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.records import ForeignChampion
 from nhm_assets.evaluation.champion import ScoredChampion
@@ -114,6 +114,12 @@ def test_rows_by_scripts_are_counted_in_all_splits(frame):
     mixed = frame.assign(provenance=["scripted", "reviewer"] * (len(frame) // 2))
     made = build_report(mixed, trained_on(mixed), probabilities(30, 1), importances=IMPORTANCES, champion=None)
     assert made.scripted_rows == len(frame) // 2
+
+
+def test_rows_of_a_language_model_are_counted(frame):
+    mixed = frame.assign(source=np.where(frame.index < 5, LLM, frame["source"]))
+    made = build_report(mixed, trained_on(mixed), probabilities(30, 1), importances=IMPORTANCES, champion=None)
+    assert made.llm_rows == 5
 
 
 def test_synthetic_test_rows_are_distinguished_from_synthetic_training_rows(frame):

@@ -56,7 +56,7 @@ def test_each_provenance_has_a_panel_with_its_rows():
     frame = spread(MONTH, PROVENANCES)
     texts = {text.get_text() for text in shown_texts(labels_figure(frame, PARTITION, MONTH))}
     for name, count in counts(frame["provenance"]).items():
-        assert f"{'none: synthetic rows' if name == 'none' else name}: {count} rows" in texts
+        assert f"{'none: made-up rows' if name == 'none' else name}: {count} rows" in texts
 
 
 def test_a_dataset_without_rows_has_a_picture_too():

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from nhm_assets.estimators.families.extra_trees import ExtraTrees
-from nhm_assets.estimators.families.family import FAMILY, Family
+from nhm_assets.estimators.families.family import FAMILY, LLM_WEIGHT, Family
 from nhm_assets.estimators.families.hist_gradient_boosting import HistGradientBoosting
 from nhm_assets.estimators.families.logistic import Logistic
 from nhm_assets.estimators.families.random_forest import RandomForest
@@ -37,8 +37,8 @@ def family_of(parameters: Mapping[str, Any]) -> Family:
 
 
 def own_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters without the name of their family."""
-    return {name: value for name, value in parameters.items() if name != FAMILY}
+    """The parameters of the estimator: without the name of their family, and without the weight of rows."""
+    return {name: value for name, value in parameters.items() if name not in (FAMILY, LLM_WEIGHT)}
 
 
 def members_of(model: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The rows that a model learns, as its estimator wants them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from nhm_assets.domain.class_order import ServedClasses, fitted_labels
-from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES
+from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, LLM
 from nhm_assets.domain.segments import are_newer
 
 if TYPE_CHECKING:
@@ -29,10 +29,12 @@ class Examples:
     Args:
         rows: dataset rows, in the order of the dataset; another order results in another model.
         served: learn the names of the classes, or their numbers: reject, approve, review_required.
+        llm_weight: of rows that a language model made; others have 1.
     """
 
     rows: pd.DataFrame
     served: ServedClasses
+    llm_weight: float = 1.0
 
     @property
     def _missing(self) -> "Sequence[int]":
@@ -55,10 +57,11 @@ class Examples:
 
     @property
     def weights(self) -> np.ndarray | None:
-        """The weight of each, 1 or 0, shape (n,); None if all count alike."""
-        if not self._missing:
+        """The weight of each, shape (n,), 0 for rows of missing classes; None if all count alike."""
+        own = np.where(self.rows["source"] == LLM, self.llm_weight, 1.0)
+        if not self._missing and (own == 1.0).all():
             return None
-        return np.append(np.ones(len(self.rows)), np.zeros(len(self._missing)))
+        return np.append(own, np.zeros(len(self._missing)))
 
     def by_time(self) -> tuple["Examples", "Examples"]:
         """Older and newer examples; all rows of a plan are among the same ones, and synthetic rows among the older.
@@ -68,4 +71,4 @@ class Examples:
         newer = are_newer(self.rows, _OLDER)
         if newer.all() or not newer.any():
             return self, self
-        return Examples(self.rows[~newer], self.served), Examples(self.rows[newer], self.served)
+        return replace(self, rows=self.rows[~newer]), replace(self, rows=self.rows[newer])

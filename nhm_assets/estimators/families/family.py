@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 FAMILY: Final = "family"
 """Among a model's parameters: the name of its family."""
+LLM_WEIGHT: Final = "llm_weight"
+"""Among a model's parameters, if it learned rows of a language model: how much such a row counted, against 1."""
 SEED: Final = 42
 
 

@@ -1,0 +1,129 @@
+"""Whether rows that a language model made help: the same fit with and without them, asked about real rows."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+import pandas as pd
+
+from nhm_assets.domain.class_order import ServedClasses, by_label, own_order
+from nhm_assets.domain.dataset_schema import APPROVE, CLASS_NAMES, FEATURE_NAMES, LLM, TRAIN, VALIDATION
+from nhm_assets.estimators.families.family import LLM_WEIGHT
+from nhm_assets.estimators.fitting import fit_model
+
+EFFECT: Final = "llm_effect.json"
+"""Artifact: how the model does with and without the rows of a language model."""
+
+_FEWEST: Final = 20
+"""Validation rows without which nothing is measured."""
+
+
+@dataclass(frozen=True)
+class LlmEffect:
+    """How the model does with the rows of a language model and without them, on the validation rows, which are real.
+
+    Attributes:
+        llm_rows, validation_rows: number of rows learned and asked.
+        brier, f1: with and without, of the model before its calibration; a Brier score is better if it is lower.
+        difference, standard_error: Brier score with minus without; the error is that of drawing other plans. None if
+            there are too few validation rows.
+        verdict: by whether the difference is larger than its standard error.
+        reason: the result in one sentence.
+    """
+
+    llm_rows: int
+    validation_rows: int
+    brier: dict[str, float]
+    f1: dict[str, float]
+    difference: float | None
+    standard_error: float | None
+    verdict: Literal["helped", "hurt", "no difference", "not measured"]
+    reason: str
+
+    def shown(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+    def metrics(self) -> dict[str, float]:
+        """For MLflow."""
+        measured = {"llm_brier_difference": self.difference, "llm_brier_standard_error": self.standard_error}
+        return {"llm_rows": self.llm_rows} | {name: value for name, value in measured.items() if value is not None}
+
+
+def llm_weights(frame: pd.DataFrame, weight: float) -> dict[str, float]:
+    """The parameter of a model that is to learn this dataset; empty if no language model made any of its rows."""
+    return {LLM_WEIGHT: weight} if (frame["source"] == LLM).any() else {}
+
+
+def measure_effect(
+    frame: pd.DataFrame, parameters: Mapping[str, Any], *, threads: int, served: ServedClasses = "names"
+) -> LlmEffect | None:
+    """Fit twice on the train rows and ask about the validation rows; None without rows of a language model.
+
+    Args:
+        frame: the dataset.
+        parameters: of the model, with the weight of these rows.
+        threads: of each fit; their number does not change the result.
+        served: see `fit_model`.
+    """
+    train, asked = frame[frame["split"] == TRAIN], frame[frame["split"] == VALIDATION]
+    made = train["source"] == LLM
+    if not made.any():
+        return None
+    if len(asked) < _FEWEST or train.loc[~made, "label"].nunique() < len({*train["label"]}):
+        return _not_measured(int(made.sum()), len(asked))
+    answers = {
+        name: _answers(fit_model(rows, parameters, threads=threads, served=served), asked)
+        for name, rows in (("with", train), ("without", train[~made]))
+    }
+    labels = asked["label"].to_numpy()
+    truth = np.eye(len(CLASS_NAMES))[labels]
+    errors = {name: ((answer - truth) ** 2).sum(axis=1) for name, answer in answers.items()}
+    difference, error = _mean_and_error(errors["with"] - errors["without"], asked["plan_id"])
+    brier = {name: float(values.mean()) for name, values in errors.items()}
+    f1 = {name: _f1(labels == APPROVE, answer.argmax(axis=1) == APPROVE) for name, answer in answers.items()}
+    return _judged(int(made.sum()), len(asked), brier, f1, difference, error)
+
+
+def _answers(model: Any, rows: pd.DataFrame) -> np.ndarray:
+    return by_label(model.predict_proba(rows[list(FEATURE_NAMES)]), own_order(model))
+
+
+def _mean_and_error(differences: np.ndarray, plans: pd.Series) -> tuple[float, float]:
+    """The mean over the rows, and its standard error; rows of a plan count together."""
+    mean = float(differences.mean())
+    by_plan = pd.Series(differences - mean).groupby(plans.to_numpy()).sum()
+    return mean, math.sqrt(float((by_plan**2).sum())) / len(differences)
+
+
+def _f1(approved: np.ndarray, called: np.ndarray) -> float:
+    total = int(approved.sum() + called.sum())
+    return float(2 * (approved & called).sum() / total) if total else 0.0
+
+
+def _judged(
+    made: int, asked: int, brier: dict[str, float], f1: dict[str, float], difference: float, error: float
+) -> LlmEffect:
+    helped, hurt = difference < -error, difference > error
+    verdict: Literal["helped", "hurt", "no difference"] = "helped" if helped else "hurt" if hurt else "no difference"
+    what = {
+        "helped": f"The {made} rows of a language model helped",
+        "hurt": f"The {made} rows of a language model hurt: unset LLM_DATASET_DIR, or replace its file",
+        "no difference": f"The {made} rows of a language model made no difference that can be seen",
+    }[verdict]
+    reason = (
+        f"{what}. On {asked} validation rows, the Brier score is {brier['with']:.4f} with them and"
+        f" {brier['without']:.4f} without (difference {difference:+.4f}, standard error {error:.4f}; lower is better),"
+        f" and F1 {f1['with']:.3f} and {f1['without']:.3f}."
+    )
+    return LlmEffect(made, asked, brier, f1, difference, error, verdict, reason)
+
+
+def _not_measured(made: int, asked: int) -> LlmEffect:
+    reason = (
+        f"Whether the {made} rows of a language model helped was not measured: there are {asked} validation rows;"
+        f" {_FEWEST} are required, and feedback of every class among the train rows."
+    )
+    return LlmEffect(made, asked, {}, {}, None, None, "not measured", reason)
