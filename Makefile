@@ -45,7 +45,7 @@ test-mlflow2: install $(VENV_MLFLOW2)/.installed $(VENV_MLFLOW29)/.installed ## 
 test-exhaustive: install ## twelve weeks of all specialists, ten-minute outages, 200 kills (five hours)
 	$(BIN)/pytest -m exhaustive
 
-bench: install ## measure the figures in docs/performance.md
+bench: $(VENV)/.installed-bench ## measure the figures in docs/performance.md (BENCH_ROUNDS=1: once each, to try it)
 	$(BIN)/python -m benchmarks
 
 bench-gate: install ## simulate how often the gate is wrong, see docs/decision-quality.md
@@ -90,6 +90,11 @@ environments: install $(VENV_SERVING)/.installed $(VENV_MLFLOW2)/.installed $(VE
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[local,dev]'
+	touch $@
+
+# For `make bench` alone: Kedro, which runs a counterpart.
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[local,dev,bench]'
 	touch $@
 
 # The environments below are for tests alone. They import a small part of what is installed, so pip compiles nothing.

@@ -37,6 +37,7 @@ from nhm_assets.promotion.protocol import Request, promote
 from nhm_assets.registry.audit_log import AUDIT_LOG, evidence, record_decision, record_registration, subject
 from nhm_assets.registry.transitions import registry_faults
 from nhm_assets.registry.versions import version_in_production
+from nhm_assets.registry.vocabulary import STAGING
 from nhm_assets.resource_factories import mlflow_of, mongo_of
 from nhm_assets.settings import Settings
 from nhm_assets.training.code_version import code_version
@@ -73,13 +74,9 @@ def main(week: str) -> None:
             partition = Partition.parse(week, specialist)
             run = ScriptRun(f"bare-{partition.key}")
             frame = build_dataset(database, partition, run, settings)
-            trained = train(client, mlflow, frame, partition, run, settings)
-            record_registration(database[AUDIT_LOG], trained, run=run, now=settings.now())
-            report, failed = evaluate(client, database, frame, trained, settings)
-            _store(settings, partition, "trained_model", trained)
-            _store(settings, partition, "evaluation_report", report)
-            outcome = decide(client, database, report, failed, run, settings)
-            print(specialist, outcome, f"F1 {report.candidate.f1:.6f}")
+            trained = train(client, mlflow, database, frame, partition, run, settings)
+            report, failed = evaluate(client, database, frame, trained, partition, settings)
+            print(decide(client, database, report, failed, run, settings))
 
 
 def build_dataset(
@@ -118,12 +115,13 @@ def build_dataset(
 def train(
     client: "MlflowClient",
     mlflow: "Mlflow",
+    database: "Database[Document]",
     frame: pd.DataFrame,
     partition: Partition,
     run: ScriptRun,
     settings: Settings,
 ) -> TrainedModel:
-    """Fit, log and register a version, and move it to Staging."""
+    """Fit, log and register a version, move it to Staging, and record it."""
     spec = TrainingSpec.of(
         frame, partition, code_version=code_version(), parameters=PARAMETERS, dagster_run_id=run.run_id
     )
@@ -146,6 +144,8 @@ def train(
         log_fit(logger, PARAMETERS, fitted.calibration, {"fit_seconds": seconds, "rows_learned": len(rows)})
         trained = register(logger, client, fitted, frame, spec, PARAMETERS)
     stage_candidate(client, trained)
+    record_registration(database[AUDIT_LOG], trained, stage=STAGING, run=run, now=settings.now())
+    _store(settings, partition, "trained_model", trained)
     return trained
 
 
@@ -164,6 +164,7 @@ def evaluate(
     database: "Database[Document]",
     frame: pd.DataFrame,
     trained: TrainedModel,
+    partition: Partition,
     settings: Settings,
 ) -> tuple[EvaluationReport, list[str]]:
     """Check the version and score it beside the champion. Returns the report and the failed gate checks."""
@@ -179,6 +180,7 @@ def evaluate(
     client.log_batch(
         report.run_id, metrics=[Metric(f"test_{name}", value, moment, 0) for name, value in numbers.items()]
     )
+    _store(settings, partition, "evaluation_report", report)
     return report, failed_gate(judge_report(report, GateRules.of(settings, report.specialist)))
 
 
@@ -189,8 +191,20 @@ def decide(
     failed: list[str],
     run: ScriptRun,
     settings: Settings,
+) -> str:
+    """Promote the candidate, or record why it is held. Returns a line that says so."""
+    outcome = _outcome(client, database, report, failed, run, settings)
+    return f"{report.specialist} {outcome} F1 {report.candidate.f1:.6f}"
+
+
+def _outcome(
+    client: "MlflowClient",
+    database: "Database[Document]",
+    report: EvaluationReport,
+    failed: list[str],
+    run: ScriptRun,
+    settings: Settings,
 ) -> Outcome:
-    """Promote the candidate, or record why it is held."""
     log, now = database[AUDIT_LOG], settings.now()
     if failed:
         record_decision(log, report, Outcome.HELD, reason=f"held by {', '.join(failed)}", run=run, now=now)

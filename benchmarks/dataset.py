@@ -22,7 +22,8 @@ import pandas as pd
 
 from benchmarks.dataset_floor import drain, queries_of
 from benchmarks.documents import NAMES, NOW, WEEK, seed, window_of
-from benchmarks.measuring import Figure, at_least, at_most, child, peak_memory_mb, print_table
+from benchmarks.measuring import child, peak_memory_mb, rounds
+from benchmarks.results import Measured, at_least, at_most, measured, report
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES, data_version
 from nhm_assets.domain.partitions import Partition, Window
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
@@ -40,11 +41,12 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
+TITLE = "Building a dataset"
 ROWS = 20_000
 SMALL, LARGE = 5_000, 80_000
 SAMPLE = 1_000
 """Rows for timing the naive collector: its cost per row does not depend on their number."""
-ROUNDS = 5
+ROUNDS = rounds(5)
 WARM_UP = 500
 COMPARED = 1_000
 
@@ -115,8 +117,8 @@ def take_turns(*builds: tuple[str, int]) -> None:
         # As in `nhm retrain`: the garbage collector does not scan imported modules again and again.
         gc.collect()
         gc.freeze()
-        rounds = [[_timed(database, kind, rows) / rows for kind, rows in builds] for _ in range(ROUNDS)]
-    print(json.dumps(rounds))
+        found = [[_timed(database, kind, rows) / rows for kind, rows in builds] for _ in range(ROUNDS)]
+    print(json.dumps(found))
 
 
 def _timed(database: "Database[Document]", kind: str, rows: int) -> float:
@@ -199,52 +201,54 @@ def _mongo() -> Mongo:
     return mongo_of(Settings.load())
 
 
-def run() -> list[Figure]:
+def run() -> list[Measured]:
     """Seed, compare, measure."""
     with tempfile.TemporaryDirectory(prefix="nhm-bench-") as folder, embedded_mongod(Path(folder)) as uri:
 
-        def measured(doing: str, *arguments: object) -> Any:
+        def asked(doing: str, *arguments: object) -> Any:
             print(f"dataset: {doing}", file=sys.stderr)
             return child(["benchmarks.dataset", *map(str, arguments)], {"MONGODB_URI": uri})
 
-        measured(f"seeding {LARGE:,} opinions", "seed")
-        measured("comparing the rows", "compare")
+        asked(f"seeding {LARGE:,} opinions", "seed")
+        asked("comparing the rows", "compare")
         builds = ("counterpart", SAMPLE, "plans", ROWS, "written", ROWS, "stored", ROWS)
-        speed = measured("speed", "turns", *builds, "floor-plans", ROWS, "floor-stored", ROWS)
-        growth = measured("growth", "turns", "plans", SMALL, "plans", LARGE)
-        memory = max(measured("memory", "peak", kind, ROWS) for kind in ("plans", "written", "stored"))
-        in_dagster = measured("memory in Dagster", "asset")
+        speed = asked("speed", "turns", *builds, "floor-plans", ROWS, "floor-stored", ROWS)
+        growth = asked("growth", "turns", "plans", SMALL, "plans", LARGE)
+        memory = max(asked("memory", "peak", kind, ROWS) for kind in ("plans", "written", "stored"))
+        in_dagster = asked("memory in Dagster", "asset")
     return [
         *_speed(np.array(speed)),
         *_growth(np.array(growth)),
-        at_most(f"peak memory of building {ROWS:,} rows", memory, 400, " MB", 0),
-        at_most("the same as an asset in Dagster", in_dagster, 400, " MB", 0),
+        at_most(f"peak memory of building {ROWS:,} rows", memory, 400, "MB", 0),
+        at_most("the same as an asset in Dagster", in_dagster, 400, "MB", 0),
     ]
 
 
-def _speed(seconds: np.ndarray) -> list[Figure]:
+def _speed(seconds: np.ndarray) -> list[Measured]:
     seconds, floors = seconds[:, :4], seconds[:, 4:]
-    rates = 1 / np.median(seconds, axis=0)
     # Rows per second of ours, as a part of those of reading alone.
-    of_floors = np.median(floors / seconds[:, [1, 3]], axis=0)
-    floor_rates = 1 / np.median(floors, axis=0)
-    # First within a round, then over the rounds: only builds at nearly the same time are comparable.
-    faster = np.median(seconds[:, :1] / seconds[:, 1:], axis=0)
+    of_floors = (floors / seconds[:, [1, 3]]).T
+    faster = (seconds[:, :1] / seconds[:, 1:]).T
     names = "ours from plans", "ours from plans, features written back", "ours from stored features"
+    rates = {
+        "naive collector: a query per document, networkx, from plans": seconds[:, 0],
+        **dict(zip(names, seconds[:, 1:].T, strict=True)),
+        "reading alone, for plans": floors[:, 0],
+        "reading alone, for stored features": floors[:, 1],
+    }
     return [
-        Figure("naive collector: a query per document, networkx, from plans", f"{rates[0]:,.0f} rows/s"),
-        *(Figure(name, f"{rate:,.0f} rows/s") for name, rate in zip(names, rates[1:], strict=True)),
-        Figure("reading alone, for plans", f"{floor_rates[0]:,.0f} rows/s"),
-        Figure("reading alone, for stored features", f"{floor_rates[1]:,.0f} rows/s"),
-        at_least("ours from plans : reading alone", of_floors[0], 0.8),
-        at_least("ours from stored features : reading alone", of_floors[1], 0.8),
-        *(at_least(f"{name} : naive collector", *one) for name, *one in zip(names, faster, (4, 4, 20), strict=True)),
+        *(measured(name, 1 / of_it, "rows/s", 0) for name, of_it in rates.items()),
+        at_least("ours from plans : reading alone, rows per second", of_floors[0], 0.8),
+        at_least("ours from stored features : reading alone, rows per second", of_floors[1], 0.8),
+        *(
+            at_least(f"{name} : naive collector, rows per second", *one)
+            for name, *one in zip(names, faster, (4, 4, 20), strict=True)
+        ),
     ]
 
 
-def _growth(seconds: np.ndarray) -> list[Figure]:
-    ratio = np.median(seconds[:, 1] / seconds[:, 0])
-    return [at_most(f"time a row at {LARGE:,} rows : at {SMALL:,}", ratio, 1.3)]
+def _growth(seconds: np.ndarray) -> list[Measured]:
+    return [at_most(f"time per row at {LARGE:,} rows : at {SMALL:,}", seconds[:, 1] / seconds[:, 0], 1.3)]
 
 
 def _seed() -> None:
@@ -268,4 +272,4 @@ if __name__ == "__main__":
         case ["asset"]:
             peak_of_asset()
         case _:
-            print_table("Building a dataset", run())
+            report(TITLE, run())

@@ -23,16 +23,18 @@ from typing import Any
 import numpy as np
 
 from benchmarks.exporter_process import free_port, running, wait_for_sources
-from benchmarks.measuring import Figure, at_most, child, clean_environment, peak_memory_mb, print_table
+from benchmarks.measuring import child, clean_environment, peak_memory_mb, rounds
+from benchmarks.results import Measured, at_most, measured, report
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.settings import Settings
 from resources.embedded_mongo import embedded_mongod
 
+TITLE = "A refresh of the exporter"
 SMALL, LARGE = 100, 20_000
 FEW, MANY = 5, 100
 RUNS_OF_THESE = 2000
-TURNS = 3
-ROUNDS = 20
+TURNS = rounds(3)
+ROUNDS = rounds(20)
 _WEEKS = 5
 """Weeks of each specialist whose real runs and datasets are copied."""
 _LARGEST_MB = 300
@@ -168,8 +170,8 @@ def measure(folder: Path) -> None:
     with _instance(folder, SMALL) as small, _instance(folder, LARGE) as large:
         exporters = [_exporter(folder, SMALL, small), _exporter(folder, LARGE, large)]
         first = [_refreshed(exporter) for exporter in exporters]
-        rounds = [[_refreshed(exporter) for exporter in exporters] for _ in range(ROUNDS)]
-    print(json.dumps({"first": first, "rounds": rounds}))
+        later = [[_refreshed(exporter) for exporter in exporters] for _ in range(ROUNDS)]
+    print(json.dumps({"first": first, "later": later}))
 
 
 def refreshes(folder: Path, specialists: int) -> None:
@@ -223,42 +225,43 @@ def _refreshed(exporter: Any) -> float:
     return seconds
 
 
-def run() -> list[Figure]:
+def run() -> list[Measured]:
     """Seed and measure."""
     with tempfile.TemporaryDirectory(prefix="nhm-bench-") as name, embedded_mongod(Path(name) / "mongod") as uri:
         environment = {"MONGODB_URI": uri}
         print(f"exporter_refresh: histories of {SMALL:,} and {LARGE:,} runs", file=sys.stderr)
         child(["benchmarks.exporter_refresh", "seed", name], environment)
         print("exporter_refresh: refreshes", file=sys.stderr)
-        measured = child(["benchmarks.exporter_refresh", "measure", name], environment)
+        refreshed = child(["benchmarks.exporter_refresh", "measure", name], environment)
         print("exporter_refresh: specialists", file=sys.stderr)
         of_many = _of_specialists(Path(name), environment)
         print("exporter_refresh: memory", file=sys.stderr)
         largest_mb = memory_mb(Path(name), LARGE, environment)
         largest_of_many_mb = memory_mb(Path(name), RUNS_OF_THESE + MANY, _environment_of(Path(name), MANY, environment))
-    seconds = np.array(measured["rounds"])
-    small, large = np.median(seconds, axis=0) * 1000
+    small, large = np.array(refreshed["later"]).T
+    few, many = (np.array(of_many[number]) for number in (FEW, MANY))
     return [
-        Figure(f"the first refresh at {LARGE:,} runs", f"{measured['first'][1] * 1000:.0f} ms"),
-        Figure(f"a later refresh at {SMALL:,} runs", f"{small:.0f} ms"),
-        Figure(f"the same at {LARGE:,}", f"{large:.0f} ms"),
-        at_most(f"a refresh at {LARGE:,} runs : at {SMALL:,}", float(np.median(seconds[:, 1] / seconds[:, 0])), 1.5),
-        Figure(f"a later refresh at {FEW} specialists", f"{of_many[FEW] * 1000:.0f} ms"),
-        Figure(f"the same at {MANY}", f"{of_many[MANY] * 1000:.0f} ms"),
-        at_most(f"a refresh at {MANY} specialists : at {FEW}", of_many[MANY] / of_many[FEW], 3),
-        at_most(f"memory at {LARGE:,} runs", largest_mb, _LARGEST_MB, " MB", 0),
-        at_most(f"memory at {MANY} specialists", largest_of_many_mb, _LARGEST_MB, " MB", 0),
+        measured(f"the first refresh at {LARGE:,} runs", refreshed["first"][1] * 1000, "ms", 0),
+        measured(f"a later refresh at {SMALL:,} runs", small * 1000, "ms", 0),
+        measured(f"the same at {LARGE:,}", large * 1000, "ms", 0),
+        at_most(f"a refresh at {LARGE:,} runs : at {SMALL:,}", large / small, 1.5),
+        measured(f"a later refresh at {FEW} specialists", few * 1000, "ms", 0),
+        measured(f"the same at {MANY}", many * 1000, "ms", 0),
+        at_most(f"a refresh at {MANY} specialists : at {FEW}", many / few, 3),
+        at_most(f"memory at {LARGE:,} runs", largest_mb, _LARGEST_MB, "MB", 0),
+        at_most(f"memory at {MANY} specialists", largest_of_many_mb, _LARGEST_MB, "MB", 0),
     ]
 
 
-def _of_specialists(folder: Path, environment: dict[str, str]) -> dict[int, float]:
-    """The median of a later refresh, by the number of specialists."""
+def _of_specialists(folder: Path, environment: dict[str, str]) -> dict[int, list[float]]:
+    """The median of a later refresh in each turn, by the number of specialists."""
     seconds: dict[int, list[float]] = {FEW: [], MANY: []}
     for _ in range(TURNS):
         for number, of_it in seconds.items():
             variables = _environment_of(folder, number, environment)
-            of_it.extend(child(["benchmarks.exporter_refresh", "specialists", str(folder), str(number)], variables))
-    return {number: float(np.median(of_it)) for number, of_it in seconds.items()}
+            turn = child(["benchmarks.exporter_refresh", "specialists", str(folder), str(number)], variables)
+            of_it.append(float(np.median(turn)))
+    return seconds
 
 
 def _environment_of(folder: Path, number: int, environment: dict[str, str]) -> dict[str, str]:
@@ -276,4 +279,4 @@ if __name__ == "__main__":
         case ["specialists", folder, number]:
             refreshes(Path(folder), int(number))
         case _:
-            print_table("A refresh of the exporter", run())
+            report(TITLE, run())

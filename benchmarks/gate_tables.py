@@ -1,16 +1,12 @@
-"""The tables and the sentences with figures in docs/decision-quality.md, made from results-gate.json.
+"""The tables and the sentences with figures in docs/decision-quality.md, made from results-gate.json."""
 
-In the document, a block follows a line `<!-- results: NAME -->` and ends before the next empty line.
-"""
-
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from benchmarks.blocks import with_blocks
 from benchmarks.gate_scenarios import FIRST, OURS, RATCHET_DECLINE, WITHOUT_MIDWEEK, WITHOUT_REFERENCE
 
 Results = dict[str, Any]
-_BLOCK = re.compile(r"(?<=<!-- results: )(\w+) -->\n(?:[^\n]+\n)*")
 F1_PER_ABILITY = 0.35
 _SHOWN_SIZES = (150, 300, 600)
 _SHOWN_DISTANCES = (-0.06, -0.04, -0.02, 0.0, 0.02, 0.04, 0.06)
@@ -18,8 +14,7 @@ _SHOWN_DISTANCES = (-0.06, -0.04, -0.02, 0.0, 0.02, 0.04, 0.06)
 
 def with_tables(text: str, results: Results) -> str:
     """The document with the figures of these results."""
-    made = blocks(results)
-    return _BLOCK.sub(lambda found: f"{found[1]} -->\n" + "\n".join(made[found[1]]) + "\n", text)
+    return with_blocks(text, blocks(results))
 
 
 def blocks(results: Results) -> dict[str, list[str]]:

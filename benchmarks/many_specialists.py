@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from benchmarks.documents import NOW
-from benchmarks.measuring import PROJECT, Figure, at_most, child, clean_environment, print_table
+from benchmarks.measuring import PROJECT, child, clean_environment, rounds
+from benchmarks.results import Measured, at_most, measured, report
 from nhm_assets.demo.load import make_indexes
 from nhm_assets.domain.partitions import Partition, first_week, last_closed_week, weeks_before
 from nhm_assets.domain.specialists import Specialist, all_specialists
@@ -29,11 +29,12 @@ from resources.embedded_mongo import embedded_mongod
 
 Document = dict[str, Any]
 
+TITLE = "Five hundred specialists"
 FEW, MANY = 5, 500
 WEEKS = 4
 NEW = 90
 """New feedback of each specialist: fewer than what a retraining needs."""
-ROUNDS = 5
+ROUNDS = rounds(5)
 _LEARNED = NOW - timedelta(days=2)
 _LIMIT_S = 10
 
@@ -104,13 +105,13 @@ def measure() -> None:
         print(json.dumps({"volume": _seconds(volume), "weekly": _seconds(weekly)}))
 
 
-def _seconds(work: Callable[[], None]) -> float:
-    rounds = []
+def _seconds(work: Callable[[], None]) -> list[float]:
+    found = []
     for _ in range(ROUNDS):
         started = time.perf_counter()
         work()
-        rounds.append(time.perf_counter() - started)
-    return median(rounds)
+        found.append(time.perf_counter() - started)
+    return found
 
 
 def _loaded(environment: dict[str, str], folder: str) -> float:
@@ -141,7 +142,7 @@ def keys() -> None:
     print(json.dumps({"seconds": time.perf_counter() - started, "keys": count}))
 
 
-def run() -> list[Figure]:
+def run() -> list[Measured]:
     """Measure everything."""
     with tempfile.TemporaryDirectory(prefix="nhm-bench-") as folder, embedded_mongod(Path(folder) / "db") as uri:
         files = {count: {"SPECIALISTS_FILE": _specialists_file(folder, count)} for count in (FEW, MANY)}
@@ -150,13 +151,12 @@ def run() -> list[Figure]:
         print("many_specialists: loads", file=sys.stderr)
         loads = [{count: _loaded(files[count], folder) for count in (FEW, MANY)} for _ in range(ROUNDS)]
         listed = child(["benchmarks.many_specialists", "keys"], files[MANY])
-    ratio = median(one[MANY] / one[FEW] for one in loads)
     return [
-        at_most(f"a tick of feedback_volume_sensor, {MANY} specialists", ticks["volume"], _LIMIT_S, " s"),
-        at_most(f"a tick of weekly_retraining_schedule, {MANY} runs requested", ticks["weekly"], _LIMIT_S, " s"),
-        Figure(f"loading the code location, {FEW} specialists", f"{median(one[FEW] for one in loads):.2f} s"),
-        at_most(f"loading it with {MANY} specialists : with {FEW}", ratio, 2),
-        Figure(f"listing its {listed['keys']:,} partitions of 100 weeks", f"{listed['seconds']:.2f} s"),
+        at_most(f"a tick of feedback_volume_sensor, {MANY} specialists", ticks["volume"], _LIMIT_S, "s"),
+        at_most(f"a tick of weekly_retraining_schedule, {MANY} runs requested", ticks["weekly"], _LIMIT_S, "s"),
+        measured(f"loading the code location, {FEW} specialists", [one[FEW] for one in loads]),
+        at_most(f"loading it with {MANY} specialists : with {FEW}", [one[MANY] / one[FEW] for one in loads], 2),
+        measured(f"listing its {listed['keys']:,} partitions of 100 weeks", listed["seconds"], digits=2),
     ]
 
 
@@ -167,4 +167,4 @@ if __name__ == "__main__":
         case ["keys"]:
             keys()
         case _:
-            print_table("Five hundred specialists", run())
+            report(TITLE, run())

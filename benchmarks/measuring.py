@@ -1,18 +1,16 @@
-"""How the benchmarks measure: separate processes, medians of interleaved rounds, and one table."""
+"""How the benchmarks measure: separate processes, interleaved rounds, and tables on the terminal."""
 
 import json
 import os
-import platform
 import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).parents[1]
-RESULTS = PROJECT / "benchmarks" / "results.json"
 
 
 @dataclass(frozen=True)
@@ -32,17 +30,8 @@ class Figure:
     reached: bool | None = None
 
 
-def at_least(name: str, value: float, target: float) -> Figure:
-    return Figure(name, f"{value:.2f} x", f"at least {target:g} x", value >= target)
-
-
-def at_most(name: str, value: float, target: float, unit: str = " x", digits: int = 2) -> Figure:
-    return Figure(name, f"{value:.{digits}f}{unit}", f"at most {target:g}{unit}", value <= target)
-
-
 def print_table(title: str, figures: Sequence[Figure]) -> None:
-    """Print the figures, and put them into `results.json` in place of those of the same title."""
-    _keep(title, figures)
+    """Print the figures."""
     answers = {True: "reached", False: "MISSED", None: ""}
     rows = [(one.name, one.value, one.target, answers[one.reached]) for one in figures]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -51,11 +40,9 @@ def print_table(title: str, figures: Sequence[Figure]) -> None:
         print(f"  {name:<{widths[0]}}  {value:>{widths[1]}}  {target:<{widths[2]}}  {answer}".rstrip())
 
 
-def _keep(title: str, figures: Sequence[Figure]) -> None:
-    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    machine = {"cores": len(os.sched_getaffinity(0)), "python": platform.python_version()}
-    kept[title] = {**machine, "figures": [asdict(figure) for figure in figures]}
-    RESULTS.write_text(json.dumps(kept, indent=2) + "\n")
+def rounds(usual: int) -> int:
+    """How often to measure: as usual, or BENCH_ROUNDS times, to see whether everything works."""
+    return int(os.environ.get("BENCH_ROUNDS", usual))
 
 
 def child(arguments: Sequence[str], environment: Mapping[str, str]) -> Any:
@@ -80,8 +67,8 @@ def clean_environment() -> dict[str, str]:
 
     ours = {name.upper() for name in Settings.model_fields} | {"PYTHONDONTWRITEBYTECODE"}
     kept = {name: value for name, value in os.environ.items() if name not in ours}
-    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DAGSTER_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore"}
-    return kept | quiet
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DAGSTER_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    return kept | quiet | {"PYTHONWARNINGS": "ignore"}
 
 
 def peak_memory_mb(process: int | str = "self") -> float:

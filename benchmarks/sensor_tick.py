@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.documents import NOW
-from benchmarks.measuring import Figure, at_most, child, print_table
+from benchmarks.measuring import child, rounds
+from benchmarks.results import Measured, at_most, measured, report
 from nhm_assets.demo.load import make_indexes
 from nhm_assets.domain.partitions import Partition, running_week
 from nhm_assets.domain.specialists import Specialist, all_specialists
@@ -29,10 +30,11 @@ from resources.embedded_mongo import embedded_mongod
 
 Document = dict[str, Any]
 
+TITLE = "A tick of feedback_volume_sensor"
 SMALL, LARGE = 10_000, 1_000_000
 NEW = 90
 """Of each specialist: fewer than what a retraining needs, so that every evaluation does the same."""
-ROUNDS = 30
+ROUNDS = rounds(30)
 WARM_UP = 5
 _NEW_SINCE = NOW - timedelta(days=2)
 _OLD_SINCE = NOW - timedelta(days=700)
@@ -90,8 +92,8 @@ def measure() -> None:
             )
         for _ in range(WARM_UP):
             _evaluated(instance, SMALL), _evaluated(instance, LARGE)
-        rounds = [[_evaluated(instance, SMALL), _evaluated(instance, LARGE)] for _ in range(ROUNDS)]
-    print(json.dumps(rounds))
+        found = [[_evaluated(instance, SMALL), _evaluated(instance, LARGE)] for _ in range(ROUNDS)]
+    print(json.dumps(found))
 
 
 def _evaluated(instance: Any, count: int) -> float:
@@ -109,19 +111,18 @@ def _evaluated(instance: Any, count: int) -> float:
     return seconds
 
 
-def run() -> list[Figure]:
+def run() -> list[Measured]:
     """Seed and measure."""
     with tempfile.TemporaryDirectory(prefix="nhm-bench-") as folder, embedded_mongod(Path(folder)) as uri:
         print(f"sensor_tick: seeding {SMALL + LARGE:,} feedback documents", file=sys.stderr)
         child(["benchmarks.sensor_tick", "seed"], {"MONGODB_URI": uri})
         print("sensor_tick: evaluations", file=sys.stderr)
         seconds = np.array(child(["benchmarks.sensor_tick", "measure"], {"MONGODB_URI": uri}))
-    small, large = np.median(seconds, axis=0) * 1000
-    ratio = np.median(seconds[:, 1] / seconds[:, 0])
+    small, large = seconds.T
     return [
-        Figure(f"one evaluation at {SMALL:,} documents, {NEW} of them new for each specialist", f"{small:.0f} ms"),
-        Figure(f"the same at {LARGE:,}", f"{large:.0f} ms"),
-        at_most(f"a tick at {LARGE:,} documents : at {SMALL:,}", ratio, 1.3),
+        measured(f"one at {SMALL:,} documents, {NEW} of them new for each specialist", small * 1000, "ms", 0),
+        measured(f"the same at {LARGE:,}", large * 1000, "ms", 0),
+        at_most(f"a tick at {LARGE:,} documents : at {SMALL:,}", large / small, 1.3),
     ]
 
 
@@ -132,4 +133,4 @@ if __name__ == "__main__":
         case ["measure"]:
             measure()
         case _:
-            print_table("A tick of feedback_volume_sensor", run())
+            report(TITLE, run())

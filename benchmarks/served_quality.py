@@ -15,11 +15,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.measuring import Figure, at_most, child, peak_memory_mb, print_table
+from benchmarks.measuring import child, peak_memory_mb
+from benchmarks.results import Measured, at_most, report
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.settings import Settings
 from resources.embedded_mongo import embedded_mongod
 
+TITLE: Final = "A week of served_quality"
 PLANS: Final = 100_000
 _WEEK: Final = "2026-03-01"
 _START: Final = datetime(2026, 3, 1, tzinfo=UTC)
@@ -98,14 +100,14 @@ def measure(uri: str, folder: str) -> None:
     print(json.dumps({"seconds": seconds, "megabytes": peak_memory_mb(), "reviewed": quality.agreements[0].reviewed}))
 
 
-def run() -> list[Figure]:
+def run() -> list[Measured]:
     """Seed, measure, and compare with the targets."""
     with tempfile.TemporaryDirectory() as name, embedded_mongod(Path(name) / "mongod") as uri:
         seed(uri)
         found = child(["benchmarks.served_quality", "measure", uri, name], {})
     return [
-        at_most(f"a week of {PLANS:,} plans, {found['reviewed']:,} reviewed", found["seconds"], _LONGEST_S, " s", 1),
-        at_most("its memory", found["megabytes"], _LARGEST_MB, " MB", 0),
+        at_most(f"a week of {PLANS:,} plans, {found['reviewed']:,} reviewed", found["seconds"], _LONGEST_S, "s", 1),
+        at_most("its memory", found["megabytes"], _LARGEST_MB, "MB", 0),
     ]
 
 
@@ -113,6 +115,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["measure"]:
         measure(*sys.argv[2:4])
     else:
-        figures = run()
-        print_table("A week of served_quality", figures)
-        sys.exit(any(figure.reached is False for figure in figures))
+        report(TITLE, run())

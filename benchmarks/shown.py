@@ -16,12 +16,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import psutil
 
-from benchmarks.measuring import Figure, at_most, child, print_table
+from benchmarks.measuring import child, rounds
+from benchmarks.results import Measured, at_most, measured, ratio, report
 from resources.embedded_mongo import embedded_mongod
 
 SHOWN = {
@@ -38,7 +38,8 @@ SHOWN = {
     "nhm_assets.training.assets": ["_lineage"],
 }
 """Module -> its functions whose result only a person in front of the UI reads."""
-ROUNDS = 3
+TITLE = "What the UI shows"
+ROUNDS = rounds(5)
 _LARGEST = 0.10
 
 
@@ -95,7 +96,7 @@ def measure() -> None:
     print(json.dumps({**whole, "shown_cpu": clock.cpu, "shown_wall": clock.wall, "by_name": clock.by_name}))
 
 
-def run() -> list[Figure]:
+def run() -> list[Measured]:
     """Retrain in a new home each time; the medians count."""
     found = []
     with tempfile.TemporaryDirectory(prefix="nhm-bench-") as name, embedded_mongod(Path(name) / "mongod") as uri:
@@ -107,13 +108,13 @@ def run() -> list[Figure]:
             found.append(child(["benchmarks.shown", "measure"], environment))
     print("shown: seconds of CPU time of each", json.dumps(found[-1]["by_name"], indent=2), file=sys.stderr)
     cpu, wall = (
-        median(one[f"shown_{what}"] / (one[what] - one[f"shown_{what}"]) for one in found) for what in ("cpu", "wall")
+        [one[f"shown_{what}"] / (one[what] - one[f"shown_{what}"]) for one in found] for what in ("cpu", "wall")
     )
     return [
-        Figure("CPU time of nhm retrain, five specialists", f"{median(one['cpu'] for one in found):.1f} s"),
-        Figure("of that, for what the UI shows", f"{median(one['shown_cpu'] for one in found):.2f} s"),
+        measured("CPU time of nhm retrain, five specialists", [one["cpu"] for one in found]),
+        measured("of that, for what the UI shows", [one["shown_cpu"] for one in found], digits=2),
         at_most("CPU time of what the UI shows : of the rest", cpu, _LARGEST, digits=3),
-        Figure("the same in wall time", f"{wall:.3f} x"),
+        ratio("the same in wall time", wall),
     ]
 
 
@@ -127,4 +128,4 @@ if __name__ == "__main__":
         case ["measure"]:
             measure()
         case _:
-            print_table("What the UI shows", run())
+            report(TITLE, run())

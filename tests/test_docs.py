@@ -112,7 +112,8 @@ def variables(text: str) -> set[str]:
 def known_variables() -> set[str]:
     """All settings, and what the code and the files of an installation name besides."""
     files = [path for folder in ("nhm_assets", "resources", "deploy", "k8s") for path in (ROOT / folder).rglob("*.*")]
-    texts = [path.read_text() for path in [*files, ROOT / "Dockerfile"] if path.is_file() and path.suffix != ".pyc"]
+    files += [ROOT / "Dockerfile", ROOT / "benchmarks" / "measuring.py"]
+    texts = [path.read_text() for path in files if path.is_file() and path.suffix != ".pyc"]
     return variables("\n".join([*texts, *(name.upper() for name in Settings.model_fields)]))
 
 
