@@ -232,6 +232,14 @@ class Settings(BaseSettings):
     retraining_cooldown_hours: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         72.0, description="Minimum hours between two retrainings of a specialist that new feedback starts."
     )
+    increment: bool = Field(
+        default=False,
+        description="Between weekly retrainings, let new feedback correct the version that serves instead of training"
+        " in full. See docs/models.md.",
+    )
+    increment_threshold: PositiveCount = Field(
+        20, description="Amount of new feedback on a specialist that starts an increment, if INCREMENT is true."
+    )
     max_concurrent_runs: PositiveCount = Field(2, description="Maximum number of runs at a time. Other runs queue.")
     max_run_seconds: PositiveCount = Field(14400, description="Seconds after which a run is stopped.")
     service_retries: Count = Field(4, description="Retries of a step if MongoDB, MLflow or Kubernetes is unreachable.")
@@ -491,6 +499,11 @@ class Settings(BaseSettings):
         """What precision, recall and F1 of its candidates must reach: its own thresholds, or the settings'."""
         common = {"precision": self.precision_threshold, "recall": self.recall_threshold, "f1": self.f1_threshold}
         return common | dict(recorded_specialist(specialist).thresholds)
+
+    @property
+    def volume_threshold(self) -> int:
+        """The amount of new feedback on a specialist that starts a run before the week ends."""
+        return self.increment_threshold if self.increment else self.retraining_feedback_threshold
 
     @property
     def rollouts_at_once(self) -> int:

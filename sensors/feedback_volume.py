@@ -15,7 +15,7 @@ from dagster import (
     sensor,
 )
 
-from nhm_assets.domain.dagster_names import JOB, VOLUME_SENSOR
+from nhm_assets.domain.dagster_names import INCREMENT_CONFIG, JOB, VOLUME_SENSOR
 from nhm_assets.domain.partitions import Partition, Window, running_week
 from nhm_assets.domain.provenance import left_out
 from nhm_assets.domain.specialists import Specialist, all_specialists
@@ -57,7 +57,8 @@ _SLOW_COUNTS_S: Final = 30.0
     default_status=DefaultSensorStatus.RUNNING,
     description=(
         "Retrains a specialist on the current week once RETRAINING_FEEDBACK_THRESHOLD feedback documents have arrived"
-        " since the end of the window that it last learned from, at most once per RETRAINING_COOLDOWN_HOURS. Feedback"
+        " since the end of the window that it last learned from, at most once per RETRAINING_COOLDOWN_HOURS. With"
+        " INCREMENT, INCREMENT_THRESHOLD documents start an increment of the version that serves instead. Feedback"
         " that a dataset would leave out, such as that of scripts, does not count. The sensor needs"
         " no cursor: `retraining_triggers` and Dagster's runs record what was launched."
     ),
@@ -162,9 +163,15 @@ class _Evaluation:
 
     @cached_property
     def _requests(self) -> Requests:
-        triggers = self.database[TRIGGERS]
         return Requests(
-            self.instance, triggers, self.settings, self.now, FEEDBACK_VOLUME, VOLUME_SENSOR, writes=self.writes
+            self.instance,
+            self.database[TRIGGERS],
+            self.settings,
+            self.now,
+            FEEDBACK_VOLUME,
+            VOLUME_SENSOR,
+            writes=self.writes,
+            run_config=INCREMENT_CONFIG if self.settings.increment else {},
         )
 
     def decide(self, specialist: Specialist) -> Decision:
@@ -174,7 +181,7 @@ class _Evaluation:
         partition = Partition(running_week(self.now), specialist)
         window, counted, since = self._window(specialist), self._counted(specialist), self._learned_until[specialist]
         count = self._count_of(specialist)
-        threshold = self.settings.retraining_feedback_threshold
+        threshold = self.settings.volume_threshold
         volume = f"{specialist}: {count} of {threshold} feedback documents since {counted.start:{MINUTE}}"
         if count < threshold:
             return Decision(volume)
@@ -194,7 +201,8 @@ class _Evaluation:
         request = self._requests.claimed(volume_trigger_id(specialist, number, since), partition, fields)
         if request is None:
             return Decision(f"{volume}; another daemon has just requested a run")
-        return Decision(f"{volume}; retraining on week {partition.week}", request)
+        work = "an increment" if self.settings.increment else "retraining"
+        return Decision(f"{volume}; {work} on week {partition.week}", request)
 
     def _obstacle(self, specialist: Specialist, last: Trigger | None) -> str | None:
         """Why there is no run now although there is enough feedback."""

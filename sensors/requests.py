@@ -1,7 +1,7 @@
 """How a sensor requests runs: one for each cause, however many daemons evaluate it and whenever one of them dies."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -48,6 +48,7 @@ class Requests:
         sensor: its name, which the runs carry.
         now: the time of the tick.
         writes: false for a preview, which claims and records nothing.
+        run_config: of the runs.
     """
 
     instance: DagsterInstance
@@ -57,6 +58,7 @@ class Requests:
     kind: str
     sensor: str
     writes: bool
+    run_config: Mapping[str, Any] = field(default_factory=dict)
 
     def refresh(self, last: Trigger | None) -> Trigger | None:
         """Record the run that an earlier tick requested, or that its request has expired."""
@@ -91,7 +93,9 @@ class Requests:
         if self.writes and claim(self.triggers, trigger, fields, lease_s=_LEASE_S) is not Claim.OURS:
             return None
         tags = {TRIGGER_TAG: trigger, ASKED_AT_TAG: self.now.isoformat(), ACTOR_TAG: self.sensor}
-        return RunRequest(run_key=trigger, partition_key=partition.key, tags=tags)
+        return RunRequest(
+            run_key=trigger, partition_key=partition.key, tags=tags, run_config=dict(self.run_config) or None
+        )
 
     def cooling_down(self, last: Trigger | None) -> str | None:
         """Why it is too early for another run after this one; None if it is not."""

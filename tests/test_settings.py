@@ -39,6 +39,8 @@ DEFAULTS = {
     "nhm_now": None,
     "retraining_feedback_threshold": 100,
     "retraining_cooldown_hours": 72.0,
+    "increment": False,
+    "increment_threshold": 20,
     "max_concurrent_runs": 2,
     "max_run_seconds": 14400,
     "force_retrain": False,

@@ -85,7 +85,7 @@ def _automatic_runs(settings: Settings) -> str:
     """What starts runs without a person."""
     return (
         "all specialists on Sundays at 02:00 UTC, and one specialist as soon as"
-        f" {settings.retraining_feedback_threshold} new feedback documents on it have arrived"
+        f" {settings.volume_threshold} new feedback documents on it have arrived"
         " (try: nhm seed --add 100 --specialist technical)"
     )
 

@@ -17,6 +17,9 @@ PRODUCTION_MODELS: Final = AssetKey("production_models")
 SPECIALIST_ROLLOUT: Final = AssetKey("specialist_rollout")
 SERVED_QUALITY: Final = AssetKey("served_quality")
 
+INCREMENT_CONFIG: Final = {"ops": {"trained_model": {"config": {"increment": True}}}}
+"""Run config of the retraining job: correct the version that serves, instead of training in full."""
+
 SERVING_ON_LINE: Final = "serving_on_line"
 """The check on evaluation_report that says whether what serves still reaches the thresholds."""
 REPORT_METADATA: Final = "report"

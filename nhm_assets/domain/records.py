@@ -7,6 +7,7 @@ from pydantic import Field
 
 from nhm_assets.domain.curve_records import Curves
 from nhm_assets.domain.fold_records import Fold, NewRows, Pooled, Reference
+from nhm_assets.domain.increment_records import Increment
 from nhm_assets.domain.partitions import Partition, Window, end_of_week
 from nhm_assets.domain.shadow_records import Shadow
 from nhm_assets.domain.specialists import recorded_specialist
@@ -59,12 +60,13 @@ class TrainedModel(VersionRecord):
         parameters: of the model; they name its family unless it is the default one.
         rows: number of rows by split; the model learned from train and validation.
         calibration: None if the version was registered before there was a calibration.
+        increment: None if the version learned in full; else its parameters are those of the frozen version.
         reused: whether the version already existed, trained from the same data, code and parameters.
     """
 
-    ADDED: ClassVar = {"calibration": 2}
+    ADDED: ClassVar = {"calibration": 2, "increment": 3}
 
-    schema_version: SchemaVersion = 2
+    schema_version: SchemaVersion = 3
     sha256: str
     data_version: str
     code_version: str
@@ -72,6 +74,7 @@ class TrainedModel(VersionRecord):
     parameters: dict[str, Any]
     rows: dict[str, int]
     calibration: Calibration | None = None
+    increment: Increment | None = None
     reused: bool = False
 
     @property

@@ -17,7 +17,7 @@ from nhm_assets.evaluation.champion import ScoredChampion, score_champion
 from nhm_assets.evaluation.doubt import Evidence, dummy_calls, with_doubt
 from nhm_assets.evaluation.folds import asked_rows, fit_folds
 from nhm_assets.evaluation.gate import GateRules, needs_folds
-from nhm_assets.evaluation.learned import learned_by
+from nhm_assets.evaluation.learned import frozen_of, learned_by
 from nhm_assets.evaluation.pooling import pool, with_comparison, with_folds
 from nhm_assets.evaluation.predictions import candidate_probabilities
 from nhm_assets.evaluation.reference import Compared, compare_with_reference
@@ -45,12 +45,13 @@ def evaluate(
 
     Flip rate and what would settle it are those of the settings now.
     """
-    rows = held_out_rows(frame, trained)
+    fair = _new_to_frozen(client, frame, trained, settings)
+    rows = held_out_rows(frame, trained, fair=fair)
     candidate, importances = candidate_probabilities(client, log, trained.model, trained.version, rows)
     # No check reads the importances, so another core computes them while this one does the rest.
     with ThreadPoolExecutor(1, thread_name_prefix="importances") as pool:
         measured = pool.submit(importances)
-        report = _without_importances(client, log, frame, trained, champion, candidate, settings)
+        report = _without_importances(client, log, frame, trained, champion, candidate, settings, fair)
         return report.model_copy(update={"importances": measured.result()})
 
 
@@ -62,11 +63,12 @@ def _without_importances(
     champion: "ModelVersion | None",
     candidate: np.ndarray,
     settings: Settings,
+    fair: pd.Series | None,
 ) -> EvaluationReport:
     rules = GateRules.of(settings, trained.specialist)
-    asked = asked_rows(frame, rules.gate_folds)
+    asked = asked_rows(frame if fair is None else frame[fair], rules.gate_folds)
     scored = _ask_champion(client, log, trained, champion, asked, settings)
-    report = build_report(frame, trained, candidate, importances={}, champion=scored, asked=asked)
+    report = build_report(frame, trained, candidate, importances={}, champion=scored, asked=asked, fair=fair)
     against = Compared()
     if needs_folds(report, rules):
         folds, predicted = _fit_folds(frame, trained, settings)
@@ -78,6 +80,20 @@ def _without_importances(
     report, compared = with_comparison(report, pooled, rules)
     dummies = dummy_calls(frame[frame["split"] != TEST], pooled)
     return with_doubt(report, Evidence(pooled, compared, against.calls, against.rows, dummies), rules)
+
+
+def _new_to_frozen(
+    client: "MlflowClient", frame: pd.DataFrame, trained: TrainedModel, settings: Settings
+) -> pd.Series | None:
+    """Whether the frozen version of an increment has not learned each row; None for a version that learned in full.
+
+    A newer feedback may concern a plan that the frozen version knows: as a test row, it would flatter the increment.
+    """
+    if trained.increment is None:
+        return None
+    frozen = client.get_model_version(trained.model, trained.increment.frozen)
+    learned = learned_by(frozen, settings.storage, candidate_end=trained.window_end)
+    return pd.Series(learned.is_new(frame), index=frame.index)
 
 
 def _fit_folds(
@@ -95,7 +111,8 @@ def _fit_folds(
             calibration=settings.calibration,
         ).estimator
 
-    return fit_folds(frame, fit, folds=settings.gate_folds, tuned=_was_tuned(trained, settings))
+    frozen = trained.increment.frozen if trained.increment else None
+    return fit_folds(frame, fit, folds=settings.gate_folds, tuned=_was_tuned(trained, settings), frozen=frozen)
 
 
 def _ask_champion(
@@ -111,7 +128,9 @@ def _ask_champion(
     scored = score_champion(client, log, champion, asked, allow_unverified=settings.allow_unverified_champion)
     if scored.foreign:
         return scored
-    return replace(scored, learned=learned_by(champion, settings.storage, candidate_end=trained.window_end))
+    frozen = frozen_of(client, champion)
+    learned = learned_by(champion, settings.storage, candidate_end=trained.window_end, frozen=frozen)
+    return replace(scored, learned=learned)
 
 
 def _was_tuned(trained: TrainedModel, settings: Settings) -> bool:

@@ -69,7 +69,9 @@ def asked_rows(frame: pd.DataFrame, folds: int) -> pd.DataFrame:
     return rows[segments >= TEST_SEGMENT - folds].reset_index(drop=True)
 
 
-def fit_folds(frame: pd.DataFrame, fit: Fit, *, folds: int, tuned: bool) -> tuple[list[Fold], dict[int, np.ndarray]]:
+def fit_folds(
+    frame: pd.DataFrame, fit: Fit, *, folds: int, tuned: bool, frozen: str | None = None
+) -> tuple[list[Fold], dict[int, np.ndarray]]:
     """Fit the folds and ask them.
 
     Args:
@@ -77,6 +79,7 @@ def fit_folds(frame: pd.DataFrame, fit: Fit, *, folds: int, tuned: bool) -> tupl
         fit: the candidate's estimator.
         folds: number of folds, counted from the newest.
         tuned: whether the parameters were chosen on the validation rows.
+        frozen: number of the version that an increment corrects, which cannot be fitted on older rows alone.
 
     Returns:
         A record per fold, and for each fold that counts the labels that it predicts for the rows of its segment.
@@ -88,7 +91,7 @@ def fit_folds(frame: pd.DataFrame, fit: Fit, *, folds: int, tuned: bool) -> tupl
         learned, tested = frame[segments < number], frame[segments == number]
         labels = tested["label"].to_numpy()
         sizes = {"number": number, "learned_rows": len(learned), "tested_rows": len(tested)}
-        if reason := _left_out(number, learned, labels, tuned=tuned):
+        if reason := _frozen(frozen) or _left_out(number, learned, labels, tuned=tuned):
             records.append(Fold(**sizes, left_out=reason))
             continue
         model = fit(learned)
@@ -96,6 +99,10 @@ def fit_folds(frame: pd.DataFrame, fit: Fit, *, folds: int, tuned: bool) -> tupl
         predicted[number] = predict_labels(by_label(answers, own_order(model)))
         records.append(Fold(**sizes, confusion=confusion(labels, predicted[number])))
     return records, predicted
+
+
+def _frozen(version: str | None) -> str:
+    return f"the candidate is an increment of version {version}, which is not fitted again" if version else ""
 
 
 def _left_out(number: int, learned: pd.DataFrame, labels: np.ndarray, *, tuned: bool) -> str:

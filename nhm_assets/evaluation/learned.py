@@ -10,10 +10,11 @@ import pandas as pd
 from nhm_assets.domain.dataset_schema import TEST
 from nhm_assets.estimators.fitting import learning_rows
 from nhm_assets.registry.datasets import dataset_of
-from nhm_assets.registry.versions import window_end
-from nhm_assets.registry.vocabulary import LEARNED_UNTIL_TAG
+from nhm_assets.registry.versions import version_if_any, window_end
+from nhm_assets.registry.vocabulary import INCREMENT_OF_TAG, LEARNED_UNTIL_TAG
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
 
@@ -51,22 +52,33 @@ class Learned:
 UNKNOWN: Final = Learned(None, "nothing")
 
 
-def learned_by(version: "ModelVersion", storage: str, *, candidate_end: datetime) -> Learned:
+def learned_by(
+    version: "ModelVersion", storage: str, *, candidate_end: datetime, frozen: "ModelVersion | None" = None
+) -> Learned:
     """What a version of this platform has learned: by its dataset, else its tag, else the end of its window.
 
     Args:
         version: of the registry.
         storage: NHM_STORAGE, which keeps every dataset that a version was trained on.
         candidate_end: end of the candidate's window.
+        frozen: the version that it is an increment of, if it is one: it has learned those plans, too.
     """
     end = window_end(version)
     newer = end is not None and end > candidate_end
     learned = _learned_rows(version, storage)
     plans = frozenset() if learned is None else frozenset(learned["plan_id"])
+    if frozen is not None:
+        plans |= learned_by(frozen, storage, candidate_end=candidate_end).plans
     until = _learned_until(version)
     if until is not None:
         return Learned(until, "tag" if learned is None else "dataset", newer, plans)
     return Learned(end, "window", newer, plans) if end else UNKNOWN
+
+
+def frozen_of(client: "MlflowClient", version: "ModelVersion") -> "ModelVersion | None":
+    """The version that an increment corrects; None for one that learned in full, and if it was deleted."""
+    number = version.tags.get(INCREMENT_OF_TAG)
+    return version_if_any(client, version.name, number) if number else None
 
 
 def _learned_until(version: "ModelVersion") -> datetime | None:

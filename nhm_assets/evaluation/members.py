@@ -61,13 +61,13 @@ class Members:
 def candidates_members(
     client: "MlflowClient", log: "Collection[Document]", frame: pd.DataFrame, trained: TrainedModel
 ) -> Members | None:
-    """The members of the candidate on its test rows; None if it is a single model.
+    """The members of the candidate on its test rows; None if it is a single model, or an increment.
 
     Raises:
         RegistryError: it cannot be verified.
         DataError: see `held_out_rows`.
     """
-    if not family_of(trained.parameters).ensemble:
+    if trained.increment or not family_of(trained.parameters).ensemble:
         return None
     with verified_model(client, log, trained.model, trained.version) as files:
         model = loaded_model(files).get_raw_model()

@@ -1,4 +1,4 @@
-"""The reference: the version that was in Production some weeks ago.
+"""The reference: the version that was in Production some weeks ago, or the one that it was an increment of.
 
 Each promotion may lose a little against the champion; many together must not lose much. See Feng, Emerson & Simon
 (2021), Biometrics 77:31, on the creep of repeated approvals.
@@ -24,7 +24,7 @@ from nhm_assets.evaluation.predictions import champion_probabilities
 from nhm_assets.registry.audit_log import Document
 from nhm_assets.registry.recovery import version_at
 from nhm_assets.registry.versions import version_if_any
-from nhm_assets.registry.vocabulary import FILES_DELETED_TAG, ROLLED_BACK_TAG
+from nhm_assets.registry.vocabulary import FILES_DELETED_TAG, INCREMENT_OF_TAG, ROLLED_BACK_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -64,6 +64,10 @@ def compare_with_reference(
     if number is None:
         return Compared(Reference(weeks=weeks, reason=f"no version was in Production {weeks} weeks before"))
     version = version_if_any(client, trained.model, number)
+    if version is not None and INCREMENT_OF_TAG in version.tags:
+        # Increments would creep: each is close to the one before.
+        number = version.tags[INCREMENT_OF_TAG]
+        version = version_if_any(client, trained.model, number)
     reason = _not_compared(number, version, champion, trained)
     if version is None or reason:
         return Compared(Reference(weeks=weeks, version=number, reason=reason))

@@ -26,8 +26,13 @@ _SHARED = (TrainedModel.model_fields.keys() & EvaluationReport.model_fields.keys
 """What a report says about its version as `trained_model` does. Each record has a schema of its own."""
 
 
-def held_out_rows(frame: pd.DataFrame, trained: TrainedModel) -> pd.DataFrame:
+def held_out_rows(frame: pd.DataFrame, trained: TrainedModel, *, fair: pd.Series | None = None) -> pd.DataFrame:
     """The test rows of exactly the dataset that the model was trained on.
+
+    Args:
+        frame: the dataset.
+        trained: the model.
+        fair: of an increment, whether its frozen version has not learned each row of the dataset; others are left out.
 
     Raises:
         DataError: it is another dataset, or it has no test rows.
@@ -39,7 +44,7 @@ def held_out_rows(frame: pd.DataFrame, trained: TrainedModel) -> pd.DataFrame:
             f" stored dataset has {stored}: the dataset of {trained.specialist} {trained.week} was rebuilt after the"
             " training. Materialize trained_model for it first"
         )
-    rows = frame[frame["split"] == TEST]
+    rows = frame[(frame["split"] == TEST) & (True if fair is None else fair)]
     if rows.empty:
         raise DataError(f"the dataset of {trained.specialist} {trained.week} has no test rows: wait for more feedback")
     return rows.reset_index(drop=True)
@@ -53,6 +58,7 @@ def build_report(
     importances: Mapping[str, float],
     champion: ScoredChampion | None,
     asked: pd.DataFrame | None = None,
+    fair: pd.Series | None = None,
 ) -> EvaluationReport:
     """Compute the metrics of candidate and champion, and compare them.
 
@@ -63,8 +69,9 @@ def build_report(
         importances: by feature.
         champion: the version in Production; None if there is none.
         asked: the rows that the champion was asked about, with all test rows among them; None: the test rows alone.
+        fair: see `held_out_rows`.
     """
-    test_rows = held_out_rows(frame, trained)
+    test_rows = held_out_rows(frame, trained, fair=fair)
     champions_rows = test_rows if asked is None else asked
     training_rows = frame[frame["split"] != TEST]
     labels, plans = test_rows["label"].to_numpy(), test_rows["plan_id"].to_numpy()

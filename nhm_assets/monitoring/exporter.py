@@ -94,7 +94,7 @@ def _settings_readings(settings: Settings) -> Readings:
     for specialist in all_specialists():
         readings.put_counts(own_metrics.QUALITY_THRESHOLD, settings.thresholds_of(specialist), specialist)
         for metric in (own_metrics.FEEDBACK_THRESHOLD, field_metrics.THRESHOLD):
-            readings.put(metric, settings.retraining_feedback_threshold, specialist)
+            readings.put(metric, settings.volume_threshold, specialist)
     return readings
 
 

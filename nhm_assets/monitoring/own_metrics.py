@@ -37,7 +37,8 @@ FEEDBACK_THRESHOLD = _metric(
     "feedback_threshold",
     "specialist",
     _COUNT,
-    "New feedback documents that start a retraining: RETRAINING_FEEDBACK_THRESHOLD.",
+    "New feedback documents that start a retraining: RETRAINING_FEEDBACK_THRESHOLD, or INCREMENT_THRESHOLD where"
+    " INCREMENT is true.",
 )
 REJECTED_THRESHOLD = _metric(
     _SETTINGS,

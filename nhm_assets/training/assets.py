@@ -36,6 +36,7 @@ from nhm_assets.steps.partitions import specialist_weeks
 from nhm_assets.steps.retry_policy import retry_transient_errors
 from nhm_assets.steps.tables import pairs
 from nhm_assets.training.code_version import code_version
+from nhm_assets.training.increment import Frozen, freeze, train_increment
 from nhm_assets.training.lineage_picture import lineage_markdown
 from nhm_assets.training.llm_effect import llm_weights
 from nhm_assets.training.registration import find_version, stage_candidate
@@ -56,6 +57,10 @@ class TrainingConfig(Config):
     force: bool = Field(
         default=False, description="Train even if a version of the same data, code and parameters exists."
     )
+    increment: bool = Field(
+        default=False,
+        description="Correct the version that serves by the feedback since it learned, instead of training in full.",
+    )
 
 
 @asset(
@@ -70,8 +75,9 @@ class TrainingConfig(Config):
         " MODEL_FAMILY, fitted on the train and validation rows and logged as the specialists load it. It is in stage"
         " Staging, with the alias `candidate`; while an A/B test runs, in no stage. If a version of the same data, code"
         " and parameters exists, it is reused and the outcome is `unchanged`. To train anyway, set FORCE_RETRAIN=true,"
-        " or `force: true` in the launchpad. If the dataset's evidence checks fail, nothing is trained: the run stays"
-        " green, and its outcome is `insufficient_data`."
+        " or `force: true` in the launchpad. An increment (INCREMENT, or `increment: true` in the launchpad) is the"
+        " version that serves with a correction that has learned from the feedback since. If the dataset's"
+        " evidence checks fail, nothing is trained: the run stays green, and its outcome is `insufficient_data`."
     ),
 )
 @retry_transient_errors
@@ -85,9 +91,7 @@ def trained_model(
 ) -> Iterator[Output[TrainedModel]]:
     """Train and register a version, or reuse the one from the same data, code and parameters."""
     if missing := _missing_evidence(feedback_dataset, settings):
-        context.log.info("nothing is trained: %s", missing)
-        tags = decided_tags(Outcome.INSUFFICIENT_DATA, missing, inherited=context.run.tags)
-        context.instance.add_run_tags(context.run_id, tags)
+        _end_without_candidate(context, Outcome.INSUFFICIENT_DATA, missing)
         return
     partition = Partition.from_key(context.partition_key)
     spec = TrainingSpec.of(
@@ -106,9 +110,15 @@ def trained_model(
     with mlflow.client() as client:
         experiment = mlflow.experiment_id(partition.specialist.experiment)
         end_stale_runs(client, experiment, partition, lambda run: _is_over(context, run))
+        frozen = _frozen(context, client, mongo, partition, settings) if config.increment else None
+        spec = frozen.spec(spec) if frozen else spec
         trained, search, effect = find_version(client, spec, of_this_run=force), None, None
         if trained is None:
-            new = train(context, mlflow, client, feedback_dataset, spec, settings)
+            what = context, mlflow, client, feedback_dataset, spec, settings
+            new = train_increment(*what, frozen) if frozen else train(*what)
+            if isinstance(new, str):
+                _end_without_candidate(context, Outcome.UNCHANGED, new)
+                return
             trained, search, effect = new.model, new.search, new.effect
         name_version(trained.version)
         with mongo.database() as database:
@@ -129,6 +139,24 @@ def _missing_evidence(frame: pd.DataFrame, settings: Settings) -> str:
     """Why the rows are not enough to learn from; empty if they are."""
     verdicts = judge_evidence(frame, min_samples=settings.min_real_samples)
     return " ".join(verdict.reason for verdict in verdicts if not verdict.passed)
+
+
+def _end_without_candidate(context: AssetExecutionContext, outcome: Outcome, reason: str) -> None:
+    context.log.info("nothing is trained: %s", reason)
+    context.instance.add_run_tags(context.run_id, decided_tags(outcome, reason, inherited=context.run.tags))
+
+
+def _frozen(
+    context: AssetExecutionContext, client: "MlflowClient", mongo: Mongo, partition: Partition, settings: Settings
+) -> Frozen | None:
+    """What an increment corrects; None if there is nothing, so that the run trains in full."""
+    try:
+        with mongo.database() as database:
+            log = database[AUDIT_LOG]
+            return freeze(client, log, partition.specialist.registered_model, settings.served_classes)
+    except RegistryError as error:
+        context.log.warning("this is no increment, but a full training: %s", error)
+        return None
 
 
 def _is_over(context: AssetExecutionContext, run_id: str) -> bool:
@@ -157,6 +185,15 @@ def _metadata(trained: TrainedModel, settings: Settings) -> dict[str, Any]:
         "parameters": pairs("parameter", "value", trained.parameters),
         "rows": pairs("split", "rows", trained.rows),
     }
+    if increment := trained.increment:
+        losses = {
+            f"version {increment.frozen}, frozen": increment.frozen_log_loss,
+            f"version {increment.frozen}, last {increment.last} feedbacks": increment.last_frozen_log_loss,
+            "with the correction": increment.log_loss,
+            f"with the correction, last {increment.last} feedbacks": increment.last_log_loss,
+        }
+        tables["increment"] = increment.sentence
+        tables["increment_log_loss"] = pairs("answers of", "log loss", losses)
     if calibration := trained.calibration:
         tables["calibration"] = calibration.reason
         if calibration.brier:

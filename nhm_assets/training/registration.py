@@ -5,10 +5,11 @@ import io
 import json
 import tempfile
 import warnings
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ import pandas as pd
 from nhm_assets.domain.class_order import class_order
 from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
+from nhm_assets.domain.increment_records import Increment
 from nhm_assets.domain.records import Calibration, TrainedModel
 from nhm_assets.estimators.calibration import Fitted
 from nhm_assets.estimators.fitting import learning_rows
@@ -77,6 +79,7 @@ def _has_run(client: "MlflowClient", version: "ModelVersion") -> bool:
 
 def _record(version: "ModelVersion", spec: TrainingSpec) -> TrainedModel:
     tags = version.tags
+    increment = tags.get(vocabulary.INCREMENT_TAG)
     return TrainedModel(
         specialist=spec.partition.specialist,
         week=spec.partition.week,
@@ -92,6 +95,7 @@ def _record(version: "ModelVersion", spec: TrainingSpec) -> TrainedModel:
         parameters=json.loads(tags[vocabulary.PARAMETERS_TAG]),
         rows=json.loads(tags[vocabulary.ROWS_TAG]),
         calibration=Calibration.model_validate_json(tags[vocabulary.CALIBRATION_TAG]),
+        increment=Increment.model_validate_json(increment) if increment else None,
         reused=tags.get(vocabulary.DAGSTER_RUN_TAG) not in spec.attempts,
     )
 
@@ -130,14 +134,25 @@ def register(
     frame: pd.DataFrame,
     spec: TrainingSpec,
     parameters: dict[str, Any],
+    more_tags: Mapping[str, str] = MappingProxyType({}),
 ) -> TrainedModel:
     """Log the estimator as the specialists load it, and register it as a version of their model.
 
     One call creates the version with all its tags, so no version ever has only some of them.
+
+    Args:
+        run: the open MLflow run.
+        client: of the registry.
+        fitted: what is registered.
+        frame: the dataset.
+        spec: what it was trained from.
+        parameters: of the model.
+        more_tags: of the version, besides those of every version.
     """
     model_uri = _log_model(run, fitted.estimator, learning_rows(frame)[list(FEATURE_NAMES)])
     tags = {
         **spec.tags(),
+        **more_tags,
         vocabulary.PARAMETERS_TAG: json.dumps(parameters, sort_keys=True),
         vocabulary.CALIBRATION_TAG: fitted.calibration.model_dump_json(),
         vocabulary.CLASSES_TAG: ",".join(class_order(fitted.estimator.classes_) or ()),

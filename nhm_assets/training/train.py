@@ -1,7 +1,8 @@
 """One training: the MLflow run, the optional search for parameters, the fit and the registration."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -88,18 +89,12 @@ def train(
 ) -> Trained:
     """Train and register one version, in an MLflow run of its own."""
     rows = learning_rows(frame)
-    experiment, name = spec.partition.specialist.experiment, str(spec.partition.key)
-    # MLflow shows this text as the description of the run.
-    note = f"Trained by [Dagster run {spec.dagster_run_id}]({Links.of(settings).dagster_run(spec.dagster_run_id)})."
-    with mlflow.run(experiment=experiment, name=name, tags=spec.tags() | {_NOTE_TAG: note}) as run:
-        context.log.info("The training is logged in MLflow run %s", run.active_run().info.run_id)
+    with training_run(context, mlflow, frame, spec, settings) as run:
         parameters, search = _parameters(client, run, frame, spec, settings)
         effect = _effect(context, run, frame, parameters, settings)
         if search:
             context.log.info("%s", search.reason)
             run.log_dict([one.shown() for one in search.tried], TRIALS)
-        dataset = FEEDBACK_DATASET.to_user_string(), spec.partition.specialist, spec.partition.week
-        log_inputs(run, frame, spec, str(FrameIOManager(settings.storage).file_of(*dataset)))
         started = time.monotonic()
         fitted = fit_estimator(
             rows,
@@ -133,6 +128,21 @@ def _effect(
         run.log_dict(effect.shown(), EFFECT)
         run.log_metrics(effect.metrics())
     return effect
+
+
+@contextmanager
+def training_run(
+    context: "AssetExecutionContext", mlflow: "Mlflow", frame: pd.DataFrame, spec: TrainingSpec, settings: Settings
+) -> "Iterator[type[MlFlow]]":
+    """The MLflow run that logs the training of one version: its tags, and the dataset as its input."""
+    experiment, name = spec.partition.specialist.experiment, str(spec.partition.key)
+    # MLflow shows this text as the description of the run.
+    note = f"Trained by [Dagster run {spec.dagster_run_id}]({Links.of(settings).dagster_run(spec.dagster_run_id)})."
+    with mlflow.run(experiment=experiment, name=name, tags=spec.tags() | {_NOTE_TAG: note}) as run:
+        context.log.info("The training is logged in MLflow run %s", run.active_run().info.run_id)
+        dataset = FEEDBACK_DATASET.to_user_string(), spec.partition.specialist, spec.partition.week
+        log_inputs(run, frame, spec, str(FrameIOManager(settings.storage).file_of(*dataset)))
+        yield run
 
 
 def _parameters(

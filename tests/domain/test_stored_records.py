@@ -32,6 +32,7 @@ RECORDED = {
     "ServedQuality.3": "ebe1175bef922cca65da49258ae4bd22",
     "TrainedModel.1": "211bd47c70d9394326f1bf15f5a46b9b",
     "TrainedModel.2": "d92a00a46305b52a125854d17446f130",
+    "TrainedModel.3": "136aabd5569020ce13f1b8257ad88f09",
 }
 """Sample -> the digest that the release which wrote it computed. Verdicts are recorded under that digest."""
 KINDS: dict[str, type[StoredRecord]] = {

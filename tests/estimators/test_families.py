@@ -19,6 +19,7 @@ from nhm_assets.estimators.calibration import fit_estimator
 from nhm_assets.estimators.families import DEFAULT, FAMILIES, PARAMETERS, family_of, named, own_parameters
 from nhm_assets.estimators.families.examples import Examples
 from nhm_assets.estimators.fitting import fit_model
+from nhm_assets.estimators.increment import learn_increment
 from nhm_assets.registry.pickled_names import foreign_names
 from tests.support.learnable import ALL_CLASSES, learnable
 
@@ -193,13 +194,23 @@ print(json.dumps([sklearn.__version__, numpy.__version__, answers]))
 """
 
 
+def incremented(frozen: Any) -> Any:
+    """What serves after an increment of this model, in a world where approve and reject have changed places."""
+    moved = ROWS.assign(label=ROWS["label"].map({APPROVE: REJECT, REJECT: APPROVE, 2: 2}))
+    estimator, _ = learn_increment(frozen, ROWS, moved.iloc[:40], served="names")
+    assert np.abs(estimator.predict_proba(ASKED) - frozen.predict_proba(ASKED)).max() > 0.01
+    return estimator
+
+
 def test_each_family_answers_in_the_specialists_environment_as_here(fitted: dict[str, Any], tmp_path: Path):
     python = Path(os.environ.get("NHM_TEST_SERVING_PYTHON", ".venv-serving/bin/python"))
     if not python.exists():
         pytest.skip("the serving environment is missing: `make test` creates it")
-    files = {name: tmp_path / f"{name}.pkl" for name in fitted}
+    models = fitted | {f"increment of {name}": incremented(fitted[name]) for name in (DEFAULT.name, "stacking")}
+    files = {name: tmp_path / f"{name}.pkl" for name in models}
     for name, file in files.items():
-        file.write_bytes(saved(fitted[name]))
+        file.write_bytes(saved(models[name]))
+        assert foreign_names(file) == []
     asked = ASKED.astype(object).where(ASKED.notna(), None).to_dict("list")
     command = [str(python), "-W", "ignore", "-c", _LOAD, *map(str, files.values())]
     done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, timeout=120, check=False)
@@ -208,7 +219,7 @@ def test_each_family_answers_in_the_specialists_environment_as_here(fitted: dict
     assert (sklearn, numpy) == ("1.5.2", "1.26.4")
     for name, file in files.items():
         many, alone = answers[str(file)]
-        expected = fitted[name].predict_proba(ASKED)
+        expected = models[name].predict_proba(ASKED)
         assert np.abs(expected - many).max() < 1e-12, name
         assert np.abs(expected[:3] - alone).max() < 1e-12, name
 

@@ -84,6 +84,15 @@ def test_the_fold_that_the_search_for_hyperparameters_was_scored_on_is_left_out(
     assert records[1].confusion == []
 
 
+def test_an_increment_has_no_folds_because_its_frozen_version_has_learned_their_rows():
+    fits = Fits()
+    records, predicted = fit_folds(FRAME, fits, folds=2, tuned=False, frozen="7")
+    assert (predicted, fits.learned) == ({}, [])
+    assert {record.left_out for record in records} == {
+        "the candidate is an increment of version 7, which is not fitted again"
+    }
+
+
 @pytest.mark.parametrize(("approvals", "counts"), [(20, True), (19, False), (70, True), (71, False)])
 def test_a_fold_needs_20_rows_of_each_kind(approvals: int, counts: bool):  # noqa: FBT001 - a table
     frame = FRAME.copy()

@@ -21,7 +21,7 @@ from nhm_assets.evaluation.folds import asked_rows
 from nhm_assets.evaluation.gate import judge
 from nhm_assets.evaluation.learned import UNKNOWN, Learned, learned_by
 from nhm_assets.evaluation.pooling import pool, with_comparison, with_folds
-from nhm_assets.evaluation.report import build_report
+from nhm_assets.evaluation.report import build_report, held_out_rows
 from nhm_assets.feedback.splits import temporal_split
 from resources.storage import FrameIOManager
 from tests.support.documents import WEEK, WEEK_END
@@ -131,6 +131,35 @@ def test_an_opinion_that_was_reviewed_again_is_left_out_though_its_feedback_is_n
     new = found.is_new(FRAME)
     assert list(new) == [plan not in reviewed_again for plan in FRAME["plan_id"]]
     assert Learned(LONG_AGO, "tag").is_new(FRAME).all()
+
+
+def test_an_increment_has_learned_what_its_frozen_version_has_learned(tmp_path: Path):
+    """A champion that is one is not asked about the plans of either."""
+    older = learnable(100, seed=5, plan_id=[f"plan-{number:04}" for number in range(100)])
+    newer = learnable(100, seed=6, plan_id=[f"plan-{number:04}" for number in range(100, 200)])
+    for frame in (older, newer):
+        FrameIOManager(str(tmp_path)).store(frame, "feedback_dataset", "technical", WEEK)
+    full, increment = (version(frame, learned_until=LONG_AGO) for frame in (older, newer))
+    alone = learned_by(increment, str(tmp_path), candidate_end=WEEK_END).plans
+    both = learned_by(increment, str(tmp_path), candidate_end=WEEK_END, frozen=full).plans
+    assert (len(alone), len(both)) == (85, 170)
+    assert both > alone
+
+
+def test_an_increment_is_not_judged_by_rows_that_its_frozen_version_has_learned():
+    """A plan that was reviewed again has moved to the test rows, and the frozen version knows it."""
+    fair = pd.Series(np.arange(len(FRAME)) % 3 > 0, index=FRAME.index)
+    trained = trained_model(data_version=data_version(FRAME))
+    test = FRAME[FRAME["split"] == TEST]
+    expected = list(test[fair[test.index]]["feedback_id"])
+    assert len(expected) == 120
+    assert list(held_out_rows(FRAME, trained, fair=fair)["feedback_id"]) == expected
+    answered = answers(test[fair[test.index]], every(8, test[fair[test.index]]))
+    asked = asked_rows(FRAME[fair], 2)
+    assert list(asked[asked["split"] == TEST]["feedback_id"]) == expected
+    champion = ScoredChampion("7", answers(asked, every(8, asked)), None, KNOWN)
+    report = build_report(FRAME, trained, answered, importances={}, champion=champion, asked=asked, fair=fair)
+    assert report.test_rows == 120
 
 
 def test_a_backfilled_week_under_a_newer_champion_is_not_compared_and_the_sentence_says_why():

@@ -6,14 +6,17 @@ from typing import Any
 
 import pytest
 from dagster import AssetKey
+from mlflow import MlflowClient
 
 from nhm_assets.domain.dataset_schema import APPROVE, FEATURE_NAMES
+from nhm_assets.domain.increment_records import Increment
 from nhm_assets.estimators.calibration import fit_estimator
 from nhm_assets.estimators.families import FAMILIES, PARAMETERS, named
 from nhm_assets.estimators.fitting import fit_model
-from nhm_assets.evaluation.members import Members, judge_members
+from nhm_assets.evaluation.members import Members, candidates_members, judge_members
 from tests.support.learnable import learnable, store_dataset
 from tests.support.platform import Platform
+from tests.support.reports import trained_model
 
 ROWS, ASKED = learnable(240, noise=0.3), learnable(120, noise=0.3, seed=5)
 
@@ -56,6 +59,12 @@ def test_an_ensemble_is_worth_it_if_it_is_better_by_more_than_the_standard_error
     assert found.is_worth_it is worth_it
     assert said in found.sentence
     assert f"{difference:+.3f} (standard error 0.020)" in found.sentence
+
+
+def test_an_increment_has_no_members_though_its_frozen_version_has():
+    learned = Increment.model_validate(dict.fromkeys(Increment.model_fields, 1) | {"frozen": "7", "fell_back": False})
+    trained = trained_model(parameters=parameters_of("voting"), increment=learned)
+    assert candidates_members(MlflowClient(), None, ASKED, trained) is None
 
 
 @pytest.mark.servers

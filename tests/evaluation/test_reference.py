@@ -14,7 +14,7 @@ from nhm_assets.evaluation.folds import PooledRows, asked_rows
 from nhm_assets.evaluation.posteriors import f1_difference
 from nhm_assets.evaluation.reference import compare_with_reference
 from nhm_assets.registry.recovery import version_at
-from nhm_assets.registry.vocabulary import FILES_DELETED_TAG, ROLLED_BACK_TAG, WINDOW_END_TAG
+from nhm_assets.registry.vocabulary import FILES_DELETED_TAG, INCREMENT_OF_TAG, ROLLED_BACK_TAG, WINDOW_END_TAG
 from tests.support.documents import WEEK_END
 from tests.support.learnable import learnable
 from tests.support.reports import RULES, trained_model
@@ -107,6 +107,19 @@ def test_a_reference_that_cannot_be_asked_says_why(versions: Versions, rows: Poo
     found = asked(versions, rows)
     assert (found.version, found.difference) == (version, None)
     assert reason in found.reason
+
+
+def test_an_increment_is_no_reference_but_the_version_that_it_corrects_is(versions: Versions, rows: PooledRows):
+    full = versions.add(small_forest(), tags={WINDOW_END_TAG: (THEN - timedelta(days=1)).isoformat()})
+    moved(versions, versions.add(small_forest(seed=9, noise=0.6), tags={INCREMENT_OF_TAG: full}), THEN)
+    found = asked(versions, rows)
+    assert (found.version, found.reason) == (full, "")
+    assert asked(versions, rows, champion=full).reason == (
+        f"version {full} was in Production then and is the champion now"
+    )
+    moved(versions, versions.add(small_forest(), tags={INCREMENT_OF_TAG: "4711"}), THEN + timedelta(seconds=-1))
+    versions.log.delete_one({"at": THEN})
+    assert "was deleted" in asked(versions, rows).reason
 
 
 def test_a_champion_of_long_ago_is_no_reference_to_itself(versions: Versions, rows: PooledRows):

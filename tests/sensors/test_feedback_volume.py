@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from dagster import DagsterRunStatus
 
+from nhm_assets.domain.dagster_names import INCREMENT_CONFIG
 from nhm_assets.domain.outcomes import OUTCOME_TAG
 from nhm_assets.runs.queries import IN_PROGRESS
 from tests.support.documents import NOW, put, reviewed_opinions
@@ -46,6 +47,24 @@ def test_the_threshold_is_a_setting(platform: Platform):
     review(platform.database, 3, HOUR_AGO)
     assert not volume_tick(platform.with_settings(retraining_feedback_threshold=4)).requests
     assert volume_tick(platform.with_settings(retraining_feedback_threshold=3)).requests
+
+
+def test_increments_have_a_threshold_of_their_own_and_their_runs_say_what_they_are(platform: Platform):
+    often = platform.with_settings(increment=True)
+    review(platform.database, 19, HOUR_AGO)
+    assert "technical: 19 of 20 feedback documents" in volume_tick(often).says
+    review(platform.database, 1, HOUR_AGO)
+    assert "technical: 20 of 100" in volume_tick(platform).says
+    tick = volume_tick(often)
+    assert list(tick.requests) == [KEY]
+    assert tick.requests[KEY].run_config == INCREMENT_CONFIG
+    platform.database["retraining_triggers"].update_one({}, {"$set": {"claimed_until": ago(NOW, days=1)}})
+    assert volume_tick(often).requests[KEY].run_config == INCREMENT_CONFIG, "a request that was lost is made again"
+
+
+def test_without_increments_runs_train_in_full(platform: Platform):
+    review(platform.database, 100, HOUR_AGO)
+    assert volume_tick(platform).requests[KEY].run_config == {}
 
 
 def test_a_tick_without_a_run_names_the_count_of_each_specialist(platform: Platform):

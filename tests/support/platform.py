@@ -1,5 +1,6 @@
 """A complete platform for one test: database, MLflow, storage and Dagster instance."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +35,12 @@ class Platform:
         return Platform(Settings(**(self.settings.model_dump() | changes)), self.database, self.instance)
 
     def retrain(
-        self, specialist: str = "technical", week: str = WEEK, *, only: list[str] | None = None
+        self,
+        specialist: str = "technical",
+        week: str = WEEK,
+        *,
+        only: list[str] | None = None,
+        config: Mapping[str, Any] | None = None,
     ) -> ExecuteInProcessResult:
         """Run the job for one partition. `only` names the assets to materialize, with their own checks."""
         job = build_definitions(self.settings).resolve_job_def(JOB)
@@ -42,7 +48,7 @@ class Platform:
             partition_key=Partition.parse(week, specialist).key,
             instance=self.instance,
             raise_on_error=False,
-            run_config=QUIET,
+            run_config={**QUIET, **(config or {})},
             asset_selection=[AssetKey(name) for name in only] if only else None,
         )
 

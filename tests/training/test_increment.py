@@ -1,0 +1,195 @@
+"""Increments: what is frozen, what is registered, and one world that moves, from the first version to the next week."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from dagster import AssetKey, ExecuteInProcessResult
+
+from nhm_assets.domain.dagster_names import INCREMENT_CONFIG
+from nhm_assets.domain.dataset_schema import APPROVE, REJECT, REVIEW_REQUIRED
+from nhm_assets.domain.errors import RegistryError
+from nhm_assets.domain.increment_records import Increment
+from nhm_assets.domain.records import EvaluationReport, TrainedModel
+from nhm_assets.estimators.fitting import fit_model, learning_rows
+from nhm_assets.registry.versions import all_versions
+from nhm_assets.registry.vocabulary import (
+    INCREMENT_OF_TAG,
+    INCREMENT_TAG,
+    LEARNED_UNTIL_TAG,
+    PARAMETERS_TAG,
+    PRODUCTION,
+)
+from nhm_assets.training.increment import Frozen, freeze, learn
+from tests.support.documents import NOW, put, reviewed_opinions
+from tests.support.learnable import learnable
+from tests.support.platform import Platform, verdicts
+from tests.support.versions import FEW_TREES, MODEL, Versions, small_forest
+
+THIS_WEEK = "2026-03-15"
+"""The week of NOW, a Friday noon."""
+LEARNED = {LEARNED_UNTIL_TAG: "2026-03-01T00:00:00+00:00", PARAMETERS_TAG: '{"max_depth": 10}'}
+SWAPPED = {APPROVE: REJECT, REJECT: APPROVE, REVIEW_REQUIRED: REVIEW_REQUIRED}
+FRAME = learnable(300, noise=0.1)
+
+
+def frozen_until(row: int, *, serves: bool, noise: float = 0.1) -> Frozen:
+    """A version that learned other rows of the same world, up to the time of this row."""
+    model = fit_model(learnable(300, noise=noise, seed=2), FEW_TREES, threads=1)
+    until = FRAME["submitted_at"].iloc[row].isoformat()
+    return Frozen("7", serves, model, LEARNED | {LEARNED_UNTIL_TAG: until})
+
+
+def test_only_rows_to_learn_that_are_newer_than_the_frozen_version_are_learned():
+    rows = len(learning_rows(FRAME))
+    learned = learn(frozen_until(rows - 51, serves=False), FRAME, "names")
+    assert not isinstance(learned, str)
+    assert (learned[1].frozen, learned[1].feedback) == ("7", 50)
+    nothing = learn(frozen_until(rows - 1, serves=True), FRAME, "names")
+    assert nothing == "no row to learn is newer than what version 7 has learned"
+
+
+@pytest.mark.parametrize("serves", [True, False])
+def test_where_the_correction_is_worse_the_frozen_version_serves(serves: bool):  # noqa: FBT001
+    """It serves already, or the correction that serves is replaced."""
+    moved = FRAME.assign(label=FRAME["label"].where(FRAME.index >= 150, FRAME["label"].map(SWAPPED)))
+    frozen = frozen_until(0, serves=serves)
+    found = learn(frozen, moved, "names")
+    if serves:
+        assert isinstance(found, str)
+        assert found.startswith("Version 7 goes on serving. The version answers as version 7, without a correction")
+    else:
+        assert found[0] is frozen.estimator
+        assert found[1].fell_back
+
+
+def in_production(versions: Versions, model: Any, tags: dict[str, str]) -> str:
+    for version in all_versions(versions.client, MODEL):
+        if version.current_stage == PRODUCTION:
+            versions.client.transition_model_version_stage(MODEL, version.version, "Archived")
+    return versions.add(model, tags=tags, stage=PRODUCTION)
+
+
+def increment_of(version: str, *, fell_back: bool = False) -> dict[str, str]:
+    record = Increment(
+        frozen=version,
+        feedback=9,
+        frozen_log_loss=0.5,
+        log_loss=0.4,
+        last=9,
+        last_frozen_log_loss=0.5,
+        last_log_loss=0.4,
+        fell_back=fell_back,
+    )
+    return {INCREMENT_OF_TAG: version, INCREMENT_TAG: record.model_dump_json()}
+
+
+@pytest.mark.servers
+def test_an_increment_is_never_what_the_next_one_corrects(versions: Versions):
+    model = small_forest()
+    full = in_production(versions, model, LEARNED)
+    assert freeze(versions.client, versions.log, MODEL, "names").serves
+    for fell_back in (False, True):
+        in_production(versions, small_forest(seed=9), LEARNED | increment_of(full, fell_back=fell_back))
+        frozen = freeze(versions.client, versions.log, MODEL, "names")
+        assert (frozen.version, frozen.serves) == (full, fell_back)
+        assert frozen.learned_until == datetime(2026, 3, 1, tzinfo=UTC)
+        asked = FRAME[list(model.feature_names_in_)]
+        assert np.array_equal(frozen.estimator.predict_proba(asked), model.predict_proba(asked))
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(
+    ("model", "tags", "reason"),
+    [
+        (small_forest, {}, "lacks the tags nhm.learned_until, nhm.parameters"),
+        (
+            small_forest,
+            LEARNED | increment_of("4711"),
+            "version 4711, which version .* corrects, was deleted",
+        ),
+        (lambda: fit_model(learnable(), FEW_TREES, threads=1, served="codes"), LEARNED, "answers the classes"),
+    ],
+    ids=["from an earlier release", "its frozen version was deleted", "another order of classes"],
+)
+def test_what_cannot_be_frozen_says_why(versions: Versions, model: Any, tags: dict[str, str], reason: str):
+    in_production(versions, model(), tags)
+    with pytest.raises(RegistryError, match=reason):
+        freeze(versions.client, versions.log, MODEL, "names")
+
+
+@pytest.mark.servers
+def test_a_replaced_file_is_not_frozen(versions: Versions):
+    version = in_production(versions, small_forest(), LEARNED)
+    (versions.files(version) / "model.pkl").write_bytes(b"something else")
+    with pytest.raises(RegistryError, match="was replaced"):
+        freeze(versions.client, versions.log, MODEL, "names")
+
+
+def add_strict_reviews(platform: Platform, count: int, *, end: datetime, days: float, seed: int) -> None:
+    """New feedback of reviewers who now reject what they sent to review, and the other way round."""
+    opinions, reviews = reviewed_opinions(count, seed=seed, end=end, days=days)
+    other = {"reject": "review_required", "review_required": "reject"}
+    for review in reviews:
+        review["human_recommendation"] = other.get(review["human_recommendation"], review["human_recommendation"])
+    put(platform.database, opinions=opinions, feedback=reviews)
+
+
+def increment(platform: Platform, **how: Any) -> ExecuteInProcessResult:
+    return platform.retrain(week=THIS_WEEK, config=INCREMENT_CONFIG, **how)
+
+
+def trained_in(result: ExecuteInProcessResult) -> TrainedModel:
+    return result.asset_value(AssetKey("trained_model"))
+
+
+@pytest.mark.servers
+@pytest.mark.slow
+def test_a_world_that_moves_between_two_weekly_retrainings(platform: Platform, monkeypatch: pytest.MonkeyPatch):
+    opinions, reviews = reviewed_opinions(500)
+    put(platform.database, opinions=opinions, feedback=reviews)
+    first = platform.retrain(config=INCREMENT_CONFIG)
+    assert platform.tags(first)["nhm/outcome"] == "promoted", verdicts(first)
+    assert trained_in(first).increment is None, "there was nothing to freeze"
+
+    add_strict_reviews(platform, 250, end=NOW - timedelta(days=1), days=11, seed=2)
+    second = increment(platform)
+    assert platform.tags(second)["nhm/outcome"] == "promoted", verdicts(second)
+    learned = trained_in(second).increment
+    assert learned.frozen == "1"
+    assert learned.feedback > 100
+    assert learned.log_loss < learned.frozen_log_loss
+    shown = second.asset_materializations_for_node("trained_model")[0].metadata
+    assert shown["increment"].value == learned.sentence
+    assert len(shown["increment_log_loss"].records) == 4
+    report: EvaluationReport = second.asset_value(AssetKey("evaluation_report"))
+    assert [fold.left_out.split(" of ")[0] for fold in report.folds] == ["the candidate is an increment"] * 2
+    assert report.compared_with == "1"
+    with platform.mlflow.client() as client:
+        metrics = client.get_run(report.run_id).data.metrics
+    assert metrics["prequential_log_loss"] == pytest.approx(learned.log_loss)
+    assert metrics["prequential_log_loss_frozen"] == pytest.approx(learned.frozen_log_loss)
+
+    again = increment(platform)
+    assert platform.tags(again)["nhm/outcome"] == "unchanged"
+    assert (trained_in(again).version, trained_in(again).increment) == ("2", learned)
+
+    add_strict_reviews(platform, 30, end=NOW, days=1, seed=3)
+    with monkeypatch.context() as patched:
+        patched.setattr("nhm_assets.training.assets.stage_candidate", died)
+        assert not increment(platform).success
+    third = increment(platform)
+    assert platform.tags(third)["nhm/outcome"] in ("promoted", "held"), verdicts(third)
+    later = trained_in(third)
+    assert (later.version, later.increment.frozen) == ("3", "1"), "it corrects the full version, and was learned once"
+    assert learned.feedback < later.increment.feedback <= learned.feedback + 30
+
+    sunday = platform.with_settings(nhm_now=datetime(2026, 3, 22, 2, tzinfo=UTC))
+    weekly = sunday.retrain(week=THIS_WEEK)
+    assert platform.tags(weekly)["nhm/outcome"] in ("promoted", "held"), verdicts(weekly)
+    assert (trained_in(weekly).version, trained_in(weekly).increment) == ("4", None)
+
+
+def died(*_: Any) -> None:
+    raise RuntimeError("the process died after the registration")
