@@ -143,7 +143,7 @@ def train(
         seconds = time.monotonic() - started
         log_fit(logger, PARAMETERS, fitted.calibration, {"fit_seconds": seconds, "rows_learned": len(rows)})
         trained = register(logger, client, fitted, frame, spec, PARAMETERS)
-    stage_candidate(client, trained)
+    stage_candidate(client, trained, now=settings.now())
     record_registration(database[AUDIT_LOG], trained, stage=STAGING, run=run, now=settings.now())
     _store(settings, partition, "trained_model", trained)
     return trained

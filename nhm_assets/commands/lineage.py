@@ -186,7 +186,7 @@ def _facts_about_feedback(settings: Settings, feedback_id: str) -> Facts:
     with startup_without_gc():
         from nhm_assets.domain.dataset_schema import QUARANTINE, TEST
         from nhm_assets.registry.datasets import datasets_with
-        from nhm_assets.registry.versions import all_versions
+        from nhm_assets.registry.versions import versions_with_tag
         from nhm_assets.registry.vocabulary import DATA_VERSION_TAG, PARTITION_TAG
         from nhm_assets.resource_factories import mlflow_of, mongo_of
 
@@ -198,13 +198,11 @@ def _facts_about_feedback(settings: Settings, feedback_id: str) -> Facts:
         )
     datasets = []
     with mlflow_of(settings).client() as client:
-        models = {one.specialist: all_versions(client, _model(one.specialist)) for one in holdings}
         for one in holdings:
             versions = [
                 {"version": str(version.version), "stage": version.current_stage}
-                for version in models[one.specialist]
-                if version.tags.get(DATA_VERSION_TAG) == one.data_version
-                and version.tags.get(PARTITION_TAG) == f"{one.specialist}|{one.week}"
+                for version in versions_with_tag(client, _model(one.specialist), DATA_VERSION_TAG, one.data_version)
+                if version.tags.get(PARTITION_TAG) == f"{one.specialist}|{one.week}"
             ]
             learned = one.split != TEST
             datasets.append({**vars(one), "learned": learned, "versions": versions})

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from nhm_assets.domain.errors import RegistryError, UsageError
 from nhm_assets.registry.promotion_lock import LEASE_S, OPEN, hold_lock
 from nhm_assets.registry.recovery import ADOPTION, DONE_KINDS, RESTORATION, apply_moves, last_move, plan_moves, recover
-from nhm_assets.registry.versions import all_versions, version_by_alias, version_if_any
+from nhm_assets.registry.versions import version_by_alias, version_if_any, versions_in_production
 from nhm_assets.registry.vocabulary import ARCHIVED, PRODUCTION, PRODUCTION_ALIAS
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def remedy(specialist: str, audited: str | None) -> str:
 
 def pointer_of(client: "MlflowClient", log: "Collection[Document]", model: str) -> Pointer:
     """Read the pointer from the registry and from the audit log."""
-    in_production = [str(item.version) for item in all_versions(client, model) if item.current_stage == PRODUCTION]
+    in_production = [str(item.version) for item in versions_in_production(client, model)]
     last = last_move(log, model)
     return Pointer(
         model,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.registry.descriptions import mark_run
-from nhm_assets.registry.versions import all_versions, version_by_alias
+from nhm_assets.registry.versions import version_by_alias, version_if_any, versions_in_production
 from nhm_assets.registry.vocabulary import ARCHIVED, CANDIDATE_ALIAS, PREVIOUS_ALIAS, PRODUCTION, PRODUCTION_ALIAS
 
 if TYPE_CHECKING:
@@ -39,16 +39,16 @@ def put_into_production(
         _delete_alias(client, model, PREVIOUS_ALIAS, version, assert_lease)
     _set_alias(client, model, PRODUCTION_ALIAS, version, assert_lease)
     _delete_alias(client, model, CANDIDATE_ALIAS, version, assert_lease)
-    versions = {str(item.version): item for item in all_versions(client, model)}
-    in_production = [number for number, item in versions.items() if item.current_stage == PRODUCTION]
-    if in_production != [version]:
+    before = {str(item.version): item for item in versions_in_production(client, model)}
+    if list(before) != [version]:
         assert_lease()
         # One call moves both versions, so the stage is never empty.
         client.transition_model_version_stage(model, version, PRODUCTION, archive_existing_versions=True)
     if faults := registry_faults(client, model, version):
         raise RegistryError(f"{model} version {version} was promoted, but {'; '.join(faults)}")
-    before = [item for number, item in versions.items() if number in (*in_production, previous)]
-    mark_run(client, versions[version], before=before)
+    if previous is not None and previous not in before and (archived := version_if_any(client, model, previous)):
+        before[previous] = archived
+    mark_run(client, client.get_model_version(model, version), before=before.values())
 
 
 def delete_previous_alias(client: "MlflowClient", model: str, assert_lease: AssertLease) -> None:
@@ -73,8 +73,7 @@ def _delete_alias(client: "MlflowClient", model: str, alias: str, version: str, 
 
 def registry_faults(client: "MlflowClient", model: str, version: str) -> list[str]:
     """Every contradiction to this version being the one in Production, in plain words; empty if there is none."""
-    stages = {str(item.version): item.current_stage for item in all_versions(client, model)}
-    in_production = [number for number, stage in stages.items() if stage == PRODUCTION]
+    in_production = [str(item.version) for item in versions_in_production(client, model)]
     alias = version_by_alias(client, model, PRODUCTION_ALIAS)
     previous = version_by_alias(client, model, PREVIOUS_ALIAS)
     faults = []
@@ -82,7 +81,8 @@ def registry_faults(client: "MlflowClient", model: str, version: str) -> list[st
         faults.append(f"stage {PRODUCTION} holds {in_production or 'no version'}, not {version}")
     if alias != version:
         faults.append(f"the alias {PRODUCTION_ALIAS} names {alias or 'no version'}, not {version}")
-    if previous is not None and (previous == version or stages.get(previous) != ARCHIVED):
-        state = f"is in stage {stages[previous]}" if previous in stages else "does not exist"
+    before = version_if_any(client, model, previous) if previous is not None else None
+    if previous is not None and (previous == version or before is None or before.current_stage != ARCHIVED):
+        state = f"is in stage {before.current_stage}" if before else "does not exist"
         faults.append(f"the alias {PREVIOUS_ALIAS} names {previous}, which {state}")
     return faults

@@ -1,5 +1,10 @@
-"""Look-ups of the versions of a registered model: all, by number, by alias, and the one in Production."""
+"""Look-ups of the versions of a registered model: in Production, by number, by alias, by tag, and all of them.
 
+After years a model has hundreds of versions, and reading all of them takes longer than anything else that is asked of
+the registry. Only what deletes old files or moves every candidate needs all of them.
+"""
+
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +16,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 _DOES_NOT_EXIST: Final = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+_CHANGES: Final = 20
+"""Versions that are read at a time, those that were changed last first."""
 
 
 def version_in_production(client: "MlflowClient", model: str) -> "ModelVersion | None":
@@ -19,7 +26,7 @@ def version_in_production(client: "MlflowClient", model: str) -> "ModelVersion |
     Raises:
         RegistryError: several versions are in that stage.
     """
-    in_production = [version for version in all_versions(client, model) if version.current_stage == PRODUCTION]
+    in_production = versions_in_production(client, model)
     if len(in_production) > 1:
         numbers = ", ".join(str(version.version) for version in in_production)
         raise RegistryError(
@@ -29,12 +36,61 @@ def version_in_production(client: "MlflowClient", model: str) -> "ModelVersion |
     return in_production[0] if in_production else None
 
 
+def versions_in_production(client: "MlflowClient", model: str) -> "list[ModelVersion]":
+    """The versions in stage Production, highest number first: one, unless others moved a second one there.
+
+    MLflow answers with the one of the highest number, which is also the one that the specialists load. A second one
+    is among the versions that have changed since: whoever promotes here archives what was in Production before.
+    """
+    served = _served(client, model)
+    if served is None:
+        return []
+    # The second answer is newer: where they differ, a promotion has ended in between.
+    found = {served.version: served} | {one.version: one for one in _changed_since(client, served)}
+    in_production = [version for version in found.values() if version.current_stage == PRODUCTION]
+    return sorted(in_production, key=lambda version: int(version.version), reverse=True)
+
+
+def _served(client: "MlflowClient", model: str) -> "ModelVersion | None":
+    from mlflow.exceptions import MlflowException
+
+    try:
+        latest = client.get_registered_model(model).latest_versions
+    except MlflowException as error:
+        if error.error_code in _DOES_NOT_EXIST:
+            return None
+        raise
+    return next((version for version in latest if version.current_stage == PRODUCTION), None)
+
+
+def _changed_since(client: "MlflowClient", version: "ModelVersion") -> "Iterator[ModelVersion]":
+    """The versions of its model that were changed after this one, and some more, since it may have been described."""
+    token = None
+    while True:
+        page = client.search_model_versions(
+            f"name='{version.name}'", _CHANGES, order_by=["last_updated_timestamp DESC"], page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token or page[-1].last_updated_timestamp < version.last_updated_timestamp:
+            return
+
+
+def versions_with_tag(client: "MlflowClient", model: str, tag: str, value: str) -> "list[ModelVersion]":
+    """The versions with this value of a tag, newest first; empty if the model does not exist."""
+    return _found(client, f"name='{model}' and tags.`{tag}` = '{value}'")
+
+
 def all_versions(client: "MlflowClient", model: str) -> "list[ModelVersion]":
     """Every version of a registered model, newest first; empty if the model does not exist."""
+    return _found(client, f"name='{model}'")
+
+
+def _found(client: "MlflowClient", query: str) -> "list[ModelVersion]":
     versions: list[ModelVersion] = []
     token = None
     while True:
-        page = client.search_model_versions(f"name='{model}'", max_results=1000, page_token=token)
+        page = client.search_model_versions(query, max_results=1000, page_token=token)
         versions += page
         token = page.token
         if not token:

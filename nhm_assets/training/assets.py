@@ -124,7 +124,7 @@ def trained_model(
         with mongo.database() as database:
             log = database[AUDIT_LOG]
             waiting = place_candidate(client, log, trained.model, trained.version, settings.now())
-            stage_candidate(client, trained, waiting)
+            stage_candidate(client, trained, waiting, now=settings.now())
             stage = UNSTAGED if trained.version in waiting else STAGING
             record_registration(log, trained, stage=stage, run=context.run, now=settings.now())
         pictures = _lineage(context, client, trained.model)

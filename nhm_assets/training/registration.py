@@ -5,7 +5,7 @@ import io
 import json
 import tempfile
 import warnings
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -17,13 +17,15 @@ import pandas as pd
 from nhm_assets.domain.class_order import class_order
 from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
+from nhm_assets.domain.first_week import running_week
 from nhm_assets.domain.increment_records import Increment
+from nhm_assets.domain.partitions import weeks_before
 from nhm_assets.domain.records import Calibration, TrainedModel
 from nhm_assets.estimators.calibration import Fitted
 from nhm_assets.estimators.fitting import learning_rows
 from nhm_assets.registry import vocabulary
 from nhm_assets.registry.model_files import model_sha256
-from nhm_assets.registry.versions import all_versions, version_by_alias, window_end
+from nhm_assets.registry.versions import all_versions, version_by_alias, versions_with_tag, window_end
 from nhm_assets.training.training_spec import TrainingSpec
 from resources.addresses import web_address
 from resources.mlflow import run_state
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 _ARTIFACT = "model"
 _REQUIREMENTS = ("scikit-learn", "cloudpickle", "numpy", "pandas")
 _EXAMPLE_ROWS = 5
+_RECENT_WEEKS = 4
 _NEEDED_TAGS = {
     vocabulary.WINDOW_START_TAG,
     vocabulary.WINDOW_END_TAG,
@@ -59,10 +62,10 @@ def find_version(client: "MlflowClient", spec: TrainingSpec, *, of_this_run: boo
         spec: what the version must be trained from.
         of_this_run: accept only a version that this Dagster run, or a run that it retries, has registered.
     """
-    for version in all_versions(client, spec.partition.specialist.registered_model):
-        same_spec = version.tags.get(vocabulary.FINGERPRINT_TAG) == spec.fingerprint
+    model = spec.partition.specialist.registered_model
+    for version in versions_with_tag(client, model, vocabulary.FINGERPRINT_TAG, spec.fingerprint):
         accepted = not of_this_run or version.tags.get(vocabulary.DAGSTER_RUN_TAG) in spec.attempts
-        if same_spec and accepted and _is_complete(version) and _has_run(client, version):
+        if accepted and _is_complete(version) and _has_run(client, version):
             return _record(version, spec)
     return None
 
@@ -191,7 +194,9 @@ def _stored_sha256(model_uri: str) -> str:
         return model_sha256(Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=folder)))
 
 
-def stage_candidate(client: "MlflowClient", trained: TrainedModel, waiting: Set[str] = frozenset()) -> None:
+def stage_candidate(
+    client: "MlflowClient", trained: TrainedModel, waiting: Set[str] = frozenset(), *, now: datetime
+) -> None:
     """Put a version into Staging, unless it is already Archived or in Production, or has to wait.
 
     It gets the alias `candidate` if no version in Staging, or that waits, learned from a newer window: an older week
@@ -201,22 +206,34 @@ def stage_candidate(client: "MlflowClient", trained: TrainedModel, waiting: Set[
         client: of the registry.
         trained: the version.
         waiting: numbers of the versions that wait in no stage while an A/B test runs.
+        now: no version can have learned from a later week than the running one.
     """
     version = client.get_model_version(trained.model, trained.version)
     if version.current_stage == vocabulary.UNSTAGED and trained.version not in waiting:
         client.transition_model_version_stage(trained.model, trained.version, vocabulary.STAGING)
     if version.current_stage in (vocabulary.UNSTAGED, vocabulary.STAGING):
-        candidate = _newest_candidate(client, trained, waiting)
+        candidate = _newest_candidate(client, trained, waiting, now)
         if version_by_alias(client, trained.model, vocabulary.CANDIDATE_ALIAS) != candidate:
             client.set_registered_model_alias(trained.model, vocabulary.CANDIDATE_ALIAS, candidate)
 
 
-def _newest_candidate(client: "MlflowClient", trained: TrainedModel, waiting: Set[str]) -> str:
+def _newest_candidate(client: "MlflowClient", trained: TrainedModel, waiting: Set[str], now: datetime) -> str:
     """The number of the version in Staging with the newest window, or that waits; of the same window, `trained`."""
     newest, end = trained.version, trained.window_end
-    for version in all_versions(client, trained.model):
+    for version in _of_its_week_or_newer(client, trained, now):
         its_end = window_end(version)
         is_candidate = version.current_stage == vocabulary.STAGING or str(version.version) in waiting
         if is_candidate and its_end and its_end > end:
             newest, end = str(version.version), its_end
     return newest
+
+
+def _of_its_week_or_newer(client: "MlflowClient", trained: TrainedModel, now: datetime) -> "Iterator[ModelVersion]":
+    """The versions of its week and of later ones; of an old week, of which many are later, all versions."""
+    weeks = [week for week in weeks_before(running_week(now), _RECENT_WEEKS) if week >= trained.week]
+    if trained.week not in weeks:
+        yield from all_versions(client, trained.model)
+    else:
+        for week in weeks:
+            key = f"{trained.specialist}|{week}"
+            yield from versions_with_tag(client, trained.model, vocabulary.PARTITION_TAG, key)

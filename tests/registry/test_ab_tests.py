@@ -22,7 +22,7 @@ from nhm_assets.training.registration import stage_candidate
 from resources.errors import LockLost
 from tests.support.documents import NOW, WEEK_END
 from tests.support.promotions import EARLIER, LATER, let_leases_run_out, promote_here
-from tests.support.registry import MODEL, Registry
+from tests.support.registry import MODEL, Registry, week_of
 from tests.support.reports import trained_model
 
 A_WEEK = timedelta(days=7)
@@ -57,7 +57,8 @@ def trained(registry: Registry, log: Any, window_end, *, now=NOW) -> str:
     """A new candidate, placed and staged as the training does."""
     number = registry.unstaged(window_end)
     waiting = place_candidate(registry.client(), log, MODEL, number, now)
-    stage_candidate(registry.client(), trained_model(model=MODEL, version=number, window_end=window_end), waiting)
+    model = trained_model(model=MODEL, version=number, window_end=window_end, week=week_of(window_end))
+    stage_candidate(registry.client(), model, waiting, now=now)
     return number
 
 

@@ -2,19 +2,25 @@
 
 import shutil
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
 
+from nhm_assets.domain.first_week import running_week
 from nhm_assets.registry.versions import all_versions
-from nhm_assets.registry.vocabulary import CLASSES_TAG, PRODUCTION, WINDOW_END_TAG
+from nhm_assets.registry.vocabulary import CLASSES_TAG, PARTITION_TAG, PRODUCTION, WINDOW_END_TAG
 from resources.mlflow import Mlflow
 
 MODEL = "technical-evaluator"
 ALIASES = ("candidate", "production", "previous")
+
+
+def week_of(window_end: datetime) -> str:
+    """First day of the week whose window has this end."""
+    return running_week(window_end - timedelta(microseconds=1))
 
 
 @cache
@@ -46,7 +52,8 @@ class Registry:
         if not client.search_registered_models(f"name='{MODEL}'"):
             client.create_registered_model(MODEL)
         tags = {CLASSES_TAG: "approve,reject,review_required"}
-        tags |= {WINDOW_END_TAG: window_end.isoformat()} if window_end else {}
+        if window_end:
+            tags |= {WINDOW_END_TAG: window_end.isoformat(), PARTITION_TAG: f"technical|{week_of(window_end)}"}
         return str(client.create_model_version(MODEL, "file:///nowhere", tags=tags).version)
 
     def state(self) -> dict[str, Any]:

@@ -8,9 +8,9 @@ import pytest
 
 from nhm_assets.domain.partitions import WEEK as A_WEEK
 from nhm_assets.training.registration import stage_candidate
-from tests.support.documents import WEEK_END
+from tests.support.documents import NOW, WEEK_END
 from tests.support.promotions import EARLIER, LATER
-from tests.support.registry import MODEL, Registry
+from tests.support.registry import MODEL, Registry, week_of
 from tests.support.reports import trained_model
 
 
@@ -23,7 +23,8 @@ def registry(tmp_path: Path, migrated_mlflow: Path) -> Registry:
 def staged(registry: Registry, window_end: datetime, version: str | None = None) -> str:
     """Register a version as the training does, or stage an existing one again; returns its number."""
     number = version or registry.unstaged(window_end)
-    stage_candidate(registry.client(), trained_model(model=MODEL, version=number, window_end=window_end))
+    trained = trained_model(model=MODEL, version=number, window_end=window_end, week=week_of(window_end))
+    stage_candidate(registry.client(), trained, now=NOW)
     return number
 
 
