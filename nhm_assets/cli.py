@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import click
 
 from nhm_assets.domain.errors import NhmError, UsageError
+from nhm_assets.domain.garbage_collector import gc_paused
 from resources.errors import ServiceError
 
 KNOWN_WARNINGS = (
@@ -64,7 +65,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in SUBCOMMANDS:
             return None
-        module = importlib.import_module(f"nhm_assets.commands.{SUBCOMMANDS[cmd_name].module}")
+        with gc_paused():
+            module = importlib.import_module(f"nhm_assets.commands.{SUBCOMMANDS[cmd_name].module}")
         command: click.Command = getattr(module, cmd_name)
         return command
 

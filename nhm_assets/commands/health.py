@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nhm_assets.resource_factories import mlflow_of, mongo_of
+from nhm_assets.commands.clients import Clients
 from nhm_assets.settings import Settings
 from resources.addresses import masked
 from resources.errors import ServiceError
@@ -25,14 +25,16 @@ def require_services(settings: Settings) -> None:
     Raises:
         ServiceError: MongoDB, MLflow or storage does not answer or cannot be used.
     """
-    for _, _, check in _checks(settings):
-        check()
+    with Clients(settings) as clients:
+        for _, _, check in _checks(clients):
+            check()
 
 
-def check_services(settings: Settings) -> list[Service]:
-    """Check every service and Dagster's database, also after one has failed."""
-    services = [Service(name, address, _fault(check)) for name, address, check in _checks(settings)]
-    return [*services, Service("Dagster", f"instance in {settings.dagster_folder}", _fault_of_dagster(settings))]
+def check_services(clients: Clients) -> list[Service]:
+    """Check every service and Dagster's database, also after one has failed. What was opened stays open."""
+    services = [Service(name, address, _fault(check)) for name, address, check in _checks(clients)]
+    folder = clients.settings.dagster_folder
+    return [*services, Service("Dagster", f"instance in {folder}", _fault_of_dagster(clients))]
 
 
 def _fault(check: Callable[[], None]) -> str | None:
@@ -43,27 +45,28 @@ def _fault(check: Callable[[], None]) -> str | None:
     return None
 
 
-def _fault_of_dagster(settings: Settings) -> str | None:
+def _fault_of_dagster(clients: Clients) -> str | None:
     """What is wrong with the instance. Its storage raises the errors of whatever library the database needs."""
-    from nhm_assets.instance.home import INSTANCE_FILE, dagster_instance
+    from nhm_assets.instance.home import INSTANCE_FILE
 
     try:
-        dagster_instance(settings).dispose()
+        clients.dagster  # noqa: B018 - opens it
     except Exception as error:  # noqa: BLE001 - the status of the other services is worth more than a stack trace
         cause = error.__cause__ or error.__context__ or error
         reason = " ".join(str(cause).split())[:200] or type(cause).__name__
         return (
             f"Dagster's database cannot be used ({reason}): check that it runs, the variables DAGSTER_PG_* and"
-            f" {settings.dagster_folder / INSTANCE_FILE}"
+            f" {clients.settings.dagster_folder / INSTANCE_FILE}"
         )
     return None
 
 
-def _checks(settings: Settings) -> list[tuple[str, str, Callable[[], None]]]:
+def _checks(clients: Clients) -> list[tuple[str, str, Callable[[], None]]]:
     """Name and address of each service, and a function that raises if it cannot be used."""
-    mongo, mlflow = mongo_of(settings), mlflow_of(settings)
+    mongo, mlflow, storage = clients.mongo, clients.mlflow, clients.settings.storage
 
     def check_mongo() -> None:
+        clients.hold_mongo()
         with mongo.database():
             pass
 
@@ -74,5 +77,5 @@ def _checks(settings: Settings) -> list[tuple[str, str, Callable[[], None]]]:
     return [
         ("MongoDB", mongo.address, check_mongo),
         ("MLflow", mlflow.address, check_mlflow),
-        ("storage", masked(settings.storage), lambda: check_storage(settings.storage)),
+        ("storage", masked(storage), lambda: check_storage(storage)),
     ]

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from nhm_assets.commands.clients import Clients
     from nhm_assets.promotion.production import ProductionRow
 
 _NEEDS_A_PERSON = 3
@@ -31,21 +32,21 @@ def status(*, as_json: bool) -> None:
     """
     settings = Settings.load()
     with startup_without_gc():
+        from nhm_assets.commands.clients import Clients
         from nhm_assets.commands.health import check_services
         from nhm_assets.instance.home import prepare_home
-        from nhm_assets.resource_factories import mongo_of
 
         prepare_home(settings)
-        services = check_services(settings)
-    if not as_json:
-        print_services(services)
-    answering = {service.name for service in services if not service.fault}
-    # A local mongod starts once for all questions.
-    with mongo_of(settings).held() if "MongoDB" in answering else nullcontext():
+    with Clients(settings) as clients:
+        with startup_without_gc():
+            services = check_services(clients)
+        if not as_json:
+            print_services(services)
+        answering = {service.name for service in services if not service.fault}
         facts: Facts = {
             "services": [{"name": one.name, "address": one.address, "fault": one.fault} for one in services],
-            **_facts(settings, answering),
-            **_seen_by_the_exporter(settings, answering),
+            **_facts(clients, answering),
+            **_seen_by_the_exporter(clients, answering),
             "settings": [remark.sentence for remark in settings.remarks],
         }
     if as_json:
@@ -57,80 +58,74 @@ def status(*, as_json: bool) -> None:
     sys.exit(_NEEDS_A_PERSON if facts["needs"] or facts.get("foreign_moves") else 0)
 
 
-def _facts(settings: Settings, answering: set[str]) -> Facts:
+def _facts(clients: "Clients", answering: set[str]) -> Facts:
     """What can be said with the services that answer."""
     facts: Facts = {}
     if "MongoDB" in answering:
-        facts["missing_indexes"] = _missing_indexes(settings)
-        facts["first_week"] = _misfit_of_first_week(settings)
+        facts["missing_indexes"] = _missing_indexes(clients)
+        facts["first_week"] = _misfit_of_first_week(clients)
     if "MLflow" in answering:
-        facts["production"] = _production(settings, answering)
+        facts["production"] = _production(clients, answering)
     if "MongoDB" in answering:
-        facts["decisions"] = _decisions(settings)
+        facts["decisions"] = _decisions(clients)
     if {"MongoDB", "MLflow"} <= answering:
-        facts["foreign_moves"] = _foreign_moves(settings)
+        facts["foreign_moves"] = _foreign_moves(clients)
     if "Dagster" in answering:
-        facts |= _live(settings)
+        facts |= _live(clients)
     return facts
 
 
-def _seen_by_the_exporter(settings: Settings, answering: set[str]) -> Facts:
+def _seen_by_the_exporter(clients: "Clients", answering: set[str]) -> Facts:
     """The metrics of `nhm exporter` from the services that answer, and what they say of things that need a person."""
-    from nhm_assets.instance.home import dagster_instance
     from nhm_assets.monitoring.exporter import Exporter
     from nhm_assets.monitoring.needs import needs
 
-    exporter = Exporter.of(settings, lambda: dagster_instance(settings))
+    exporter = Exporter.of(clients.settings, lambda: clients.dagster, clients.mlflow)
     exporter.refresh(only={name.lower() for name in answering})
     readings = exporter.readings()
-    found = needs(readings, now=datetime.now(UTC), runbook=settings.runbook_url)
+    found = needs(readings, now=datetime.now(UTC), runbook=clients.settings.runbook_url)
     return {"needs": [asdict(need) for need in found], "metrics": readings.as_json()}
 
 
-def _live(settings: Settings) -> Facts:
+def _live(clients: "Clients") -> Facts:
     from nhm_assets.commands.live import cluster_facts, daemon_facts, run_facts
-    from nhm_assets.instance.home import dagster_instance
 
-    with dagster_instance(settings) as instance:
-        return {
-            "daemon": daemon_facts(instance, datetime.now(UTC)),
-            "runs": run_facts(instance),
-            "cluster": cluster_facts(settings),
-        }
+    return {
+        "daemon": daemon_facts(clients.dagster, datetime.now(UTC)),
+        "runs": run_facts(clients.dagster),
+        "cluster": cluster_facts(clients.settings),
+    }
 
 
-def _missing_indexes(settings: Settings) -> list[str]:
+def _missing_indexes(clients: "Clients") -> list[str]:
     from nhm_assets.feedback.seen import missing_indexes
-    from nhm_assets.resource_factories import mongo_of
 
-    with mongo_of(settings).database() as database:
-        return missing_indexes(database, settings)
+    with clients.mongo.database() as database:
+        return missing_indexes(database, clients.settings)
 
 
-def _misfit_of_first_week(settings: Settings) -> str | None:
+def _misfit_of_first_week(clients: "Clients") -> str | None:
     from nhm_assets.domain.first_week import misfit
     from nhm_assets.domain.partitions import first_week
     from nhm_assets.feedback.seen import oldest_feedback
-    from nhm_assets.resource_factories import mongo_of
 
-    with mongo_of(settings).database() as database:
+    settings = clients.settings
+    with clients.mongo.database() as database:
         oldest = oldest_feedback(database, settings, all_specialists())
     first = first_week(settings.now(), settings.keep_weeks, settings.first_week)
     # Weeks before KEEP_WEEKS are no partitions, whatever FIRST_WEEK says.
     return misfit(first, oldest) if first == settings.first_week else None
 
 
-def _production(settings: Settings, answering: set[str]) -> list[Facts]:
-    from nhm_assets.instance.home import dagster_instance
+def _production(clients: "Clients", answering: set[str]) -> list[Facts]:
     from nhm_assets.promotion.production import production_rows
     from nhm_assets.registry.audit_log import AUDIT_LOG
-    from nhm_assets.resource_factories import mlflow_of, mongo_of
 
     with ExitStack() as stack:
-        client = stack.enter_context(mlflow_of(settings).client())
-        log = stack.enter_context(mongo_of(settings).database())[AUDIT_LOG] if "MongoDB" in answering else None
-        instance = stack.enter_context(dagster_instance(settings)) if "Dagster" in answering else None
-        return [_facts_of(row) for row in production_rows(client, log, instance, now=settings.now())]
+        client = stack.enter_context(clients.mlflow.client())
+        log = stack.enter_context(clients.mongo.database())[AUDIT_LOG] if "MongoDB" in answering else None
+        instance = clients.dagster if "Dagster" in answering else None
+        return [_facts_of(row) for row in production_rows(client, log, instance, now=clients.settings.now())]
 
 
 def _facts_of(row: "ProductionRow") -> Facts:
@@ -142,13 +137,12 @@ def _facts_of(row: "ProductionRow") -> Facts:
     return {**known, **last}
 
 
-def _decisions(settings: Settings) -> list[Facts]:
+def _decisions(clients: "Clients") -> list[Facts]:
     """The last decision about a candidate of each specialist that has one."""
     from nhm_assets.registry.audit_log import AUDIT_LOG, below_in_a_row, last_decision
-    from nhm_assets.resource_factories import mongo_of
 
     found = []
-    with mongo_of(settings).database() as database:
+    with clients.mongo.database() as database:
         for specialist in all_specialists():
             log = database[AUDIT_LOG]
             if entry := last_decision(log, specialist.registered_model):
@@ -165,13 +159,12 @@ def _decisions(settings: Settings) -> list[Facts]:
     return found
 
 
-def _foreign_moves(settings: Settings) -> list[Facts]:
+def _foreign_moves(clients: "Clients") -> list[Facts]:
     from nhm_assets.registry.audit_log import AUDIT_LOG
     from nhm_assets.registry.foreign_moves import pointer_of, remedy
-    from nhm_assets.resource_factories import mlflow_of, mongo_of
 
     moves = []
-    with mongo_of(settings).database() as database, mlflow_of(settings).client() as client:
+    with clients.mongo.database() as database, clients.mlflow.client() as client:
         for specialist in all_specialists():
             pointer = pointer_of(client, database[AUDIT_LOG], specialist.registered_model)
             if pointer.is_foreign:

@@ -18,6 +18,7 @@ from nhm_assets.monitoring.own_metrics import OWN_METRICS
 from nhm_assets.monitoring.refresh import RefreshedSource
 from nhm_assets.resource_factories import mlflow_of, mongo_of
 from nhm_assets.settings import Settings
+from resources.mlflow import Mlflow
 
 if TYPE_CHECKING:
     from threading import Thread
@@ -38,11 +39,19 @@ class Exporter:
     sources: tuple[RefreshedSource, ...]
 
     @classmethod
-    def of(cls, settings: Settings, open_instance: Callable[[], DagsterInstance]) -> "Exporter":
-        """The exporter of these settings; nothing is contacted before the first refresh."""
+    def of(
+        cls, settings: Settings, open_instance: Callable[[], DagsterInstance], registry: Mlflow | None = None
+    ) -> "Exporter":
+        """The exporter of these settings; nothing is contacted before the first refresh.
+
+        Args:
+            settings: say where everything is.
+            open_instance: opens Dagster's instance.
+            registry: the MLflow to ask, if the caller has opened it already.
+        """
         every_s = settings.exporter_refresh_s
         dagster = RefreshedSource(Source.DAGSTER, DagsterSource(open_instance, settings).refresh, every_s=every_s)
-        mlflow = RefreshedSource(Source.MLFLOW, MlflowSource(mlflow_of(settings)).refresh, every_s=every_s)
+        mlflow = RefreshedSource(Source.MLFLOW, MlflowSource(registry or mlflow_of(settings)).refresh, every_s=every_s)
 
         def learned_until() -> dict[str, float] | None:
             said = dagster.readings

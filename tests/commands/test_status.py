@@ -5,15 +5,20 @@ import re
 import shutil
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
+from dagster import DagsterInstance
 
+from nhm_assets.cli import main
 from nhm_assets.instance.home import dagster_instance, prepare_home
 from nhm_assets.monitoring.metric import Source
 from nhm_assets.settings import Settings
-from tests.support.dagster_internals import DaemonHeartbeat
+from resources.mlflow_server import MlflowServer
+from tests.support.dagster_internals import DaemonHeartbeat, forget_entered_instance
 from tests.support.documents import WEEK, feedback, opinion, put
-from tests.support.nhm import nhm
+from tests.support.nhm import environment, nhm
 from tests.support.processes import ROOT
 
 
@@ -49,6 +54,29 @@ def test_status_works_where_collections_are_views_or_time_series(home, mongod_ur
     assert "getCollection('plans_by_time').createIndex({plan_id: 1})" in done.stdout
     assert "submitted_at" not in done.stdout
     assert "Set FIRST_WEEK=2026-02-22." in done.stdout
+
+
+def test_status_opens_each_service_once(home, mongod_uri, database, monkeypatch):
+    """To open Dagster's instance takes a tenth of the time of the command, and it was opened four times."""
+    opened: list[str] = []
+
+    def counted(target: Any, name: str) -> None:
+        function = getattr(target, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            opened.append(name)
+            return function(*args, **kwargs)
+
+        monkeypatch.setattr(target, name, call)
+
+    counted(DagsterInstance, "get")
+    counted(MlflowServer, "require_usable")
+    settings = {"nhm_home": home, "mongodb_uri": mongod_uri, "mongodb_database": database.name}
+    # The runner puts back only what it was given.
+    done = CliRunner().invoke(main, ["status"], env=environment(**settings) | {"DAGSTER_HOME": str(home / "dagster")})
+    forget_entered_instance()
+    assert "In production" in done.output
+    assert sorted(opened) == ["get", "require_usable"]
 
 
 @pytest.mark.servers
