@@ -18,6 +18,7 @@ from resources.mlflow import Mlflow
 from resources.mongo import tolerant_decoding
 from tests.support.dagster_internals import forget_entered_instance
 from tests.support.documents import NOW
+from tests.support.memory_folder import use_memory
 from tests.support.platform import Platform
 from tests.support.postgres import Postgres, postgres_server
 from tests.support.progress import Progress, announce
@@ -34,7 +35,8 @@ Tests that need one of them are skipped without it. All other test data are in t
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Show which servers are being started."""
+    """Show which servers are being started, and choose where temporary folders are."""
+    use_memory()
     config.pluginmanager.register(Progress(config))
 
 
