@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import memory_folder
 from tests.support.processes import ROOT
 from tests.support.schedule import FIRST
 
@@ -43,6 +44,26 @@ def test_private_names_of_dagster_come_from_one_module():
 @pytest.mark.parametrize("prefix", FIRST)
 def test_what_starts_first_exists(prefix: str):
     assert (ROOT / prefix).exists()
+
+
+def test_temporary_folders_are_in_memory_where_there_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # Both, so that the variable is afterwards as it was before.
+    monkeypatch.setenv(memory_folder.VARIABLE, "elsewhere")
+    monkeypatch.delenv(memory_folder.VARIABLE)
+    for folder, needed in ((tmp_path / "missing", 0), (tmp_path, 2**60)):
+        monkeypatch.setattr(memory_folder, "NEEDED", needed)
+        memory_folder.use_memory(folder)
+        assert memory_folder.VARIABLE not in os.environ
+    monkeypatch.setattr(memory_folder, "NEEDED", 0)
+    memory_folder.use_memory(tmp_path)
+    assert os.environ[memory_folder.VARIABLE] == str(tmp_path)
+
+
+def test_who_names_a_place_for_temporary_folders_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(memory_folder, "NEEDED", 0)
+    monkeypatch.setenv(memory_folder.VARIABLE, "elsewhere")
+    memory_folder.use_memory(tmp_path)
+    assert os.environ[memory_folder.VARIABLE] == "elsewhere"
 
 
 @pytest.mark.parametrize("options", [["-p", "no:xdist"], ["-n", "1"]], ids=["alone", "xdist"])
