@@ -11,6 +11,12 @@ WORKERS ?= 4
 unexport PYTHONDONTWRITEBYTECODE
 WITH_SERVING = NHM_TEST_SERVING_PYTHON=$(abspath $(VENV_SERVING))/bin/python
 PYTEST = pytest -n $(WORKERS) --no-loadscope-reorder
+# What depends on MLflow's client: what is logged, registered, loaded, scored, promoted, searched for and deleted.
+MLFLOW2_TESTS = tests/test_old_mlflow_server.py tests/promotion/test_protocol.py \
+  $(addprefix tests/training/test_,deleted_in_mlflow.py registration.py serving_contract.py stale_runs.py \
+    training_runs.py tuning.py) \
+  $(addprefix tests/evaluation/test_,evaluation_report.py members.py predictions.py) \
+  $(addprefix tests/registry/test_,model_files.py retention.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help retrain dev test test-fast test-slow test-all test-mlflow2 test-exhaustive bench bench-gate bench-drift bench-ab screenshots lint types kind-smoke dagster-yaml metrics-document dataset-document install environment-serving environments clean
@@ -31,18 +37,17 @@ test: environment-serving ## all tests but the slow ones, against real servers (
 test-fast: install ## the tests that start few servers and retrain nothing (two minutes)
 	$(BIN)/$(PYTEST) -m "not servers and not slow and not exhaustive and not kubernetes"
 
-test-slow: install ## weeks and outages with the real daemon, thirty days, the image (twenty-five minutes)
+test-slow: install ## a week with the real daemon, outages, a browser, thirty days, the image (fifteen minutes)
 	$(BIN)/$(PYTEST) -m "slow and not exhaustive"
 
 test-all: environment-serving ## test and test-slow in one go, which takes less time than one after the other
 	$(WITH_SERVING) $(BIN)/$(PYTEST) -m "not exhaustive"
 
-test-mlflow2: install $(VENV_MLFLOW2)/.installed $(VENV_MLFLOW29)/.installed ## the main path with MLflow 2.22 against a server 2.9.2
+test-mlflow2: install $(VENV_MLFLOW2)/.installed $(VENV_MLFLOW29)/.installed ## what depends on the client: with MLflow 2.22, and a server 2.9.2
 	NHM_TEST_MLFLOW29_PYTHON=$(abspath $(VENV_MLFLOW29))/bin/python $(BIN)/pytest tests/test_old_mlflow_server.py
-	NHM_TEST_MLFLOW29_PYTHON=$(abspath $(VENV_MLFLOW29))/bin/python $(VENV_MLFLOW2)/bin/$(PYTEST) \
-	  tests/test_old_mlflow_server.py tests/promotion tests/training tests/evaluation tests/registry/test_model_files.py
+	NHM_TEST_MLFLOW29_PYTHON=$(abspath $(VENV_MLFLOW29))/bin/python $(VENV_MLFLOW2)/bin/$(PYTEST) $(MLFLOW2_TESTS)
 
-test-exhaustive: install ## twelve weeks of all specialists, ten-minute outages, 200 kills (five hours)
+test-exhaustive: install ## twelve weeks of all specialists, outages under the daemon, 200 kills (six hours)
 	$(BIN)/pytest -m exhaustive
 
 bench: $(VENV)/.installed-bench ## measure the figures in docs/performance.md (BENCH_ROUNDS=1: once each, to try it)
