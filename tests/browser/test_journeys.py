@@ -76,6 +76,7 @@ def test_the_log_of_a_tick_says_why_the_sensor_launched_a_run(visitor: Tab):
     assert f"evolution: {THRESHOLD + 10} of {THRESHOLD} feedback documents since" in said
 
 
+@pytest.mark.exhaustive
 def test_a_backfill_of_three_weeks_leaves_no_red_behind(site: Site, visitor: Tab):
     weeks = [(datetime.fromisoformat(WEEK) - timedelta(weeks=ago)).date().isoformat() for ago in (2, 1, 0)]
     backfill = journeys.backfill(visitor, TECHNICAL.specialist, (weeks[0], weeks[-1]))

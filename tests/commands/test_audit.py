@@ -34,7 +34,7 @@ def test_decisions_are_listed_newest_first_with_who_and_why(settings):
     assert all("ada@example.org" in line and "every gate check passed" in line for line in shown[2:])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_specialist_that_was_taken_out_keeps_its_history(settings, tmp_path):
     (tmp_path / "specialists.yaml").write_text("- name: business\n")
     chosen = settings | {"specialists_file": tmp_path / "specialists.yaml"}

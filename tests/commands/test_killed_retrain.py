@@ -15,7 +15,7 @@ from tests.support.nhm import nhm, read_report, start_nhm
 
 LONGEST_S = 40
 """A kill later than this would come after the end of most retrainings."""
-FEW = 3
+FEW = 2
 MANY = 100
 RETRAIN = ("retrain", "--week", WEEK, "--specialist", "technical")
 SEEDS = [

@@ -58,7 +58,7 @@ CASES = [
 
 
 @ON_POSTGRES_LESS_OFTEN
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(1800)
 def test_an_outage_at_the_weekly_tick_costs_nothing_but_time(
     mongod: OwnMongod, mlflow_proxy: Proxy, new_platform: NewPlatform, dagsters_database: Postgres | None

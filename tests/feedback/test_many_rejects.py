@@ -44,7 +44,7 @@ def retrain(report: Path, **settings: object) -> tuple[float, float]:
     return time.monotonic() - started, int(memory.read_text()) / 1024
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(1200)
 def test_hundreds_of_thousands_of_rejects_take_little_memory_and_leave_in_batches(
     database: Database, mongod_uri: str, tmp_path: Path

@@ -275,6 +275,7 @@ def test_two_environments_live_in_one_cluster_and_have_rights_in_their_own_names
         field.kubectl("delete", "--wait=false", "-f", tmp_path / f"{name}.yaml")
 
 
+@pytest.mark.exhaustive
 def test_every_step_of_the_kind_script_works_and_leaves_the_objects_of_others_alone(
     field: Cluster, story: Story, mongod_uri: str, tmp_path: Path
 ):

@@ -86,6 +86,7 @@ def test_a_job_whose_retraining_breaks_never_completes(applied: Retrainable):
         wait_for(applied.cluster, "broken")
 
 
+@pytest.mark.exhaustive
 def test_a_job_can_be_created_from_the_suspended_cronjob(applied: Retrainable, tmp_path: Path):
     cluster = applied.cluster
     command = ["create", "job", "--from=cronjob/specialist-models-retraining", MANUAL, *NAMESPACE]

@@ -74,7 +74,7 @@ def test_data_survive_until_the_next_start(folder: Path):
         assert notes(after) == ["kept"]
 
 
-@pytest.mark.parametrize("stranger", [curt_port, pytest.param(silent_port, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stranger", [curt_port, pytest.param(silent_port, marks=pytest.mark.exhaustive)])
 def test_mongod_starts_on_another_port_if_its_last_one_is_taken(
     folder: Path, stranger: Callable[[int], AbstractContextManager[int]]
 ):

@@ -109,7 +109,7 @@ def wait_for_the_restart(specialists: Namespace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("out_of_order", "seconds"), [pytest.param(killed, 20, marks=[pytest.mark.servers, pytest.mark.slow]), (stopped, 6)]
+    ("out_of_order", "seconds"), [pytest.param(killed, 20, marks=pytest.mark.exhaustive), (stopped, 6)]
 )
 def test_a_rollout_waits_for_an_api_server_that_goes_away(
     restarting: Namespace, tmp_path: Path, out_of_order: Callable[[Path], Callable[[], None]], seconds: float

@@ -74,7 +74,9 @@ def test_a_version_whose_run_was_removed_for_good_is_trained_again(two_weeks: Pl
 
 
 @pytest.mark.parametrize(
-    "trained_again", [pytest.param(False, marks=pytest.mark.slow), True], ids=["the same week", "a newer candidate"]
+    "trained_again",
+    [pytest.param(False, marks=pytest.mark.exhaustive), True],
+    ids=["the same week", "a newer candidate"],
 )
 def test_a_champion_whose_files_were_removed_for_good_never_breaks_a_run(two_weeks: Platform, trained_again: bool):  # noqa: FBT001
     """It cannot be compared, so it is treated as a foreign one. Production is never empty."""
