@@ -7,14 +7,19 @@ from xdist.scheduler import LoadScopeScheduling
 FIRST = (
     "tests/k8s/",
     "tests/daemon/",
+    "tests/test_doc_commands.py",
     "tests/browser/",
-    "tests/automation/test_thirty_days.py",
+    "tests/test_field.py",
     # xdist queues one more file behind a single long test, so a short one comes next.
     "tests/domain/",
-    "tests/rollout/",
-    "tests/test_field.py",
-    "tests/test_serving_client.py",
+    "tests/automation/test_thirty_days.py",
     "tests/commands/",
+    "tests/rollout/",
+    "tests/test_serving_client.py",
+    "tests/automation/",
+    "tests/promotion/",
+    "tests/training/",
+    "tests/steps/",
 )
 """What starts first: the longest tests, so that all processes finish at about the same time."""
 
