@@ -1,8 +1,9 @@
-"""Decides which daemon launches or retries a run, if two daemons are running by mistake.
+"""Decides which daemon requests, launches or retries a run, if two daemons are running: by mistake, or in an upgrade.
 
 Dagster's daemon reads the status of a run and then launches it. A second daemon can read the same status in between.
 Then the run would have two processes, and the end of the first process would look like the death of the run. In the
-same way, two daemons would each retry a run whose process died. So a daemon first claims the run in the instance's
+same way, two daemons would each retry a run whose process died, and each create a run that a schedule requests: one
+that starts during a tick of the other does the same tick again. So a daemon first claims what it does in the instance's
 database, and only the first claim succeeds.
 """
 
@@ -18,6 +19,7 @@ from nhm_assets.domain.dagster_internals import KeyValueStoreTable, SqlRunStorag
 _CLAIMS: Final = "nhm/claims/"
 _LAUNCH: Final = _CLAIMS + "launch/"
 _RETRY: Final = _CLAIMS + "retry/"
+_REQUEST: Final = _CLAIMS + "request/"
 _EXPIRES_AFTER: Final = timedelta(days=1)
 """No daemon pauses longer between reading the status of a run and acting on it."""
 
@@ -35,7 +37,15 @@ def release_launch(instance: DagsterInstance, run_id: str) -> None:
 
 def claim_retry(instance: DagsterInstance, failed_run_id: str, run_id: str) -> str:
     """Claim the retry of a failed run for `run_id`. Returns the run that claimed it first, the same for all callers."""
-    key = _RETRY + failed_run_id
+    return _claimant(instance, _RETRY + failed_run_id, run_id)
+
+
+def claim_request(instance: DagsterInstance, run_key: str, run_id: str) -> str:
+    """Claim a requested run key for `run_id`. Returns the run that claimed it first, the same for all callers."""
+    return _claimant(instance, _REQUEST + run_key, run_id)
+
+
+def _claimant(instance: DagsterInstance, key: str, run_id: str) -> str:
     if _claim(instance, key, run_id):
         return run_id
     with _run_storage(instance).connect() as connection:

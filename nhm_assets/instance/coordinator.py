@@ -1,13 +1,14 @@
 """Dagster's run queue. Every run of a partition counts for its specialist, however it was started."""
 
+import time
 from typing import Final
 
-from dagster import DagsterRun, QueuedRunCoordinator, SubmitRunContext
+from dagster import DagsterRun, DagsterRunStatus, QueuedRunCoordinator, SubmitRunContext
 
 from nhm_assets.domain.dagster_internals import MAX_RETRIES_TAG
 from nhm_assets.domain.outcomes import OUTCOME_TAG, TRANSIENT_TAG, VERSION_TAG, shortened
 from nhm_assets.domain.partitions import Partition, weeks
-from nhm_assets.instance.claims import claim_retry
+from nhm_assets.instance.claims import claim_request, claim_retry
 from nhm_assets.registry.audit_log import ACTOR_TAG
 from nhm_assets.runs.broken_runs import run_rules
 from nhm_assets.runs.liveness import POD_TAG, PROCESS_TAG
@@ -18,6 +19,7 @@ from nhm_assets.runs.queries import (
     PARTITION_TAG,
     REPORTED_TAG,
     RETRY_NUMBER_TAG,
+    RUN_KEY_TAG,
     SPECIALIST_TAG,
     TRIGGER_TAG,
     dimension_tags,
@@ -30,6 +32,8 @@ _REQUEST_TAGS = (TRIGGER_TAG, ASKED_AT_TAG, ACTOR_TAG)
 
 _BACKFILL_TAG: Final = "dagster/backfill"
 _PRIORITY_TAG: Final = "dagster/priority"
+_SUBMITTED_WITHIN_S: Final = 5.0
+"""From the claim of a request until its run is in the queue, on a busy machine."""
 _BEHIND_ALL_OTHERS: Final = "-1"
 """Runs without this tag have priority 0."""
 
@@ -43,10 +47,14 @@ class SpecialistRunCoordinator(QueuedRunCoordinator):
     """
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
-        """Queue the run, unless it is a retry and another daemon has already retried the same run."""
+        """Queue the run, unless another daemon has already retried the same run, or requested the same one."""
         run = context.dagster_run
         if self._is_duplicate_retry(run):
             return self._cancel(run)
+        if self._is_duplicate_request(run):
+            # Deleted, not canceled: it would be the newest run of its partition, and look like one that broke.
+            self._instance.delete_run(run.run_id)
+            return run
         tags = self._corrected_tags(run) | _person_tag(context)
         partition = Partition.named(run.tags.get(PARTITION_TAG, ""))
         if SPECIALIST_TAG not in run.tags and partition and weeks.has_partition_key(partition.week):
@@ -67,6 +75,23 @@ class SpecialistRunCoordinator(QueuedRunCoordinator):
         if not parent or RETRY_NUMBER_TAG not in run.tags:
             return False
         return claim_retry(self._instance, parent, run.run_id) != run.run_id
+
+    def _is_duplicate_request(self, run: DagsterRun) -> bool:
+        """Whether another run with the same run key, from the same schedule or sensor, has been submitted before."""
+        key = run.tags.get(RUN_KEY_TAG)
+        if not key or _parent_of(run):
+            return False
+        first = claim_request(self._instance, key, run.run_id)
+        return first != run.run_id and self._is_submitted(first)
+
+    def _is_submitted(self, run_id: str) -> bool:
+        """Whether the run is in the queue or beyond, soon. Not if somebody deleted it, or if its daemon died first."""
+        deadline = time.monotonic() + _SUBMITTED_WITHIN_S
+        while (run := self._instance.get_run_by_id(run_id)) and run.status is DagsterRunStatus.NOT_STARTED:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return run is not None
 
     def _cancel(self, run: DagsterRun) -> DagsterRun:
         # Marked as reported, so that nobody is notified: the other retry reports the outcome.

@@ -1,4 +1,4 @@
-"""A run gets one process and one retry, however many daemons read its status at the same time."""
+"""A request gets one run, and a run one process and one retry, however many daemons do the same at the same time."""
 
 import uuid
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import pytest
 from dagster import DagsterEventType, DagsterInstance, DagsterInvariantViolationError, DagsterRun, DagsterRunStatus
 from sqlalchemy import select, update
 
-from nhm_assets.instance.claims import claim_launch, claim_retry, release_launch
+from nhm_assets.instance.claims import claim_launch, claim_request, claim_retry, release_launch
 from tests.support.daemon import becomes_true
 from tests.support.dagster_internals import (
     KeyValueStoreTable,
@@ -92,12 +92,8 @@ def test_if_two_daemons_retry_a_run_one_retry_is_queued_and_the_other_is_cancele
     retry = {"status": DagsterRunStatus.NOT_STARTED, "parent": failed, "tags": {"dagster/retry_number": "1"}}
     made = [put_run(daemon, **retry) for daemon in daemons]
 
-    def submit(number: int) -> None:
-        run = daemons[number].get_run_by_id(made[number])
-        daemons[number].run_coordinator.submit_run(SubmitRunContext(run, workspace=None))
-
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(submit, range(2)))
+        list(pool.map(submit, daemons, made))
     ends = {run.status: run for run in map(daemons[0].get_run_by_id, made)}
     assert ends.keys() == {DagsterRunStatus.QUEUED, DagsterRunStatus.CANCELED}
     canceled = ends[DagsterRunStatus.CANCELED]
@@ -112,6 +108,56 @@ def test_a_retry_that_is_submitted_twice_is_not_canceled(daemons):
     for daemon in daemons:
         daemon.run_coordinator.submit_run(SubmitRunContext(daemon.get_run_by_id(run_id), workspace=None))
     assert daemons[0].get_run_by_id(run_id).status is DagsterRunStatus.QUEUED
+
+
+def requested(instance: DagsterInstance, key: str = "weekly:technical|2026-03-01") -> str:
+    """A run that a schedule or sensor has created, and not submitted."""
+    return put_run(instance, status=DagsterRunStatus.NOT_STARTED, tags={"dagster/run_key": key})
+
+
+def submit(instance: DagsterInstance, run_id: str) -> DagsterRunStatus | None:
+    """Submit a run. Returns its status then; None if it does not exist any more."""
+    instance.run_coordinator.submit_run(SubmitRunContext(instance.get_run_by_id(run_id), workspace=None))
+    run = instance.get_run_by_id(run_id)
+    return run.status if run else None
+
+
+def test_if_two_daemons_create_a_run_of_the_same_request_one_is_queued_and_the_other_leaves_no_trace(
+    daemons, monkeypatch
+):
+    monkeypatch.setattr("nhm_assets.instance.coordinator._SUBMITTED_WITHIN_S", 120)
+    made = [requested(daemon) for daemon in daemons]
+    with ThreadPoolExecutor(2) as pool:
+        statuses = list(pool.map(submit, daemons, made))
+    assert set(statuses) == {DagsterRunStatus.QUEUED, None}
+    assert [run.status for run in daemons[0].get_runs()] == [DagsterRunStatus.QUEUED]
+
+
+def test_a_requested_run_that_is_submitted_twice_is_kept(daemons):
+    """A daemon that finds a run that was created and never submitted submits that run."""
+    run_id = requested(daemons[0])
+    assert [submit(daemon, run_id) for daemon in daemons] == [DagsterRunStatus.QUEUED] * 2
+
+
+def test_a_request_is_repeated_if_its_first_run_was_deleted(daemons):
+    first = requested(daemons[0])
+    submit(daemons[0], first)
+    daemons[0].delete_run(first)
+    assert submit(daemons[1], requested(daemons[1])) is DagsterRunStatus.QUEUED
+
+
+def test_a_request_is_repeated_if_the_daemon_of_its_first_run_died_before_that_was_in_the_queue(daemons, monkeypatch):
+    monkeypatch.setattr("nhm_assets.instance.coordinator._SUBMITTED_WITHIN_S", 0.2)
+    claim_request(daemons[0], "volume:1", requested(daemons[0], "volume:1"))
+    assert submit(daemons[1], requested(daemons[1], "volume:1")) is DagsterRunStatus.QUEUED
+
+
+def test_a_rerun_by_a_person_is_no_repeated_request(daemons):
+    first = requested(daemons[0])
+    submit(daemons[0], first)
+    tags = {"dagster/run_key": "weekly:technical|2026-03-01"}
+    rerun = put_run(daemons[0], status=DagsterRunStatus.NOT_STARTED, parent=first, tags=tags)
+    assert submit(daemons[0], rerun) is DagsterRunStatus.QUEUED
 
 
 def cancelation_message(instance: DagsterInstance, run: DagsterRun) -> str:
