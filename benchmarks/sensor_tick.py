@@ -107,7 +107,8 @@ def _evaluated(instance: Any, count: int) -> float:
     result: Any = feedback_volume_sensor(context)
     seconds = time.perf_counter() - started
     said = result.skip_reason.skip_message.splitlines()
-    assert [line.split(" feedback")[0] for line in said] == [f"{name}: {NEW} of 100" for name in all_specialists()]
+    counted = [line.split(" feedback")[0] for line in said]
+    assert counted == [f"{name}: {NEW} of 100" for name in all_specialists()], said
     return seconds
 
 
