@@ -6,6 +6,7 @@ from typing import Any
 
 from nhm_assets.estimators.families.family import SEED, Trial
 from nhm_assets.estimators.families.imputed import Imputed
+from nhm_assets.estimators.families.trees import tree_sizes
 
 
 class ExtraTrees(Imputed):
@@ -27,8 +28,7 @@ class ExtraTrees(Imputed):
     def search_space(self, trial: Trial) -> dict[str, Any]:  # noqa: D102 - see the protocol
         return {
             "n_estimators": trial.suggest_int("n_estimators", 50, 200),
-            "max_depth": trial.suggest_int("max_depth", 4, 20),
-            "min_samples_leaf": trial.suggest_int("min_samples_leaf", 1, 10),
+            **tree_sizes(trial),
             "max_features": trial.suggest_float("max_features", 0.2, 1.0),
         }
 

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from nhm_assets.estimators.families.family import SEED, Family, Trial
+from nhm_assets.estimators.families.trees import tree_sizes
 
 if TYPE_CHECKING:
     from nhm_assets.estimators.families.examples import Examples
@@ -30,9 +31,8 @@ class RandomForest(Family):
     def search_space(self, trial: Trial) -> dict[str, Any]:  # noqa: D102 - see the protocol
         return {
             "n_estimators": trial.suggest_int("n_estimators", 50, 300),
-            "max_depth": trial.suggest_int("max_depth", 4, 20),
             "min_samples_split": trial.suggest_int("min_samples_split", 2, 20),
-            "min_samples_leaf": trial.suggest_int("min_samples_leaf", 1, 10),
+            **tree_sizes(trial),
         }
 
     def build(self, parameters: Mapping[str, Any], threads: int) -> Any:  # noqa: D102
