@@ -22,8 +22,10 @@ DAYS: Final = 365
 PLANS_PER_DAY: Final = 40
 HOPELESS: Final = Specialist("behavior")
 
+HOPELESS_DISAGREEMENT: Final = 0.75
+"""The fraction of recommendations for it that are random."""
+
 _DISAGREEMENT: Final = 0.08
-_HOPELESS_DISAGREEMENT: Final = 0.75
 _STORED_FEATURES_FRACTION: Final = 0.4
 _PLAN_IN_OPINION_FRACTION: Final = 0.3
 _SECOND_REVIEW_FRACTION: Final = 0.03
@@ -130,7 +132,7 @@ def _feedback(case: _Case) -> Iterator[Document]:
 
 def _review(case: _Case, specialist: Specialist) -> Document:
     rng = case.rng(f"feedback {specialist}")
-    disagreement = _HOPELESS_DISAGREEMENT if specialist == HOPELESS else _DISAGREEMENT
+    disagreement = HOPELESS_DISAGREEMENT if specialist == HOPELESS else _DISAGREEMENT
     recommendation, rating = sample_verdict(rng, case.features, disagreement=disagreement)
     name = f"feedback-demo-{case.number:06d}-{specialist}"
     return {
