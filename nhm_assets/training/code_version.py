@@ -28,6 +28,7 @@ COMPUTING: Final = (
     "estimators/fitting.py",
     "estimators/recent_fits.py",
     "training/auto_search.py",
+    "training/search_choice.py",
     "training/tuning.py",
 )
 """The extractor and the fit. What chooses rows and splits them is not here: its effect is in the data version."""

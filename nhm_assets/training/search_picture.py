@@ -1,4 +1,4 @@
-"""How a search over families is shown: its trials as a table, and F1 of each with its standard error as a picture."""
+"""How a search over families is shown: its trials as a table, and as a picture how far each is behind the best."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,13 +20,13 @@ from nhm_assets.steps.pictures import (
     svg,
 )
 from nhm_assets.steps.tables import table
-from nhm_assets.training.auto_search import Search, table_rows
+from nhm_assets.training.search_choice import Search, table_rows
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 SEARCH_PICTURE: Final = "search.svg"
-_COLUMNS: Final = ("trial", "family", "F1", "standard error", "folds", "")
+_COLUMNS: Final = ("trial", "family", "F1", "standard error", "behind the best", "its standard error", "folds", "")
 _WIDTH, _ROW, _TOP = 900, 34, 64
 
 
@@ -43,7 +43,7 @@ def draw_search(search: Search) -> bytes:
     families = list(search.families)
     height = _ROW * len(families)
     figure = new_figure(_WIDTH, _TOP + height + 60)
-    heading(figure, "Trials of the search: F1 of approve and its standard error")
+    heading(figure, "Trials of the search: F1 of approve, and the standard error of the difference to the best")
     axes = new_axes(figure, (190, _TOP, _WIDTH - 230, height))
     for one in search.tried:
         color = CHAMPION if one is search.chosen else MUTED if one.given_up else CANDIDATE
@@ -51,7 +51,7 @@ def draw_search(search: Search) -> bytes:
         axes.errorbar(
             one.f1,
             place,
-            xerr=None if one.given_up else one.standard_error,
+            xerr=search.errors.get(one.number),
             fmt="x" if one.given_up else "o",
             color=color,
             alpha=1.0 if one is search.chosen else 0.5,
@@ -59,11 +59,9 @@ def draw_search(search: Search) -> bytes:
             markersize=5,
             elinewidth=1,
         )
-    bar = search.best.f1 - search.best.standard_error
-    axes.axvline(bar, color=REQUIRED, linewidth=1, linestyle="--")
+    axes.axvline(search.best.f1, color=REQUIRED, linewidth=1, linestyle="--")
     axes.set_yticks(range(len(families)), families)
     axes.set_ylim(len(families) - 0.5, -0.5)
-    axes.set_xlabel(
-        "F1. Red: chosen. Crosses: given up. Dashed: one standard error below the best", color=MUTED, fontsize=8
-    )
+    meaning = "F1. Red: chosen. Crosses: given up. Dashed: the best; a bar that reaches it is within one standard error"
+    axes.set_xlabel(meaning, color=MUTED, fontsize=8)
     return svg(figure)

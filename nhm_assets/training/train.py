@@ -3,8 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
@@ -16,13 +15,14 @@ from nhm_assets.estimators.calibration import fit_estimator
 from nhm_assets.estimators.families import AUTO, FAMILIES, family_of, named, own_parameters
 from nhm_assets.estimators.families.family import FAMILY
 from nhm_assets.estimators.fitting import learning_rows
-from nhm_assets.registry.vocabulary import PARTITION_TAG, TRIAL_OF_TAG
 from nhm_assets.settings import Settings
 from nhm_assets.steps.links import Links
-from nhm_assets.training.auto_search import Search, Tried, search_families
+from nhm_assets.training.auto_search import search_families
 from nhm_assets.training.llm_effect import EFFECT, LlmEffect, llm_weights, measure_effect
 from nhm_assets.training.registration import log_fit, log_inputs, register
+from nhm_assets.training.search_choice import Search, Tried
 from nhm_assets.training.training_spec import TrainingSpec
+from nhm_assets.training.trial_runs import TrialRuns
 from nhm_assets.training.tuning import search_parameters
 from resources.storage import FrameIOManager
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from dagster import AssetExecutionContext
     from dagster_mlflow.resources import MlFlow
     from mlflow import MlflowClient
-    from mlflow.entities import RunInfo
 
     from resources.mlflow import Mlflow
 
@@ -39,7 +38,6 @@ TRIALS: Final = "search/trials.json"
 WEIGHTS: Final = "ensemble_weights.json"
 """Artifact: the share of each member in the answer of a voting model."""
 _NOTE_TAG = "mlflow.note.content"
-_PARENT_RUN_TAG = "mlflow.parentRunId"
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,10 @@ def train(
     """Train and register one version, in an MLflow run of its own."""
     rows = learning_rows(frame)
     with training_run(context, mlflow, frame, spec, settings) as run:
-        parameters, search = _parameters(client, run, frame, spec, settings)
+        trials = TrialRuns(client, run.active_run().info, spec)
+        parameters, search = _parameters(trials, frame, spec, settings)
+        if trials.recalled:
+            context.log.info("%d trials were taken over from a search that was interrupted", trials.recalled)
         effect = _effect(context, run, frame, parameters, settings)
         if search:
             context.log.info("%s", search.reason)
@@ -146,10 +147,9 @@ def training_run(
 
 
 def _parameters(
-    client: "MlflowClient", run: "type[MlFlow]", frame: pd.DataFrame, spec: TrainingSpec, settings: Settings
+    trials: TrialRuns, frame: pd.DataFrame, spec: TrainingSpec, settings: Settings
 ) -> tuple[dict[str, Any], Search | None]:
     chosen = settings.family_of(spec.partition.specialist)
-    log = partial(_log_trial, client, run.active_run().info, spec)
     weights = llm_weights(frame, settings.llm_weight)
     how: dict[str, Any] = {
         "weights": weights,
@@ -160,37 +160,27 @@ def _parameters(
     if chosen == AUTO:
 
         def log_tried(one: Tried) -> None:
-            log(one.number, one.parameters, {"f1": one.f1, "standard_error": one.standard_error, "folds": one.folds})
+            metrics = {"f1": one.f1, "standard_error": one.standard_error, "folds": one.folds}
+            trials.log(one.number, one.parameters, metrics, asdict(one))
 
-        search = search_families(frame, seconds=settings.tuning_seconds, log_trial=log_tried, **how)
+        def tried_before(number: int, parameters: Mapping[str, Any]) -> Tried | None:
+            record = trials.recall(number, parameters)
+            return Tried(**record) if record else None
+
+        search = search_families(
+            frame, seconds=settings.tuning_seconds, log_trial=log_tried, recall=tried_before, **how
+        )
         return search.chosen.parameters | weights, search
     family = FAMILIES[chosen]
     if not settings.hyperparameter_tuning:
         return named(family, family.defaults) | weights, None
 
     def log_score(number: int, parameters: dict[str, Any], score: float) -> None:
-        log(number, parameters, {"validation_f1": score})
+        trials.log(number, parameters, {"validation_f1": score}, {"parameters": parameters, "score": score})
 
-    return search_parameters(frame, family, log_trial=log_score, **how) | weights, None
+    def score_before(number: int, parameters: Mapping[str, Any]) -> float | None:
+        record = trials.recall(number, parameters)
+        return record["score"] if record else None
 
-
-def _log_trial(
-    client: "MlflowClient",
-    parent: "RunInfo",
-    spec: TrainingSpec,
-    number: int,
-    parameters: dict[str, Any],
-    metrics: dict[str, float],
-) -> None:
-    """Log a trial of a search as a run within the run of the training."""
-    tags = {
-        PARTITION_TAG: str(spec.partition.key),
-        TRIAL_OF_TAG: spec.dagster_run_id,
-        _PARENT_RUN_TAG: parent.run_id,
-    }
-    trial = client.create_run(parent.experiment_id, run_name=f"trial {number}", tags=tags).info.run_id
-    for name, value in parameters.items():
-        client.log_param(trial, name, value)
-    for name, value in metrics.items():
-        client.log_metric(trial, name, value)
-    client.set_terminated(trial, "FINISHED")
+    found = search_parameters(frame, family, log_trial=log_score, recall=score_before, **how)
+    return found | weights, None

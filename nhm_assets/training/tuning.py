@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import optuna
 
 TrialLogger = Callable[[int, dict[str, Any], float], None]
+Recall = Callable[[int, Mapping[str, Any]], float | None]
+"""The score of the trial with this number and these parameters, if an interrupted search has made it."""
 
 
 def search_parameters(
@@ -25,19 +27,21 @@ def search_parameters(
     trials: int,
     threads: int,
     log_trial: TrialLogger,
+    recall: Recall = lambda *_: None,
     served: ServedClasses = "names",
     weights: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """The parameters with the best F1 of approve on the validation rows; the test rows are not used.
 
-    The search is seeded: the same rows result in the same parameters.
+    The search is seeded: the same rows result in the same parameters, even if it was interrupted.
 
     Args:
         frame: the dataset.
         family: of the model.
         trials: number of parameter sets; the first is the default set.
         threads: of each fit.
-        log_trial: called with number, parameters and score of each trial.
+        log_trial: called with number, parameters and score of each trial that was not recalled.
+        recall: see `Recall`.
         served: see `fit_model`.
         weights: parameters that every trial has besides: the weight of rows that a language model made.
 
@@ -57,6 +61,8 @@ def search_parameters(
 
     def score(trial: "optuna.Trial") -> float:
         parameters = named(family, {**family.defaults, **family.search_space(trial)})
+        if (known := recall(trial.number, parameters)) is not None:
+            return known
         model = fit_model(train, {**parameters, **(weights or {})}, threads=threads, served=served)
         predicted = model.predict(validation[list(FEATURE_NAMES)])
         value = float(f1_score(validation["label"] == APPROVE, predicted == approve, zero_division=0.0))

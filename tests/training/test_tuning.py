@@ -76,6 +76,16 @@ def test_the_same_rows_result_in_the_same_search(rows, searched):
     assert search(rows) == searched
 
 
+def test_what_an_interrupted_search_has_tried_is_not_fitted_again(rows, searched):
+    found, tried = searched
+    logged: list[Trial] = []
+    recall = {number: score for number, _, score in tried[:2]}.get
+    again = search_parameters(
+        rows, trials=TRIALS, threads=1, log_trial=lambda *trial: logged.append(trial), recall=lambda one, _: recall(one)
+    )
+    assert (again, logged) == (found, tried[2:])
+
+
 def test_test_rows_are_never_used(rows, searched):
     assert search(poisoned(rows, TEST)) == searched
 
