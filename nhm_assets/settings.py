@@ -149,6 +149,26 @@ class Settings(BaseSettings):
         description="Allow rows of a language model in production too. Otherwise LLM_DATASET_DIR is refused there.",
     )
 
+    llm_provider: Literal["openai", "anthropic"] = Field(
+        "openai", description="Protocol of the language model that `nhm generate` asks. openai: also of other servers."
+    )
+    llm_model: str | None = Field(None, description="Name of the language model that makes rows.")
+    llm_base_url: str | None = Field(
+        None, description="Address of its server, for example http://127.0.0.1:8000/v1. Unset: that of LLM_PROVIDER."
+    )
+    llm_api_key: SecretStr | None = Field(None, description="Key for this server. A server of your own may want none.")
+    llm_max_cost: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = Field(
+        5.0, description="US dollars that one file of made-up rows may cost."
+    )
+    llm_input_price: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = Field(
+        15.0, description="US dollars per million tokens that the model reads, by which the cost is counted."
+    )
+    llm_output_price: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = Field(
+        75.0, description="US dollars per million tokens that the model writes."
+    )
+    llm_timeout_s: Seconds = Field(120.0, description="Seconds to wait for an answer of the language model.")
+    llm_retries: Count = Field(5, description="Retries of a question that its server does not answer for now.")
+
     model_family: str = Field(
         DEFAULT.name,
         description=f"How models learn: {', '.join(FAMILIES)}, or {AUTO}: the simplest of those that a search finds"
@@ -401,7 +421,7 @@ class Settings(BaseSettings):
             raise ValueError(f"{', '.join(unusable)} is neither a mail address nor team:NAME")
         return named
 
-    @field_validator("mlflow_ui_url", "code_url")
+    @field_validator("mlflow_ui_url", "code_url", "llm_base_url")
     @classmethod
     def _address_for_browsers(cls, address: str | None) -> str | None:
         """Links are shown to everybody."""

@@ -89,3 +89,17 @@ class KubernetesRefused(ServiceError):
 
 class KubernetesUnknown(KubernetesRefused):
     """Kubernetes does not know the object."""
+
+
+class LanguageModelUnavailable(ServiceError):
+    """The server of a language model cannot be reached, or does not answer for now."""
+
+    transient = True
+
+
+class LanguageModelRefused(ServiceError):
+    """The server of a language model refuses the key, the model or the question."""
+
+
+class MissingPackage(ServiceError):
+    """A package of an extra is not installed."""

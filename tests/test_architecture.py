@@ -24,7 +24,7 @@ FLOORS = (
     ("registry",),
     STAGES,
     ("served",),
-    ("sensors", "instance", "automation", "demo"),
+    ("sensors", "instance", "automation", "demo", "generation"),
     ("definitions",),
     ("commands",),
     ("cli",),
@@ -34,7 +34,7 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 TOP_LEVEL = {"__init__", "definitions", "settings", "resource_factories", "cli"}
 INTERNALS = Path("nhm_assets/domain/dagster_internals.py")
 """The only module that may use private names of Dagster."""
-OPTIONAL = ("local", "postgres", "s3")
+OPTIONAL = ("llm", "local", "postgres", "s3")
 """Extras for what not every installation needs."""
 
 

@@ -21,7 +21,7 @@ NHM_CALLS = sorted({shlex.join(call) for command in COMMANDS for call in calls(c
 NEED_A_CLUSTER = {"cluster", "validate"}
 """Their tests are in tests/rollout, and with a real cluster in tests/k8s."""
 DEPEND_ON_WHAT_HAPPENED = (
-    *("ab ", "adopt", "backup fetch", "rollback", "status"),
+    *("ab ", "adopt", "backup fetch", "generate", "rollback", "status"),
     *("audit technical --version", "lineage technical --version"),
 )
 """What they name need not exist here. Then they say so, and their exit code is not 0."""

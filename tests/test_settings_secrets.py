@@ -17,6 +17,7 @@ def with_secrets(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Setting
         MONGODB_URI=f"mongodb://nhm:{SECRET}@host",
         MLFLOW_TRACKING_URI=f"http://nhm:{SECRET}@host",
         NOTIFY_URLS=f"json://hive.example/{SECRET}",
+        LLM_API_KEY=f"sk-{SECRET}",
         **environment,
     )
 
@@ -26,6 +27,7 @@ def test_secrets_are_never_printed(monkeypatch: pytest.MonkeyPatch):
     assert SECRET in settings.mongodb_uri.get_secret_value()
     assert SECRET in settings.mlflow_tracking_uri.get_secret_value()
     assert SECRET in settings.notify_urls.get_secret_value()
+    assert SECRET in settings.llm_api_key.get_secret_value()
     for shown in (repr(settings), str(settings), settings.model_dump_json(), str(settings.model_dump())):
         assert SECRET not in shown
 

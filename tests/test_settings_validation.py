@@ -55,6 +55,7 @@ SECONDS = (
     "EXPORTER_REFRESH_S",
     "SERVED_QUALITY_TIMEOUT_S",
     "TUNING_SECONDS",
+    "LLM_TIMEOUT_S",
 )
 
 
@@ -69,6 +70,9 @@ SWITCHES = (
     "INCLUDE_SCRIPTED_FEEDBACK",
     "ALLOW_LLM_DATA",
 )
+
+
+DOLLARS = ("LLM_MAX_COST", "LLM_INPUT_PRICE", "LLM_OUTPUT_PRICE")
 
 
 QUANTITIES = ("RUN_CPU_REQUEST", "RUN_CPU_LIMIT", "RUN_MEMORY")
@@ -95,6 +99,10 @@ BAD = {
     "LLM_MAX_SHARE": ("1", "-0.1", "nan", "30%"),
     "LLM_WEIGHT": ("0", "1.1", "nan", "little"),
     "LLM_CONDITIONAL": ("keep", "Drop", "true"),
+    "LLM_PROVIDER": ("local", "OpenAI", "azure"),
+    "LLM_BASE_URL": ("llm.example", "https://key@llm.example/v1"),
+    "LLM_RETRIES": ("-1", "1.5", "often"),
+    **dict.fromkeys(DOLLARS, ("-1", "nan", "inf", "$5")),
     "EXPORTER_PORT": ("0", "65536", "1.5", "http"),
     "AB_TEST_TRAFFIC_SPLIT": ("0", "1", "nan", "most"),
     "GATE_FOLDS": ("-1", "3", "1.5", "all"),
@@ -143,6 +151,10 @@ GOOD = {
     "LLM_MAX_SHARE": ("0", "0.3", "0.99"),
     "LLM_WEIGHT": ("0.01", "0.3", "1"),
     "LLM_CONDITIONAL": ("drop", "review"),
+    "LLM_PROVIDER": ("openai", "anthropic"),
+    "LLM_BASE_URL": ("http://127.0.0.1:8000/v1", "https://llm.example"),
+    "LLM_RETRIES": ("0", "5"),
+    **dict.fromkeys(DOLLARS, ("0", "0.15", "100")),
     "EXPORTER_PORT": ("1", "9465", "65535"),
     "AB_TEST_TRAFFIC_SPLIT": ("0.5", "0.99"),
     "GATE_FOLDS": ("0", "1", "2"),
@@ -181,6 +193,8 @@ def test_every_setting_that_is_not_plain_text_is_in_the_tables_above():
         "NHM_STORAGE",
         "SPECIALISTS_FILE",
         "LLM_DATASET_DIR",
+        "LLM_MODEL",
+        "LLM_API_KEY",
         "MONGODB_URI",
         "MONGODB_DATABASE",
         "MLFLOW_TRACKING_URI",

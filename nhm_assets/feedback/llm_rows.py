@@ -6,6 +6,7 @@ not learn, by way of a language model, what it is tested on.
 
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -125,12 +126,12 @@ def _usable(made: pd.DataFrame, real: pd.DataFrame, conditional: str) -> tuple[p
     for reason, fits in (
         ("not_finite", _is_finite),
         ("duplicate", lambda found: ~found.duplicated(list(COMPUTED_FEATURES))),
-        ("same_features_as_feedback", lambda found: ~_keys(found).isin(set(_keys(real)))),
+        ("same_features_as_feedback", lambda found: ~feature_keys(found).isin(set(feature_keys(real)))),
     ):
         kept = rows[fits(rows)]
         left_out[reason] = len(rows) - len(kept)
         rows = kept
-    return rows.assign(key=_keys(rows)).sort_values("key", ignore_index=True), left_out
+    return rows.assign(key=feature_keys(rows)).sort_values("key", ignore_index=True), left_out
 
 
 def _is_finite(rows: pd.DataFrame) -> pd.Series:
@@ -140,12 +141,20 @@ def _is_finite(rows: pd.DataFrame) -> pd.Series:
     return fits & (embeddings.isna() | (embeddings.abs() <= LARGEST_FEATURE)).all(axis=1)
 
 
-def _keys(rows: pd.DataFrame) -> pd.Series:
+def feature_keys(rows: pd.DataFrame) -> pd.Series:
     """A digest of the features that are computed from a plan: equal for equal ones."""
+    found = map(_key, rows[list(COMPUTED_FEATURES)].to_numpy("float64"))
+    return pd.Series(list(found), index=rows.index, dtype="object")
+
+
+def key_of(features: Mapping[str, float]) -> str:
+    """As `feature_keys`, for the features of one plan."""
+    return _key(np.array([features[name] for name in COMPUTED_FEATURES]))
+
+
+def _key(values: np.ndarray) -> str:
     # Adding zero makes one of the two zeros of floating-point numbers.
-    values = np.ascontiguousarray(rows[list(COMPUTED_FEATURES)].to_numpy("float64") + 0.0)
-    found = [hashlib.blake2b(row.tobytes(), digest_size=8).hexdigest() for row in values]
-    return pd.Series(found, index=rows.index, dtype="object")
+    return hashlib.blake2b((values + 0.0).tobytes(), digest_size=8).hexdigest()
 
 
 def _allowed(usable: pd.DataFrame, real: pd.DataFrame, max_share: float) -> pd.DataFrame:

@@ -47,7 +47,11 @@ class Mask:
 
 
 def _secrets(settings: Settings) -> Iterator[str]:
-    """The receivers of notifications, since whoever knows one can write there, and the passwords in addresses."""
+    """The key of the language model, the receivers of notifications, since whoever knows one can write there, and the
+    passwords in addresses.
+    """
+    if settings.llm_api_key:
+        yield settings.llm_api_key.get_secret_value()
     if settings.notify_urls:
         yield from re.split(r"[\s,]+", settings.notify_urls.get_secret_value())
     for address in filter(None, (settings.mongodb_uri, settings.mlflow_tracking_uri)):

@@ -1,0 +1,153 @@
+"""Servers that refuse, fail or cost money; and work that is interrupted and goes on."""
+
+import os
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.generation.conftest import Generate
+from tests.support.language_server import (
+    KEY,
+    LanguageServer,
+    Reply,
+    good_maker,
+    language_server,
+)
+from tests.support.made_rows import assert_all_valid, file_of, kept, record
+from tests.support.nhm import NHM, environment
+
+
+def test_too_many_requests_are_waited_for_as_long_as_the_server_says(home: Path, generate: Generate, provider: str):
+    maker = good_maker()
+    answers = iter([Reply("slow down", status=429, headers={"Retry-After": "0.01"})] * 2)
+    with language_server(lambda model, text: next(answers, None) or maker(model, text)) as server:
+        done = generate(server, 5, provider=provider)
+    assert done.exit_code == 0, done.output
+    assert len(server.asked) - record(home)["requests"] == 2
+    assert_all_valid(home, 5)
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [(429, "answered 429"), (503, "answered 503"), (401, "refuses the key (401)"), (404, "is not there (404")],
+)
+def test_what_the_server_refuses_for_good_is_named_without_the_key_and_earlier_rows_are_kept(
+    home: Path, generate: Generate, provider: str, status: int, says: str
+):
+    maker = good_maker()
+    answers = iter(range(2))
+
+    def answer(model: str, text: str) -> Reply:
+        refused = Reply(f"key {KEY} is bad", status=status, headers={"Retry-After": "0.01"})
+        return maker(model, text) if next(answers, None) == 0 else refused
+
+    with language_server(answer) as server:
+        done = generate(server, 10, provider=provider, llm_retries=1)
+    assert done.exit_code == 1
+    assert says in done.output
+    assert KEY not in done.output
+    assert "Traceback" not in done.output
+    assert 0 < len(assert_all_valid(home, len(kept(home)))) <= 5
+
+
+def test_a_server_that_is_not_there_is_named(generate: Generate):
+    done = generate(LanguageServer("http://127.0.0.1:9", good_maker()), 5, llm_retries=0)
+    assert done.exit_code == 1
+    assert "the model maker at 127.0.0.1:9 did not answer" in done.output
+
+
+def test_what_speaks_another_protocol_is_named(generate: Generate):
+    with language_server(good_maker()) as server:
+        done = generate(server, 5, llm_base_url=f"{server.address}/elsewhere", llm_retries=0)
+    assert done.exit_code == 1
+    assert "127.0.0.1" in done.output
+
+
+def test_no_more_is_spent_than_allowed_and_a_higher_cap_goes_on(home: Path, generate: Generate, provider: str):
+    """An answer is paid as the server counts it; a question is asked only if its worst case can still be paid."""
+    costly = Reply({"rows": []}, usage=(5_000, 7_000))
+
+    def answer(model: str, text: str) -> Reply:
+        return Reply(maker(model, text).content, usage=costly.usage)
+
+    maker = good_maker()
+    with language_server(answer) as server:
+        first = generate(server, 40, provider=provider, llm_max_cost=0.06)
+        spent = record(home)["spent"]["cost"]
+        assert first.exit_code == 3
+        assert "LLM_MAX_COST (0.06)" in first.output
+        assert 0.03 < spent <= 0.06
+        rows = assert_all_valid(home, len(kept(home)))
+        assert 0 < len(rows) < 40
+        asked = len(server.asked)
+        assert generate(server, 40, provider=provider, llm_max_cost=0.06).exit_code == 3
+        assert len(server.asked) == asked, "what was spent before counts"
+        assert generate(server, 40, provider=provider, llm_max_cost=5).exit_code == 0
+    assert_all_valid(home, 40)
+    assert record(home)["spent"]["cost"] == pytest.approx(len(server.asked) * 0.019)
+
+
+def test_a_server_that_does_not_count_tokens_is_counted_as_the_most_it_can_be(home: Path, generate: Generate):
+    maker = good_maker()
+    with language_server(lambda model, text: Reply(maker(model, text).content, usage=None)) as server:
+        assert generate(server, 5).exit_code == 0
+    assert record(home)["spent"]["output_tokens"] >= 5 * 1500
+
+
+def test_a_journal_of_other_work_is_refused_and_a_torn_line_is_cut_off(home: Path, generate: Generate):
+    with language_server(good_maker()) as server:
+        assert generate(server, 5).exit_code == 0
+        path = file_of(home).with_suffix(".jsonl")
+        whole = path.read_text()
+        path.write_text(whole + '{"kind": "done", "rows": [{"pl')
+        assert generate(server, 8).exit_code == 0
+        assert path.read_text().startswith(whole)
+        assert_all_valid(home, 8)
+        refused = generate(server, 9, "--seed", "1")
+        assert refused.exit_code == 2
+        assert "was begun with another seed" in refused.output
+        path.write_text(path.read_text() + "[]\n")
+        damaged = generate(server, 9)
+        assert (damaged.exit_code, "is damaged" in damaged.output) == (1, True)
+
+
+@pytest.mark.servers
+@pytest.mark.slow
+def test_a_kill_in_the_middle_loses_no_row_and_forgets_no_cost(home: Path, generate: Generate):
+    """Killed while the third answer is on its way, and run again: no row is lost, doubled or invalid."""
+    maker, reached, go_on = good_maker(), threading.Event(), threading.Event()
+
+    def answer(model: str, text: str) -> Reply:
+        if len(server.asked) == 3:
+            reached.set()
+            go_on.wait(60)
+        return maker(model, text)
+
+    with language_server(answer) as server:
+        command = [NHM, "generate", "--specialist", "technical", "--count", "20", "--out", home / "made"]
+        process = subprocess.Popen(command, env=environment(**server.settings("openai", nhm_home=home)))
+        assert reached.wait(60)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        go_on.set()
+        before = kept(home)
+        assert 0 < len(before) <= 10
+        assert not file_of(home).exists()
+        done = generate(server, 20)
+    assert done.exit_code == 0, done.output
+    assert kept(home)[: len(before)] == before
+    assert_all_valid(home, 20)
+    assert record(home)["spent"]["input_tokens"] == 1000 * (len(server.asked) - 1), "the killed one was not answered"
+
+
+def test_a_second_command_on_the_same_files_is_refused(home: Path, generate: Generate):
+    from filelock import FileLock
+
+    (home / "made").mkdir()
+    with language_server(good_maker()) as server, FileLock(file_of(home).with_suffix(".lock")):
+        done = generate(server, 5)
+    assert done.exit_code == 2
+    assert "another nhm generate is writing" in done.output

@@ -1,0 +1,52 @@
+"""The files that `nhm generate` writes, and whether all that is in them is valid."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import pandas as pd
+
+from nhm_assets.domain.dataset_schema import COMPUTED_FEATURES
+from nhm_assets.feedback.features import compute_features
+from nhm_assets.feedback.llm_rows import feature_keys, llm_file, read_llm_rows
+from tests.support.language_server import (
+    reviewed_rows,
+)
+from tests.support.processes import ROOT
+
+REAL_ROWS = reviewed_rows()
+
+
+def file_of(home: Path) -> Path:
+    return llm_file(home / "made", "technical")
+
+
+def record(home: Path) -> dict[str, Any]:
+    return json.loads(file_of(home).with_suffix(".json").read_text())
+
+
+def journal(home: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file_of(home).with_suffix(".jsonl").read_text().splitlines()]
+
+
+def kept(home: Path) -> list[dict[str, Any]]:
+    return [row for line in journal(home) if line["kind"] == "done" for row in line["rows"]]
+
+
+def assert_all_valid(home: Path, count: int) -> pd.DataFrame:
+    """What was written is a file of rows, as many, plausible, new, and made from plans of the Avro schema."""
+    rows = read_llm_rows(file_of(home))
+    schema = fastavro.parse_schema(json.loads((ROOT / "docs/schemas/cognitive-plan.avsc").read_text()))
+    assert len(rows) == len(kept(home)) == count
+    assert not feature_keys(rows).duplicated().any()
+    assert not feature_keys(rows).isin(set(feature_keys(REAL_ROWS))).any()
+    for row, made in zip(rows.to_dict("records"), kept(home), strict=True):
+        fastavro.schemaless_writer(io.BytesIO(), schema, made["plan"], strict_allow_default=True)
+        assert {name: row[name] for name in COMPUTED_FEATURES} == compute_features(made["plan"])
+        assert row["label"] == made["label"]
+    train = REAL_ROWS[REAL_ROWS["split"] == "train"]
+    for name in COMPUTED_FEATURES:
+        assert rows[name].between(train[name].min(), train[name].max()).all()
+    return rows
