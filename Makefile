@@ -9,7 +9,8 @@ BIN = $(VENV)/bin
 WORKERS ?= 4
 # If this is set, every process compiles Dagster, MLflow and scikit-learn again.
 unexport PYTHONDONTWRITEBYTECODE
-WITH_SERVING = NHM_TEST_SERVING_PYTHON=$(abspath $(VENV_SERVING))/bin/python
+WITH_OLD_SERVER = NHM_TEST_MLFLOW29_PYTHON=$(abspath $(VENV_MLFLOW29))/bin/python
+WITH_SERVING = NHM_TEST_SERVING_PYTHON=$(abspath $(VENV_SERVING))/bin/python $(WITH_OLD_SERVER)
 PYTEST = pytest -n $(WORKERS) --no-loadscope-reorder
 # What depends on MLflow's client: what is logged, registered, loaded, scored, promoted, searched for and deleted.
 MLFLOW2_TESTS = tests/test_old_mlflow_server.py tests/promotion/test_protocol.py \
@@ -44,8 +45,7 @@ test-all: environment-serving ## test and test-slow in one go, which takes less 
 	$(WITH_SERVING) $(BIN)/$(PYTEST) -m "not exhaustive"
 
 test-mlflow2: install $(VENV_MLFLOW2)/.installed $(VENV_MLFLOW29)/.installed ## what depends on the client: with MLflow 2.22, and a server 2.9.2
-	NHM_TEST_MLFLOW29_PYTHON=$(abspath $(VENV_MLFLOW29))/bin/python $(BIN)/pytest tests/test_old_mlflow_server.py
-	NHM_TEST_MLFLOW29_PYTHON=$(abspath $(VENV_MLFLOW29))/bin/python $(VENV_MLFLOW2)/bin/$(PYTEST) $(MLFLOW2_TESTS)
+	$(WITH_OLD_SERVER) $(VENV_MLFLOW2)/bin/$(PYTEST) $(MLFLOW2_TESTS)
 
 test-exhaustive: install ## twelve weeks of all specialists, outages under the daemon, 200 kills (six hours)
 	$(BIN)/pytest -m exhaustive

@@ -1,6 +1,7 @@
 """An old MLflow server that clusters still run: 2.9.2, in an environment of its own.
 
-`make test-mlflow2` creates that environment and runs this module with the client 2.22 and with the client 3.x.
+`make test-mlflow2` creates that environment and runs this module with the client 2.22. Once the environment is there,
+`make test` runs this module with the client 3.x.
 """
 
 import os

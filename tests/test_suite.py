@@ -46,6 +46,13 @@ def test_what_starts_first_exists(prefix: str):
     assert (ROOT / prefix).exists()
 
 
+def test_the_files_that_the_older_client_runs_exist():
+    done = subprocess.run(["make", "-n", "test-mlflow2"], cwd=ROOT, capture_output=True, text=True, check=True)
+    files = [word for word in done.stdout.splitlines()[-1].split() if word.startswith("tests/")]
+    assert "tests/test_old_mlflow_server.py" in files
+    assert [file for file in files if not (ROOT / file).exists()] == []
+
+
 def test_temporary_folders_are_in_memory_where_there_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     # Both, so that the variable is afterwards as it was before.
     monkeypatch.setenv(memory_folder.VARIABLE, "elsewhere")
