@@ -161,6 +161,9 @@ def rights(cluster: Cluster, account: str, namespace: str) -> set[str]:
         ("nhm-webserver", SPECIALISTS, 0),
         ("nhm-run", SPECIALISTS, 9),
         ("nhm-dagster", SPECIALISTS, 0),
+        # The account of pods that name none.
+        ("default", PLATFORM, 0),
+        ("default", SPECIALISTS, 0),
     ],
 )
 def test_the_tables_are_complete(deployed: Cluster, account: str, namespace: str, count: int):

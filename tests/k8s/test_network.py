@@ -13,8 +13,8 @@ from tests.support.manifests import (
     STANDALONE,
     Manifest,
     find,
-    newest_versions,
     rendered,
+    schema_versions,
     validate,
     with_component,
 )
@@ -114,6 +114,13 @@ def test_an_extra_policy_is_noticed(policies: list[Manifest]):
 def test_a_pod_reaches_other_networks_only_on_the_expected_ports(policies: list[Manifest], component: str):
     outwards = [rule for rule in rules(policies, component, "egress") if "to" not in rule]
     assert {port["port"] for rule in outwards for port in rule["ports"]} == OUTSIDE[component]
+
+
+def test_the_ui_is_open_to_a_proxy_whose_namespace_somebody_has_labelled(policies: list[Manifest]):
+    """Whoever may create pods anywhere in the cluster could label one of them."""
+    labelled = {"matchLabels": {"nhm/webserver-proxy": "true"}}
+    (rule,) = rules(policies, "webserver", "ingress")
+    assert rule["from"] == [{"namespaceSelector": labelled, "podSelector": labelled}]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
@@ -223,4 +230,4 @@ def test_the_reading_address_can_be_added_to_every_overlay(overlay: Path, tmp_pa
     assert faults(template) == []
     policies = [manifest for manifest in manifests if manifest["kind"] == "NetworkPolicy"]
     assert len([rule for rule in rules(policies, "mlflow-read-only", "egress") if rule["to"]]) >= 2
-    validate(manifests, newest_versions()[-1])
+    validate(manifests, schema_versions()[-1])
