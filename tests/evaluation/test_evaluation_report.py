@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pandas as pd
 import pytest
 from dagster import AssetCheckKey, AssetCheckSeverity, AssetKey, ExecuteInProcessResult
@@ -268,10 +270,27 @@ def test_a_dataset_rebuilt_after_the_training_is_refused_until_the_model_is_trai
     assert platform.retrain(only=UP_TO_EVALUATION).success
 
 
-def test_a_champion_that_the_platform_did_not_register_is_scored_only_if_that_is_allowed(platform: Platform):
-    """Such a champion is not trusted without permission, and does not count as bad."""
+@dataclass(frozen=True)
+class LeavesATrace:
+    """Writes a file wherever it is unpickled, if it can."""
+
+    path: Path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return exec, (f"try:\n    open({str(self.path)!r}, 'w').close()\nexcept OSError:\n    pass",)
+
+
+def test_a_champion_that_the_platform_did_not_register_is_scored_only_if_that_is_allowed(
+    platform: Platform, tmp_path: Path
+):
+    """Such a champion is not trusted without permission, and does not count as bad. It is unpickled where it can do
+    nothing."""
     store_dataset(platform, learnable())
-    champion = install(platform, small_forest(seed=5), verified=False)
+    forest = small_forest(seed=5)
+    forest.trace = LeavesATrace(tmp_path / "trace")
+    champion = install(platform, forest, verified=False)
+    cloudpickle.loads(cloudpickle.dumps(forest))
+    forest.trace.path.unlink()
     unscored = platform.retrain(only=UP_TO_EVALUATION)
     assert unscored.success
     assert report_of(unscored).champion is None
@@ -281,3 +300,4 @@ def test_a_champion_that_the_platform_did_not_register_is_scored_only_if_that_is
     assert report_of(allowed).champion.version == champion
     assert report_of(allowed).foreign_champion == report_of(unscored).foreign_champion
     assert list(verdicts(allowed)) == list(DESCRIPTIONS)
+    assert not forest.trace.path.exists()
