@@ -4,7 +4,8 @@ Create, apply, check, one run, one restart, one drain, delete. It stops at the f
 is, and leaves the cluster for you to look at.
 
 With --dry-node, the steps are run against the control plane that KUBECONFIG names, which has no nodes with containers:
-nothing is built, created or loaded, and --manifests takes the place of the overlay.
+nothing is built, created or loaded. MongoDB and MLflow are started on this machine, see dry_node.py; with --manifests,
+that file is applied instead, and everything that it needs must be there.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import json
 import secrets
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -40,13 +42,17 @@ class Smoke:
 
     Attributes:
         manifests: a file that is applied instead of the overlay; None on kind.
+        mongodb_uri: the address of MongoDB; None if a file is applied for which everything is prepared.
     """
 
-    manifests: Path | None
+    manifests: Path | None = None
+    mongodb_uri: str | None = "mongodb://mongodb:27017"
 
     def steps(self) -> dict[str, Callable[[], None]]:
         """What is done, in order."""
+        prepared = {} if self.mongodb_uri is None else {"prepare": self.prepare}
         inner = {
+            **prepared,
             "apply": self.apply,
             "check": self.check,
             "run": self.run,
@@ -56,7 +62,7 @@ class Smoke:
         }
         if self.manifests:
             return inner
-        return {"create": self.create, "prepare": self.prepare, **inner, "destroy": self.destroy}
+        return {"create": self.create, **inner, "destroy": self.destroy}
 
     def create(self) -> None:
         """Build the image, and create a cluster that has it."""
@@ -68,7 +74,7 @@ class Smoke:
         """Namespaces, Secrets and the volume of the models."""
         for namespace in (PLATFORM, SPECIALISTS):
             _kubectl("create", "namespace", namespace)
-        _secret("mongodb-secret", "uri", "mongodb://mongodb:27017")
+        _secret("mongodb-secret", "uri", str(self.mongodb_uri))
         for name in ("dagster-postgresql-secret", "mlflow-postgresql-secret"):
             _secret(name, "postgresql-password", secrets.token_hex(24))
         _kubectl("apply", "-n", PLATFORM, "-f", VOLUME)
@@ -192,9 +198,20 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--dry-node", action="store_true", help="run the steps against the control plane of KUBECONFIG")
     parser.add_argument("--manifests", type=Path, help="with --dry-node: what to apply")
     options = parser.parse_args(arguments)
-    if options.dry_node != bool(options.manifests):
-        parser.error("--dry-node and --manifests belong together")
-    for name, step in Smoke(options.manifests).steps().items():
+    if options.manifests and not options.dry_node:
+        parser.error("--manifests needs --dry-node")
+    if not options.dry_node:
+        return _go_through(Smoke())
+    if options.manifests:
+        return _go_through(Smoke(options.manifests, mongodb_uri=None))
+    from deploy.dry_node import dry_platform
+
+    with tempfile.TemporaryDirectory() as folder, dry_platform(Path(folder), OVERLAY) as dry:
+        return _go_through(Smoke(dry.manifests, dry.mongodb_uri))
+
+
+def _go_through(smoke: Smoke) -> int:
+    for name, step in smoke.steps().items():
         print(f"== {name}: {step.__doc__}", flush=True)
         started = time.monotonic()
         try:

@@ -34,7 +34,7 @@ def test_secrets_volumes_namespaces_and_images_are_found():
 @pytest.mark.parametrize(
     ("image", "registry"),
     [
-        ("postgres:16.4", "docker.io"),
+        ("postgres:16.15", "docker.io"),
         ("team/nhm-assets:0.1.0", "docker.io"),
         ("registry.example/nhm-assets", "registry.example"),
         ("localhost/nhm-assets", "localhost"),

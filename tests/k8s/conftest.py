@@ -14,11 +14,12 @@ import pytest
 import yaml
 from pymongo import MongoClient
 
+from deploy.dry_node import for_old_server, in_sqlite
 from nhm_assets.domain.specialists import FIVE
 from resources.mlflow import Mlflow
 from tests.support.documents import WEEK_END, put, reviewed_opinions
 from tests.support.kube import deployment, start_control_plane, start_node, stop_control_plane
-from tests.support.manifests import JOB_FILE, PRODUCTION, Manifest, as_list, documents, find, for_old_server, rendered
+from tests.support.manifests import JOB_FILE, PRODUCTION, Manifest, as_list, documents, find, rendered
 from tests.support.servers import mlflow_server
 from tests.support.web import website
 
@@ -190,11 +191,3 @@ def retrainable(deployed: Cluster, mongod_uri: str, tmp_path_factory: pytest.Tem
         deployed.put_secret("nhm-secrets", settings)
         yield Retrainable(deployed, uri, settings)
         client.drop_database(database)
-
-
-def in_sqlite(dagster_yaml: str, folder: Path) -> str:
-    """The same configuration with the storage in SQLite."""
-    config = yaml.safe_load(dagster_yaml)
-    folder.mkdir(parents=True, exist_ok=True)
-    config["storage"] = {"sqlite": {"base_dir": str(folder)}}
-    return yaml.safe_dump(config)

@@ -10,6 +10,7 @@ import yaml
 from dagster import DagsterInstance, DagsterInvalidConfigError, DagsterRun
 from dagster_k8s.job import DagsterK8sJobConfig, UserDefinedDagsterK8sConfig, construct_dagster_k8s_job
 
+from deploy.dry_node import for_old_server
 from nhm_assets.domain.dagster_names import JOB
 from tests.support.dagster_internals import (
     InstanceRef,
@@ -19,7 +20,7 @@ from tests.support.dagster_internals import (
     process_config,
     process_workspace_config,
 )
-from tests.support.manifests import PRODUCTION, find, for_old_server, pod_templates, rendered
+from tests.support.manifests import PRODUCTION, find, pod_templates, rendered
 
 STORAGE = {
     "DAGSTER_PG_HOST": "nhm-postgresql",

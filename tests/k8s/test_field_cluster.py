@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.dry_node import for_old_server, in_sqlite
 from nhm_assets.domain.specialists import FIVE
-from tests.k8s.conftest import SERVING, Cluster, in_sqlite, without_background_jobs
+from tests.k8s.conftest import SERVING, Cluster, without_background_jobs
 from tests.support.kube import deployment, start_control_plane, start_node, stop_control_plane
 from tests.support.manifests import (
     K8S,
@@ -25,7 +26,6 @@ from tests.support.manifests import (
     as_list,
     find,
     for_environment,
-    for_old_server,
     rendered,
 )
 from tests.support.nhm import environment, nhm

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.dry_node import for_old_server
 from tests.k8s.conftest import Cluster
 from tests.support.manifests import (
     JOB_FILE,
@@ -19,15 +20,14 @@ from tests.support.manifests import (
     as_list,
     documents,
     find,
-    for_old_server,
-    newest_versions,
     rendered,
+    schema_versions,
     validate,
 )
 
 
 @pytest.mark.servers
-@pytest.mark.parametrize("version", newest_versions())
+@pytest.mark.parametrize("version", schema_versions())
 def test_every_manifest_fits_the_published_schemas(version: str):
     manifests = [
         *documents(JOB_FILE),
@@ -39,7 +39,7 @@ def test_every_manifest_fits_the_published_schemas(version: str):
     validate([json.loads(text) for text in {json.dumps(manifest) for manifest in manifests}], version)
 
 
-@pytest.mark.parametrize("version", newest_versions())
+@pytest.mark.parametrize("version", schema_versions())
 def test_a_field_that_does_not_exist_fits_no_schema(production: list[Manifest], version: str):
     import kubernetes_validate
 

@@ -1,6 +1,5 @@
 """The Kubernetes manifests as `kubectl` renders them, their validation, and their form for the tests' older server."""
 
-import copy
 import json
 import os
 import shutil
@@ -29,12 +28,6 @@ Manifest = dict[str, Any]
 
 NO_OVERRIDE = ("setpriv", "--bounding-set=-dac_override", "--") if os.geteuid() == 0 else ()
 """Put before a command. Without this right, even root cannot write into a read-only folder."""
-
-_OLDER = {
-    ("batch/v1", "CronJob"): "batch/v1beta1",
-    ("policy/v1", "PodDisruptionBudget"): "policy/v1beta1",
-}
-"""Kinds that the tests' server (1.20) knows only in an older API version."""
 
 
 def rendered(folder: Path) -> list[Manifest]:
@@ -97,11 +90,12 @@ def containers(template: Manifest) -> list[Manifest]:
     return [*pod.get("initContainers", []), *pod["containers"]]
 
 
-def newest_versions() -> list[str]:
-    """The three newest minor versions of Kubernetes whose schemas are installed."""
+def schema_versions() -> list[str]:
+    """Versions of Kubernetes whose schemas the manifests must fit: 1.31 to 1.34 are supported, and the newest one."""
     from kubernetes_validate.utils import all_versions
 
-    return sorted(set(all_versions()), key=lambda version: [int(part) for part in version.split(".")])[-3:]
+    newest = max(all_versions(), key=lambda version: [int(part) for part in version.split(".")])
+    return ["1.31.0", "1.34.0", newest]
 
 
 def validate(manifests: list[Manifest], version: str) -> None:
@@ -110,23 +104,6 @@ def validate(manifests: list[Manifest], version: str) -> None:
 
     for manifest in manifests:
         kubernetes_validate.validate(manifest, version, strict=True)
-
-
-def for_old_server(manifest: Manifest) -> Manifest:
-    """The same object for Kubernetes 1.20, without newer API versions and fields, and without gRPC probes."""
-    adapted = copy.deepcopy(manifest)
-    adapted["apiVersion"] = _OLDER.get((adapted["apiVersion"], adapted["kind"]), adapted["apiVersion"])
-    if adapted["kind"] == "CronJob":
-        adapted["spec"].pop("timeZone", None)
-    if adapted["kind"] == "PodDisruptionBudget":
-        del adapted["spec"]["unhealthyPodEvictionPolicy"]
-    for _, template in pod_templates([adapted]):
-        for container in template["spec"]["containers"]:
-            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-                if "grpc" in container.get(probe, {}):
-                    port = container[probe].pop("grpc")["port"]
-                    container[probe]["tcpSocket"] = {"port": port}
-    return adapted
 
 
 def as_list(manifests: list[Manifest]) -> str:
