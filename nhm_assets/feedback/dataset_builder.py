@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,12 +26,16 @@ from nhm_assets.domain.times import lies_in
 from nhm_assets.feedback.join import Join
 from nhm_assets.feedback.mongo_batches import batches
 from nhm_assets.feedback.opinion_scores import labels_told
+from nhm_assets.feedback.packed_texts import packed, unpacked
 from nhm_assets.feedback.quarantine import Entries, quarantine_entries
 from nhm_assets.feedback.read_ahead import reading_ahead
 from nhm_assets.feedback.reader import Document, Reader
 from nhm_assets.feedback.rules import Feedback, Rejection, by_time, judge, newest_per_opinion
 from nhm_assets.feedback.splits import temporal_split
 from nhm_assets.feedback.synthetic import synthetic_rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,17 @@ class WindowRead:
 @gc_paused()
 def read_window(reader: Reader, window: Window, selection: Selection) -> WindowRead:
     """Read, judge and join the documents of one specialist's window."""
+    result, texts, scores = _read(reader, window, selection)
+    # Only now the objects of the documents are freed; what follows needs their memory.
+    for name, packed_texts in texts.items():
+        result.rows[name] = unpacked(packed_texts)
+    return replace(result, told=labels_told(scores, result.rows["label"].to_numpy()))
+
+
+def _read(
+    reader: Reader, window: Window, selection: Selection
+) -> tuple[WindowRead, dict[str, "pa.LargeStringArray"], np.ndarray]:
+    """What was read, without the ids in its rows; the ids; and the scores of the rows' opinions."""
     with reading_ahead() as ahead:
         accepted, rejected, scripted = _judged(ahead.each(batches(reader.feedback(window))), window, selection)
         join = Join(reader, accepted)
@@ -71,15 +86,21 @@ def read_window(reader: Reader, window: Window, selection: Selection) -> WindowR
     whole = reader.whole_feedback((rejection.document_id for rejection in rejected), window)
     entries = quarantine_entries(rejected, whole)
     numbers = np.fromiter((join.number[one.opinion_id] for one in chosen), "int64", len(chosen))
-    return WindowRead(
+    result = WindowRead(
         rows=_rows(chosen, numbers, join),
         quarantine=entries,
         undated=reader.undated(),
         computed=join.computed(),
         stored=int(join.from_stored[numbers].sum()),
         scripted=scripted,
-        told=labels_told(join.scores[numbers], [one.label for one in chosen]),
+        told=None,
     )
+    texts = {
+        "feedback_id": packed(one.feedback_id for one in chosen),
+        "opinion_id": packed(one.opinion_id for one in chosen),
+        "plan_id": packed(join.plan_ids[number] for number in numbers),
+    }
+    return result, texts, join.scores[numbers]
 
 
 def _judged(
@@ -106,14 +127,12 @@ def _judged(
 
 
 def _rows(chosen: Sequence[Feedback], numbers: np.ndarray, join: Join) -> pd.DataFrame:
+    """The rows without their ids."""
     # Usually each feedback is the only one on its opinion. A copy of a million rows takes 200 MB.
     is_each_in_order = np.array_equal(numbers, np.arange(join.values.shape[1]))
     values = join.values if is_each_in_order else join.values[:, numbers]
     return pd.DataFrame(
         {
-            "feedback_id": [feedback.feedback_id for feedback in chosen],
-            "opinion_id": [feedback.opinion_id for feedback in chosen],
-            "plan_id": [join.plan_ids[number] for number in numbers],
             "submitted_at": pd.to_datetime([feedback.submitted_at for feedback in chosen], utc=True),
             "human_rating": [feedback.human_rating for feedback in chosen],
             "label": [feedback.label for feedback in chosen],

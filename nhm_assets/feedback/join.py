@@ -4,7 +4,7 @@ import math
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Set
 from functools import cached_property, partial
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,12 +13,16 @@ from nhm_assets.domain.text import is_string, is_unreadable
 from nhm_assets.feedback.features import COMPUTED_FEATURES, InvalidPlan, compute_features, has_unreadable_text
 from nhm_assets.feedback.mongo_batches import batches
 from nhm_assets.feedback.opinion_scores import scores_of
+from nhm_assets.feedback.packed_texts import packed
 from nhm_assets.feedback.plan_columns import features_of_plans
 from nhm_assets.feedback.raw_plans import RawPlan
 from nhm_assets.feedback.read_ahead import Read, ReadAhead
 from nhm_assets.feedback.reader import Reader
 from nhm_assets.feedback.rules import Feedback, Reason, Rejection
 from nhm_assets.feedback.stored_features import needs_ours, parse_stored
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _SCORES = 3
 
@@ -27,12 +31,12 @@ class ComputedFeatures(Mapping[str, dict[str, float]]):
     """Plan id -> the features computed here. A column of an array takes a tenth of the memory of a dict.
 
     Args:
-        plan_ids: the plan of each opinion.
+        plan_ids: the plans of these opinions.
         numbers: of the opinions whose plans count; of several opinions on one plan the first.
         values: the features of each opinion's plan; 26 x opinions.
     """
 
-    def __init__(self, plan_ids: Sequence[str], numbers: np.ndarray, values: np.ndarray) -> None:
+    def __init__(self, plan_ids: "pa.LargeStringArray", numbers: np.ndarray, values: np.ndarray) -> None:
         self._plan_ids = plan_ids
         self._numbers = numbers
         self._values = values
@@ -40,8 +44,8 @@ class ComputedFeatures(Mapping[str, dict[str, float]]):
     @cached_property
     def _row_of(self) -> dict[str, int]:
         row_of: dict[str, int] = {}
-        for number in self._numbers.tolist():
-            row_of.setdefault(self._plan_ids[number], number)
+        for plan_id, number in zip(self._plan_ids.to_pylist(), self._numbers.tolist(), strict=True):
+            row_of.setdefault(plan_id, number)
         return row_of
 
     def __getitem__(self, plan_id: str) -> dict[str, float]:
@@ -96,7 +100,7 @@ class Join:
     def computed(self) -> ComputedFeatures:
         """The features computed here, for plans that have no stored ones."""
         numbers = np.array(list(chain.from_iterable(self._added)), dtype="int64")
-        return ComputedFeatures(self.plan_ids, numbers, self.values)
+        return ComputedFeatures(packed(self.plan_ids[number] for number in numbers), numbers, self.values)
 
     def _batches(self) -> Iterator[Generator[Read, Any, None]]:
         for batch in batches(self._accepted):

@@ -38,7 +38,7 @@ def _number(value: object) -> float:
     return float(value) if usable else math.nan  # type: ignore[arg-type]
 
 
-def labels_told(scores: Sequence[Scores] | np.ndarray, labels: Sequence[int]) -> float | None:
+def labels_told(scores: Sequence[Scores] | np.ndarray, labels: Sequence[int] | np.ndarray) -> float | None:
     """The fraction of labels that a small tree tells from scores of rows that it has not seen.
 
     None if there are fewer than 30 rows, or too few labels besides the commonest one to tell them apart.

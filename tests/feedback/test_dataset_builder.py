@@ -1,5 +1,6 @@
 """The dataset of one partition, from documents in a real MongoDB."""
 
+import gc
 import random
 
 import pandas as pd
@@ -7,6 +8,9 @@ import pytest
 from pymongo.database import Database
 
 from nhm_assets.domain.dataset_schema import EMBEDDING_FEATURES, data_version, schema_faults
+from nhm_assets.feedback import dataset_builder
+from nhm_assets.feedback.packed_texts import unpacked
+from nhm_assets.feedback.rules import Feedback
 from nhm_assets.feedback.stored_features import ensure_index, write_back
 from tests.support.documents import (
     NOW,
@@ -62,6 +66,24 @@ def test_without_any_real_row_synthetic_ones_are_split_by_time(database: Databas
     assert schema_faults(frame) == []
     assert kinds(frame) == {("synthetic", "train"): 14, ("synthetic", "validation"): 3, ("synthetic", "test"): 3}
     assert frame.attrs["data_source"] == "synthetic"
+
+
+def test_what_was_read_is_freed_before_the_ids_of_the_rows_are_made(database: Database, monkeypatch):
+    """An id that was read between documents keeps their memory: Python gives back only what is free as a whole."""
+
+    def alive() -> int:
+        return sum(type(one) is Feedback for one in gc.get_objects())
+
+    seen, before = [], alive()
+
+    def looked(texts: object) -> object:
+        seen.append(alive() - before)
+        return unpacked(texts)
+
+    monkeypatch.setattr(dataset_builder, "unpacked", looked)
+    some(database, 20)
+    assert len(read(database).rows["opinion_id"].unique()) == 20
+    assert seen == [0, 0, 0]
 
 
 @pytest.mark.parametrize("count", [0, 20])
