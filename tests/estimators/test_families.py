@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from nhm_assets.estimators.fitting import fit_model
 from nhm_assets.estimators.increment import learn_increment
 from nhm_assets.registry.pickled_names import foreign_names
 from tests.support.learnable import ALL_CLASSES, learnable
+from tests.support.processes import ROOT
 
 ROWS = learnable(240, noise=0.2)
 ASKED = learnable(60, seed=7)[list(FEATURE_NAMES)]
@@ -83,6 +85,35 @@ def test_there_are_always_three_probabilities_in_the_order_that_is_read(name: st
 def test_the_threads_of_the_fit_do_not_change_a_byte(name: str):
     one, two = (saved(fit_model(ROWS, small(name), threads=threads)) for threads in (1, 2))
     assert one == two
+
+
+_DIGESTS = """
+import hashlib, os, sys
+os.sched_setaffinity(0, [int(core) for core in sys.argv[1].split(",")])
+from tests.estimators.test_families import NAMES, ROWS, fit_estimator, saved, small
+for name in NAMES:
+    model = fit_estimator(ROWS, small(name), threads=len(os.sched_getaffinity(0)), calibration="sigmoid").estimator
+    print(name, hashlib.sha256(saved(model)).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_the_cores_of_the_machine_do_not_change_a_byte():
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    if len(cores) < 2:
+        pytest.skip("this machine has one core")
+    found = [
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", _DIGESTS, ",".join(map(str, some))],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT,
+        ).stdout
+        for some in (cores[:1], cores)
+    ]
+    assert found[0] == found[1]
+    assert len(found[0].splitlines()) == len(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
