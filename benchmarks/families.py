@@ -77,7 +77,7 @@ def field(folder: Path) -> None:
         compared(frame)
 
 
-def noise(seeds: range) -> None:
+def noise(seeds: range) -> int:
     """How many of the candidates that the search chose the gate would promote, with no champion."""
     promoted = 0
     for seed in seeds:
@@ -88,10 +88,11 @@ def noise(seeds: range) -> None:
         chosen = f"{found.chosen.family} F1 {found.chosen.f1:.3f}, best {found.best.family} F1 {found.best.f1:.3f}"
         print(f"  {seed}: {chosen}; {', '.join(failed) or 'PROMOTED'}", flush=True)
     print(f"{promoted} of {len(seeds)} promoted")
+    return promoted
 
 
-def compared(frame: pd.DataFrame) -> None:
-    """The default and the choice of the search, and their difference on the test rows."""
+def compared(frame: pd.DataFrame) -> tuple[float, float]:
+    """F1 of what the search chose minus that of the default on the test rows, and the standard error of that."""
     started = time.process_time()
     found = searched(frame)
     seconds = time.process_time() - started
@@ -102,6 +103,7 @@ def compared(frame: pd.DataFrame) -> None:
     print(f"  default {line(frame, default)}; auto {line(frame, chosen)}, {found.chosen.family}; {seconds:.0f} s")
     error = asked.difference_error(chosen, default)
     print(f"  difference {difference:+.3f}, its standard error {error:.3f}", flush=True)
+    return difference, error
 
 
 def searched(frame: pd.DataFrame) -> Search:
