@@ -93,8 +93,9 @@ def measure() -> None:
 
         def volume() -> None:
             result: Any = feedback_volume_sensor(build_sensor_context(instance=instance, resources=resources))
-            said = [line.split(" feedback")[0] for line in result.skip_reason.skip_message.splitlines()]
-            assert said == [f"{one}: {NEW} of 100" for one in all_specialists()]
+            said = result.skip_reason.skip_message.split(" · ")
+            counted = [line.split(" feedback")[0] for line in said]
+            assert counted == [f"{one}: {NEW} of 100" for one in all_specialists()], said
 
         def weekly() -> None:
             context = build_schedule_context(instance=instance, scheduled_execution_time=NOW, resources=resources)

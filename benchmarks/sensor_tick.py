@@ -106,7 +106,7 @@ def _evaluated(instance: Any, count: int) -> float:
     started = time.perf_counter()
     result: Any = feedback_volume_sensor(context)
     seconds = time.perf_counter() - started
-    said = result.skip_reason.skip_message.splitlines()
+    said = result.skip_reason.skip_message.split(" · ")
     counted = [line.split(" feedback")[0] for line in said]
     assert counted == [f"{name}: {NEW} of 100" for name in all_specialists()], said
     return seconds
