@@ -1,6 +1,6 @@
 """What `make bench` measures, in one form: each figure with all its rounds, printed and recorded in `results.json`.
 
-`python -m benchmarks.results` writes the table of docs/performance.md from the recorded figures.
+`python -m benchmarks.results` writes the tables of docs/performance.md and docs/scale.md from the recorded figures.
 """
 
 import json
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from statistics import median
+from textwrap import wrap
 from typing import Any, Final
 
 from benchmarks.blocks import with_blocks
@@ -19,8 +20,11 @@ from benchmarks.measuring import PROJECT, Figure, print_table
 
 RESULTS: Final = PROJECT / "benchmarks" / "results.json"
 DOCUMENT: Final = PROJECT / "docs" / "performance.md"
+OF_SCALE: Final = PROJECT / "docs" / "scale.md"
+SIMULATED: Final = "Simulated weeks"
 ONE_RUN: Final = "One run of {rows:,} rows"
 RATIO: Final = "x"
+_WIDTH: Final = 120
 _PACKAGES: Final = ("dagster", "mlflow", "numpy", "pandas", "pymongo", "scikit-learn")
 _ANSWERS: Final = {True: "reached", False: "missed"}
 
@@ -63,8 +67,8 @@ class Measured:
     def target(self) -> str:
         """In words. Empty without a target."""
         if self.least is not None:
-            return f"at least {self.least:g} {self.unit}"
-        return "" if self.most is None else f"at most {self.most:g} {self.unit}"
+            return f"at least {self.least:g} {self.unit}".rstrip()
+        return "" if self.most is None else f"at most {self.most:g} {self.unit}".rstrip()
 
     def recorded(self) -> Part:
         """This figure in `results.json`."""
@@ -140,12 +144,12 @@ def _versions() -> dict[str, str]:
 
 def _value(one: Part) -> str:
     digits, (low, high) = one["digits"], one["spread"]
-    said = f"{one['median']:,.{digits}f} {one['unit']}"
+    said = f"{one['median']:,.{digits}f} {one['unit']}".rstrip()
     return said if one["rounds"] == 1 else f"{said} ({low:,.{digits}f} to {high:,.{digits}f})"
 
 
 def blocks(results: dict[str, Part]) -> dict[str, list[str]]:
-    """The lines of each block of docs/performance.md, by name."""
+    """The lines of each block of docs/performance.md, by name: the figures with a target."""
     parts = {title: part for title, part in results.items() if not _is_of_scale(title)}
     rows = ["| | Median, and its spread | Rounds | Target | |", "|---|---|---|---|---|"]
     for title, part in parts.items():
@@ -158,8 +162,15 @@ def blocks(results: dict[str, Part]) -> dict[str, list[str]]:
     return {"table": rows, "machine": _said_of_machines(parts)}
 
 
+def blocks_of_scale(results: dict[str, Part]) -> dict[str, list[str]]:
+    """The lines of each block of docs/scale.md, by name."""
+    simulated = {SIMULATED: results[SIMULATED]}
+    rows = [f"| {one['name']} | {_value(one)} |" for one in results[SIMULATED]["figures"]]
+    return {"simulated": ["| | |", "|---|---|", *rows], "simulated_on": _said_of_machines(simulated)}
+
+
 def _is_of_scale(title: str) -> bool:
-    return title.startswith(ONE_RUN.partition("{")[0])
+    return title == SIMULATED or title.startswith(ONE_RUN.partition("{")[0])
 
 
 def _said_of_machines(results: dict[str, Part]) -> list[str]:
@@ -169,15 +180,15 @@ def _said_of_machines(results: dict[str, Part]) -> list[str]:
     loads = sorted(part["machine"]["load"] for part in results.values())
     load = " to ".join(f"{one:g}" for one in dict.fromkeys((loads[0], loads[-1])))
     versions = next(reversed(results.values()))["versions"]
-    return [
-        f"Measured {days} on {cores} cores. Load average of 15 minutes, this included: {load}.",
-        f"Versions: {', '.join(f'{name} {number}' for name, number in versions.items())}.",
-    ]
+    said = f"Measured {days} on {cores} cores. Load average of 15 minutes, this included: {load}. Versions: "
+    return wrap(said + ", ".join(f"{name} {number}" for name, number in versions.items()) + ".", _WIDTH)
 
 
 def main() -> None:
-    """Write the recorded figures into the document."""
-    DOCUMENT.write_text(with_blocks(DOCUMENT.read_text(), blocks(json.loads(RESULTS.read_text()))))
+    """Write the recorded figures into the documents."""
+    results = json.loads(RESULTS.read_text())
+    DOCUMENT.write_text(with_blocks(DOCUMENT.read_text(), blocks(results)))
+    OF_SCALE.write_text(with_blocks(OF_SCALE.read_text(), blocks_of_scale(results)))
 
 
 if __name__ == "__main__":

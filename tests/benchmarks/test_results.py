@@ -11,10 +11,26 @@ import pytest
 
 from benchmarks import results
 from benchmarks.__main__ import PARTS, run_all
+from benchmarks.blocks import names_of, with_blocks
 from benchmarks.measuring import rounds
-from benchmarks.results import DOCUMENT, Measured, as_text, at_least, at_most, blocks, measured, ratio, report
+from benchmarks.results import (
+    DOCUMENT,
+    OF_SCALE,
+    RESULTS,
+    SIMULATED,
+    Measured,
+    as_text,
+    at_least,
+    at_most,
+    blocks,
+    blocks_of_scale,
+    measured,
+    ratio,
+    report,
+)
 
 TEXT = DOCUMENT.read_text()
+RECORDED = json.loads(RESULTS.read_text())
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +41,24 @@ def results_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def part(title: str, run: Callable[[], list[Measured]]) -> Any:
     return SimpleNamespace(TITLE=title, run=run)
+
+
+@pytest.mark.parametrize(("document", "made"), [(DOCUMENT, blocks), (OF_SCALE, blocks_of_scale)])
+def test_the_documents_show_the_recorded_results(document: Path, made: Callable[..., dict[str, list[str]]]):
+    """After a measurement, `python -m benchmarks.results` writes them."""
+    text = document.read_text()
+    assert with_blocks(text, made(RECORDED)) == text
+    assert names_of(text) == set(made(RECORDED))
+
+
+def test_another_result_is_noticed():
+    other = json.loads(RESULTS.read_text())
+    other["Retraining five specialists"]["figures"][4]["median"] += 0.1
+    assert with_blocks(TEXT, blocks(other)) != TEXT
+
+
+def test_in_the_recorded_simulation_nothing_was_lost_or_doubled():
+    assert [one["name"] for one in RECORDED[SIMULATED]["figures"] if one["reached"] is False] == []
 
 
 def test_the_document_names_every_part():
