@@ -32,19 +32,35 @@ _STOPPED: Final = 3
     help="Folder for the rows, the record of how they were made, and the journal.",
 )
 @click.option("--judge", "judge_name", metavar="MODEL", help="Another model that must come to the same verdicts.")
+@click.option(
+    "--agreed-by", metavar="TEXT", help="People who have read the rows and agree. Makes no more, and hands them over."
+)
+@click.option(
+    "--without", multiple=True, metavar="PLAN_ID", help="With --agreed-by: a plan to leave out. May be repeated."
+)
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="Decides what plans are about. Default: 0.")
-def generate(specialist: str, count: int, folder: Path, judge_name: str | None, seed: int) -> None:
+def generate(
+    specialist: str,
+    count: int,
+    folder: Path,
+    judge_name: str | None,
+    agreed_by: str | None,
+    without: tuple[str, ...],
+    seed: int,
+) -> None:
     """Ask a language model for plans and verdicts, and keep those that are valid, plausible and new.
 
     LLM_PROVIDER, LLM_MODEL, LLM_BASE_URL and LLM_API_KEY say which model. No more than LLM_MAX_COST is spent. If the
     command is interrupted, the same command goes on where it stopped. Only ranges of features leave this machine, no
-    document. To learn the rows, set LLM_DATASET_DIR to the folder.
+    document.
+
+    Another model or people must agree with the verdicts: use --judge from the beginning, or read the rows and run the
+    same command again with --agreed-by. To learn the rows then, set LLM_DATASET_DIR to the folder.
     """
     with startup_without_gc():
         from nhm_assets.domain.partitions import parse_specialist
-        from nhm_assets.generation.files import journal_file, write_files
+        from nhm_assets.generation.files import journal_file
         from nhm_assets.generation.journal import Journal
-        from nhm_assets.generation.make import make_rows
         from nhm_assets.generation.real_rows import RealRows
 
     settings = Settings.load()
@@ -58,13 +74,40 @@ def generate(specialist: str, count: int, folder: Path, judge_name: str | None, 
         journal = Journal(
             journal_file(folder, name), head, {"compared_with_week": real.week, "ranges": dict(real.ranges)}
         )
+        if agreed_by is not None or without:
+            _hand_over(folder, name, journal, agreed_by, without)
+            return
         work = _work(settings, name, count, seed, journal, real.keys)
-        try:
-            ended = make_rows(work, maker, judge, journal, lambda: _tell(journal, count))
-        finally:
-            file = write_files(folder, name, journal.head, journal.progress) if journal.progress.rows else None
-            _summarize(journal, file, judged=judge is not None)
+        ended = _make(work, maker, judge, journal, folder)
     _end(ended, settings)
+
+
+def _hand_over(folder: Path, name: str, journal: "Journal", who: str | None, without: tuple[str, ...]) -> None:
+    """Write the rows that people agree with to where trainings look."""
+    from nhm_assets.generation.files import Agreement, unread_file, write_files
+
+    if not (who or "").strip():
+        raise UsageError("--agreed-by: say who has read the rows; it is recorded with them")
+    file = write_files(folder, name, journal.head, journal.progress, Agreement(str(who), frozenset(without)))
+    unread_file(folder, name).unlink(missing_ok=True)
+    click.echo(f"{len(journal.progress.rows) - len(set(without))} rows in {file}, agreed by {who}")
+
+
+def _make(
+    work: "Work", maker: "LanguageModel", judge: "LanguageModel | None", journal: "Journal", folder: Path
+) -> "Ended":
+    """Make rows; what there is by the end is written, whatever ended it."""
+    from nhm_assets.generation.files import Agreement, write_files
+    from nhm_assets.generation.make import make_rows
+
+    agreement = Agreement(journal.head["judge"]) if judge else None
+    try:
+        return make_rows(work, maker, judge, journal, lambda: _tell(journal, work.count))
+    finally:
+        file = None
+        if journal.progress.rows:
+            file = write_files(folder, work.specialist, journal.head, journal.progress, agreement)
+        _summarize(journal, file, judged=judge is not None)
 
 
 def _access(settings: Settings) -> "Access":
@@ -156,7 +199,8 @@ def _summarize(journal: "Journal", file: Path | None, *, judged: bool) -> None:
     click.echo(f"{len(done.rows)} rows in {file}; {_spent(journal)}")
     if not judged:
         click.echo(
-            f"Nobody has judged these rows. Read {file.with_suffix('.jsonl')} before you learn them, or use --judge."
+            "Nobody has judged these rows, so no training takes them. Read the plans in the journal beside them, and"
+            " run the same command again with --agreed-by"
         )
 
 

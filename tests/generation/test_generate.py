@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
+from nhm_assets.feedback.llm_rows import read_llm_rows
 from nhm_assets.generation.made_plans import RECOMMENDATIONS
 from tests.generation.conftest import Generate
 from tests.support.language_server import (
@@ -18,7 +19,7 @@ from tests.support.language_server import (
     language_server,
     quoted_plans,
 )
-from tests.support.made_rows import assert_all_valid, file_of, record
+from tests.support.made_rows import assert_all_valid, file_of, kept, record, unread_of
 
 
 def test_rows_are_made_checked_and_recorded_with_how_they_were_made(home: Path, generate: Generate, provider: str):
@@ -41,6 +42,8 @@ def test_rows_are_made_checked_and_recorded_with_how_they_were_made(home: Path, 
     }
     assert f"12 of 12 rows, {sum(found['left_out'].values())} left out, {requests} requests" in done.output
     assert "Nobody has judged these rows" in done.output
+    assert found["agreed_by"] is None
+    assert not file_of(home).exists(), "no training takes what nobody has judged"
     assert all(key in (f"Bearer {KEY}", KEY) for _, _, key in server.asked)
     assert KEY not in done.output + file_of(home).with_suffix(".jsonl").read_text() + json.dumps(found)
 
@@ -77,12 +80,35 @@ def test_another_model_must_come_to_the_same_verdict_and_does_not_see_the_first(
         done = generate(server, 8, "--judge", "judge", provider=provider)
     assert done.exit_code == 0, done.output
     assert "Nobody has judged" not in done.output
+    assert file_of(home).exists()
     rows = assert_all_valid(home, 8)
+    assert record(home)["agreed_by"] == "judge"
     left_out = record(home)["left_out"]
     assert (left_out["judge_disagreed"], left_out["judge_suspicious"]) == (1, 1)
     assert left_out["judge_silent"] >= 1
     assert not {"recommendation", "reason", "reasoning_summary"} & {name for one in seen for name in one["plan"]}
     assert set(rows["label"]) <= set(RECOMMENDATIONS.values())
+
+
+def test_people_who_have_read_the_rows_hand_over_those_that_they_agree_with(home: Path, generate: Generate):
+    with language_server(good_maker()) as server:
+        assert generate(server, 5).exit_code == 0
+        asked, wrong = len(server.asked), kept(home)[1]["plan"]["plan_id"]
+        for more, reason in (
+            (["--without", wrong], "say who has read the rows"),
+            (["--agreed-by", "Ana", "--without", "p-1"], "no plan of the journal has the id p-1"),
+            (["--agreed-by", "Ana", *(f"--without={row['plan']['plan_id']}" for row in kept(home))], "no row to agree"),
+        ):
+            refused = generate(server, 5, *more)
+            assert (refused.exit_code, reason in refused.output) == (2, True), refused.output
+            assert not file_of(home).exists()
+        done = generate(server, 9, "--agreed-by", "Ana", "--without", wrong)
+    assert done.exit_code == 0, done.output
+    assert len(server.asked) == asked, "who agrees has read what there is: no more is made"
+    assert len(read_llm_rows(file_of(home))) == 4
+    assert not unread_of(home).exists()
+    found = record(home)
+    assert (found["agreed_by"], found["without"], found["rows"]) == ("Ana", [wrong], 4)
 
 
 def test_a_judge_that_a_plan_could_talk_to_gets_it_quoted_so_that_it_cannot_end_the_quotation():

@@ -11,6 +11,7 @@ import pandas as pd
 from nhm_assets.domain.dataset_schema import COMPUTED_FEATURES
 from nhm_assets.feedback.features import compute_features
 from nhm_assets.feedback.llm_rows import feature_keys, llm_file, read_llm_rows
+from nhm_assets.generation.files import unread_file
 from tests.support.language_server import (
     reviewed_rows,
 )
@@ -20,7 +21,13 @@ REAL_ROWS = reviewed_rows()
 
 
 def file_of(home: Path) -> Path:
+    """Rows that a training takes."""
     return llm_file(home / "made", "technical")
+
+
+def unread_of(home: Path) -> Path:
+    """Rows that nobody has judged."""
+    return unread_file(home / "made", "technical")
 
 
 def record(home: Path) -> dict[str, Any]:
@@ -37,7 +44,8 @@ def kept(home: Path) -> list[dict[str, Any]]:
 
 def assert_all_valid(home: Path, count: int) -> pd.DataFrame:
     """What was written is a file of rows, as many, plausible, new, and made from plans of the Avro schema."""
-    rows = read_llm_rows(file_of(home))
+    assert file_of(home).exists() != unread_of(home).exists(), "rows are read or unread"
+    rows = read_llm_rows(file_of(home) if file_of(home).exists() else unread_of(home))
     schema = fastavro.parse_schema(json.loads((ROOT / "docs/schemas/cognitive-plan.avsc").read_text()))
     assert len(rows) == len(kept(home)) == count
     assert not feature_keys(rows).duplicated().any()
