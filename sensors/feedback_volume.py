@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +16,7 @@ from dagster import (
 )
 
 from nhm_assets.domain.dagster_names import INCREMENT_CONFIG, JOB, VOLUME_SENSOR
-from nhm_assets.domain.partitions import Partition, Window, running_week
+from nhm_assets.domain.partitions import WEEK, Partition, Window, running_week
 from nhm_assets.domain.provenance import left_out
 from nhm_assets.domain.specialists import Specialist, all_specialists
 from nhm_assets.domain.times import count_feedback, count_feedback_of
@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 _INTERVAL_S: Final = 30
+_WEEKLY_FIRST: Final = timedelta(hours=3)
+"""From the begin of a week: the weekly retraining, which starts at 02:00, is of an older window than an increment of
+the new week, and would be superseded by it."""
 _SLOW_COUNTS_S: Final = 30.0
 """Half a tick, for counting one by one where the count for all took too long."""
 
@@ -208,6 +211,9 @@ class _Evaluation:
         """Why there is no run now although there is enough feedback."""
         if run := self._in_progress.get(specialist):
             return f"run {run.run_id} is in progress"
+        begun = Partition(running_week(self.now), specialist).week_end - WEEK
+        if self.settings.increment and self.now < begun + _WEEKLY_FIRST:
+            return f"no increment before {begun + _WEEKLY_FIRST:{MINUTE}}: the weekly retraining comes first"
         if waiting := self._awaiting_restart.get(specialist):
             broken, at = waiting[0].dagster_run.run_id, waiting[1]
             return f"run {broken} broke because a service was down, and is started over at {at:{MINUTE}}"

@@ -107,6 +107,7 @@ def _made_from(version: "ModelVersion") -> Facts:
         "version": str(version.version),
         "stage": version.current_stage,
         "mlflow_run_id": version.run_id,
+        "increment_of": tags.get(vocabulary.INCREMENT_OF_TAG),
         "partition": tags.get(vocabulary.PARTITION_TAG),
         "window": [tags.get(vocabulary.WINDOW_START_TAG), tags.get(vocabulary.WINDOW_END_TAG)],
         "data_version": tags.get(vocabulary.DATA_VERSION_TAG),
@@ -187,7 +188,7 @@ def _facts_about_feedback(settings: Settings, feedback_id: str) -> Facts:
         from nhm_assets.domain.dataset_schema import QUARANTINE, TEST
         from nhm_assets.registry.datasets import datasets_with
         from nhm_assets.registry.versions import versions_with_tag
-        from nhm_assets.registry.vocabulary import DATA_VERSION_TAG, PARTITION_TAG
+        from nhm_assets.registry.vocabulary import DATA_VERSION_TAG, INCREMENT_OF_TAG, PARTITION_TAG
         from nhm_assets.resource_factories import mlflow_of, mongo_of
 
     holdings, faults = datasets_with(feedback_id, settings.storage)
@@ -199,12 +200,18 @@ def _facts_about_feedback(settings: Settings, feedback_id: str) -> Facts:
     datasets = []
     with mlflow_of(settings).client() as client:
         for one in holdings:
-            versions = [
-                {"version": str(version.version), "stage": version.current_stage}
-                for version in versions_with_tag(client, _model(one.specialist), DATA_VERSION_TAG, one.data_version)
+            model, learned = _model(one.specialist), one.split != TEST
+            trained = [
+                version
+                for version in versions_with_tag(client, model, DATA_VERSION_TAG, one.data_version)
                 if version.tags.get(PARTITION_TAG) == f"{one.specialist}|{one.week}"
             ]
-            learned = one.split != TEST
+            if learned:
+                # An increment holds the version that it corrects.
+                numbers = [str(version.version) for version in trained]
+                more = [versions_with_tag(client, model, INCREMENT_OF_TAG, number) for number in numbers]
+                trained += [each for found in more for each in found if str(each.version) not in numbers]
+            versions = [{"version": str(version.version), "stage": version.current_stage} for version in trained]
             datasets.append({**vars(one), "learned": learned, "versions": versions})
     return {
         "feedback_id": feedback_id,
@@ -237,6 +244,8 @@ def _lines(facts: Facts) -> list[tuple[str, str]]:
     """From the documents to the pods."""
     dataset, start_end = facts["dataset"], " to ".join(str(one or "?")[:10] for one in facts["window"])
     lines = [("partition", f"{facts['partition'] or 'none'}, feedback of {start_end}")]
+    if facts["increment_of"]:
+        lines.append(("corrects", f"version {facts['increment_of']}, which it holds: see --version for its dataset"))
     if dataset is None:
         lines.append(("dataset", f"data version {facts['data_version'] or '?'}, which can no longer be read"))
     else:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from nhm_assets.domain.links import run_link
-from nhm_assets.domain.outcomes import BELOW_IN_A_ROW_TAG, Outcome
+from nhm_assets.domain.outcomes import BELOW_IN_A_ROW_TAG, VERSION_TAG, Outcome
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.monitoring import field_metrics, own_metrics
 from nhm_assets.monitoring.metric import Distribution, Readings
@@ -163,9 +163,15 @@ def _seconds(moment: datetime | None) -> float | None:
 
 def _below_in_a_row(newest_first: list[EndedRun]) -> int | None:
     """As the newest run with a candidate says; None if there is no such run among the newest ones."""
-    tags = (run.record.dagster_run.tags for run in newest_first if run.outcome in _WITH_CANDIDATE)
-    newest = next(tags, None)
+    tags = [run.record.dagster_run.tags for run in newest_first if _had_candidate(run)]
+    newest = tags[0] if tags else None
     return None if newest is None else int(newest.get(BELOW_IN_A_ROW_TAG) or 0)
+
+
+def _had_candidate(run: EndedRun) -> bool:
+    """An increment that is no better than what serves is no candidate: its run is unchanged and names no version."""
+    without = run.outcome is Outcome.UNCHANGED and not run.record.dagster_run.tags.get(VERSION_TAG)
+    return run.outcome in _WITH_CANDIDATE and not without
 
 
 def _is_retried(instance: DagsterInstance, settings: "Settings", run: EndedRun) -> bool:

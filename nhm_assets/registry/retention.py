@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from nhm_assets.registry.promotion_lock import hold_lock
 from nhm_assets.registry.recovery import recover
 from nhm_assets.registry.versions import all_versions
-from nhm_assets.registry.vocabulary import ARCHIVED, FILES_DELETED_TAG, STAGING
+from nhm_assets.registry.vocabulary import ARCHIVED, FILES_DELETED_TAG, INCREMENT_OF_TAG, PRODUCTION, STAGING
 from resources.mlflow import delete_version_files
 
 if TYPE_CHECKING:
@@ -30,14 +30,15 @@ def deletable_versions(
     """The versions whose files may be deleted.
 
     They are Archived, or held candidates in Staging, but not among the newest `keep` versions of their stage; they
-    have no alias, and no other version shares their files.
+    have no alias, no other version shares their files, and what is in Production is no increment of them.
 
     Args:
         versions: of one model, newest first.
         aliases: alias -> number of its version.
         keep: number of versions of each of these stages that keep their files.
     """
-    with_alias = {str(number) for number in aliases.values()}
+    needed = {str(number) for number in aliases.values()}
+    needed |= {version.tags.get(INCREMENT_OF_TAG, "") for version in versions if version.current_stage == PRODUCTION}
     old = [
         version
         for stage in (ARCHIVED, STAGING)
@@ -46,7 +47,7 @@ def deletable_versions(
     return [
         version
         for version in old
-        if str(version.version) not in with_alias
+        if str(version.version) not in needed
         and version.tags.get(FILES_DELETED_TAG) in (None, _BEGUN)
         and not _shares_files(version, versions)
     ]

@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from nhm_assets.domain.dataset_schema import data_version
-from nhm_assets.registry.vocabulary import DATA_VERSION_TAG, PARTITION_TAG, WINDOW_END_TAG, WINDOW_START_TAG
+from nhm_assets.registry.vocabulary import (
+    DATA_VERSION_TAG,
+    INCREMENT_OF_TAG,
+    PARTITION_TAG,
+    WINDOW_END_TAG,
+    WINDOW_START_TAG,
+)
 from resources.storage import FrameIOManager
 from tests.support.documents import NOW, WEEK, WEEK_END, WINDOW_START, feedback, put
 from tests.support.frames import dataset
@@ -18,7 +24,10 @@ LEARNED, TESTED, ELSEWHERE = "feedback-0001", "feedback-0019", "feedback-0023"
 
 @pytest.fixture
 def settings(home: Path, mongod_uri: str, database) -> dict[str, object]:
-    """Version 1 in Production, trained on a dataset that was replaced by a larger one, which nothing was trained on."""
+    """Version 1 in Production, trained on a dataset that was replaced by a larger one, which nothing was trained on.
+
+    Version 2 is an increment of it.
+    """
     manager = FrameIOManager(str(home / "storage"))
     learned = dataset(20)
     for frame in (learned, dataset(30)):
@@ -32,6 +41,7 @@ def settings(home: Path, mongod_uri: str, database) -> dict[str, object]:
         (WINDOW_END_TAG, WEEK_END.isoformat()),
     ):
         registry.client().set_model_version_tag(MODEL, version, name, value)
+    registry.client().set_model_version_tag(MODEL, registry.unstaged(WEEK_END), INCREMENT_OF_TAG, version)
     put(database, feedback=[{**feedback("x"), "feedback_id": LEARNED}])
     database["model_audit_log"].insert_one(
         {
@@ -81,7 +91,7 @@ def test_a_version_names_its_fields_documents_dataset_decision_and_pods(settings
 @pytest.mark.parametrize(
     ("feedback_id", "documents", "datasets"),
     [
-        (LEARNED, 1, {20: ("train", True, ["1"]), 30: ("train", True, [])}),
+        (LEARNED, 1, {20: ("train", True, ["1", "2"]), 30: ("train", True, [])}),
         (TESTED, 0, {20: ("test", False, ["1"]), 30: ("train", True, [])}),
         (ELSEWHERE, 0, {30: ("validation", True, [])}),
         ("nobody", 0, {}),

@@ -69,6 +69,8 @@ def test_candidates_below_the_line_are_counted_as_the_newest_run_with_a_candidat
     ended(platform, "held", **{BELOW_IN_A_ROW_TAG: "3"})
     ended(platform, "insufficient_data", **{BELOW_IN_A_ROW_TAG: ""})
     ended(platform)
+    # An increment that would not have been better than what serves: there was no candidate.
+    ended(platform, "unchanged")
     assert value(shown(platform, RunHistory()), own_metrics.BELOW_IN_A_ROW, TECHNICAL) == 3
     ended(platform, "held", **{BELOW_IN_A_ROW_TAG: ""})
     assert value(shown(platform, RunHistory()), own_metrics.BELOW_IN_A_ROW, TECHNICAL) == 0

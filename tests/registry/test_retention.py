@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 
 from nhm_assets.registry.retention import delete_old_files
-from nhm_assets.registry.vocabulary import FILES_DELETED_TAG
+from nhm_assets.registry.vocabulary import FILES_DELETED_TAG, INCREMENT_OF_TAG
 from resources.mlflow import Mlflow
 from tests.support.documents import NOW
 from tests.support.servers import mlflow_server
@@ -27,12 +27,15 @@ class FilledRegistry:
     versions: Versions
     log: Any
 
-    def add(self, stage: str = "Archived", *, alias: str | None = None, deleted: str | None = None) -> str:
+    def add(
+        self, stage: str = "Archived", *, alias: str | None = None, deleted: str | None = None, of: str | None = None
+    ) -> str:
         """Register a version with a file of its own."""
         folder = self.versions.folder / f"files-{len(list(self.versions.folder.iterdir()))}"
         folder.mkdir()
         (folder / "model.pkl").write_text("a forest")
         tags = {FILES_DELETED_TAG: deleted} if deleted else {}
+        tags |= {INCREMENT_OF_TAG: of} if of else {}
         version = self.versions.add_folder(folder, tags={"kept": "yes", **tags}, stage=stage)
         if alias:
             self.versions.client.set_registered_model_alias(MODEL, alias, version)
@@ -79,6 +82,15 @@ def test_champion_candidates_and_versions_with_an_alias_keep_their_files_at_any_
     gone, newest = filled.add(), filled.add()
     assert filled.delete_old_files(keep=1) == [gone]
     assert filled.with_files(*kept, gone, newest) == [*kept, newest]
+
+
+def test_the_version_that_the_next_increment_corrects_keeps_its_files(filled):
+    frozen, of_the_past = filled.add(), filled.add()
+    filled.add(of=of_the_past)
+    filled.add("Production", of=frozen)
+    newest = filled.add()
+    assert filled.delete_old_files(keep=1) == ["3", of_the_past]
+    assert filled.with_files(frozen, newest) == [frozen, newest]
 
 
 def test_held_candidates_beyond_the_newest_lose_their_files_but_not_the_candidate(filled):

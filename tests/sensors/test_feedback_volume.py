@@ -62,6 +62,16 @@ def test_increments_have_a_threshold_of_their_own_and_their_runs_say_what_they_a
     assert volume_tick(often).requests[KEY].run_config == INCREMENT_CONFIG, "a request that was lost is made again"
 
 
+def test_no_increment_takes_the_place_of_the_weekly_retraining(platform: Platform):
+    """Its window would be the newer one, so the full training of the closed week would be superseded."""
+    often = platform.with_settings(increment=True)
+    review(platform.database, 100, HOUR_AGO)
+    for hour, minute, requested in ((0, 0, False), (2, 59, False), (3, 0, True)):
+        tick = volume_tick(often, datetime(2026, 3, 22, hour, minute, tzinfo=UTC))
+        assert bool(tick.requests) is requested
+        assert requested or "no increment before 2026-03-22 03:00: the weekly retraining comes first" in tick.says
+
+
 def test_without_increments_runs_train_in_full(platform: Platform):
     review(platform.database, 100, HOUR_AGO)
     assert volume_tick(platform).requests[KEY].run_config == {}

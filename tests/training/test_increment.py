@@ -191,5 +191,5 @@ def test_a_world_that_moves_between_two_weekly_retrainings(platform: Platform, m
     assert (trained_in(weekly).version, trained_in(weekly).increment) == ("4", None)
 
 
-def died(*_: Any) -> None:
+def died(*_: Any, **__: Any) -> None:
     raise RuntimeError("the process died after the registration")
