@@ -20,10 +20,11 @@ from dagster import AssetKey
 from mlflow import MlflowClient, pyfunc
 from mlflow.entities import ViewType
 
+from nhm_assets.domain.dagster_names import INCREMENT_CONFIG
 from nhm_assets.domain.dataset_schema import APPROVE, CLASS_NAMES, FEATURE_NAMES, REJECT, TEST
 from nhm_assets.registry.vocabulary import PARAMETERS_TAG
 from tests.support import nginx, reading_client, writing_client
-from tests.support.documents import put, reviewed_opinions
+from tests.support.documents import NOW, put, reviewed_opinions
 from tests.support.platform import Platform, verdicts
 from tests.support.servers import mlflow_server
 
@@ -129,6 +130,32 @@ def test_a_promoted_version_of_each_family_answers_there_as_here(
         version = client.get_latest_versions(f"{specialist}-evaluator", ["Production"])[0]
         assert json.loads(version.tags[PARAMETERS_TAG])["family"] == family
         here = pyfunc.load_model(f"models:/{specialist}-evaluator/{version.version}").predict(rows[list(FEATURE_NAMES)])
+    there = np.array([opinion["values"] for opinion in response["opinions"]]).reshape(-1, 3)
+    assert np.abs(here - there).max() < 1e-12
+
+
+@pytest.mark.exhaustive
+def test_a_promoted_increment_answers_there_as_here(platform: Platform, server: str, serving_python: Path):
+    opinions, reviews = reviewed_opinions(500, specialist="technical")
+    put(platform.database, opinions=opinions, feedback=reviews)
+    hive = platform.with_settings(mlflow_tracking_uri=server)
+    assert hive.tags(hive.retrain())["nhm/outcome"] in ("promoted", "held"), "another test may have promoted one"
+    opinions, reviews = reviewed_opinions(250, seed=2, end=NOW, days=12)
+    for review in reviews:
+        strict = {"reject": "review_required", "review_required": "reject"}
+        review["human_recommendation"] = strict.get(review["human_recommendation"], "approve")
+    put(platform.database, opinions=opinions, feedback=reviews)
+    result = hive.retrain(week="2026-03-15", config=INCREMENT_CONFIG)
+    assert hive.tags(result)["nhm/outcome"] == "promoted", verdicts(result)
+    assert result.asset_value(AssetKey("trained_model")).increment
+
+    frame = result.asset_value(AssetKey("feedback_dataset"))
+    rows = frame[frame["split"] == TEST].head(20)
+    response = opinions_of(serving_python, server, "technical-evaluator", rows)
+    assert (response["mlflow"], response["sklearn"]) == ("2.19.0", "1.5.2")
+    with hive.mlflow.client() as client:
+        version = client.get_latest_versions("technical-evaluator", ["Production"])[0].version
+        here = pyfunc.load_model(f"models:/technical-evaluator/{version}").predict(rows[list(FEATURE_NAMES)])
     there = np.array([opinion["values"] for opinion in response["opinions"]]).reshape(-1, 3)
     assert np.abs(here - there).max() < 1e-12
 
