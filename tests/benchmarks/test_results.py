@@ -64,7 +64,7 @@ def test_in_the_recorded_simulation_nothing_was_lost_or_doubled():
 def test_the_document_names_every_part():
     named = re.findall(r"^    python -m benchmarks\.(\w+)$", TEXT, re.MULTILINE)
     assert named == [one.__name__.rpartition(".")[2] for one in PARTS]
-    assert len({one.TITLE for one in PARTS}) == len(PARTS)
+    assert {one.TITLE for one in PARTS} <= RECORDED.keys()
 
 
 def test_a_figure_is_its_median_and_says_how_far_the_rounds_are_apart():
