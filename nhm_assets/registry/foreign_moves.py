@@ -72,13 +72,11 @@ def remedy(specialist: str, audited: str | None) -> str:
 
 def pointer_of(client: "MlflowClient", log: "Collection[Document]", model: str) -> Pointer:
     """Read the pointer from the registry and from the audit log."""
-    in_production = [str(item.version) for item in versions_in_production(client, model)]
     last = last_move(log, model)
+    audited = str(last["version"]) if last else None
+    in_production = [str(item.version) for item in versions_in_production(client, model, audited=audited)]
     return Pointer(
-        model,
-        tuple(sorted(in_production, key=int)),
-        version_by_alias(client, model, PRODUCTION_ALIAS),
-        str(last["version"]) if last else None,
+        model, tuple(sorted(in_production, key=int)), version_by_alias(client, model, PRODUCTION_ALIAS), audited
     )
 
 

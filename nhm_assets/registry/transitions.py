@@ -33,13 +33,14 @@ def put_into_production(
     Raises:
         RegistryError: the registry does not show what was written.
     """
+    # Asked before the alias moves: while it names the champion, few versions are read.
+    before = {str(item.version): item for item in versions_in_production(client, model)}
     if previous is not None and previous != version:
         _set_alias(client, model, PREVIOUS_ALIAS, previous, assert_lease)
     else:
         _delete_alias(client, model, PREVIOUS_ALIAS, version, assert_lease)
     _set_alias(client, model, PRODUCTION_ALIAS, version, assert_lease)
     _delete_alias(client, model, CANDIDATE_ALIAS, version, assert_lease)
-    before = {str(item.version): item for item in versions_in_production(client, model)}
     if list(before) != [version]:
         assert_lease()
         # One call moves both versions, so the stage is never empty.

@@ -1,7 +1,8 @@
 """Look-ups of the versions of a registered model: in Production, by number, by alias, by tag, and all of them.
 
 After years a model has hundreds of versions, and reading all of them takes longer than anything else that is asked of
-the registry. Only what deletes old files or moves every candidate needs all of them.
+the registry. Only what deletes old files, moves every candidate, or finds that others moved the champion needs all
+of them.
 """
 
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from nhm_assets.domain.errors import RegistryError
-from nhm_assets.registry.vocabulary import PRODUCTION, WINDOW_END_TAG
+from nhm_assets.registry.vocabulary import PRODUCTION, PRODUCTION_ALIAS, WINDOW_END_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,31 +37,42 @@ def version_in_production(client: "MlflowClient", model: str) -> "ModelVersion |
     return in_production[0] if in_production else None
 
 
-def versions_in_production(client: "MlflowClient", model: str) -> "list[ModelVersion]":
+def versions_in_production(client: "MlflowClient", model: str, *, audited: str | None = None) -> "list[ModelVersion]":
     """The versions in stage Production, highest number first: one, unless others moved a second one there.
 
-    MLflow answers with the one of the highest number, which is also the one that the specialists load. A second one
-    is among the versions that have changed since: whoever promotes here archives what was in Production before.
+    MLflow answers with the one of the highest number, which is also the one that the specialists load. If the platform
+    put it there, it set the alias and archived what was there before: a second one has changed since. Otherwise, the
+    second one can be what the platform put there, however long ago, so all versions are read.
+
+    Args:
+        client: of the registry.
+        model: name of the registered model.
+        audited: number of the version that the audit log last recorded; None if the caller does not know it.
     """
-    served = _served(client, model)
+    served, alias = _served(client, model)
     if served is None:
         return []
+    expected = {alias} if audited is None else {alias, audited}
+    others = _changed_since(client, served) if expected == {str(served.version)} else all_versions(client, model)
     # The second answer is newer: where they differ, a promotion has ended in between.
-    found = {served.version: served} | {one.version: one for one in _changed_since(client, served)}
+    found = {served.version: served} | {one.version: one for one in others}
     in_production = [version for version in found.values() if version.current_stage == PRODUCTION]
     return sorted(in_production, key=lambda version: int(version.version), reverse=True)
 
 
-def _served(client: "MlflowClient", model: str) -> "ModelVersion | None":
+def _served(client: "MlflowClient", model: str) -> "tuple[ModelVersion | None, str | None]":
+    """The version in stage Production with the highest number, and the number that the alias `production` names."""
     from mlflow.exceptions import MlflowException
 
     try:
-        latest = client.get_registered_model(model).latest_versions
+        registered = client.get_registered_model(model)
     except MlflowException as error:
         if error.error_code in _DOES_NOT_EXIST:
-            return None
+            return None, None
         raise
-    return next((version for version in latest if version.current_stage == PRODUCTION), None)
+    served = next((one for one in registered.latest_versions if one.current_stage == PRODUCTION), None)
+    alias = registered.aliases.get(PRODUCTION_ALIAS)
+    return served, None if alias is None else str(alias)
 
 
 def _changed_since(client: "MlflowClient", version: "ModelVersion") -> "Iterator[ModelVersion]":

@@ -7,15 +7,16 @@ import pytest
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlModelVersionTag
 from sqlalchemy import create_engine, insert, select
 
+from nhm_assets.domain.errors import RegistryError, UsageError
 from nhm_assets.domain.partitions import Partition, parse_specialist
-from nhm_assets.registry.foreign_moves import pointer_of
+from nhm_assets.registry.foreign_moves import adopt, pointer_of
 from nhm_assets.registry.transitions import put_into_production, registry_faults
 from nhm_assets.registry.versions import version_in_production, versions_in_production, versions_with_tag
 from nhm_assets.registry.vocabulary import FINGERPRINT_TAG
 from nhm_assets.training.registration import find_version, stage_candidate
 from nhm_assets.training.training_spec import TrainingSpec
 from tests.support.documents import NOW, WEEK_END
-from tests.support.promotions import EARLIER, LATER
+from tests.support.promotions import EARLIER, LATER, promote_here
 from tests.support.registry import MODEL, Registry, week_of
 from tests.support.reports import trained_model
 
@@ -99,6 +100,26 @@ def test_a_champion_behind_many_later_changes_is_found(many: Registry):
         many.client().update_model_version(MODEL, str(number), "looked at")
     found = [str(version.version) for version in versions_in_production(many.client(), MODEL)]
     assert found == [str(MANY + 1), "7"]
+
+
+@pytest.mark.parametrize("alias_too", [False, True])
+def test_a_champion_behind_many_later_changes_is_found_beside_a_newer_version(
+    many: Registry, log: Any, *, alias_too: bool
+):
+    champion = many.add(WEEK_END)
+    promote_here(many, log, champion, WEEK_END)
+    for number in range(100, 123):
+        many.client().update_model_version(MODEL, str(number), "looked at")
+    newer = many.unstaged(LATER)
+    many.client().transition_model_version_stage(MODEL, newer, "Production")
+    if alias_too:
+        many.client().set_registered_model_alias(MODEL, "production", newer)
+    else:
+        with pytest.raises(RegistryError, match=f"has versions {newer}, {champion} in stage Production"):
+            version_in_production(many.client(), MODEL)
+    with pytest.raises(UsageError, match=f"has versions {champion}, {newer} in stage Production"):
+        adopt(many.client(), log, MODEL, reason="tested by hand", fields={}, now=NOW, wait_s=5)
+    assert [number for number, stage in many.state()["stages"].items() if stage == "Production"] == [newer, champion]
 
 
 def test_a_promotion_between_two_questions_is_not_two_versions_in_production(many: Registry):
