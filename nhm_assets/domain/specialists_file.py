@@ -33,7 +33,7 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,38}$")
-    model: str | None = Field(None, pattern=r"^[^\s/:][^/:\r\n]*$", max_length=250)
+    model: str | None = Field(None, pattern=r"^[^\s/:'\"][^/:'\"\r\n]*$", max_length=250)
     experiment: str | None = Field(None, pattern=r"^\S[^\r\n]*$", max_length=250)
     deployment: str | None = Field(None, pattern=rf"^{_LABEL}(\.{_LABEL})*$", max_length=253)
     namespace: str | None = Field(None, pattern=rf"^{_LABEL}$")
@@ -56,7 +56,7 @@ class _Entry(BaseModel):
 
 _WORDS: Final = {
     "name": "1 to 39 characters: a lower-case letter, then lower-case letters, digits and hyphens",
-    "model": "a name without slashes and colons",
+    "model": "a name without slashes, colons and quotes",
     "experiment": "a name in one line",
     "deployment": "the name of a Deployment",
     "namespace": "the name of a namespace",
