@@ -47,14 +47,34 @@ class SpecialistRunCoordinator(QueuedRunCoordinator):
     """
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
-        """Queue the run, unless another daemon has already retried the same run, or requested the same one."""
+        """Queue the run, unless another daemon has submitted it, retried the same run, or requested the same one."""
         run = context.dagster_run
+        if not self._is_waiting(run):
+            return self._as_it_is(run)
         if self._is_duplicate_retry(run):
             return self._cancel(run)
         if self._is_duplicate_request(run):
             # Deleted, not canceled: it would be the newest run of its partition, and look like one that broke.
             self._instance.delete_run(run.run_id)
             return run
+        tags = self._tags_in_queue(context)
+        # Another daemon may have submitted it meanwhile, or deleted it. Dagster looks at the status from before this
+        # call, and would queue again a run that has a process, whose tags are not to be emptied either.
+        if tags and self._is_waiting(run):
+            self._instance.add_run_tags(run.run_id, tags)
+        return super().submit_run(context) if self._is_waiting(run) else self._as_it_is(run)
+
+    def _is_waiting(self, run: DagsterRun) -> bool:
+        """Whether it still exists, and nobody has submitted it."""
+        now = self._instance.get_run_by_id(run.run_id)
+        return now is not None and now.status is DagsterRunStatus.NOT_STARTED
+
+    def _as_it_is(self, run: DagsterRun) -> DagsterRun:
+        return self._instance.get_run_by_id(run.run_id) or run
+
+    def _tags_in_queue(self, context: SubmitRunContext) -> dict[str, str]:
+        """The tags that the run does not have yet, or not with these values."""
+        run = context.dagster_run
         tags = self._corrected_tags(run) | _person_tag(context)
         partition = Partition.named(run.tags.get(PARTITION_TAG, ""))
         if SPECIALIST_TAG not in run.tags and partition and weeks.has_partition_key(partition.week):
@@ -66,9 +86,7 @@ class SpecialistRunCoordinator(QueuedRunCoordinator):
         if run.job_name.startswith(ASSET_JOB) and partition:
             # It belongs to no job of ours, and is a retraining all the same.
             tags |= {name: rule for name, rule in run_rules(Settings.load()).items() if name not in run.tags}
-        if tags:
-            self._instance.add_run_tags(run.run_id, tags)
-        return super().submit_run(context)
+        return tags
 
     def _is_duplicate_retry(self, run: DagsterRun) -> bool:
         parent = _parent_of(run)
@@ -97,7 +115,7 @@ class SpecialistRunCoordinator(QueuedRunCoordinator):
         # Marked as reported, so that nobody is notified: the other retry reports the outcome.
         self._instance.add_run_tags(run.run_id, {REPORTED_TAG: run.run_id})
         self._instance.report_run_canceled(run, "Canceled, because another daemon has already retried the same run.")
-        return self._instance.get_run_by_id(run.run_id) or run
+        return self._as_it_is(run)
 
     def _corrected_tags(self, run: DagsterRun) -> dict[str, str]:
         """New values for inherited tags that are not true of this run. Tags cannot be removed, only emptied."""

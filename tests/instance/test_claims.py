@@ -7,12 +7,21 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pytest
-from dagster import DagsterEventType, DagsterInstance, DagsterInvariantViolationError, DagsterRun, DagsterRunStatus
+from dagster import (
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterInvariantViolationError,
+    DagsterRun,
+    DagsterRunStatus,
+)
 from sqlalchemy import select, update
 
 from nhm_assets.instance.claims import claim_launch, claim_request, claim_retry, release_launch
+from nhm_assets.runs.liveness import PROCESS_TAG
 from tests.support.daemon import becomes_true
 from tests.support.dagster_internals import (
     KeyValueStoreTable,
@@ -137,6 +146,48 @@ def test_a_requested_run_that_is_submitted_twice_is_kept(daemons):
     """A daemon that finds a run that was created and never submitted submits that run."""
     run_id = requested(daemons[0])
     assert [submit(daemon, run_id) for daemon in daemons] == [DagsterRunStatus.QUEUED] * 2
+
+
+def launched(instance: DagsterInstance, run_id: str) -> None:
+    """What a daemon does with a queued run: its process has a tag."""
+    assert submit(instance, run_id) is DagsterRunStatus.QUEUED
+    instance.add_run_tags(run_id, {PROCESS_TAG: "host:1"})
+    run = instance.get_run_by_id(run_id)
+    started = DagsterEvent(DagsterEventType.PIPELINE_STARTING.value, run.job_name)
+    instance.report_dagster_event(started, run_id)
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_a_run_that_another_daemon_has_launched_is_not_queued_again(daemons, monkeypatch, *, meanwhile: bool):
+    one, other = daemons
+    run_id = requested(one)
+    seen_by_other = SubmitRunContext(other.get_run_by_id(run_id), workspace=None)
+    if meanwhile:
+
+        def slowly(*of: Any) -> str:
+            monkeypatch.setattr("nhm_assets.instance.coordinator.claim_request", claim_request)
+            launched(one, run_id)
+            return claim_request(*of)
+
+        monkeypatch.setattr("nhm_assets.instance.coordinator.claim_request", slowly)
+    else:
+        launched(one, run_id)
+    assert other.run_coordinator.submit_run(seen_by_other).status is DagsterRunStatus.STARTING
+    run = one.get_run_by_id(run_id)
+    assert (run.status, run.tags[PROCESS_TAG]) == (DagsterRunStatus.STARTING, "host:1")
+
+
+def test_a_run_that_is_deleted_while_its_slow_daemon_submits_it_stays_deleted(daemons, monkeypatch):
+    """So does another daemon that took over the request."""
+    one, other = daemons
+
+    def slowly(instance: DagsterInstance, key: str, run_id: str) -> str:
+        other.delete_run(run_id)
+        return claim_request(instance, key, run_id)
+
+    monkeypatch.setattr("nhm_assets.instance.coordinator.claim_request", slowly)
+    assert submit(one, requested(one)) is None
+    assert one.get_runs() == []
 
 
 def test_a_request_is_repeated_if_its_first_run_was_deleted(daemons):
