@@ -31,7 +31,7 @@ from dagster._core.storage.asset_check_execution_record import (
     AssetCheckExecutionRecord,
 )
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
-from dagster._core.storage.runs.schema import KeyValueStoreTable
+from dagster._core.storage.runs.schema import KeyValueStoreTable, RunsTable
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
@@ -69,6 +69,7 @@ __all__ = [
     "PartitionKeyFilter",
     "RunFailureReason",
     "RunLauncher",
+    "RunsTable",
     "ScheduleInstigatorData",
     "SerializableErrorInfo",
     "SqlRunStorage",

@@ -10,11 +10,11 @@ database, and only the first claim succeeds.
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from dagster import DagsterInstance
-from sqlalchemy import delete, insert, select
+from dagster import DagsterInstance, DagsterRunStatus
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from nhm_assets.domain.dagster_internals import KeyValueStoreTable, SqlRunStorage
+from nhm_assets.domain.dagster_internals import KeyValueStoreTable, RunsTable, SqlRunStorage
 
 _CLAIMS: Final = "nhm/claims/"
 _LAUNCH: Final = _CLAIMS + "launch/"
@@ -45,6 +45,33 @@ def claim_request(instance: DagsterInstance, run_key: str, run_id: str) -> str:
     return _claimant(instance, _REQUEST + run_key, run_id)
 
 
+def take_over_request(instance: DagsterInstance, run_key: str, of_run_id: str, run_id: str) -> bool:
+    """Claim for `run_id` what a run that will never be submitted has claimed. True for one caller only.
+
+    It is one statement that names the claim of the other run, so it does nothing once somebody else has taken it over.
+    """
+    theirs = update(KeyValueStoreTable).where(
+        KeyValueStoreTable.c.key == _REQUEST + run_key,
+        KeyValueStoreTable.c.value.endswith(f" {of_run_id}", autoescape=True),
+    )
+    with _run_storage(instance).connect() as connection:
+        return connection.execute(theirs.values(value=_value(datetime.now(UTC), run_id))).rowcount == 1
+
+
+def delete_unsubmitted(instance: DagsterInstance, run_id: str) -> bool:
+    """Delete a run, unless somebody has submitted it. Whether it is gone."""
+    unsubmitted = delete(RunsTable).where(
+        RunsTable.c.run_id == run_id, RunsTable.c.status == DagsterRunStatus.NOT_STARTED.value
+    )
+    with _run_storage(instance).connect() as connection:
+        connection.execute(unsubmitted)
+    if instance.get_run_by_id(run_id):
+        return False
+    # Its events, which are stored elsewhere.
+    instance.delete_run(run_id)
+    return True
+
+
 def _claimant(instance: DagsterInstance, key: str, run_id: str) -> str:
     if _claim(instance, key, run_id):
         return run_id
@@ -66,10 +93,14 @@ def _claim(instance: DagsterInstance, key: str, claimant: str) -> bool:
     try:
         with _run_storage(instance).connect() as connection:
             connection.execute(expired)
-            connection.execute(insert(KeyValueStoreTable).values(key=key, value=f"{now.isoformat()} {claimant}"))
+            connection.execute(insert(KeyValueStoreTable).values(key=key, value=_value(now, claimant)))
     except IntegrityError:
         return False
     return True
+
+
+def _value(now: datetime, claimant: str) -> str:
+    return f"{now.isoformat()} {claimant}"
 
 
 def _run_storage(instance: DagsterInstance) -> SqlRunStorage:

@@ -8,7 +8,7 @@ from dagster import DagsterRun, DagsterRunStatus, QueuedRunCoordinator, SubmitRu
 from nhm_assets.domain.dagster_internals import MAX_RETRIES_TAG
 from nhm_assets.domain.outcomes import OUTCOME_TAG, TRANSIENT_TAG, VERSION_TAG, shortened
 from nhm_assets.domain.partitions import Partition, weeks
-from nhm_assets.instance.claims import claim_request, claim_retry
+from nhm_assets.instance.claims import claim_request, claim_retry, delete_unsubmitted, take_over_request
 from nhm_assets.registry.audit_log import ACTOR_TAG
 from nhm_assets.runs.broken_runs import run_rules
 from nhm_assets.runs.liveness import POD_TAG, PROCESS_TAG
@@ -99,8 +99,13 @@ class SpecialistRunCoordinator(QueuedRunCoordinator):
         key = run.tags.get(RUN_KEY_TAG)
         if not key or _parent_of(run):
             return False
-        first = claim_request(self._instance, key, run.run_id)
-        return first != run.run_id and self._is_submitted(first)
+        while (first := claim_request(self._instance, key, run.run_id)) != run.run_id:
+            if self._is_submitted(first):
+                return True
+            # Left there, it would fail when its time to start is over, and Dagster would retry it: a second run.
+            if delete_unsubmitted(self._instance, first) and take_over_request(self._instance, key, first, run.run_id):
+                return False
+        return False
 
     def _is_submitted(self, run_id: str) -> bool:
         """Whether the run is in the queue or beyond, soon. Not if somebody deleted it, or if its daemon died first."""

@@ -20,7 +20,7 @@ from dagster import (
 )
 from sqlalchemy import select, update
 
-from nhm_assets.instance.claims import claim_launch, claim_request, claim_retry, release_launch
+from nhm_assets.instance.claims import claim_launch, claim_request, claim_retry, delete_unsubmitted, release_launch
 from nhm_assets.runs.liveness import PROCESS_TAG
 from tests.support.daemon import becomes_true
 from tests.support.dagster_internals import (
@@ -197,10 +197,39 @@ def test_a_request_is_repeated_if_its_first_run_was_deleted(daemons):
     assert submit(daemons[1], requested(daemons[1])) is DagsterRunStatus.QUEUED
 
 
+def test_if_two_daemons_repeat_the_request_of_a_deleted_run_one_run_is_left(daemons, monkeypatch):
+    monkeypatch.setattr("nhm_assets.instance.coordinator._SUBMITTED_WITHIN_S", 120)
+    first = requested(daemons[0])
+    submit(daemons[0], first)
+    daemons[0].delete_run(first)
+    made = [requested(daemon) for daemon in daemons]
+    with ThreadPoolExecutor(2) as pool:
+        assert set(pool.map(submit, daemons, made)) == {DagsterRunStatus.QUEUED, None}
+    assert [run.status for run in daemons[0].get_runs()] == [DagsterRunStatus.QUEUED]
+
+
 def test_a_request_is_repeated_if_the_daemon_of_its_first_run_died_before_that_was_in_the_queue(daemons, monkeypatch):
     monkeypatch.setattr("nhm_assets.instance.coordinator._SUBMITTED_WITHIN_S", 0.2)
     claim_request(daemons[0], "volume:1", requested(daemons[0], "volume:1"))
-    assert submit(daemons[1], requested(daemons[1], "volume:1")) is DagsterRunStatus.QUEUED
+    second = requested(daemons[1], "volume:1")
+    assert submit(daemons[1], second) is DagsterRunStatus.QUEUED
+    # The first one would be retried when its time to start is over.
+    assert [run.run_id for run in daemons[0].get_runs()] == [second]
+    assert submit(daemons[0], requested(daemons[0], "volume:1")) is None, "the second one has the claim"
+
+
+def test_the_first_run_of_a_request_stays_if_its_daemon_was_only_slow(daemons, monkeypatch):
+    monkeypatch.setattr("nhm_assets.instance.coordinator._SUBMITTED_WITHIN_S", 0.2)
+    first = requested(daemons[0])
+    claim_request(daemons[0], "weekly:technical|2026-03-01", first)
+
+    def too_late(instance: DagsterInstance, run_id: str) -> bool:
+        submit(daemons[0], run_id)
+        return delete_unsubmitted(instance, run_id)
+
+    monkeypatch.setattr("nhm_assets.instance.coordinator.delete_unsubmitted", too_late)
+    assert submit(daemons[1], requested(daemons[1])) is None
+    assert [(run.run_id, run.status) for run in daemons[0].get_runs()] == [(first, DagsterRunStatus.QUEUED)]
 
 
 def test_a_rerun_by_a_person_is_no_repeated_request(daemons):
