@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from nhm_assets.domain.dataset_schema import TEST
 from nhm_assets.domain.fold_records import Fold
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from nhm_assets.domain.segments import segments_of
@@ -21,7 +20,7 @@ from nhm_assets.evaluation.learned import frozen_of, learned_by
 from nhm_assets.evaluation.pooling import pool, with_comparison, with_folds
 from nhm_assets.evaluation.predictions import candidate_probabilities
 from nhm_assets.evaluation.reference import Compared, compare_with_reference
-from nhm_assets.evaluation.report import build_report, held_out_rows
+from nhm_assets.evaluation.report import baseline_rows, build_report, held_out_rows
 from nhm_assets.registry.audit_log import Document
 from nhm_assets.settings import Settings
 
@@ -78,7 +77,7 @@ def _without_importances(
     else:
         pooled = pool(asked, candidate, {}, scored)
     report, compared = with_comparison(report, pooled, rules)
-    dummies = dummy_calls(frame[frame["split"] != TEST], pooled)
+    dummies = dummy_calls(baseline_rows(frame), pooled)
     return with_doubt(report, Evidence(pooled, compared, against.calls, against.rows, dummies), rules)
 
 

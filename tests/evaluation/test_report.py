@@ -1,6 +1,7 @@
 """The report: computed on exactly the test rows of the dataset that the model was trained on."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from nhm_assets.domain.dataset_schema import APPROVE, FEATURE_NAMES, LLM, SYNTHETIC, TEST, TRAIN, data_version
@@ -8,7 +9,7 @@ from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.records import ForeignChampion
 from nhm_assets.evaluation.champion import ScoredChampion
 from nhm_assets.evaluation.metrics import baseline_f1, compute_metrics, intervals, mcnemar
-from nhm_assets.evaluation.report import build_report, held_out_rows
+from nhm_assets.evaluation.report import baseline_rows, build_report, held_out_rows
 from tests.support.documents import WEEK
 from tests.support.learnable import learnable
 from tests.support.reports import trained_model
@@ -120,6 +121,20 @@ def test_rows_of_a_language_model_are_counted(frame):
     mixed = frame.assign(source=np.where(frame.index < 5, LLM, frame["source"]))
     made = build_report(mixed, trained_on(mixed), probabilities(30, 1), importances=IMPORTANCES, champion=None)
     assert made.llm_rows == 5
+
+
+def test_rows_of_a_language_model_do_not_move_what_a_candidate_must_beat(frame):
+    made_up = frame[frame["split"] == TRAIN].assign(source=LLM, label=APPROVE)
+    mixed = pd.concat([frame, made_up], ignore_index=True)
+    for name in ("baseline_f1", "prior_brier"):
+        with_them, without = (
+            getattr(
+                build_report(one, trained_on(one), probabilities(30, 1), importances=IMPORTANCES, champion=None), name
+            )
+            for one in (mixed, frame)
+        )
+        assert with_them == without
+    pd.testing.assert_frame_equal(baseline_rows(mixed), frame[frame["split"] != TEST])
 
 
 def test_synthetic_test_rows_are_distinguished_from_synthetic_training_rows(frame):
