@@ -59,12 +59,17 @@ def generate(
     """
     with startup_without_gc():
         from nhm_assets.domain.partitions import parse_specialist
+
+    settings = Settings.load()
+    name = str(parse_specialist(specialist))
+    if agreed_by is not None or without:
+        _hand_over(folder, name, agreed_by, without)
+        return
+    with startup_without_gc():
         from nhm_assets.generation.files import journal_file
         from nhm_assets.generation.journal import Journal
         from nhm_assets.generation.real_rows import RealRows
 
-    settings = Settings.load()
-    name = str(parse_specialist(specialist))
     access = _access(settings)
     maker, judge = _models(access, settings.llm_model, judge_name)
     real = RealRows.newest(settings.storage, name)
@@ -74,39 +79,38 @@ def generate(
         journal = Journal(
             journal_file(folder, name), head, {"compared_with_week": real.week, "ranges": dict(real.ranges)}
         )
-        if agreed_by is not None or without:
-            _hand_over(folder, name, journal, agreed_by, without)
-            return
         work = _work(settings, name, count, seed, journal, real.keys)
         ended = _make(work, maker, judge, journal, folder)
     _end(ended, settings)
 
 
-def _hand_over(folder: Path, name: str, journal: "Journal", who: str | None, without: tuple[str, ...]) -> None:
-    """Write the rows that people agree with to where trainings look."""
-    from nhm_assets.generation.files import Agreement, unread_file, write_files
+def _hand_over(folder: Path, name: str, who: str | None, without: tuple[str, ...]) -> None:
+    """Write the rows that people agree with to where trainings look. No model is needed for that."""
+    with startup_without_gc():
+        from nhm_assets.generation.files import hand_over, journal_file
 
     if not (who or "").strip():
         raise UsageError("--agreed-by: say who has read the rows; it is recorded with them")
-    file = write_files(folder, name, journal.head, journal.progress, Agreement(str(who), frozenset(without)))
-    unread_file(folder, name).unlink(missing_ok=True)
-    click.echo(f"{len(journal.progress.rows) - len(set(without))} rows in {file}, agreed by {who}")
+    if not journal_file(folder, name).exists():
+        raise UsageError(f"--agreed-by: {folder} has no rows of {name}. Make some without --agreed-by before")
+    with _alone(journal_file(folder, name)):
+        file, rows = hand_over(folder, name, str(who), frozenset(without))
+    click.echo(f"{rows} rows in {file}, agreed by {who}")
 
 
 def _make(
     work: "Work", maker: "LanguageModel", judge: "LanguageModel | None", journal: "Journal", folder: Path
 ) -> "Ended":
     """Make rows; what there is by the end is written, whatever ended it."""
-    from nhm_assets.generation.files import Agreement, write_files
+    from nhm_assets.generation.files import write_files
     from nhm_assets.generation.make import make_rows
 
-    agreement = Agreement(journal.head["judge"]) if judge else None
     try:
         return make_rows(work, maker, judge, journal, lambda: _tell(journal, work.count))
     finally:
         file = None
-        if journal.progress.rows:
-            file = write_files(folder, work.specialist, journal.head, journal.progress, agreement)
+        if journal.progress.accepted:
+            file = write_files(folder, work.specialist, journal.head, journal.progress, judge.name if judge else None)
         _summarize(journal, file, judged=judge is not None)
 
 
@@ -196,11 +200,11 @@ def _summarize(journal: "Journal", file: Path | None, *, judged: bool) -> None:
     if file is None:
         click.echo(f"no row was kept, and no file written; {_spent(journal)}")
         return
-    click.echo(f"{len(done.rows)} rows in {file}; {_spent(journal)}")
+    click.echo(f"{len(done.accepted)} rows in {file}; {_spent(journal)}")
     if not judged:
         click.echo(
             "Nobody has judged these rows, so no training takes them. Read the plans in the journal beside them, and"
-            " run the same command again with --agreed-by"
+            " run the command again with --agreed-by"
         )
 
 

@@ -1,7 +1,8 @@
 """What was kept and what it cost, as JSON lines that are only ever appended: a kill loses no row and forgets no cost.
 
 The first line says what is made and how. Each answer adds a line with what it cost as soon as it has arrived; each
-request that is finished adds one with the rows that were kept and why others were not.
+request that is finished adds one with the rows that were kept and why others were not. Who hands rows over adds one
+with the plans whose verdicts they do not share.
 """
 
 import json
@@ -15,7 +16,7 @@ from typing import Any, Final
 from nhm_assets.domain.errors import DataError, UsageError
 from nhm_assets.generation.spending import Spent
 
-_HEAD, _SPENT, _DONE = "head", "spent", "done"
+_HEAD, _SPENT, _DONE, _REJECTED = "head", "spent", "done", "rejected"
 _KIND: Final = "kind"
 
 
@@ -35,14 +36,21 @@ class Progress:
     Attributes:
         requests: number of finished requests.
         rows: that were kept, in order.
+        rejected: ids of the plans whose verdicts people do not share.
         left_out: reason -> number of objects, or of answers, that became no row.
         spent: on all answers, those of unfinished requests too.
     """
 
     requests: int = 0
     rows: list[Kept] = field(default_factory=list)
+    rejected: set[str] = field(default_factory=set)
     left_out: Counter[str] = field(default_factory=Counter)
     spent: Spent = field(default_factory=Spent)
+
+    @property
+    def accepted(self) -> list[Kept]:
+        """The rows that nobody has rejected."""
+        return [row for row in self.rows if row.plan["plan_id"] not in self.rejected]
 
 
 class Journal:
@@ -79,6 +87,10 @@ class Journal:
         """Record that a request is finished."""
         self._write({_KIND: _DONE, "rows": [asdict(row) for row in rows], "left_out": dict(left_out)})
 
+    def reject(self, plans: Iterable[str]) -> None:
+        """Record plans that no file of rows may have, now or later."""
+        self._write({_KIND: _REJECTED, "ids": sorted(plans)})
+
     def _write(self, line: dict[str, Any]) -> None:
         self._append(line)
         self._take(line)
@@ -97,6 +109,8 @@ class Journal:
                 self.progress.requests += 1
                 self.progress.rows += [Kept(**row) for row in line["rows"]]
                 self.progress.left_out.update(line["left_out"])
+            elif line[_KIND] == _REJECTED:
+                self.progress.rejected.update(line["ids"])
             else:
                 raise KeyError(line[_KIND])
         except (KeyError, TypeError) as error:

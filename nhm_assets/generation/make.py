@@ -135,7 +135,7 @@ class _Request:
         kept: list[Kept] = []
         for item in items:
             try:
-                row = self._checked(row_of(item), known, number=len(self.journal.progress.rows) + len(kept))
+                row = self._checked(row_of(item), known, place=len(kept) + 1)
             except NotUsable as unusable:
                 left_out[unusable.why] += 1
             else:
@@ -143,9 +143,11 @@ class _Request:
                 kept.append(row)
         return kept
 
-    def _checked(self, row: MadeRow, known: set[str], *, number: int) -> Kept:
+    def _checked(self, row: MadeRow, known: set[str], *, place: int) -> Kept:
         work = self.work
-        plan = plan_document(row, f"llm-{work.specialist}-{work.seed}-{number:06d}", work.now_ms)
+        # A judge may leave out rows of this request. The next one has another number, so no id comes twice.
+        plan_id = f"llm-{work.specialist}-{work.seed}-{self.journal.progress.requests:05d}-{place}"
+        plan = plan_document(row, plan_id, work.now_ms)
         try:
             features = compute_features(plan)
         except InvalidPlan:

@@ -102,13 +102,36 @@ def test_people_who_have_read_the_rows_hand_over_those_that_they_agree_with(home
             refused = generate(server, 5, *more)
             assert (refused.exit_code, reason in refused.output) == (2, True), refused.output
             assert not file_of(home).exists()
-        done = generate(server, 9, "--agreed-by", "Ana", "--without", wrong)
+        done = generate(server, 9, "--agreed-by", "Ana", "--without", wrong, llm_model="", llm_api_key="")
     assert done.exit_code == 0, done.output
     assert len(server.asked) == asked, "who agrees has read what there is: no more is made"
     assert len(read_llm_rows(file_of(home))) == 4
     assert not unread_of(home).exists()
     found = record(home)
     assert (found["agreed_by"], found["without"], found["rows"]) == ("Ana", [wrong], 4)
+    assert "4 rows in" in done.output
+
+
+def test_what_people_left_out_stays_left_out_and_they_agree_only_with_what_was_written(home: Path, generate: Generate):
+    with language_server(good_maker()) as server:
+        assert generate(server, 5).exit_code == 0
+        wrong, also_wrong = (kept(home)[place]["plan"]["plan_id"] for place in (1, 3))
+        assert generate(server, 5, "--agreed-by", "Ana", "--without", wrong).exit_code == 0
+        first = file_of(home).with_suffix(".json").read_text()
+        assert generate(server, 8).exit_code == 0
+        assert (record(home)["agreed_by"], record(home)["rows"], record(home)["without"]) == (None, 7, [wrong])
+        assert file_of(home).with_suffix(".json").read_text() == first, "what was handed over keeps its record"
+        path = file_of(home).with_suffix(".jsonl")
+        whole, last = path.read_text(), path.read_text().splitlines()[-1]
+        path.write_text(whole + last + "\n")
+        refused = generate(server, 8, "--agreed-by", "Ana")
+        assert (refused.exit_code, "nobody can have read the others" in refused.output) == (2, True), refused.output
+        path.write_text(whole)
+        done = generate(server, 8, "--agreed-by", "Ana", "--without", also_wrong)
+    assert done.exit_code == 0, done.output
+    assert len(read_llm_rows(file_of(home))) == record(home)["rows"] == 6
+    assert record(home)["without"] == sorted([wrong, also_wrong])
+    assert not unread_of(home).with_suffix(".json").exists()
 
 
 def test_a_judge_that_a_plan_could_talk_to_gets_it_quoted_so_that_it_cannot_end_the_quotation():

@@ -31,7 +31,8 @@ def unread_of(home: Path) -> Path:
 
 
 def record(home: Path) -> dict[str, Any]:
-    return json.loads(file_of(home).with_suffix(".json").read_text())
+    """Of unread rows, if there are any."""
+    return json.loads((unread_of(home) if unread_of(home).exists() else file_of(home)).with_suffix(".json").read_text())
 
 
 def journal(home: Path) -> list[dict[str, Any]]:
@@ -47,7 +48,7 @@ def assert_all_valid(home: Path, count: int) -> pd.DataFrame:
     assert file_of(home).exists() != unread_of(home).exists(), "rows are read or unread"
     rows = read_llm_rows(file_of(home) if file_of(home).exists() else unread_of(home))
     schema = fastavro.parse_schema(json.loads((ROOT / "docs/schemas/cognitive-plan.avsc").read_text()))
-    assert len(rows) == len(kept(home)) == count
+    assert len(rows) == len(kept(home)) == len({made["plan"]["plan_id"] for made in kept(home)}) == count
     assert not feature_keys(rows).duplicated().any()
     assert not feature_keys(rows).isin(set(feature_keys(REAL_ROWS))).any()
     for row, made in zip(rows.to_dict("records"), kept(home), strict=True):
