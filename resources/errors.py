@@ -97,6 +97,19 @@ class LanguageModelUnavailable(ServiceError):
     transient = True
 
 
+class AnswerOfAnotherShape(LanguageModelUnavailable):
+    """The server of a language model has answered, and may charge it, but not by the protocol.
+
+    Attributes:
+        counted: tokens read and written, as the server counted them; None where it did not.
+    """
+
+    def __init__(self, message: str, counted: tuple[int | None, int | None]) -> None:
+        """With this message."""
+        super().__init__(message)
+        self.counted = counted
+
+
 class LanguageModelRefused(ServiceError):
     """The server of a language model refuses the key, the model or the question."""
 

@@ -1,16 +1,18 @@
 """Language models that are asked for JSON: those of OpenAI and what speaks its protocol, and those of Anthropic.
 
-The clients of both packages retry by themselves: after 429 as long as the server says (Retry-After, up to two minutes),
-and after other passing failures with growing delays.
+The clients of both packages retry by themselves: after 429 as long as the server says (Retry-After), and after other
+passing failures with growing delays. A server that wants to be left alone for more than two minutes is not asked again.
 """
 
 import json
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 from urllib.parse import urlsplit
 
-from resources.errors import LanguageModelRefused, LanguageModelUnavailable, MissingPackage
+from resources.errors import AnswerOfAnotherShape, LanguageModelRefused, LanguageModelUnavailable, MissingPackage
+from resources.language_model_hooks import hooks
 
 Provider = Literal["openai", "anthropic"]
 
@@ -24,6 +26,7 @@ _KEY_REFUSED: Final = (401, 403)
 _UNKNOWN: Final = 404
 _LATER: Final = (408, 409, 429)
 _LONGEST_DETAIL: Final = 200
+_MOST_TOKENS: Final = 10**9
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class LanguageModel(Protocol):
 
         Raises:
             LanguageModelUnavailable: the server cannot be reached, or does not answer for now, after all retries.
+            AnswerOfAnotherShape: it has answered, but not by the protocol.
             LanguageModelRefused: the server refuses the key, the model or the question.
         """
 
@@ -124,6 +128,26 @@ def _package(name: Provider) -> Any:
     return anthropic
 
 
+def _counted(found: Any) -> tuple[int | None, int | None]:
+    """Tokens read and written as the server counted them, whatever the protocol calls them; None where it did not."""
+    usage = getattr(found, "usage", None)
+    read, written = (
+        [getattr(usage, name, None) for name in names]
+        for names in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
+    )
+    return _first_count(read), _first_count(written)
+
+
+def _first_count(values: list[Any]) -> int | None:
+    return next((value for value in values if type(value) is int and 0 <= value <= _MOST_TOKENS), None)
+
+
+def _text(content: Any) -> str:
+    if content is not None and not isinstance(content, str):
+        raise TypeError("no text")
+    return content or ""
+
+
 class _Asked:
     """What both have in common: the client of their package, and its errors as ours."""
 
@@ -134,19 +158,30 @@ class _Asked:
         self.name = name
 
     def _made_client(self) -> Any:
-        options = {"timeout": self._access.timeout_s, "max_retries": self._access.retries}
+        timeout, key = self._access.timeout_s, self._access.key or _NO_KEY
+        http = self._package.DefaultHttpxClient(timeout=timeout, event_hooks=hooks(key))
+        weakref.finalize(self, http.close)
         # The address and the key are always given: the packages would look for others in the environment.
-        return self._client_class()(api_key=self._access.key or _NO_KEY, base_url=self._access.url, **options)
+        return self._client_class()(
+            api_key=key, base_url=self._access.url, timeout=timeout, max_retries=self._access.retries, http_client=http
+        )
 
     def _client_class(self) -> Any:
         raise NotImplementedError
 
-    def _asked(self, question: Question) -> Answer:
+    def _asked(self, question: Question) -> Any:
+        """What the package makes of the server's answer."""
+        raise NotImplementedError
+
+    def _answer(self, found: Any, counted: tuple[int | None, int | None]) -> Answer:
         raise NotImplementedError
 
     def ask(self, question: Question) -> Answer:
+        counted: tuple[int | None, int | None] = (None, None)
         try:
-            return self._asked(question)
+            found = self._asked(question)
+            counted = _counted(found)
+            return self._answer(found, counted)
         except self._package.APIStatusError as error:
             raise self._by_status(int(error.status_code), str(error.message)) from None
         except self._package.APIConnectionError:
@@ -155,9 +190,10 @@ class _Asked:
                 f" {self._access.retries} retries. Check LLM_BASE_URL"
             ) from None
         except (self._package.APIError, ValueError, AttributeError, IndexError, TypeError) as error:
-            raise LanguageModelUnavailable(
+            raise AnswerOfAnotherShape(
                 f"{self._where} answered what is not of the {self._access.provider} protocol ({type(error).__name__})."
-                " Check LLM_PROVIDER and LLM_BASE_URL"
+                " Check LLM_PROVIDER and LLM_BASE_URL",
+                counted,
             ) from None
 
     @property
@@ -170,8 +206,8 @@ class _Asked:
             return LanguageModelRefused(f"{self._where} refuses the key ({status}). Check LLM_API_KEY")
         if status in _LATER or status >= 500:
             return LanguageModelUnavailable(
-                f"{self._where} answered {status} to the question and to {self._access.retries} retries. Wait, and run"
-                " the same command again"
+                f"{self._where} answered {status}, after up to {self._access.retries} retries. Wait, and run the same"
+                " command again"
             )
         detail = self._shown(message)
         if status == _UNKNOWN:
@@ -192,10 +228,10 @@ class _OpenAi(_Asked):
     def _client_class(self) -> Any:
         return self._package.OpenAI
 
-    def _asked(self, question: Question) -> Answer:
+    def _asked(self, question: Question) -> Any:
         # OpenAI's newer models refuse the older name, and most other servers know only that.
         limit = "max_tokens" if self._access.address else "max_completion_tokens"
-        found = self._client.chat.completions.create(
+        return self._client.chat.completions.create(
             model=self.name,
             messages=[{"role": "system", "content": question.system}, {"role": "user", "content": question.text}],
             response_format={
@@ -205,13 +241,14 @@ class _OpenAi(_Asked):
             seed=question.seed,
             **{limit: question.max_tokens},
         )
-        choice, usage = found.choices[0], found.usage
+
+    def _answer(self, found: Any, counted: tuple[int | None, int | None]) -> Answer:
+        choice = found.choices[0]
         refused = bool(getattr(choice.message, "refusal", None)) or choice.finish_reason == "content_filter"
         return Answer(
-            text=choice.message.content or "",
-            fault="refused" if refused else "cut_off" if choice.finish_reason == "length" else "",
-            input_tokens=usage.prompt_tokens if usage else None,
-            output_tokens=usage.completion_tokens if usage else None,
+            _text(choice.message.content),
+            "refused" if refused else "cut_off" if choice.finish_reason == "length" else "",
+            *counted,
         )
 
 
@@ -221,8 +258,8 @@ class _Anthropic(_Asked):
     def _client_class(self) -> Any:
         return self._package.Anthropic
 
-    def _asked(self, question: Question) -> Answer:
-        found = self._client.messages.create(
+    def _asked(self, question: Question) -> Any:
+        return self._client.messages.create(
             model=self.name,
             system=question.system,
             messages=[{"role": "user", "content": question.text}],
@@ -230,10 +267,11 @@ class _Anthropic(_Asked):
             tool_choice={"type": "tool", "name": question.name},
             max_tokens=question.max_tokens,
         )
+
+    def _answer(self, found: Any, counted: tuple[int | None, int | None]) -> Answer:
         used = [block.input for block in found.content if block.type == "tool_use"]
         return Answer(
-            text=json.dumps(used[0]) if used else "",
-            fault={"refusal": "refused", "max_tokens": "cut_off"}.get(found.stop_reason, ""),  # type: ignore[arg-type]
-            input_tokens=found.usage.input_tokens if found.usage else None,
-            output_tokens=found.usage.output_tokens if found.usage else None,
+            json.dumps(used[0]) if used else "",
+            {"refusal": "refused", "max_tokens": "cut_off"}.get(found.stop_reason, ""),  # type: ignore[arg-type]
+            *counted,
         )

@@ -22,7 +22,8 @@ from nhm_assets.generation.made_plans import (
 from nhm_assets.generation.prompts import PLANS_AT_ONCE, judge_question, maker_question
 from nhm_assets.generation.real_rows import Ranges, is_plausible
 from nhm_assets.generation.spending import Prices, most_of, spent_on
-from resources.language_models import LanguageModel, Question
+from resources.errors import AnswerOfAnotherShape
+from resources.language_models import Answer, LanguageModel, Question
 
 FRUITLESS: Final = 5
 """So many answers in a row without a row end the work: something is wrong, and each costs money."""
@@ -120,7 +121,11 @@ class _Request:
         work = self.work
         if self.journal.progress.spent.cost + most_of(question, work.prices).cost > work.max_cost:
             raise _NoMoney
-        answer = model.ask(question)
+        try:
+            answer = model.ask(question)
+        except AnswerOfAnotherShape as unknown:
+            self.journal.spent(spent_on(question, Answer("", "", *unknown.counted), work.prices))
+            raise
         self.journal.spent(spent_on(question, answer, work.prices))
         try:
             if answer.fault:

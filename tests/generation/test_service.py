@@ -16,7 +16,7 @@ from tests.support.language_server import (
     good_maker,
     language_server,
 )
-from tests.support.made_rows import assert_all_valid, file_of, kept, record
+from tests.support.made_rows import assert_all_valid, file_of, journal, kept, record
 from tests.support.nhm import NHM, environment
 
 
@@ -51,6 +51,33 @@ def test_what_the_server_refuses_for_good_is_named_without_the_key_and_earlier_r
     assert KEY not in done.output
     assert "Traceback" not in done.output
     assert 0 < len(assert_all_valid(home, len(kept(home)))) <= 5
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Retry-After": "3600"}, {"Retry-After": "Wed, 01 Jan 2200 00:00:00 GMT"}, {"Retry-After-Ms": "1e9"}]
+)
+def test_a_server_that_wants_to_be_left_alone_for_long_is_not_waited_for(
+    generate: Generate, provider: str, headers: dict[str, str]
+):
+    with language_server(lambda *_: Reply("later", status=429, headers=headers)) as server:
+        done = generate(server, 5, provider=provider, llm_retries=2)
+    assert done.exit_code == 1
+    assert "answered 429, after up to 2 retries" in done.output
+    assert len(server.asked) == 1
+
+
+def test_what_the_packages_find_in_the_environment_is_not_sent(
+    generate: Generate, monkeypatch: pytest.MonkeyPatch, provider: str
+):
+    for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"):
+        monkeypatch.setenv(name, "of-another")
+    for name in ("OPENAI_CUSTOM_HEADERS", "ANTHROPIC_CUSTOM_HEADERS"):
+        monkeypatch.setenv(name, "authorization: of-another\nX-Api-Key: of-another\nCookie: of-another")
+    with language_server(good_maker()) as server:
+        assert generate(server, 5, provider=provider).exit_code == 0
+    assert server.headers
+    assert "of-another" not in str(server.headers)
+    assert all(KEY in str(headers) for headers in server.headers)
 
 
 def test_a_server_that_is_not_there_is_named(generate: Generate):
@@ -95,6 +122,29 @@ def test_a_server_that_does_not_count_tokens_is_counted_as_the_most_it_can_be(ho
     with language_server(lambda model, text: Reply(maker(model, text).content, usage=None)) as server:
         assert generate(server, 5).exit_code == 0
     assert record(home)["spent"]["output_tokens"] >= 5 * 1500
+
+
+USAGE = {
+    "openai": {"prompt_tokens": 7, "completion_tokens": 8, "total_tokens": 15},
+    "anthropic": {"input_tokens": 7, "output_tokens": 8},
+}
+
+
+@pytest.mark.parametrize("usage", ["counted", "none", "text", "negative"])
+def test_an_answer_of_another_shape_ends_the_work_and_is_counted(
+    home: Path, generate: Generate, provider: str, usage: str
+):
+    """As the server counts it; where that is no number, as the most that it can be."""
+    strange = {"text": "7", "negative": -7}
+    counts = None if usage == "none" else {name: strange.get(usage, count) for name, count in USAGE[provider].items()}
+    # A server that pretends to speak the protocol, but answers nothing.
+    whole = {"id": "1", "choices": [], "content": None, "usage": counts}
+    with language_server(lambda *_: Reply("", whole=whole)) as server:
+        done = generate(server, 5, provider=provider)
+    assert done.exit_code == 1
+    assert f"answered what is not of the {provider} protocol" in done.output
+    (spent,) = (line for line in journal(home) if line["kind"] == "spent")
+    assert spent["output_tokens"] == (8 if usage == "counted" else 5 * 1500)
 
 
 def test_a_journal_of_other_work_is_refused_and_a_torn_line_is_cut_off(home: Path, generate: Generate):

@@ -37,6 +37,7 @@ class Reply:
         headers: besides the usual ones.
         ended: `stop`, `refused` or `cut_off`.
         usage: tokens read and written; None: the server does not say.
+        whole: the body as it is sent, instead of one by the protocol.
     """
 
     content: Any
@@ -44,15 +45,17 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     ended: str = "stop"
     usage: tuple[int, int] | None = (1000, 500)
+    whole: Any = None
 
 
 @dataclass
 class LanguageServer:
-    """The server, and what it was asked: model, text, and the header with the key."""
+    """The server, and what it was asked: model, text, and the header with the key; and all headers of each request."""
 
     address: str
     answer: Callable[[str, str], Reply]
     asked: list[tuple[str, str, str]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
 
     def settings(self, provider: str, **settings: object) -> dict[str, object]:
         """The settings of a program that asks it."""
@@ -75,11 +78,12 @@ def language_server(answer: Callable[[str, str], Reply]) -> Iterator[LanguageSer
             text = sent["messages"][-1]["content"]
             key = self.headers["Authorization"] or self.headers["x-api-key"]
             server.asked.append((sent["model"], text, str(key)))
+            server.headers.append({name.lower(): value for name, value in self.headers.items()})
             reply = server.answer(sent["model"], text)
             body = (_openai if openai else _anthropic)(reply, sent)
             if reply.status != 200:
                 body = {"type": "error", "error": {"type": "error", "message": reply.content}}
-            content = json.dumps(body).encode()
+            content = json.dumps(body if reply.whole is None else reply.whole).encode()
             self.send_response(reply.status)
             for name, value in {"Content-Type": "application/json", **reply.headers}.items():
                 self.send_header(name, value)
