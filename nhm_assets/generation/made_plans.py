@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Final, Literal
@@ -19,12 +20,19 @@ PRIORITIES: Final = ("low", "normal", "high", "critical")
 
 _SECURITY: Final = "internal"
 _MODERATE, _HIGH, _CRITICAL = 0.35, 0.7, 0.9
-_INSTRUCTIONS: Final = re.compile(
-    r"(?i)\b(ignore|disregard|forget)\b.{0,40}\b(instruction|prompt|above|previous)"
-    r"|\b(system|assistant)\s*(prompt|message|:)|<\|?\w+[^>]{0,20}\|?>|</|```|\byou (must|are now|should answer)\b"
-    r"|\b(recommendation|verdict|label)\s*[:=]|\blanguage model\b"
+_ANYWHERE: Final = re.compile(
+    r"(?i)\b(ignore|disregard|forget)\b.{0,40}\b(instruction|prompt)"
+    r"|\b(system|assistant)\s*(prompt|message|:)|<\|?\w+[^>]{0,20}\|?>|</|```|\byou (are now|should answer)\b"
+    r"|\blanguage model\b"
 )
-"""Texts that speak to whoever reads the plan, or that end the place where it is quoted. No task is described so."""
+"""Texts that speak to whoever reads them, or that end the place where they are quoted."""
+_IN_PLANS: Final = re.compile(
+    r"(?i)\b(ignore|disregard|forget)\b.{0,40}\b(above|previous)|\byou must\b|\b(recommendation|verdict|label)\s*[:=]"
+)
+"""No task is described so. A reason may be worded so: "the recommendation: reject, one cannot ignore the above"."""
+_BETWEEN_WORDS: Final = re.compile(r"[_.-]+")
+_INVISIBLE: Final = "Cf"
+"""The Unicode category of characters without a width, and of those that change the direction of what follows."""
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,59}$")]
@@ -133,17 +141,30 @@ def row_of(item: Any) -> MadeRow:
     """The row that an item of an answer is.
 
     Raises:
-        NotUsable: it does not match the schema, its plan contradicts itself, or its text speaks to the reader.
+        NotUsable: it does not match the schema, has text that nobody sees, its plan contradicts itself, or its text
+            speaks to the reader.
     """
     try:
         row = MadeRow.model_validate(item)
     except ValidationError:
         raise NotUsable(LeftOut.INVALID) from None
+    tasks = row.plan.tasks
+    texts = [row.plan.original_domain, *(text for task in tasks for text in (task.task_id, task.description))]
+    if any(unicodedata.category(letter) == _INVISIBLE for letter in "".join((row.reason, *texts))):
+        raise NotUsable(LeftOut.INVALID)
     _order(row.plan)
-    texts = [row.plan.original_domain, *(task.description for task in row.plan.tasks)]
-    if any(_INSTRUCTIONS.search(text) for text in texts):
+    if _speaks(_ANYWHERE, [row.reason, *texts]) or _speaks(_IN_PLANS, texts):
         raise NotUsable(LeftOut.INSTRUCTIONS)
     return row
+
+
+def _speaks(pattern: re.Pattern[str], texts: Iterable[str]) -> bool:
+    """Whether the pattern is in a text, however its letters are drawn and whatever separates its words."""
+    for text in texts:
+        plain = unicodedata.normalize("NFKC", text)
+        if pattern.search(plain) or pattern.search(_BETWEEN_WORDS.sub(" ", plain)):
+            return True
+    return False
 
 
 def verdict_of(item: Any) -> Verdict | None:
