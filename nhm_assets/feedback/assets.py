@@ -88,7 +88,7 @@ def feedback_dataset(
         min_samples=settings.min_real_samples,
         synthetic_fallback=settings.synthetic_fallback,
     )
-    added = with_llm_rows(frame, partition, window, rules) if (rules := settings.llm_rules) else Added(frame)
+    added = with_llm_rows(frame, partition, rules) if (rules := settings.llm_rules) else Added(frame)
     frame = added.frame
     summary = describe(frame, result, reason_counts(quarantined), window) | added.summary
     for event in (

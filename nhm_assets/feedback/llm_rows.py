@@ -26,10 +26,9 @@ from nhm_assets.domain.dataset_schema import (
     conform,
 )
 from nhm_assets.domain.errors import DataError
-from nhm_assets.domain.partitions import Partition, Window
+from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.selection import LlmRules
 from nhm_assets.feedback.features import LARGEST_FEATURE
-from nhm_assets.feedback.synthetic import even_times
 
 CONDITIONAL: Final = 3
 """In these files, a class that specialists know and people's feedback does not."""
@@ -82,7 +81,7 @@ def _faults(rows: pd.DataFrame) -> list[str]:
     return faults
 
 
-def with_llm_rows(real: pd.DataFrame, partition: Partition, window: Window, rules: LlmRules) -> Added:
+def with_llm_rows(real: pd.DataFrame, partition: Partition, rules: LlmRules) -> Added:
     """The dataset with the rows of its specialist's file that the rules allow; without a file, as it is.
 
     The same file and the same other rows give the same dataset.
@@ -90,7 +89,6 @@ def with_llm_rows(real: pd.DataFrame, partition: Partition, window: Window, rule
     Args:
         real: the dataset of real rows, and of synthetic ones where these are allowed.
         partition: of the dataset.
-        window: the times that its rows lie in.
         rules: what may be added.
 
     Raises:
@@ -112,7 +110,7 @@ def with_llm_rows(real: pd.DataFrame, partition: Partition, window: Window, rule
     }
     if allowed.empty:
         return Added(real, summary)
-    return Added(conform(pd.concat([real, _described(allowed, partition, window)], ignore_index=True)), summary)
+    return Added(conform(pd.concat([real, _described(allowed, partition, real)], ignore_index=True)), summary)
 
 
 def _usable(made: pd.DataFrame, real: pd.DataFrame, conditional: str) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -168,13 +166,15 @@ def _allowed(usable: pd.DataFrame, real: pd.DataFrame, max_share: float) -> pd.D
     return within.head(most)
 
 
-def _described(rows: pd.DataFrame, partition: Partition, window: Window) -> pd.DataFrame:
+def _described(rows: pd.DataFrame, partition: Partition, real: pd.DataFrame) -> pd.DataFrame:
+    times = real.loc[(real["split"] == TRAIN) & (real["source"] == REAL), "submitted_at"]
     names = [f"llm-{partition.specialist}-{key}" for key in rows["key"]]
     return rows.drop(columns="key").assign(
         feedback_id=names,
         opinion_id=names,
         plan_id=names,
-        submitted_at=pd.to_datetime(even_times(window, len(rows)), utc=True),
+        # Between those of real rows, and not in the window, whose end moves in the running week.
+        submitted_at=pd.date_range(times.min(), times.max(), periods=len(rows) + 2)[1:-1],
         human_rating=_RATING,
         source=LLM,
         provenance=NO_FEEDBACK,

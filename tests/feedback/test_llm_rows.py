@@ -27,11 +27,10 @@ from nhm_assets.domain.segments import segments_of
 from nhm_assets.domain.selection import LlmRules
 from nhm_assets.feedback.dataset_rules import QualityRules, judge_dataset
 from nhm_assets.feedback.llm_rows import Added, llm_file, with_llm_rows
-from tests.support.documents import NOW, WEEK
+from tests.support.documents import WEEK
 from tests.support.learnable import learnable
 
 PARTITION = Partition.parse(WEEK, "technical")
-WINDOW = PARTITION.window(days=30, now=NOW)
 REAL_ROWS = learnable(200, seed=3)
 """140 of them are train rows."""
 
@@ -53,7 +52,7 @@ def add(
     conditional: Any = "drop",
 ) -> Added:
     made.to_parquet(llm_file(folder, "technical"), index=False)
-    return with_llm_rows(real, PARTITION, WINDOW, LlmRules(folder, share, conditional))
+    return with_llm_rows(real, PARTITION, LlmRules(folder, share, conditional))
 
 
 def of_llm(added: Added) -> pd.DataFrame:
@@ -119,11 +118,14 @@ def test_the_same_rows_in_another_order_give_the_same_dataset(tmp_path: Path):
     first, again = (add(tmp_path, made) for made in (made_up(), made_up().sample(frac=1, random_state=1)))
     assert data_version(first.frame) == data_version(again.frame)
     assert data_version(first.frame) != data_version(add(tmp_path, made_up(seed=10)).frame)
+    times = of_llm(first)["submitted_at"]
+    real = REAL_ROWS.loc[REAL_ROWS["split"] == TRAIN, "submitted_at"]
+    assert real.min() < times.min() < times.max() < real.max(), "no time follows from when the dataset was built"
     assert first.summary["llm_file"].startswith("specialist_technical_base.parquet, SHA-256 ")
 
 
 def test_a_specialist_without_a_file_keeps_its_dataset(tmp_path: Path):
-    added = with_llm_rows(REAL_ROWS, PARTITION, WINDOW, LlmRules(tmp_path, 0.3, "drop"))
+    added = with_llm_rows(REAL_ROWS, PARTITION, LlmRules(tmp_path, 0.3, "drop"))
     assert added.frame is REAL_ROWS
     assert added.summary["llm_rows"] == 0
 
@@ -147,9 +149,9 @@ def test_a_file_of_another_shape_is_refused(tmp_path: Path, made: pd.DataFrame, 
 def test_what_is_no_parquet_and_what_is_no_folder_is_refused(tmp_path: Path):
     llm_file(tmp_path, "technical").write_text("rows")
     with pytest.raises(DataError, match="cannot be read as Parquet"):
-        with_llm_rows(REAL_ROWS, PARTITION, WINDOW, LlmRules(tmp_path, 0.3, "drop"))
+        with_llm_rows(REAL_ROWS, PARTITION, LlmRules(tmp_path, 0.3, "drop"))
     with pytest.raises(DataError, match=r"LLM_DATASET_DIR .* is no folder"):
-        with_llm_rows(REAL_ROWS, PARTITION, WINDOW, LlmRules(tmp_path / "gone", 0.3, "drop"))
+        with_llm_rows(REAL_ROWS, PARTITION, LlmRules(tmp_path / "gone", 0.3, "drop"))
 
 
 def test_they_do_not_make_too_little_feedback_enough(tmp_path: Path):
