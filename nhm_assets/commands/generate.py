@@ -63,7 +63,7 @@ def generate(
     settings = Settings.load()
     name = str(parse_specialist(specialist))
     if agreed_by is not None or without:
-        _hand_over(folder, name, agreed_by, without)
+        _hand_over(folder, name, count, agreed_by, without)
         return
     with startup_without_gc():
         from nhm_assets.generation.files import journal_file
@@ -84,7 +84,7 @@ def generate(
     _end(ended, settings)
 
 
-def _hand_over(folder: Path, name: str, who: str | None, without: tuple[str, ...]) -> None:
+def _hand_over(folder: Path, name: str, count: int, who: str | None, without: tuple[str, ...]) -> None:
     """Write the rows that people agree with to where trainings look. No model is needed for that."""
     with startup_without_gc():
         from nhm_assets.generation.files import hand_over, journal_file
@@ -94,7 +94,7 @@ def _hand_over(folder: Path, name: str, who: str | None, without: tuple[str, ...
     if not journal_file(folder, name).exists():
         raise UsageError(f"--agreed-by: {folder} has no rows of {name}. Make some without --agreed-by before")
     with _alone(journal_file(folder, name)):
-        file, rows = hand_over(folder, name, str(who), frozenset(without))
+        file, rows = hand_over(folder, name, str(who), count, frozenset(without))
     click.echo(f"{rows} rows in {file}, agreed by {who}")
 
 

@@ -79,30 +79,31 @@ def write_files(
     return file
 
 
-def hand_over(folder: Path, specialist: str, who: str, without: Collection[str]) -> tuple[Path, int]:
+def hand_over(folder: Path, specialist: str, who: str, count: int, without: Collection[str]) -> tuple[Path, int]:
     """Write the rows that people have read and agree with to where trainings look.
 
     Args:
         folder: with the journal, which nobody else may have open.
         specialist: its name.
         who: has read them.
+        count: how many rows they have read at most.
         without: ids of the plans whose verdicts they do not share; they stay left out.
 
     Returns:
         The file, and how many rows it has.
 
     Raises:
-        UsageError: there are no such plans or no rows, or the journal has rows that no written file had.
+        UsageError: there are no such plans or no rows, or the journal has more rows than they can have read.
         DataError: journal or record is damaged.
     """
     unread = unread_file(folder, specialist)
-    read = _rows_read(record_file(unread), record_file(llm_file(folder, specialist)))
+    read = min(count, _rows_read(record_file(unread), record_file(llm_file(folder, specialist))))
     journal = Journal(journal_file(folder, specialist), {"specialist": specialist}, {})
     progress = journal.progress
     if len(progress.rows) > read:
         raise UsageError(
-            f"the journal has {len(progress.rows)} rows, but the last file that was written has the first {read} of"
-            " them: nobody can have read the others there. Run the command without --agreed-by, and read them"
+            f"the journal has {len(progress.rows)} rows, but by --count or by the last file that was written there are"
+            f" {read}: nobody agrees with the others. Run the command without --agreed-by, and read them too"
         )
     if unknown := set(without) - {row.plan["plan_id"] for row in progress.rows}:
         raise UsageError(f"no plan of the journal has the id {', '.join(sorted(unknown))}")
