@@ -135,7 +135,7 @@ def test_an_answer_of_another_shape_ends_the_work_and_is_counted(
     home: Path, generate: Generate, provider: str, usage: str
 ):
     """As the server counts it; where that is no number, as the most that it can be."""
-    strange = {"text": "7", "negative": -7}
+    strange = {"text": "many", "negative": -7}
     counts = None if usage == "none" else {name: strange.get(usage, count) for name, count in USAGE[provider].items()}
     # A server that pretends to speak the protocol, but answers nothing.
     whole = {"id": "1", "choices": [], "content": None, "usage": counts}
