@@ -30,6 +30,8 @@ from dagster._core.storage.asset_check_execution_record import (
     COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
     AssetCheckExecutionRecord,
 )
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.runs.schema import KeyValueStoreTable, RunsTable
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
@@ -55,6 +57,7 @@ __all__ = [
     "RUN_FAILURE_REASON_TAG",
     "SQLITE_BUSY_TIMEOUT_SECONDS",
     "AssetCheckExecutionRecord",
+    "AssetCheckExecutionsTable",
     "AssetMaterializationPlannedData",
     "CheckRunHealthResult",
     "ConfigurableClassData",
@@ -72,6 +75,7 @@ __all__ = [
     "RunsTable",
     "ScheduleInstigatorData",
     "SerializableErrorInfo",
+    "SqlEventLogStorage",
     "SqlRunStorage",
     "SqliteEventLogStorage",
     "SqliteRunStorage",

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dagster import AssetCheckEvaluation, AssetObservation, DagsterInstance
 
+from nhm_assets.domain.dagster_internals import AssetCheckExecutionsTable, SqlEventLogStorage
 from nhm_assets.domain.dagster_names import PROMOTED_VERSION
 from nhm_assets.domain.outcomes import OUTCOME_TAG, ROLLED_BACK, SPECIALIST_TAG
 from nhm_assets.domain.specialists import specialist_of
@@ -57,6 +58,7 @@ def show_rollback(
             )
         )
         if partition is not None:
+            _forget_evaluation(instance, partition)
             instance.report_runless_asset_event(
                 AssetCheckEvaluation(
                     PROMOTED_VERSION,
@@ -68,6 +70,27 @@ def show_rollback(
                 )
             )
     log.update_one({"_id": entry["_id"]}, {"$set": {_SHOWN: True}})
+
+
+def _forget_evaluation(instance: DagsterInstance, partition: str) -> None:
+    """Remove the verdict that an earlier rollback recorded on this partition; its event stays in the log.
+
+    Dagster's table of check executions has one row per check, partition and run, and these verdicts have no run: a
+    second one would be an IntegrityError (Dagster 1.13).
+    """
+    storage = instance.event_log_storage
+    if not isinstance(storage, SqlEventLogStorage):
+        raise TypeError(f"unsupported event log storage {type(storage).__name__}: use SQLite or PostgreSQL")
+    column = AssetCheckExecutionsTable.c
+    with storage.index_connection() as connection:
+        connection.execute(
+            AssetCheckExecutionsTable.delete().where(
+                column.asset_key == PROMOTED_VERSION.to_string(),
+                column.check_name == REGISTRY_CONSISTENT,
+                column.run_id == "",
+                column.partition == partition,
+            )
+        )
 
 
 def _partitions(client: "MlflowClient", entry: Document) -> list[str | None]:

@@ -88,9 +88,11 @@ def test_a_rollback_is_an_event_on_promoted_version_and_the_check_is_asked_again
 ):
     """On the partitions of both versions; a week that was promoted must not go on looking as if it were serving."""
     left, back = f"technical|{WEEK_AFTER}", f"technical|{WEEK}"
-    if known:
-        three.client().set_model_version_tag(MODEL, "3", PARTITION_TAG, left)
-        three.client().set_model_version_tag(MODEL, "2", PARTITION_TAG, back)
+    for version, partition in (("3", left), ("2", back)):
+        if known:
+            three.client().set_model_version_tag(MODEL, version, PARTITION_TAG, partition)
+        else:
+            three.client().delete_model_version_tag(MODEL, version, PARTITION_TAG)
     result = ask(platform, {"specialist": "technical", "reason": REASON}, {"user": "ada"})
     for _ in range(2):
         records = platform.instance.fetch_observations(PROMOTED_VERSION, limit=10).records
