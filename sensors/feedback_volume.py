@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,11 +15,12 @@ from dagster import (
     sensor,
 )
 
-from nhm_assets.domain.dagster_names import INCREMENT_CONFIG, JOB, VOLUME_SENSOR
-from nhm_assets.domain.partitions import WEEK, Partition, Window, running_week
+from nhm_assets.domain.dagster_names import INCREMENT_CONFIG, JOB, SCHEDULE, VOLUME_SENSOR
+from nhm_assets.domain.partitions import Partition, Window, last_closed_week, running_week
 from nhm_assets.domain.provenance import left_out
 from nhm_assets.domain.specialists import Specialist, all_specialists
 from nhm_assets.domain.times import count_feedback, count_feedback_of
+from nhm_assets.runs.closed_week import is_settled, runs_of, schedule_is_off
 from nhm_assets.runs.datasets import learned_until_of_all
 from nhm_assets.runs.queries import SPECIALIST_TAG, runs_in_progress
 from nhm_assets.runs.restarts import awaiting_restart
@@ -46,9 +47,6 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 _INTERVAL_S: Final = 30
-_WEEKLY_FIRST: Final = timedelta(hours=3)
-"""From the begin of a week: the weekly retraining, which starts at 02:00, is of an older window than an increment of
-the new week, and would be superseded by it."""
 _SLOW_COUNTS_S: Final = 30.0
 """Half a tick, for counting one by one where the count for all took too long."""
 
@@ -145,6 +143,20 @@ class _Evaluation:
         waiting = awaiting_restart(self.instance, self.settings, datetime.now(UTC))
         return {record.dagster_run.tags[SPECIALIST_TAG]: (record, at) for record, at in reversed(waiting)}
 
+    @cached_property
+    def _unsettled(self) -> set[str]:
+        """Who is still to be retrained in full on the closed week, which the weekly schedule takes care of.
+
+        An increment of the running week has the newer window: once it is promoted, that training would be superseded.
+        If the schedule is switched off, no such training has to come.
+        """
+        if schedule_is_off(self.instance):
+            return set()
+        week = last_closed_week(self.now)
+        closed = [Partition(week, specialist) for specialist in all_specialists()]
+        runs = runs_of(self.instance, closed)
+        return {str(one.specialist) for one in closed if not is_settled(runs.get(str(one.key), ()), one)}
+
     def _window(self, specialist: Specialist) -> Window:
         partition = Partition(running_week(self.now), specialist)
         return partition.window(days=self.settings.feedback_window_days, now=self.now)
@@ -211,10 +223,13 @@ class _Evaluation:
         """Why there is no run now although there is enough feedback."""
         if run := self._in_progress.get(specialist):
             return f"run {run.run_id} is in progress"
-        begun = Partition(running_week(self.now), specialist).week_end - WEEK
-        if self.settings.increment and self.now < begun + _WEEKLY_FIRST:
-            return f"no increment before {begun + _WEEKLY_FIRST:{MINUTE}}: the weekly retraining comes first"
         if waiting := self._awaiting_restart.get(specialist):
             broken, at = waiting[0].dagster_run.run_id, waiting[1]
             return f"run {broken} broke because a service was down, and is started over at {at:{MINUTE}}"
+        if self.settings.increment and specialist in self._unsettled:
+            week = last_closed_week(self.now)
+            return (
+                f"no increment before the full retraining of week {week}, which it would supersede. If"
+                f" {SCHEDULE} does not start it: nhm retrain {specialist} --week {week}"
+            )
         return self._requests.cooling_down(last)

@@ -1,18 +1,16 @@
 """The weekly schedule: one run per specialist for the week that just closed."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from dagster import (
-    DagsterInstance,
     DefaultScheduleStatus,
     ResourceParam,
     RunRequest,
-    RunsFilter,
     ScheduleDefinition,
     ScheduleEvaluationContext,
     SkipReason,
@@ -20,22 +18,11 @@ from dagster import (
 )
 
 from nhm_assets.domain.dagster_names import JOB, SCHEDULE
-from nhm_assets.domain.outcomes import UNDECIDED
 from nhm_assets.domain.partitions import Partition, last_closed_week
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.registry.audit_log import ACTOR_TAG
-from nhm_assets.runs.queries import (
-    ASKED_AT_TAG,
-    IN_PROGRESS,
-    PARTITION_TAG,
-    TRIGGER_TAG,
-    WILL_RETRY_TAG,
-    is_whole,
-    outcome_of,
-    submitted,
-    was_retried,
-)
-from nhm_assets.runs.restarts import restart_at
+from nhm_assets.runs.closed_week import run_among, run_for_closed_week, runs_of
+from nhm_assets.runs.queries import ASKED_AT_TAG, TRIGGER_TAG
 from nhm_assets.runs.ticks import is_preview
 from nhm_assets.runs.triggers import TRIGGERS, WEEKLY, Claim, claim, new_trigger, weekly_trigger_id
 from nhm_assets.settings import Settings
@@ -43,7 +30,6 @@ from resources.errors import ServiceError
 from resources.mongo import Mongo
 
 if TYPE_CHECKING:
-    from dagster import DagsterRun, RunRecord
     from pymongo.database import Database
 
 SUNDAYS_AT_TWO: Final = "0 2 * * 0"
@@ -82,11 +68,11 @@ def _requests(
     requested = False
     reasons = []
     partitions = [Partition(last_closed_week(now), specialist) for specialist in all_specialists()]
-    runs = _runs_of(context.instance, partitions)
+    runs = runs_of(context.instance, partitions)
     with ExitStack() as stack:
         claims = _Claims(context, settings, mongo, now, stack)
         for partition in partitions:
-            run = _run_among(runs.get(str(partition.key), []), context.instance, partition, settings)
+            run = run_among(runs.get(str(partition.key), []), context.instance, partition, settings)
             if run is None and claims.get(partition):
                 requested = True
                 yield _request(partition, now)
@@ -104,54 +90,6 @@ def _request(partition: Partition, now: datetime) -> RunRequest:
     trigger = weekly_trigger_id(partition)
     tags = {TRIGGER_TAG: trigger, ASKED_AT_TAG: now.isoformat(), ACTOR_TAG: SCHEDULE}
     return RunRequest(run_key=trigger, partition_key=partition.key, tags=tags)
-
-
-def run_for_closed_week(instance: DagsterInstance, partition: Partition, settings: Settings) -> "DagsterRun | None":
-    """A run that settles the partition's week, or may still do so; None if one is due.
-
-    A run requested before the week closed has seen only a part of its feedback. One that selected only a part of the
-    graph settles nothing. The schedule's own run was requested already, whatever became of it.
-    """
-    runs = _runs_of(instance, [partition])
-    return _run_among(runs.get(str(partition.key), []), instance, partition, settings)
-
-
-def _runs_of(instance: DagsterInstance, partitions: Sequence[Partition]) -> "dict[str, list[RunRecord]]":
-    """Partition key -> its runs, newest first; in one query for all."""
-    runs: dict[str, list[RunRecord]] = {}
-    for record in instance.get_run_records(RunsFilter(tags={PARTITION_TAG: [str(one.key) for one in partitions]})):
-        runs.setdefault(record.dagster_run.tags[PARTITION_TAG], []).append(record)
-    return runs
-
-
-def _run_among(
-    records: "list[RunRecord]", instance: DagsterInstance, partition: Partition, settings: Settings
-) -> "DagsterRun | None":
-    for record in records:
-        run = record.dagster_run
-        if not is_whole(run) or _requested_at(record) < partition.week_end:
-            continue
-        is_ours = run.tags.get(TRIGGER_TAG) == weekly_trigger_id(partition)
-        if _has_settled(run) or (submitted(run) and (is_ours or _goes_on(instance, record, settings))):
-            return run
-    return None
-
-
-def _has_settled(run: "DagsterRun") -> bool:
-    return outcome_of(run) not in (None, *UNDECIDED)
-
-
-def _goes_on(instance: DagsterInstance, record: "RunRecord", settings: Settings) -> bool:
-    """Whether the run is in progress, or is retried or started over."""
-    run = record.dagster_run
-    if run.status in IN_PROGRESS or restart_at(instance, record, settings):
-        return True
-    return run.is_failure and run.tags.get(WILL_RETRY_TAG) == "true" and not was_retried(instance, run)
-
-
-def _requested_at(record: "RunRecord") -> datetime:
-    requested = record.dagster_run.tags.get(ASKED_AT_TAG)
-    return datetime.fromisoformat(requested) if requested else record.create_timestamp
 
 
 @dataclass

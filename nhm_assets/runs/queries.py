@@ -1,11 +1,18 @@
 """What Dagster's records say about runs: which partition, which attempt, which outcome."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
-from nhm_assets.domain.dagster_names import FEEDBACK_DATASET, PROMOTED_VERSION, SERVED_QUALITY, SERVED_QUALITY_JOB
+from nhm_assets.domain.dagster_names import (
+    FEEDBACK_DATASET,
+    PROMOTED_VERSION,
+    SERVED_QUALITY,
+    SERVED_QUALITY_JOB,
+    TRAINED_MODEL,
+)
 from nhm_assets.domain.outcomes import HELD_AS_TAG, OUTCOME_TAG, UNDECIDED, HeldAs, Outcome
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist
@@ -92,6 +99,14 @@ def is_whole(run: "DagsterRun") -> bool:
     if only_measures(run):
         return False
     return not run.asset_selection or {FEEDBACK_DATASET, PROMOTED_VERSION} <= run.asset_selection
+
+
+def is_increment(run: "DagsterRun") -> bool:
+    """Whether the run was asked for an increment instead of a full training, by the sensor or in the launchpad."""
+    here: Any = run.run_config
+    for name in ("ops", str(TRAINED_MODEL.path[-1]), "config", "increment"):
+        here = here.get(name) if isinstance(here, Mapping) else None
+    return here is True
 
 
 def was_retried(instance: DagsterInstance, run: "DagsterRun") -> bool:

@@ -1,15 +1,18 @@
 """What the platform reads from Dagster's records of runs."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from dagster import AssetKey, DagsterRun, DagsterRunStatus
 
+from nhm_assets.domain.dagster_names import INCREMENT_CONFIG
 from nhm_assets.domain.outcomes import OUTCOME_TAG, Outcome
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.runs.queries import (
     IN_PROGRESS,
     attempts,
+    is_increment,
     is_whole,
     only_measures,
     outcome_of,
@@ -130,3 +133,17 @@ def test_a_run_that_only_measures_what_is_served_is_no_retraining(
     selection = frozenset(map(AssetKey, selected)) if selected else None
     made = DagsterRun(job_name=job, asset_selection=selection)
     assert (only_measures(made), is_whole(made)) == (measures, whole)
+
+
+@pytest.mark.parametrize(
+    ("config", "increment"),
+    [
+        (INCREMENT_CONFIG, True),
+        ({}, False),
+        ({"ops": {"trained_model": {"config": {"force": True}}}}, False),
+        ({"ops": {"trained_model": {"config": {"increment": False}}}}, False),
+        ({"ops": {"trained_model": None}}, False),
+    ],
+)
+def test_an_increment_is_known_by_what_its_run_was_asked_for(config: dict[str, Any], increment: object):
+    assert is_increment(DagsterRun(job_name="specialist_retraining", run_config=config)) == increment

@@ -10,6 +10,7 @@ from nhm_assets.domain.dagster_names import INCREMENT_CONFIG
 from nhm_assets.domain.outcomes import OUTCOME_TAG
 from nhm_assets.runs.queries import IN_PROGRESS
 from tests.support.documents import NOW, put, reviewed_opinions
+from tests.support.instigators import put_schedule
 from tests.support.platform import Platform
 from tests.support.retrainings import partition, put_dataset, put_run
 from tests.support.reviews import ago, review, review_at
@@ -20,6 +21,7 @@ WEEK = "2026-03-15"
 KEY = f"technical|{WEEK}"
 HOUR_AGO = ago(NOW, hours=1)
 A_SECOND = timedelta(seconds=1)
+SETTLED = {OUTCOME_TAG: "held"}
 
 
 def triggers(platform: Platform) -> list[dict[str, Any]]:
@@ -51,6 +53,7 @@ def test_the_threshold_is_a_setting(platform: Platform):
 
 def test_increments_have_a_threshold_of_their_own_and_their_runs_say_what_they_are(platform: Platform):
     often = platform.with_settings(increment=True)
+    put_run(platform.instance, partition("2026-03-08"), tags=SETTLED)
     review(platform.database, 19, HOUR_AGO)
     assert "technical: 19 of 20 feedback documents" in volume_tick(often).says
     review(platform.database, 1, HOUR_AGO)
@@ -62,14 +65,49 @@ def test_increments_have_a_threshold_of_their_own_and_their_runs_say_what_they_a
     assert volume_tick(often).requests[KEY].run_config == INCREMENT_CONFIG, "a request that was lost is made again"
 
 
-def test_no_increment_takes_the_place_of_the_weekly_retraining(platform: Platform):
-    """Its window would be the newer one, so the full training of the closed week would be superseded."""
+@pytest.mark.parametrize(
+    ("closed_week", "requested"),
+    [
+        (None, False),
+        ({"status": DagsterRunStatus.FAILURE, "tags": {"nhm/trigger": f"weekly:{KEY}"}}, False),
+        ({"tags": SETTLED, "only": ["feedback_dataset", "trained_model"]}, False),
+        ({"tags": SETTLED | {".dagster/nhm_asked_at": "2026-03-21T23:59:59+00:00"}}, False),
+        ({"tags": SETTLED}, True),
+        ({"tags": {OUTCOME_TAG: "insufficient_data"}}, True),
+    ],
+    ids=["was down on Sunday", "the weekly run broke", "a part", "before the week closed", "held", "too few rows"],
+)
+def test_no_increment_takes_the_place_of_the_full_training_of_the_closed_week(
+    platform: Platform,
+    closed_week: dict[str, Any] | None,
+    requested: bool,  # noqa: FBT001 - a table
+):
+    """Its window would be the newer one, so that training would be superseded, however late it comes."""
     often = platform.with_settings(increment=True)
     review(platform.database, 100, HOUR_AGO)
-    for hour, minute, requested in ((0, 0, False), (2, 59, False), (3, 0, True)):
-        tick = volume_tick(often, datetime(2026, 3, 22, hour, minute, tzinfo=UTC))
-        assert bool(tick.requests) is requested
-        assert requested or "no increment before 2026-03-22 03:00: the weekly retraining comes first" in tick.says
+    if closed_week:
+        put_run(platform.instance, partition(WEEK), **closed_week)
+    for day, hour in ((22, 0), (22, 4), (23, 9)):
+        tick = volume_tick(often, datetime(2026, 3, day, hour, tzinfo=UTC))
+        platform.database["retraining_triggers"].delete_many({})
+        assert list(tick.requests) == (["technical|2026-03-22"] if requested else [])
+        assert requested or (
+            f"no increment before the full retraining of week {WEEK}, which it would supersede. If"
+            f" weekly_retraining_schedule does not start it: nhm retrain technical --week {WEEK}" in tick.says
+        )
+
+
+def test_increments_wait_for_no_weekly_schedule_that_is_switched_off(platform: Platform):
+    review(platform.database, 100, HOUR_AGO)
+    often = platform.with_settings(increment=True)
+    put_schedule(platform.instance, "weekly_retraining_schedule", "0 2 * * 0")
+    assert not volume_tick(often).requests
+    platform.instance.schedule_storage.wipe()
+    put_schedule(platform.instance, "weekly_retraining_schedule", "0 2 * * 0", running=False)
+    try:
+        assert volume_tick(often).requests
+    finally:
+        platform.instance.schedule_storage.wipe()
 
 
 def test_without_increments_runs_train_in_full(platform: Platform):
