@@ -22,7 +22,7 @@ from dagster import (
 from nhm_assets.domain.dagster_names import DRIFT_SENSOR, EVALUATION_REPORT, JOB, SERVING_ON_LINE
 from nhm_assets.domain.partitions import Partition, last_closed_week, running_week
 from nhm_assets.domain.specialists import Specialist, all_specialists, recorded_specialist
-from nhm_assets.registry.audit_log import AUDIT_LOG
+from nhm_assets.registry.audit_log import AUDIT_LOG, learned_in_full
 from nhm_assets.registry.recovery import version_at
 from nhm_assets.runs.queries import run_in_progress
 from nhm_assets.runs.restarts import awaiting_restart
@@ -75,7 +75,7 @@ class Cause:
         "Retrains a specialist on the current week if one of the five most important features has moved much from what"
         " the served version learned (`features_stable`), or if the served version is below the line"
         " (`serving_on_line`). One run for each cause and week, and none within RETRAINING_COOLDOWN_HOURS of another"
-        " one. Labels alone never start a run."
+        " full one. Labels alone never start a run."
     ),
 )
 def drift_sensor(
@@ -123,17 +123,22 @@ class _Tick:
         for document in self.database[DRIFT_MONITORING].find({"_id": {"$in": ids}}).sort("timestamp", 1):
             summary, specialist = document["report_summary"], document["specialist_type"]
             features, version = summary["much_drifted_important_features"], str(summary["model_version"])
-            if not features or version != self._in_production(specialist, version):
+            frozen = self._learned_in_full(specialist, version)
+            if not features or frozen != self._in_production(specialist, version):
                 continue
             psi = ", ".join(f"{name} (PSI {summary['features'][name]:.3f})" for name in features)
             sentence = f"{specialist}: in week {summary['week']}, {psi} moved much from what version {version} learned"
-            found[specialist] = Cause(f"{summary['week']}:features:{version}", sentence)
+            found[specialist] = Cause(f"{summary['week']}:features:{frozen}", sentence)
         return found
 
     def _in_production(self, specialist: str, otherwise: str) -> str:
-        """The version in Production now; what others put there is not in the audit log."""
+        """The version in Production now, or the one that it corrects; the audit log lacks what others put there."""
         model = recorded_specialist(specialist).registered_model
-        return version_at(self.database[AUDIT_LOG], model, self.now) or otherwise
+        return self._learned_in_full(specialist, version_at(self.database[AUDIT_LOG], model, self.now) or otherwise)
+
+    def _learned_in_full(self, specialist: str, version: str) -> str:
+        """An increment stands for the version that it corrects: what drifts from the one, drifts from the other."""
+        return learned_in_full(self.database[AUDIT_LOG], recorded_specialist(specialist).registered_model, version)
 
     def _below_line(self) -> dict[str, Cause]:
         """Specialist -> its served version is below the line, by its newest evaluation of these weeks."""
@@ -172,6 +177,6 @@ class _Tick:
             return f"run {run.run_id} is in progress"
         for record, at in awaiting_restart(self.instance, self.settings, datetime.now(UTC), specialist):
             return f"run {record.dagster_run.run_id} broke, and is started over at {at:{MINUTE}}"
-        # Any other retraining has just learned what there is to learn.
-        last = newest_trigger(self.database[TRIGGERS], specialist)
+        # Any other full retraining has just learned what there is to learn; an increment corrects answers only.
+        last = newest_trigger(self.database[TRIGGERS], specialist, in_full=True)
         return self._requests.cooling_down(last)

@@ -206,7 +206,13 @@ class _Evaluation:
         days = self.settings.feedback_window_days
         fields: Document = {
             **new_trigger(
-                FEEDBACK_VOLUME, partition, number=number, count=count, window_days=days, requested_at=self.now
+                FEEDBACK_VOLUME,
+                partition,
+                number=number,
+                count=count,
+                window_days=days,
+                requested_at=self.now,
+                increment=self.settings.increment,
             ),
             "count": count,
             "threshold": threshold,

@@ -40,6 +40,7 @@ from nhm_assets.runs.queries import (
     WILL_RETRY_TAG,
     end_of,
     held_as,
+    is_increment,
     only_measures,
     outcome_of,
 )
@@ -249,7 +250,11 @@ class _Reporter:
             **_results(self.context.instance, run, trigger),
         }
         origin = new_trigger(
-            OTHER, partition, window_days=self.settings.feedback_window_days, requested_at=record.create_timestamp
+            OTHER,
+            partition,
+            window_days=self.settings.feedback_window_days,
+            requested_at=record.create_timestamp,
+            increment=is_increment(run),
         )
         # The run may have ended before whoever requested it recorded that it exists.
         mark_launched(triggers, trigger, run.run_id, record.create_timestamp)

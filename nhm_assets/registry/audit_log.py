@@ -64,6 +64,7 @@ def record_registration(
         "reason": f"trained on {sum(trained.rows.values())} rows ({trained.data_source})",
         "rows": trained.rows,
         "sha256": trained.sha256,
+        **({"increment_of": trained.increment.frozen} if trained.increment else {}),
     }
     _add(log, _registration_id(trained.model, trained.version), entry, run, now)
 
@@ -71,6 +72,12 @@ def record_registration(
 def registration(log: "Collection[Document]", model: str, version: str) -> Document | None:
     """The entry of a version that this platform registered, with the SHA-256 of its file; None for any other."""
     return log.find_one({"_id": _registration_id(model, version)})
+
+
+def learned_in_full(log: "Collection[Document]", model: str, version: str) -> str:
+    """The version that an increment corrects; any other version itself."""
+    entry = registration(log, model, version) or {}
+    return str(entry.get("increment_of", version))
 
 
 def _registration_id(model: str, version: str) -> str:

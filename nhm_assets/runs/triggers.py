@@ -69,10 +69,14 @@ class Trigger:
         return self.id
 
 
-def newest_trigger(triggers: "Collection[Document]", specialist: Specialist, kind: str | None = None) -> Trigger | None:
-    """The newest trigger of a specialist, of one kind or of any."""
+def newest_trigger(
+    triggers: "Collection[Document]", specialist: Specialist, kind: str | None = None, *, in_full: bool = False
+) -> Trigger | None:
+    """The newest trigger of a specialist, of one kind or of any; `in_full` leaves those of increments out."""
     # Documents of other programs have no kind.
     query: Document = {"specialist": str(specialist), "kind": kind or {"$exists": True}}
+    if in_full:
+        query["increment"] = {"$ne": True}
     document = triggers.find_one(query, sort=[(_order_of(kind), -1)])
     return _trigger_in(document) if document else None
 
@@ -113,7 +117,14 @@ def _trigger_in(document: Document) -> Trigger:
 
 
 def new_trigger(
-    kind: str, partition: Partition, *, number: int = 0, count: int = 0, window_days: int, requested_at: datetime
+    kind: str,
+    partition: Partition,
+    *,
+    number: int = 0,
+    count: int = 0,
+    window_days: int,
+    requested_at: datetime,
+    increment: bool = False,
 ) -> Document:
     """The fields of a new document, without its id and status.
 
@@ -124,6 +135,7 @@ def new_trigger(
         count: new feedback documents, as far as they were counted.
         window_days: days of feedback that the run learns from.
         requested_at: the time of the request.
+        increment: whether the run is asked for an increment; only then, the document has a field that says so.
     """
     return {
         "kind": kind,
@@ -136,6 +148,7 @@ def new_trigger(
         "feedback_count": count,
         "feedback_window_days": window_days,
         "metadata": {"mlflow_run_id": None},
+        **({"increment": True} if increment else {}),
     }
 
 

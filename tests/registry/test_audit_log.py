@@ -14,6 +14,7 @@ from nhm_assets.registry.audit_log import (
     actor,
     below_in_a_row,
     evidence,
+    learned_in_full,
     origin,
     record_broken,
     record_decision,
@@ -21,7 +22,7 @@ from nhm_assets.registry.audit_log import (
 )
 from nhm_assets.registry.promotion_lock import hold_lock
 from tests.support.documents import NOW, WEEK, WEEK_END, WINDOW_START
-from tests.support.reports import champion, metrics, report, trained_model
+from tests.support.reports import champion, increment_record, metrics, report, trained_model
 from tests.support.retrainings import partition
 
 
@@ -86,6 +87,13 @@ def test_a_repeated_registration_does_not_change_the_log(log):
     before = list(log.find())
     record_registration(log, trained_model(), stage="None", run=dagster_run("run-b"), now=NOW + timedelta(days=1))
     assert list(log.find()) == before
+
+
+def test_the_version_that_an_increment_corrects_is_known(log):
+    register(log)
+    register(log, version="3", increment=increment_record("2"))
+    full = [learned_in_full(log, "technical-evaluator", version) for version in ("2", "3", "from elsewhere")]
+    assert full == ["2", "2", "from elsewhere"]
 
 
 def test_each_version_of_each_model_has_its_own_entry(log):

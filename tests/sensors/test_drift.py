@@ -11,7 +11,7 @@ from nhm_assets.domain.drift_records import Drift, Shift
 from nhm_assets.domain.partitions import Partition, running_week
 from nhm_assets.domain.served_records import ServedQuality
 from nhm_assets.resource_factories import mongo_of
-from nhm_assets.runs.triggers import OTHER, mark_launched, new_trigger
+from nhm_assets.runs.triggers import FEEDBACK_VOLUME, OTHER, mark_launched, new_trigger
 from nhm_assets.served.monitoring import write_monitoring
 from sensors.drift import drift_sensor
 from tests.support.documents import NOW
@@ -80,6 +80,29 @@ def test_another_retraining_cools_down_too(platform: Platform):
     measured(platform, of_features=[MOVED])
     assert tick(platform)[0] == []
     assert tick(platform, hours=2)[0] == [PARTITION]
+
+
+def test_an_increment_cools_nothing_down(platform: Platform):
+    """It corrects answers, and leaves the version as it is from which the plans have moved away."""
+    partition = Partition.parse(RUNNING, "technical")
+    asked = {"window_days": 30, "requested_at": NOW - timedelta(hours=1)}
+    increment = new_trigger(FEEDBACK_VOLUME, partition, number=1, increment=True, **asked)
+    platform.database["retraining_triggers"].insert_one({**increment, "_id": "volume", "outcome": "promoted"})
+    measured(platform, of_features=[MOVED])
+    assert tick(platform)[0] == [PARTITION]
+
+
+def test_drift_from_a_version_concerns_its_increments_too_and_starts_one_retraining(platform: Platform):
+    for number, increment in enumerate(("4", "5")):
+        corrects = {"_id": f"registered:technical-evaluator:{increment}", "kind": "registered", "increment_of": "3"}
+        promoted = promotion(increment, NOW - timedelta(hours=2 - number))
+        platform.database["model_audit_log"].insert_many([corrects, promoted])
+    measured(platform, of_features=[MOVED])
+    assert tick(platform)[0] == [PARTITION]
+    platform.database["retraining_triggers"].update_one({}, {"$set": {"outcome": "held"}})
+    measured(platform, of_features=[MOVED], version="4")
+    requested, said = tick(platform, hours=73)
+    assert (requested, "was requested for that already" in said) == ([], True)
 
 
 @pytest.mark.parametrize(

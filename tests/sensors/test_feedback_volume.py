@@ -61,6 +61,7 @@ def test_increments_have_a_threshold_of_their_own_and_their_runs_say_what_they_a
     tick = volume_tick(often)
     assert list(tick.requests) == [KEY]
     assert tick.requests[KEY].run_config == INCREMENT_CONFIG
+    assert triggers(platform)[0]["increment"] is True
     platform.database["retraining_triggers"].update_one({}, {"$set": {"claimed_until": ago(NOW, days=1)}})
     assert volume_tick(often).requests[KEY].run_config == INCREMENT_CONFIG, "a request that was lost is made again"
 

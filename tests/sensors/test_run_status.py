@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from dagster import DagsterRunStatus
 
+from nhm_assets.domain.dagster_names import INCREMENT_CONFIG
 from nhm_assets.domain.outcomes import BROKEN_BY_TAG, OUTCOME_TAG, REASON_TAG
 from resources.errors import MongoUnavailable
 from resources.notifiers import Notifier
@@ -59,6 +60,12 @@ def test_an_outcome_is_recorded_and_sent_once(platform: Platform, hooked: tuple[
     assert [(one["outcome"], one["reason"]) for one in there.retrainings] == [(outcome, "so it is")]
     assert tags_of(platform, run_id)[".dagster/nhm_reported"] == run_id
     assert recorded_breaks(platform) == []
+
+
+def test_a_run_of_a_person_that_was_asked_for_an_increment_is_recorded_as_one(platform: Platform):
+    ids = [put_run(platform.instance, tags=HELD, config=config) for config in (INCREMENT_CONFIG, None)]
+    outcome_tick(platform)
+    assert [recorded_triggers(platform)[run_id].get("increment") for run_id in ids] == [True, None]
 
 
 def test_how_a_candidate_is_held_is_recorded_and_the_third_below_in_a_row_is_an_alert(

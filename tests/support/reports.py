@@ -4,6 +4,7 @@ from typing import Any
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.domain.fold_records import Fold, NewRows, Pooled, Reference
+from nhm_assets.domain.increment_records import Increment
 from nhm_assets.domain.records import Champion, Comparison, EvaluationReport, Interval, Metrics, TrainedModel
 from nhm_assets.evaluation.gate import GateRules
 from tests.support.documents import WEEK, WEEK_END, WINDOW_START
@@ -42,6 +43,13 @@ _SUBJECT: dict[str, Any] = {
 def trained_model(**changes: Any) -> TrainedModel:
     fields = {"sha256": "5" * 64, "parameters": {"max_depth": 10}, "rows": {"train": 70, "validation": 15, "test": 15}}
     return TrainedModel(**(_SUBJECT | fields | changes))
+
+
+def increment_record(frozen: str, **changes: Any) -> Increment:
+    """What an increment of this version records; its correction was better."""
+    before = {"frozen_log_loss": 0.5, "log_loss": 0.4, "last_frozen_log_loss": 0.5, "last_log_loss": 0.4}
+    fields = {"frozen": frozen, "feedback": 9, "last": 9, "fell_back": False, **before}
+    return Increment(**(fields | changes))
 
 
 def metrics(**changes: Any) -> Metrics:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
+from typing import Any
 
 from dagster import AssetKey, AssetMaterialization, DagsterEvent, DagsterEventType, DagsterInstance, DagsterRunStatus
 
@@ -39,6 +40,7 @@ def put_run(
     only: Sequence[str] | None = None,
     created: datetime | None = None,
     parent: str | None = None,
+    config: Mapping[str, Any] | None = None,
 ) -> str:
     """Create a run of the job for a partition and return its id; `only` selects the assets that it materializes."""
     of = of or partition()
@@ -54,6 +56,7 @@ def put_run(
             status=status,
             tags=partition_tags | dict(tags or {}),
             asset_selection=frozenset(map(AssetKey, only)) if only else None,
+            run_config=dict(config or {}),
             parent_run_id=parent,
             root_run_id=parent,
             remote_job_origin=_JOB_ORIGIN,

@@ -10,7 +10,6 @@ from dagster import AssetKey, ExecuteInProcessResult
 from nhm_assets.domain.dagster_names import INCREMENT_CONFIG
 from nhm_assets.domain.dataset_schema import APPROVE, REJECT, REVIEW_REQUIRED
 from nhm_assets.domain.errors import RegistryError
-from nhm_assets.domain.increment_records import Increment
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from nhm_assets.estimators.fitting import fit_model, learning_rows
 from nhm_assets.registry.versions import all_versions
@@ -25,6 +24,7 @@ from nhm_assets.training.increment import Frozen, freeze, learn
 from tests.support.documents import NOW, put, reviewed_opinions
 from tests.support.learnable import learnable
 from tests.support.platform import Platform, verdicts
+from tests.support.reports import increment_record
 from tests.support.versions import FEW_TREES, MODEL, Versions, small_forest
 
 THIS_WEEK = "2026-03-15"
@@ -72,17 +72,7 @@ def in_production(versions: Versions, model: Any, tags: dict[str, str]) -> str:
 
 
 def increment_of(version: str, *, fell_back: bool = False) -> dict[str, str]:
-    record = Increment(
-        frozen=version,
-        feedback=9,
-        frozen_log_loss=0.5,
-        log_loss=0.4,
-        last=9,
-        last_frozen_log_loss=0.5,
-        last_log_loss=0.4,
-        fell_back=fell_back,
-    )
-    return {INCREMENT_OF_TAG: version, INCREMENT_TAG: record.model_dump_json()}
+    return {INCREMENT_OF_TAG: version, INCREMENT_TAG: increment_record(version, fell_back=fell_back).model_dump_json()}
 
 
 @pytest.mark.servers
