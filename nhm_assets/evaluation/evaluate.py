@@ -1,7 +1,7 @@
 """One evaluation: candidate and champion on the test rows, and the folds where the first checks leave a doubt."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from nhm_assets.evaluation.predictions import candidate_probabilities
 from nhm_assets.evaluation.reference import Compared, compare_with_reference
 from nhm_assets.evaluation.report import baseline_rows, build_report, held_out_rows
 from nhm_assets.registry.audit_log import Document
+from nhm_assets.registry.datasets import dataset_of
 from nhm_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,13 +45,13 @@ def evaluate(
 
     Flip rate and what would settle it are those of the settings now.
     """
-    fair = _new_to_frozen(client, frame, trained, settings)
-    rows = held_out_rows(frame, trained, fair=fair)
+    frozen = _frozen(client, frame, trained, settings)
+    rows = held_out_rows(frame, trained, fair=frozen.fair)
     candidate, importances = candidate_probabilities(client, log, trained.model, trained.version, rows)
     # No check reads the importances, so another core computes them while this one does the rest.
     with ThreadPoolExecutor(1, thread_name_prefix="importances") as pool:
         measured = pool.submit(importances)
-        report = _without_importances(client, log, frame, trained, champion, candidate, settings, fair)
+        report = _without_importances(client, log, frame, trained, champion, candidate, settings, frozen)
         return report.model_copy(update={"importances": measured.result()})
 
 
@@ -62,12 +63,13 @@ def _without_importances(
     champion: "ModelVersion | None",
     candidate: np.ndarray,
     settings: Settings,
-    fair: pd.Series | None,
+    frozen: "_Frozen",
 ) -> EvaluationReport:
     rules = GateRules.of(settings, trained.specialist)
-    asked = asked_rows(frame if fair is None else frame[fair], rules.gate_folds)
+    asked = asked_rows(frame if frozen.fair is None else frame[frozen.fair], rules.gate_folds)
     scored = _ask_champion(client, log, trained, champion, asked, settings)
-    report = build_report(frame, trained, candidate, importances={}, champion=scored, asked=asked, fair=fair)
+    more: dict[str, Any] = {"asked": asked, "fair": frozen.fair, "frozen_rows": frozen.rows}
+    report = build_report(frame, trained, candidate, importances={}, champion=scored, **more)
     against = Compared()
     if needs_folds(report, rules):
         folds, predicted = _fit_folds(frame, trained, settings)
@@ -81,18 +83,27 @@ def _without_importances(
     return with_doubt(report, Evidence(pooled, compared, against.calls, against.rows, dummies), rules)
 
 
-def _new_to_frozen(
-    client: "MlflowClient", frame: pd.DataFrame, trained: TrainedModel, settings: Settings
-) -> pd.Series | None:
-    """Whether the frozen version of an increment has not learned each row; None for a version that learned in full.
+@dataclass(frozen=True)
+class _Frozen:
+    """What the frozen version of an increment has learned; nothing for a version that learned in full.
 
-    A newer feedback may concern a plan that the frozen version knows: as a test row, it would flatter the increment.
+    Attributes:
+        fair: whether it has not learned each row of the candidate's dataset. A newer feedback may concern a plan that
+            it knows: as a test row, it would flatter the increment.
+        rows: its own dataset.
     """
+
+    fair: pd.Series | None = None
+    rows: pd.DataFrame | None = None
+
+
+def _frozen(client: "MlflowClient", frame: pd.DataFrame, trained: TrainedModel, settings: Settings) -> _Frozen:
     if trained.increment is None:
-        return None
+        return _Frozen()
     frozen = client.get_model_version(trained.model, trained.increment.frozen)
     learned = learned_by(frozen, settings.storage, candidate_end=trained.window_end)
-    return pd.Series(learned.is_new(frame), index=frame.index)
+    dataset = dataset_of(frozen, settings.storage)
+    return _Frozen(pd.Series(learned.is_new(frame), index=frame.index), dataset.frame if dataset else None)
 
 
 def _fit_folds(

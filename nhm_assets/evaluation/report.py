@@ -67,6 +67,7 @@ def build_report(
     champion: ScoredChampion | None,
     asked: pd.DataFrame | None = None,
     fair: pd.Series | None = None,
+    frozen_rows: pd.DataFrame | None = None,
 ) -> EvaluationReport:
     """Compute the metrics of candidate and champion, and compare them.
 
@@ -78,6 +79,8 @@ def build_report(
         champion: the version in Production; None if there is none.
         asked: the rows that the champion was asked about, with all test rows among them; None: the test rows alone.
         fair: see `held_out_rows`.
+        frozen_rows: of an increment, the dataset of its frozen version, whose answers it passes on: what scripts and
+            language models made there counts, too.
     """
     test_rows = held_out_rows(frame, trained, fair=fair)
     champions_rows = test_rows if asked is None else asked
@@ -89,8 +92,8 @@ def build_report(
         test_rows=len(test_rows),
         test_approvals=int((labels == APPROVE).sum()),
         synthetic_test=bool((test_rows["source"] == SYNTHETIC).any()),
-        scripted_rows=int((frame["provenance"] == SCRIPTED).sum()),
-        llm_rows=int((frame["source"] == LLM).sum()),
+        scripted_rows=_count("provenance", SCRIPTED, frame, frozen_rows),
+        llm_rows=_count("source", LLM, frame, frozen_rows),
         candidate=compute_metrics(labels, candidate),
         intervals=intervals(labels, candidate, plans=plans)[0],
         champion=_compare(labels, plans, candidate, champion, champions_rows),
@@ -104,6 +107,15 @@ def build_report(
         new_rows=_new_rows(candidate, champion, champions_rows),
         curves=curves_of(test_rows, candidate),
     )
+
+
+def _count(column: str, value: str, frame: pd.DataFrame, frozen_rows: pd.DataFrame | None) -> int:
+    """Rows with this value in a column, each feedback once."""
+    count = int((frame[column] == value).sum())
+    if frozen_rows is None:
+        return count
+    others = ~frozen_rows["feedback_id"].isin(frame["feedback_id"])
+    return count + int((others & (frozen_rows[column] == value)).sum())
 
 
 def _compare(

@@ -153,7 +153,8 @@ def _frozen(
     try:
         with mongo.database() as database:
             log = database[AUDIT_LOG]
-            return freeze(client, log, partition.specialist.registered_model, settings.served_classes)
+            model = partition.specialist.registered_model
+            return freeze(client, log, model, settings.served_classes, settings.storage)
     except RegistryError as error:
         context.log.warning("this is no increment, but a full training: %s", error)
         return None

@@ -14,6 +14,7 @@ from nhm_assets.domain.increment_records import Increment
 from nhm_assets.domain.records import Calibration
 from nhm_assets.estimators import increment
 from nhm_assets.estimators.calibration import Fitted
+from nhm_assets.registry.datasets import dataset_of
 from nhm_assets.registry.model_files import loaded_model, verified_model
 from nhm_assets.registry.versions import version_if_any, version_in_production
 from nhm_assets.registry.vocabulary import (
@@ -68,7 +69,9 @@ class Frozen:
         return replace(of, data_source=source, parameters=how | {"frozen_sha256": self.tags[SHA256_TAG]})
 
 
-def freeze(client: "MlflowClient", log: "Collection[Document]", model: str, served: ServedClasses) -> Frozen:
+def freeze(
+    client: "MlflowClient", log: "Collection[Document]", model: str, served: ServedClasses, storage: str
+) -> Frozen:
     """The version in Production, or the one that it is an increment of.
 
     Args:
@@ -76,6 +79,7 @@ def freeze(client: "MlflowClient", log: "Collection[Document]", model: str, serv
         log: the audit log, which has the digests of model files.
         model: name of the registered model.
         served: the order in which the specialists read the classes.
+        storage: NHM_STORAGE. The gate looks up there whether scripts or a language model made rows that it learned.
 
     Raises:
         RegistryError: there is no version that can be frozen; the reason says why.
@@ -98,6 +102,8 @@ def freeze(client: "MlflowClient", log: "Collection[Document]", model: str, serv
             raise RegistryError(f"{model} version {number} cannot be loaded here ({error})") from error
     if order != SERVED_ORDERS[served]:
         raise RegistryError(f"{model} version {number} answers the classes {order}, not {SERVED_ORDERS[served]}")
+    if dataset_of(version, storage) is None:
+        raise RegistryError(f"the dataset that {model} version {number} learned can no longer be read in NHM_STORAGE")
     serves = itself or Increment.model_validate_json(serving.tags[INCREMENT_TAG]).fell_back
     return Frozen(number, serves, estimator, dict(version.tags))
 

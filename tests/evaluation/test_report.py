@@ -137,6 +137,23 @@ def test_rows_of_a_language_model_do_not_move_what_a_candidate_must_beat(frame):
     pd.testing.assert_frame_equal(baseline_rows(mixed), frame[frame["split"] != TEST])
 
 
+def test_of_an_increment_rows_of_its_frozen_version_count_too(frame):
+    """It passes their answers on. A feedback that is in both datasets counts once."""
+    made_up = frame.assign(feedback_id=[f"older-{number}" for number in frame.index])
+    made_up.loc[made_up.index < 7, "source"] = LLM
+    made_up.loc[made_up.index >= 190, "provenance"] = "scripted"
+    for frozen, expected in ((made_up, (7, 10)), (made_up.assign(feedback_id=frame["feedback_id"]), (0, 0))):
+        made = build_report(
+            frame,
+            trained_on(frame),
+            probabilities(30, 1),
+            importances=IMPORTANCES,
+            champion=None,
+            frozen_rows=frozen,
+        )
+        assert (made.llm_rows, made.scripted_rows) == expected
+
+
 def test_synthetic_test_rows_are_distinguished_from_synthetic_training_rows(frame):
     for split, expected in ((TEST, True), (TRAIN, False)):
         mixed = frame.assign(source=np.where(frame["split"] == split, SYNTHETIC, frame["source"]))

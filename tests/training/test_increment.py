@@ -1,6 +1,7 @@
 """Increments: what is frozen, what is registered, and one world that moves, from the first version to the next week."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,20 +9,23 @@ import pytest
 from dagster import AssetKey, ExecuteInProcessResult
 
 from nhm_assets.domain.dagster_names import INCREMENT_CONFIG
-from nhm_assets.domain.dataset_schema import APPROVE, REJECT, REVIEW_REQUIRED
+from nhm_assets.domain.dataset_schema import APPROVE, REJECT, REVIEW_REQUIRED, data_version
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from nhm_assets.estimators.fitting import fit_model, learning_rows
 from nhm_assets.registry.versions import all_versions
 from nhm_assets.registry.vocabulary import (
+    DATA_VERSION_TAG,
     INCREMENT_OF_TAG,
     INCREMENT_TAG,
     LEARNED_UNTIL_TAG,
     PARAMETERS_TAG,
+    PARTITION_TAG,
     PRODUCTION,
 )
 from nhm_assets.training.increment import Frozen, freeze, learn
-from tests.support.documents import NOW, put, reviewed_opinions
+from resources.storage import FrameIOManager
+from tests.support.documents import NOW, WEEK, put, reviewed_opinions
 from tests.support.learnable import learnable
 from tests.support.platform import Platform, verdicts
 from tests.support.reports import increment_record
@@ -29,9 +33,14 @@ from tests.support.versions import FEW_TREES, MODEL, Versions, small_forest
 
 THIS_WEEK = "2026-03-15"
 """The week of NOW, a Friday noon."""
-LEARNED = {LEARNED_UNTIL_TAG: "2026-03-01T00:00:00+00:00", PARAMETERS_TAG: '{"max_depth": 10}'}
 SWAPPED = {APPROVE: REJECT, REJECT: APPROVE, REVIEW_REQUIRED: REVIEW_REQUIRED}
 FRAME = learnable(300, noise=0.1)
+LEARNED = {
+    LEARNED_UNTIL_TAG: "2026-03-01T00:00:00+00:00",
+    PARAMETERS_TAG: '{"max_depth": 10}',
+    PARTITION_TAG: f"technical|{WEEK}",
+    DATA_VERSION_TAG: data_version(FRAME),
+}
 
 
 def frozen_until(row: int, *, serves: bool, noise: float = 0.1) -> Frozen:
@@ -75,14 +84,21 @@ def increment_of(version: str, *, fell_back: bool = False) -> dict[str, str]:
     return {INCREMENT_OF_TAG: version, INCREMENT_TAG: increment_record(version, fell_back=fell_back).model_dump_json()}
 
 
+@pytest.fixture
+def storage(tmp_path: Path) -> str:
+    """With the dataset that the versions learned."""
+    FrameIOManager(str(tmp_path)).store(FRAME, "feedback_dataset", "technical", WEEK)
+    return str(tmp_path)
+
+
 @pytest.mark.servers
-def test_an_increment_is_never_what_the_next_one_corrects(versions: Versions):
+def test_an_increment_is_never_what_the_next_one_corrects(versions: Versions, storage: str):
     model = small_forest()
     full = in_production(versions, model, LEARNED)
-    assert freeze(versions.client, versions.log, MODEL, "names").serves
+    assert freeze(versions.client, versions.log, MODEL, "names", storage).serves
     for fell_back in (False, True):
         in_production(versions, small_forest(seed=9), LEARNED | increment_of(full, fell_back=fell_back))
-        frozen = freeze(versions.client, versions.log, MODEL, "names")
+        frozen = freeze(versions.client, versions.log, MODEL, "names", storage)
         assert (frozen.version, frozen.serves) == (full, fell_back)
         assert frozen.learned_until == datetime(2026, 3, 1, tzinfo=UTC)
         asked = FRAME[list(model.feature_names_in_)]
@@ -100,21 +116,24 @@ def test_an_increment_is_never_what_the_next_one_corrects(versions: Versions):
             "version 4711, which version .* corrects, was deleted",
         ),
         (lambda: fit_model(learnable(), FEW_TREES, threads=1, served="codes"), LEARNED, "answers the classes"),
+        (small_forest, LEARNED | {DATA_VERSION_TAG: "0" * 32}, "the dataset that .* learned can no longer be read"),
     ],
-    ids=["from an earlier release", "its frozen version was deleted", "another order of classes"],
+    ids=["from an earlier release", "its frozen version was deleted", "another order of classes", "no dataset"],
 )
-def test_what_cannot_be_frozen_says_why(versions: Versions, model: Any, tags: dict[str, str], reason: str):
+def test_what_cannot_be_frozen_says_why(
+    versions: Versions, storage: str, model: Any, tags: dict[str, str], reason: str
+):
     in_production(versions, model(), tags)
     with pytest.raises(RegistryError, match=reason):
-        freeze(versions.client, versions.log, MODEL, "names")
+        freeze(versions.client, versions.log, MODEL, "names", storage)
 
 
 @pytest.mark.servers
-def test_a_replaced_file_is_not_frozen(versions: Versions):
+def test_a_replaced_file_is_not_frozen(versions: Versions, storage: str):
     version = in_production(versions, small_forest(), LEARNED)
     (versions.files(version) / "model.pkl").write_bytes(b"something else")
     with pytest.raises(RegistryError, match="was replaced"):
-        freeze(versions.client, versions.log, MODEL, "names")
+        freeze(versions.client, versions.log, MODEL, "names", storage)
 
 
 def add_strict_reviews(platform: Platform, count: int, *, end: datetime, days: float, seed: int) -> None:
@@ -138,8 +157,10 @@ def trained_in(result: ExecuteInProcessResult) -> TrainedModel:
 @pytest.mark.slow
 def test_a_world_that_moves_between_two_weekly_retrainings(platform: Platform, monkeypatch: pytest.MonkeyPatch):
     opinions, reviews = reviewed_opinions(500)
+    for review in reviews[-10:]:
+        review["metadata"] = {"auto_generated": True}
     put(platform.database, opinions=opinions, feedback=reviews)
-    first = platform.retrain(config=INCREMENT_CONFIG)
+    first = platform.with_settings(include_scripted_feedback=True).retrain(config=INCREMENT_CONFIG)
     assert platform.tags(first)["nhm/outcome"] == "promoted", verdicts(first)
     assert trained_in(first).increment is None, "there was nothing to freeze"
 
@@ -156,6 +177,7 @@ def test_a_world_that_moves_between_two_weekly_retrainings(platform: Platform, m
     report: EvaluationReport = second.asset_value(AssetKey("evaluation_report"))
     assert [fold.left_out.split(" of ")[0] for fold in report.folds] == ["the candidate is an increment"] * 2
     assert report.compared_with == "1"
+    assert report.scripted_rows == 10, "its own dataset has none, that of the frozen version has them"
     with platform.mlflow.client() as client:
         metrics = client.get_run(report.run_id).data.metrics
     assert metrics["prequential_log_loss"] == pytest.approx(learned.log_loss)
