@@ -40,7 +40,7 @@ def seed(
         database: the database to write to.
         specialist: the specialist that gives the opinions.
         count: number of opinions, each on its own plan and with one feedback.
-        every: time between two feedbacks; the newest is just before the end of `WEEK`.
+        every: time between two feedback documents; the newest is just before the end of `WEEK`.
         stored_fraction: fraction of the plans with stored features.
     """
     make_indexes(database, Settings())
@@ -53,7 +53,7 @@ def seed(
 
 
 def window_of(rows: int, every: timedelta) -> Window:
-    """The window with this many of the newest feedbacks."""
+    """The window with this many of the newest feedback documents."""
     return Window(WEEK_END - rows * every, WEEK_END)
 
 

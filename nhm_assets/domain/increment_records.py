@@ -26,12 +26,16 @@ class Increment(Record):
     fell_back: bool
 
     @property
-    def sentence(self) -> str:
-        """What was found, and what follows."""
-        found = (
-            f"on the last {self.last} of {self.feedback} feedbacks, each predicted before it was learned, the log loss"
-            f" is {self.last_log_loss:.3f} with the correction and {self.last_frozen_log_loss:.3f} without"
+    def found(self) -> str:
+        """How the correction did on the newest feedback."""
+        return (
+            f"on the last {self.last} of {self.feedback} feedback documents, each predicted before it was learned, the"
+            f" log loss is {self.last_log_loss:.3f} with the correction and {self.last_frozen_log_loss:.3f} without"
         )
+
+    @property
+    def sentence(self) -> str:
+        """What was found, and what follows for the version that records it."""
         if self.fell_back:
-            return f"The version answers as version {self.frozen}, without a correction: {found}."
-        return f"Version {self.frozen} with a correction: {found}."
+            return f"The version answers as version {self.frozen}, without a correction: {self.found}."
+        return f"Version {self.frozen} with a correction: {self.found}."

@@ -156,7 +156,7 @@ def _not_worse_than_reference(reference: Reference | None, rules: GateRules) -> 
         return _passed(_REFERENCE, reason, REFERENCE_WEEKS=reference.weeks, version=reference.version)
     passed = reference.difference >= -allowed - _ROUNDING
     reason = (
-        f"F1 is {_signed(reference.difference)} that of version {reference.version}, which was in Production"
+        f"F1 is {_signed(reference.difference)} that of version {reference.version}, the reference of"
         f" {reference.weeks} weeks before, on {reference.rows} rows: {'not below' if passed else 'below'} it by more"
         f" than the allowed {allowed:.3f}."
     )

@@ -63,18 +63,18 @@ def compare_with_reference(
     number = version_at(log, trained.model, trained.window_end - timedelta(weeks=weeks))
     if number is None:
         return Compared(Reference(weeks=weeks, reason=f"no version was in Production {weeks} weeks before"))
-    version = version_if_any(client, trained.model, number)
+    version, name = version_if_any(client, trained.model, number), f"version {number}"
     if version is not None and INCREMENT_OF_TAG in version.tags:
         # Increments would creep: each is close to the one before.
         number = version.tags[INCREMENT_OF_TAG]
-        version = version_if_any(client, trained.model, number)
-    reason = _not_compared(number, version, champion, trained)
+        version, name = version_if_any(client, trained.model, number), f"version {number} (or an increment of it)"
+    reason = _not_compared(number, name, version, champion, trained)
     if version is None or reason:
         return Compared(Reference(weeks=weeks, version=number, reason=reason))
     try:
         answers = champion_probabilities(client, log, trained.model, number, rows.rows, allow_unverified=False)
     except RegistryError as error:
-        reason = f"version {number}, in Production {weeks} weeks before, cannot be asked any more ({error})"
+        reason = f"{name}, in Production {weeks} weeks before, cannot be asked any more ({error})"
         return Compared(Reference(weeks=weeks, version=number, reason=reason))
     fair = learned_by(version, storage, candidate_end=trained.window_end).is_new(rows.rows)
     calls = predict_labels(answers) == APPROVE
@@ -85,17 +85,17 @@ def compare_with_reference(
 
 
 def _not_compared(
-    number: str, version: "ModelVersion | None", champion: "ModelVersion | None", trained: TrainedModel
+    number: str, name: str, version: "ModelVersion | None", champion: "ModelVersion | None", trained: TrainedModel
 ) -> str:
-    """Why the reference is not asked; empty if it is."""
+    """Why the reference is not asked; empty if it is. Its `name` says what was in Production then."""
     if champion is not None and number == str(champion.version):
-        return f"version {number} was in Production then and is the champion now"
+        return f"{name} was in Production then and is the champion now"
     if number == trained.version:
-        return f"version {number} was in Production then and is the candidate now"
+        return f"{name} was in Production then and is the candidate now"
     if version is None:
-        return f"version {number}, in Production then, was deleted"
+        return f"{name}, in Production then, was deleted"
     if ROLLED_BACK_TAG in version.tags:
-        return f"version {number}, in Production then, was rolled back ({version.tags[ROLLED_BACK_TAG]})"
+        return f"{name}, in Production then, was rolled back ({version.tags[ROLLED_BACK_TAG]})"
     if FILES_DELETED_TAG in version.tags:
-        return f"version {number}, in Production then, has lost its files (KEEP_VERSIONS)"
+        return f"{name}, in Production then, has lost its files (KEEP_VERSIONS)"
     return ""

@@ -169,7 +169,7 @@ def _below_in_a_row(newest_first: list[EndedRun]) -> int | None:
 
 
 def _had_candidate(run: EndedRun) -> bool:
-    """An increment that is no better than what serves is no candidate: its run is unchanged and names no version."""
+    """An increment that learned nothing, or was worse, is no candidate: its run is unchanged and names no version."""
     without = run.outcome is Outcome.UNCHANGED and not run.record.dagster_run.tags.get(VERSION_TAG)
     return run.outcome in _WITH_CANDIDATE and not without
 

@@ -189,9 +189,9 @@ def _metadata(trained: TrainedModel, settings: Settings) -> dict[str, Any]:
     if increment := trained.increment:
         losses = {
             f"version {increment.frozen}, frozen": increment.frozen_log_loss,
-            f"version {increment.frozen}, last {increment.last} feedbacks": increment.last_frozen_log_loss,
+            f"version {increment.frozen}, last {increment.last} documents": increment.last_frozen_log_loss,
             "with the correction": increment.log_loss,
-            f"with the correction, last {increment.last} feedbacks": increment.last_log_loss,
+            f"with the correction, last {increment.last} documents": increment.last_log_loss,
         }
         tables["increment"] = increment.sentence
         tables["increment_log_loss"] = pairs("answers of", "log loss", losses)

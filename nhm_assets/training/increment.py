@@ -116,7 +116,7 @@ def learn(frozen: Frozen, frame: pd.DataFrame, served: ServedClasses) -> tuple[A
     estimator, prequential = increment.learn_increment(frozen.estimator, known, new, served=served)
     record = prequential.record(frozen.version)
     if record.fell_back and frozen.serves:
-        return f"Version {frozen.version} goes on serving. {record.sentence}"
+        return f"version {frozen.version} goes on serving, without a correction: {record.found}"
     return estimator, record
 
 

@@ -43,7 +43,7 @@ def shifted(kind: str, count: int = 200, seed: int = 11) -> pd.DataFrame:
 @pytest.mark.parametrize(
     "kind", ["reviewers swap approve and reject", "reviewers became strict", "large plans are rejected"]
 )
-def test_after_200_feedbacks_of_a_shifted_world_it_is_better_than_the_frozen_version(frozen: Any, kind: str):
+def test_after_200_reviews_of_a_shifted_world_it_is_better_than_the_frozen_version(frozen: Any, kind: str):
     estimator, found = learn_increment(frozen, KNOWN, shifted(kind), served="names")
     assert found.corrected.shape == found.frozen.shape == (200,)
     assert found.corrected.mean() < found.frozen.mean() - 0.02
@@ -132,7 +132,7 @@ def losses(frozen: float, corrected: float, count: int) -> tuple[np.ndarray, np.
     ],
     ids=["equal", "worse on the last ones", "worse before them", "the limit", "fewer than there should be"],
 )
-def test_the_last_hundred_feedbacks_decide_whether_the_correction_is_used(parts: list, *, falls_back: bool):
+def test_the_last_hundred_reviews_decide_whether_the_correction_is_used(parts: list, *, falls_back: bool):
     columns = zip(*(losses(*part) for part in parts), strict=True)
     found = Prequential(*map(np.concatenate, columns))
     assert found.falls_back is falls_back

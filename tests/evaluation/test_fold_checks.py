@@ -174,7 +174,7 @@ def test_the_reference_may_be_better_by_its_own_margin(difference: float, passes
 def test_the_reason_names_the_reference():
     made = report(reference=Reference(weeks=8, version="3", rows=500, difference=-0.05))
     assert verdict("not_worse_than_reference", made).reason == (
-        "F1 is 0.050 below that of version 3, which was in Production 8 weeks before, on 500 rows: below it by more"
+        "F1 is 0.050 below that of version 3, the reference of 8 weeks before, on 500 rows: below it by more"
         " than the allowed 0.020."
     )
     made = report(reference=Reference(weeks=8, version="3", reason="version 3 was rolled back"))
