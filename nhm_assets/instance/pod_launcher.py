@@ -1,5 +1,6 @@
 """Launches runs as Kubernetes Jobs. Only the `dagster.yaml` for Kubernetes names this launcher."""
 
+import os
 from typing import Final
 
 from dagster import DagsterRun
@@ -22,6 +23,8 @@ from nhm_assets.runs.liveness import POD_TAG, PROCESS_TAG
 from nhm_assets.runs.queries import SPECIALIST_TAG
 from nhm_assets.settings import Settings
 
+_IMAGE_VARIABLE: Final = "DAGSTER_CURRENT_IMAGE"
+"""Names the image of this daemon. The overlays set it; it is empty where an older copy of one does not."""
 _NO_SUCH_JOB: Final = "could not be found"
 """How Dagster's message ends if the Job does not exist. Any other unknown status is a temporary problem."""
 _NOT_FOUND: Final = 404
@@ -37,13 +40,14 @@ class RunPodLauncher(GuardedRunLauncher, K8sRunLauncher):
     """
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        """Create the run's Job, with the image that the code location has now.
+        """Create the run's Job, with the image that the platform has now.
 
-        While the API server does not answer, the run goes back into the queue. Dagster's daemon puts a run back
-        for this one error only; any other would end the run for good.
+        While the API server does not answer, or nothing says which image that is, the run goes back into the queue.
+        Dagster's daemon puts a run back for this error; most others would end the run for good.
 
         Raises:
-            DagsterUserCodeUnreachableError: the API server does not answer, or cannot do this now.
+            DagsterUserCodeUnreachableError: the API server does not answer, or cannot do this now, or the code
+                location did not load and this daemon does not know the platform's image either.
         """
         try:
             super().launch_run(context._replace(dagster_run=_with_todays_image(context)))
@@ -96,18 +100,40 @@ class RunPodLauncher(GuardedRunLauncher, K8sRunLauncher):
 
 
 def _with_todays_image(context: LaunchRunContext) -> DagsterRun:
-    """The run, with the image of its code location. A run records the image at the time of its request.
+    """The run, with the platform's image. A run records the image at the time of its request.
 
     Between request and launch, the platform may have been upgraded, and its database may know only the new code.
     """
-    run, origin = context.dagster_run, context.dagster_run.job_code_origin
-    if context.workspace is None or run.remote_job_origin is None or origin is None:
-        return run
+    if image := os.environ.get(_IMAGE_VARIABLE) or _image_of_location(context):
+        return _with_image(context.dagster_run, image)
+    return context.dagster_run
+
+
+def _image_of_location(context: LaunchRunContext) -> str | None:
+    """The image of the run's code location; None if it names none. In an upgrade, the old one may answer a while yet.
+
+    Raises:
+        DagsterUserCodeUnreachableError: the code location did not load, as happens while it starts.
+    """
+    run = context.dagster_run
+    if context.workspace is None or run.remote_job_origin is None:
+        return None
     name = run.remote_job_origin.repository_origin.code_location_origin.location_name
-    if not context.workspace.has_code_location(name):
+    entry = context.workspace.get_location_entry(name)
+    if entry is None:
+        return None
+    if entry.code_location is None:
+        raise DagsterUserCodeUnreachableError(
+            f"The code location {name} did not load, so it does not say which image run {run.run_id} needs. The run"
+            " waits in the queue and is launched again"
+        )
+    return entry.code_location.container_image
+
+
+def _with_image(run: DagsterRun, image: str) -> DagsterRun:
+    if (origin := run.job_code_origin) is None:
         return run
-    image = context.workspace.get_code_location(name).container_image
-    repository = origin.repository_origin._replace(container_image=image or origin.repository_origin.container_image)
+    repository = origin.repository_origin._replace(container_image=image)
     return run._replace(job_code_origin=origin._replace(repository_origin=repository))
 
 

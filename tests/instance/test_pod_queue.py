@@ -27,9 +27,11 @@ from tests.support.web import Answer, website
 JOBS = "/apis/batch/v1/namespaces/mlflow/jobs"
 CREATED: Answer = (201, json.dumps({"kind": "Job", "apiVersion": "batch/v1"}))
 HOURS_12 = 12 * 3600
+IMAGE_VARIABLE = "DAGSTER_CURRENT_IMAGE"
 SHORT = InProcessCodeLocationOrigin(
     LoadableTargetOrigin(module_name="tests.support.short_job", attribute="defs"), location_name="short"
 )
+BROKEN = SHORT._replace(loadable_target_origin=LoadableTargetOrigin(module_name="tests.support.no_such_module"))
 
 
 def status(code: int, message: str) -> Answer:
@@ -40,6 +42,7 @@ def status(code: int, message: str) -> Answer:
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """dagster-k8s pauses for ten seconds between its own four attempts; here it does not."""
     monkeypatch.setenv("MAX_CONCURRENT_RUNS", "3")
+    monkeypatch.delenv(IMAGE_VARIABLE, raising=False)
     monkeypatch.setattr(dagster_k8s.client, "time", SimpleNamespace(sleep=lambda _: None, time=time.time))
 
 
@@ -60,9 +63,14 @@ def queued_run(instance: DagsterInstance, image: str | None = None) -> str:
     return run.run_id
 
 
-def dequeue(instance: DagsterInstance, run_id: str, image: str | None = None) -> DagsterRun:
+def dequeue(
+    instance: DagsterInstance,
+    run_id: str,
+    image: str | None = None,
+    location: InProcessCodeLocationOrigin = SHORT,
+) -> DagsterRun:
     """One iteration of the daemon that launches queued runs; the run afterwards. The code location has this image."""
-    location = SHORT._replace(container_image=image)
+    location = location._replace(container_image=image)
     daemon = QueuedRunCoordinatorDaemon(interval_seconds=1)
     with create_test_daemon_workspace_context(InProcessWorkspaceLoadTarget(location), instance) as workspace:
         for _ in daemon.run_iteration(workspace):
@@ -100,6 +108,29 @@ def test_a_run_that_waited_in_the_queue_gets_the_image_of_today(tmp_path: Path):
     with website({JOBS: CREATED}) as site, instance_with_pods(tmp_path, site.address) as instance:
         run_id = queued_run(instance, image="nhm-assets:0.1.0")
         assert dequeue(instance, run_id, image="nhm-assets:0.2.0").tags["dagster/image"] == "nhm-assets:0.2.0"
+
+
+def test_a_run_gets_the_image_of_the_daemon_while_the_old_code_location_still_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv(IMAGE_VARIABLE, "nhm-assets:0.2.0")
+    with website({JOBS: CREATED}) as site, instance_with_pods(tmp_path, site.address) as instance:
+        run_id = queued_run(instance, image="nhm-assets:0.1.0")
+        assert dequeue(instance, run_id, image="nhm-assets:0.1.0").tags["dagster/image"] == "nhm-assets:0.2.0"
+
+
+def test_a_run_waits_in_the_queue_while_nothing_says_which_image_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with website({JOBS: CREATED}) as site, instance_with_pods(tmp_path, site.address) as instance:
+        run_id = queued_run(instance, image="nhm-assets:0.1.0")
+        run = dequeue(instance, run_id, location=BROKEN)
+        assert run.status is DagsterRunStatus.QUEUED
+        assert "dagster/image" not in run.tags
+        assert f"does not say which image run {run_id} needs. The run waits" in story(instance, run_id)
+        # The daemon may know it.
+        monkeypatch.setenv(IMAGE_VARIABLE, "nhm-assets:0.2.0")
+        assert dequeue(instance, run_id, location=BROKEN).tags["dagster/image"] == "nhm-assets:0.2.0"
 
 
 def test_a_run_keeps_its_image_if_the_code_location_names_none(tmp_path: Path):

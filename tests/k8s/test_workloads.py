@@ -17,12 +17,15 @@ def test_an_overlay_starts_no_retraining_when_it_is_applied():
     assert not [manifest for manifest in rendered(PRODUCTION) if manifest["kind"] == "Job"]
 
 
-def test_runs_use_the_image_of_the_code_location(production: list[Manifest]):
-    (container,) = find(production, "Deployment", "nhm-code")["spec"]["template"]["spec"]["containers"]
-    environment = {variable["name"]: variable.get("value") for variable in container["env"]}
-    assert environment["DAGSTER_CURRENT_IMAGE"] == container["image"]
+def test_runs_use_the_image_of_the_daemon_and_the_code_location(production: list[Manifest]):
+    images = set()
+    for name in ("nhm-code", "dagster-daemon"):
+        (container,) = find(production, "Deployment", name)["spec"]["template"]["spec"]["containers"]
+        environment = {variable["name"]: variable.get("value") for variable in container["env"]}
+        assert environment["DAGSTER_CURRENT_IMAGE"] == container["image"], name
+        images.add(container["image"])
     (retrain,) = find(production, "Job", "train-specialist-models")["spec"]["template"]["spec"]["containers"]
-    assert retrain["image"] == container["image"]
+    assert images == {retrain["image"]}
 
 
 def test_every_long_running_workload_has_probes_and_a_disruption_budget(production: list[Manifest]):
