@@ -193,14 +193,14 @@ class Before:
 
     def _api_server(self) -> Iterator[Line]:
         """Some networks compare the address of the Service with a policy, others that of the server behind it."""
-        ranges = needs.api_server_ranges(self._manifests)
+        blocks = needs.api_server_blocks(self._manifests)
         service, endpoints = (self._objects.kind("v1", kind) for kind in ("Service", "Endpoints"))
-        if ranges is None or not service or not endpoints:
+        if blocks is None or not service or not endpoints:
             return
         found = self._objects.get(service, "default", "kubernetes")
         behind = self._objects.get(endpoints, "default", "kubernetes")
         addresses = needs.api_server_addresses(found or {}, behind or {})
-        if closed := needs.outside(addresses, ranges):
+        if closed := needs.outside(addresses, blocks):
             yield fault(
                 "API server",
                 f"it is at {', '.join(closed)}, which the policy nhm-api-server does not open: no run would start",

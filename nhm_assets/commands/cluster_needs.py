@@ -28,6 +28,19 @@ class Claim(NamedTuple):
     storage_class: str | None
 
 
+class Block(NamedTuple):
+    """A network that a policy opens, such as 10.0.0.0/8, but for the networks within it that stay closed."""
+
+    cidr: str
+    closed: tuple[str, ...] = ()
+
+    def opens(self, address: str) -> bool:
+        """Whether pods may connect to this address. As in a policy, a network may be named by any address in it."""
+        found = ip_address(address)
+        within, *closed = (found in ip_network(one, strict=False) for one in (self.cidr, *self.closed))
+        return within and not any(closed)
+
+
 class Server(NamedTuple):
     """An address of a server, and the Service in the cluster that it is; None if it is elsewhere."""
 
@@ -158,13 +171,15 @@ def grants(manifests: Sequence[Manifest]) -> Iterator[tuple[str, str, str, str, 
                             yield verb, group, resource, role["metadata"]["namespace"], name
 
 
-def api_server_ranges(manifests: Sequence[Manifest]) -> list[str] | None:
-    """The networks in which pods may connect to the API server, such as 10.0.0.0/8; None: no policy restricts that."""
+def api_server_blocks(manifests: Sequence[Manifest]) -> list[Block] | None:
+    """The networks in which pods may connect to the API server; None: no policy restricts that."""
     policies = [one["spec"] for one in manifests if name_of(one) == "NetworkPolicy/nhm-api-server"]
-    if not policies:
+    rules = [rule for spec in policies for rule in spec.get("egress") or ()]
+    # A rule that names nobody opens every address.
+    if not policies or not all(rule.get("to") for rule in rules):
         return None
-    peers = [peer for spec in policies for rule in spec["egress"] for peer in rule.get("to", ())]
-    return [peer["ipBlock"]["cidr"] for peer in peers if "ipBlock" in peer]
+    blocks = (peer["ipBlock"] for rule in rules for peer in rule["to"] if "ipBlock" in peer)
+    return [Block(one["cidr"], tuple(one.get("except") or ())) for one in blocks]
 
 
 def api_server_addresses(service: Manifest, endpoints: Manifest) -> list[str]:
@@ -174,10 +189,9 @@ def api_server_addresses(service: Manifest, endpoints: Manifest) -> list[str]:
     return list(dict.fromkeys([*(spec.get("clusterIPs") or [spec["clusterIP"]] if spec else []), *behind]))
 
 
-def outside(addresses: Iterable[str], ranges: Sequence[str]) -> list[str]:
-    """The addresses that are in none of these networks. Those of another kind of IP are outside."""
-    networks = [ip_network(one) for one in ranges]
-    return [one for one in addresses if not any(ip_address(one) in network for network in networks)]
+def outside(addresses: Iterable[str], blocks: Sequence[Block]) -> list[str]:
+    """The addresses that none of these networks opens. Those of another kind of IP are outside."""
+    return [one for one in addresses if not any(block.opens(one) for block in blocks)]
 
 
 def server_at(address: str, usual_port: int, namespace: str) -> Server:

@@ -65,18 +65,45 @@ def test_who_applies_a_role_must_hold_what_it_grants():
 
 @pytest.mark.parametrize("overlay", [PRODUCTION, STANDALONE, OWN_SERVICES], ids=lambda overlay: overlay.name)
 def test_an_api_server_with_a_private_address_is_open_and_any_other_is_named(overlay: Path):
-    ranges = needs.api_server_ranges(rendered(overlay))
-    assert ranges is not None
+    blocks = needs.api_server_blocks(rendered(overlay))
+    assert blocks is not None
     service = {"spec": {"clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1", "fd00::1"]}}
     endpoints = {"subsets": [{"addresses": [{"ip": "172.18.0.2"}, {"ip": "203.0.113.7"}]}, {"notReadyAddresses": []}]}
     addresses = needs.api_server_addresses(service, endpoints)
     assert addresses == ["10.96.0.1", "fd00::1", "172.18.0.2", "203.0.113.7"]
-    assert needs.outside(addresses, ranges) == ["fd00::1", "203.0.113.7"]
-    assert needs.outside(addresses, [*ranges, "203.0.113.7/32", "fd00::/8"]) == []
+    assert needs.outside(addresses, blocks) == ["fd00::1", "203.0.113.7"]
+    more = [needs.Block(one) for one in ("203.0.113.7/32", "fd00::/8")]
+    assert needs.outside(addresses, [*blocks, *more]) == []
+
+
+def policy(*egress: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": "NetworkPolicy", "metadata": {"name": "nhm-api-server"}, "spec": {"egress": list(egress)}}
+
+
+def test_a_network_of_a_policy_may_be_named_by_any_address_in_it_and_have_exceptions():
+    block = {"cidr": "10.1.2.3/8", "except": ["10.96.1.1/16", "10.97.0.1/32"]}
+    blocks = needs.api_server_blocks([policy({"to": [{"podSelector": {}}, {"ipBlock": block}]})])
+    assert blocks is not None
+    assert needs.outside(["10.9.9.9", "10.96.0.1", "10.97.0.1", "11.0.0.1"], blocks) == [
+        "10.96.0.1",
+        "10.97.0.1",
+        "11.0.0.1",
+    ]
+    # Another rule may open what one leaves closed.
+    assert needs.outside(["10.96.0.1"], [*blocks, needs.Block("10.96.0.1/32")]) == []
+
+
+@pytest.mark.parametrize("everywhere", [{}, {"to": []}, {"ports": [{"port": 443}]}], ids=["all", "empty", "port"])
+def test_a_rule_that_names_no_address_opens_all(everywhere: dict[str, Any]):
+    assert needs.api_server_blocks([policy({"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}, everywhere)]) is None
+
+
+def test_a_policy_without_a_rule_opens_none():
+    assert needs.api_server_blocks([policy()]) == []
 
 
 def test_without_the_policy_the_address_of_the_api_server_does_not_matter():
-    assert needs.api_server_ranges([]) is None
+    assert needs.api_server_blocks([]) is None
     assert needs.api_server_addresses({}, {}) == []
 
 
