@@ -86,9 +86,7 @@ types: install ## mypy
 
 install: $(VENV)/.installed ## create the environment of the platform
 
-# Both at the same time.
-environment-serving:
-	@$(MAKE) --no-print-directory -j 2 install $(VENV_SERVING)/.installed
+environment-serving: install $(VENV_SERVING)/.installed
 
 environments: install $(VENV_SERVING)/.installed $(VENV_MLFLOW2)/.installed $(VENV_MLFLOW29)/.installed ## create the environments of all tests
 
@@ -110,8 +108,9 @@ $(VENV_SERVING)/.installed: tests/environments/serving.txt
 	$(VENV_SERVING)/bin/pip install --quiet --no-compile -r $<
 	touch $@
 
-# The older MLflow client, for servers that clusters still run.
-$(VENV_MLFLOW2)/.installed: pyproject.toml constraints-mlflow2.txt
+# The older MLflow client, for servers that clusters still run. Two installations of this folder at a time would write
+# the same files into it, so this one waits for the platform's.
+$(VENV_MLFLOW2)/.installed: pyproject.toml constraints-mlflow2.txt | $(VENV)/.installed
 	$(PYTHON) -m venv $(VENV_MLFLOW2)
 	$(VENV_MLFLOW2)/bin/pip install --quiet --no-compile -c constraints-mlflow2.txt -e '.[local,dev]'
 	touch $@

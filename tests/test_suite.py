@@ -55,6 +55,33 @@ def test_the_files_that_the_older_client_runs_exist():
     assert [file for file in files if not (ROOT / file).exists()] == []
 
 
+def installs(folder: Path, *arguments: str) -> list[str]:
+    """The programs `pip` that make would start, in this order, where no environment exists yet."""
+    names = ("VENV", "VENV_SERVING", "VENV_MLFLOW2", "VENV_MLFLOW29")
+    # Without what the make that runs these tests tells its children.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    command = ["make", "-n", *arguments, *(f"{name}={folder / name}" for name in names)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    found = [line.partition(" install ")[0] for line in done.stdout.splitlines() if "/pip install " in line]
+    return [str(Path(one).relative_to(folder)) for one in found]
+
+
+def test_parallel_makes_create_each_environment_once(tmp_path: Path):
+    serving = ["VENV/bin/pip", "VENV_SERVING/bin/pip"]
+    assert sorted(installs(tmp_path, "-j2", "lint", "types", "test", "test-all")) == serving
+    assert sorted(installs(tmp_path, "-j2", "environments", "test-mlflow2", "environment-serving")) == [
+        "VENV/bin/pip",
+        "VENV_MLFLOW2/bin/pip",
+        "VENV_MLFLOW29/bin/pip",
+        "VENV_SERVING/bin/pip",
+    ]
+
+
+def test_only_one_environment_at_a_time_installs_what_is_in_this_folder(tmp_path: Path):
+    """Both write the folder `*.egg-info`."""
+    assert installs(tmp_path, f"{tmp_path}/VENV_MLFLOW2/.installed") == ["VENV/bin/pip", "VENV_MLFLOW2/bin/pip"]
+
+
 def test_temporary_folders_are_in_memory_where_there_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     # Both, so that the variable is afterwards as it was before.
     monkeypatch.setenv(memory_folder.VARIABLE, "elsewhere")
