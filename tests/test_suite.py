@@ -95,6 +95,23 @@ def test_temporary_folders_are_in_memory_where_there_is_enough(tmp_path: Path, m
     assert os.environ[memory_folder.VARIABLE] == str(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("limit", "enough"), [("3000\n", True), ("2999\n", False), ("max\n", True), (None, True)], ids=repr
+)
+def test_a_container_has_the_memory_up_to_its_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str | None, *, enough: bool
+):
+    monkeypatch.setenv(memory_folder.VARIABLE, "elsewhere")
+    monkeypatch.delenv(memory_folder.VARIABLE)
+    monkeypatch.setattr(memory_folder, "NEEDED", 1000)
+    monkeypatch.setattr(memory_folder, "CONTAINER", tmp_path)
+    (tmp_path / "memory.current").write_text("2000\n")
+    if limit:
+        (tmp_path / "memory.max").write_text(limit)
+    memory_folder.use_memory(tmp_path)
+    assert (memory_folder.VARIABLE in os.environ) is enough
+
+
 def test_who_names_a_place_for_temporary_folders_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(memory_folder, "NEEDED", 0)
     monkeypatch.setenv(memory_folder.VARIABLE, "elsewhere")

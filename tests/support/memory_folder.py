@@ -13,6 +13,8 @@ VARIABLE = "PYTEST_DEBUG_TEMPROOT"
 """Where pytest creates its temporary folders. Whoever sets it decides."""
 NEEDED = 8 * 2**30
 """Bytes: four test processes with their servers, and two gigabytes of files."""
+CONTAINER = Path("/sys/fs/cgroup")
+"""Where Linux says how much memory a container has. What is written into memory counts as used there."""
 
 
 def use_memory(folder: Path = IN_MEMORY) -> None:
@@ -27,4 +29,14 @@ def _is_fit(folder: Path) -> bool:
     found = os.statvfs(folder)
     # Tests run programs that they have written there. In many containers this folder does not allow that, or is tiny.
     runs_programs = not found.f_flag & os.ST_NOEXEC
-    return runs_programs and min(found.f_bavail * found.f_frsize, psutil.virtual_memory().available) >= NEEDED
+    free = (found.f_bavail * found.f_frsize, psutil.virtual_memory().available, *_left_in_container())
+    return runs_programs and min(free) >= NEEDED
+
+
+def _left_in_container() -> tuple[int, ...]:
+    """The bytes up to the limit of this container; empty if it has none, or is none."""
+    try:
+        limit, used = ((CONTAINER / f"memory.{name}").read_text().strip() for name in ("max", "current"))
+    except OSError:
+        return ()
+    return (int(limit) - int(used),) if limit.isdigit() and used.isdigit() else ()
