@@ -14,8 +14,8 @@ WITH_SERVING = NHM_TEST_SERVING_PYTHON=$(abspath $(VENV_SERVING))/bin/python $(W
 PYTEST = pytest -n $(WORKERS) --no-loadscope-reorder
 # What depends on MLflow's client: what is logged, registered, loaded, scored, promoted, searched for and deleted.
 MLFLOW2_TESTS = tests/test_old_mlflow_server.py tests/promotion/test_protocol.py \
-  $(addprefix tests/training/test_,candidate.py deleted_in_mlflow.py registration.py serving_contract.py \
-    stale_runs.py training_runs.py tuning.py) \
+  $(addprefix tests/training/test_,auto_search.py candidate.py deleted_in_mlflow.py registration.py \
+    serving_contract.py stale_runs.py training_runs.py tuning.py) \
   $(addprefix tests/evaluation/test_,evaluation_report.py members.py predictions.py) \
   $(addprefix tests/registry/test_,model_files.py retention.py versions.py)
 
