@@ -634,6 +634,11 @@ def set_library_environment(settings: Settings, *, dagster_home: Path | None = N
     os.environ["MAX_CONCURRENT_RUNS"] = str(settings.max_concurrent_runs)
 
 
+def image_of_this_pod() -> str | None:
+    """The image of this process's pod; None outside of Kubernetes, or where an older copy of an overlay names none."""
+    return os.environ.get("DAGSTER_CURRENT_IMAGE") or None
+
+
 def inherited_environment() -> dict[str, str]:
     """The environment for programs that we start."""
     return {**os.environ, "PYTHONUNBUFFERED": "1"}

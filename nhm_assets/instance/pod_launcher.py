@@ -1,6 +1,5 @@
 """Launches runs as Kubernetes Jobs. Only the `dagster.yaml` for Kubernetes names this launcher."""
 
-import os
 from typing import Final
 
 from dagster import DagsterRun
@@ -21,10 +20,8 @@ from nhm_assets.instance.launcher import GuardedRunLauncher
 from nhm_assets.instance.run_pods import run_pod_config
 from nhm_assets.runs.liveness import POD_TAG, PROCESS_TAG
 from nhm_assets.runs.queries import SPECIALIST_TAG
-from nhm_assets.settings import Settings
+from nhm_assets.settings import Settings, image_of_this_pod
 
-_IMAGE_VARIABLE: Final = "DAGSTER_CURRENT_IMAGE"
-"""Names the image of this daemon. The overlays set it; it is empty where an older copy of one does not."""
 _NO_SUCH_JOB: Final = "could not be found"
 """How Dagster's message ends if the Job does not exist. Any other unknown status is a temporary problem."""
 _NOT_FOUND: Final = 404
@@ -104,7 +101,7 @@ def _with_todays_image(context: LaunchRunContext) -> DagsterRun:
 
     Between request and launch, the platform may have been upgraded, and its database may know only the new code.
     """
-    if image := os.environ.get(_IMAGE_VARIABLE) or _image_of_location(context):
+    if image := image_of_this_pod() or _image_of_location(context):
         return _with_image(context.dagster_run, image)
     return context.dagster_run
 
