@@ -3,13 +3,15 @@
 import logging
 import time
 from collections.abc import Iterator
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
+from resources.embedded_mongo import embedded_mongod
 from resources.mongo import read_consistently, snapshot
 from tests.support.mongod import OwnMongod, mongo
 
@@ -97,32 +99,31 @@ def test_a_snapshot_refused_because_of_a_new_index_is_tried_again(database: Data
 
 
 @pytest.fixture
-def without_history(database: Database[dict[str, Any]]) -> Iterator[None]:
-    """The server keeps no history for snapshots."""
-    set_history = partial(database.client.admin.command, "setParameter", 1)
-    set_history(minSnapshotHistoryWindowInSeconds=0)
-    yield
-    set_history(minSnapshotHistoryWindowInSeconds=300)
+def without_history(tmp_path: Path) -> Iterator[Database[dict[str, Any]]]:
+    """A database on a server of its own, which keeps no history: other tests read snapshots from the shared one."""
+    with embedded_mongod(tmp_path / "mongod") as uri, MongoClient[dict[str, Any]](uri) as client:
+        client.admin.command("setParameter", 1, minSnapshotHistoryWindowInSeconds=0)
+        yield client.get_database("test")
 
 
-@pytest.mark.usefixtures("without_history")
+@pytest.mark.servers
 def test_a_read_longer_than_the_server_s_history_is_made_without_a_snapshot_and_says_so(
-    database: Database[dict[str, Any]], caplog: pytest.LogCaptureFixture
+    without_history: Database[dict[str, Any]], caplog: pytest.LogCaptureFixture
 ):
     """A million documents on a busy machine took longer than the usual five minutes; so would the next attempt."""
-    database.feedback.insert_one({"_id": "before"})
+    without_history.feedback.insert_one({"_id": "before"})
     sessions = []
 
     def read(session: Any) -> int:
         sessions.append(session)
-        first = database.feedback.count_documents({}, session=session)
+        first = without_history.feedback.count_documents({}, session=session)
         for number in range(10):
-            database.feedback.insert_one({"attempt": len(sessions), "number": number})
+            without_history.feedback.insert_one({"attempt": len(sessions), "number": number})
             time.sleep(0.2)
-        return database.feedback.count_documents({}, session=session) - first
+        return without_history.feedback.count_documents({}, session=session) - first
 
     with caplog.at_level(logging.WARNING):
-        seen, as_of = read_consistently(database, read)
+        seen, as_of = read_consistently(without_history, read)
     assert [session is None for session in sessions] == [False, False, True]
     assert seen == 10
     assert as_of.startswith("no single point in time: reading took longer")
