@@ -42,7 +42,7 @@ SUBCOMMANDS: Final = {
     "cluster": Subcommand("cluster", "Check the Kubernetes cluster before and after an installation."),
     "dev": Subcommand("dev", "Run the whole platform on this machine."),
     "exporter": Subcommand("exporter", "Answer Prometheus at /metrics."),
-    "generate": Subcommand("generate", "Let a language model make up rows to learn beside real ones."),
+    "generate": Subcommand("generate", "Let a language model make up rows to train on beside real ones."),
     "lineage": Subcommand("lineage", "Show what a version was made from, and who learned from a feedback."),
     "migrate": Subcommand("migrate", "Upgrade the databases of Dagster and MLflow, after a back-up."),
     "mongod": Subcommand("dev", "Keep the local MongoDB running."),

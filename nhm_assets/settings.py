@@ -130,44 +130,46 @@ class Settings(BaseSettings):
 
     llm_dataset_dir: Path | None = Field(
         None,
-        description="Folder with rows that a language model made, specialist_{name}_base.parquet, to learn beside real"
-        " ones. See docs/data-generation.md.",
+        description="Folder of rows that a language model made, to train on beside real ones:"
+        " specialist_{name}_base.parquet. See docs/data-generation.md.",
     )
     llm_max_share: Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)] = Field(
-        0.3, description="At most this fraction of the train rows, below 1, is from a language model."
+        0.3, description="Largest fraction of the train rows that a language model may have made. Below 1."
     )
     llm_weight: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)] = Field(
-        0.3, description="How much such a row counts when a model learns, against 1 of a real row."
+        0.3, description="How much such a row counts in training. A real row counts 1."
     )
     llm_conditional: Literal["drop", "review"] = Field(
         "drop",
-        description="What becomes of such rows that are labelled conditional. drop: they are left out. review: they are"
-        " learned as review_required.",
+        description="What to do with such rows that are labelled conditional. drop: leave them out. review: learn"
+        " them as review_required.",
     )
     allow_llm_data: bool = Field(
         default=False,
-        description="Allow rows of a language model in production too. Otherwise LLM_DATASET_DIR is refused there.",
+        description="Allow rows that a language model made in production too. Otherwise production refuses"
+        " LLM_DATASET_DIR.",
     )
 
     llm_provider: Literal["openai", "anthropic"] = Field(
-        "openai", description="Protocol of the language model that `nhm generate` asks. openai: also of other servers."
+        "openai", description="Protocol of the server that `nhm generate` asks. Many other servers speak openai too."
     )
     llm_model: str | None = Field(None, description="Name of the language model that makes rows.")
     llm_base_url: str | None = Field(
-        None, description="Address of its server, for example http://127.0.0.1:8000/v1. Unset: that of LLM_PROVIDER."
+        None,
+        description="Address of its server, for example http://127.0.0.1:8000/v1. Unset: the address of LLM_PROVIDER.",
     )
-    llm_api_key: SecretStr | None = Field(None, description="Key for this server. A server of your own may want none.")
+    llm_api_key: SecretStr | None = Field(None, description="Key for this server. Your own server may need none.")
     llm_max_cost: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = Field(
-        5.0, description="US dollars that one file of made-up rows may cost."
+        5.0, description="Most US dollars that one file of made-up rows may cost."
     )
     llm_input_price: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = Field(
-        15.0, description="US dollars per million tokens that the model reads, by which the cost is counted."
+        15.0, description="Price in US dollars per million tokens that the model reads."
     )
     llm_output_price: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = Field(
-        75.0, description="US dollars per million tokens that the model writes."
+        75.0, description="Price in US dollars per million tokens that the model writes."
     )
-    llm_timeout_s: Seconds = Field(120.0, description="Seconds to wait for an answer of the language model.")
-    llm_retries: Count = Field(5, description="Retries of a question that its server does not answer for now.")
+    llm_timeout_s: Seconds = Field(120.0, description="Seconds to wait for an answer from the language model.")
+    llm_retries: Count = Field(5, description="Retries of a question that the server cannot answer at the moment.")
 
     model_family: str = Field(
         DEFAULT.name,
@@ -254,8 +256,8 @@ class Settings(BaseSettings):
     )
     increment: bool = Field(
         default=False,
-        description="Between weekly retrainings, let new feedback correct the version that serves instead of training"
-        " in full. See docs/models.md.",
+        description="Between weekly retrainings, correct the served version with new feedback instead of training in"
+        " full. See docs/models.md.",
     )
     increment_threshold: PositiveCount = Field(
         20, description="Amount of new feedback on a specialist that starts an increment, if INCREMENT is true."

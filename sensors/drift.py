@@ -137,7 +137,7 @@ class _Tick:
         return self._learned_in_full(specialist, version_at(self.database[AUDIT_LOG], model, self.now) or otherwise)
 
     def _learned_in_full(self, specialist: str, version: str) -> str:
-        """An increment stands for the version that it corrects: what drifts from the one, drifts from the other."""
+        """The version that an increment corrects, or the version itself: what drifts from one drifts from the other."""
         return learned_in_full(self.database[AUDIT_LOG], recorded_specialist(specialist).registered_model, version)
 
     def _below_line(self) -> dict[str, Cause]:

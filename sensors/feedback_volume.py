@@ -59,7 +59,7 @@ _SLOW_COUNTS_S: Final = 30.0
     description=(
         "Retrains a specialist on the current week once RETRAINING_FEEDBACK_THRESHOLD feedback documents have arrived"
         " since the end of the window that it last learned from, at most once per RETRAINING_COOLDOWN_HOURS. With"
-        " INCREMENT, INCREMENT_THRESHOLD documents start an increment of the version that serves instead. Feedback"
+        " INCREMENT, INCREMENT_THRESHOLD documents start an increment instead. Feedback"
         " that a dataset would leave out, such as that of scripts, does not count. The sensor needs"
         " no cursor: `retraining_triggers` and Dagster's runs record what was launched."
     ),
@@ -236,6 +236,6 @@ class _Evaluation:
             week = last_closed_week(self.now)
             return (
                 f"no increment before the full retraining of week {week}, which it would supersede. If"
-                f" {SCHEDULE} does not start it: nhm retrain {specialist} --week {week}"
+                f" {SCHEDULE} does not start it: nhm retrain --specialist {specialist} --week {week}"
             )
         return self._requests.cooling_down(last)

@@ -1,8 +1,8 @@
 """Take out of an environment what no program of the platform reads, and compile what they import: trim.py ENVIRONMENT.
 
 A third of what wheels bring is tests, sources to compile against, and parts for other purposes. The tests of the image
-run the programs of the platform from an environment that this has trimmed. If a program comes to need one of these
-parts, take its line out.
+run the programs of the platform from an environment that this has trimmed. If a program needs one of these parts
+one day, remove its line.
 """
 
 import py_compile

@@ -1,4 +1,4 @@
-"""`nhm generate`: let a language model make up rows to learn beside real ones."""
+"""`nhm generate`: let a language model make up rows to train on beside real ones."""
 
 import sys
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _STOPPED: Final = 3
 
 
 @click.command()
-@click.option("--specialist", required=True, metavar="NAME", help="The specialist whose plans and verdicts are made.")
+@click.option("--specialist", required=True, metavar="NAME", help="The specialist that the rows are for.")
 @click.option("--count", required=True, type=click.IntRange(1, 100_000), help="Number of rows.")
 @click.option(
     "--out",
@@ -31,14 +31,16 @@ _STOPPED: Final = 3
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for the rows, the record of how they were made, and the journal.",
 )
-@click.option("--judge", "judge_name", metavar="MODEL", help="Another model that must come to the same verdicts.")
+@click.option("--judge", "judge_name", metavar="MODEL", help="Another model, which must give the same recommendations.")
 @click.option(
-    "--agreed-by", metavar="TEXT", help="People who have read the rows and agree. Makes no more, and hands them over."
+    "--agreed-by", metavar="TEXT", help="Who has read the rows and agrees. Hands the rows over, and makes no more."
 )
 @click.option(
     "--without", multiple=True, metavar="PLAN_ID", help="With --agreed-by: a plan to leave out. May be repeated."
 )
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="Decides what plans are about. Default: 0.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="Decides what the plans are about. Default: 0."
+)
 def generate(
     specialist: str,
     count: int,
@@ -48,14 +50,14 @@ def generate(
     without: tuple[str, ...],
     seed: int,
 ) -> None:
-    """Ask a language model for plans and verdicts, and keep those that are valid, plausible and new.
+    """Ask a language model for plans and recommendations, and keep those that are valid, plausible and new.
 
-    LLM_PROVIDER, LLM_MODEL, LLM_BASE_URL and LLM_API_KEY say which model. No more than LLM_MAX_COST is spent. If the
-    command is interrupted, the same command goes on where it stopped. Only ranges of features leave this machine, no
-    document.
+    LLM_PROVIDER, LLM_MODEL, LLM_BASE_URL and LLM_API_KEY say which model. The command stops at LLM_MAX_COST. After an
+    interruption, the same command goes on where it stopped. The server gets ranges of features, but none of your
+    documents.
 
-    Another model or people must agree with the verdicts: use --judge from the beginning, or read the rows and run the
-    same command again with --agreed-by. To learn the rows then, set LLM_DATASET_DIR to the folder.
+    Another model or people must agree with the recommendations: use --judge from the beginning, or read the rows and
+    run the same command again with --agreed-by. Then set LLM_DATASET_DIR to the folder, to train on the rows.
     """
     with startup_without_gc():
         from nhm_assets.domain.partitions import parse_specialist

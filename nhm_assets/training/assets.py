@@ -59,7 +59,7 @@ class TrainingConfig(Config):
     )
     increment: bool = Field(
         default=False,
-        description="Correct the version that serves by the feedback since it learned, instead of training in full.",
+        description="Correct the last version in Production that learned in full, instead of training in full.",
     )
 
 
@@ -73,11 +73,12 @@ class TrainingConfig(Config):
     description=(
         "A version of the specialist's model in MLflow, by default `{specialist}-evaluator`: one of the family"
         " MODEL_FAMILY, fitted on the train and validation rows and logged as the specialists load it. It is in stage"
-        " Staging, with the alias `candidate`; while an A/B test runs, in no stage. If a version of the same data, code"
-        " and parameters exists, it is reused and the outcome is `unchanged`. To train anyway, set FORCE_RETRAIN=true,"
-        " or `force: true` in the launchpad. An increment (INCREMENT, or `increment: true` in the launchpad) is the"
-        " version that serves with a correction that has learned from the feedback since. If the dataset's"
-        " evidence checks fail, nothing is trained: the run stays green, and its outcome is `insufficient_data`."
+        " Staging, with the alias `candidate`; while an A/B test runs, in stage None. If a version of the same data,"
+        " code and parameters exists, it is reused and the outcome is `unchanged`. To train anyway, set"
+        " FORCE_RETRAIN=true, or `force: true` in the launchpad. An increment (INCREMENT, or `increment: true` in the"
+        " launchpad) corrects the answers of the last version in Production that learned in full, by the feedback"
+        " since. If the dataset's evidence checks fail, nothing is trained: the run stays green, and its outcome is"
+        " `insufficient_data`."
     ),
 )
 @retry_transient_errors

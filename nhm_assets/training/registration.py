@@ -205,7 +205,7 @@ def stage_candidate(
     Args:
         client: of the registry.
         trained: the version.
-        waiting: numbers of the versions that wait in no stage while an A/B test runs.
+        waiting: numbers of the versions that wait in stage None while an A/B test runs.
         now: no version can have learned from a later week than the running one.
     """
     version = client.get_model_version(trained.model, trained.version)

@@ -94,7 +94,8 @@ def test_no_increment_takes_the_place_of_the_full_training_of_the_closed_week(
         assert list(tick.requests) == (["technical|2026-03-22"] if requested else [])
         assert requested or (
             f"no increment before the full retraining of week {WEEK}, which it would supersede. If"
-            f" weekly_retraining_schedule does not start it: nhm retrain technical --week {WEEK}" in tick.says
+            f" weekly_retraining_schedule does not start it: nhm retrain --specialist technical --week {WEEK}"
+            in tick.says
         )
 
 
