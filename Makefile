@@ -35,10 +35,10 @@ dev: install ## start MongoDB, MLflow, Dagster's webserver and daemon, until Ctr
 test: environment-serving ## all tests but the slow ones, against real servers (twelve minutes)
 	$(WITH_SERVING) $(BIN)/$(PYTEST)
 
-test-fast: install ## the tests that start few servers and retrain nothing (two minutes)
+test-fast: install ## the tests that start few servers and retrain nothing (three minutes)
 	$(BIN)/$(PYTEST) -m "not servers and not slow and not exhaustive and not kubernetes"
 
-test-slow: install ## a week with the real daemon, outages, a browser, thirty days, the image (fifteen minutes)
+test-slow: install ## a week with the real daemon, outages, a browser, thirty days, the image (twenty minutes)
 	$(BIN)/$(PYTEST) -m "slow and not exhaustive"
 
 test-all: environment-serving ## test and test-slow in one go, which takes less time than one after the other

@@ -204,7 +204,7 @@ class Before:
             yield fault(
                 "API server",
                 f"it is at {', '.join(closed)}, which the policy nhm-api-server does not open: no run would start",
-                "Add the address to the patch of nhm-api-server in your overlay, as ADDRESS/32",
+                "Add the address to the patch of nhm-api-server in your overlay, as ADDRESS/32 (IPv6: ADDRESS/128)",
             )
         elif addresses:
             yield ok("API server", f"the policy nhm-api-server opens {', '.join(addresses)}")
