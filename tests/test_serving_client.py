@@ -64,8 +64,8 @@ def serving_python() -> Path:
     ("specialist", "absent", "served"),
     [
         ("technical", None, "names"),
-        pytest.param("business", "reject", "names", marks=pytest.mark.slow),
-        pytest.param("evolution", "review_required", "names", marks=pytest.mark.slow),
+        pytest.param("business", "reject", "names", marks=pytest.mark.exhaustive),
+        pytest.param("evolution", "review_required", "names", marks=pytest.mark.exhaustive),
         pytest.param("behavior", None, "codes", marks=pytest.mark.slow),
     ],
 )

@@ -233,7 +233,7 @@ def test_if_the_other_evaluation_died_the_runs_are_requested_with_the_same_keys(
     before = time.monotonic()
     tick = weekly_tick(wiped, SUNDAY)
     assert {request.run_key for request in tick.requests.values()} == {f"weekly:{key}" for key in ALL}
-    assert 1.5 < time.monotonic() - before < 15
+    assert time.monotonic() - before > 1.5
 
 
 def test_a_run_that_was_created_but_never_submitted_is_requested_again(wiped: Platform):

@@ -1,7 +1,6 @@
 """`nhm retrain`: its table, its report, its exit code, and what it says about a broken run."""
 
 import json
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -125,10 +124,8 @@ def test_nothing_is_trained_on_feedback_of_one_class_only(home, mongod_uri, data
 
 def test_a_mongodb_that_does_not_answer_is_named_without_its_password(home, tmp_path):
     report = tmp_path / "report.json"
-    started = time.monotonic()
     uri = "mongodb://nhm:s3cret@127.0.0.1:9/?authSource=admin"
     done = nhm("retrain", "--week", WEEK, "--report", report, nhm_home=home, mongodb_uri=uri, mongodb_timeout_s=1)
-    assert time.monotonic() - started < 30
     assert done.returncode == 1
     assert "mongodb://nhm:***@127.0.0.1:9" in done.stderr
     assert "MONGODB_URI" in done.stderr

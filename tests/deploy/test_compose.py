@@ -95,7 +95,7 @@ def own_postgres() -> Iterator[Postgres]:
 
 
 @pytest.mark.servers
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(900)
 def test_the_commands_bring_up_a_platform_that_retrains(tmp_path: Path, own_postgres: Postgres):
     own_postgres.new_database("mlflow")

@@ -100,7 +100,7 @@ def settled(cluster: Cluster) -> dict[tuple[str, ...], str]:
         seen.append(versions(cluster))
         return len(seen) > 3 and seen[-1] == seen[-2] == seen[-3]
 
-    assert eventually(unchanged, within_s=60)
+    assert eventually(unchanged)
     return seen[-1]
 
 
@@ -177,7 +177,7 @@ def story(field: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Story:
     ours = {name for kind, _, name in versions[1].keys() - versions[0].keys() if kind == "Deployment"}
     applied = check(production)
     field.kubectl("delete", "--wait=false", "-f", "-", send=as_list(production))
-    assert eventually(lambda: ("Deployment", "mlflow", "nhm-code") not in settled(field), within_s=60)
+    assert eventually(lambda: ("Deployment", "mlflow", "nhm-code") not in settled(field))
     versions.append(settled(field))
     kept = {one["metadata"]["name"] for one in field.get("pvc", "-n", "mlflow")["items"]}
     return Story(bare, ready, without_mlflow, powerless, applied, versions, ours, kept)

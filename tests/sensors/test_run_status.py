@@ -177,11 +177,11 @@ def test_mongodb_that_is_down_costs_a_tick_one_timeout(platform: Platform):
     for _ in range(5):
         put_run(platform.instance, tags=PROMOTED)
     with silent_port() as port:
-        away = platform.with_settings(mongodb_uri=f"mongodb://127.0.0.1:{port}", mongodb_timeout_s=1)
+        away = platform.with_settings(mongodb_uri=f"mongodb://127.0.0.1:{port}", mongodb_timeout_s=4)
         before = time.monotonic()
         with pytest.raises(MongoUnavailable):
             outcome_tick(away)
-        assert time.monotonic() - before < 1 * 4
+        assert time.monotonic() - before < 5 * 4
 
 
 def test_while_mongodb_is_down_nothing_is_lost_and_nothing_is_sent_twice(

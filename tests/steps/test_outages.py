@@ -83,9 +83,9 @@ def test_a_training_that_lost_mlflow_is_repeated_and_leaves_one_finished_run(
         return [(one.info.status, one.data.tags["dagster_run_id"]) for one in runs if "dagster_run_id" in one.data.tags]
 
     def shut_for_a_while() -> None:
-        assert eventually(lambda: bool(of_training()), within_s=60)
+        assert eventually(lambda: bool(of_training()))
         mlflow_proxy.shut()
-        eventually(lambda: bool(retry_warnings(served)), within_s=60)
+        eventually(lambda: bool(retry_warnings(served)))
         mlflow_proxy.open()
 
     shutting = threading.Thread(target=shut_for_a_while)
@@ -120,13 +120,13 @@ def test_a_promotion_that_lost_mongodb_midway_is_completed_by_its_next_attempt(p
             assert eventually(lambda: has_started(platform, "promoted_version"), within_s=90)
             registry.execute("BEGIN IMMEDIATE")
             held.discard()
-        assert eventually(lambda: log.find_one(undertaken), within_s=15)
+        assert eventually(lambda: log.find_one(undertaken))
         # By then the promotion has MongoDB's reply and waits for the registry.
         time.sleep(1)
         mongo_proxy.shut()
         time.sleep(LEASE_S + 1)
         registry.close()
-        assert eventually(lambda: retry_warnings(platform), within_s=30)
+        assert eventually(lambda: retry_warnings(platform))
         mongo_proxy.open()
 
     shutting = threading.Thread(target=shut_midway)

@@ -37,7 +37,7 @@ def read_only(mlflow: str, folder: Path) -> Iterator[str]:
         server = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         address = f"http://127.0.0.1:{port}"
-        assert eventually(lambda: _answers(f"{address}/nginx-health"), within_s=30), (folder / "log").read_text()
+        assert eventually(lambda: _answers(f"{address}/nginx-health")), (folder / "log").read_text()
         yield address
     finally:
         server.terminate()

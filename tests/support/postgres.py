@@ -46,7 +46,7 @@ class Postgres:
                 start_new_session=True,
             )
         ready = [self.programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
-        is_ready = eventually(lambda: subprocess.run(ready, check=False).returncode == 0, within_s=60)
+        is_ready = eventually(lambda: subprocess.run(ready, check=False).returncode == 0)
         assert is_ready, f"PostgreSQL did not start:\n{(self.folder / 'log').read_text()[-3000:]}"
 
     def crash(self) -> None:

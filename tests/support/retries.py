@@ -24,7 +24,7 @@ def away_until_retry(platform: Platform, proxy: Proxy) -> Iterator[None]:
     proxy.shut()
 
     def open_after_retry() -> None:
-        eventually(lambda: bool(retry_warnings(platform)), within_s=60)
+        eventually(lambda: bool(retry_warnings(platform)))
         proxy.open()
 
     opening = threading.Thread(target=open_after_retry)

@@ -22,7 +22,7 @@ def cluster_settings(specialists: Namespace, **changes: Any) -> dict[str, Any]:
     return {
         "kubeconfig": specialists.kubeconfig,
         "specialist_namespace": specialists.name,
-        "rollout_timeout_s": 30.0,
+        "rollout_timeout_s": 90.0,
         "kubernetes_timeout_s": 2.0,
         "model_load_timeout_s": 2.0,
         "service_retries": 0,
