@@ -1,5 +1,6 @@
 """The exporter over real services: complete, truthful, and silent about a source that is down."""
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
