@@ -30,18 +30,23 @@ from dagster._core.storage.asset_check_execution_record import (
     COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
     AssetCheckExecutionRecord,
 )
+from dagster._core.storage.base_storage import DagsterStorage
+from dagster._core.storage.config import pg_config
+from dagster._core.storage.event_log import EventLogStorage
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.runs import RunStorage
 from dagster._core.storage.runs.schema import KeyValueStoreTable, RunsTable
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
+from dagster._core.storage.schedules import ScheduleStorage
 from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._core.storage.tags import MAX_RETRIES_TAG, RUN_FAILURE_REASON_TAG
 from dagster._core.utils import make_new_run_id
-from dagster._serdes import ConfigurableClassData
+from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster._time import get_current_datetime
 from dagster._utils.error import SerializableErrorInfo
 from dagster._utils.schedules import get_next_cron_tick
@@ -60,10 +65,13 @@ __all__ = [
     "AssetCheckExecutionsTable",
     "AssetMaterializationPlannedData",
     "CheckRunHealthResult",
+    "ConfigurableClass",
     "ConfigurableClassData",
     "DagsterSqliteStorage",
+    "DagsterStorage",
     "DagsterUserCodeUnreachableError",
     "DefaultRunLauncher",
+    "EventLogStorage",
     "InstigatorState",
     "InstigatorTick",
     "InstigatorType",
@@ -72,8 +80,10 @@ __all__ = [
     "PartitionKeyFilter",
     "RunFailureReason",
     "RunLauncher",
+    "RunStorage",
     "RunsTable",
     "ScheduleInstigatorData",
+    "ScheduleStorage",
     "SerializableErrorInfo",
     "SqlEventLogStorage",
     "SqlRunStorage",
@@ -87,6 +97,7 @@ __all__ = [
     "get_current_datetime",
     "get_next_cron_tick",
     "make_new_run_id",
+    "pg_config",
     "replace_console_logger",
 ]
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dagster import AssetCheckEvaluation, AssetObservation, DagsterInstance
 
+from nhm_assets.domain.check_result import Verdict
 from nhm_assets.domain.dagster_internals import AssetCheckExecutionsTable, SqlEventLogStorage
 from nhm_assets.domain.dagster_names import PROMOTED_VERSION
 from nhm_assets.domain.outcomes import OUTCOME_TAG, ROLLED_BACK, SPECIALIST_TAG
@@ -58,26 +59,31 @@ def show_rollback(
             )
         )
         if partition is not None:
-            _forget_evaluation(instance, partition)
-            instance.report_runless_asset_event(
-                AssetCheckEvaluation(
-                    PROMOTED_VERSION,
-                    REGISTRY_CONSISTENT,
-                    passed=verdict.passed,
-                    description=verdict.reason,
-                    metadata=dict(verdict.figures),
-                    partition=partition,
-                )
-            )
+            record_verdict(instance, partition, verdict)
     log.update_one({"_id": entry["_id"]}, {"$set": {_SHOWN: True}})
 
 
-def _forget_evaluation(instance: DagsterInstance, partition: str) -> None:
-    """Remove the verdict that an earlier rollback recorded on this partition; its event stays in the log.
+def record_verdict(instance: DagsterInstance, partition: str, verdict: Verdict) -> None:
+    """Record a verdict of `registry_consistent` on this partition, outside of a run.
 
-    Dagster's table of check executions has one row per check, partition and run, and these verdicts have no run: a
-    second one would be an IntegrityError (Dagster 1.13).
+    It takes the place of the one that an earlier rollback recorded, whose event stays in the log: Dagster's table of
+    check executions has one row per check, partition and run, and a second one without a run would be an IntegrityError
+    (Dagster 1.13).
     """
+    _forget_evaluation(instance, partition)
+    instance.report_runless_asset_event(
+        AssetCheckEvaluation(
+            PROMOTED_VERSION,
+            REGISTRY_CONSISTENT,
+            passed=verdict.passed,
+            description=verdict.reason,
+            metadata=dict(verdict.figures),
+            partition=partition,
+        )
+    )
+
+
+def _forget_evaluation(instance: DagsterInstance, partition: str) -> None:
     storage = instance.event_log_storage
     if not isinstance(storage, SqlEventLogStorage):
         raise TypeError(f"unsupported event log storage {type(storage).__name__}: use SQLite or PostgreSQL")

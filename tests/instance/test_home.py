@@ -124,8 +124,8 @@ def test_an_error_in_a_template_is_found(section, entry):
 
 def test_the_templates_differ_in_their_storage_only():
     local, postgres = (yaml.safe_load(TEMPLATES[name].read_text()) for name in ("local", "postgres"))
-    assert local.pop("storage").keys() == {"custom"}
-    assert postgres.pop("storage").keys() == {"postgres"}
+    storages = [template.pop("storage")["custom"]["class"] for template in (local, postgres)]
+    assert storages == ["PooledSqliteStorage", "PooledPostgresStorage"]
     assert postgres == local
 
 

@@ -90,7 +90,7 @@ def test_dagster_can_create_what_it_names(config: dict[str, Any], tmp_path: Path
     (limit,) = coordinator.get_run_queue_config().tag_concurrency_limits
     assert limit == {"key": "dagster/partition/specialist", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
     assert isinstance(instance.compute_log_manager, NoOpComputeLogManager)
-    assert instance.storage_data.module_name == "dagster_postgres"
+    assert instance.storage_data.class_name == "PooledPostgresStorage"
 
 
 def test_the_configmap_holds_the_storage_settings():

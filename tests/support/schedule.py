@@ -33,15 +33,21 @@ def _position(nodeid: str) -> int:
     return next((position for position, prefix in enumerate(FIRST) if nodeid.startswith(prefix)), len(FIRST))
 
 
+_ON_POSTGRES = ("tests/instance/test_claims.py", "tests/instance/test_postgres_storage.py")
+
+
 class ByFile(LoadScopeScheduling):
-    """A process takes a whole file, because its tests share expensive fixtures. Two rooms are different.
+    """A process takes a whole file, because its tests share expensive fixtures. Some share more.
 
     Daemon tests wait most of the time and slow one another down: at most two of them run at once, one on each kind of
     instance. Tests of the manifests share a control plane and use the same names in it, so one process runs them all.
+    Short tests on PostgreSQL share a server.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
         if file.startswith("tests/daemon/"):
             return "daemon on PostgreSQL" if "postgres" in nodeid.lower() else "daemon on SQLite"
+        if file in _ON_POSTGRES:
+            return "PostgreSQL"
         return "tests/k8s" if file.startswith("tests/k8s/") else file
