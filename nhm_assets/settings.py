@@ -193,6 +193,11 @@ class Settings(BaseSettings):
         " that gives a better Brier score than none.",
     )
     training_threads: PositiveCount = Field(2, description="Threads of a fit. Their number does not change the model.")
+    retrain_processes: PositiveCount | None = Field(
+        None,
+        description="Specialists that `nhm retrain` retrains at a time, each in a process of its own. Unset: as many as"
+        " there are cores.",
+    )
 
     precision_threshold: Fraction = Field(0.75, description="Minimum precision (class approve) for a promotion.")
     recall_threshold: Fraction = Field(0.70, description="Minimum recall (class approve) for a promotion.")

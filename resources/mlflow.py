@@ -85,6 +85,13 @@ class Mlflow:
                 " install it, or set MLFLOW_TRACKING_URI to a server"
             ) from None
 
+    def import_library(self) -> None:
+        """Import what training runs and the registry use of MLflow, and contact nobody."""
+        self._configure_library()
+        _logging_functions()
+        if self._embedded:
+            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
     def _configure_library(self) -> None:
         # MLflow reads these from the environment only, the first one while it is imported.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nhm_assets.commands.person import person
-from nhm_assets.domain.errors import NhmError, UsageError
+from nhm_assets.domain.errors import NhmError
 from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.domain.meanwhile import entered_meanwhile
 from nhm_assets.domain.specialists import all_specialists
@@ -76,53 +75,39 @@ def _retrain_all(
 ) -> "list[Retraining]":
     with startup_without_gc():
         from nhm_assets.commands.health import require_services
-        from nhm_assets.definitions import build_definitions
-        from nhm_assets.domain.dagster_names import JOB
+        from nhm_assets.commands.retrain_runs import Runs
         from nhm_assets.instance.home import dagster_instance
         from nhm_assets.promotion.production_models import show_production
-        from nhm_assets.registry.audit_log import ACTOR_TAG
         from nhm_assets.resource_factories import mlflow_of
-        from nhm_assets.runs.in_process import (
-            NOT_RUN,
-            Retraining,
-            in_process_config,
-            in_process_tags,
-            retrain_partition,
-            wait_for_other_run,
-        )
+        from nhm_assets.runs.in_process import NOT_RUN, Retraining
         from nhm_assets.runs.liveness import end_dead_runs
 
     windows = {
         partition: partition.window(days=settings.feedback_window_days, now=settings.now()) for partition in partitions
     }
-    tags = in_process_tags(settings) | {ACTOR_TAG: person(settings, "retrain")}
-    config = in_process_config(settings)
-    results: list[Retraining] = []
+    results: dict[Partition, Retraining] = {}
     try:
+        with startup_without_gc():
+            runs = Runs(settings, windows)
+            forked = runs.workers()
         mongo_runs()
-        with dagster_instance(settings) as instance, _Progress(shown=settings.log_format == "console") as progress:
+        with (
+            forked as workers,
+            dagster_instance(settings) as instance,
+            _Progress(shown=settings.log_format == "console") as progress,
+        ):
             with startup_without_gc():
                 require_services(settings)
                 end_dead_runs(instance)
-                job = build_definitions(settings).resolve_job_def(JOB)
-            for partition, window in windows.items():
-                progress.start(partition)
-                timeout_s = settings.max_run_seconds
-                try:
-                    wait_for_other_run(instance, partition.specialist, timeout_s=timeout_s, progress=progress.step)
-                    result = retrain_partition(
-                        job, instance, partition, window, tags=tags, config=config, progress=progress.step
-                    )
-                except UsageError as error:
-                    result = Retraining(partition, window, NOT_RUN, error=str(error))
-                results.append(result)
+            for result in runs.results(instance, workers, started=progress.start, told=progress.step):
+                results[result.partition] = result
                 progress.end(result)
             # Without a daemon, nobody else does.
             show_production(instance, mongo_of(settings), mlflow_of(settings), settings, warn=progress.warn)
     except (ServiceError, NhmError) as error:
-        left = partitions[len(results) :]
-        results += [Retraining(one, windows[one], NOT_RUN, error=str(error)) for one in left]
-    return results
+        not_run = {one: Retraining(one, window, NOT_RUN, error=str(error)) for one, window in windows.items()}
+        results = not_run | results
+    return [results[partition] for partition in partitions]
 
 
 class _Progress:
@@ -136,6 +121,7 @@ class _Progress:
 
         self._console = Console(stderr=True)
         self._status = self._console.status("starting")
+        self._running: dict[Partition, str] = {}
         if self._shown and self._console.is_terminal:
             self._status.start()
         return self
@@ -144,18 +130,28 @@ class _Progress:
         self._status.stop()
 
     def start(self, partition: "Partition") -> None:
-        self._name = f"{partition.specialist} {partition.week}"
-        self._status.update(self._name)
+        self.step(partition, "starting")
 
-    def step(self, name: str) -> None:
-        self._status.update(f"{self._name}: {name}")
+    def step(self, partition: "Partition", name: str) -> None:
+        self._running[partition] = name
+        self._update()
 
     def warn(self, text: str) -> None:
         self._console.print(f"warning: {text}", highlight=False)
 
     def end(self, result: "Retraining") -> None:
+        del self._running[result.partition]
+        self._update()
         if self._shown:
-            self._console.print(f"{self._name}: {result.outcome} in {result.seconds:.1f} s", highlight=False)
+            name = _name(result.partition)
+            self._console.print(f"{name}: {result.outcome} in {result.seconds:.1f} s", highlight=False)
+
+    def _update(self) -> None:
+        self._status.update(", ".join(f"{_name(partition)}: {step}" for partition, step in self._running.items()))
+
+
+def _name(partition: "Partition") -> str:
+    return f"{partition.specialist} {partition.week}"
 
 
 def _stages(settings: Settings, results: "list[Retraining]") -> list[str | None]:
@@ -201,11 +197,7 @@ def _print_remarks(results: "list[Retraining]") -> None:
             click.echo(f"{result.partition.specialist} is {unchanged}{result.reason}")
         elif result.outcome in (Outcome.HELD, Outcome.SUPERSEDED, Outcome.INSUFFICIENT_DATA):
             click.echo(f"{result.partition.specialist} is {result.outcome}: {result.reason}")
-    synthetic = [
-        str(result.partition.specialist)
-        for result in results
-        if result.frame is not None and result.frame.attrs["synthetic_rows"]
-    ]
+    synthetic = [str(result.partition.specialist) for result in results if result.synthetic]
     if synthetic:
         click.echo(
             f"warning: {', '.join(synthetic)} learned from synthetic rows, because there is too little feedback."
@@ -221,10 +213,10 @@ def _print_remarks(results: "list[Retraining]") -> None:
 
 
 def _cells(result: "Retraining", stage: str | None) -> list[str]:
-    frame, metrics = result.frame, result.report.candidate if result.report else None
+    dataset, metrics = result.dataset, result.report.candidate if result.report else None
     return [
         str(result.partition.specialist),
-        *(["", ""] if frame is None else [str(len(frame)), frame.attrs["data_source"]]),
+        *(["", ""] if dataset is None else [str(dataset["rows"]), dataset["data_source"]]),
         *([f"{value:.3f}" for value in (metrics.precision, metrics.recall, metrics.f1)] if metrics else [""] * 3),
         str(result.outcome),
         result.trained.version if result.trained else "",

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
@@ -50,7 +51,9 @@ class Retraining:
         outcome: of the run, or `NOT_RUN`.
         held_by: names of the failed gate checks.
         held_as: `below` or `uncertain` if the candidate is held; None otherwise.
-        frame: the dataset.
+        window: of the dataset; if the run broke before it read one, the partition's.
+        dataset: what the report says about it.
+        synthetic: whether the model learned from synthetic rows.
         error: what broke, refused or prevented the run and what to do; None if nothing did.
         seconds: wall time of the run.
         reason: explains the outcome in one sentence.
@@ -60,7 +63,8 @@ class Retraining:
     window: Window
     outcome: str
     held_by: tuple[str, ...] = ()
-    frame: pd.DataFrame | None = None
+    dataset: dict[str, Any] | None = None
+    synthetic: bool = False
     trained: TrainedModel | None = None
     report: EvaluationReport | None = None
     error: str | None = None
@@ -153,12 +157,14 @@ def _describe(
     outcome = Outcome(tags.get(OUTCOME_TAG) or undecided) if result.success else undecided
     held_by = tags.get(HELD_BY_TAG, "")
     how = held_as(run) if run else None
+    frame: pd.DataFrame | None = _output(result, FEEDBACK_DATASET)
     return Retraining(
         partition=partition,
-        window=window,
+        window=window if frame is None else Window(*map(datetime.fromisoformat, frame.attrs["window"])),
         outcome=outcome,
         held_by=tuple(held_by.split(",")) if held_by else (),
-        frame=_output(result, FEEDBACK_DATASET),
+        dataset=None if frame is None else _dataset(frame),
+        synthetic=frame is not None and bool(frame.attrs["synthetic_rows"]),
         trained=_output(result, TRAINED_MODEL),
         report=_output(result, EVALUATION_REPORT),
         error=failure.reason if failure else None,
@@ -182,13 +188,13 @@ def as_json(result: Retraining, stage: str | None) -> dict[str, Any]:
         result: the result of the partition's run.
         stage: the current stage of its model version in the registry.
     """
-    frame, trained, report, window = result.frame, result.trained, result.report, result.window
+    trained, report, window = result.trained, result.report, result.window
     champion = report.champion if report else None
     return {
         "specialist": str(result.partition.specialist),
         "week": result.partition.week,
-        "window": [window.start.isoformat(), window.end.isoformat()] if frame is None else frame.attrs["window"],
-        "dataset": None if frame is None else _dataset(frame),
+        "window": [window.start.isoformat(), window.end.isoformat()],
+        "dataset": result.dataset,
         "metrics": _headline(report.candidate) if report else None,
         "champion": {"version": champion.version, **_headline(champion.metrics)} if champion else None,
         "outcome": str(result.outcome),

@@ -12,7 +12,7 @@ from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFil
 from nhm_assets.domain.dagster_names import JOB
 from nhm_assets.domain.outcomes import BrokenBy, broken_tags
 from nhm_assets.domain.specialists import Specialist
-from nhm_assets.runs.queries import SPECIALIST_TAG
+from nhm_assets.runs.queries import PARTITION_TAG, SPECIALIST_TAG
 
 if TYPE_CHECKING:
     from dagster import DagsterRun
@@ -34,7 +34,11 @@ _START_TOLERANCE_S: Final = 1.0
 
 def this_process() -> str:
     """The value of `PROCESS_TAG` here."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    return _named(os.getpid())
+
+
+def _named(pid: int) -> str:
+    return f"{socket.gethostname()}:{pid}"
 
 
 def process_of(instance: DagsterInstance, run: "DagsterRun") -> int | None:
@@ -55,6 +59,13 @@ def _was_launched_here(run: "DagsterRun") -> bool:
     server = json.loads(run.tags.get(_GRPC_TAG, "{}"))
     by_socket = "socket" in server and Path(server["socket"]).is_absolute()
     return by_socket and run.tags.get(LAUNCHED_ON_TAG) == socket.gethostname()
+
+
+def run_of_process(instance: DagsterInstance, partition_key: str, pid: int) -> str | None:
+    """The newest run of this partition that the process with this id, on this machine, has executed."""
+    tags = {PARTITION_TAG: partition_key, PROCESS_TAG: _named(pid)}
+    runs = instance.get_runs(RunsFilter(tags=tags), limit=1)
+    return runs[0].run_id if runs else None
 
 
 def executing_run(instance: DagsterInstance, specialist: Specialist) -> "DagsterRun | None":

@@ -21,17 +21,20 @@ def open_runs(uri: str) -> list[str]:
 
 @pytest.mark.servers
 @pytest.mark.parametrize(
-    "how",
+    ("how", "processes"),
     [
-        pytest.param(signal.SIGTERM, marks=pytest.mark.exhaustive),
-        signal.SIGINT,
-        pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 1, marks=pytest.mark.exhaustive),
+        pytest.param(signal.SIGTERM, 2, marks=pytest.mark.exhaustive),
+        pytest.param(signal.SIGINT, 1, marks=pytest.mark.exhaustive),
+        (signal.SIGINT, 2),
+        pytest.param(signal.SIGKILL, 1, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, 2, marks=pytest.mark.exhaustive),
     ],
 )
-def test_an_interrupted_retraining_leaves_nothing_open(seeded, home, tmp_path, how, monkeypatch):
+def test_an_interrupted_retraining_leaves_nothing_open(seeded, home, tmp_path, how, processes, monkeypatch):
     """It is interrupted during training. The next run ends what a killed process could not end itself."""
-    settings = {**seeded, "hyperparameter_tuning": "true", "tuning_trials": 500}
-    process = start_nhm("retrain", "--week", WEEK, "--specialist", "technical", **settings)
+    settings = {**seeded, "hyperparameter_tuning": "true", "tuning_trials": 500, "retrain_processes": processes}
+    process = start_nhm("retrain", "--week", WEEK, "--specialist", "technical", "--specialist", "business", **settings)
     mlflow_runs = f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"
 
     def is_training() -> bool:

@@ -21,7 +21,7 @@ def test_a_specialist_whose_other_run_does_not_end_is_not_run_and_the_next_one_i
     for name in ("DAGSTER_HOME", "MAX_CONCURRENT_RUNS"):
         # Set now, so that what the command sets is undone afterwards.
         monkeypatch.setenv(name, "2")
-    settings = module_platform.settings.model_copy(update={"max_run_seconds": 1})
+    settings = module_platform.settings.model_copy(update={"max_run_seconds": 1, "retrain_processes": 1})
     with dagster_instance(settings) as instance:
         put_run(instance, partition(WEEK, "technical"), status=DagsterRunStatus.STARTED)
     waits, tried = _retrain(settings, [Partition.parse(WEEK, name) for name in ("technical", "business")])

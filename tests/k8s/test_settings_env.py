@@ -17,6 +17,7 @@ IN_THE_CLUSTER = {
     "ENVIRONMENT": "production",
     "LOG_FORMAT": "json",
     "SPECIALIST_STATUS_URL": "http://{pod_ip}:8000/status",
+    "RETRAIN_PROCESSES": "1",
     "MLFLOW_TRACKING_URI": "http://mlflow.mlflow.svc.cluster.local:5000",
 }
 """Settings whose default suits a person's machine and not a cluster."""

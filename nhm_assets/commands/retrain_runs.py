@@ -1,0 +1,142 @@
+"""The runs of `nhm retrain`: one after the other in this process, or several at a time, in processes forked from it."""
+
+import importlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from nhm_assets.commands.person import person
+from nhm_assets.definitions import build_definitions
+from nhm_assets.domain.dagster_names import JOB
+from nhm_assets.domain.errors import NhmError, UsageError
+from nhm_assets.domain.outcomes import Outcome
+from nhm_assets.domain.partitions import Partition, Window
+from nhm_assets.instance.home import dagster_instance
+from nhm_assets.registry.audit_log import ACTOR_TAG
+from nhm_assets.resource_factories import mlflow_of
+from nhm_assets.runs.forked_workers import SUPPORTED, Lost, Tell, Workers, forked_workers
+from nhm_assets.runs.in_process import (
+    NOT_RUN,
+    Retraining,
+    in_process_config,
+    in_process_tags,
+    retrain_partition,
+    wait_for_other_run,
+)
+from nhm_assets.runs.liveness import end_dead_runs, run_of_process
+from nhm_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+RunWorkers = Workers[Partition, Retraining]
+
+_LIBRARIES: Final = (
+    "matplotlib.backends.backend_svg",
+    "matplotlib.figure",
+    "mlflow.pyfunc",
+    "mlflow.sklearn",
+    "nhm_assets.instance.sqlite_storage",
+    "pyarrow.dataset",
+    "pymongo",
+    "sklearn.calibration",
+    "sklearn.ensemble",
+)
+"""What every run uses, and the code location imports only where it is used."""
+
+
+def processes_and_threads(settings: Settings, partitions: int, *, cores: int) -> tuple[int, int]:
+    """How many processes execute the runs, and with how many threads each of them fits: together one per core."""
+    processes = min(settings.retrain_processes or cores, partitions) if SUPPORTED else 1
+    if processes == 1:
+        return 1, settings.training_threads
+    return processes, min(settings.training_threads, max(1, cores // processes))
+
+
+def usable_cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if SUPPORTED else 1
+
+
+class Runs:
+    """Executes one run of the retraining job per partition.
+
+    Args:
+        settings: of the platform.
+        windows: the window of each partition.
+    """
+
+    def __init__(self, settings: Settings, windows: Mapping[Partition, Window]) -> None:
+        self._processes, threads = processes_and_threads(settings, len(windows), cores=usable_cores())
+        self._settings = settings.model_copy(update={"training_threads": threads})
+        self._windows = windows
+        self._job = build_definitions(self._settings).resolve_job_def(JOB)
+
+    def workers(self) -> AbstractContextManager[RunWorkers | None]:
+        """The processes for the runs, which this one must fork before it opens any service; None if there are none."""
+        if self._processes == 1:
+            return nullcontext()
+        mlflow_of(self._settings).import_library()
+        for name in _LIBRARIES:
+            importlib.import_module(name)
+        return forked_workers(self._processes, self._opened)
+
+    @contextmanager
+    def _opened(self) -> "Iterator[Callable[[Partition, Tell], Retraining]]":
+        with dagster_instance(self._settings) as instance:
+            yield partial(self._retrain, instance)
+
+    def results(
+        self,
+        instance: "DagsterInstance",
+        workers: RunWorkers | None,
+        *,
+        started: Callable[[Partition], None],
+        told: Callable[[Partition, str], None],
+    ) -> Iterator[Retraining]:
+        """Execute all runs. Yields the result of each as it ends.
+
+        Args:
+            instance: records the runs.
+            workers: see `workers`.
+            started: called with the partition of a run that begins.
+            told: called with a partition, and with what its run does now.
+
+        Raises:
+            ServiceError, NhmError: Runs cannot go on. Those whose results were not yielded were not executed.
+        """
+        if workers is None:
+            for partition in self._windows:
+                started(partition)
+                yield self._retrain(instance, partition, partial(told, partition))
+            return
+        left = set(self._windows)
+        for partition, result in workers.results(list(self._windows), started=started, told=told):
+            left.remove(partition)
+            yield self._without_process(instance, partition, result) if isinstance(result, Lost) else result
+        if left:
+            raise NhmError("every process of this command has died; see the other specialists. Run this again")
+
+    def _retrain(self, instance: "DagsterInstance", partition: Partition, tell: Tell) -> Retraining:
+        settings, window = self._settings, self._windows[partition]
+        tags = in_process_tags(settings) | {ACTOR_TAG: person(settings, "retrain")}
+        config = in_process_config(settings)
+        try:
+            wait_for_other_run(instance, partition.specialist, timeout_s=settings.max_run_seconds, progress=tell)
+            return retrain_partition(self._job, instance, partition, window, tags=tags, config=config, progress=tell)
+        except UsageError as error:
+            return Retraining(partition, window, NOT_RUN, error=str(error))
+
+    def _without_process(self, instance: "DagsterInstance", partition: Partition, lost: Lost) -> Retraining:
+        """The result of a run whose process died."""
+        end_dead_runs(instance)
+        run_id = run_of_process(instance, partition.key, lost.pid)
+        how = f"was killed by signal {lost.signal}" if lost.signal else "was stopped"
+        error = (
+            f"the process of this run {how}. Run `nhm retrain --week {partition.week} --specialist"
+            f" {partition.specialist}` again; if memory ran out, with a smaller RETRAIN_PROCESSES"
+        )
+        outcome = Outcome.BROKEN if run_id else NOT_RUN
+        return Retraining(partition, self._windows[partition], outcome, error=error, run_id=run_id)

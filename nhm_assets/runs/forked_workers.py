@@ -1,0 +1,203 @@
+"""Processes that are forked from this one, so that they need not import its libraries again.
+
+Each does one task after another. If one dies, its task is lost, and the others do the tasks that are left.
+"""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess
+from typing import Any, Final, Generic, TypeVar, cast
+
+T = TypeVar("T")
+R = TypeVar("R")
+Tell = Callable[[str], None]
+Work = Callable[[T, Tell], R]
+
+SUPPORTED: Final = sys.platform == "linux"
+"""Elsewhere libraries do not survive a fork, and the kernel does not end a process whose parent has died."""
+
+_PR_SET_PDEATHSIG: Final = 1
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A task whose process died.
+
+    Attributes:
+        pid: of the process.
+        signal: number of the signal that ended it; None if it ended by itself.
+    """
+
+    pid: int
+    signal: int | None
+
+
+@dataclass(frozen=True)
+class _Told:
+    text: str
+
+
+@dataclass(frozen=True)
+class _Done:
+    result: Any
+
+
+@dataclass(frozen=True)
+class _Worker:
+    process: ForkProcess
+    connection: Connection
+
+    def lost(self) -> Lost:
+        """What happened to its task, after its end of the connection was closed."""
+        self.process.join()
+        code = self.process.exitcode or 0
+        return Lost(self.process.pid or 0, -code if code < 0 else None)
+
+
+class Workers(Generic[T, R]):
+    """Processes that wait for tasks; see `forked_workers`."""
+
+    def __init__(self, workers: Sequence[_Worker]) -> None:
+        self._idle = list(workers)
+
+    def results(
+        self, tasks: Sequence[T], *, started: Callable[[T], None], told: Callable[[T, str], None]
+    ) -> Iterator[tuple[T, R | Lost]]:
+        """Do all tasks. Yields each with its result, as they end.
+
+        After an error, or if no process is left, no further task is begun; those that are done already are yielded.
+
+        Args:
+            tasks: begun in this order.
+            started: called with each task as it begins.
+            told: called with a task and what its process says about it.
+
+        Raises:
+            Exception: what the work of a task raised.
+        """
+        left, busy = list(tasks), dict[Connection, tuple[_Worker, T]]()
+        failure: Exception | None = None
+        while True:
+            while left and self._idle and not failure:
+                worker, task = self._idle.pop(0), left.pop(0)
+                busy[worker.connection] = worker, task
+                started(task)
+                # A process that has died is noticed below.
+                with suppress(OSError):
+                    worker.connection.send(task)
+            if not busy:
+                break
+            for connection in cast("list[Connection]", wait(list(busy))):
+                worker, task = busy[connection]
+                message = _received(connection)
+                if isinstance(message, _Told):
+                    told(task, message.text)
+                    continue
+                del busy[connection]
+                if message is None:
+                    yield task, worker.lost()
+                    continue
+                self._idle.append(worker)
+                if isinstance(message, Exception):
+                    failure = failure or message
+                else:
+                    yield task, message.result
+        if failure:
+            raise failure
+
+
+@contextmanager
+def forked_workers(count: int, opened: Callable[[], AbstractContextManager[Work[T, R]]]) -> Iterator[Workers[T, R]]:
+    """Fork processes that do tasks, and wait for their ends.
+
+    This process may import libraries before, but not use them for more: threads, connections and locks do not
+    survive a fork. If the body raises, for example because of Ctrl-C, the processes get SIGTERM, which interrupts
+    their tasks. They get it too if this process is killed.
+
+    Args:
+        count: of processes.
+        opened: opens, in a process and before its first task, what does the tasks.
+    """
+    context = multiprocessing.get_context("fork")
+    workers: list[_Worker] = []
+    try:
+        for _ in range(count):
+            ours, theirs = context.Pipe()
+            inherited = [ours, *(worker.connection for worker in workers)]
+            process = context.Process(target=_serve, args=(theirs, inherited, opened, os.getpid()))
+            process.start()
+            theirs.close()
+            workers.append(_Worker(process, ours))
+        yield Workers(workers)
+    except BaseException:
+        for worker in workers:
+            worker.process.terminate()
+        raise
+    finally:
+        for worker in workers:
+            worker.connection.close()
+        for worker in workers:
+            worker.process.join()
+
+
+def _serve(
+    connection: Connection,
+    inherited: Sequence[Connection],
+    opened: Callable[[], AbstractContextManager[Work[T, R]]],
+    parent: int,
+) -> None:
+    """What a process does."""
+    # The terminal sends Ctrl-C to its group of processes. The parent passes it on, once.
+    os.setpgid(0, 0)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    _end_with(parent)
+    for other in inherited:
+        other.close()
+    try:
+        _do_tasks(connection, opened)
+    except BaseException:  # noqa: BLE001 - an interruption; libraries have names of their own for it
+        raise SystemExit(1) from None
+
+
+def _do_tasks(connection: Connection, opened: Callable[[], AbstractContextManager[Work[T, R]]]) -> None:
+    """Do the tasks that come, until the connection is closed."""
+    with ExitStack() as stack:
+        work: Work[T, R] | None = None
+        while (task := _received(connection)) is not None:
+            try:
+                work = work or stack.enter_context(opened())
+                answer: object = _Done(work(task, lambda text: _send(connection, _Told(text))))
+            except Exception as error:  # noqa: BLE001 - the parent raises it
+                error.add_note(traceback.format_exc())
+                answer = error
+            _send(connection, answer)
+
+
+def _end_with(parent: int) -> None:
+    """Ask the kernel to send this process SIGTERM when its parent dies."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        raise SystemExit(1)
+
+
+def _received(connection: Connection) -> Any:
+    """The next message; None if the other side is gone, or has closed the connection."""
+    try:
+        return connection.recv()
+    except (EOFError, OSError):
+        return None
+
+
+def _send(connection: Connection, message: object) -> None:
+    # Nobody may be there any more to whom it matters.
+    with suppress(OSError):
+        connection.send(message)

@@ -1,0 +1,151 @@
+"""Processes that do tasks: what becomes of tasks whose process dies or is interrupted, and of errors."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from nhm_assets.runs.forked_workers import SUPPORTED, Lost, Tell, Workers, forked_workers
+from tests.support.processes import ROOT, eventually
+
+pytestmark = pytest.mark.skipif(not SUPPORTED, reason="processes are forked on Linux alone")
+
+LONG_S = 600
+"""No task takes so long: somebody ends it."""
+
+
+def doing(work: Callable[[str, Tell], object]) -> Callable[[], AbstractContextManager[Callable[[str, Tell], object]]]:
+    @contextmanager
+    def opened() -> Iterator[Callable[[str, Tell], object]]:
+        yield work
+
+    return opened
+
+
+def results(workers: Workers, tasks: list[str], **calls: Callable) -> list[tuple[str, object]]:
+    quiet = {"started": lambda _: None, "told": lambda *_: None}
+    return list(workers.results(tasks, **{**quiet, **calls}))
+
+
+def test_all_tasks_are_done_by_other_processes_which_tell_what_they_do():
+    def work(task: str, tell: Tell) -> int:
+        tell(f"doing {task}")
+        return os.getpid()
+
+    started, told = [], []
+    with forked_workers(2, doing(work)) as workers:
+        done = results(workers, ["a", "b", "c"], started=started.append, told=lambda *words: told.append(words))
+    assert started == ["a", "b", "c"]
+    assert sorted(told) == [(task, f"doing {task}") for task in started]
+    assert {task for task, _ in done} == {"a", "b", "c"}
+    assert os.getpid() not in {pid for _, pid in done}
+    assert multiprocessing.active_children() == []
+
+
+def test_what_does_the_tasks_is_opened_once_in_each_process_and_closed(tmp_path: Path):
+    @contextmanager
+    def opened() -> Iterator[Callable[[str, Tell], str]]:
+        (tmp_path / "opened").touch(exist_ok=False)
+        yield lambda task, _: task
+        (tmp_path / "closed").touch(exist_ok=False)
+
+    with forked_workers(1, opened) as workers:
+        assert not (tmp_path / "opened").exists()
+        assert results(workers, ["a", "b"]) == [("a", "a"), ("b", "b")]
+    assert (tmp_path / "closed").exists()
+
+
+def killed(task: str, _: Tell) -> str:
+    if task.startswith("killed"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return task.upper()
+
+
+def test_a_killed_process_loses_its_task_alone():
+    with forked_workers(2, doing(killed)) as workers:
+        done = dict(results(workers, ["a", "killed", "b", "c"]))
+    lost = done.pop("killed")
+    assert isinstance(lost, Lost)
+    assert lost.signal == signal.SIGKILL
+    assert done == {"a": "A", "b": "B", "c": "C"}
+
+
+def test_tasks_for_which_no_process_is_left_have_no_result():
+    with forked_workers(2, doing(killed)) as workers:
+        assert {task for task, _ in results(workers, ["killed 1", "killed 2", "a"])} == {"killed 1", "killed 2"}
+
+
+def test_an_error_is_raised_here_and_no_further_task_is_begun():
+    def work(task: str, _: Tell) -> str:
+        if task == "wrong":
+            raise ValueError("no such thing")
+        return task
+
+    started, done = [], []
+    quiet = {"started": started.append, "told": lambda *_: None}
+    with forked_workers(1, doing(work)) as workers, pytest.raises(ValueError, match="no such thing") as raised:
+        done.extend(workers.results(["a", "wrong", "b"], **quiet))
+    assert started == ["a", "wrong"]
+    assert "in work" in "".join(raised.value.__notes__), "where it was raised"
+
+
+def test_an_interruption_here_interrupts_the_tasks_and_waits_for_them(tmp_path: Path):
+    def work(task: str, tell: Tell) -> None:
+        try:
+            tell("begun")
+            time.sleep(LONG_S)
+        finally:
+            tell("nobody listens any more")
+            (tmp_path / task).touch()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), forked_workers(1, doing(work)) as workers:
+        results(workers, ["a"], told=interrupt)
+    assert (tmp_path / "a").exists()
+
+
+PARENT = """
+import sys, time
+from contextlib import nullcontext
+from pathlib import Path
+from nhm_assets.runs.forked_workers import forked_workers
+
+def work(folder, tell):
+    try:
+        tell("begun")
+        time.sleep(600)
+    finally:
+        Path(folder, "interrupted").touch()
+
+with forked_workers(1, lambda: nullcontext(work)) as workers:
+    told = lambda _, text: print(text, flush=True)
+    for _ in workers.results([sys.argv[1]], started=lambda _: None, told=told):
+        pass
+"""
+
+
+def has_ended(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_the_tasks_of_a_killed_process_are_interrupted(tmp_path: Path):
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, tmp_path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout.readline() == "begun\n"
+    (child,) = psutil.Process(parent.pid).children()
+    parent.kill()
+    parent.communicate(timeout=60)
+    assert eventually(lambda: has_ended(child), within_s=60)
+    assert (tmp_path / "interrupted").exists()
