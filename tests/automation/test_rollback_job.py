@@ -1,6 +1,7 @@
 """The job `rollback_promotion` and `nhm rollback`: what they accept, change and record."""
 
 import shutil
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import yaml
 from dagster import (
     AssetCheckKey,
     DagsterConfigMappingFunctionError,
+    DagsterInstance,
     DagsterInvalidConfigError,
     ExecuteInProcessResult,
     RunsFilter,
@@ -25,6 +27,7 @@ from tests.support.documents import NOW, WEEK, WEEK_END, put, reviewed_opinions
 from tests.support.nhm import nhm
 from tests.support.platform import QUIET, Platform, failed_step
 from tests.support.ports import free_port
+from tests.support.postgres import Postgres
 from tests.support.processes import ROOT
 from tests.support.promotions import EARLIER, LATER, promote_here
 from tests.support.registry import MODEL, Registry
@@ -111,6 +114,30 @@ def test_a_rollback_is_an_event_on_promoted_version_and_the_check_is_asked_again
     verdicts = platform.instance.event_log_storage.get_asset_check_execution_history(key, limit=10)
     assert {verdict.evaluation.partition for verdict in verdicts} == ({left, back} if known else set())
     assert all(verdict.evaluation.passed for verdict in verdicts)
+
+
+@pytest.mark.servers
+@pytest.mark.exhaustive
+def test_postgresql_too_shows_a_second_rollback_on_the_same_partition(
+    platform: Platform, three: Registry, postgres: Postgres, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    for name, value in postgres.new_database(f"dagster_{uuid.uuid4().hex[:12]}").items():
+        monkeypatch.setenv(name, value)
+    for version, week in (("3", WEEK_AFTER), ("2", WEEK), ("1", WEEK_BEFORE)):
+        three.client().set_model_version_tag(MODEL, version, PARTITION_TAG, f"technical|{week}")
+    storage = yaml.safe_load((ROOT / "deploy" / "postgres" / "dagster.yaml").read_text())["storage"]
+    overrides = {"telemetry": {"enabled": False}, "storage": storage}
+    key = AssetCheckKey(PROMOTED_VERSION, "registry_consistent")
+    with DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as instance:
+        stored = Platform(platform.settings, platform.database, instance)
+        for target in ("2", "1"):
+            assert ask(stored, {"specialist": "technical", "reason": REASON, "to": target}).success
+        history = instance.event_log_storage.get_asset_check_execution_history(key, limit=10)
+        found = {one.evaluation.partition: one.evaluation.description for one in history}
+    assert len(history) == 3
+    of_both = f"technical|{WEEK}"
+    assert found.keys() == {of_both, f"technical|{WEEK_BEFORE}", f"technical|{WEEK_AFTER}"}
+    assert found[of_both].startswith("Version 1 is in Production")
 
 
 @pytest.mark.parametrize(
