@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,20 @@ def rendered(folder: Path) -> list[Manifest]:
     """The manifests that `kubectl apply -k` would send. Skips the test if `kubectl` is not installed."""
     if shutil.which("kubectl") is None:
         pytest.skip("`kubectl` is not installed")
+    text = _of_the_repository(folder) if folder.is_relative_to(K8S) else _kustomized(folder)
+    return list(yaml.load_all(text, Loader=yaml.CSafeLoader))
+
+
+def _kustomized(folder: Path) -> str:
     done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return list(yaml.safe_load_all(done.stdout))
+    return done.stdout
+
+
+@cache
+def _of_the_repository(folder: Path) -> str:
+    """No test changes these folders, and many ask for them."""
+    return _kustomized(folder)
 
 
 def with_component(folder: Path, name: str, overlay: Path = PRODUCTION) -> list[Manifest]:
