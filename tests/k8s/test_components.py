@@ -46,8 +46,12 @@ def test_the_status_of_pods_can_be_read_through_the_api_server(production: list[
     assert "pods/proxy" not in yaml.safe_dump_all(production)
     by_api_server = with_component(tmp_path, "status-by-api-server")
     assert find(by_api_server, "ConfigMap", "nhm-settings")["data"]["SPECIALIST_STATUS_URL"] == ""
-    (rule,) = find(by_api_server, "Role", "nhm-status", "semantic-translation")["rules"]
+    role = find(by_api_server, "Role", "nhm-rollout", "semantic-translation")
+    (rule,) = [one for one in role["rules"] if "pods/proxy" in one["resources"]]
     assert (rule["resources"], rule["verbs"]) == (["pods/proxy"], ["get"])
+    assert [one for one in role["rules"] if one is not rule] == find(
+        production, "Role", "nhm-rollout", "semantic-translation"
+    )["rules"]
 
 
 def test_step_jobs_give_runs_the_right_to_start_them(tmp_path: Path):
