@@ -24,8 +24,7 @@ from nhm_assets.evaluation.shadow_picture import SHADOW_PICTURE
 from nhm_assets.evaluation.shadow_replay import cast_shadow
 from nhm_assets.evaluation.shadow_tables import shadow_metadata
 from nhm_assets.registry.audit_log import AUDIT_LOG
-from nhm_assets.registry.recovery import repair_interrupted
-from nhm_assets.registry.versions import version_in_production
+from nhm_assets.registry.recovery import champion_of, repair_interrupted
 from nhm_assets.runs.broken_runs import tag_broken_run
 from nhm_assets.runs.log_lines import name_version
 from nhm_assets.settings import Settings
@@ -72,7 +71,7 @@ def evaluation_report(
         log = database[AUDIT_LOG]
         repair_interrupted(mlflow, log, trained_model.model, now=settings.now())
         with mlflow.client() as client:
-            champion = version_in_production(client, trained_model.model)
+            champion = champion_of(client, log, trained_model.model)
             report = recorded_report(context.instance, context.partition_key, trained_model, champion)
             reused, shadow = report is not None and is_complete(report, rules), None
             if report is None or not reused:

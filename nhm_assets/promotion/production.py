@@ -14,7 +14,7 @@ from nhm_assets.domain.outcomes import HELD_BY, REASON_TAG, Outcome
 from nhm_assets.domain.partitions import Partition, running_week
 from nhm_assets.domain.specialists import Specialist, all_specialists
 from nhm_assets.registry.history import newest_outcome, time_of
-from nhm_assets.registry.recovery import last_move
+from nhm_assets.registry.recovery import champion_of, last_move
 from nhm_assets.registry.versions import version_in_production
 from nhm_assets.registry.vocabulary import (
     DATA_SOURCE_TAG,
@@ -141,7 +141,7 @@ def _row(
 ) -> ProductionRow:
     model, last = who.registered_model, _last_outcome(log, instance, who)
     try:
-        version = version_in_production(client, model)
+        version = version_in_production(client, model) if log is None else champion_of(client, log, model)
     except RegistryError:
         return ProductionRow(str(who), model, SEVERAL, last=last)
     if version is None:

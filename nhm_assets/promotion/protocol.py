@@ -10,9 +10,9 @@ from nhm_assets.domain.errors import ChampionChanged, RegistryError
 from nhm_assets.domain.outcomes import HeldAs, Outcome
 from nhm_assets.registry.ab_tests import why_it_waits
 from nhm_assets.registry.promotion_lock import LEASE_S, hold_lock
-from nhm_assets.registry.recovery import DONE_KINDS, PROMOTION, apply_moves, plan_moves, recover
+from nhm_assets.registry.recovery import DONE_KINDS, PROMOTION, apply_moves, champion_of, plan_moves, recover
 from nhm_assets.registry.transitions import registry_faults
-from nhm_assets.registry.versions import version_in_production, window_end
+from nhm_assets.registry.versions import window_end
 from nhm_assets.registry.vocabulary import FILES_DELETED_TAG, ROLLED_BACK_TAG
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def promote(
     recover_abandoned = partial(recover, client, now=now)
     with hold_lock(log, request.model, fields, recover=recover_abandoned, wait_s=wait_s, lease_s=lease_s) as lock:
         try:
-            champion = version_in_production(client, request.model)
+            champion = champion_of(client, log, request.model)
             champion_version = str(champion.version) if champion else None
             decision = _decision_without_moves(client, log, request, champion, now)
         except RegistryError:

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nhm_assets.domain.errors import RegistryError, UsageError
 from nhm_assets.registry.promotion_lock import LEASE_S, OPEN, hold_lock
-from nhm_assets.registry.recovery import ADOPTION, DONE_KINDS, RESTORATION, apply_moves, last_move, plan_moves, recover
+from nhm_assets.registry.recovery import (
+    ADOPTION,
+    DONE_KINDS,
+    RESTORATION,
+    apply_moves,
+    audited_version,
+    last_move,
+    plan_moves,
+    recover,
+)
 from nhm_assets.registry.versions import version_by_alias, version_if_any, versions_in_production
 from nhm_assets.registry.vocabulary import ARCHIVED, PRODUCTION, PRODUCTION_ALIAS
 
@@ -72,8 +81,7 @@ def remedy(specialist: str, audited: str | None) -> str:
 
 def pointer_of(client: "MlflowClient", log: "Collection[Document]", model: str) -> Pointer:
     """Read the pointer from the registry and from the audit log."""
-    last = last_move(log, model)
-    audited = str(last["version"]) if last else None
+    audited = audited_version(log, model)
     in_production = [str(item.version) for item in versions_in_production(client, model, audited=audited)]
     return Pointer(
         model, tuple(sorted(in_production, key=int)), version_by_alias(client, model, PRODUCTION_ALIAS), audited

@@ -35,7 +35,7 @@ class PromotionLock:
 
     def __init__(self, log: "Collection[Document]", document: Document, lease_s: float, *, since: float) -> None:
         """`since`: `time.monotonic()` before the lock was requested. The server's lease begins later, never earlier."""
-        self._log = log
+        self.log = log
         self._lease_s = lease_s
         self._valid_until = since + lease_s
         self.document = document
@@ -63,7 +63,7 @@ class PromotionLock:
     def renew(self) -> None:
         """Extend the lease."""
         started = time.monotonic()
-        result = self._log.update_one(
+        result = self.log.update_one(
             {"_id": self.id, "state": OPEN, "owner": self.document["owner"]},
             [{"$set": {"lease_until": _lease_end(self._lease_s)}}],
         )
@@ -77,9 +77,7 @@ class PromotionLock:
             LockLost: another process has taken the lock over, so nothing is recorded.
         """
         self.assert_lease()
-        result = self._log.update_one(
-            {"_id": self.id, "owner": self.document["owner"], "state": OPEN}, {"$set": fields}
-        )
+        result = self.log.update_one({"_id": self.id, "owner": self.document["owner"], "state": OPEN}, {"$set": fields})
         if not result.matched_count:
             raise self._lost()
         self.document |= fields
@@ -89,7 +87,7 @@ class PromotionLock:
 
         `released_at` orders the entries of a model. It is the time of the server, so it follows one clock.
         """
-        self._log.update_one(
+        self.log.update_one(
             {"_id": self.id, "owner": self.document["owner"], "state": OPEN},
             {
                 "$set": {"state": state, **fields},
@@ -100,7 +98,7 @@ class PromotionLock:
 
     def discard(self) -> None:
         """Release the lock and delete its document, because nothing was done."""
-        self._log.delete_one({"_id": self.id, "owner": self.document["owner"], "state": OPEN})
+        self.log.delete_one({"_id": self.id, "owner": self.document["owner"], "state": OPEN})
 
 
 @contextmanager

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 from nhm_assets.domain.outcomes import ROLLED_BACK
 from nhm_assets.registry.promotion_lock import LEASE_S, PromotionLock, finish_abandoned_work
 from nhm_assets.registry.transitions import delete_previous_alias, put_into_production
-from nhm_assets.registry.versions import version_if_any
+from nhm_assets.registry.versions import version_if_any, version_in_production
 from nhm_assets.registry.vocabulary import ARCHIVED, PRODUCTION, ROLLED_BACK_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
     from pymongo.collection import Collection
 
     from resources.mlflow import Mlflow
@@ -34,6 +35,23 @@ def last_move(log: "Collection[Document]", model: str) -> Document | None:
     """The newest entry of the audit log that put a version of this model into Production; None if there is none."""
     query = {"model": model, "kind": {"$in": sorted(DONE_KINDS.values())}}
     return log.find_one(query, sort=[("released_at", -1), ("at", -1)])
+
+
+def audited_version(log: "Collection[Document]", model: str) -> str | None:
+    """The number of the version that the platform put into Production last; None if it has put none there."""
+    last = last_move(log, model)
+    return str(last["version"]) if last else None
+
+
+def champion_of(client: "MlflowClient", log: "Collection[Document]", model: str) -> "ModelVersion | None":
+    """The version in stage Production; None if there is none.
+
+    Complete whatever others moved: what the platform put there is found beside a newer version with stage and alias.
+
+    Raises:
+        RegistryError: several versions are in that stage.
+    """
+    return version_in_production(client, model, audited=audited_version(log, model))
 
 
 def version_at(log: "Collection[Document]", model: str, moment: datetime) -> str | None:
@@ -74,7 +92,14 @@ def apply_moves(client: "MlflowClient", lock: PromotionLock) -> None:
         if document["previous"] is None:
             # It may name a version that this rollback skipped, and that the next one must not choose.
             delete_previous_alias(client, model, lock.assert_lease)
-    put_into_production(client, model, version, previous=document["previous"], assert_lease=lock.assert_lease)
+    put_into_production(
+        client,
+        model,
+        version,
+        previous=document["previous"],
+        audited=audited_version(lock.log, model),
+        assert_lease=lock.assert_lease,
+    )
 
 
 def _tag_rolled_back(client: "MlflowClient", lock: PromotionLock, version: str | None, reason: str) -> None:

@@ -16,7 +16,13 @@ AssertLease = Callable[[], None]
 
 
 def put_into_production(
-    client: "MlflowClient", model: str, version: str, *, previous: str | None, assert_lease: AssertLease
+    client: "MlflowClient",
+    model: str,
+    version: str,
+    *,
+    previous: str | None,
+    assert_lease: AssertLease,
+    audited: str | None = None,
 ) -> None:
     """Put a version into Production, by stage and by alias, and set the alias `previous`.
 
@@ -29,12 +35,13 @@ def put_into_production(
         version: number of the version to promote.
         previous: number that the alias `previous` will name; None leaves it unchanged, unless it names `version`.
         assert_lease: called before each write; raises if this process no longer holds the lock.
+        audited: number of the version that the audit log last recorded; None if the caller does not know it.
 
     Raises:
         RegistryError: the registry does not show what was written.
     """
     # Asked before the alias moves: while it names the champion, few versions are read.
-    before = {str(item.version): item for item in versions_in_production(client, model)}
+    before = {str(item.version): item for item in versions_in_production(client, model, audited=audited)}
     if previous is not None and previous != version:
         _set_alias(client, model, PREVIOUS_ALIAS, previous, assert_lease)
     else:

@@ -21,13 +21,18 @@ _CHANGES: Final = 20
 """Versions that are read at a time, those that were changed last first."""
 
 
-def version_in_production(client: "MlflowClient", model: str) -> "ModelVersion | None":
+def version_in_production(client: "MlflowClient", model: str, *, audited: str | None = None) -> "ModelVersion | None":
     """The version in stage Production; None if there is none.
+
+    Args:
+        client: of the registry.
+        model: name of the registered model.
+        audited: see `versions_in_production`.
 
     Raises:
         RegistryError: several versions are in that stage.
     """
-    in_production = versions_in_production(client, model)
+    in_production = versions_in_production(client, model, audited=audited)
     if len(in_production) > 1:
         numbers = ", ".join(str(version.version) for version in in_production)
         raise RegistryError(
@@ -42,7 +47,8 @@ def versions_in_production(client: "MlflowClient", model: str, *, audited: str |
 
     MLflow answers with the one of the highest number, which is also the one that the specialists load. If the platform
     put it there, it set the alias and archived what was there before: a second one has changed since. Otherwise, the
-    second one can be what the platform put there, however long ago, so all versions are read.
+    second one can be what the platform put there, however long ago, so all versions are read. (MLflow searches by name,
+    number, run and tag, and not by stage.)
 
     Args:
         client: of the registry.

@@ -16,7 +16,7 @@ from nhm_assets.registry.vocabulary import FINGERPRINT_TAG
 from nhm_assets.training.registration import find_version, stage_candidate
 from nhm_assets.training.training_spec import TrainingSpec
 from tests.support.documents import NOW, WEEK_END
-from tests.support.promotions import EARLIER, LATER, promote_here
+from tests.support.promotions import EARLIER, LATER, promote_here, roll_back_here
 from tests.support.registry import MODEL, Registry, week_of
 from tests.support.reports import trained_model
 
@@ -102,6 +102,10 @@ def test_a_champion_behind_many_later_changes_is_found(many: Registry):
     assert found == [str(MANY + 1), "7"]
 
 
+def in_production(registry: Registry) -> list[str]:
+    return [number for number, stage in registry.state()["stages"].items() if stage == "Production"]
+
+
 @pytest.mark.parametrize("alias_too", [False, True])
 def test_a_champion_behind_many_later_changes_is_found_beside_a_newer_version(
     many: Registry, log: Any, *, alias_too: bool
@@ -110,16 +114,22 @@ def test_a_champion_behind_many_later_changes_is_found_beside_a_newer_version(
     promote_here(many, log, champion, WEEK_END)
     for number in range(100, 123):
         many.client().update_model_version(MODEL, str(number), "looked at")
-    newer = many.unstaged(LATER)
+    newer, candidate = many.unstaged(LATER), many.unstaged(LATER)
     many.client().transition_model_version_stage(MODEL, newer, "Production")
     if alias_too:
         many.client().set_registered_model_alias(MODEL, "production", newer)
     else:
         with pytest.raises(RegistryError, match=f"has versions {newer}, {champion} in stage Production"):
             version_in_production(many.client(), MODEL)
+    with pytest.raises(RegistryError, match=f"has versions {newer}, {champion} in stage Production"):
+        promote_here(many, log, candidate, LATER)
     with pytest.raises(UsageError, match=f"has versions {champion}, {newer} in stage Production"):
         adopt(many.client(), log, MODEL, reason="tested by hand", fields={}, now=NOW, wait_s=5)
-    assert [number for number, stage in many.state()["stages"].items() if stage == "Production"] == [newer, champion]
+    assert in_production(many) == [newer, champion]
+    # A person keeps the newer one, and it alone is left.
+    roll_back_here(many, log, newer)
+    assert in_production(many) == [newer]
+    assert pointer_of(many.client(), log, MODEL).is_foreign is False
 
 
 def test_a_promotion_between_two_questions_is_not_two_versions_in_production(many: Registry):
