@@ -359,7 +359,11 @@ class Settings(BaseSettings):
     )
     rollout_timeout_s: Seconds = Field(600.0, description="Seconds to wait for a restarted Deployment to be ready.")
     rollout_parallel: int = Field(
-        1, ge=1, le=10, description="How many specialists may restart at once. With 1, the hive keeps its quorum."
+        1,
+        ge=1,
+        le=10,
+        description="How many specialists may restart at once. With 1, the hive keeps its quorum, and one slow rollout"
+        " holds up all others.",
     )
     model_load_timeout_s: Seconds = Field(120.0, description="Seconds for a ready specialist to load its model.")
     kubernetes_timeout_s: Seconds = Field(10.0, description="Seconds to wait for an answer of the API server or a pod.")
