@@ -48,10 +48,16 @@ def _rights(settings: Settings, objects: Objects) -> Iterator[Line]:
     missing = [one for one in needed if not objects.may(*one)]
     for verb, _, resource, namespace, name in missing:
         thing = f"{verb} {resource} {name}".rstrip()
-        remedy = "Add it to the Role nhm-rollout in k8s/base/specialists-access.yaml"
-        yield fault("rights", f"this account may not {thing} in {namespace}", remedy)
+        yield fault("rights", f"this account may not {thing} in {namespace}", remedy_for(resource))
     if not missing:
         yield ok("rights", f"this account may restart all {len(places)} specialists and watch their pods")
+
+
+def remedy_for(resource: str) -> str:
+    """What to do where a run lacks a right on this resource."""
+    if resource == "pods/proxy":
+        return "Set SPECIALIST_STATUS_URL, or add the component status-by-api-server to your overlay"
+    return "Add it to the Role nhm-rollout in k8s/base/specialists-access.yaml"
 
 
 def _statuses(settings: Settings, cluster: Cluster) -> Iterator[Line]:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from nhm_assets.commands import cluster_needs as needs
-from tests.support.manifests import MODELS, OWN_SERVICES, PRODUCTION, STANDALONE, documents, rendered
+from nhm_assets.commands.cluster_after import remedy_for
+from tests.support.manifests import K8S, MODELS, OWN_SERVICES, PRODUCTION, STANDALONE, documents, rendered
 
 
 def test_every_object_of_every_overlay_says_whose_it_is():
@@ -121,3 +122,13 @@ def test_without_the_policy_the_address_of_the_api_server_does_not_matter():
 )
 def test_an_address_is_that_of_a_service_or_outside_and_shows_no_password(address: str, expected: tuple[Any, ...]):
     assert needs.server_at(address, 27017, "hive") == expected
+
+
+def test_a_missing_right_to_ask_through_the_api_server_has_a_remedy_of_its_own():
+    """The Role in the base does not have it on purpose, so nobody should add it there."""
+    remedy = remedy_for("pods/proxy")
+    assert "SPECIALIST_STATUS_URL" in remedy
+    assert [path.name for path in (K8S / "components").iterdir() if f"component {path.name} " in remedy] == [
+        "status-by-api-server"
+    ]
+    assert "nhm-rollout" in remedy_for("pods")
