@@ -26,6 +26,10 @@ from tests.support.processes import ROOT
 pytestmark = pytest.mark.servers
 
 DEPLOYED = yaml.safe_load((ROOT / "deploy" / "postgres" / "dagster.yaml").read_text())
+END_OTHERS = """
+    SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity
+    WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+"""
 ADDRESS = DEPLOYED["storage"]["custom"]["config"]
 
 
@@ -115,7 +119,7 @@ def test_both_kinds_of_instances_share_the_tables(home: Path, instance: DagsterI
 def test_threads_do_not_wait_for_a_connection_and_the_additional_ones_are_closed(instance: DagsterInstance):
     """Each holds one, and asks for a second one while all the others hold theirs."""
     count = 4 * KEPT_OPEN
-    all_hold_one, answers = threading.Barrier(count, timeout=60), []
+    all_hold_one, answers = threading.Barrier(count, timeout=120), []
 
     def work() -> None:
         with instance.run_storage.connect():  # type: ignore[attr-defined]
@@ -137,9 +141,9 @@ def test_connections_that_the_server_has_closed_are_replaced(home: Path, instanc
     run = create_run_for_test(instance)
     instance.report_engine_event("before", run)
     with as_dagster_does(home) as other, other.run_storage.connect() as connection:
-        others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        ended = connection.execute(text(f"SELECT pg_terminate_backend(pid, 10000) {others}")).scalars().all()
-    assert set(ended) == {True}
+        # One that its client has closed may be gone by now, and is not ended then.
+        ended = connection.execute(text(END_OTHERS)).scalars().all()
+    assert True in ended
     instance.report_engine_event("after", run)
     assert [entry.message for entry in instance.all_logs(run.run_id)] == ["before", "after"]
 
@@ -162,7 +166,7 @@ def in_a_fork(work: Callable[[], None]) -> int | None:
     """The exit code of a forked process that does this work."""
     child = multiprocessing.get_context("fork").Process(target=work)
     child.start()
-    child.join(60)
+    child.join(120)
     return child.exitcode
 
 
