@@ -15,12 +15,12 @@ from dagster import (
     sensor,
 )
 
-from nhm_assets.domain.dagster_names import INCREMENT_CONFIG, JOB, SCHEDULE, VOLUME_SENSOR
-from nhm_assets.domain.partitions import Partition, Window, last_closed_week, running_week
+from nhm_assets.domain.dagster_names import INCREMENT_CONFIG, JOB, VOLUME_SENSOR
+from nhm_assets.domain.partitions import Partition, Window, running_week
 from nhm_assets.domain.provenance import left_out
 from nhm_assets.domain.specialists import Specialist, all_specialists
 from nhm_assets.domain.times import count_feedback, count_feedback_of
-from nhm_assets.runs.closed_week import is_settled, runs_of, schedule_is_off
+from nhm_assets.runs.closed_week import unsettled, why_no_increment
 from nhm_assets.runs.datasets import learned_until_of_all
 from nhm_assets.runs.queries import SPECIALIST_TAG, runs_in_progress
 from nhm_assets.runs.restarts import awaiting_restart
@@ -145,17 +145,7 @@ class _Evaluation:
 
     @cached_property
     def _unsettled(self) -> set[str]:
-        """Who is still to be retrained in full on the closed week, which the weekly schedule takes care of.
-
-        An increment of the running week has the newer window: once it is promoted, that training would be superseded.
-        If the schedule is switched off, no such training has to come.
-        """
-        if schedule_is_off(self.instance):
-            return set()
-        week = last_closed_week(self.now)
-        closed = [Partition(week, specialist) for specialist in all_specialists()]
-        runs = runs_of(self.instance, closed)
-        return {str(one.specialist) for one in closed if not is_settled(runs.get(str(one.key), ()), one)}
+        return unsettled(self.instance, all_specialists(), self.now)
 
     def _window(self, specialist: Specialist) -> Window:
         partition = Partition(running_week(self.now), specialist)
@@ -233,9 +223,5 @@ class _Evaluation:
             broken, at = waiting[0].dagster_run.run_id, waiting[1]
             return f"run {broken} broke because a service was down, and is started over at {at:{MINUTE}}"
         if self.settings.increment and specialist in self._unsettled:
-            week = last_closed_week(self.now)
-            return (
-                f"no increment before the full retraining of week {week}, which it would supersede. If"
-                f" {SCHEDULE} does not start it: nhm retrain --specialist {specialist} --week {week}"
-            )
+            return why_no_increment(specialist, self.now)
         return self._requests.cooling_down(last)

@@ -27,7 +27,11 @@ _NUMBERS = {"rows", "prec.", "recall", "F1", "version", "sec."}
 
 
 @click.command()
-@click.option("--week", metavar="YYYY-MM-DD", help="First day (a Sunday) of the week. Default: the last closed week.")
+@click.option(
+    "--week",
+    metavar="YYYY-MM-DD",
+    help="First day (a Sunday) of the week. Default: the last closed week; with --increment, the running one.",
+)
 @click.option(
     "--specialist",
     "specialists",
@@ -36,26 +40,29 @@ _NUMBERS = {"rows", "prec.", "recall", "F1", "version", "sec."}
     help="Specialist to retrain. Repeat it for several. Default: all.",
 )
 @click.option(
+    "--increment", is_flag=True, help="Correct the served version by the feedback since, instead of training in full."
+)
+@click.option(
     "--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the results to this file, as JSON."
 )
-def retrain(week: str | None, specialists: tuple[str, ...], report: Path | None) -> None:
-    """Retrain specialists on the feedback up to the end of a week.
+def retrain(week: str | None, specialists: tuple[str, ...], report: Path | None, *, increment: bool) -> None:
+    """Retrain specialists on the feedback up to the end of a week, or make increments.
 
     Each specialist is one run of the Dagster job `specialist_retraining`, recorded in the configured instance.
     Exit code: 0 if no run broke (a held candidate is fine), 1 if a run broke, 2 if the command was used wrongly.
     """
     with startup_without_gc():
-        from nhm_assets.domain.partitions import Partition, first_week, last_closed_week
+        from nhm_assets.domain.partitions import Partition, first_week, last_closed_week, running_week
 
     settings = Settings.load()
-    chosen = week or last_closed_week(settings.now())
+    chosen = week or (running_week if increment else last_closed_week)(settings.now())
     first = first_week(settings.now(), settings.keep_weeks, settings.first_week)
     names = dict.fromkeys(specialists or all_specialists())
     partitions = [Partition.parse(chosen, specialist, first=first) for specialist in names]
     if report and not report.absolute().parent.is_dir():
         raise click.BadParameter(f"folder {report.absolute().parent} does not exist", param_hint="--report")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    results = _retrain(settings, partitions)
+    results = _retrain(settings, partitions, increment=increment)
     stages = _stages(settings, results)
     if report:
         _write_report(report, results, stages)
@@ -64,14 +71,14 @@ def retrain(week: str | None, specialists: tuple[str, ...], report: Path | None)
     sys.exit(1 if any(result.error for result in results) else 0)
 
 
-def _retrain(settings: Settings, partitions: "list[Partition]") -> "list[Retraining]":
+def _retrain(settings: Settings, partitions: "list[Partition]", *, increment: bool = False) -> "list[Retraining]":
     # A local mongod starts while the libraries are imported.
     with entered_meanwhile(mongo_of(settings).held()) as mongo_runs:
-        return _retrain_all(settings, partitions, mongo_runs)
+        return _retrain_all(settings, partitions, mongo_runs, increment=increment)
 
 
 def _retrain_all(
-    settings: Settings, partitions: "list[Partition]", mongo_runs: Callable[[], None]
+    settings: Settings, partitions: "list[Partition]", mongo_runs: Callable[[], None], *, increment: bool
 ) -> "list[Retraining]":
     with startup_without_gc():
         from nhm_assets.commands.health import require_services
@@ -88,7 +95,7 @@ def _retrain_all(
     results: dict[Partition, Retraining] = {}
     try:
         with startup_without_gc():
-            runs = Runs(settings, windows)
+            runs = Runs(settings, windows, increment=increment)
             forked = runs.workers()
         mongo_runs()
         with (
@@ -187,15 +194,18 @@ def _print_table(results: "list[Retraining]", stages: list[str | None]) -> None:
 
 
 def _print_remarks(results: "list[Retraining]") -> None:
-    """What the table has no room for: why a candidate is held, synthetic rows, what broke a run."""
+    """What the table has no room for: increments, why a candidate is held, synthetic rows, what broke a run."""
     from nhm_assets.domain.outcomes import Outcome
 
+    explained = (Outcome.HELD, Outcome.SUPERSEDED, Outcome.INSUFFICIENT_DATA)
     for result in results:
+        if result.increment:
+            click.echo(f"{result.partition.specialist}: {result.increment}")
         if result.held_by:
             # The reason begins with `held by`, or with `as before` if the outcome is `unchanged`.
             unchanged = "unchanged, " if result.outcome == Outcome.UNCHANGED else ""
             click.echo(f"{result.partition.specialist} is {unchanged}{result.reason}")
-        elif result.outcome in (Outcome.HELD, Outcome.SUPERSEDED, Outcome.INSUFFICIENT_DATA):
+        elif result.outcome in explained or (result.outcome == Outcome.UNCHANGED and not result.trained):
             click.echo(f"{result.partition.specialist} is {result.outcome}: {result.reason}")
     synthetic = [str(result.partition.specialist) for result in results if result.synthetic]
     if synthetic:

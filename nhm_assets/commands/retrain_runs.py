@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 from nhm_assets.commands.person import person
 from nhm_assets.definitions import build_definitions
-from nhm_assets.domain.dagster_names import JOB
+from nhm_assets.domain.dagster_names import INCREMENT_CONFIG, JOB
 from nhm_assets.domain.errors import NhmError, UsageError
 from nhm_assets.domain.outcomes import Outcome
-from nhm_assets.domain.partitions import Partition, Window
+from nhm_assets.domain.partitions import Partition, Window, last_closed_week
 from nhm_assets.instance.home import dagster_instance
 from nhm_assets.registry.audit_log import ACTOR_TAG
 from nhm_assets.resource_factories import mlflow_of
+from nhm_assets.runs.closed_week import unsettled, why_no_increment
 from nhm_assets.runs.forked_workers import SUPPORTED, Lost, Tell, Workers, forked_workers
 from nhm_assets.runs.in_process import (
     NOT_RUN,
@@ -66,9 +67,11 @@ class Runs:
     Args:
         settings: of the platform.
         windows: the window of each partition.
+        increment: whether they are asked for increments instead of full trainings.
     """
 
-    def __init__(self, settings: Settings, windows: Mapping[Partition, Window]) -> None:
+    def __init__(self, settings: Settings, windows: Mapping[Partition, Window], *, increment: bool = False) -> None:
+        self._increment = increment
         self._processes, threads = processes_and_threads(settings, len(windows), cores=usable_cores())
         self._settings = settings.model_copy(update={"training_threads": threads})
         self._windows = windows
@@ -122,9 +125,11 @@ class Runs:
     def _retrain(self, instance: "DagsterInstance", partition: Partition, tell: Tell) -> Retraining:
         settings, window = self._settings, self._windows[partition]
         tags = in_process_tags(settings) | {ACTOR_TAG: person(settings, "retrain")}
-        config = in_process_config(settings)
+        config = in_process_config(settings) | (INCREMENT_CONFIG if self._increment else {})
         try:
             wait_for_other_run(instance, partition.specialist, timeout_s=settings.max_run_seconds, progress=tell)
+            if self._increment:
+                _refuse_too_early(instance, partition, settings)
             return retrain_partition(self._job, instance, partition, window, tags=tags, config=config, progress=tell)
         except UsageError as error:
             return Retraining(partition, window, NOT_RUN, error=str(error))
@@ -134,9 +139,21 @@ class Runs:
         end_dead_runs(instance)
         run_id = run_of_process(instance, partition.key, lost.pid)
         how = f"was killed by signal {lost.signal}" if lost.signal else "was stopped"
+        command = "nhm retrain --increment" if self._increment else "nhm retrain"
         error = (
-            f"the process of this run {how}. Run `nhm retrain --week {partition.week} --specialist"
+            f"the process of this run {how}. Run `{command} --week {partition.week} --specialist"
             f" {partition.specialist}` again; if memory ran out, with a smaller RETRAIN_PROCESSES"
         )
         outcome = Outcome.BROKEN if run_id else NOT_RUN
         return Retraining(partition, self._windows[partition], outcome, error=error, run_id=run_id)
+
+
+def _refuse_too_early(instance: "DagsterInstance", partition: Partition, settings: Settings) -> None:
+    """As the sensor, which waits: an increment must not take the place of the weekly retraining.
+
+    Raises:
+        UsageError: the closed week is to be retrained in full before.
+    """
+    now, specialist = settings.now(), partition.specialist
+    if partition.week > last_closed_week(now) and unsettled(instance, [specialist], now):
+        raise UsageError(why_no_increment(specialist, now))

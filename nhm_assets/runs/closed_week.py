@@ -8,7 +8,8 @@ from dagster import DagsterInstance, RunsFilter
 
 from nhm_assets.domain.dagster_names import SCHEDULE
 from nhm_assets.domain.outcomes import UNDECIDED
-from nhm_assets.domain.partitions import Partition
+from nhm_assets.domain.partitions import Partition, last_closed_week
+from nhm_assets.domain.specialists import Specialist
 from nhm_assets.runs.queries import (
     ASKED_AT_TAG,
     IN_PROGRESS,
@@ -71,6 +72,28 @@ def schedule_is_off(instance: DagsterInstance) -> bool:
     states = [state for state in instance.all_instigator_state() if state.instigator_name == SCHEDULE]
     # A code location that has moved leaves the state of its old address behind; the newest is the last one.
     return bool(states) and not states[-1].is_running
+
+
+def unsettled(instance: DagsterInstance, specialists: Iterable[Specialist], now: datetime) -> set[str]:
+    """Who is still to be retrained in full on the closed week, which the weekly schedule takes care of.
+
+    An increment of the running week has the newer window: once it is promoted, that training would be superseded.
+    If the schedule is switched off, no such training has to come.
+    """
+    if schedule_is_off(instance):
+        return set()
+    closed = [Partition(last_closed_week(now), specialist) for specialist in specialists]
+    runs = runs_of(instance, closed)
+    return {str(one.specialist) for one in closed if not is_settled(runs.get(str(one.key), ()), one)}
+
+
+def why_no_increment(specialist: str, now: datetime) -> str:
+    """The sentence for one of those who are unsettled, with what to do."""
+    week = last_closed_week(now)
+    return (
+        f"no increment before the full retraining of week {week}, which it would supersede. If"
+        f" {SCHEDULE} does not start it: nhm retrain --specialist {specialist} --week {week}"
+    )
 
 
 def _is_of_closed_week(record: "RunRecord", partition: Partition) -> bool:

@@ -57,6 +57,7 @@ class Retraining:
         error: what broke, refused or prevented the run and what to do; None if nothing did.
         seconds: wall time of the run.
         reason: explains the outcome in one sentence.
+        increment: of a run that was asked for an increment: how its version did, or why it was trained in full.
     """
 
     partition: Partition
@@ -72,6 +73,7 @@ class Retraining:
     seconds: float = 0.0
     reason: str = ""
     held_as: str | None = None
+    increment: str = ""
 
 
 def retrain_partition(
@@ -172,7 +174,15 @@ def _describe(
         seconds=seconds,
         reason=tags.get(REASON_TAG, ""),
         held_as=str(how) if how else None,
+        increment=_about_increment(result),
     )
+
+
+def _about_increment(result: ExecuteInProcessResult) -> str:
+    for event in result.get_asset_materialization_events():
+        if event.asset_key == TRAINED_MODEL and (shown := event.materialization.metadata.get("increment")):
+            return str(shown.value)
+    return ""
 
 
 def _output(result: ExecuteInProcessResult, asset: AssetKey) -> Any:

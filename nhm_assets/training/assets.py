@@ -111,7 +111,7 @@ def trained_model(
     with mlflow.client() as client:
         experiment = mlflow.experiment_id(partition.specialist.experiment)
         end_stale_runs(client, experiment, partition, lambda run: _is_over(context, run))
-        frozen = _frozen(context, client, mongo, partition, settings) if config.increment else None
+        frozen, in_full = _frozen(context, client, mongo, partition, settings) if config.increment else (None, "")
         spec = frozen.spec(spec) if frozen else spec
         trained, search, effect = find_version(client, spec, of_this_run=force), None, None
         if trained is None:
@@ -133,6 +133,8 @@ def trained_model(
             pictures |= search_metadata(client, trained.run_id, search, context.log.warning)
         if effect:
             pictures["llm_rows"] = effect.reason
+        if in_full:
+            pictures["increment"] = in_full
     yield Output(trained, data_version=DataVersion(trained.sha256), metadata=_metadata(trained, settings) | pictures)
 
 
@@ -149,16 +151,17 @@ def _end_without_candidate(context: AssetExecutionContext, outcome: Outcome, rea
 
 def _frozen(
     context: AssetExecutionContext, client: "MlflowClient", mongo: Mongo, partition: Partition, settings: Settings
-) -> Frozen | None:
-    """What an increment corrects; None if there is nothing, so that the run trains in full."""
+) -> tuple[Frozen | None, str]:
+    """What an increment corrects; None and the reason if there is nothing, so that the run trains in full."""
     try:
         with mongo.database() as database:
             log = database[AUDIT_LOG]
             model = partition.specialist.registered_model
-            return freeze(client, log, model, settings.served_classes, settings.storage)
+            return freeze(client, log, model, settings.served_classes, settings.storage), ""
     except RegistryError as error:
-        context.log.warning("this is no increment, but a full training: %s", error)
-        return None
+        reason = f"This is no increment, but a full training: {error}"
+        context.log.warning("%s", reason)
+        return None, reason
 
 
 def _is_over(context: AssetExecutionContext, run_id: str) -> bool:

@@ -118,6 +118,15 @@ def reviewed_opinions(
     return opinions, reviews
 
 
+def strict_reviews(count: int, **how: Any) -> tuple[list[Document], list[Document]]:
+    """Reviewed opinions of reviewers who reject what they sent to review, and the other way round."""
+    opinions, reviews = reviewed_opinions(count, **how)
+    other = {"reject": "review_required", "review_required": "reject"}
+    for review in reviews:
+        review["human_recommendation"] = other.get(review["human_recommendation"], review["human_recommendation"])
+    return opinions, reviews
+
+
 def revealed_opinions(count: int, **how: Any) -> tuple[list[Document], list[Document]]:
     """Reviewed opinions whose plans' risk score is the label: the blocking check `no_leakage` fails."""
     opinions, reviews = reviewed_opinions(count, **how)

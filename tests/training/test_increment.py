@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from dagster import AssetKey, ExecuteInProcessResult
 
-from nhm_assets.domain.dagster_names import INCREMENT_CONFIG
+from nhm_assets.definitions import build_definitions
+from nhm_assets.domain.dagster_names import INCREMENT_CONFIG, JOB
 from nhm_assets.domain.dataset_schema import APPROVE, REJECT, REVIEW_REQUIRED, data_version
 from nhm_assets.domain.errors import RegistryError
+from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from nhm_assets.estimators.fitting import fit_model, learning_rows
 from nhm_assets.registry.versions import all_versions
@@ -23,9 +25,10 @@ from nhm_assets.registry.vocabulary import (
     PARTITION_TAG,
     PRODUCTION,
 )
+from nhm_assets.runs.in_process import Retraining, in_process_config, retrain_partition
 from nhm_assets.training.increment import Frozen, freeze, learn
 from resources.storage import FrameIOManager
-from tests.support.documents import NOW, WEEK, put, reviewed_opinions
+from tests.support.documents import NOW, WEEK, put, reviewed_opinions, strict_reviews
 from tests.support.learnable import learnable
 from tests.support.platform import Platform, verdicts
 from tests.support.reports import increment_record
@@ -138,16 +141,27 @@ def test_a_replaced_file_is_not_frozen(versions: Versions, storage: str):
 
 
 def add_strict_reviews(platform: Platform, count: int, *, end: datetime, days: float, seed: int) -> None:
-    """New feedback of reviewers who now reject what they sent to review, and the other way round."""
-    opinions, reviews = reviewed_opinions(count, seed=seed, end=end, days=days)
-    other = {"reject": "review_required", "review_required": "reject"}
-    for review in reviews:
-        review["human_recommendation"] = other.get(review["human_recommendation"], review["human_recommendation"])
+    """New feedback of reviewers who have changed their minds."""
+    opinions, reviews = strict_reviews(count, seed=seed, end=end, days=days)
     put(platform.database, opinions=opinions, feedback=reviews)
 
 
 def increment(platform: Platform, **how: Any) -> ExecuteInProcessResult:
     return platform.retrain(week=THIS_WEEK, config=INCREMENT_CONFIG, **how)
+
+
+def increment_by_hand(platform: Platform) -> Retraining:
+    """As `nhm retrain --increment` makes one."""
+    partition = Partition.parse(THIS_WEEK, "technical")
+    return retrain_partition(
+        build_definitions(platform.settings).resolve_job_def(JOB),
+        platform.instance,
+        partition,
+        partition.window(days=30, now=NOW),
+        tags={},
+        config=in_process_config(platform.settings) | INCREMENT_CONFIG,
+        progress=lambda _: None,
+    )
 
 
 def trained_in(result: ExecuteInProcessResult) -> TrainedModel:
@@ -164,6 +178,9 @@ def test_a_world_that_moves_between_two_weekly_retrainings(platform: Platform, m
     first = platform.with_settings(include_scripted_feedback=True).retrain(config=INCREMENT_CONFIG)
     assert platform.tags(first)["nhm/outcome"] == "promoted", verdicts(first)
     assert trained_in(first).increment is None, "there was nothing to freeze"
+    [shown] = first.asset_materializations_for_node("trained_model")
+    why = "This is no increment, but a full training: no version of technical-evaluator is in Production"
+    assert shown.metadata["increment"].value == why
 
     add_strict_reviews(platform, 250, end=NOW - timedelta(days=1), days=11, seed=2)
     second = increment(platform)
@@ -184,9 +201,9 @@ def test_a_world_that_moves_between_two_weekly_retrainings(platform: Platform, m
     assert metrics["prequential_log_loss"] == pytest.approx(learned.log_loss)
     assert metrics["prequential_log_loss_frozen"] == pytest.approx(learned.frozen_log_loss)
 
-    again = increment(platform)
-    assert platform.tags(again)["nhm/outcome"] == "unchanged"
-    assert (trained_in(again).version, trained_in(again).increment) == ("2", learned)
+    again = increment_by_hand(platform)
+    assert (again.outcome, again.increment) == ("unchanged", learned.sentence)
+    assert (again.trained.version, again.trained.increment) == ("2", learned)
 
     add_strict_reviews(platform, 30, end=NOW, days=1, seed=3)
     with monkeypatch.context() as patched:
