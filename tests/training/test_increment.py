@@ -15,6 +15,7 @@ from nhm_assets.domain.errors import RegistryError
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from nhm_assets.estimators.fitting import fit_model, learning_rows
+from nhm_assets.registry.model_files import loaded_model, verified_model
 from nhm_assets.registry.versions import all_versions
 from nhm_assets.registry.vocabulary import (
     DATA_VERSION_TAG,
@@ -29,7 +30,7 @@ from nhm_assets.runs.in_process import Retraining, in_process_config, retrain_pa
 from nhm_assets.training.increment import Frozen, freeze, learn
 from resources.storage import FrameIOManager
 from tests.support.documents import NOW, WEEK, put, reviewed_opinions, strict_reviews
-from tests.support.learnable import learnable
+from tests.support.learnable import learnable, store_dataset
 from tests.support.platform import Platform, verdicts
 from tests.support.reports import increment_record
 from tests.support.versions import FEW_TREES, MODEL, Versions, small_forest
@@ -138,6 +139,42 @@ def test_a_replaced_file_is_not_frozen(versions: Versions, storage: str):
     (versions.files(version) / "model.pkl").write_bytes(b"something else")
     with pytest.raises(RegistryError, match="was replaced"):
         freeze(versions.client, versions.log, MODEL, "names", storage)
+
+
+BOUNDARIES = (
+    "nhm_assets.training.registration._stored_sha256",
+    "nhm_assets.training.assets.place_candidate",
+    "nhm_assets.training.assets.record_registration",
+    "nhm_assets.training.assets._lineage",
+)
+"""What follows the model file, the version, its stage, its log entry. `test_killed_increment` kills at any moment."""
+
+
+@pytest.mark.servers
+def test_wherever_an_increment_is_interrupted_the_next_run_leaves_one_version_that_learned_each_feedback_once(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+):
+    store_dataset(platform, FRAME)
+    store_dataset(platform, FRAME, week=THIS_WEEK)
+    log, model = platform.database["model_audit_log"], small_forest()
+    with platform.mlflow.client() as client:
+        versions = Versions(client, platform.settings.nhm_home, log)
+        full = versions.add(model, tags=LEARNED, stage=PRODUCTION)
+        for boundary in BOUNDARIES:
+            with monkeypatch.context() as patched:
+                patched.setattr(boundary, died)
+                assert not increment(platform, only=["trained_model"]).success, boundary
+        made = trained_in(increment(platform, only=["trained_model"]))
+        assert (made.version, made.reused) == ("2", True)
+        stages = {str(version.version): version.current_stage for version in all_versions(client, MODEL)}
+        assert stages == {full: PRODUCTION, "2": "Staging"}
+        with verified_model(client, log, MODEL, "2") as files:
+            stack = loaded_model(files).get_raw_model()
+    estimator, record = learn(Frozen(full, serves=True, estimator=model, tags=LEARNED), FRAME, "names")
+    assert made.increment == record
+    one, other = (each.final_estimator_["correct"] for each in (stack, estimator))
+    assert np.array_equal(one.coef_, other.coef_)
+    assert np.array_equal(one.intercept_, other.intercept_)
 
 
 def add_strict_reviews(platform: Platform, count: int, *, end: datetime, days: float, seed: int) -> None:
