@@ -48,8 +48,8 @@ def main(folder: Path | None) -> None:
     print(table.groupby(["method", "used"], sort=False).size().to_string())
 
 
-def frames(folder: Path | None) -> Iterator[pd.DataFrame]:
-    """The datasets of the newest closed weeks, of all specialists."""
+def frames(folder: Path | None, *, days: int | None = None) -> Iterator[pd.DataFrame]:
+    """The datasets of the newest closed weeks, of all specialists; of this many days instead of the window's."""
     settings = Settings()
     newest = newest_feedback(read_documents(folder / "feedback.jsonl.gz")) if folder else DEMO_ENDS
     assert newest is not None, "the folder holds no feedback with a time"
@@ -70,7 +70,7 @@ def frames(folder: Path | None) -> Iterator[pd.DataFrame]:
             week = f"{end - (number + 1) * WEEK:%Y-%m-%d}"
             for specialist in all_specialists():
                 partition = Partition.parse(week, specialist)
-                window = partition.window(days=settings.feedback_window_days, now=end)
+                window = partition.window(days=days or settings.feedback_window_days, now=end)
                 found = read_window(Reader(database, NAMES, specialist, None), window, settings.selection)
                 yield assemble(found, partition, window, min_samples=0, synthetic_fallback=False)
 
