@@ -1,5 +1,7 @@
 """Specialists that `nhm retrain` never tried: they are not run, which is not broken."""
 
+import signal
+
 import pytest
 from click.testing import CliRunner
 from dagster import DagsterRunStatus
@@ -37,17 +39,21 @@ def test_a_specialist_whose_other_run_does_not_end_is_not_run_and_the_next_one_i
 
 @pytest.mark.servers
 def test_an_increment_by_hand_does_not_take_the_place_of_the_full_training_of_the_closed_week(
-    module_platform: Platform, mongod_uri: str
+    module_platform: Platform, mongod_uri: str, monkeypatch: pytest.MonkeyPatch
 ):
     """As the sensor, which waits for it. The schedule may have been down."""
     settings = module_platform.settings
     here = {name: getattr(settings, name) for name in ("nhm_home", "mongodb_database")}
     variables = environment(nhm_now=NOW.isoformat(), mongodb_uri=mongod_uri, **here)
     folder = str(settings.dagster_folder)
-    # The runner puts back only what it was given.
+    for name in ("DAGSTER_HOME", "MAX_CONCURRENT_RUNS"):
+        # As above; the runner puts back only what it was given.
+        monkeypatch.setenv(name, "2")
+    on_end = signal.getsignal(signal.SIGTERM)
     done = CliRunner().invoke(
         main, ["retrain", "--increment", "--specialist", "evolution"], env=variables | {"DAGSTER_HOME": folder}
     )
+    signal.signal(signal.SIGTERM, on_end)
     forget_entered_instance()
     assert done.exit_code == 1
     week = last_closed_week(NOW)
