@@ -56,16 +56,25 @@ def _retrain(rows: int) -> Taken:
             print(f"one run: seeding {rows:,} opinions", file=sys.stderr)
             seed(database, SPECIALIST, rows, every=_WINDOW / rows, stored_fraction=STORED_SHARE)
         print("one run: retraining", file=sys.stderr)
-        settings = {"MONGODB_URI": uri, "NHM_HOME": str(Path(name) / "home"), "NHM_NOW": NOW.isoformat()}
-        return Taken(**child(["benchmarks.one_run", "retrain"], settings))
+        settings = {
+            "MONGODB_URI": uri,
+            "NHM_HOME": str(Path(name) / "home"),
+            "NHM_NOW": NOW.isoformat(),
+            "FEEDBACK_WINDOW_DAYS": str(_WINDOW.days),
+        }
+        results = Path(name) / "results.json"
+        taken = Taken(**child(["benchmarks.one_run", "retrain", str(results)], settings))
+        (result,) = json.loads(results.read_text())
+        assert result["dataset"]["rows"] == rows, f"the window holds {result['dataset']['rows']} rows"
+        return taken
 
 
-def _body() -> None:
-    """Body of a process that is one `nhm retrain`."""
+def _body(results: str) -> None:
+    """Body of a process that is one `nhm retrain`, which writes its results to this file."""
     from nhm_assets.cli import main
 
     try:
-        main(["retrain", "--week", WEEK, "--specialist", SPECIALIST], standalone_mode=False)
+        main(["retrain", "--week", WEEK, "--specialist", SPECIALIST, "--report", results], standalone_mode=False)
     except SystemExit as end:
         if end.code:
             raise
@@ -75,8 +84,9 @@ def _body() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["retrain"]:
-        _body()
-    else:
-        for rows in tuple(map(int, sys.argv[1:])) or ROWS:
-            report(ONE_RUN.format(rows=rows), run(rows))
+    match sys.argv[1:]:
+        case ["retrain", results]:
+            _body(results)
+        case numbers:
+            for rows in tuple(map(int, numbers)) or ROWS:
+                report(ONE_RUN.format(rows=rows), run(rows))

@@ -15,6 +15,7 @@ from nhm_assets.automation.retraining_job import retraining_job
 from nhm_assets.automation.rollback_job import rollback_job
 from nhm_assets.automation.served_quality_job import served_quality_job, served_quality_schedule
 from nhm_assets.automation.weekly_schedule import weekly_schedule
+from nhm_assets.domain.allocator import give_memory_back
 from nhm_assets.domain.dagster_names import (
     EVALUATION_REPORT,
     FEEDBACK_DATASET,
@@ -113,4 +114,5 @@ def _code_versions() -> dict[AssetKey, str]:
 
 _settings = Settings.load()
 use_log_format(_settings)
+give_memory_back()
 defs = build_definitions(_settings)

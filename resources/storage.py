@@ -141,11 +141,9 @@ class _StoredIOManager(UPathIOManager):
         return self._load(pointed_file(path, asset), asset, context)
 
     def _load(self, file: "UPath", asset: str, context: InputContext | None) -> Any:
-        content = read_file(file, asset)
         try:
-            if digest(content) != file.stem:
-                raise ValueError("its name is not the digest of its content")
-            return self.from_bytes(content, context)
+            # Nothing here keeps the content: beside the object, it would take much memory.
+            return self.from_bytes(_undamaged(file, asset), context)
         except ValueError as error:
             raise damaged(file, asset, str(error).splitlines()[0]) from error
 
@@ -185,10 +183,13 @@ class FrameIOManager(_StoredIOManager):
 
         try:
             table = pq.read_table(io.BytesIO(content), page_checksum_verification=True)
-            frame = table.to_pandas()
+            del content
+            attrs = json.loads((table.schema.metadata or {}).get(_ATTRS_KEY, b"{}"))
+            # Each column is freed as soon as the frame has it.
+            frame: pd.DataFrame = table.to_pandas(self_destruct=True)
         except (pa.ArrowException, OSError, KeyError, TypeError) as error:
             raise ValueError(str(error)) from error
-        frame.attrs = json.loads((table.schema.metadata or {}).get(_ATTRS_KEY, b"{}"))
+        frame.attrs = attrs
         return frame
 
     def read(self, file: "UPath", asset: str) -> "pd.DataFrame":
@@ -218,6 +219,13 @@ class RecordIOManager(_StoredIOManager):
         """The record; pydantic's ValidationError is a ValueError."""
         # The type of a record is known only from the asset that reads it.
         return context and context.dagster_type.typing_type.model_validate_json(content)
+
+
+def _undamaged(file: "UPath", asset: str) -> bytes:
+    content = read_file(file, asset)
+    if digest(content) != file.stem:
+        raise ValueError("its name is not the digest of its content")
+    return content
 
 
 def address_metadata(storage: str) -> dict[str, MetadataValue]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from nhm_assets.domain.dataset_schema import REAL, TEST, TRAIN, VALIDATION
+from nhm_assets.domain.frame_views import taken
 
 CUTS: Final = (0.55, 0.70, 0.85)
 """Where a segment ends, as a fraction of the real rows in their order."""
@@ -39,7 +40,7 @@ def temporal_segments(plan_ids: pd.Series, cuts: Sequence[float] = CUTS) -> pd.S
 def timed_rows(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of a dataset that are in the order of time: the real ones, or all of them if none is real."""
     real = frame["source"] == REAL
-    return frame[real] if real.any() else frame
+    return taken(frame, real) if real.any() else frame
 
 
 def are_newer(frame: pd.DataFrame, cut: float) -> pd.Series:

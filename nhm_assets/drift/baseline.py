@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from nhm_assets.domain.dataset_schema import APPROVE, CLASS_NAMES, FEATURE_NAMES, REAL
+from nhm_assets.domain.frame_views import taken
 from nhm_assets.domain.stored_record import Record
 from nhm_assets.drift.bins import Bins, categories
 
@@ -63,14 +64,14 @@ class Baseline(Record):
 
 def real_rows(learned: pd.DataFrame) -> pd.DataFrame:
     """The real rows among those that were learned; all of them if there are none."""
-    real = learned[learned["source"] == REAL]
+    real = taken(learned, learned["source"] == REAL)
     return real if len(real) else learned
 
 
 def background(learned: pd.DataFrame) -> pd.DataFrame:
     """A few learned rows, features only, for explanations; the same ones every time."""
-    features = real_rows(learned)[list(FEATURE_NAMES)]
-    return features.sample(min(len(features), _MOST_BACKGROUND), random_state=_SEED)
+    rows = real_rows(learned)
+    return rows.sample(min(len(rows), _MOST_BACKGROUND), random_state=_SEED)[list(FEATURE_NAMES)]
 
 
 def importance_list(learned: pd.DataFrame, importances: Mapping[str, float]) -> list[dict[str, Any]]:

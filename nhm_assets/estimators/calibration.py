@@ -12,6 +12,7 @@ import pandas as pd
 
 from nhm_assets.domain.class_order import ServedClasses, fitted_labels
 from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES
+from nhm_assets.domain.frame_views import taken
 from nhm_assets.domain.records import Calibration, CalibrationMethod
 from nhm_assets.domain.segments import temporal_segments, timed_rows
 from nhm_assets.estimators.recent_fits import fit_once
@@ -74,12 +75,12 @@ def fit_estimator(
     parts = _parts(rows, segments)
     if too_few := _too_few(rows["label"], parts):
         return Fitted(model, Calibration(method="none", reason=too_few))
-    earlier = fit_once(rows[parts == _EARLIER], parameters, threads=threads, served=served)
+    earlier = fit_once(taken(rows, parts == _EARLIER), parameters, threads=threads, served=served)
     ask = _Questions(earlier, served)
-    chosen = _choose(ask, rows[parts == _MIDDLE], rows[parts == _LATEST], calibration)
+    chosen = _choose(ask, taken(rows, parts == _MIDDLE), taken(rows, parts == _LATEST), calibration)
     if chosen.method == "none":
         return Fitted(model, chosen)
-    calibrated = ask.calibrated(rows[parts != _EARLIER], chosen.method)
+    calibrated = ask.calibrated(taken(rows, parts != _EARLIER), chosen.method)
     # What `CalibratedClassifierCV(ensemble=False)` does: calibrators learn from models of some of the rows, and serve
     # the one on all. It would cut the rows without regard to time, and refuses a cut that never asks the oldest rows.
     calibrated.set_params(estimator=model).calibrated_classifiers_[0].estimator = model

@@ -7,6 +7,7 @@ import pandas as pd
 
 from nhm_assets.domain.class_order import ServedClasses
 from nhm_assets.domain.dataset_schema import TEST
+from nhm_assets.domain.frame_views import taken
 from nhm_assets.estimators.families import family_of, own_parameters
 from nhm_assets.estimators.families.examples import Examples
 from nhm_assets.estimators.families.family import LLM_WEIGHT
@@ -14,7 +15,7 @@ from nhm_assets.estimators.families.family import LLM_WEIGHT
 
 def learning_rows(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows that the model is fitted on: train and validation, never test."""
-    return frame[frame["split"] != TEST]
+    return taken(frame, frame["split"] != TEST)
 
 
 def fit_model(

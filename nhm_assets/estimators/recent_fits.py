@@ -11,7 +11,8 @@ from typing import Any, Final
 import pandas as pd
 
 from nhm_assets.domain.class_order import ServedClasses
-from nhm_assets.domain.dataset_schema import FEATURE_NAMES
+from nhm_assets.domain.dataset_schema import FEATURE_NAMES, data_version
+from nhm_assets.domain.frame_views import columns
 from nhm_assets.estimators.fitting import fit_model
 
 _MOST: Final = 4
@@ -41,8 +42,6 @@ def fit_once(rows: pd.DataFrame, parameters: dict[str, Any], *, threads: int, se
 def _digest(rows: pd.DataFrame, parameters: dict[str, Any], served: ServedClasses) -> str:
     """Of everything that a model depends on; the number of threads is not among it."""
     digest = hashlib.sha256(repr((len(rows), sorted(parameters.items()), served)).encode())
-    digest.update(rows[list(FEATURE_NAMES)].to_numpy(dtype="float64").tobytes())
-    digest.update(rows["label"].to_numpy(dtype="int64").tobytes())
     # By plan, an ensemble's rows are cut into older and newer ones.
-    digest.update("\0".join([*rows["plan_id"], *rows["source"]]).encode())
+    digest.update(data_version(columns(rows, (*FEATURE_NAMES, "label", "plan_id", "source"))).encode())
     return digest.hexdigest()

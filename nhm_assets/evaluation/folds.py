@@ -13,6 +13,7 @@ import pandas as pd
 from nhm_assets.domain.class_order import by_label, own_order
 from nhm_assets.domain.dataset_schema import APPROVE, FEATURE_NAMES
 from nhm_assets.domain.fold_records import Fold
+from nhm_assets.domain.frame_views import taken
 from nhm_assets.domain.segments import TEST_SEGMENT, segments_of
 from nhm_assets.evaluation.gate_rules import MIN_ROWS_PER_CLASS, enough_of_each
 from nhm_assets.evaluation.metrics import confusion, predict_labels
@@ -65,8 +66,8 @@ def asked_rows(frame: pd.DataFrame, folds: int) -> pd.DataFrame:
         folds: number of folds: with 1, only the one before the test rows.
     """
     segments = segments_of(frame)
-    rows = frame.assign(**{SEGMENT: segments})
-    return rows[segments >= TEST_SEGMENT - folds].reset_index(drop=True)
+    asked = segments >= TEST_SEGMENT - folds
+    return taken(frame, asked).assign(**{SEGMENT: segments[asked]}).reset_index(drop=True)
 
 
 def fit_folds(
@@ -88,7 +89,7 @@ def fit_folds(
     records: list[Fold] = []
     predicted: dict[int, np.ndarray] = {}
     for number in range(TEST_SEGMENT - folds, TEST_SEGMENT):
-        learned, tested = frame[segments < number], frame[segments == number]
+        learned, tested = taken(frame, segments < number), taken(frame, segments == number)
         labels = tested["label"].to_numpy()
         sizes = {"number": number, "learned_rows": len(learned), "tested_rows": len(tested)}
         if reason := _frozen(frozen) or _left_out(number, learned, labels, tuned=tuned):

@@ -8,6 +8,7 @@ import pandas as pd
 from nhm_assets.domain.dataset_schema import APPROVE, LLM, SCRIPTED, SYNTHETIC, TEST, data_version
 from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.fold_records import FairRows, NewRows
+from nhm_assets.domain.frame_views import taken
 from nhm_assets.domain.records import Champion, Comparison, EvaluationReport, ForeignChampion, TrainedModel
 from nhm_assets.evaluation.champion import ScoredChampion
 from nhm_assets.evaluation.curves import curves_of
@@ -44,7 +45,7 @@ def held_out_rows(frame: pd.DataFrame, trained: TrainedModel, *, fair: pd.Series
             f" stored dataset has {stored}: the dataset of {trained.specialist} {trained.week} was rebuilt after the"
             " training. Materialize trained_model for it first"
         )
-    rows = frame[(frame["split"] == TEST) & (True if fair is None else fair)]
+    rows = taken(frame, (frame["split"] == TEST) & (True if fair is None else fair))
     if rows.empty:
         raise DataError(f"the dataset of {trained.specialist} {trained.week} has no test rows: wait for more feedback")
     return rows.reset_index(drop=True)
@@ -55,7 +56,7 @@ def baseline_rows(frame: pd.DataFrame) -> pd.DataFrame:
 
     Otherwise a file of made-up rows would move what a candidate must beat.
     """
-    return frame[(frame["split"] != TEST) & (frame["source"] != LLM)]
+    return taken(frame, (frame["split"] != TEST) & (frame["source"] != LLM))
 
 
 def build_report(

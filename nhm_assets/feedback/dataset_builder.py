@@ -67,8 +67,8 @@ def read_window(reader: Reader, window: Window, selection: Selection) -> WindowR
     """Read, judge and join the documents of one specialist's window."""
     result, texts, scores = _read(reader, window, selection)
     # Only now the objects of the documents are freed; what follows needs their memory.
-    for name, packed_texts in texts.items():
-        result.rows[name] = unpacked(packed_texts)
+    for name in list(texts):
+        result.rows[name] = unpacked(texts.pop(name))
     return replace(result, told=labels_told(scores, result.rows["label"].to_numpy()))
 
 
@@ -86,6 +86,8 @@ def _read(
     whole = reader.whole_feedback((rejection.document_id for rejection in rejected), window)
     entries = quarantine_entries(rejected, whole)
     numbers = np.fromiter((join.number[one.opinion_id] for one in chosen), "int64", len(chosen))
+    # The columns of a million rows need its hundred megabytes.
+    join.number.clear()
     result = WindowRead(
         rows=_rows(chosen, numbers, join),
         quarantine=entries,

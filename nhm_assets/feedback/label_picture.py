@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 
 from nhm_assets.domain.dataset_schema import APPROVE, CLASS_NAMES, NO_FEEDBACK, PROVENANCES
+from nhm_assets.domain.frame_views import columns
 from nhm_assets.domain.partitions import Partition, Window
 from nhm_assets.steps.pictures import (
     LABEL_COLORS,
@@ -53,7 +54,7 @@ def labels_figure(frame: pd.DataFrame, partition: Partition, window: Window) -> 
     found = [name for name in PROVENANCES if (frame["provenance"] == name).any()]
     wide = (_WIDTH - _LEFT - 20 - _GAP * max(0, len(found) - 1)) / max(1, len(found))
     for place, provenance in enumerate(found):
-        rows = frame[frame["provenance"] == provenance]
+        rows = columns(frame, ("submitted_at", "label"))[frame["provenance"] == provenance]
         box = (_LEFT + place * (wide + _GAP), _TOP, min(wide, 430), _BARS)
         _draw_bars(figure, box, rows, window, f"{_NAMES.get(provenance, provenance)}: {len(rows)} rows")
     return figure

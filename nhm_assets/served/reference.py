@@ -17,6 +17,7 @@ import pandas as pd
 
 from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, TEST
 from nhm_assets.domain.errors import DataError
+from nhm_assets.domain.frame_views import columns, taken
 from nhm_assets.drift.baseline import (
     CONFIDENCE,
     RISK,
@@ -90,7 +91,7 @@ class References:
         log, storage = self.database[AUDIT_LOG], self.settings.storage
         report = report_of(log, storage, version.name, str(version.version))
         importances = report.importances if report else {}
-        answers = self._answers(version, frame[frame["split"] == TEST])
+        answers = self._answers(version, taken(frame, frame["split"] == TEST))
         baseline = Baseline.of(learned, answers, importances, top=IMPORTANT)
         for what, store in (
             (
@@ -130,7 +131,7 @@ class References:
             folder = Path(name)
             (folder / "drift").mkdir()
             (folder / "explain").mkdir()
-            real_rows(learned)[list(FEATURE_NAMES)].to_parquet(folder / "drift/reference.parquet", index=False)
+            columns(real_rows(learned), FEATURE_NAMES).to_parquet(folder / "drift/reference.parquet", index=False)
             background(learned).to_parquet(folder / "explain/background.parquet", index=False)
             listed = importance_list(learned, importances)
             (folder / "explain/importances.json").write_text(json.dumps(listed, indent=2))

@@ -18,6 +18,7 @@ from nhm_assets.domain.class_order import class_order
 from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.domain.first_week import running_week
+from nhm_assets.domain.frame_views import columns
 from nhm_assets.domain.increment_records import Increment
 from nhm_assets.domain.partitions import weeks_before
 from nhm_assets.domain.records import Calibration, TrainedModel
@@ -112,7 +113,7 @@ def log_inputs(run: "type[MlFlow]", frame: pd.DataFrame, spec: TrainingSpec, sou
         warnings.filterwarnings("ignore", message=".*integer column", category=UserWarning)
         warnings.filterwarnings("ignore", message=".*source can be interpreted in multiple ways", category=UserWarning)
         dataset = mlflow.data.from_pandas(
-            frame[[*FEATURE_NAMES, "label"]],
+            columns(frame, (*FEATURE_NAMES, "label")),
             source=web_address(source),
             targets="label",
             name=f"{FEEDBACK_DATASET.to_user_string()} {spec.partition.key}",
@@ -152,7 +153,7 @@ def register(
         parameters: of the model.
         more_tags: of the version, besides those of every version.
     """
-    model_uri = _log_model(run, fitted.estimator, learning_rows(frame)[list(FEATURE_NAMES)])
+    model_uri = _log_model(run, fitted.estimator, learning_rows(frame).head(_EXAMPLE_ROWS)[list(FEATURE_NAMES)])
     tags = {
         **spec.tags(),
         **more_tags,
@@ -167,10 +168,9 @@ def register(
     return _record(client.get_model_version(version.name, version.version), spec)
 
 
-def _log_model(run: "type[MlFlow]", estimator: Any, features: pd.DataFrame) -> str:
+def _log_model(run: "type[MlFlow]", estimator: Any, example: pd.DataFrame) -> str:
     from mlflow.models import infer_signature
 
-    example = features.head(_EXAMPLE_ROWS)
     # The name of this argument differs between the 2.x and the 3.x client.
     artifact_name = {"name" if run.__version__.startswith("3.") else "artifact_path": _ARTIFACT}
     logged = run.sklearn.log_model(

@@ -12,6 +12,7 @@ from nhm_assets.domain.check_result import Verdict
 from nhm_assets.domain.class_order import SERVED_ORDERS, ServedClasses
 from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, TEST
 from nhm_assets.domain.errors import RegistryError
+from nhm_assets.domain.frame_views import taken
 from nhm_assets.estimators.fitting import learning_rows
 from nhm_assets.registry.audit_log import Document
 from nhm_assets.registry.model_files import loaded_model, verified_model
@@ -156,7 +157,7 @@ def _judge_answers(model: Any, frame: pd.DataFrame, served: ServedClasses) -> Ve
     A weak model may find less confidence for approved plans among the held-out rows by chance. That is for the gate to
     judge. A model that is read in the wrong order is wrong on the rows that it learned, too.
     """
-    kinds = {"held-out": frame[frame["split"] == TEST], "learned": learning_rows(frame)}
+    kinds = {"held-out": taken(frame, frame["split"] == TEST), "learned": learning_rows(frame)}
     found = []
     for kind, rows in kinds.items():
         if rows.empty:

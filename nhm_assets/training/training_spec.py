@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from nhm_assets.domain.dataset_schema import REAL, counts, data_version
+from nhm_assets.domain.frame_views import taken
 from nhm_assets.domain.partitions import Partition, Window
 from nhm_assets.estimators.fitting import learning_rows
 from nhm_assets.registry import vocabulary
@@ -90,6 +91,6 @@ class TrainingSpec:
 def _learned_until(frame: pd.DataFrame) -> datetime | None:
     """Synthetic rows do not count beside real ones: they are spread over the whole window, and nobody reviewed them."""
     learned = learning_rows(frame)
-    real = learned[learned["source"] == REAL]
+    real = taken(learned, learned["source"] == REAL)
     times = (learned if real.empty else real)["submitted_at"]
     return None if times.empty else times.max().to_pydatetime()

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from nhm_assets.domain import dataset_schema
 from nhm_assets.domain.dataset_schema import (
     CLASS_NAMES,
     COLUMNS,
@@ -161,6 +162,14 @@ def test_other_times_rows_and_orders_give_other_versions():
         frame.iloc[:0],
     ]
     assert len({data_version(one) for one in [frame, *others]}) == 6
+
+
+def test_the_version_of_many_rows_does_not_depend_on_how_many_texts_are_read_at_once(monkeypatch: pytest.MonkeyPatch):
+    frame = dataset(25)
+    version = data_version(frame)
+    for at_once in (1, 7, 25):
+        monkeypatch.setattr(dataset_schema, "_TEXTS_AT_ONCE", at_once)
+        assert data_version(frame) == version
 
 
 def test_letters_that_move_between_adjacent_values_give_another_version():

@@ -49,6 +49,13 @@ class Examples:
         weightless = pd.DataFrame(0.0, index=range(len(self._missing)), columns=features.columns)
         return pd.concat([features, weightless], ignore_index=True)
 
+    def single_precision(self) -> pd.DataFrame:
+        """The same features as float32, which scikit-learn's trees make of them anyway, without the steps between."""
+        values = np.zeros((len(self.rows) + len(self._missing), len(FEATURE_NAMES)), "float32")
+        for column, name in enumerate(FEATURE_NAMES):
+            values[: len(self.rows), column] = self.rows[name]
+        return pd.DataFrame(values, columns=list(FEATURE_NAMES))
+
     @property
     def classes(self) -> np.ndarray:
         """What the estimator is to answer for each of them; shape (n,)."""
