@@ -62,6 +62,18 @@ def _clean_environment() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _library_environment() -> Iterator[None]:
+    """A test that opens a Dagster instance as commands do sets these variables. They end with the test."""
+    before = {name: os.environ.get(name) for name in ("DAGSTER_HOME", "MAX_CONCURRENT_RUNS")}
+    yield
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _no_instance_of_another_module() -> None:
     """Dagster remembers the instance that was entered last, and the next module may run when that is gone."""

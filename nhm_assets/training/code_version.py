@@ -14,6 +14,7 @@ COMPUTING: Final = (
     "domain/dataset_schema.py",
     "domain/dataset_words.py",
     "domain/feature_names.py",
+    "domain/frame_views.py",
     "domain/segments.py",
     "feedback/bottlenecks.py",
     "feedback/bson_columns.py",

@@ -95,7 +95,7 @@ def test_without_any_process_left_the_other_specialists_are_not_run(platform: Pl
 
 
 @pytest.mark.servers
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_two_processes_make_the_same_models_as_one(seeded, tmp_path: Path):
     """Business learns from synthetic rows. All but the numbers of versions, runs and seconds is the same."""
     settings = {**seeded, "allow_synthetic_fallback": "auto", "force_retrain": "true"}

@@ -1,6 +1,7 @@
 """Runs as Jobs, with the production dagster.yaml, the real daemon and the accounts of the manifests."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
@@ -36,7 +37,6 @@ def ended(dagster: Dagster) -> Dagster:
         ),
         DELETED: lambda pod: kubectl("delete", "pod", pod, "-n", "mlflow", "--wait=false", "--grace-period=1"),
     }
-    dagster.launch(UNDISTURBED, KILLED, DELETED)
 
     def disturb() -> bool:
         for specialist in list(disturbances):
@@ -45,7 +45,11 @@ def ended(dagster: Dagster) -> Dagster:
                 dagster.disturbed[specialist] = pod
         return not disturbances
 
-    assert eventually(disturb, within_s=RUN_S)
+    with ThreadPoolExecutor(1) as thread:
+        # On a busy machine a run can have ended before the commands that launch the three have.
+        launched = thread.submit(dagster.launch, UNDISTURBED, KILLED, DELETED)
+        assert eventually(disturb, within_s=RUN_S)
+        launched.result()
     return dagster
 
 

@@ -167,7 +167,7 @@ def test_where_two_features_decide_together_trees_are_chosen_and_where_each_says
     assert together.chosen.f1 > together.tried[FAST.index("logistic")].f1 + 0.1
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_on_interactions_the_choice_beats_the_default_on_untouched_test_rows_by_two_standard_errors(monkeypatch):
     monkeypatch.setattr(module, "FAMILIES", FAMILIES)
     rows = learnable(1500, noise=0)
