@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -25,6 +26,9 @@ SUPPORTED: Final = sys.platform == "linux"
 """Elsewhere libraries do not survive a fork, and the kernel does not end a process whose parent has died."""
 
 _PR_SET_PDEATHSIG: Final = 1
+_ATTEMPTS: Final = 3
+_PATIENCE_S: Final = 15.0
+"""How often, and how long each time, a process is asked to end before it is killed. A run records its end meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ def forked_workers(count: int, opened: Callable[[], AbstractContextManager[Work[
 
     This process may import libraries before, but not use them for more: threads, connections and locks do not
     survive a fork. If the body raises, for example because of Ctrl-C, the processes get SIGTERM, which interrupts
-    their tasks. They get it too if this process is killed.
+    their tasks; one that does not end is killed in the end. They get SIGTERM too if this process is killed.
 
     Args:
         count: of processes.
@@ -139,13 +143,25 @@ def forked_workers(count: int, opened: Callable[[], AbstractContextManager[Work[
         yield Workers(workers)
     except BaseException:
         for worker in workers:
-            worker.process.terminate()
+            # Nobody reads what they say from here on.
+            worker.connection.close()
+        _interrupt([worker.process for worker in workers])
         raise
     finally:
         for worker in workers:
             worker.connection.close()
         for worker in workers:
             worker.process.join()
+
+
+def _interrupt(processes: Sequence[ForkProcess]) -> None:
+    """End them by SIGTERM, and by SIGKILL those that go on: Python drops an exception that a destructor raises."""
+    for attempt in range(_ATTEMPTS + 1):
+        for process in processes:
+            process.kill() if attempt == _ATTEMPTS else process.terminate()
+        deadline = time.monotonic() + _PATIENCE_S
+        for process in processes:
+            process.join(max(0.0, deadline - time.monotonic()))
 
 
 def _serve(

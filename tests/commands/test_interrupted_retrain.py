@@ -43,7 +43,7 @@ def test_an_interrupted_retraining_leaves_nothing_open(seeded, home, tmp_path, h
 
     assert eventually(is_training, within_s=90)
     process.send_signal(how)
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     assert process.returncode != 0
     report = tmp_path / "report.json"
     done = nhm("retrain", "--week", WEEK, "--specialist", "technical", "--report", report, **seeded)

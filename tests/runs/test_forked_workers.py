@@ -114,6 +114,31 @@ def test_an_interruption_here_interrupts_the_tasks_and_waits_for_them(tmp_path: 
     assert (tmp_path / "a").exists()
 
 
+class Drops:
+    """Python prints what a destructor raises, an interruption too, and goes on."""
+
+    def __del__(self) -> None:
+        time.sleep(LONG_S)
+
+
+@pytest.mark.parametrize("often", [1, 9])
+def test_a_task_that_drops_an_interruption_is_interrupted_again_and_killed_in_the_end(monkeypatch, often: int):
+    monkeypatch.setattr("nhm_assets.runs.forked_workers._PATIENCE_S", 0.5)
+
+    def work(_: str, tell: Tell) -> None:
+        tell("begun")
+        for _ in range(often):
+            Drops()
+        time.sleep(LONG_S)
+
+    def interrupt(*_: object) -> None:
+        time.sleep(0.3)  # until it is in a destructor
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), forked_workers(1, doing(work)) as workers:
+        results(workers, ["a"], told=interrupt)
+
+
 PARENT = """
 import sys, time
 from contextlib import nullcontext
