@@ -38,8 +38,8 @@ test: environment-serving ## all tests but the slow ones, against real servers (
 test-fast: install ## the tests that start few servers and retrain nothing (three minutes)
 	$(BIN)/$(PYTEST) -m "not servers and not slow and not exhaustive and not kubernetes"
 
-test-slow: install ## a week with the real daemon, outages, a browser, thirty days, the image (twenty minutes)
-	$(BIN)/$(PYTEST) -m "slow and not exhaustive"
+test-slow: environment-serving ## a week with the real daemon, outages, a browser, thirty days, the image (twenty minutes)
+	$(WITH_SERVING) $(BIN)/$(PYTEST) -m "slow and not exhaustive"
 
 test-all: environment-serving ## test and test-slow in one go, which takes less time than one after the other
 	$(WITH_SERVING) $(BIN)/$(PYTEST) -m "not exhaustive"
@@ -47,8 +47,8 @@ test-all: environment-serving ## test and test-slow in one go, which takes less 
 test-mlflow2: install $(VENV_MLFLOW2)/.installed $(VENV_MLFLOW29)/.installed ## what depends on the client: with MLflow 2.22, and a server 2.9.2
 	$(WITH_OLD_SERVER) $(VENV_MLFLOW2)/bin/$(PYTEST) $(MLFLOW2_TESTS)
 
-test-exhaustive: install ## twelve weeks of all specialists, outages under the daemon, 200 kills (six hours)
-	$(BIN)/pytest -m exhaustive
+test-exhaustive: environment-serving ## twelve weeks of all specialists, outages under the daemon, 200 kills (six hours)
+	$(WITH_SERVING) $(BIN)/pytest -m exhaustive
 
 bench: $(VENV)/.installed-bench ## measure the figures in docs/performance.md (BENCH_ROUNDS=1: once each, to try it)
 	$(BIN)/python -m benchmarks

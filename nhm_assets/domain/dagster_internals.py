@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from dagster import colored_console_logger
+from dagster._core.definitions import instigation_logger
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.event_api import PartitionKeyFilter
@@ -99,6 +100,7 @@ __all__ = [
     "make_new_run_id",
     "pg_config",
     "replace_console_logger",
+    "replace_tick_logger",
 ]
 
 
@@ -109,3 +111,11 @@ def replace_console_logger(make: "Callable[[InitLoggerContext], Logger]") -> Non
     page have none. Dagster 1.13 takes this one for every run that names no other, and for the name `console`.
     """
     colored_console_logger._logger_fn = make
+
+
+def replace_tick_logger(make: "Callable[[], Logger]") -> None:
+    """Make Dagster print what the sensors and schedules in this process log by another logger.
+
+    It offers no setting for that. Dagster 1.13 asks for this one at each tick.
+    """
+    instigation_logger.create_console_logger = lambda *_: make()

@@ -25,7 +25,8 @@ DESCRIPTIONS: Final = {
     "beats_baseline": "Gate: F1 is above that of two dummy classifiers that ignore the features.",
     "enough_evidence": f"Gate: there are at least MIN_TEST_ROWS test rows; at least {MIN_ROWS_PER_CLASS} are approve"
     f" and {MIN_ROWS_PER_CLASS} are not.",
-    "data_source_allowed": "Gate: in production, the test rows are real feedback, and scripts made none of the rows.",
+    "data_source_allowed": "Gate: in production, the test rows are real feedback, and neither scripts nor, unless"
+    " ALLOW_LLM_DATA is set, a language model made any of the rows.",
     "thresholds_on_folds": "Gate: over the test rows and GATE_FOLDS folds, precision and recall are above their"
     " thresholds with a probability of at least GATE_CONFIDENCE each, and F1 reaches F1_THRESHOLD.",
     "not_worse_on_folds": "Gate: over those of these rows that the champion has not learned, F1 is at most"

@@ -1,8 +1,9 @@
 """The form of log lines (LOG_FORMAT): JSON or text, with the run that a line belongs to, and without secrets.
 
-Dagster prints the lines of a run through its console logger, which `console_logger` replaces. MLflow's and all other
-lines reach the root logger, and get the same form by `show_lines`. The names of the fields are those of Dagster's
-`--log-format json`, so the lines of its daemon and its webserver fit.
+Dagster prints the lines of a run through its console logger, which `console_logger` replaces, and those of sensors and
+schedules through another one, which `tick_logger` replaces. MLflow's and all other lines reach the root logger, and get
+the same form by `show_lines`. The names of the fields are those of Dagster's `--log-format json`, so the lines of its
+daemon and its webserver fit.
 """
 
 import logging
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dagster import DagsterEventType
 
 from nhm_assets.domain import log_form
-from nhm_assets.domain.dagster_internals import replace_console_logger
+from nhm_assets.domain.dagster_internals import replace_console_logger, replace_tick_logger
 from nhm_assets.domain.log_form import Line
 from nhm_assets.runs.log_secrets import Mask
 from nhm_assets.runs.queries import SPECIALIST_TAG, WEEK_TAG
@@ -53,11 +54,12 @@ class StandardError(logging.Handler):
 
 
 def use_log_format(settings: Settings) -> None:
-    """Make all runs that this process executes print their lines in the form of the settings.
+    """Make all runs and ticks that this process executes print their lines in the form of the settings.
 
     With JSON, every other line of the process gets that form at once. A terminal keeps its plain sentences.
     """
     replace_console_logger(lambda context: console_logger(context, settings))
+    replace_tick_logger(lambda: tick_logger(settings))
     if settings.log_format == "json":
         show_lines(settings)
 
@@ -70,6 +72,13 @@ def console_logger(context: "InitLoggerContext", settings: Settings) -> logging.
     logger.addHandler(_handler(settings))
     if level < logging.CRITICAL:
         show_lines(settings)
+    return logger
+
+
+def tick_logger(settings: Settings) -> logging.Logger:
+    """The logger of one tick of a sensor or a schedule."""
+    logger = logging.getLoggerClass()("dagster", level=logging.INFO)
+    logger.addHandler(_handler(settings))
     return logger
 
 
@@ -121,6 +130,9 @@ def _with_run(_: object, __: str, line: Line) -> Line:
     """Add the run that the line belongs to; the line of Dagster that ends it is the last one."""
     meta: Meta | None = getattr(line["_record"], "dagster_meta", None)
     if meta is None or not meta.get("run_id"):
+        if meta is not None and "name" in meta:
+            # Of a sensor or a schedule: Dagster puts the name of the repository before it.
+            line.update(event=f"{meta['name']}: {meta['orig_message']}")
         line.update(_run if "run_id" in _run else {})
         return line
     if meta["run_id"] != _run.get("run_id"):

@@ -27,6 +27,7 @@ COMPUTING: Final = (
     "estimators/calibration.py",
     *sorted(file.relative_to(_PACKAGE).as_posix() for file in (_PACKAGE / "estimators/families").glob("*.py")),
     "estimators/fitting.py",
+    "estimators/increment.py",
     "estimators/recent_fits.py",
     "training/auto_search.py",
     "training/search_choice.py",

@@ -11,9 +11,10 @@ from dagster import DagsterInstance, OpExecutionContext, job, op
 
 from nhm_assets.domain.dagster_internals import replace_console_logger
 from nhm_assets.domain.dagster_names import JOB
-from nhm_assets.runs.log_lines import console_logger, formatter, name_version, show_lines
+from nhm_assets.runs.log_lines import console_logger, formatter, name_version, show_lines, use_log_format
 from nhm_assets.runs.log_secrets import Mask
 from nhm_assets.settings import Settings
+from tests.support.dagster_internals import InstigationLogger, instigation_logger
 from tests.support.processes import ROOT
 
 URI = "mongodb://reader:pa55%2Fword@db.example:27017/?authSource=admin"
@@ -66,6 +67,7 @@ def logging_as_before() -> Iterator[None]:
     loggers = ["mlflow", "alembic", "sqlalchemy.engine", "huey", "nhm_assets", "resources", "sensors"]
     before = {name: (one.handlers, one.level, one.propagate) for name in loggers if (one := logging.getLogger(name))}
     root, shown, console = list(logging.getLogger().handlers), warnings.showwarning, colored_console_logger.logger_fn
+    of_ticks = instigation_logger.create_console_logger
     yield
     for name, (handlers, level, propagate) in before.items():
         logger = logging.getLogger(name)
@@ -73,6 +75,7 @@ def logging_as_before() -> Iterator[None]:
         logger.setLevel(level)
     logging.getLogger().handlers, warnings.showwarning = root, shown
     replace_console_logger(console)
+    instigation_logger.create_console_logger = of_ticks
 
 
 def lines_of(of: Any, settings: Settings, capsys: pytest.CaptureFixture[str]) -> tuple[str, list[str]]:
@@ -156,6 +159,17 @@ def test_lines_of_dagsters_own_programs_are_printed_once_and_have_the_form(capsy
         logger.removeHandler(handler)
         logger.setLevel(level)
     assert json.loads(capsys.readouterr().err)["logger"] == "dagster.code_server"
+
+
+def test_a_line_of_a_sensor_or_schedule_has_the_form_and_shows_no_secret(capsys: pytest.CaptureFixture[str]):
+    use_log_format(SETTINGS)
+    with InstigationLogger(repository_name="__repository__", instigator_name="a_sensor") as log:
+        log.warning("no answer from %s", URI)
+    (line,) = map(json.loads, capsys.readouterr().err.splitlines())
+    assert line.keys() == {"timestamp", "level", "event", "logger"}
+    assert (line["level"], line["logger"]) == ("warning", "dagster")
+    assert line["event"].startswith("a_sensor: no answer from mongodb://")
+    assert "pa55" not in line["event"]
 
 
 def test_a_line_without_a_run_has_no_fields_of_one():

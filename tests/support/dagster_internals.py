@@ -5,6 +5,8 @@ The product has a module of its own for this: `nhm_assets/domain/dagster_interna
 
 from dagster._config import process_config, resolve_to_config_type, validate_config
 from dagster._config.pythonic_config.resource import get_resource_type_name
+from dagster._core.definitions import instigation_logger
+from dagster._core.definitions.instigation_logger import InstigationLogger
 from dagster._core.errors import DagsterExecutionInterruptedError, DagsterUserCodeExecutionError
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.events import StepFailureData, StepMaterializationData
@@ -54,6 +56,7 @@ __all__ = [
     "InProcessCodeLocationOrigin",
     "InProcessWorkspaceLoadTarget",
     "InstanceRef",
+    "InstigationLogger",
     "InstigatorState",
     "InstigatorStatus",
     "InstigatorTick",
@@ -88,6 +91,7 @@ __all__ = [
     "forget_entered_instance",
     "freeze_time",
     "get_resource_type_name",
+    "instigation_logger",
     "launch_scheduled_runs",
     "process_config",
     "process_workspace_config",
