@@ -115,10 +115,16 @@ class Runs:
                 started(partition)
                 yield self._retrain(instance, partition, partial(told, partition))
             return
-        left = set(self._windows)
+        left, lost = set(self._windows), dict[Partition, Lost]()
         for partition, result in workers.results(list(self._windows), started=started, told=told):
             left.remove(partition)
-            yield self._without_process(instance, partition, result) if isinstance(result, Lost) else result
+            if isinstance(result, Lost):
+                lost[partition] = result
+            else:
+                yield result
+        # Only now is Dagster asked about them: it may not answer, which must not interrupt the others.
+        for partition, one in lost.items():
+            yield self._without_process(instance, partition, one)
         if left:
             raise NhmError("every process of this command has died; see the other specialists. Run this again")
 

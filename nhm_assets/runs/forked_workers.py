@@ -6,6 +6,7 @@ Each does one task after another. If one dies, its task is lost, and the others 
 import ctypes
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import time
@@ -25,6 +26,7 @@ Work = Callable[[T, Tell], R]
 SUPPORTED: Final = sys.platform == "linux"
 """Elsewhere libraries do not survive a fork, and the kernel does not end a process whose parent has died."""
 
+_INTERRUPTIONS: Final = (signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG: Final = 1
 _ATTEMPTS: Final = 3
 _PATIENCE_S: Final = 15.0
@@ -137,7 +139,9 @@ def forked_workers(count: int, opened: Callable[[], AbstractContextManager[Work[
             ours, theirs = context.Pipe()
             inherited = [ours, *(worker.connection for worker in workers)]
             process = context.Process(target=_serve, args=(theirs, inherited, opened, os.getpid()))
-            process.start()
+            # Until it can handle them, an interruption would only be a traceback on the screen.
+            with _interruptions_wait():
+                process.start()
             theirs.close()
             workers.append(_Worker(process, ours))
         yield Workers(workers)
@@ -154,14 +158,30 @@ def forked_workers(count: int, opened: Callable[[], AbstractContextManager[Work[
             worker.process.join()
 
 
+@contextmanager
+def _interruptions_wait() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTIONS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _interrupt(processes: Sequence[ForkProcess]) -> None:
-    """End them by SIGTERM, and by SIGKILL those that go on: Python drops an exception that a destructor raises."""
-    for attempt in range(_ATTEMPTS + 1):
+    """End them by SIGTERM, and by SIGKILL those that go on: Python drops an exception that a destructor raises.
+
+    Whoever interrupts this, too, does not want to wait: they are killed at once.
+    """
+    try:
+        for _ in range(_ATTEMPTS):
+            for process in processes:
+                process.terminate()
+            deadline = time.monotonic() + _PATIENCE_S
+            for process in processes:
+                process.join(max(0.0, deadline - time.monotonic()))
+    finally:
         for process in processes:
-            process.kill() if attempt == _ATTEMPTS else process.terminate()
-        deadline = time.monotonic() + _PATIENCE_S
-        for process in processes:
-            process.join(max(0.0, deadline - time.monotonic()))
+            process.kill()
 
 
 def _serve(
@@ -173,29 +193,50 @@ def _serve(
     """What a process does."""
     # The terminal sends Ctrl-C to its group of processes. The parent passes it on, once.
     os.setpgid(0, 0)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _INTERRUPTIONS:
         signal.signal(number, signal.default_int_handler)
     _end_with(parent)
     for other in inherited:
         other.close()
     try:
-        _do_tasks(connection, opened)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTIONS)
+        _do_tasks(connection, opened, parent)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTIONS)
     except BaseException:  # noqa: BLE001 - an interruption; libraries have names of their own for it
+        signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTIONS)
         raise SystemExit(1) from None
 
 
-def _do_tasks(connection: Connection, opened: Callable[[], AbstractContextManager[Work[T, R]]]) -> None:
+def _do_tasks(connection: Connection, opened: Callable[[], AbstractContextManager[Work[T, R]]], parent: int) -> None:
     """Do the tasks that come, until the connection is closed."""
+
+    def tell(text: str) -> None:
+        if os.getppid() != parent:
+            # The signal that came when the parent died was dropped.
+            raise KeyboardInterrupt
+        _send(connection, _Told(text))
+
     with ExitStack() as stack:
         work: Work[T, R] | None = None
         while (task := _received(connection)) is not None:
             try:
                 work = work or stack.enter_context(opened())
-                answer: object = _Done(work(task, lambda text: _send(connection, _Told(text))))
+                answer: object = _Done(work(task, tell))
             except Exception as error:  # noqa: BLE001 - the parent raises it
-                error.add_note(traceback.format_exc())
-                answer = error
+                answer = _portable(error)
             _send(connection, answer)
+
+
+def _portable(error: Exception) -> Exception:
+    """The error with its traceback as a note; in another form if it cannot be sent to another process."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - what was made one step before
+    except Exception:  # noqa: BLE001 - whatever its own methods raise
+        sent: Exception = RuntimeError(f"{type(error).__name__}: {error}")
+    else:
+        sent = error
+    sent.add_note("".join(traceback.format_exception(error)))
+    return sent
 
 
 def _end_with(parent: int) -> None:

@@ -158,6 +158,6 @@ def _judged(
 def _not_measured(made: int, real: int) -> LlmEffect:
     reason = (
         f"Whether the {made} rows of a language model helped was not measured: there are {real} real rows to learn;"
-        f" {_FEWEST} are required, and feedback of every class in each part of them."
+        f" {_FEWEST} are required, and feedback, outside of each fifth of them, of every class that is learned."
     )
     return LlmEffect(made, real, {}, {}, None, None, "not measured", reason)

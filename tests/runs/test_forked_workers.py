@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import psutil
@@ -97,6 +99,66 @@ def test_an_error_is_raised_here_and_no_further_task_is_begun():
     assert "in work" in "".join(raised.value.__notes__), "where it was raised"
 
 
+class Drops:
+    """Python prints what a destructor raises, an interruption too, and goes on."""
+
+    def __del__(self) -> None:
+        time.sleep(LONG_S)
+
+
+class NeedsTwo(Exception):
+    """Can be pickled, and not be read again."""
+
+    def __init__(self, what: str, where: str) -> None:
+        super().__init__(f"{what} {where}")
+
+
+class HoldsALock(Exception):
+    """Cannot be pickled."""
+
+    def __init__(self, what: str, where: str) -> None:
+        super().__init__(f"{what} {where}")
+        self.lock = threading.Lock()
+
+
+@pytest.mark.parametrize("kind", [NeedsTwo, HoldsALock])
+def test_an_error_that_cannot_be_sent_is_named(kind: type[Exception]):
+    def work(task: str, _: Tell) -> str:
+        raise kind("no", task)
+
+    with (
+        pytest.raises(RuntimeError, match=f"^{kind.__name__}: no way") as raised,
+        forked_workers(1, doing(work)) as workers,
+    ):
+        results(workers, ["way"])
+    assert "in work" in "".join(raised.value.__notes__), "where it was raised"
+
+
+def test_who_does_not_want_to_wait_for_an_interrupted_task_interrupts_again(monkeypatch):
+    def work(_: str, tell: Tell) -> None:
+        tell("begun")
+        Drops()
+        time.sleep(LONG_S)
+
+    def interrupt(*_: object) -> None:
+        time.sleep(0.3)  # until it is in a destructor
+        monkeypatch.setattr(ForkProcess, "join", interrupt_again)
+        raise KeyboardInterrupt
+
+    def interrupt_again(process: ForkProcess, timeout: float | None = None) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), forked_workers(1, doing(work)) as workers:
+        results(workers, ["a"], told=interrupt)
+
+
+def test_an_error_here_leaves_nothing_of_the_idle_processes_on_the_screen(capfd: pytest.CaptureFixture[str]):
+    with pytest.raises(ValueError, match="an error"), forked_workers(8, doing(killed)):
+        raise ValueError("an error")
+    assert capfd.readouterr().err == ""
+
+
 def test_an_interruption_here_interrupts_the_tasks_and_waits_for_them(tmp_path: Path):
     def work(task: str, tell: Tell) -> None:
         try:
@@ -112,13 +174,6 @@ def test_an_interruption_here_interrupts_the_tasks_and_waits_for_them(tmp_path: 
     with pytest.raises(KeyboardInterrupt), forked_workers(1, doing(work)) as workers:
         results(workers, ["a"], told=interrupt)
     assert (tmp_path / "a").exists()
-
-
-class Drops:
-    """Python prints what a destructor raises, an interruption too, and goes on."""
-
-    def __del__(self) -> None:
-        time.sleep(LONG_S)
 
 
 @pytest.mark.parametrize("often", [1, 9])
