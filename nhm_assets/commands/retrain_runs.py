@@ -108,7 +108,8 @@ class Runs:
             told: called with a partition, and with what its run does now.
 
         Raises:
-            ServiceError, NhmError: Runs cannot go on. Those whose results were not yielded were not executed.
+            ServiceError, NhmError: Runs cannot go on, and no further one is begun. Those that others execute meanwhile
+                are yielded before.
         """
         if workers is None:
             for partition in self._windows:

@@ -31,7 +31,12 @@ OPEN: Final = "open"
 
 
 class PromotionLock:
-    """The lock of one model, held by this process. Its document becomes the entry in the audit log."""
+    """The lock of one model, held by this process. Its document becomes the entry in the audit log.
+
+    Attributes:
+        log: the audit log.
+        document: as this process wrote it last.
+    """
 
     def __init__(self, log: "Collection[Document]", document: Document, lease_s: float, *, since: float) -> None:
         """`since`: `time.monotonic()` before the lock was requested. The server's lease begins later, never earlier."""

@@ -37,7 +37,8 @@ class LlmEffect:
     """How the model does with the rows of a language model and without them, on real rows that it has not learned.
 
     Attributes:
-        llm_rows, asked_rows: number of rows learned and asked.
+        llm_rows: number of rows of the language model that were learned.
+        asked_rows: number of real rows asked about; if nothing was measured, of those that could have been.
         brier, f1: with and without, of the model before its calibration; a Brier score is better if it is lower.
         difference, standard_error: Brier score with minus without; the error is that of drawing other plans. None if
             there are too few real rows.
