@@ -42,7 +42,7 @@ class LlmEffect:
         brier, f1: with and without, of the model before its calibration; a Brier score is better if it is lower.
         difference, standard_error: Brier score with minus without; the error is that of drawing other plans. None if
             there are too few real rows.
-        verdict: by whether the difference is larger than two standard errors.
+        result: by whether the difference is larger than two standard errors.
         reason: the result in one sentence.
     """
 
@@ -52,7 +52,7 @@ class LlmEffect:
     f1: dict[str, float]
     difference: float | None
     standard_error: float | None
-    verdict: Literal["helped", "hurt", "no difference", "not measured"]
+    result: Literal["helped", "hurt", "no difference", "not measured"]
     reason: str
 
     def shown(self) -> dict[str, Any]:
@@ -142,18 +142,18 @@ def _judged(
     made: int, asked: int, brier: dict[str, float], f1: dict[str, float], difference: float, error: float
 ) -> LlmEffect:
     helped, hurt = difference < -_ERRORS * error, difference > _ERRORS * error
-    verdict: Literal["helped", "hurt", "no difference"] = "helped" if helped else "hurt" if hurt else "no difference"
+    result: Literal["helped", "hurt", "no difference"] = "helped" if helped else "hurt" if hurt else "no difference"
     what = {
         "helped": f"The {made} rows of a language model helped",
         "hurt": f"The {made} rows of a language model hurt: unset LLM_DATASET_DIR, or replace its file",
         "no difference": f"The {made} rows of a language model made no difference that can be seen",
-    }[verdict]
+    }[result]
     reason = (
         f"{what}. On {asked} real rows that the fits had not learned, the Brier score is {brier['with']:.4f} with"
         f" them and {brier['without']:.4f} without (difference {difference:+.4f}, standard error {error:.4f}; lower is"
         f" better), and F1 {f1['with']:.3f} and {f1['without']:.3f}."
     )
-    return LlmEffect(made, asked, brier, f1, difference, error, verdict, reason)
+    return LlmEffect(made, asked, brier, f1, difference, error, result, reason)
 
 
 def _not_measured(made: int, real: int) -> LlmEffect:

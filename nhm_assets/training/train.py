@@ -124,7 +124,7 @@ def _effect(
     how: dict[str, Any] = {"threads": settings.training_threads, "served": settings.served_classes}
     effect = measure_effect(frame, parameters, **how)
     if effect:
-        tell = context.log.info if effect.verdict == "helped" else context.log.warning
+        tell = context.log.info if effect.result == "helped" else context.log.warning
         tell("%s", effect.reason)
         run.log_dict(effect.shown(), EFFECT)
         run.log_metrics(effect.metrics())

@@ -28,7 +28,7 @@ def with_made_up(*, noise: float, seed: int = 1, rows: int = 300) -> pd.DataFram
 @pytest.mark.parametrize("seed", [2, 5])
 def test_random_labels_are_reported_as_hurting(seed: int):
     effect = measure_effect(with_made_up(noise=1.0, seed=seed), WEIGHTED, threads=1)
-    assert effect.verdict == "hurt"
+    assert effect.result == "hurt"
     assert (effect.llm_rows, effect.asked_rows) == (90, 255)
     assert effect.reason.startswith("The 90 rows of a language model hurt: unset LLM_DATASET_DIR")
     assert effect.brier["with"] - effect.brier["without"] == pytest.approx(effect.difference)
@@ -36,7 +36,7 @@ def test_random_labels_are_reported_as_hurting(seed: int):
 
 def test_rows_of_the_same_world_help():
     effect = measure_effect(with_made_up(noise=0.0), FEW_TREES | {"llm_weight": 1.0}, threads=1)
-    assert effect.verdict == "helped"
+    assert effect.result == "helped"
     assert effect.metrics()["llm_brier_difference"] < 0
 
 
@@ -69,5 +69,5 @@ def test_without_such_rows_there_is_nothing_to_measure_and_no_parameter():
 def test_without_enough_real_rows_nothing_is_measured(few: Callable[[pd.DataFrame], pd.Series]):
     frame = with_made_up(noise=0.0)
     effect = measure_effect(frame[few(frame)], FEW_TREES, threads=1)
-    assert (effect.verdict, effect.difference) == ("not measured", None)
+    assert (effect.result, effect.difference) == ("not measured", None)
     assert effect.metrics() == {"llm_rows": 90}
