@@ -1,6 +1,7 @@
 """What an A/B test says: which version is better, if either is."""
 
 from nhm_assets.domain.ab_records import LIVE, AbTest, AbVerdict, Difference, Word
+from nhm_assets.domain.served_records import UNATTENDED
 from nhm_assets.served.ab_interval import FEWEST
 
 
@@ -23,8 +24,9 @@ def verdict_of(
         each = " of each version" if test.mode == LIVE else ""
         return AbVerdict(
             word="too few",
-            sentence=f"Too few reviewed plans{each} to say anything: {reviewed}. Needed are {test.min_samples}, with"
-            f" {FEWEST} that people approved and {FEWEST} that they did not.",
+            sentence=f"Too few reviewed plans{each} to say anything: {reviewed}. Needed are {test.min_samples}, and"
+            f" among them {FEWEST} that people approved and {FEWEST} that they did not, or {FEWEST} with a confidence"
+            f" of {UNATTENDED} or more from each version.",
         )
     signs = {one.sign for one in (auc, precision) if one is not None and one.sign}
     word: Word = "mixed" if len(signs) == 2 else "no difference"

@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from nhm_assets.domain.ab_records import LIVE, AbTest, Difference
+from nhm_assets.served.ab_interval import FEWEST, paired
 from nhm_assets.served.ab_verdict import verdict_of
 from tests.support.documents import NOW
 
@@ -65,7 +67,25 @@ def test_without_a_difference_the_end_of_the_test_makes_a_difference_to_the_word
 def test_too_few_reviewed_plans_are_counted():
     found = verdict_of(TEST, answered=400, reviewed=99, auc=UP, precision=UP, over=True)
     assert found.word == "too few"
-    assert "Too few reviewed plans to say anything: 99. Needed are 100" in found.sentence
+    assert found.sentence == (
+        "Too few reviewed plans to say anything: 99. Needed are 100, and among them 20 that people approved and 20 that"
+        " they did not, or 20 with a confidence of 0.8 or more from each version."
+    )
+
+
+def test_what_the_sentence_asks_for_is_what_the_figures_need():
+    """Each of the two kinds of plans is enough by itself, and one plan fewer is not."""
+    draw = np.random.default_rng(1)
+    champion, challenger = draw.uniform(0, 0.7, (2, 100))
+    approved = np.arange(100) < FEWEST
+    auc, precision = paired(champion, challenger, approved)
+    assert (auc is None, precision is None) == (False, True)
+    assert paired(champion, challenger, np.arange(100) < FEWEST - 1) == (None, None)
+    sure = np.where(np.arange(100) < FEWEST, 0.8, champion)
+    auc, precision = paired(sure, sure, np.ones(100, dtype="bool"))
+    assert (auc is None, precision is None) == (True, False)
+    sure[0] = 0.79
+    assert paired(sure, sure, np.ones(100, dtype="bool")) == (None, None)
 
 
 def test_a_live_test_whose_class_never_answers_says_so():
