@@ -87,16 +87,19 @@ def checked(settings: Settings, config: dict[str, Any]) -> dict[str, Any]:
     ),
 )
 def replay_reports(context: OpExecutionContext, settings: ResourceParam[Settings]) -> Output[dict[str, Any]]:
-    """Replay, and show the result as tables."""
+    """Replay, and show the result as tables and as JSON."""
     asked = context.op_config
     request = ReplayRequest(asked["settings"], asked["since"], asked["specialist"])
     result = run_replay(context.instance, settings, request)
     context.log.info(summary(result))
-    tables = {
+    content = as_json(result)
+    shown = {
         "different_decisions": _table(FLIP_COLUMNS, flip_rows(result)),
         "in_production": _table(PRODUCTION_COLUMNS, production_rows(result)),
+        # The decisions that stay as they are would fill the page.
+        "json": MetadataValue.json({name: value for name, value in content.items() if name != "decisions"}),
     }
-    return Output(as_json(result), metadata={"summary": summary(result), **tables})
+    return Output(content, metadata={"summary": summary(result), **shown})
 
 
 def _table(columns: tuple[str, ...], rows: list[list[str]]) -> TableMetadataValue:

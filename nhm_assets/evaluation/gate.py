@@ -67,7 +67,19 @@ def is_complete(report: EvaluationReport, rules: GateRules) -> bool:
     if not needs_folds(report, rules):
         return True
     weeks = report.reference.weeks if report.reference else 0
-    return report.folds is not None and len(report.folds) == rules.gate_folds and weeks == rules.reference_weeks
+    has_folds = report.folds is not None and len(report.folds) == rules.gate_folds
+    return has_folds and weeks == rules.reference_weeks and _compares_enough(report, rules.min_test_rows)
+
+
+def _compares_enough(report: EvaluationReport, min_rows: int) -> bool:
+    """Whether MIN_TEST_ROWS chooses the rows now that the candidate and the champion were compared on."""
+    new, rows = report.new_rows, report.fair_rows
+    if new is None or rows is None:
+        return True
+    if report.compared_on == "new":
+        return rows >= min_rows
+    # Rows of a fold that is left out are new to the champion, too, but are not compared.
+    return new.pooled.rows < min_rows or any(fold.left_out for fold in report.folds or ())
 
 
 def failed_gate(verdicts: list[Verdict]) -> list[str]:

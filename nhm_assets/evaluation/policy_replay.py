@@ -61,7 +61,8 @@ class Decision:
         today: those that fail with today's settings.
         replayed: those that fail with the other settings.
         undecided: whether the report does not say what the other settings decide: its first checks pass with them, and
-            then the gate wants folds that were not fitted, because they had failed.
+            then the gate wants folds that were not fitted, because they had failed, or another reference, or a
+            comparison on other rows (MIN_TEST_ROWS).
         elsewhere: whether the report compares the candidate with a version that would not have been in Production.
     """
 

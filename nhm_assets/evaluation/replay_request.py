@@ -104,8 +104,9 @@ def summary(result: Replay) -> str:
         sentences.append(f"{today} of these are different with today's settings too: settings or gate have changed.")
     if undecided := len(result.undecided):
         sentences.append(
-            f"{undecided} more may be: their first checks pass with these settings, but their reports lack the folds"
-            " that the gate then asks. They count as held here; materialize evaluation_report again to know."
+            f"{undecided} more may be: their first checks pass with these settings, but their reports lack the folds,"
+            " the reference or the comparison that the gate then asks for. They count as held here; materialize"
+            " evaluation_report again to know."
         )
     if elsewhere := sum(decision.elsewhere for decision in result.decisions):
         sentences.append(
@@ -128,7 +129,7 @@ def _flip_row(decision: Decision) -> list[str]:
     figures = [f"{value:.3f}" for value in (metrics.precision, metrics.recall, metrics.f1)]
     compared = f"{champion.metrics.f1:.3f} (version {champion.version})" if champion else "none"
     then = _verdict(decision.recorded)
-    replayed = "not decided: no such folds" if decision.undecided else _verdict(decision.replayed)
+    replayed = "not decided: not in the report" if decision.undecided else _verdict(decision.replayed)
     return [report.specialist, report.week, report.version, *figures, compared, then, replayed]
 
 

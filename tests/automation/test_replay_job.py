@@ -83,6 +83,8 @@ def test_the_job_shows_the_decisions_that_would_be_different(instance):
     assert tables["summary"].startswith("With PRECISION_THRESHOLD=0.85, 1 of 3 recorded decisions")
     content = result.output_for_node(REPLAY_OP)
     assert content["production"]["technical"] == {"recorded": "2", "replayed": "1"}
+    assert tables["json"].value == {name: value for name, value in content.items() if name != "decisions"}
+    assert [flip["version"] for flip in tables["json"].value["flips"]] == ["2"]
     json.dumps(content)
 
 

@@ -239,6 +239,15 @@ def test_folds_are_worth_their_cost_only_if_the_first_checks_pass_and_the_settin
         (report(**WITHOUT_FOLDS), {"recall_threshold": 0.99}, True),
         (report(reference=None), {}, False),
         (report(reference=None), {"reference_weeks": 0}, True),
+        (compared(0.0, fair_rows=100, test_rows=300), {}, True),
+        (compared(0.0, fair_rows=99, test_rows=300), {}, False),
+        (compared(0.0, fair_rows=200, compared_on="test"), {}, False),
+        (
+            compared(0.0, fair_rows=200, compared_on="test", new_rows=new_rows(pooled=Pooled(tp=9, fp=9, fn=9, tn=72))),
+            {},
+            True,
+        ),
+        (compared(0.0, fair_rows=200, compared_on="test", folds=[fold(1), fold(2, left_out="too small")]), {}, True),
     ],
 )
 def test_a_recorded_report_is_complete_if_it_answers_what_the_settings_ask_now(made, rules, complete):

@@ -26,7 +26,7 @@ LENIENT = replace(RULES, precision_threshold=0.65)
 STRICT = replace(RULES, precision_threshold=0.85)
 CHANGES = {"PRECISION_THRESHOLD": "0.85"}
 
-_OF_REPORT = ("specialist", "window_end", "folds", "pooled", "schema_version")
+_OF_REPORT = ("specialist", "window_end", "folds", "pooled", "schema_version", "test_rows")
 NO_FOLDS: dict[str, Any] = {"folds": None, "pooled": None}
 """Of a report whose first checks failed."""
 
@@ -85,7 +85,9 @@ def test_a_candidate_whose_folds_were_not_fitted_is_not_decided_by_lower_thresho
     result = replayed(evaluation(1, 0.9), evaluation(2, 0.7, after="1", **NO_FOLDS), asked=LENIENT)
     assert (result.flips, [decision.report.version for decision in result.undecided]) == ([], ["2"])
     assert result.production["technical"].replayed == "1"
-    assert [row[-2:] for row in flip_rows(result)] == [["held by precision_threshold", "not decided: no such folds"]]
+    assert [row[-2:] for row in flip_rows(result)] == [
+        ["held by precision_threshold", "not decided: not in the report"]
+    ]
     assert "1 more may be: their first checks pass with these settings" in summary(result)
     assert as_json(result)["decisions"][1]["undecided"]
 
@@ -99,6 +101,13 @@ def test_another_number_of_folds_than_the_recorded_one_is_not_decided():
     result = replayed(evaluation(1, 0.9), asked=replace(RULES, gate_folds=1))
     assert len(result.undecided) == 1
     assert replayed(evaluation(1, 0.9), asked=replace(RULES, gate_folds=0)).undecided == []
+
+
+def test_a_comparison_on_rows_that_another_min_test_rows_chooses_is_not_decided():
+    """On 400 rows that are new to the champion; with 401 the gate wants the test rows alone, which nobody compared."""
+    made = evaluation(1, 0.9, after="1", test_rows=500)
+    assert replayed(made, asked=replace(RULES, min_test_rows=400)).undecided == []
+    assert len(replayed(made, asked=replace(RULES, min_test_rows=401)).undecided) == 1
 
 
 def test_reports_from_before_the_folds_are_judged_by_the_first_checks():
