@@ -141,8 +141,23 @@ GATE_CHECKS: Final = (
 )
 """The checks on `evaluation_report` that decide about a promotion. If any one fails, the candidate is held."""
 
+DATASET_CHECKS: Final = ("schema_conforms", "no_leakage")
+VERSION_CHECKS: Final = (
+    "fits_into_pods",
+    "signature_matches_features",
+    "loads_as_pyfunc",
+    "sklearn_compatible",
+    "serves_as_specialists_read_it",
+)
+"""The checks on `feedback_dataset` and on `trained_model` that stop a run. Promotion asks for their verdicts, too."""
+
 REPORT_DIGEST: Final = "report_digest"
 """Metadata of a gate check that names the report it judged."""
+
+CHECKED_DATA: Final = "data_version"
+CHECKED_VERSION: Final = "version"
+CHECKED_RUN: Final = "mlflow_run_id"
+"""Metadata of a check that names the dataset it judged, or the version and the MLflow run that registered it."""
 
 HELD_AS: Final = "held_as"
 HELD_BECAUSE: Final = "held_because"

@@ -101,10 +101,8 @@ def evaluation_report(
         card |= {"ensemble": members.sentence, "members": table(MEMBER_COLUMNS, members.rows())}
     shown = card | {"links": links} | _metadata(report) | shadow_metadata(report.shadow, shadow) | held
     yield Output(report, metadata=shown | {"reused": reused})
-    # Binds the verdicts to exactly this report: the promotion looks for them.
-    bound = held | {REPORT_DIGEST: MetadataValue.text(report.digest())}
-    for result in check_results(EVALUATION_REPORT, verdicts, context.partition_key):
-        yield result._replace(metadata={**result.metadata, **bound})
+    about = held | {REPORT_DIGEST: MetadataValue.text(report.digest())}
+    yield from check_results(EVALUATION_REPORT, verdicts, context.partition_key, about=about)
 
 
 def _held_metadata(third: ThirdVerdict) -> dict[str, MetadataValue]:

@@ -6,6 +6,8 @@ import pandas as pd
 from dagster import AssetCheckExecutionContext, AssetCheckResult, ResourceParam, multi_asset_check
 
 from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
+from nhm_assets.domain.dataset_schema import data_version
+from nhm_assets.domain.outcomes import CHECKED_DATA
 from nhm_assets.feedback.dataset_rules import BLOCKING, DESCRIPTIONS, QualityRules, judge_dataset
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_specs, selected_results
@@ -25,4 +27,5 @@ def feedback_dataset_checks(
         max_feedback_age_days=settings.max_feedback_age_days,
         max_rejected_fraction=settings.max_rejected_fraction,
     )
-    yield from selected_results(context, FEEDBACK_DATASET, judge_dataset(feedback_dataset, rules), blocking=BLOCKING)
+    verdicts, about = judge_dataset(feedback_dataset, rules), {CHECKED_DATA: data_version(feedback_dataset)}
+    yield from selected_results(context, FEEDBACK_DATASET, verdicts, blocking=BLOCKING, about=about)

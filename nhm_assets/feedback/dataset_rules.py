@@ -17,6 +17,7 @@ from nhm_assets.domain.dataset_schema import (
     schema_faults,
 )
 from nhm_assets.domain.evidence import EVIDENCE_CHECKS, judge_evidence
+from nhm_assets.domain.outcomes import DATASET_CHECKS
 from nhm_assets.domain.segments import timed_rows
 from nhm_assets.feedback.splits import split_by_time
 
@@ -37,7 +38,7 @@ DESCRIPTIONS = {
 }
 TOLD_FRACTION = 0.95
 """Of labels told from the opinions' own scores. People differ from each other more often than that."""
-BLOCKING = ("schema_conforms", "no_leakage")
+BLOCKING = DATASET_CHECKS
 
 
 @dataclass(frozen=True)

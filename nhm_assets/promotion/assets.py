@@ -13,6 +13,7 @@ from nhm_assets.domain.errors import ChampionChanged, PromotionRefused
 from nhm_assets.domain.outcomes import HELD_BY, HeldAs, Outcome, decided_tags
 from nhm_assets.domain.records import EvaluationReport, Promotion
 from nhm_assets.promotion.argument import argument
+from nhm_assets.promotion.blocking_checks import why_unfit
 from nhm_assets.promotion.protocol import Decision, Request, promote, superseded_by
 from nhm_assets.promotion.recorded_gate import RecordedGate, recorded_gate
 from nhm_assets.promotion.refused_events import keep_as_decided
@@ -145,7 +146,7 @@ def _hold(
 
 
 def _refuse_without_verdicts(context: AssetExecutionContext, report: EvaluationReport, gate: RecordedGate) -> None:
-    """Refuse a report without verdicts, and a candidate that an earlier run has held already."""
+    """Refuse what is not judged, what an earlier run has held already, and what a check that stops runs found unfit."""
     candidate = f"{report.model} version {report.version} ({report.specialist}, week {report.week})"
     if gate.missing:
         raise PromotionRefused(
@@ -156,6 +157,12 @@ def _refuse_without_verdicts(context: AssetExecutionContext, report: EvaluationR
         raise PromotionRefused(
             f"{candidate} is not promoted: it is held by {', '.join(gate.failed)} and stays in Staging. The checks on"
             " evaluation_report say why. Retrain on other data, or change the thresholds and evaluate again"
+        )
+    if reason := why_unfit(context.instance, context.partition_key, report, gate.run_ids):
+        raise PromotionRefused(
+            f"{candidate} is not promoted: {reason}. These checks must have passed for exactly this version and its"
+            " dataset. Run the whole job for this partition, which asks them again: nhm retrain --specialist"
+            f" {report.specialist} --week {report.week}"
         )
 
 

@@ -2,6 +2,8 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
 
 from dagster import (
     AssetCheckExecutionContext,
@@ -51,7 +53,12 @@ def check_specs(
 
 
 def check_results(
-    asset: AssetKey, verdicts: Iterable[Verdict], partition_key: str, *, blocking: Iterable[str] = ()
+    asset: AssetKey,
+    verdicts: Iterable[Verdict],
+    partition_key: str,
+    *,
+    blocking: Iterable[str] = (),
+    about: Mapping[str, Any] = MappingProxyType({}),
 ) -> Iterator[AssetCheckResult]:
     """One check result per verdict.
 
@@ -60,6 +67,7 @@ def check_results(
         verdicts: on it.
         partition_key: which part of it.
         blocking: names of the checks that break the run.
+        about: metadata that names exactly what was judged, so that the promotion finds the verdicts on it.
     """
     partition, breaking = Partition.from_key(partition_key), frozenset(blocking)
     subject = f"{partition.specialist} {partition.week}"
@@ -69,7 +77,7 @@ def check_results(
             check_name=verdict.check,
             passed=verdict.passed,
             description=check_text(verdict.reason, subject, _role(verdict, breaking)),
-            metadata=dict(verdict.figures),
+            metadata={**verdict.figures, **about},
             severity=AssetCheckSeverity.WARN if verdict.warns_only else AssetCheckSeverity.ERROR,
         )
 
@@ -86,9 +94,14 @@ def _role(verdict: Verdict, blocking: frozenset[str]) -> str:
 
 
 def selected_results(
-    context: AssetCheckExecutionContext, asset: AssetKey, verdicts: Iterable[Verdict], *, blocking: Iterable[str] = ()
+    context: AssetCheckExecutionContext,
+    asset: AssetKey,
+    verdicts: Iterable[Verdict],
+    *,
+    blocking: Iterable[str] = (),
+    about: Mapping[str, Any] = MappingProxyType({}),
 ) -> Iterator[AssetCheckResult]:
-    """The results of the checks that this run selects."""
+    """The results of the checks that this run selects; see `check_results`."""
     selected = {key.name for key in context.selected_asset_check_keys}
     chosen = (verdict for verdict in verdicts if verdict.check in selected)
-    yield from check_results(asset, chosen, context.partition_key, blocking=blocking)
+    yield from check_results(asset, chosen, context.partition_key, blocking=blocking, about=about)

@@ -6,6 +6,7 @@ import pandas as pd
 from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetIn, ResourceParam, multi_asset_check
 
 from nhm_assets.domain.dagster_names import FEEDBACK_DATASET, TRAINED_MODEL
+from nhm_assets.domain.outcomes import CHECKED_RUN, CHECKED_VERSION
 from nhm_assets.domain.records import TrainedModel
 from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.runs.log_lines import name_version
@@ -43,4 +44,5 @@ def trained_model_checks(
             feedback_dataset,
             settings.served_classes,
         )
-    yield from selected_results(context, TRAINED_MODEL, verdicts, blocking=BLOCKING)
+    about = {CHECKED_VERSION: trained_model.version, CHECKED_RUN: trained_model.run_id}
+    yield from selected_results(context, TRAINED_MODEL, verdicts, blocking=BLOCKING, about=about)

@@ -13,6 +13,7 @@ from nhm_assets.domain.class_order import SERVED_ORDERS, ServedClasses
 from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, TEST
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.domain.frame_views import taken
+from nhm_assets.domain.outcomes import VERSION_CHECKS
 from nhm_assets.estimators.fitting import learning_rows
 from nhm_assets.registry.audit_log import Document
 from nhm_assets.registry.model_files import loaded_model, verified_model
@@ -49,7 +50,7 @@ DESCRIPTIONS = {
     " approved than of those that they rejected, and sees less risk in them.",
     IN_TIME: f"One plan takes at most {SLOWEST_MS} ms on one thread, and the model at most {MOST_MEMORY_MB} MB.",
 }
-BLOCKING = DESCRIPTIONS.keys() - {IN_TIME}
+BLOCKING = frozenset(VERSION_CHECKS)
 
 
 def judge_version(

@@ -14,7 +14,7 @@ from nhm_assets.evaluation.champion import ScoredChampion, score_champion
 from nhm_assets.registry.versions import all_versions, version_by_alias, window_end
 from nhm_assets.registry.vocabulary import WINDOW_END_TAG
 from tests.support.foreign import FOREIGN
-from tests.support.learnable import learnable, store_dataset
+from tests.support.learnable import learnable, store_checked_dataset
 from tests.support.platform import Platform, verdicts
 from tests.support.versions import MODEL, Versions, small_forest
 
@@ -43,7 +43,7 @@ class FirstRun:
 
 
 def first_run(platform: Platform, kind: str, **settings: Any) -> FirstRun:
-    store_dataset(platform, learnable(600, noise=0.02))
+    store_checked_dataset(platform, learnable(600, noise=0.02))
     with platform.mlflow.client() as client:
         versions = Versions(client, platform.settings.nhm_home, platform.database["model_audit_log"])
         version = FOREIGN[kind][0](versions)

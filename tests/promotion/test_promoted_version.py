@@ -5,7 +5,7 @@ import hashlib
 import pytest
 from dagster import AssetKey, AssetPartitionStatus
 
-from nhm_assets.domain.outcomes import TRANSIENT_TAG
+from nhm_assets.domain.outcomes import GATE_CHECKS, TRANSIENT_TAG
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.promotion.protocol import promote
 from nhm_assets.registry.history import newest_outcome
@@ -13,6 +13,7 @@ from nhm_assets.registry.promotion_lock import hold_lock
 from nhm_assets.registry.recovery import plan_moves
 from nhm_assets.registry.versions import version_by_alias
 from nhm_assets.steps.partitions import specialist_weeks
+from nhm_assets.training import pod_limits
 from tests.support.documents import NOW, WEEK, put, reviewed_opinions
 from tests.support.platform import Platform, failed_step, verdicts
 from tests.support.promotions import let_leases_run_out
@@ -132,11 +133,23 @@ def test_promoting_a_held_candidate_by_itself_is_refused_with_the_reason(hopeles
     assert shown["kind"] == "held", "a request that was refused is not how the specialist's last run ended"
 
 
-def test_promoting_a_passed_candidate_by_itself_is_allowed(learnable: Platform):
-    learnable.retrain(only=["feedback_dataset", "trained_model", "evaluation_report"])
+def test_a_candidate_that_passed_is_promoted_by_itself_but_not_after_a_check_that_stops_runs_has_failed(
+    learnable: Platform, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(pod_limits, "LARGEST_MB", 0.001)
+        stopped = learnable.retrain()
+    assert [name for name, passed in verdicts(stopped).items() if not passed] == ["fits_into_pods"]
+    past_the_check = learnable.retrain(only=["evaluation_report", "promoted_version"])
+    assert all(verdicts(past_the_check)[name] for name in GATE_CHECKS)
+    assert (
+        f" {MODEL} version 1 (technical, week {WEEK}) is not promoted: fits_into_pods on trained_model failed for it. "
+    ) in failed_step(past_the_check)[1]
+    assert learnable.tags(past_the_check)["nhm/outcome"] == "refused"
+    assert learnable.retrain(only=["trained_model"]).success
     assert stages(learnable) == {"1": "Staging"}
     result = learnable.retrain(only=["promoted_version"])
-    assert result.success
+    assert result.success, "the newest verdicts count"
     assert stages(learnable) == {"1": "Production"}
 
 

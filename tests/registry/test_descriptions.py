@@ -10,7 +10,7 @@ from nhm_assets.domain.outcomes import Outcome
 from nhm_assets.registry.descriptions import describe, mark_run
 from nhm_assets.registry.rollback import RollbackRequest, roll_back
 from tests.support.documents import NOW
-from tests.support.learnable import learnable, store_dataset
+from tests.support.learnable import learnable, store_checked_dataset
 from tests.support.platform import Platform
 from tests.support.reports import report
 from tests.support.versions import MODEL
@@ -38,7 +38,7 @@ class Story:
 @pytest.fixture(scope="module")
 def story(module_platform: Platform) -> Story:
     platform = module_platform.with_settings(dagster_url="https://dagster.example", force_retrain=True)
-    store_dataset(platform, learnable(600, noise=0.02))
+    store_checked_dataset(platform, learnable(600, noise=0.02))
     first = platform.retrain(only=UP_TO_PROMOTION)
     held = platform.with_settings(min_test_rows=1000).retrain(only=UP_TO_PROMOTION)
     second = platform.retrain(only=UP_TO_PROMOTION)

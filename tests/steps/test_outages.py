@@ -13,7 +13,7 @@ from nhm_assets.domain.specialists import Specialist
 from nhm_assets.registry.promotion_lock import LEASE_S, hold_lock
 from nhm_assets.registry.transitions import registry_faults
 from tests.support.documents import NOW, put, reviewed_opinions
-from tests.support.learnable import learnable, store_dataset
+from tests.support.learnable import learnable, store_checked_dataset
 from tests.support.platform import Platform
 from tests.support.processes import eventually
 from tests.support.proxies import Proxy, proxy_to
@@ -44,7 +44,7 @@ def mongo_proxy(mongod_uri: str) -> Iterator[Proxy]:
 @pytest.mark.servers
 def test_mlflow_that_is_away_when_a_step_begins_costs_it_only_time(platform: Platform, mlflow_proxy: Proxy):
     served = platform.with_settings(mlflow_tracking_uri=f"http://127.0.0.1:{mlflow_proxy.port}", **EAGER)
-    store_dataset(served, learnable())
+    store_checked_dataset(served, learnable())
     with away_until_retry(served, mlflow_proxy):
         result = launch(served, only=["trained_model"])
     assert result.success
@@ -73,7 +73,7 @@ def test_a_training_that_lost_mlflow_is_repeated_and_leaves_one_finished_run(
     behind = f"http://127.0.0.1:{mlflow_proxy.port}"
     served = platform.with_settings(mlflow_tracking_uri=behind, hyperparameter_tuning=True, tuning_trials=8, **EAGER)
     straight = platform.with_settings(mlflow_tracking_uri=server)
-    store_dataset(served, learnable(), specialist="evolution")
+    store_checked_dataset(served, learnable(), specialist="evolution")
 
     def of_training() -> list[tuple[str, str]]:
         """Status and Dagster run of the MLflow runs, without the trials of a search."""

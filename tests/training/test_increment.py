@@ -30,7 +30,7 @@ from nhm_assets.runs.in_process import Retraining, in_process_config, retrain_pa
 from nhm_assets.training.increment import Frozen, freeze, learn
 from resources.storage import FrameIOManager
 from tests.support.documents import NOW, WEEK, put, reviewed_opinions, strict_reviews
-from tests.support.learnable import learnable, store_dataset
+from tests.support.learnable import learnable, store_checked_dataset
 from tests.support.platform import Platform, verdicts
 from tests.support.reports import increment_record
 from tests.support.versions import FEW_TREES, MODEL, Versions, small_forest
@@ -154,8 +154,8 @@ BOUNDARIES = (
 def test_wherever_an_increment_is_interrupted_the_next_run_leaves_one_version_that_learned_each_feedback_once(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ):
-    store_dataset(platform, FRAME)
-    store_dataset(platform, FRAME, week=THIS_WEEK)
+    store_checked_dataset(platform, FRAME)
+    store_checked_dataset(platform, FRAME, week=THIS_WEEK)
     log, model = platform.database["model_audit_log"], small_forest()
     with platform.mlflow.client() as client:
         versions = Versions(client, platform.settings.nhm_home, log)
