@@ -23,16 +23,15 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["openai", "anthropic"])
 def provider(request: pytest.FixtureRequest) -> str:
+    """The protocol that the command and the server speak."""
     return str(request.param)
 
 
 @pytest.fixture
-def generate(home: Path) -> Generate:
-    """Run the command against a server; the files are in the folder `made` of the home."""
+def generate(home: Path, provider: str) -> Generate:
+    """Run the command against a server, by each protocol; the files are in the folder `made` of the home."""
 
-    def run(
-        server: LanguageServer, count: int = 10, *more: str, provider: str = "openai", **settings: object
-    ) -> Result:
+    def run(server: LanguageServer, count: int = 10, *more: str, **settings: object) -> Result:
         arguments = ["generate", "--specialist", "technical", "--count", str(count), "--out", str(home / "made"), *more]
         given = server.settings(provider, nhm_home=home, **settings)
         return CliRunner().invoke(main, arguments, env={name.upper(): str(value) for name, value in given.items()})

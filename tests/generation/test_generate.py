@@ -24,7 +24,7 @@ from tests.support.made_rows import assert_all_valid, file_of, kept, record, unr
 
 def test_rows_are_made_checked_and_recorded_with_how_they_were_made(home: Path, generate: Generate, provider: str):
     with language_server(good_maker()) as server:
-        done = generate(server, 12, provider=provider)
+        done = generate(server, 12)
     assert done.exit_code == 0, done.output
     rows = assert_all_valid(home, 12)
     assert list(rows.columns) == [*FEATURE_NAMES, "label"]
@@ -58,9 +58,7 @@ def test_no_document_leaves_the_machine_and_the_same_seed_asks_the_same(home: Pa
     assert "plan_id" not in str(asked)
 
 
-def test_another_model_must_come_to_the_same_verdict_and_does_not_see_the_first(
-    home: Path, generate: Generate, provider: str
-):
+def test_another_model_must_come_to_the_same_verdict_and_does_not_see_the_first(home: Path, generate: Generate):
     maker = good_maker()
     seen: list[dict[str, Any]] = []
 
@@ -78,7 +76,7 @@ def test_another_model_must_come_to_the_same_verdict_and_does_not_see_the_first(
         return Reply({"verdicts": verdicts})
 
     with language_server(answer) as server:
-        done = generate(server, 8, "--judge", "judge", provider=provider)
+        done = generate(server, 8, "--judge", "judge")
     assert done.exit_code == 0, done.output
     assert "Nobody has judged" not in done.output
     assert file_of(home).exists()
@@ -182,6 +180,6 @@ def test_what_cannot_work_is_refused_before_anything_is_asked(
 def test_a_missing_package_is_named_with_its_remedy(generate: Generate, monkeypatch: pytest.MonkeyPatch, provider: str):
     monkeypatch.setitem(__import__("sys").modules, provider, None)
     with language_server(good_maker()) as server:
-        done = generate(server, 5, provider=provider)
+        done = generate(server, 5)
     assert done.exit_code == 1
     assert f"the package {provider} is not installed: install the extra `llm`" in done.output

@@ -9,7 +9,7 @@ import pytest
 
 from nhm_assets.feedback.features import compute_features
 from nhm_assets.feedback.llm_rows import feature_keys
-from nhm_assets.generation.made_plans import row_of
+from nhm_assets.generation.made_plans import RECOMMENDATIONS, MadeRow, Verdict, row_of
 from tests.generation.conftest import Generate
 from tests.support.language_server import (
     Reply,
@@ -17,13 +17,13 @@ from tests.support.language_server import (
     good_maker,
     language_server,
 )
-from tests.support.made_rows import REAL_ROWS, assert_all_valid, file_of, journal, record
+from tests.support.made_rows import REAL_ROWS, assert_all_valid, file_of, journal, record, verdict_of_an_opinion
 
 BROKEN = {
     "not JSON": ('{"rows": [', "malformed"),
     "another object": ({"plans": []}, "malformed"),
     "a list": ('[{"rows": []}]', "malformed"),
-    "NaN": ('{"rows": [NaN]}', "malformed"),
+    "NaN": ({"rows": [float("nan")]}, "malformed"),
     "no row": ({"rows": ["a plan"]}, "invalid"),
 }
 
@@ -42,10 +42,10 @@ def test_an_answer_that_is_no_object_of_the_schema_is_counted_and_the_next_is_as
 
 @pytest.mark.parametrize(("ended", "why"), [("refused", "refused"), ("cut_off", "cut_off")])
 def test_refusals_and_answers_that_are_cut_off_end_the_work_if_nothing_else_comes(
-    home: Path, generate: Generate, provider: str, ended: str, why: str
+    home: Path, generate: Generate, ended: str, why: str
 ):
     with language_server(lambda *_: Reply("I cannot help with that.", ended=ended)) as server:
-        done = generate(server, 5, provider=provider)
+        done = generate(server, 5)
     assert done.exit_code == 1
     assert len(server.asked) == 5
     assert f"left out: 5 {why}" in done.output
@@ -112,6 +112,14 @@ HALF_TRUE = {
 )
 def test_ordinary_reasons_are_kept(reason: str):
     assert row_of(example(1, reason=reason)).reason == reason
+
+
+def test_maker_and_judge_may_recommend_exactly_what_opinions_may_by_their_avro_schema():
+    (field,) = (one for one in verdict_of_an_opinion()["fields"] if one["name"] == "recommendation")
+    allowed = sorted(field["type"]["symbols"])
+    assert sorted(RECOMMENDATIONS) == allowed
+    for kind in (MadeRow, Verdict):
+        assert sorted(kind.model_json_schema()["properties"]["recommendation"]["enum"]) == allowed
 
 
 def like_feedback() -> dict[str, Any]:

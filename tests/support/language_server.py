@@ -129,8 +129,11 @@ def _anthropic(reply: Reply, sent: Json) -> Json:
         content = [{"type": "text", "text": str(reply.content)}]
     reason = {"refused": "refusal", "cut_off": "max_tokens"}.get(reply.ended, "tool_use")
     found = {"id": "1", "type": "message", "role": "assistant", "model": sent["model"], "content": content}
-    read, written = reply.usage or (0, 0)
-    return {**found, "stop_reason": reason, "usage": {"input_tokens": read, "output_tokens": written}}
+    found |= {"stop_reason": reason}
+    if reply.usage is None:
+        return found
+    read, written = reply.usage
+    return {**found, "usage": {"input_tokens": read, "output_tokens": written}}
 
 
 def example(number: int, **changes: Any) -> Json:
