@@ -24,6 +24,7 @@ from nhm_assets.estimators.increment import learn_increment
 from nhm_assets.registry.pickled_names import foreign_names
 from tests.support.learnable import ALL_CLASSES, learnable
 from tests.support.processes import ROOT
+from tests.support.pythons import serving_numpy, serving_pythons
 
 ROWS = learnable(240, noise=0.2)
 ASKED = learnable(60, seed=7)[list(FEATURE_NAMES)]
@@ -90,15 +91,23 @@ def test_the_threads_of_the_fit_do_not_change_a_byte(name: str):
 _DIGESTS = """
 import hashlib, os, sys
 os.sched_setaffinity(0, [int(core) for core in sys.argv[1].split(",")])
-from tests.estimators.test_families import NAMES, ROWS, fit_estimator, saved, small
-for name in NAMES:
-    model = fit_estimator(ROWS, small(name), threads=len(os.sched_getaffinity(0)), calibration="sigmoid").estimator
+from nhm_assets.training.auto_search import search_families
+from tests.estimators.test_families import NAMES, ROWS, fit_estimator, incremented, saved, small
+cores = len(os.sched_getaffinity(0))
+fit = lambda parameters: fit_estimator(ROWS, parameters, threads=cores, calibration="sigmoid").estimator
+models = {name: fit(small(name)) for name in NAMES}
+models |= {f"increment of {name}": incremented(models[name]) for name in NAMES}
+found = search_families(ROWS, trials=len(NAMES) + 1, seconds=1e9, threads=cores, log_trial=lambda _: None)
+models["auto"] = fit(found.chosen.parameters)
+for name, model in models.items():
     print(name, hashlib.sha256(saved(model)).hexdigest())
+print([(one.parameters, one.calls) for one in found.tried])
 """
 
 
 @pytest.mark.slow
 def test_the_cores_of_the_machine_do_not_change_a_byte():
+    """Of any family, of an increment, and of what a search chooses; nor what its trials answer."""
     cores = sorted(os.sched_getaffinity(0))[:2]
     if len(cores) < 2:
         pytest.skip("this machine has one core")
@@ -113,7 +122,7 @@ def test_the_cores_of_the_machine_do_not_change_a_byte():
         for some in (cores[:1], cores)
     ]
     assert found[0] == found[1]
-    assert len(found[0].splitlines()) == len(NAMES)
+    assert len(found[0].splitlines()) == 2 * len(NAMES) + 2
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -221,7 +230,8 @@ for path in sys.argv[1:]:
         model = pickle.load(file)
     alone = [model.predict_proba(frame.iloc[[row]])[0].tolist() for row in range(3)]
     answers[path] = [model.predict_proba(frame).tolist(), alone]
-print(json.dumps([sklearn.__version__, numpy.__version__, answers]))
+minor = ".".join(map(str, sys.version_info[:2]))
+print(json.dumps([minor, sklearn.__version__, numpy.__version__, answers]))
 """
 
 
@@ -234,25 +244,25 @@ def incremented(frozen: Any) -> Any:
 
 
 def test_each_family_answers_in_the_specialists_environment_as_here(fitted: dict[str, Any], tmp_path: Path):
-    python = Path(os.environ.get("NHM_TEST_SERVING_PYTHON", ".venv-serving/bin/python"))
-    if not python.exists():
+    if not serving_pythons()[0].exists():
         pytest.skip("the serving environment is missing: `make test` creates it")
     models = fitted | {f"increment of {name}": incremented(fitted[name]) for name in (DEFAULT.name, "stacking")}
     files = {name: tmp_path / f"{name}.pkl" for name in models}
     for name, file in files.items():
         file.write_bytes(saved(models[name]))
         assert foreign_names(file) == []
-    asked = ASKED.astype(object).where(ASKED.notna(), None).to_dict("list")
-    command = [str(python), "-W", "ignore", "-c", _LOAD, *map(str, files.values())]
-    done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    sklearn, numpy, answers = json.loads(done.stdout)
-    assert (sklearn, numpy) == ("1.5.2", "1.26.4")
-    for name, file in files.items():
-        many, alone = answers[str(file)]
-        expected = models[name].predict_proba(ASKED)
-        assert np.abs(expected - many).max() < 1e-12, name
-        assert np.abs(expected[:3] - alone).max() < 1e-12, name
+    asked = json.dumps(ASKED.astype(object).where(ASKED.notna(), None).to_dict("list"))
+    for python in serving_pythons():
+        command = [str(python), "-W", "ignore", "-c", _LOAD, *map(str, files.values())]
+        done = subprocess.run(command, input=asked, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        minor, sklearn, numpy, answers = json.loads(done.stdout)
+        assert (sklearn, numpy) == ("1.5.2", serving_numpy(minor))
+        for name, file in files.items():
+            many, alone = answers[str(file)]
+            expected = models[name].predict_proba(ASKED)
+            assert np.abs(expected - many).max() < 1e-12, name
+            assert np.abs(expected[:3] - alone).max() < 1e-12, name
 
 
 def test_a_pickle_gives_the_same_answers_here(fitted: dict[str, Any]):
