@@ -40,6 +40,7 @@ _OWNER = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s:]+@[^@\s:]+\.[^@\s:]+")
 Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 _RUNS_BY_HAND = 5
+_MANY_SPECIALISTS = 10
 """`nhm retrain` and the Kubernetes Job run beside the queue, and the Job's specialists come one after another."""
 
 
@@ -358,12 +359,12 @@ class Settings(BaseSettings):
         " Unset: requests go through the API server.",
     )
     rollout_timeout_s: Seconds = Field(600.0, description="Seconds to wait for a restarted Deployment to be ready.")
-    rollout_parallel: int = Field(
-        1,
+    rollout_parallel: int | None = Field(
+        None,
         ge=1,
         le=10,
         description="How many specialists may restart at once. With 1, the hive keeps its quorum, and one slow rollout"
-        " holds up all others.",
+        " holds up all others. Unset: 1 for up to nine specialists, 2 for ten or more.",
     )
     model_load_timeout_s: Seconds = Field(120.0, description="Seconds for a ready specialist to load its model.")
     kubernetes_timeout_s: Seconds = Field(10.0, description="Seconds to wait for an answer of the API server or a pod.")
@@ -542,9 +543,17 @@ class Settings(BaseSettings):
         return min(len(all_specialists()), self.max_concurrent_runs + _RUNS_BY_HAND)
 
     @property
+    def rollout_slots(self) -> int:
+        """How many specialists may restart at once: ROLLOUT_PARALLEL, or a fifth of them at most, as one of five.
+
+        Two are enough: a slow rollout keeps one slot, and all others pass through the second.
+        """
+        return self.rollout_parallel or (2 if len(all_specialists()) >= _MANY_SPECIALISTS else 1)
+
+    @property
     def rollouts_in_a_row(self) -> int:
-        """How many of them come one after another: ROLLOUT_PARALLEL go at the same time."""
-        return -(-self.rollouts_at_once // self.rollout_parallel)
+        """How many of them come one after another, if all slots are used."""
+        return -(-self.rollouts_at_once // self.rollout_slots)
 
     @property
     def storage(self) -> str:

@@ -212,6 +212,15 @@ def test_with_many_specialists_only_the_runs_that_there_can_be_wait_for_each_oth
     assert [Settings(rollout_parallel=count).rollouts_in_a_row for count in (1, 2, 5, 10)] == [5, 3, 1, 1]
 
 
+def test_one_specialist_of_nine_restarts_at_a_time_and_two_of_ten():
+    def slots(count: int, **settings: int) -> int:
+        with configured(*(Specialist(f"unit-{number}") for number in range(count))):
+            return Settings(**settings).rollout_slots
+
+    assert [slots(count) for count in (1, 5, 9, 10, 50, 500)] == [1, 1, 1, 2, 2, 2]
+    assert [slots(50, rollout_parallel=count) for count in (1, 3)] == [1, 3]
+
+
 def test_a_specialist_may_learn_in_its_own_way(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     file = tmp_path / "specialists.yaml"
     file.write_text("- {name: technical, family: voting}\n- {name: business}\n")

@@ -1,4 +1,4 @@
-"""The lock that lets only one specialist restart at a time, or ROLLOUT_PARALLEL of them; its document is the rollout's
+"""The lock that lets only one specialist restart at a time, or as many as may; its document is the rollout's
 entry in the audit log.
 
 A Dagster pool with limit 1 is not enough. Its storage finds a free slot and takes it in two separate statements, so

@@ -65,7 +65,7 @@ class Target:
             namespace=own[0],
             deployment=own[1],
             others=tuple(other for other in every if other != own),
-            parallel=settings.rollout_parallel,
+            parallel=settings.rollout_slots,
             restarts_ahead=2 * (settings.rollouts_in_a_row - 1),
             rollout_timeout_s=settings.rollout_timeout_s,
             answer_timeout_s=settings.kubernetes_timeout_s,

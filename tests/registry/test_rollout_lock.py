@@ -8,10 +8,15 @@ import pytest
 from pymongo.database import Database
 
 from nhm_assets.domain.errors import RolloutFailed, RolloutRefused
+from nhm_assets.domain.specialists import Specialist
 from nhm_assets.registry.rollout_lock import LOCK, newest_rollouts, rollout_lock
+from nhm_assets.rollout.target import Target
+from nhm_assets.settings import Settings
+from tests.support.configured import configured
 from tests.support.documents import NOW
 from tests.support.processes import talkers
 
+ASKED_NOT_HERE: Any = None
 FIELDS = {"specialist": "technical", "version": "6", "dagster_run_id": "run-1"}
 OWNER = """
 import sys
@@ -85,11 +90,15 @@ def slot(specialist: str) -> dict[str, str]:
     return {"specialist": specialist, "registered_model": f"{specialist}-evaluator", "version": "1"}
 
 
-def test_with_two_slots_49_rollouts_are_done_while_one_is_slow(database: Database[dict[str, Any]]):
+def test_of_fifty_specialists_49_are_done_while_one_is_slow(database: Database[dict[str, Any]]):
+    """With the default settings, whose slots a rollout takes."""
     audit_log = database["model_audit_log"]
-    with rollout_lock(audit_log, slot("slow"), now=NOW, wait_s=0, parallel=2):
+    with configured(*(Specialist(f"s{number}") for number in range(49)), Specialist("slow")):
+        slots = Target.of(Settings(), "slow", ASKED_NOT_HERE).parallel
+    slotted = {"now": NOW, "wait_s": 0, "parallel": slots}
+    with rollout_lock(audit_log, slot("slow"), **slotted):
         for number in range(49):
-            with rollout_lock(audit_log, slot(f"s{number}"), now=NOW, wait_s=0, parallel=2) as (assert_lock, outcome):
+            with rollout_lock(audit_log, slot(f"s{number}"), **slotted) as (assert_lock, outcome):
                 assert_lock()
                 outcome.update(result="rolled out")
         done = newest_rollouts(audit_log, 100)
