@@ -51,6 +51,8 @@ def _fault_of_dagster(clients: Clients) -> str | None:
 
     try:
         clients.dagster  # noqa: B018 - opens it
+    except ServiceError as error:
+        return str(error)
     except Exception as error:  # noqa: BLE001 - the status of the other services is worth more than a stack trace
         cause = error.__cause__ or error.__context__ or error
         reason = " ".join(str(cause).split())[:200] or type(cause).__name__

@@ -4,17 +4,20 @@ import hashlib
 import os
 import shutil
 import tempfile
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from importlib import resources
 from pathlib import Path
 
 import yaml
 from dagster import DagsterInstance
 from filelock import FileLock
+from sqlalchemy.exc import OperationalError
 
 from nhm_assets.domain.dagster_names import CODE_LOCATION, PROMOTED_VERSION
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.settings import Settings, set_library_environment
+from resources.errors import StorageUnavailable
 
 WORKSPACE_FILE = "workspace.yaml"
 INSTANCE_FILE = "dagster.yaml"
@@ -27,6 +30,7 @@ _STORAGES = ("storage", "run_storage", "event_log_storage", "schedule_storage", 
 """Keys of dagster.yaml that may put them elsewhere."""
 _DRAFT = ".draft"
 _SPECIAL = "%?"
+_MAX_CHARACTERS = 200
 
 _WORKSPACE = f"""\
 load_from:
@@ -91,13 +95,32 @@ def instance_template() -> str:
 
 
 def dagster_instance(settings: Settings) -> DagsterInstance:
-    """The Dagster instance of these settings. Dagster's UI shows the runs that it records."""
+    """The Dagster instance of these settings. Dagster's UI shows the runs that it records.
+
+    Raises:
+        StorageUnavailable: its database does not answer, refuses the login, or cannot be opened.
+    """
     prepare_home(settings)
-    with _creation_lock(settings):
+    with _creation_lock(settings), _outages_in_words(settings.dagster_folder):
         _require_databases(settings.dagster_folder)
         instance = DagsterInstance.get()
         _open_databases(instance)
     return instance
+
+
+@contextmanager
+def _outages_in_words(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # Dagster gives up on PostgreSQL with an error of its own, after the last of several attempts.
+        away = next((one for one in (error, error.__cause__) if isinstance(one, OperationalError)), None)
+        if away is None:
+            raise
+        raise StorageUnavailable(
+            f"Dagster's database cannot be used ({' '.join(str(away.orig or away).split())[:_MAX_CHARACTERS]}): check"
+            f" that it runs, the variables DAGSTER_PG_* and {folder / INSTANCE_FILE}"
+        ) from error
 
 
 def _require_databases(folder: Path) -> None:

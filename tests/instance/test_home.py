@@ -12,6 +12,7 @@ from dagster import DagsterInstance
 from nhm_assets.instance.home import dagster_instance, instance_template, prepare_home
 from nhm_assets.instance.launcher import WatchedRunLauncher
 from nhm_assets.settings import Settings
+from resources.errors import StorageUnavailable
 from resources.mlflow import Mlflow
 from tests.support.dagster_internals import dagster_instance_config_schema, resolve_to_config_type, validate_config
 from tests.support.nhm import environment
@@ -68,6 +69,12 @@ def test_the_instance_opens_with_the_limit_of_the_settings(settings):
         assert isinstance(instance.run_launcher, WatchedRunLauncher)
         assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 4
         assert not instance.telemetry_enabled
+
+
+def test_a_database_that_cannot_be_opened_is_named_in_one_sentence(settings):
+    (settings.dagster_folder / "history" / "runs.db").mkdir(parents=True)
+    with pytest.raises(StorageUnavailable, match=r"^Dagster's database cannot be used \(unable to open.*DAGSTER_PG_"):
+        dagster_instance(settings)
 
 
 OPENS = """
