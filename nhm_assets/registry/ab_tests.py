@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from nhm_assets.domain.ab_records import AbTest, Mode
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.registry.promotion_lock import hold_lock
-from nhm_assets.registry.recovery import recover
-from nhm_assets.registry.versions import all_versions, version_if_any, version_in_production
+from nhm_assets.registry.recovery import champion_of, recover
+from nhm_assets.registry.versions import all_versions, version_if_any
 from nhm_assets.registry.vocabulary import FILES_DELETED_TAG, ROLLED_BACK_TAG, STAGING, UNSTAGED
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def start_test(
 
     Raises:
         UsageError: another test runs, or one of the versions cannot take part.
-        RegistryError: a promotion did not end in time.
+        RegistryError: a promotion did not end in time, or several versions are in Production.
         LockLost: another process may have taken the lock over meanwhile, so nothing was done.
     """
     model = request.model
@@ -184,7 +184,7 @@ def place_candidate(
 
 
 def _record(client: "MlflowClient", log: "Collection[Document]", request: AbRequest, now: datetime) -> AbTest:
-    champion, challenger = _versions(client, request)
+    champion, challenger = _versions(client, log, request)
     entry = {
         **request.fields,
         "_id": f"{AB_TEST}:{request.model}:{challenger}:{now:%Y%m%dT%H%M%S}",
@@ -207,14 +207,15 @@ def _record(client: "MlflowClient", log: "Collection[Document]", request: AbRequ
     return test
 
 
-def _versions(client: "MlflowClient", request: AbRequest) -> tuple[str, str]:
+def _versions(client: "MlflowClient", log: "Collection[Document]", request: AbRequest) -> tuple[str, str]:
     """The numbers of champion and challenger.
 
     Raises:
         UsageError: one of them cannot take part.
+        RegistryError: several versions are in Production.
     """
     model, number = request.model, request.challenger
-    champion, challenger = version_in_production(client, model), version_if_any(client, model, number)
+    champion, challenger = champion_of(client, log, model), version_if_any(client, model, number)
     fault = None
     if champion is None:
         fault = f"{model} has no version in Production to compare with"

@@ -16,7 +16,8 @@ from nhm_assets.estimators import increment
 from nhm_assets.estimators.calibration import Fitted
 from nhm_assets.registry.datasets import dataset_of
 from nhm_assets.registry.model_files import loaded_model, verified_model
-from nhm_assets.registry.versions import version_if_any, version_in_production
+from nhm_assets.registry.recovery import champion_of
+from nhm_assets.registry.versions import version_if_any
 from nhm_assets.registry.vocabulary import (
     DATA_SOURCE_TAG,
     INCREMENT_OF_TAG,
@@ -84,7 +85,7 @@ def freeze(
     Raises:
         RegistryError: there is no version that can be frozen; the reason says why.
     """
-    serving = version_in_production(client, model)
+    serving = champion_of(client, log, model)
     if serving is None:
         raise RegistryError(f"no version of {model} is in Production")
     number = serving.tags.get(INCREMENT_OF_TAG, str(serving.version))

@@ -9,10 +9,12 @@ from sqlalchemy import create_engine, insert, select
 
 from nhm_assets.domain.errors import RegistryError, UsageError
 from nhm_assets.domain.partitions import Partition, parse_specialist
+from nhm_assets.registry.ab_tests import AbRequest, start_test
 from nhm_assets.registry.foreign_moves import adopt, pointer_of
 from nhm_assets.registry.transitions import put_into_production, registry_faults
 from nhm_assets.registry.versions import version_in_production, versions_in_production, versions_with_tag
 from nhm_assets.registry.vocabulary import FINGERPRINT_TAG
+from nhm_assets.training.increment import freeze
 from nhm_assets.training.registration import find_version, stage_candidate
 from nhm_assets.training.training_spec import TrainingSpec
 from tests.support.documents import NOW, WEEK_END
@@ -102,6 +104,11 @@ def test_a_champion_behind_many_later_changes_is_found(many: Registry):
     assert found == [str(MANY + 1), "7"]
 
 
+def compared_with(challenger: str) -> AbRequest:
+    until = NOW + timedelta(days=7)
+    return AbRequest("technical", MODEL, challenger, "replay", 0.9, "seed", until, 100, {"dagster_run_id": "run-1"})
+
+
 def in_production(registry: Registry) -> list[str]:
     return [number for number, stage in registry.state()["stages"].items() if stage == "Production"]
 
@@ -121,8 +128,13 @@ def test_a_champion_behind_many_later_changes_is_found_beside_a_newer_version(
     else:
         with pytest.raises(RegistryError, match=f"has versions {newer}, {champion} in stage Production"):
             version_in_production(many.client(), MODEL)
-    with pytest.raises(RegistryError, match=f"has versions {newer}, {champion} in stage Production"):
+    several = f"has versions {newer}, {champion} in stage Production"
+    with pytest.raises(RegistryError, match=several):
         promote_here(many, log, candidate, LATER)
+    with pytest.raises(RegistryError, match=several):
+        start_test(many.client(), log, compared_with(candidate), now=NOW, wait_s=5)
+    with pytest.raises(RegistryError, match=several):
+        freeze(many.client(), log, MODEL, "names", "")
     with pytest.raises(UsageError, match=f"has versions {champion}, {newer} in stage Production"):
         adopt(many.client(), log, MODEL, reason="tested by hand", fields={}, now=NOW, wait_s=5)
     assert in_production(many) == [newer, champion]
