@@ -35,6 +35,9 @@ class Thresholds:
     gate_folds: int
     gate_confidence: float
     reference_weeks: int
+    keep_versions: int
+    shadow_plans: int
+    shadow_agreement: float
     max_rejected_fraction: float
     max_feedback_age_days: int
     feedback_window_days: int
@@ -49,7 +52,8 @@ class Thresholds:
 
 def remarks_on(limits: Thresholds) -> list[Remark]:
     """What has no effect, or cannot be fulfilled, under these settings."""
-    return [*_thresholds(limits), *_confidence(limits), *_f1(limits), *_regression(limits), *_dataset(limits)]
+    kinds = (_thresholds, _confidence, _f1, _regression, _reference, _shadow, _dataset)
+    return [remark for kind in kinds for remark in kind(limits)]
 
 
 def remarks_on_own(limits: Thresholds, specialists: Sequence[Specialist]) -> Iterator[Remark]:
@@ -117,6 +121,25 @@ def _regression(limits: Thresholds) -> Iterator[Remark]:
                 f"{name.upper()} {allowed:g} lets every candidate through that reaches the thresholds"
                 f" (F1 {limits.lowest_f1:.3f}), so {effect} alone: lower it",
             )
+
+
+def _reference(limits: Thresholds) -> Iterator[Remark]:
+    if limits.gate_folds and limits.keep_versions < limits.reference_weeks:
+        yield Remark(
+            ("keep_versions", "reference_weeks", "gate_folds"),
+            f"KEEP_VERSIONS {limits.keep_versions} is below REFERENCE_WEEKS {limits.reference_weeks}: of a specialist"
+            " that gets a version each week, the reference has lost its files, so not_worse_than_reference never fails."
+            " Raise KEEP_VERSIONS",
+        )
+
+
+def _shadow(limits: Thresholds) -> Iterator[Remark]:
+    if limits.shadow_plans and limits.shadow_agreement == 0:
+        yield Remark(
+            ("shadow_agreement", "shadow_plans"),
+            "SHADOW_AGREEMENT is 0, so agrees_in_shadow warns of no candidate, however differently it answers: set it"
+            " above 0",
+        )
 
 
 def _dataset(limits: Thresholds) -> Iterator[Remark]:
