@@ -301,6 +301,10 @@ class Settings(BaseSettings):
         description="Address of this repository's files on its host, for links, such as"
         " https://git.example/nhm-assets/blob/main.",
     )
+    plan_url: str | None = Field(
+        None,
+        description="Address of a plan in a tool of yours, with {plan_id} in it, for links from evaluation reports.",
+    )
     asset_owners: str = Field(
         "", description="Owners of the assets in Dagster, separated by commas: mail addresses, or team:NAME."
     )
@@ -433,7 +437,14 @@ class Settings(BaseSettings):
             raise ValueError(f"{', '.join(unusable)} is neither a mail address nor team:NAME")
         return named
 
-    @field_validator("mlflow_ui_url", "code_url", "llm_base_url")
+    @field_validator("plan_url")
+    @classmethod
+    def _address_that_names_the_plan(cls, address: str | None) -> str | None:
+        if address and "{plan_id}" not in address:
+            raise ValueError("must contain {plan_id}, where the id of the plan is put in")
+        return address
+
+    @field_validator("mlflow_ui_url", "code_url", "plan_url", "llm_base_url")
     @classmethod
     def _address_for_browsers(cls, address: str | None) -> str | None:
         """Links are shown to everybody."""

@@ -1,28 +1,32 @@
 """The shadow as tables and picture, for the UI."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from dagster import MetadataValue, TableColumn, TableRecord, TableSchema
+from dagster import MetadataValue
 
 from nhm_assets.domain.shadow_records import Shadow, ShadowPlan, Shift
+from nhm_assets.steps.links import Links, as_text
 from nhm_assets.steps.pictures import markdown
+from nhm_assets.steps.tables import table
 
 if TYPE_CHECKING:
     from nhm_assets.evaluation.shadow_replay import ShadowRun
 
 
-def shadow_metadata(shadow: Shadow | None, run: "ShadowRun | None") -> dict[str, Any]:
+def shadow_metadata(shadow: Shadow | None, run: "ShadowRun | None", links: Links) -> dict[str, Any]:
     """Metadata of the report.
 
     Args:
         shadow: of the report.
         run: the same with its picture; None for a report of an earlier run.
+        links: to plans.
     """
     if shadow is None:
         return {}
     shown: dict[str, Any] = {"shadow": MetadataValue.md(shadow_table(shadow))}
     if shadow.largest:
-        shown["shadow_largest_changes"] = _plans_table(shadow)
+        shown["shadow_largest_changes"] = _plans_table(shadow, links)
     if run and run.picture:
         shown["shadow_picture"] = MetadataValue.md(markdown("champion and candidate", run.picture))
     return shown
@@ -63,10 +67,15 @@ def _number(value: float | None) -> str:
     return "none" if value is None else f"{value:.3f}"
 
 
-def _plans_table(shadow: Shadow) -> MetadataValue:
+def _plans_table(shadow: Shadow, links: Links) -> MetadataValue:
+    """A table of Dagster's, or one in Markdown if the plans have an address: only that can hold links."""
     columns = ("plan", "opinion", "champion", "candidate", "confidence", "risk", "said")
-    records = [TableRecord(dict(zip(columns, _plan_row(plan), strict=True))) for plan in shadow.largest]
-    return MetadataValue.table(records, schema=TableSchema([TableColumn(name) for name in columns]))
+    rows = [_plan_row(plan) for plan in shadow.largest]
+    if links.plans is None:
+        return table(columns, rows)
+    linked = [[links.plan(plan), *map(as_text, cells)] for plan, *cells in rows]
+    lines: list[Sequence[str]] = [columns, ["---"] * len(columns), *linked]
+    return MetadataValue.md("\n".join(f"| {' | '.join(line)} |" for line in lines))
 
 
 def _plan_row(plan: ShadowPlan) -> list[str]:

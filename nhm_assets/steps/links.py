@@ -1,5 +1,6 @@
 """Links from Dagster's UI to what its ids stand for: MLflow, the code, the runbook, the audit log."""
 
+import re
 from dataclasses import dataclass
 from typing import Final, Self
 from urllib.parse import quote
@@ -11,6 +12,8 @@ from resources.addresses import split_credentials
 
 # MLflow 3 opens in another view otherwise.
 _VIEW: Final = "?workflowType=machine_learning"
+_SPECIAL: Final = re.compile(r"([\\`*_\[\]<>|])")
+"""What Markdown would take for markup."""
 _RUNBOOK: Final = "docs/runbook.md"
 
 
@@ -22,19 +25,26 @@ class Links:
         mlflow: of MLflow's UI.
         code: of the repository's files.
         dagster: of Dagster's UI.
+        plans: of a plan, with `{plan_id}` in it.
     """
 
     mlflow: str | None
     code: str | None
     dagster: str
+    plans: str | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Links by MLFLOW_UI_URL, else MLFLOW_TRACKING_URI if it is a server; by CODE_URL and DAGSTER_URL."""
+        """Links by MLFLOW_UI_URL, else MLFLOW_TRACKING_URI if it is a server; by CODE_URL, DAGSTER_URL and PLAN_URL."""
         mlflow, tracking = settings.mlflow_ui_url, settings.mlflow_tracking_uri
         if mlflow is None and tracking and tracking.get_secret_value().startswith(("http://", "https://")):
             mlflow = split_credentials(tracking.get_secret_value())[0]
-        return cls(_bare(mlflow), _bare(settings.code_url), settings.dagster_url.rstrip("/"))
+        dagster = settings.dagster_url.rstrip("/")
+        return cls(_bare(mlflow), _bare(settings.code_url), dagster, settings.plan_url or None)
+
+    def plan(self, plan_id: str) -> str:
+        """A plan as Markdown: a link if there is an address, else its id."""
+        return _link(as_text(plan_id), self.plans and self.plans.replace("{plan_id}", quote(plan_id, safe="")))
 
     def mlflow_run(self, run_id: str) -> str | None:
         """A run in MLflow."""
@@ -77,6 +87,11 @@ class Links:
             *([_link("runbook", self.runbook)] if self.runbook else []),
         ]
         return MetadataValue.md(" · ".join(parts))
+
+
+def as_text(words: str) -> str:
+    """Foreign text for Markdown, of which nothing becomes markup."""
+    return _SPECIAL.sub(r"\\\1", " ".join(words.split()))
 
 
 def _link(words: str, address: str | None) -> str:

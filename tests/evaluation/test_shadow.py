@@ -15,7 +15,9 @@ from nhm_assets.evaluation.served_plans import Opinion, ServedPlans
 from nhm_assets.evaluation.shadow import Answers, Comparison, documents, summarize
 from nhm_assets.evaluation.shadow_check import agrees_in_shadow
 from nhm_assets.evaluation.shadow_picture import draw
-from nhm_assets.evaluation.shadow_tables import shadow_table
+from nhm_assets.evaluation.shadow_tables import shadow_metadata, shadow_table
+from nhm_assets.settings import Settings
+from nhm_assets.steps.links import Links
 from nhm_assets.steps.pictures import LARGEST, markdown
 from tests.support.reports import RULES, report
 
@@ -194,6 +196,22 @@ def test_the_table_shows_agreement_shift_and_opinions():
     assert "| agreement | 0.500 |" in shown
     assert "| change of confidence | mean -0.100, 5 % -0.190, 95 % -0.010 |" in shown
     assert "| opinions by the champion | 1 |" in shown
+
+
+def test_the_plans_with_the_largest_change_are_links_where_plans_have_an_address():
+    """Their ids are foreign: nothing of them becomes markup."""
+    made = summary(comparison(answers([0.9, 0.2]), answers([0.7, 0.2])))
+    odd = made.largest[1].model_copy(update={"plan_id": "a|b](x) <c>"})
+    made = made.model_copy(update={"largest": (made.largest[0], odd)})
+    linked = Links.of(Settings(plan_url="https://hive.example/plans/{plan_id}?tab=1"))
+    head, _, first, second = shadow_metadata(made, None, linked)["shadow_largest_changes"].value.splitlines()
+    assert head == "| plan | opinion | champion | candidate | confidence | risk | said |"
+    assert first.startswith(
+        "| [plan-0](https://hive.example/plans/plan-0?tab=1) |  | approve | approve | 0.900 to 0.700"
+    )
+    assert second.startswith(r"| [a\|b\](x) \<c\>](https://hive.example/plans/a%7Cb%5D%28x%29%20%3Cc%3E?tab=1) |")
+    plain = shadow_metadata(made, None, Links.of(Settings()))["shadow_largest_changes"]
+    assert [record.data["plan"] for record in plain.records] == ["plan-0", "a|b](x) <c>"]
 
 
 def test_the_picture_of_two_thousand_plans_is_small():
