@@ -97,10 +97,10 @@ def evaluation_report(
         card["picture"] = MetadataValue.md(markdown("what the candidate does", picture))
     held = _held_metadata(third) if third else {}
     links = Links.of(settings)
-    about = links.about_version(report.specialist, report.model, report.version, report.run_id)
+    linked = links.about_version(report.specialist, report.model, report.version, report.run_id)
     if members:
         card |= {"ensemble": members.sentence, "members": table(MEMBER_COLUMNS, members.rows())}
-    shown = card | {"links": about} | _metadata(report) | shadow_metadata(report.shadow, shadow, links) | held
+    shown = card | {"links": linked} | _metadata(report) | shadow_metadata(report.shadow, shadow, links) | held
     yield Output(report, metadata=shown | {"reused": reused})
     about = held | {REPORT_DIGEST: MetadataValue.text(report.digest())}
     yield from check_results(EVALUATION_REPORT, verdicts, context.partition_key, about=about)
