@@ -8,7 +8,7 @@ from nhm_assets.domain.dagster_names import SERVING_ON_LINE
 from nhm_assets.domain.fold_records import Fold, NewRows, Pooled, Reference
 from nhm_assets.domain.records import EvaluationReport
 from nhm_assets.evaluation.first_checks import against_foreign
-from nhm_assets.evaluation.gate_rules import IMPROBABLE, GateRules, enough_of_each
+from nhm_assets.evaluation.gate_rules import IMPROBABLE, GateRules
 from nhm_assets.evaluation.posteriors import probability_above
 
 _THRESHOLDS, _NOT_WORSE, _REFERENCE = "thresholds_on_folds", "not_worse_on_folds", "not_worse_than_reference"
@@ -170,14 +170,17 @@ def _not_worse_than_reference(reference: Reference | None, rules: GateRules) -> 
 
 
 def serving_on_line(report: EvaluationReport, rules: GateRules) -> Verdict:
-    """Whether what serves now still reaches the thresholds. It only warns: the candidate is not to blame."""
+    """Whether what serves now still reaches the thresholds. It only warns: the candidate is not to blame.
+
+    No number of rows is required: after few rows, hardly any rate is improbable.
+    """
     version, new_rows = report.compared_with, report.new_rows
     if new_rows is None:
         return replace(_passed(SERVING_ON_LINE, "No champion was asked.", version=version), warns_only=True)
     counts, serves = new_rows.pooled, f"What serves (version {version})"
-    if not enough_of_each(counts.rows, counts.tp + counts.fn):
-        reason = f"{serves} has too few rows that are new to it, {counts.rows}, to say."
-        return replace(_passed(SERVING_ON_LINE, reason, version=version, rows=counts.rows), warns_only=True)
+    if not counts.rows:
+        reason = f"{serves} was asked about no row that is new to it."
+        return replace(_passed(SERVING_ON_LINE, reason, version=version, rows=0), warns_only=True)
     probabilities = threshold_probabilities(counts, rules)
     sunk = [name for name, value in probabilities.items() if value < IMPROBABLE]
     rates = " and ".join(

@@ -261,16 +261,34 @@ def test_a_recorded_report_is_complete_if_it_answers_what_the_settings_ask_now(m
         (Pooled(tp=70, fp=30, fn=30, tn=70), True),
         (Pooled(tp=120, fp=80, fn=30, tn=170), False),
         (Pooled(tp=120, fp=30, fn=80, tn=170), False),
-        (Pooled(tp=1, fp=99, fn=18, tn=82), True),
+        (Pooled(tp=1, fp=99, fn=18, tn=82), False),
+        (Pooled(tp=1, fp=1, fn=2, tn=1), True),
+        (Pooled(tp=0, fp=0, fn=0, tn=0), True),
         (None, True),
     ],
-    ids=["good", "on the line", "precision has sunk", "recall has sunk", "too few approvals to say", "not asked"],
+    ids=[
+        "good",
+        "on the line",
+        "precision has sunk",
+        "recall has sunk",
+        "few approvals and many wrong calls",
+        "few rows",
+        "no rows",
+        "not asked",
+    ],
 )
 def test_what_serves_has_sunk_if_a_threshold_is_improbable(counts: Pooled | None, passes: bool):  # noqa: FBT001
     asked = new_rows(pooled=counts) if counts else None
     found = verdict("serving_on_line", report(champion=champion(0.8), new_rows=asked))
     assert found.passed is passes
     assert found.warns_only
+
+
+def test_without_new_rows_nothing_is_said_of_what_serves():
+    made = report(champion=champion(0.8), new_rows=new_rows(pooled=Pooled(tp=0, fp=0, fn=0, tn=0)))
+    assert verdict("serving_on_line", made).reason == (
+        "What serves (version 1) was asked about no row that is new to it."
+    )
 
 
 def test_the_reason_says_what_has_sunk():
