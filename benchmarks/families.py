@@ -1,13 +1,17 @@
 """What families and the search over them gain, for docs/models.md; each part prints its figures.
 
     python -m benchmarks.families made [ROWS]      every family, and the search, on two kinds of made-up rows
+    python -m benchmarks.families table [FOLDER]   F1, size, time and memory of every family, on documents as below or,
+                                                   without FOLDER, on 50 days of the demo's
     python -m benchmarks.families field FOLDER     the search on the newest week of documents as `nhm seed --from` reads
     python -m benchmarks.families noise FIRST LAST the search on reviewers like those of `behavior`, through the gate
 
 `make bench` leaves it out, since it takes an hour. TUNING_TRIALS sets the number of trials.
 """
 
+import logging
 import sys
+import tempfile
 import time
 from itertools import islice
 from pathlib import Path
@@ -50,11 +54,14 @@ from nhm_assets.feedback.sample_plans import sample_plan, sample_verdict
 from nhm_assets.feedback.splits import temporal_split
 from nhm_assets.settings import Settings
 from nhm_assets.training.auto_search import search_families
+from nhm_assets.training.pod_limits import judge_contents, measured_load
 from nhm_assets.training.search_choice import Asked, Search, as_calls
 
 PARTITION: Final = Partition.parse("2026-11-15", HOPELESS)
 ROWS: Final = 1_500
 NOISE_ROWS: Final = 1_200
+DEMO_DAYS: Final = 50
+"""Of the demo, about 2,000 rows of each specialist."""
 _TURNED: Final = 0.05
 _DRAWN: Final = 0.2
 
@@ -75,6 +82,64 @@ def field(folder: Path) -> None:
     for specialist, frame in zip(all_specialists(), islice(frames(folder), len(all_specialists())), strict=True):
         print(specialist)
         compared(frame)
+
+
+def table(folder: Path | None) -> None:
+    """The tables of docs/models.md: a row per family, with its defaults and with the largest values of its search."""
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    datasets = islice(frames(folder, days=None if folder else DEMO_DAYS), len(all_specialists()))
+    found = list(zip(all_specialists(), datasets, strict=True))
+    print(f"{min(len(frame) for _, frame in found)} to {max(len(frame) for _, frame in found)} rows")
+    print(f"| Family | {' | '.join(str(specialist) for specialist, _ in found)} | MB | ms | memory, MB |")
+    print(f"|{'---|' * (len(found) + 4)}")
+    for family in FAMILIES.values():
+        asked = [asked_of(frame, named(family, family.defaults)) for _, frame in found]
+        print(f"| `{family.name}` | {' | '.join(f1 for f1, _ in asked)} | {costs([cost for _, cost in asked])} |")
+    print("\n| Largest that a search tries | MB | ms | memory, MB |\n|---|---|---|---|")
+    for family in FAMILIES.values():
+        largest = named(family, {**family.defaults, **family.search_space(Largest())})
+        print(f"| `{family.name}` | {costs([asked_of(found[0][1], largest)[1]])} |", flush=True)
+
+
+class Largest:
+    """A trial that makes models as large as they may become."""
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:  # noqa: ARG002
+        """Most rounds, and the smallest leaves."""
+        return low if name.startswith("min_") else high
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:  # noqa: ARG002
+        """The least that holds a model back."""
+        return low if name.startswith("l2_") else high
+
+
+def asked_of(frame: pd.DataFrame, parameters: dict[str, Any]) -> tuple[str, tuple[float, float, float]]:
+    """F1 on the test rows with its standard error; megabytes, milliseconds and memory as the checks measure them."""
+    import mlflow.sklearn
+    from mlflow.models import infer_signature
+
+    model = fitted(frame, learning_rows(frame), parameters)
+    rows = frame.loc[frame["split"] == TEST, list(FEATURE_NAMES)]
+    answers = model.predict_proba(rows)
+    f1, error = test_rows(frame).f1(as_calls(by_label(answers, own_order(model)).argmax(axis=1) == APPROVE))
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(folder) / "model"
+        mlflow.sklearn.save_model(
+            model,
+            files,
+            signature=infer_signature(rows, answers),
+            pyfunc_predict_fn="predict_proba",
+            serialization_format="cloudpickle",
+            pip_requirements=["scikit-learn"],
+        )
+        contents, load = judge_contents(files), measured_load(files)
+    return f"{f1:.3f} ({error:.3f})", (contents.figures["megabytes"], load.milliseconds, load.memory_mb or np.nan)
+
+
+def costs(of: list[tuple[float, float, float]]) -> str:
+    """The largest of each."""
+    megabytes, milliseconds, memory = (max(values) for values in zip(*of, strict=True))
+    return f"{megabytes:.2f} | {milliseconds:.1f} | {memory:.0f}"
 
 
 def noise(seeds: range) -> int:
@@ -221,6 +286,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["made", *rest]:
             made(int(rest[0]) if rest else ROWS)
+        case ["table", *rest]:
+            table(Path(rest[0]) if rest else None)
         case ["field", folder]:
             field(Path(folder))
         case ["noise", first, last]:

@@ -1,5 +1,7 @@
 """Which module may import which: the floors, no cycles, and no undeclared libraries."""
 
+import ast
+import re
 import tomllib
 from collections.abc import Set
 from graphlib import CycleError, TopologicalSorter
@@ -12,6 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from nhm_assets.estimators.families import FAMILIES
 from tests.support.processes import ROOT
 from tests.support.source import PACKAGES, all_imports, module_name, modules, top_level_imports, tree_with
 
@@ -34,6 +37,7 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 TOP_LEVEL = {"__init__", "definitions", "settings", "resource_factories", "cli"}
 INTERNALS = Path("nhm_assets/domain/dagster_internals.py")
 """The only module that may use private names of Dagster."""
+FAMILIES_FOLDER = Path("nhm_assets/estimators/families")
 OPTIONAL = ("llm", "local", "postgres", "s3")
 """Extras for what not every installation needs."""
 
@@ -80,6 +84,45 @@ def private_names_of_dagster(root: Path) -> list[str]:
         for name in all_imports(path, tree)
         if path != INTERNALS and name.startswith("dagster") and "._" in name
     ]
+
+
+def names_of_families(root: Path) -> list[str]:
+    """Modules outside their folder that name a family: in a text that is no docstring, or by its module or class."""
+    said = re.compile(rf"\b({'|'.join(FAMILIES)})\b")
+    own = set(FAMILIES) | {type(family).__name__ for family in FAMILIES.values()}
+    found = []
+    for path, tree in modules(root):
+        if path.is_relative_to(FAMILIES_FOLDER):
+            continue
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+                found += [f"{path} says {name}" for name in said.findall(node.value)]
+        imported = {
+            part for name in all_imports(path, tree) for part in name.split(".") if name.startswith("nhm_assets")
+        }
+        found += [f"{path} imports {name}" for name in imported & own]
+    return found
+
+
+def test_nothing_outside_their_folder_names_a_family():
+    assert names_of_families(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "finds"),
+    [
+        ('def f(name):\n    return name == "logistic"', 1),
+        ('text = f"take {1} stacking or voting"', 2),
+        ("from nhm_assets.estimators.families.voting import weights", 1),
+        ("from nhm_assets.estimators.families import extra_trees", 1),
+        ("from nhm_assets.estimators.families.trees import RandomForest", 1),
+        ('"""Of a voting model."""\nfrom sklearn.ensemble import StackingClassifier', 0),
+        ("from nhm_assets.estimators.families import DEFAULT, FAMILIES", 0),
+    ],
+)
+def test_the_name_of_a_family_is_found(tmp_path: Path, line: str, finds: int):
+    assert len(names_of_families(tree_with(tmp_path, "nhm_assets/training/train.py", line))) == finds
 
 
 def test_every_module_imports_only_from_lower_floors():

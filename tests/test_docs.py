@@ -10,13 +10,18 @@ import pytest
 
 from nhm_assets.cli import SUBCOMMANDS
 from nhm_assets.domain.outcomes import GATE_CHECKS, BrokenBy, Outcome
+from nhm_assets.estimators.families import FAMILIES
+from nhm_assets.estimators.families.imputed import Imputed
+from nhm_assets.registry.pickled_names import NUMPY_MODULES, PACKAGES, PLAIN_NAMES
 from nhm_assets.settings import Settings
+from nhm_assets.training.pod_limits import LARGEST_MB, MOST_MEMORY_MB, SLOWEST_MS
 from tests.support.processes import ROOT
 
 DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
     ROOT.glob("docs/**/*.md")
 )
 ARCHITECTURE = ROOT / "docs/architecture.md"
+MODELS = ROOT / "docs/models.md"
 LONGEST_LINE = 120
 MOST_BYTES_OF_PICTURES = 2_000_000
 OVERLAY = ROOT / "k8s/overlays/production"
@@ -163,6 +168,29 @@ def test_the_architecture_lists_every_room():
 
 def test_the_architecture_lists_the_checks_that_decide():
     assert table_terms(ARCHITECTURE.read_text(), "These checks decide:") == list(GATE_CHECKS)
+
+
+def test_the_families_are_listed_with_what_becomes_of_missing_values():
+    table = MODELS.read_text().partition("| Missing values |")[2].partition("\n\n")[0].splitlines()
+    listed = {row.split("`")[1]: row.split("|")[3].strip() for row in table if "`" in row}
+    imputed = {name: isinstance(family, Imputed) for name, family in FAMILIES.items()}
+    members = {name: family.ensemble for name, family in FAMILIES.items()}
+    words = {(True, False): "median and a mark", (False, False): "learned", (False, True): "as its members"}
+    assert listed == {name: words[imputed[name], members[name]] for name in FAMILIES}
+
+
+def test_what_a_model_file_may_name_is_listed_and_how_large_and_slow_it_may_be():
+    text = MODELS.read_text()
+    rows = text.partition("| A model file may name | of |")[2].partition("|---|---|\n")[2].partition("\n\n")[0]
+    said = [[set(re.findall(r"`([^`]+)`", cell)) for cell in row.split("|")[1:3]] for row in rows.splitlines()]
+    (anything, packages), (numpy, numpy_modules), *plain = said
+    assert (anything, packages, numpy, numpy_modules) == (set(), PACKAGES, set(), NUMPY_MODULES)
+    by_module: dict[str, set[str]] = {}
+    for names, (module,) in plain:
+        by_module.setdefault(module, set()).update(names)
+    assert by_module == PLAIN_NAMES
+    assert f"more than {LARGEST_MB} MB" in text
+    assert f"above {SLOWEST_MS} ms or {MOST_MEMORY_MB} MB" in text
 
 
 def test_the_operations_list_every_outcome():

@@ -1,5 +1,6 @@
 """One evaluation: candidate and champion on the test rows, and the folds where the first checks leave a doubt."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from nhm_assets.evaluation.reference import Compared, compare_with_reference
 from nhm_assets.evaluation.report import baseline_rows, build_report, held_out_rows
 from nhm_assets.registry.audit_log import Document
 from nhm_assets.registry.datasets import dataset_of
+from nhm_assets.registry.vocabulary import SEARCHED_TAG
 from nhm_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ def _without_importances(
     report = build_report(frame, trained, candidate, importances={}, champion=scored, **more)
     against = Compared()
     if needs_folds(report, rules):
-        folds, predicted = _fit_folds(frame, trained, settings)
+        folds, predicted = _fit_folds(client, frame, trained, settings)
         pooled = pool(asked, candidate, predicted, scored)
         against = compare_with_reference(client, log, trained, champion, pooled, rules, settings.storage)
         report = with_folds(report, pooled, folds, against.reference)
@@ -107,7 +109,7 @@ def _frozen(client: "MlflowClient", frame: pd.DataFrame, trained: TrainedModel, 
 
 
 def _fit_folds(
-    frame: pd.DataFrame, trained: TrainedModel, settings: Settings
+    client: "MlflowClient", frame: pd.DataFrame, trained: TrainedModel, settings: Settings
 ) -> tuple[list[Fold], dict[int, np.ndarray]]:
     segments = segments_of(frame)
 
@@ -122,7 +124,8 @@ def _fit_folds(
         ).estimator
 
     frozen = trained.increment.frozen if trained.increment else None
-    return fit_folds(frame, fit, folds=settings.gate_folds, tuned=_was_tuned(trained, settings), frozen=frozen)
+    tags = client.get_model_version(trained.model, trained.version).tags
+    return fit_folds(frame, fit, folds=settings.gate_folds, tuned=was_tuned(trained, tags, settings), frozen=frozen)
 
 
 def _ask_champion(
@@ -143,7 +146,13 @@ def _ask_champion(
     return replace(scored, learned=learned)
 
 
-def _was_tuned(trained: TrainedModel, settings: Settings) -> bool:
-    """Whether the parameters were searched for on the validation rows, now or when the version was trained."""
+def was_tuned(trained: TrainedModel, tags: Mapping[str, str], settings: Settings) -> bool:
+    """Whether the parameters were searched for on the validation rows when the version was trained.
+
+    The version says so; the settings may have changed since. One of an earlier release does not say it, and a search
+    may have chosen the defaults: unless neither its parameters nor the settings look like a search, it counts as tuned.
+    """
+    if SEARCHED_TAG in tags:
+        return tags[SEARCHED_TAG] == "true"
     searches = settings.hyperparameter_tuning or settings.family_of(trained.specialist) == AUTO
     return searches or searched_for(trained.parameters)

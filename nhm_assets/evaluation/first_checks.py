@@ -129,6 +129,8 @@ def _data_source_allowed(report: EvaluationReport, rules: GateRules) -> Verdict:
         reason = f"{allowed} production (ENVIRONMENT): {', and '.join(faults)}."
     elif report.scripted_rows is None:
         reason = "The test rows are real feedback. This report is from before feedback by scripts was counted."
+    elif report.llm_rows:
+        reason = "The test rows are real feedback by people."
     else:
         reason = "The test rows are real feedback, and people gave all of it."
     if report.llm_rows and not llm_rows:

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 from nhm_assets.domain.errors import RegistryError
 
-_PACKAGES: Final = frozenset({"sklearn", "scipy", "joblib", "_loss"})
+PACKAGES: Final = frozenset({"sklearn", "scipy", "joblib", "_loss"})
 """What pods have of what a model may need; `_loss` is scikit-learn's, as gradient boosting names it."""
-_NUMPY: Final = frozenset({"numpy", "numpy._core.multiarray", "numpy.core.multiarray"})
+NUMPY_MODULES: Final = frozenset({"numpy", "numpy._core.multiarray", "numpy.core.multiarray"})
 """Modules that numpy 1.26 and 2 both have. Others moved, and random generators of numpy 2 do not load in 1.26."""
-_PLAIN: Final = {
+PLAIN_NAMES: Final = {
     "builtins": frozenset(
         {"bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "object", "range"}
         | {"set", "slice", "str", "tuple"}
@@ -48,8 +48,8 @@ def foreign_names(file: Path) -> list[str]:
 
 def _known(module: str, name: str) -> bool:
     # A dotted name may reach what a module imports, such as `os.system`.
-    theirs = module.partition(".")[0] in _PACKAGES or module in _NUMPY
-    return (theirs and "." not in name) or name in _PLAIN.get(module, frozenset())
+    theirs = module.partition(".")[0] in PACKAGES or module in NUMPY_MODULES
+    return (theirs and "." not in name) or name in PLAIN_NAMES.get(module, frozenset())
 
 
 class _Reader(pickle.Unpickler):

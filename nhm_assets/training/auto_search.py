@@ -15,7 +15,8 @@ from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.segments import TEST_SEGMENT, are_newer, segments_of, temporal_segments
 from nhm_assets.estimators.families import FAMILIES, named
 from nhm_assets.estimators.families.family import FAMILY
-from nhm_assets.estimators.fitting import fit_model
+from nhm_assets.estimators.fitting import fit_model, learning_rows
+from nhm_assets.training.model_size import LARGEST_MB, megabytes_of
 from nhm_assets.training.search_choice import Asked, Search, Tried, as_calls, choose
 from nhm_assets.training.tuning import seeded_study
 
@@ -51,6 +52,7 @@ def search_families(
     recall: Recall = lambda *_: None,
     served: ServedClasses = "names",
     weights: Mapping[str, float] | None = None,
+    largest_mb: float = LARGEST_MB,
 ) -> Search:
     """Search over all families and their parameters; the test rows are not used, nor are rows that the gate asks about.
 
@@ -66,9 +68,10 @@ def search_families(
         recall: see `Recall`.
         served: see `fit_model`.
         weights: parameters that every trial has besides: the weight of rows that a language model made.
+        largest_mb: megabytes that the file of a model may have. A larger one is not chosen.
 
     Raises:
-        DataError: there are too few rows to compare families on.
+        DataError: there are too few rows to compare families on, or all models are too large.
 
     Source: Akiba et al. (2019).
     """
@@ -80,20 +83,21 @@ def search_families(
             f"there are too few rows to compare families on: a fold needs {_EACH} rows that are approve and {_EACH}"
             " that are not. Wait for more feedback, or set MODEL_FAMILY to one family"
         )
-    asked = _asked(folds)
+    asked, rows = _asked(folds), len(learning_rows(frame))
     tried: list[Tried] = []
     clock = _Clock()
 
     def score(trial: "optuna.Trial") -> float:
         parameters = _suggested(trial)
         known = recall(trial.number, parameters)
-        calls = _recalled(known, folds) if known else _fitted({**parameters, **(weights or {})}, folds, threads, served)
-        outcome = _judged(trial, calls, asked, len(folds))
-        one = Tried(trial.number, parameters, **outcome, spent_s=clock.tick(known))
+        fitted = _fitted({**parameters, **(weights or {})}, folds, threads, served, rows)
+        outcome = _judged(trial, _recalled(known, folds) if known else fitted, asked, len(folds))
+        too_large = (outcome["megabytes"] or 0.0) > largest_mb
+        one = Tried(trial.number, parameters, **outcome, spent_s=clock.tick(known), too_large=too_large)
         tried.append(one)
         if known is None:
             log_trial(one)
-        if one.given_up:
+        if not one.is_whole:
             raise optuna.TrialPruned
         return one.f1
 
@@ -105,7 +109,7 @@ def search_families(
     for name, family in FAMILIES.items():
         study.enqueue_trial({FAMILY: name} | {f"{name}.{key}": value for key, value in family.defaults.items()})
     study.optimize(score, n_trials=trials, callbacks=[end_in_time])
-    return choose(tried, asked, out_of_time=len(tried) < trials)
+    return choose(tried, asked, out_of_time=len(tried) < trials, largest_mb=largest_mb)
 
 
 class _Clock:
@@ -171,28 +175,40 @@ def _asked(folds: Sequence[Fold]) -> Asked:
     return Asked((rows["label"] == APPROVE).to_numpy(), rows["plan_id"].to_numpy())
 
 
-def _fitted(parameters: Mapping[str, Any], folds: Sequence[Fold], threads: int, served: ServedClasses) -> Iterator[str]:
-    """What the model of these parameters calls the rows of each fold; each fit waits until it is asked for."""
+_Answer = tuple[str, float | None]
+"""What a model calls the rows of a fold; with the last fold, the megabytes of the model that learns all rows."""
+
+
+def _fitted(
+    parameters: Mapping[str, Any], folds: Sequence[Fold], threads: int, served: ServedClasses, rows: int
+) -> Iterator[_Answer]:
+    """What the model of these parameters answers for each fold; each fit waits until it is asked for.
+
+    A model that learns all rows is larger than that of the last fold by no more than their share.
+    """
     approve = fitted_labels(np.array([APPROVE]), served)[0]
     for fold in folds:
         model = fit_model(fold.learned, parameters, threads=threads, served=served)
         called = model.predict_proba(fold.asked[list(FEATURE_NAMES)]).argmax(axis=1)
-        yield as_calls(model.classes_[called] == approve)
+        megabytes = round(megabytes_of(model) * rows / len(fold.learned), 3) if fold is folds[-1] else None
+        yield as_calls(model.classes_[called] == approve), megabytes
 
 
-def _recalled(known: Tried, folds: Sequence[Fold]) -> Iterator[str]:
+def _recalled(known: Tried, folds: Sequence[Fold]) -> Iterator[_Answer]:
     ends = np.cumsum([0, *(len(fold.asked) for fold in folds)])
-    return (known.calls[start:end] for start, end in pairwise(ends))
+    return ((known.calls[start:end], known.megabytes) for start, end in pairwise(ends))
 
 
-def _judged(trial: "optuna.Trial", calls: Iterator[str], asked: Asked, folds: int) -> dict[str, Any]:
+def _judged(trial: "optuna.Trial", answers: Iterator[_Answer], asked: Asked, folds: int) -> dict[str, Any]:
     """Ask fold by fold, until the trial is so far behind that the rest is not worth the time."""
-    so_far, given_up = "", False
-    for number, more in enumerate(calls, 1):
+    so_far, given_up, megabytes = "", False, None
+    for number, (more, size) in enumerate(answers, 1):
         so_far += more
         f1, error = asked.f1(so_far)
         trial.report(f1, number - 1)
         given_up = number < folds and bool(trial.should_prune())
         if given_up:
             break
-    return {"folds": number, "f1": f1, "standard_error": error, "given_up": given_up, "calls": so_far}
+        megabytes = size
+    found = {"folds": number, "f1": f1, "standard_error": error, "given_up": given_up, "calls": so_far}
+    return found | {"megabytes": megabytes}

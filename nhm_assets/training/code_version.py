@@ -30,6 +30,7 @@ COMPUTING: Final = (
     "estimators/increment.py",
     "estimators/recent_fits.py",
     "training/auto_search.py",
+    "training/model_size.py",
     "training/search_choice.py",
     "training/tuning.py",
 )

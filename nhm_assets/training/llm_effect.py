@@ -151,7 +151,7 @@ def _judged(
     reason = (
         f"{what}. On {asked} real rows that the fits had not learned, the Brier score is {brier['with']:.4f} with"
         f" them and {brier['without']:.4f} without (difference {difference:+.4f}, standard error {error:.4f}; lower is"
-        f" better), and F1 {f1['with']:.3f} and {f1['without']:.3f}."
+        f" better). F1 is {f1['with']:.3f} with them and {f1['without']:.3f} without."
     )
     return LlmEffect(made, asked, brier, f1, difference, error, result, reason)
 
@@ -159,6 +159,6 @@ def _judged(
 def _not_measured(made: int, real: int) -> LlmEffect:
     reason = (
         f"Whether the {made} rows of a language model helped was not measured: there are {real} real rows to learn;"
-        f" {_FEWEST} are required, and feedback, outside of each fifth of them, of every class that is learned."
+        f" at least {_FEWEST} are required, and whichever fifth of them is set aside, the rest must have every class."
     )
     return LlmEffect(made, real, {}, {}, None, None, "not measured", reason)

@@ -17,14 +17,13 @@ from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.registry.model_files import loaded_model, model_file
 from nhm_assets.registry.pickled_names import foreign_names
+from nhm_assets.training.model_size import LARGEST_MB, MEGA
 from nhm_assets.training.served_answers import as_sent
 
 FITS: Final = "fits_into_pods"
 IN_TIME: Final = "answers_in_time"
-LARGEST_MB: Final = 64
 SLOWEST_MS: Final = 50
 MOST_MEMORY_MB: Final = 256
-_MEGA: Final = 1_000_000
 _QUESTIONS: Final = 5
 _NAMED: Final = 5
 """Foreign names that a reason lists."""
@@ -49,7 +48,7 @@ class Load:
 def judge_contents(files: Path) -> Verdict:
     """Whether a pod can load the file: it names what pods have, and is not too large. Nothing of it is run."""
     file = model_file(files)
-    size = file.stat().st_size / _MEGA
+    size = file.stat().st_size / MEGA
     fault = _fault(file, size)
     reason = fault or f"The model file has {size:.1f} MB and names nothing that pods lack."
     return Verdict(FITS, not fault, reason, {"megabytes": round(size, 3)})
@@ -113,7 +112,7 @@ def _growth_mb(file: Path) -> float | None:
     if before is None or after is None:
         return None
     # Memory that was free before is used first, so the growth alone may be too small.
-    return max((after - before) * _PAGE_BYTES, file.stat().st_size) / _MEGA
+    return max((after - before) * _PAGE_BYTES, file.stat().st_size) / MEGA
 
 
 def _resident_pages() -> int | None:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from nhm_assets.estimators.families import FAMILIES, family_of, searched_for
 from nhm_assets.estimators.families.family import FAMILY
+from nhm_assets.training.model_size import LARGEST_MB, TOO_LARGE, all_too_large
 
 _APPROVE, _OTHER = "1", "0"
 
@@ -59,6 +60,8 @@ class Tried:
         given_up: whether it was far behind the others on the first folds.
         calls: a character per row of these folds: 1 if the model calls it approve, else 0.
         spent_s: seconds of the search until its end, those of interrupted attempts included.
+        megabytes: that the file of a model which learned all rows would have, at most; None if the trial was given up.
+        too_large: whether that is more than pods can have.
     """
 
     number: int
@@ -69,6 +72,13 @@ class Tried:
     given_up: bool
     calls: str = field(repr=False)
     spent_s: float = field(compare=False)
+    megabytes: float | None = field(default=None, compare=False)
+    too_large: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it was asked about all folds, and pods can have its model."""
+        return not (self.given_up or self.too_large)
 
     @property
     def family(self) -> str:
@@ -116,8 +126,10 @@ class Search:
                 f" {best.f1 - chosen.f1:.3f} behind its F1 on the same rows (standard error"
                 f" {self.errors[chosen.number]:.3f})"
             )
+        large = sum(one.too_large for one in self.tried)
+        left_out = f". {large} of the trials {'is' if large == 1 else 'are'} {TOO_LARGE}" if large else ""
         ended = ". TUNING_SECONDS ended the search before TUNING_TRIALS" if self.out_of_time else ""
-        return f"Of {len(self.tried)} trials, {which}, {why}{ended}."
+        return f"Of {len(self.tried)} trials, {which}, {why}{left_out}{ended}."
 
 
 def as_calls(called: np.ndarray) -> str:
@@ -130,15 +142,20 @@ def as_called(calls: str) -> np.ndarray:
     return np.frombuffer(calls.encode(), dtype="S1") == _APPROVE.encode()
 
 
-def choose(tried: Sequence[Tried], asked: Asked, *, out_of_time: bool) -> Search:
+def choose(tried: Sequence[Tried], asked: Asked, *, out_of_time: bool, largest_mb: float = LARGEST_MB) -> Search:
     """The simplest trial within one standard error of the best; the error is that of the difference on the same rows.
 
     An ensemble is chosen only if it is better than every single model by more than that.
 
+    Raises:
+        DataError: the models of all trials are too large.
+
     Source: Breiman et al. (1984), section 3.4.3, for the rule of one standard error; Yates, Richards & Brook (2021),
     Ecology 102, e03475, for taking the error of the difference instead of that of the best one's own score.
     """
-    whole = [one for one in tried if not one.given_up]
+    whole = [one for one in tried if one.is_whole]
+    if not whole:
+        raise all_too_large((one.megabytes for one in tried), largest_mb)
     best = max(whole, key=lambda one: (one.f1, -one.number))
     errors = {one.number: asked.difference_error(one.calls, best.calls) for one in whole}
     near = [one for one in whole if best.f1 - one.f1 <= errors[one.number] and _is_worth_it(one, whole, asked)]
@@ -192,10 +209,17 @@ def _by_plan(influence: np.ndarray, plans: np.ndarray) -> np.ndarray:
 
 
 def table_rows(search: Search) -> Iterator[tuple[object, ...]]:
-    """Trials, the best first: number, family, F1, its standard error, how far behind the best, folds, what became."""
-    for one in sorted(search.tried, key=lambda one: (one.given_up, -one.f1, one.number)):
-        fate = "given up" if one.given_up else "best" if one is search.best else ""
-        fate = "chosen" if one is search.chosen else fate
-        behind = None if one.given_up else search.best.f1 - one.f1
+    """Trials, the best first, each with its size and what became of it; see `search_picture` for the columns."""
+    for one in sorted(search.tried, key=lambda one: (not one.is_whole, -one.f1, one.number)):
+        behind = search.best.f1 - one.f1 if one.is_whole else None
         error = search.errors.get(one.number)
-        yield one.number, one.family, one.f1, one.standard_error, behind, error, one.folds, fate
+        compared = one.f1, one.standard_error, behind, error
+        yield one.number, one.family, *compared, one.folds, one.megabytes, _fate(one, search)
+
+
+def _fate(one: Tried, search: Search) -> str:
+    if one.given_up:
+        return "given up"
+    if one.too_large:
+        return TOO_LARGE
+    return "chosen" if one is search.chosen else "best" if one is search.best else ""

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 SEARCH_PICTURE: Final = "search.svg"
-_COLUMNS: Final = ("trial", "family", "F1", "standard error", "behind the best", "its standard error", "folds", "")
+_SCORES: Final = ("F1", "standard error", "behind the best", "its standard error")
+_COLUMNS: Final = ("trial", "family", *_SCORES, "folds", "MB", "")
 _WIDTH, _ROW, _TOP = 900, 34, 64
 
 
@@ -39,20 +40,20 @@ def search_metadata(client: "MlflowClient", run_id: str, search: Search, warn: C
 
 
 def draw_search(search: Search) -> bytes:
-    """The picture as SVG: a row per family, the simplest first; given-up trials are grey."""
+    """The picture as SVG: a row per family, the simplest first; trials that cannot be chosen are grey."""
     families = list(search.families)
     height = _ROW * len(families)
     figure = new_figure(_WIDTH, _TOP + height + 60)
     heading(figure, "Trials of the search: F1 of approve, and the standard error of the difference to the best")
     axes = new_axes(figure, (190, _TOP, _WIDTH - 230, height))
     for one in search.tried:
-        color = CHAMPION if one is search.chosen else MUTED if one.given_up else CANDIDATE
+        color = CHAMPION if one is search.chosen else CANDIDATE if one.is_whole else MUTED
         place = families.index(one.family)
         axes.errorbar(
             one.f1,
             place,
             xerr=search.errors.get(one.number),
-            fmt="x" if one.given_up else "o",
+            fmt="o" if one.is_whole else "x",
             color=color,
             alpha=1.0 if one is search.chosen else 0.5,
             zorder=3 if one is search.chosen else 2,
@@ -62,6 +63,9 @@ def draw_search(search: Search) -> bytes:
     axes.axvline(search.best.f1, color=REQUIRED, linewidth=1, linestyle="--")
     axes.set_yticks(range(len(families)), families)
     axes.set_ylim(len(families) - 0.5, -0.5)
-    meaning = "F1. Red: chosen. Crosses: given up. Dashed: the best; a bar that reaches it is within one standard error"
+    meaning = (
+        "F1. Red: chosen. Crosses: given up or too large. Dashed: the best; a bar that reaches it is within one"
+        " standard error"
+    )
     axes.set_xlabel(meaning, color=MUTED, fontsize=8)
     return svg(figure)

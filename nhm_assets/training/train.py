@@ -15,6 +15,7 @@ from nhm_assets.estimators.calibration import fit_estimator
 from nhm_assets.estimators.families import AUTO, FAMILIES, family_of, named, own_parameters
 from nhm_assets.estimators.families.family import FAMILY
 from nhm_assets.estimators.fitting import learning_rows
+from nhm_assets.registry.vocabulary import SEARCHED_TAG
 from nhm_assets.settings import Settings
 from nhm_assets.steps.links import Links
 from nhm_assets.training.auto_search import search_families
@@ -23,7 +24,7 @@ from nhm_assets.training.registration import log_fit, log_inputs, register
 from nhm_assets.training.search_choice import Search, Tried
 from nhm_assets.training.training_spec import TrainingSpec
 from nhm_assets.training.trial_runs import TrialRuns
-from nhm_assets.training.tuning import search_parameters
+from nhm_assets.training.tuning import Scored, search_parameters
 from resources.storage import FrameIOManager
 
 if TYPE_CHECKING:
@@ -110,7 +111,9 @@ def train(
         log_fit(run, parameters, fitted.calibration, {"fit_seconds": seconds, "rows_learned": len(rows)})
         if weights := family_of(parameters).weights(own_parameters(parameters)):
             run.log_dict(weights, WEIGHTS)
-        return Trained(register(run, client, fitted, frame, spec, parameters), search, effect)
+        searched = settings.hyperparameter_tuning or search is not None
+        tags = {SEARCHED_TAG: str(searched).lower()}
+        return Trained(register(run, client, fitted, frame, spec, parameters, tags), search, effect)
 
 
 def _effect(
@@ -161,6 +164,7 @@ def _parameters(
 
         def log_tried(one: Tried) -> None:
             metrics = {"f1": one.f1, "standard_error": one.standard_error, "folds": one.folds}
+            metrics |= {} if one.megabytes is None else {"megabytes": one.megabytes}
             trials.log(one.number, one.parameters, metrics, asdict(one))
 
         def tried_before(number: int, parameters: Mapping[str, Any]) -> Tried | None:
@@ -175,12 +179,13 @@ def _parameters(
     if not settings.hyperparameter_tuning:
         return named(family, family.defaults) | weights, None
 
-    def log_score(number: int, parameters: dict[str, Any], score: float) -> None:
-        trials.log(number, parameters, {"validation_f1": score}, {"parameters": parameters, "score": score})
+    def log_score(number: int, parameters: dict[str, Any], one: Scored) -> None:
+        metrics = {"validation_f1": one.f1, "megabytes": one.megabytes}
+        trials.log(number, parameters, metrics, {"parameters": parameters} | asdict(one))
 
-    def score_before(number: int, parameters: Mapping[str, Any]) -> float | None:
+    def score_before(number: int, parameters: Mapping[str, Any]) -> Scored | None:
         record = trials.recall(number, parameters)
-        return record["score"] if record else None
+        return Scored(record["f1"], record["megabytes"]) if record else None
 
     found = search_parameters(frame, family, log_trial=log_score, recall=score_before, **how)
     return found | weights, None

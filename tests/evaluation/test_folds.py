@@ -1,6 +1,7 @@
 """The folds: fitted on older rows, asked about newer ones, and left out where they would say nothing."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,13 +9,19 @@ import pytest
 
 from nhm_assets.domain.dataset_schema import APPROVE, FEATURE_NAMES, REJECT, SYNTHETIC, TRAIN
 from nhm_assets.domain.segments import segments_of
+from nhm_assets.estimators.families import AUTO, PARAMETERS
 from nhm_assets.estimators.fitting import fit_model
+from nhm_assets.evaluation.evaluate import was_tuned
 from nhm_assets.evaluation.folds import asked_rows, fit_folds
 from nhm_assets.feedback.splits import temporal_split
+from nhm_assets.registry.vocabulary import SEARCHED_TAG
+from nhm_assets.settings import Settings
 from tests.support.learnable import learnable
+from tests.support.reports import trained_model
 from tests.support.versions import FEW_TREES
 
 FRAME = learnable(600)
+SEARCHES: list[dict[str, Any]] = [{"hyperparameter_tuning": True}, {"model_family": AUTO}]
 FIT = partial(fit_model, parameters=FEW_TREES, threads=1)
 
 
@@ -82,6 +89,21 @@ def test_the_fold_that_the_search_for_hyperparameters_was_scored_on_is_left_out(
     assert list(predicted) == [1]
     assert records[1].left_out == "a search was scored on its rows (HYPERPARAMETER_TUNING, MODEL_FAMILY)"
     assert records[1].confusion == []
+
+
+@pytest.mark.parametrize("now", [{}, *SEARCHES])
+@pytest.mark.parametrize(("said", "depth"), [("true", 10), ("true", 4), ("false", 10), ("false", 4)])
+def test_whether_a_version_was_tuned_is_what_it_says_whatever_the_settings_are_now(now, said: str, depth: int):
+    """A search may choose the defaults, and defaults may change."""
+    version = trained_model(parameters=PARAMETERS | {"max_depth": depth})
+    assert was_tuned(version, {SEARCHED_TAG: said}, Settings(**now)) == (said == "true")
+
+
+@pytest.mark.parametrize(
+    ("depth", "now", "tuned"), [(10, {}, False), (4, {}, True), *((10, one, True) for one in SEARCHES)]
+)
+def test_a_version_of_an_earlier_release_counts_as_tuned_unless_nothing_looks_like_it(depth: int, now, tuned):
+    assert was_tuned(trained_model(parameters=PARAMETERS | {"max_depth": depth}), {}, Settings(**now)) is tuned
 
 
 def test_an_increment_has_no_folds_because_its_frozen_version_has_learned_their_rows():

@@ -3,8 +3,10 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,10 +15,11 @@ import nhm_assets.training.auto_search as module
 from nhm_assets.domain.dataset_schema import APPROVE, COMPUTED_FEATURES, FEATURE_NAMES, REJECT, TEST
 from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.segments import segments_of
+from nhm_assets.estimators.calibration import fit_estimator
 from nhm_assets.estimators.families import DEFAULT, FAMILIES, PARAMETERS, named
 from nhm_assets.estimators.fitting import fit_model, learning_rows
 from nhm_assets.registry.versions import all_versions
-from nhm_assets.registry.vocabulary import PARAMETERS_TAG
+from nhm_assets.registry.vocabulary import PARAMETERS_TAG, SEARCHED_TAG
 from nhm_assets.training import pod_limits
 from nhm_assets.training.auto_search import Recall, folds_of, search_families
 from nhm_assets.training.search_choice import Asked, Search, Tried, as_calls, choose, f1_with_error, table_rows
@@ -142,6 +145,34 @@ def test_the_time_that_an_interrupted_search_took_counts(rows, searched):
     found = search_families(rows, trials=5, seconds=200.0, threads=1, log_trial=[].append, recall=recalling(done))
     assert found.tried == searched.tried[:2]
     assert found.out_of_time
+
+
+def test_models_that_pods_cannot_have_are_not_chosen_and_the_table_says_so(rows, searched):
+    sizes = {one.number: one.megabytes for one in searched.tried if one.megabytes is not None}
+    families = {one.number: one.family for one in searched.tried}
+    assert all(size < 0.1 for number, size in sizes.items() if families[number] == "logistic")
+    logged: list[Tried] = []
+    small = partial(search_families, rows, trials=5, seconds=600.0, threads=1, log_trial=logged.append, largest_mb=0.1)
+    found = small()
+    assert (small(recall=recalling(found.tried)), len(logged)) == (found, len(found.tried)), "after an interruption"
+    large = {one.number for one in found.tried if one.too_large}
+    assert {families[number] for number in (0, 1, 2) if number in large} == {"random_forest", "extra_trees"}
+    assert found.chosen.family == "logistic"
+    assert f"{len(large)} of the trials are too large for pods" in found.reason
+    fates = {row[0]: row[-2:] for row in table_rows(found)}
+    assert {number for number, (_, fate) in fates.items() if fate == "too large for pods"} == large
+    assert fates[0] == (sizes[0], "too large for pods")
+
+
+def test_a_search_without_any_model_that_pods_can_have_says_what_to_do(rows):
+    with pytest.raises(DataError, match="at most 1e-05 MB are allowed"):
+        search_families(rows, trials=1, seconds=600.0, threads=1, log_trial=[].append, largest_mb=1e-05)
+
+
+def test_the_size_that_a_trial_says_is_hardly_below_that_of_the_model_of_all_rows(rows, searched):
+    for one in searched.tried[:3]:
+        whole = fit_estimator(learning_rows(rows), one.parameters, threads=1, calibration="sigmoid").estimator
+        assert one.megabytes > 0.9 * len(cloudpickle.dumps(whole, protocol=4)) / 1e6 - 0.01
 
 
 def test_a_canary_that_only_test_rows_carry_changes_no_choice(rows, searched):
@@ -316,6 +347,7 @@ def test_an_automatic_run_that_was_interrupted_goes_on_and_shows_what_was_tried_
     with platform.mlflow.client() as client:
         (version,) = all_versions(client, MODEL)
         assert json.loads(version.tags[PARAMETERS_TAG]) == searched.chosen.parameters
+        assert version.tags[SEARCHED_TAG] == "true"
         run = client.get_run(version.run_id)
         trials = client.search_runs([run.info.experiment_id], "tags.`nhm.search` LIKE '%'")
         assert {one.data.tags["mlflow.parentRunId"] for one in trials} == {version.run_id}

@@ -1,6 +1,7 @@
 """The search for hyperparameters: seeded, on validation rows, never on test rows; its trials are nested runs."""
 
 import json
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,14 @@ from nhm_assets.domain.dataset_schema import COMPUTED_FEATURES, TEST, TRAIN, VAL
 from nhm_assets.domain.errors import DataError
 from nhm_assets.estimators.families import PARAMETERS
 from nhm_assets.registry.versions import all_versions
-from nhm_assets.registry.vocabulary import PARAMETERS_TAG
-from nhm_assets.training.tuning import search_parameters
+from nhm_assets.registry.vocabulary import PARAMETERS_TAG, SEARCHED_TAG
+from nhm_assets.training.tuning import Scored, search_parameters
 from tests.support.learnable import learnable, store_dataset
 from tests.support.platform import Platform, failed_step
 from tests.support.versions import MODEL
 
 TRIALS = 3
-Trial = tuple[int, dict[str, Any], float]
+Trial = tuple[int, dict[str, Any], Scored]
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +63,20 @@ def test_every_trial_is_logged_and_the_first_is_the_default_set(searched):
 
 def test_the_parameters_with_the_best_validation_score_win(searched):
     found, logged = searched
-    assert len({score for _, _, score in logged}) > 1
-    assert found == max(logged, key=lambda trial: trial[2])[1]
+    assert len({one.f1 for _, _, one in logged}) > 1
+    assert found == max(logged, key=lambda trial: trial[2].f1)[1]
+
+
+def test_parameters_of_models_that_pods_cannot_have_are_not_chosen(rows, searched):
+    _, logged = searched
+    sizes = {number: one.megabytes for number, _, one in logged}
+    smallest = min(sizes, key=lambda number: sizes[number])
+    limit = (sorted(sizes.values())[0] + sorted(sizes.values())[1]) / 2
+    recall = {number: one for number, _, one in logged}.get
+    again = partial(search_parameters, rows, trials=TRIALS, threads=1, log_trial=[].append)
+    assert again(recall=lambda one, _: recall(one), largest_mb=limit) == logged[smallest][1]
+    with pytest.raises(DataError, match=rf"the smallest would have {sizes[smallest]:.1f} MB"):
+        again(recall=lambda one, _: recall(one), largest_mb=sizes[smallest] / 2)
 
 
 def test_parameters_outside_the_search_do_not_change(searched):
@@ -79,7 +92,7 @@ def test_the_same_rows_result_in_the_same_search(rows, searched):
 def test_what_an_interrupted_search_has_tried_is_not_fitted_again(rows, searched):
     found, tried = searched
     logged: list[Trial] = []
-    recall = {number: score for number, _, score in tried[:2]}.get
+    recall = {number: one for number, _, one in tried[:2]}.get
     again = search_parameters(
         rows, trials=TRIALS, threads=1, log_trial=lambda *trial: logged.append(trial), recall=lambda one, _: recall(one)
     )
@@ -110,16 +123,16 @@ def test_a_tuned_run_logs_its_trials_as_nested_runs_and_trains_with_the_best_par
     with platform.mlflow.client() as client:
         version = all_versions(client, MODEL)[0]
         run = client.get_run(version.run_id)
-        assert json.loads(version.tags[PARAMETERS_TAG]) == found
+        assert (json.loads(version.tags[PARAMETERS_TAG]), version.tags[SEARCHED_TAG]) == (found, "true")
         assert run.data.params.pop("calibration") in ("none", "sigmoid")
         assert run.data.params == {name: str(value) for name, value in found.items()}
         nested = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{version.run_id}'")
         trials = {trial.info.run_name: trial for trial in nested}
         assert sorted(trials) == [f"trial {number}" for number in range(TRIALS)]
-        for number, parameters, score in logged:
+        for number, parameters, one in logged:
             trial = trials[f"trial {number}"]
             assert trial.info.status == "FINISHED"
-            assert trial.data.metrics == {"validation_f1": score}
+            assert trial.data.metrics == {"validation_f1": one.f1, "megabytes": one.megabytes}
             assert trial.data.params == {name: str(value) for name, value in parameters.items()}
         everything = client.search_runs([run.info.experiment_id])
         assert len(everything) == 1 + TRIALS
@@ -134,7 +147,8 @@ def test_tuning_results_in_a_version_of_its_own(platform: Platform, rows):
     assert tuned.retrain(only=["trained_model"]).success
     assert tuned.retrain(only=["trained_model"]).success
     with platform.mlflow.client() as client:
-        assert len(all_versions(client, MODEL)) == 2
+        tags = [version.tags[SEARCHED_TAG] for version in all_versions(client, MODEL)]
+        assert sorted(tags) == ["false", "true"], "even where the search chooses the defaults"
 
 
 def test_a_search_that_fails_ends_its_run_as_failed_and_registers_nothing(platform: Platform, rows):

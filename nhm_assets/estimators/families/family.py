@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 if TYPE_CHECKING:
     from nhm_assets.estimators.families.examples import Examples
@@ -33,13 +33,11 @@ class Family(ABC):
             takes the lower.
         defaults: the parameters of a model without a search.
         ensemble: whether its models have members of other families.
-        missing: what becomes of missing values: the estimator learns from them, or it gets the median and a mark.
     """
 
     name: ClassVar[str]
     complexity: ClassVar[int]
     defaults: Mapping[str, Any]
-    missing: ClassVar[Literal["learned", "imputed"]]
     ensemble: ClassVar[bool] = False
 
     @abstractmethod
@@ -50,6 +48,7 @@ class Family(ABC):
     def build(self, parameters: Mapping[str, Any], threads: int) -> Any:
         """An estimator that has learned nothing yet; it fits with so many threads, if it can.
 
+        It accepts missing values. Where the classes of scikit-learn do not, the family is an `Imputed`.
         Their number never changes the model.
         """
 

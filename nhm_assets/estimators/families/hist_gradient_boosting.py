@@ -22,7 +22,6 @@ class HistGradientBoosting(Family):
 
     name = "hist_gradient_boosting"
     complexity = 4
-    missing = "learned"
     defaults = MappingProxyType(
         {
             "max_iter": 100,

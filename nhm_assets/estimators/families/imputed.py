@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 class Imputed(Family):
     """A pipeline: the median for a missing value, a mark of its own for each feature that has any, the estimator."""
 
-    missing = "imputed"
-
     def pipeline(self, *steps: Any) -> "Pipeline":
         """The pipeline that ends with these steps."""
         from sklearn.impute import SimpleImputer

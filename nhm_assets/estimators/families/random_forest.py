@@ -16,7 +16,6 @@ class RandomForest(Family):
 
     name = "random_forest"
     complexity = 2
-    missing = "learned"
     defaults = MappingProxyType(
         {
             "n_estimators": 100,

@@ -18,7 +18,6 @@ class Stacking(Family):
 
     name = "stacking"
     complexity = 6
-    missing = "learned"
     ensemble = True
     defaults = MappingProxyType({"C": 0.1})
 

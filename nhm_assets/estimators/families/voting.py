@@ -19,7 +19,6 @@ class Voting(Family):
 
     name = "voting"
     complexity = 5
-    missing = "learned"
     ensemble = True
 
     def __init__(self, members: Sequence[Family]) -> None:
