@@ -68,6 +68,7 @@ def workloads(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Workload]:
     """All of them, by where they come from."""
     sources = {overlay.name: rendered(overlay) for overlay in (*OVERLAYS, KIND)}
     sources["door"] = with_component(tmp_path_factory.mktemp("door") / "k8s", "mlflow-read-only")
+    sources["minio"] = with_component(tmp_path_factory.mktemp("minio") / "k8s", "minio")
     sources["by hand"] = documents(JOB_FILE)
     sources["run"] = [job_of_a_run()]
     return {

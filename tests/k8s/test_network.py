@@ -1,5 +1,6 @@
 """Which pods may connect to which, derived from the NetworkPolicies as a cluster's network does."""
 
+import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -230,4 +231,29 @@ def test_the_reading_address_can_be_added_to_every_overlay(overlay: Path, tmp_pa
     assert faults(template) == []
     policies = [manifest for manifest in manifests if manifest["kind"] == "NetworkPolicy"]
     assert len([rule for rule in rules(policies, "mlflow-read-only", "egress") if rule["to"]]) >= 2
+    validate(manifests, schema_versions()[-1])
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
+def test_minio_can_be_added_to_every_overlay_and_only_pods_that_store_reach_it(overlay: Path, tmp_path: Path):
+    manifests = with_component(tmp_path, "minio", overlay)
+    settings = find(manifests, "ConfigMap", "nhm-settings")["data"]
+    (port,) = find(manifests, "Service", "nhm-minio")["spec"]["ports"]
+    assert settings["AWS_ENDPOINT_URL"] == f"http://nhm-minio:{port['port']}"
+    template = find(manifests, "StatefulSet", "nhm-minio")["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    bucket = settings["NHM_STORAGE"].removeprefix("s3://").partition("/")[0]
+    assert f"mkdir -p /data/{bucket};" in container["command"][-1]
+    # A release of MinIO has a date in place of a number.
+    assert faults(template) == ["has an image that is not pinned"]
+    assert re.fullmatch(r"minio/minio:RELEASE\.[0-9-]{10}T[0-9-]{8}Z", container["image"])
+    policies = [manifest for manifest in manifests if manifest["kind"] == "NetworkPolicy"]
+    let_in = rules(policies, "minio", "ingress")
+    reaching = {
+        source
+        for source in PODS
+        if any(allows(rule, "to", "minio", 9000) for rule in rules(policies, source, "egress"))
+        and any(allows(rule, "from", source, 9000) for rule in let_in)
+    }
+    assert reaching == {"code-location", "specialist-retraining", "backup"}
     validate(manifests, schema_versions()[-1])
