@@ -133,7 +133,8 @@ def asked_of(frame: pd.DataFrame, parameters: dict[str, Any]) -> tuple[str, tupl
             pip_requirements=["scikit-learn"],
         )
         contents, load = judge_contents(files), measured_load(files)
-    return f"{f1:.3f} ({error:.3f})", (contents.figures["megabytes"], load.milliseconds, load.memory_mb or np.nan)
+    shown = f"{f1:.3f} ({error:.3f})".replace("(0", "(")
+    return shown, (contents.figures["megabytes"], load.milliseconds, load.memory_mb or np.nan)
 
 
 def costs(of: list[tuple[float, float, float]]) -> str:

@@ -179,6 +179,13 @@ def test_the_families_are_listed_with_what_becomes_of_missing_values():
     assert listed == {name: words[imputed[name], members[name]] for name in FAMILIES}
 
 
+@pytest.mark.parametrize("columns", ["| Family | technical |", "| Largest that a search tries |"])
+def test_the_tables_of_measured_figures_have_every_family(columns: str):
+    tables = MODELS.read_text().split(columns)[1:]
+    assert tables
+    assert {tuple(table_terms(columns + table, columns)) for table in tables} == {tuple(FAMILIES)}
+
+
 def test_what_a_model_file_may_name_is_listed_and_how_large_and_slow_it_may_be():
     text = MODELS.read_text()
     rows = text.partition("| A model file may name | of |")[2].partition("|---|---|\n")[2].partition("\n\n")[0]
