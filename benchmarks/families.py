@@ -86,6 +86,9 @@ def field(folder: Path) -> None:
 
 def table(folder: Path | None) -> None:
     """The tables of docs/models.md: a row per family, with its defaults and with the largest values of its search."""
+    import mlflow.sklearn
+
+    # Its import sets the level of its own loggers.
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     datasets = islice(frames(folder, days=None if folder else DEMO_DAYS), len(all_specialists()))
     found = list(zip(all_specialists(), datasets, strict=True))
@@ -115,6 +118,7 @@ class Largest:
 
 def asked_of(frame: pd.DataFrame, parameters: dict[str, Any]) -> tuple[str, tuple[float, float, float]]:
     """F1 on the test rows with its standard error; megabytes, milliseconds and memory as the checks measure them."""
+    import mlflow
     import mlflow.sklearn
     from mlflow.models import infer_signature
 
@@ -123,6 +127,8 @@ def asked_of(frame: pd.DataFrame, parameters: dict[str, Any]) -> tuple[str, tupl
     answers = model.predict_proba(rows)
     f1, error = test_rows(frame).f1(as_calls(by_label(answers, own_order(model)).argmax(axis=1) == APPROVE))
     with tempfile.TemporaryDirectory() as folder:
+        # Otherwise MLflow makes a database in the working directory.
+        mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
         files = Path(folder) / "model"
         mlflow.sklearn.save_model(
             model,
