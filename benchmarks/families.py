@@ -86,10 +86,10 @@ def field(folder: Path) -> None:
 
 def table(folder: Path | None) -> None:
     """The tables of docs/models.md: a row per family, with its defaults and with the largest values of its search."""
-    import mlflow.sklearn
+    import mlflow
 
     # Its import sets the level of its own loggers.
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    logging.getLogger(mlflow.__name__).setLevel(logging.ERROR)
     datasets = islice(frames(folder, days=None if folder else DEMO_DAYS), len(all_specialists()))
     found = list(zip(all_specialists(), datasets, strict=True))
     print(f"{min(len(frame) for _, frame in found)} to {max(len(frame) for _, frame in found)} rows")
