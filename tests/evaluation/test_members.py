@@ -64,7 +64,8 @@ def test_an_ensemble_is_worth_it_if_it_is_better_by_more_than_the_standard_error
 def test_an_increment_has_no_members_though_its_frozen_version_has():
     learned = Increment.model_validate(dict.fromkeys(Increment.model_fields, 1) | {"frozen": "7", "fell_back": False})
     trained = trained_model(parameters=parameters_of("voting"), increment=learned)
-    assert candidates_members(MlflowClient(), None, ASKED, trained) is None
+    nobody_answers = MlflowClient("http://127.0.0.1:9")
+    assert candidates_members(nobody_answers, None, ASKED, trained) is None
 
 
 @pytest.mark.servers
