@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 VENV_SERVING ?= .venv-serving
+# Of specialists that `make test-serving` asks besides; each needs pythonX.Y on the path.
+SERVING_VERSIONS ?= 3.12 3.13
 VENV_MLFLOW2 ?= .venv-mlflow2
 VENV_MLFLOW29 ?= .venv-mlflow-server-2.9
 BIN = $(VENV)/bin
@@ -9,6 +11,9 @@ BIN = $(VENV)/bin
 WORKERS ?= 4
 # If this is set, every process compiles Dagster, MLflow and scikit-learn again.
 unexport PYTHONDONTWRITEBYTECODE
+OTHER_SERVING = $(SERVING_VERSIONS:%=$(VENV_SERVING)-%)
+EMPTY =
+SPACE = $(EMPTY) $(EMPTY)
 WITH_OLD_SERVER = NHM_TEST_MLFLOW29_PYTHON=$(abspath $(VENV_MLFLOW29))/bin/python
 WITH_SERVING = NHM_TEST_SERVING_PYTHON=$(abspath $(VENV_SERVING))/bin/python $(WITH_OLD_SERVER)
 PYTEST = pytest -n $(WORKERS) --no-loadscope-reorder
@@ -20,7 +25,7 @@ MLFLOW2_TESTS = tests/test_old_mlflow_server.py tests/promotion/test_protocol.py
   $(addprefix tests/registry/test_,model_files.py retention.py versions.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help retrain dev test test-fast test-slow test-all test-mlflow2 test-exhaustive bench bench-gate bench-drift bench-ab screenshots lint types kind-smoke dagster-yaml metrics-document dataset-document install environment-serving environments clean
+.PHONY: help retrain dev test test-fast test-slow test-all test-mlflow2 test-serving test-exhaustive bench bench-gate bench-drift bench-ab screenshots lint types kind-smoke dagster-yaml metrics-document dataset-document install environment-serving environments clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -46,6 +51,10 @@ test-all: environment-serving ## test and test-slow in one go, which takes less 
 
 test-mlflow2: install $(VENV_MLFLOW2)/.installed $(VENV_MLFLOW29)/.installed ## what depends on the client: with MLflow 2.22, and a server 2.9.2
 	$(WITH_OLD_SERVER) $(VENV_MLFLOW2)/bin/$(PYTEST) $(MLFLOW2_TESTS)
+
+test-serving: environment-serving $(OTHER_SERVING:%=%/.installed) ## every family promoted, then asked as specialists do, on SERVING_VERSIONS of Python (half an hour)
+	$(WITH_SERVING) NHM_TEST_SERVING_PYTHONS=$(subst $(SPACE),:,$(abspath $(OTHER_SERVING:%=%/bin/python))) \
+	  $(BIN)/pytest -m "" -k as_here tests/test_serving_client.py tests/estimators/test_families.py
 
 test-exhaustive: environment-serving ## twelve weeks of all specialists, outages under the daemon, 200 kills (six hours)
 	$(WITH_SERVING) $(BIN)/pytest -m exhaustive
@@ -108,6 +117,11 @@ $(VENV_SERVING)/.installed: tests/environments/serving.txt
 	$(VENV_SERVING)/bin/pip install --quiet --no-compile -r $<
 	touch $@
 
+$(VENV_SERVING)-%/.installed: tests/environments/serving.txt
+	python$* -m venv $(VENV_SERVING)-$*
+	$(VENV_SERVING)-$*/bin/pip install --quiet --no-compile -r $<
+	touch $@
+
 # The older MLflow client, for servers that clusters still run. Two installations of this folder at a time would write
 # the same files into it, so this one waits for the platform's.
 $(VENV_MLFLOW2)/.installed: pyproject.toml constraints-mlflow2.txt | $(VENV)/.installed
@@ -122,4 +136,4 @@ $(VENV_MLFLOW29)/.installed: tests/environments/mlflow-server-2.9.txt
 	touch $@
 
 clean: ## remove the environments and everything in .nhm
-	rm -rf $(VENV) $(VENV_SERVING) $(VENV_MLFLOW2) $(VENV_MLFLOW29) .nhm
+	rm -rf $(VENV) $(VENV_SERVING) $(VENV_SERVING)-3.* $(VENV_MLFLOW2) $(VENV_MLFLOW29) .nhm

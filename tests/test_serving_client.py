@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,16 +17,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from dagster import AssetKey
+from dagster import AssetKey, ExecuteInProcessResult
 from mlflow import MlflowClient, pyfunc
 from mlflow.entities import ViewType
+from mlflow.entities.model_registry import ModelVersion
 
 from nhm_assets.domain.dagster_names import INCREMENT_CONFIG
 from nhm_assets.domain.dataset_schema import APPROVE, CLASS_NAMES, FEATURE_NAMES, REJECT, TEST
+from nhm_assets.estimators.families import AUTO, FAMILIES, family_of
 from nhm_assets.registry.vocabulary import PARAMETERS_TAG
 from tests.support import nginx, reading_client, writing_client
 from tests.support.documents import NOW, put, reviewed_opinions
 from tests.support.platform import Platform, verdicts
+from tests.support.pythons import serving_numpy, serving_pythons
 from tests.support.servers import mlflow_server
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
@@ -52,7 +56,7 @@ def door(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
 @pytest.fixture(scope="module")
 def serving_python() -> Path:
     """The Python of a specialist's environment."""
-    python = Path(os.environ.get("NHM_TEST_SERVING_PYTHON", ".venv-serving/bin/python"))
+    python = serving_pythons()[0]
     if not python.exists():
         pytest.skip(
             "the serving environment is missing: `make test` creates it, NHM_TEST_SERVING_PYTHON names its Python"
@@ -102,40 +106,31 @@ def test_plans_that_people_approved_get_more_confidence_and_less_risk(
 
 
 @pytest.mark.parametrize(
-    ("specialist", "family"),
+    "family",
     [
-        pytest.param("technical", "stacking", marks=pytest.mark.slow),
-        pytest.param("business", "voting", marks=pytest.mark.exhaustive),
-        pytest.param("behavior", "logistic", marks=pytest.mark.exhaustive),
-        pytest.param("evolution", "hist_gradient_boosting", marks=pytest.mark.exhaustive),
-        pytest.param("architecture", "extra_trees", marks=pytest.mark.exhaustive),
+        pytest.param(name, marks=pytest.mark.slow if name == "stacking" else pytest.mark.exhaustive)
+        for name in (*FAMILIES, AUTO)
     ],
 )
-def test_a_promoted_version_of_each_family_answers_there_as_here(
-    platform: Platform, server: str, serving_python: Path, specialist: str, family: str
-):
-    """The answers of all families, though not through a registry, are compared in tests/estimators/test_families.py."""
-    opinions, reviews = reviewed_opinions(500, specialist=specialist)
+@pytest.mark.usefixtures("serving_python")
+def test_a_version_that_the_gate_promoted_answers_there_as_here(platform: Platform, tmp_path: Path, family: str):
+    """All families, and what a search over them chooses, by the gate's own settings and on a server of their own."""
+    opinions, reviews = reviewed_opinions(500)
     put(platform.database, opinions=opinions, feedback=reviews)
-    hive = platform.with_settings(mlflow_tracking_uri=server, model_family=family, gate_folds=0)
-    result = hive.retrain(specialist)
-    assert hive.tags(result)["nhm/outcome"] == "promoted", verdicts(result)
-    assert verdicts(result)["fits_into_pods"]
-
-    frame = result.asset_value(AssetKey("feedback_dataset"))
-    rows = frame[frame["split"] == TEST].head(20)
-    response = opinions_of(serving_python, server, f"{specialist}-evaluator", rows)
-    assert (response["mlflow"], response["sklearn"]) == ("2.19.0", "1.5.2")
-    with hive.mlflow.client() as client:
-        version = client.get_latest_versions(f"{specialist}-evaluator", ["Production"])[0]
-        assert json.loads(version.tags[PARAMETERS_TAG])["family"] == family
-        here = pyfunc.load_model(f"models:/{specialist}-evaluator/{version.version}").predict(rows[list(FEATURE_NAMES)])
-    there = np.array([opinion["values"] for opinion in response["opinions"]]).reshape(-1, 3)
-    assert np.abs(here - there).max() < 1e-12
+    with mlflow_server(tmp_path / "server") as address:
+        hive = platform.with_settings(mlflow_tracking_uri=address, model_family=family, tuning_trials=len(FAMILIES) + 1)
+        result = hive.retrain()
+        assert hive.tags(result)["nhm/outcome"] == "promoted", verdicts(result)
+        assert verdicts(result)["fits_into_pods"]
+        with hive.mlflow.client() as client:
+            parameters = json.loads(production(client).tags[PARAMETERS_TAG])
+        assert family in (AUTO, family_of(parameters).name)
+        assert_answers_there_as_here(hive, address, result)
 
 
 @pytest.mark.exhaustive
-def test_a_promoted_increment_answers_there_as_here(platform: Platform, server: str, serving_python: Path):
+@pytest.mark.usefixtures("serving_python")
+def test_a_promoted_increment_answers_there_as_here(platform: Platform, server: str):
     opinions, reviews = reviewed_opinions(500, specialist="technical")
     put(platform.database, opinions=opinions, feedback=reviews)
     hive = platform.with_settings(mlflow_tracking_uri=server)
@@ -148,16 +143,29 @@ def test_a_promoted_increment_answers_there_as_here(platform: Platform, server: 
     result = hive.retrain(week="2026-03-15", config=INCREMENT_CONFIG)
     assert hive.tags(result)["nhm/outcome"] == "promoted", verdicts(result)
     assert result.asset_value(AssetKey("trained_model")).increment
+    assert_answers_there_as_here(hive, server, result)
 
+
+def production(client: MlflowClient) -> ModelVersion:
+    return client.get_latest_versions("technical-evaluator", ["Production"])[0]
+
+
+def assert_answers_there_as_here(hive: Platform, address: str, result: ExecuteInProcessResult) -> None:
+    """Each specialist's Python, about one test row at a time and about all of them, of the version in Production."""
     frame = result.asset_value(AssetKey("feedback_dataset"))
-    rows = frame[frame["split"] == TEST].head(20)
-    response = opinions_of(serving_python, server, "technical-evaluator", rows)
-    assert (response["mlflow"], response["sklearn"]) == ("2.19.0", "1.5.2")
+    rows = frame[frame["split"] == TEST]
+    asked = rows[list(FEATURE_NAMES)]
     with hive.mlflow.client() as client:
-        version = client.get_latest_versions("technical-evaluator", ["Production"])[0].version
-        here = pyfunc.load_model(f"models:/technical-evaluator/{version}").predict(rows[list(FEATURE_NAMES)])
-    there = np.array([opinion["values"] for opinion in response["opinions"]]).reshape(-1, 3)
-    assert np.abs(here - there).max() < 1e-12
+        model = pyfunc.load_model(f"models:/technical-evaluator/{production(client).version}")
+    here = [model.predict(asked), np.vstack([model.predict(asked.iloc[[row]]) for row in range(len(asked))])]
+    assert here[0].shape == (len(rows), len(CLASS_NAMES))
+    for python in serving_pythons():
+        response = opinions_of(python, address, "technical-evaluator", rows)
+        assert (response["mlflow"], response["sklearn"]) == ("2.19.0", "1.5.2")
+        assert response["numpy"] == serving_numpy(response["python"])
+        alone = [opinion["values"] for opinion in response["opinions"]]
+        for mine, there in product(here, (response["many"], alone)):
+            assert np.abs(mine - there).max() < 1e-12, python
 
 
 def opinions_of(python: Path, address: str, model: str, rows: pd.DataFrame) -> dict[str, Any]:

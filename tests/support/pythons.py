@@ -1,4 +1,4 @@
-"""The other Python versions that the platform supports, where this machine has them."""
+"""The other Python versions that the platform supports, and those of specialists, where this machine has them."""
 
 import os
 import shutil
@@ -22,6 +22,21 @@ def full_environment(version: str) -> Path | None:
     named = filter(None, os.environ.get("NHM_TEST_PYTHONS", "").split(os.pathsep))
     code = "import sys; print(*sys.version_info[:2], sep='.')"
     return next((Path(one) for one in named if run_on(Path(one), code) == version), None)
+
+
+def serving_pythons() -> list[Path]:
+    """The Pythons of specialists' environments: the usual one, and those of other versions that tests are to ask.
+
+    `make test` creates the one, `make test-serving` the others (tests/environments/serving.txt).
+    """
+    others = os.environ.get("NHM_TEST_SERVING_PYTHONS", "").split(os.pathsep)
+    usual = os.environ.get("NHM_TEST_SERVING_PYTHON", ".venv-serving/bin/python")
+    return [Path(one) for one in (usual, *others) if one]
+
+
+def serving_numpy(minor: str) -> str:
+    """The numpy of a specialist's environment with this version of Python; 1.26 does not run on 3.13."""
+    return "1.26.4" if minor in ("3.11", "3.12") else "2.1.3"
 
 
 def _runs(python: Path | str) -> bool:

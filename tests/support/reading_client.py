@@ -2,10 +2,12 @@
 
 It imports nothing of ours and nothing that a specialist does not have: it loads the version as a pyfunc, sends one
 plan at a time (33 columns of doubles, in no order) and reads the answer by position. The arguments are the address of
-MLflow and the name of the model; it reads plans from stdin, as a JSON list of maps, and prints what it made of each.
+MLflow and the name of the model; it reads plans from stdin, as a JSON list of maps, and prints what it made of each,
+and what the version answers about all of them at once.
 """
 
 import json
+import platform
 import random
 import sys
 
@@ -17,15 +19,13 @@ import sklearn
 BESIDES = ("max_norm", "min_norm", "has_risk_score", "domains", "entities", "coverage", "dimension")
 
 
-def frame_of(features: dict) -> pd.DataFrame:
-    """One row; a plan without embeddings has NaN there."""
-    row = {
-        **{name: np.nan if value is None else value for name, value in features.items()},
-        **dict.fromkeys(BESIDES, 1),
-    }
-    names = list(row)
+def frame_of(*plans: dict) -> pd.DataFrame:
+    """A row per plan; one without embeddings has NaN there."""
+    names = [*plans[0], *BESIDES]
     random.Random(7).shuffle(names)
-    return pd.DataFrame([[row[name] for name in names]], columns=names).astype("float64")
+    besides = dict.fromkeys(BESIDES, 1)
+    rows = [[{**plan, **besides}[name] for name in names] for plan in plans]
+    return pd.DataFrame(rows, columns=names).astype("float64")
 
 
 def opinion(model, features: dict) -> dict:
@@ -48,8 +48,16 @@ def opinion(model, features: dict) -> dict:
 def main(address: str, name: str) -> None:
     mlflow.set_tracking_uri(address)
     model = mlflow.pyfunc.load_model(f"models:/{name}/Production")
-    opinions = [opinion(model, features) for features in json.load(sys.stdin)]
-    print(json.dumps({"mlflow": mlflow.__version__, "sklearn": sklearn.__version__, "opinions": opinions}))
+    plans = json.load(sys.stdin)
+    opinions = [opinion(model, features) for features in plans]
+    many = np.asarray(model.predict(frame_of(*plans)))
+    versions = {
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "numpy": np.__version__,
+        "mlflow": mlflow.__version__,
+        "sklearn": sklearn.__version__,
+    }
+    print(json.dumps({**versions, "opinions": opinions, "many": many.tolist()}))
 
 
 if __name__ == "__main__":
