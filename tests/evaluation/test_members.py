@@ -1,6 +1,7 @@
 """An ensemble beside its members on the same test rows, and whether it is worth it."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +70,17 @@ def test_an_increment_has_no_members_though_its_frozen_version_has():
 
 
 @pytest.mark.servers
-def test_the_report_on_a_voting_model_shows_its_members_and_its_run_their_weights(platform: Platform):
+def test_the_report_on_a_voting_model_shows_its_members_and_the_log_warns_that_one_would_do(platform: Platform):
     store_dataset(platform, learnable(400, noise=0.1))
     voting = platform.with_settings(min_real_samples=240, model_family="voting", gate_folds=0, calibration="none")
     result = voting.retrain(only=["trained_model", "evaluation_report"])
     assert result.success
     metadata = result.asset_materializations_for_node("evaluation_report")[0].metadata
     assert len(metadata["members"].records) == 5
-    assert "of its best member" in metadata["ensemble"].value
+    said = str(metadata["ensemble"].value)
+    assert said.startswith("The ensemble is not clearly better than its best member: MODEL_FAMILY=")
+    logged = platform.instance.all_logs(result.run_id)
+    assert said in [entry.user_message for entry in logged if entry.level == logging.WARNING]
     trained = result.asset_value(AssetKey("trained_model"))
     with platform.mlflow.client() as client:
         weights = json.loads(Path(client.download_artifacts(trained.run_id, "ensemble_weights.json")).read_text())
