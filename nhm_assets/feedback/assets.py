@@ -14,6 +14,7 @@ from nhm_assets.feedback.collection_assets import observations, quarantine_event
 from nhm_assets.feedback.column_metadata import dataset_metadata, shown_counts, shown_summary
 from nhm_assets.feedback.dataset_builder import WindowRead, assemble, describe, read_window
 from nhm_assets.feedback.label_picture import draw_labels
+from nhm_assets.feedback.llm_agreement import ON_TRUST
 from nhm_assets.feedback.llm_rows import Added, with_llm_rows
 from nhm_assets.feedback.quarantine import reason_counts, replace_quarantine
 from nhm_assets.feedback.reader import CollectionNames, Reader
@@ -90,6 +91,8 @@ def feedback_dataset(
     )
     added = with_llm_rows(frame, partition, rules) if (rules := settings.llm_rules) else Added(frame)
     frame = added.frame
+    if added.summary.get("llm_agreed_by") == ON_TRUST:
+        context.log.warning("Who agrees with the labels of the language model's rows is %s.", ON_TRUST)
     summary = describe(frame, result, reason_counts(quarantined), window) | added.summary
     for event in (
         *observations(seen, context.partition_key),

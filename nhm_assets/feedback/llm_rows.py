@@ -29,6 +29,7 @@ from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.selection import LlmRules
 from nhm_assets.feedback.features import LARGEST_FEATURE
+from nhm_assets.feedback.llm_agreement import agreed_by
 
 CONDITIONAL: Final = 3
 """In these files, a class that specialists know and people's feedback does not."""
@@ -92,20 +93,23 @@ def with_llm_rows(real: pd.DataFrame, partition: Partition, rules: LlmRules) -> 
         rules: what may be added.
 
     Raises:
-        DataError: LLM_DATASET_DIR is no folder, or the file is none of these.
+        DataError: LLM_DATASET_DIR is no folder, the file is none of these, or nobody but its maker agrees with it.
     """
     if not rules.folder.is_dir():
         raise DataError(f"LLM_DATASET_DIR {rules.folder} is no folder. Correct it, or unset it")
     file = llm_file(rules.folder, str(partition.specialist))
     if not file.exists():
         return Added(real, {"llm_rows": 0, "llm_file": f"there is no {file.name} in LLM_DATASET_DIR"})
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    who = agreed_by(file, sha256)
     made = read_llm_rows(file)
     usable, left_out = _usable(made, real, rules.conditional)
     allowed = _allowed(usable, real, rules.max_share)
     left_out["more_than_allowed"] = len(usable) - len(allowed)
     summary = {
         "llm_rows": len(allowed),
-        "llm_file": f"{file.name}, SHA-256 {hashlib.sha256(file.read_bytes()).hexdigest()}",
+        "llm_file": f"{file.name}, SHA-256 {sha256}",
+        "llm_agreed_by": who,
         "llm_left_out": {reason: count for reason, count in left_out.items() if count},
     }
     if allowed.empty:

@@ -13,6 +13,7 @@ from upath import UPath
 
 from nhm_assets.domain.dataset_schema import EMBEDDING_FEATURES, FEATURE_NAMES
 from nhm_assets.domain.errors import DataError, UsageError
+from nhm_assets.feedback.llm_agreement import record_file
 from nhm_assets.feedback.llm_rows import llm_file
 from nhm_assets.generation.journal import Journal, Kept, Progress
 from resources.storage_files import write_whole
@@ -37,11 +38,6 @@ def rows_frame(rows: Sequence[Kept]) -> pd.DataFrame:
 def unread_file(folder: Path, specialist: str) -> Path:
     """Where rows are that nobody has judged: no training looks there."""
     return llm_file(folder, specialist).with_suffix(".unread.parquet")
-
-
-def record_file(rows: Path) -> Path:
-    """The record of how the rows in a file were made."""
-    return rows.with_suffix(".json")
 
 
 def write_files(

@@ -1,5 +1,7 @@
 """Rows of a language model: which of a file are added to a dataset, and that nothing else changes."""
 
+import hashlib
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.segments import segments_of
 from nhm_assets.domain.selection import LlmRules
 from nhm_assets.feedback.dataset_rules import QualityRules, judge_dataset
+from nhm_assets.feedback.llm_agreement import ON_TRUST
 from nhm_assets.feedback.llm_rows import Added, llm_file, with_llm_rows
 from tests.support.documents import WEEK
 from tests.support.learnable import learnable
@@ -170,3 +173,42 @@ def test_the_checks_of_the_dataset_accept_them_and_the_folds_learn_them(tmp_path
     segments = segments_of(added.frame)
     assert set(segments[added.frame["source"] == LLM]) == {0}
     assert segments[added.frame["source"] == REAL].tolist() == segments_of(REAL_ROWS).tolist()
+
+
+def recorded(folder: Path, **changes: Any) -> None:
+    """The record that `nhm generate` writes beside a file of rows."""
+    file = llm_file(folder, "technical")
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    record = {"model": "maker", "judge": "judge", "sha256": sha256, "agreed_by": "judge"} | changes
+    file.with_suffix(".json").write_text(json.dumps(record))
+
+
+def again(folder: Path) -> Added:
+    return with_llm_rows(REAL_ROWS, PARTITION, LlmRules(folder, 0.3, "drop"))
+
+
+def test_the_dataset_says_who_agrees_with_the_labels_or_that_they_are_taken_on_trust(tmp_path: Path):
+    assert add(tmp_path, made_up()).summary["llm_agreed_by"] == ON_TRUST
+    recorded(tmp_path)
+    assert again(tmp_path).summary["llm_agreed_by"] == "judge, a model other than the maker"
+    recorded(tmp_path, judge=None, agreed_by="Ana")
+    assert again(tmp_path).summary["llm_agreed_by"] == "Ana, after reading the rows"
+    for of_another_kind in ("[]", "no JSON", '{"rows": 3}'):
+        llm_file(tmp_path, "technical").with_suffix(".json").write_text(of_another_kind)
+        assert again(tmp_path).summary["llm_agreed_by"] == ON_TRUST
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"agreed_by": None}, "nobody but the model that made them agrees"),
+        ({"agreed_by": " "}, "nobody but the model that made them agrees"),
+        ({"agreed_by": "maker"}, "nobody but the model that made them agrees"),
+        ({"sha256": "0" * 64}, "the SHA-256 differs"),
+    ],
+)
+def test_rows_that_nobody_but_their_maker_agrees_with_are_refused(tmp_path: Path, changes: dict[str, Any], reason: str):
+    add(tmp_path, made_up())
+    recorded(tmp_path, **changes)
+    with pytest.raises(DataError, match=reason):
+        again(tmp_path)

@@ -1,5 +1,6 @@
 """`nhm generate`: what is made and recorded, what another model thinks of it, and what is refused at once."""
 
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
+from nhm_assets.feedback.llm_agreement import agreed_by
 from nhm_assets.feedback.llm_rows import read_llm_rows
 from nhm_assets.generation.made_plans import RECOMMENDATIONS
 from tests.generation.conftest import Generate
@@ -82,6 +84,8 @@ def test_another_model_must_come_to_the_same_verdict_and_does_not_see_the_first(
     assert file_of(home).exists()
     rows = assert_all_valid(home, 8)
     assert record(home)["agreed_by"] == "judge"
+    sha256 = hashlib.sha256(file_of(home).read_bytes()).hexdigest()
+    assert agreed_by(file_of(home), sha256) == "judge, a model other than the maker"
     left_out = record(home)["left_out"]
     assert (left_out["judge_disagreed"], left_out["judge_suspicious"]) == (1, 1)
     assert left_out["judge_silent"] >= 1
@@ -108,6 +112,7 @@ def test_people_who_have_read_the_rows_hand_over_those_that_they_agree_with(home
     assert not unread_of(home).exists()
     found = record(home)
     assert (found["agreed_by"], found["without"], found["rows"]) == ("Ana", [wrong], 4)
+    assert agreed_by(file_of(home), found["sha256"]) == "Ana, after reading the rows"
     assert "4 rows in" in done.output
 
 

@@ -1,12 +1,14 @@
 """Rows of a language model in a whole run: train rows only, weighed, measured, and named wherever data is."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
 from dagster import AssetKey
 
 from nhm_assets.domain.dataset_schema import LLM
+from nhm_assets.feedback.llm_agreement import ON_TRUST
 from nhm_assets.feedback.llm_rows import llm_file
 from resources.storage import FrameIOManager
 from tests.feedback.test_llm_rows import made_up
@@ -33,6 +35,9 @@ def test_a_run_learns_them_says_so_and_without_them_the_dataset_is_the_same_to_t
     assert result.success
     shown = metadata(result)
     assert (shown["data_source"], shown["real_rows"], shown["llm_rows"]) == ("hybrid", 300, 90)
+    assert shown["llm_agreed_by"] == ON_TRUST
+    logged = platform.instance.all_logs(result.run_id)
+    assert [entry for entry in logged if entry.level == logging.WARNING and ON_TRUST in entry.user_message]
     frame = result.asset_value(AssetKey("feedback_dataset"))
     assert set(frame.loc[frame["source"] == LLM, "split"]) == {"train"}
     trained, report = (result.asset_value(AssetKey(name)) for name in ("trained_model", "evaluation_report"))
