@@ -27,8 +27,10 @@ def provenance_of(document: Mapping[str, Any], scripted_prefixes: tuple[str, ...
     """`scripted`, `approval` or `reviewer`. The scripts mark what they make in one of several ways."""
     metadata = document.get("metadata")
     places = [document, metadata] if isinstance(metadata, Mapping) else [document]
-    if any(place.get(mark) is True for place in places for mark in _SCRIPTED_MARKS):
-        return SCRIPTED
+    for place in places:
+        for mark in _SCRIPTED_MARKS:
+            if place.get(mark) is True:
+                return SCRIPTED
     if _begins(document.get("feedback_id"), scripted_prefixes) or _begins(
         document.get("feedback_notes"), _SCRIPTED_NOTES
     ):

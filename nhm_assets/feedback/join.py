@@ -160,13 +160,15 @@ class Join:
     def _take_opinions(
         self, plan_of_feedback: Mapping[str, str | None], opinions: Mapping[str, Mapping[str, Any]]
     ) -> None:
+        numbers, scores = [], []
         for name, plan_of_its_feedback in plan_of_feedback.items():
             number = self.number[name]
             opinion = opinions.get(name)
             if opinion is None:
                 self.faults[number] = Reason.UNKNOWN_OPINION
                 continue
-            self.scores[number] = scores_of(opinion)
+            numbers.append(number)
+            scores.append(scores_of(opinion))
             plan_id = opinion.get("plan_id")
             if plan_id == plan_of_its_feedback or not is_string(plan_id):
                 plan_id = plan_of_its_feedback
@@ -175,6 +177,8 @@ class Join:
             else:
                 # If neither opinion nor feedback names a plan, the opinion has a plan of its own.
                 self.plan_ids[number] = plan_id or name
+        if numbers:
+            self.scores[numbers] = scores
 
     def _compute_missing(
         self, names: Sequence[str], opinions: Mapping[str, Mapping[str, Any]], with_plan: Set[str]

@@ -24,12 +24,13 @@ Scores = tuple[float, ...]
 
 def scores_of(opinion: Mapping[str, Any]) -> Scores:
     """Confidence, risk and number of the recommendation; NaN for what is missing or no number."""
+    confidence, risk, recommendation = map(opinion.get, _FIELDS)
     inside = opinion.get("opinion")
-    places = [opinion, inside] if isinstance(inside, Mapping) else [opinion]
-    found = {field: value for place in places for field in _FIELDS if (value := place.get(field)) is not None}
-    recommendation = found.get("recommendation")
+    if isinstance(inside, Mapping):
+        values = zip(map(inside.get, _FIELDS), (confidence, risk, recommendation), strict=True)
+        confidence, risk, recommendation = (other if own is None else own for own, other in values)
     number = _RECOMMENDATIONS.index(recommendation) if recommendation in _RECOMMENDATIONS else math.nan
-    return _number(found.get("confidence_score")), _number(found.get("risk_score")), float(number)
+    return _number(confidence), _number(risk), float(number)
 
 
 def _number(value: object) -> float:

@@ -12,6 +12,9 @@ _PHRASES: Final = [
 ]
 _BEGINS_PHRASE: Final = np.zeros(1 << 16, "bool")
 _BEGINS_PHRASE[[int.from_bytes(phrase[:2], "little") for _, phrase in _PHRASES]] = True
+_GOES_ON: Final = np.zeros(1 << 16, "bool")
+_GOES_ON[[int.from_bytes(phrase[1:3], "little") for _, phrase in _PHRASES]] = True
+"""Second and third byte of a phrase: none is shorter."""
 _SEPARATOR: Final = b"\n"
 """No phrase contains it, so no match spans two descriptions."""
 
@@ -21,7 +24,7 @@ def pattern_columns(
 ) -> dict[str, np.ndarray]:
     """The four features of patterns. A description that is no text, or not UTF-8, makes its task strange."""
     strange |= ~np.isin(descriptions.kinds, (STRING, MISSING))
-    detected = _detected(_lowered(answers, descriptions, strange), owners, size)
+    detected = _detected(*_lowered(answers, descriptions, strange), owners, size)
     counts, totals = [], []
     for table, found in ((PATTERNS, detected[: len(PATTERNS)]), (ANTI_PATTERNS, detected[len(PATTERNS) :])):
         total = np.zeros(size)
@@ -37,28 +40,31 @@ def pattern_columns(
     }
 
 
-def _lowered(answers: Answers, descriptions: Column, strange: np.ndarray) -> list[bytes]:
+def _lowered(answers: Answers, descriptions: Column, strange: np.ndarray) -> tuple[bytes, np.ndarray]:
+    """All descriptions in lower case as one text, and where each starts in it."""
     places, sizes = descriptions.texts(answers)
     texts = [answers.data[place:end] for place, end in zip(places.tolist(), (places + sizes).tolist(), strict=True)]
-    for number, text in enumerate(texts):
-        if text.isascii():
-            continue
-        try:
-            texts[number] = text.decode().lower().encode()
-        except UnicodeDecodeError:
-            strange[number] = True
-    return texts
+    text = _SEPARATOR.join(texts)
+    if not text.isascii():
+        for number, one in enumerate(texts):
+            try:
+                texts[number] = one.decode().lower().encode()
+            except UnicodeDecodeError:
+                strange[number] = True
+        text = _SEPARATOR.join(texts)
+        sizes = np.array([len(one) for one in texts])
+    ends = np.cumsum(sizes + len(_SEPARATOR))
+    # Upper-case letters that are not ASCII are lower-case already, and bytes beyond ASCII stay as they are.
+    return text.lower(), ends - sizes - len(_SEPARATOR)
 
 
-def _detected(texts: list[bytes], owners: np.ndarray, size: int) -> np.ndarray:
+def _detected(text: bytes, starts: np.ndarray, owners: np.ndarray, size: int) -> np.ndarray:
     """Row of the tables x plan -> whether a phrase of the row is in a description of the plan."""
     detected = np.zeros((len(PATTERNS) + len(ANTI_PATTERNS), size), "bool")
-    # Upper-case letters that are not ASCII are lower-case already, and bytes beyond ASCII stay as they are.
-    text = _SEPARATOR.join(texts).lower()
     answers = Answers([text])
-    starts = np.cumsum([0, *(len(one) + len(_SEPARATOR) for one in texts)])[:-1]
     candidates = np.flatnonzero(_BEGINS_PHRASE[answers.pairs[: len(text)]])
-    plans = owners[np.searchsorted(starts, candidates, side="right") - 1] if len(texts) else candidates
+    candidates = candidates[_GOES_ON[answers.pairs[candidates + 1]]]
+    plans = owners[np.searchsorted(starts, candidates, side="right") - 1]
     for row, phrase in _PHRASES:
         detected[row, plans[answers.matches(candidates, phrase)]] = True
     return detected

@@ -124,7 +124,8 @@ def _looked_up(
     values = np.full(len(sizes), default)
     for name, value in table.items():
         padded = np.frombuffer(name.encode().ljust(8 * _LONGEST_NAME, b"\0"), "<u8")
-        values[(sizes == len(name)) & (words == padded).all(axis=1)] = value
+        rows = np.flatnonzero((words[:, 0] == padded[0]) & (sizes == len(name)))
+        values[rows[(words[rows, 1:] == padded[1:]).all(axis=1)]] = value
     return values
 
 

@@ -5,6 +5,7 @@ specialist was trained first.
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -30,8 +31,9 @@ def parse_stored(document: Mapping[str, Any] | None) -> tuple[float, ...] | None
     values = stored_values((document or {}).get("features"))
     if values is None:
         return None
-    # Fast path: nearly always all are floats, and then one sum shows that none is NaN, infinite or too large.
-    if set(map(type, values)) == {float} and sum(map(abs, values)) <= LARGEST_FEATURE:
+    # Fast path: nearly always all are floats, and then their length as a vector shows that none is NaN, infinite or
+    # too large.
+    if set(map(type, values)) == {float} and math.hypot(*values) <= LARGEST_FEATURE:
         return values
     return tuple(map(float, values)) if all(map(_is_number, values)) else None
 
