@@ -7,6 +7,7 @@ a type whose size is not written down, is *odd*: it is left to a decoder.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Final
 
 import numpy as np
@@ -94,11 +95,12 @@ class Answers:
 
     def matches(self, places: np.ndarray, name: bytes) -> np.ndarray:
         """Whether these bytes are at each place."""
-        fits = np.ones(len(places), "bool")
+        fits = []
         for offset in range(0, len(name), 8):
             part = name[offset : offset + 8]
-            fits &= (self.words[places + offset] & _MASKS[len(part)]) == np.uint64(int.from_bytes(part, "little"))
-        return fits
+            words = self.words[places + offset] & _MASKS[len(part)]
+            fits.append(words == np.uint64(int.from_bytes(part, "little")))
+        return reduce(np.logical_and, fits)
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,12 @@ class Column:
 
     kinds: np.ndarray
     places: np.ndarray
+
+    def is_of(self, *kinds: int) -> np.ndarray:
+        """Whether each value is of one of these types."""
+        table = np.zeros(256, "bool")
+        table[list(kinds)] = True
+        return table[self.kinds]
 
     def texts(self, answers: Answers) -> tuple[np.ndarray, np.ndarray]:
         """Places and sizes in bytes of the strings; an empty one where there is no string."""
@@ -159,11 +167,7 @@ def _walk(
     found: list[tuple[bytes, np.ndarray, np.ndarray]] = []
     at = starts[rows] + 4
     for name in layout:
-        kinds = answers.bytes[at]
-        places = at + 1 + len(name)
-        sizes = _SIZES[kinds]
-        fits = (sizes >= 0) & answers.matches(at + 1, name)
-        at = places + sizes + answers.int32[places] * _COUNTS[kinds]
+        kinds, places, at, fits = _values(answers, at, name)
         if name in wanted:
             found.append((name, kinds, places))
         if not fits.all():
@@ -173,6 +177,20 @@ def _walk(
     if not ends.all():
         rows, found = rows[ends], [(name, kinds[ends], places[ends]) for name, kinds, places in found]
     return rows, found
+
+
+def _values(answers: Answers, at: np.ndarray, name: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Types, places and ends of the values of the fields there, and which fields have this name and a known size."""
+    kinds = answers.bytes[at]
+    places = at + (1 + len(name))
+    fits = answers.matches(at + 1, name)
+    kind = int(kinds[0])
+    if kind in _FIXED_SIZES and (kinds == kind).all():
+        # Nearly always, because one program wrote them.
+        ends = places + _FIXED_SIZES[kind]
+        return kinds, places, ends + answers.int32[places] if kind in _COUNTED else ends, fits
+    sizes = _SIZES[kinds]
+    return kinds, places, places + sizes + answers.int32[places] * _COUNTS[kinds], fits & (sizes >= 0)
 
 
 def read_items(answers: Answers, starts: np.ndarray) -> tuple[np.ndarray, Column, np.ndarray]:
@@ -190,11 +208,7 @@ def read_items(answers: Answers, starts: np.ndarray) -> tuple[np.ndarray, Column
         if not len(rows):
             break
         name = b"%d\0" % position
-        kinds = answers.bytes[at]
-        places = at + 1 + len(name)
-        sizes = _SIZES[kinds]
-        fits = (sizes >= 0) & answers.matches(at + 1, name)
-        at = places + sizes + answers.int32[places] * _COUNTS[kinds]
+        kinds, places, at, fits = _values(answers, at, name)
         if not fits.all():
             odd[rows[~fits]] = True
             rows, at, kinds, places = rows[fits], at[fits], kinds[fits], places[fits]

@@ -23,7 +23,7 @@ def pattern_columns(
     answers: Answers, descriptions: Column, owners: np.ndarray, strange: np.ndarray, size: int
 ) -> dict[str, np.ndarray]:
     """The four features of patterns. A description that is no text, or not UTF-8, makes its task strange."""
-    strange |= ~np.isin(descriptions.kinds, (STRING, MISSING))
+    strange |= ~descriptions.is_of(STRING, MISSING)
     detected = _detected(*_lowered(answers, descriptions, strange), owners, size)
     counts, totals = [], []
     for table, found in ((PATTERNS, detected[: len(PATTERNS)]), (ANTI_PATTERNS, detected[len(PATTERNS) :])):

@@ -48,7 +48,7 @@ def features_of_plans(answers: Answers, starts: np.ndarray) -> tuple[np.ndarray,
     """The features of the plans that start there, plans x 23, and which plans are odd: their rows mean nothing."""
     plan, odd = read_fields(answers, starts, _PLAN_FIELDS)
     odd |= (plan["tasks"].kinds != ARRAY) | (plan["original_domain"].kinds != STRING)
-    odd |= ~np.isin(plan["original_priority"].kinds, (STRING, NULL, MISSING))
+    odd |= ~plan["original_priority"].is_of(STRING, NULL, MISSING)
     usual = np.flatnonzero(~odd)
     owners, items, too_odd = read_items(answers, plan["tasks"].places[usual])
     odd[usual[too_odd]] = True
@@ -82,10 +82,10 @@ def _task_columns(
     answers: Answers, task: Mapping[str, Column], owners: np.ndarray, strange: np.ndarray, size: int
 ) -> dict[str, np.ndarray]:
     durations, is_number = _numbers(answers, task["estimated_duration_ms"])
-    strange |= ~is_number & ~np.isin(task["estimated_duration_ms"].kinds, (NULL, MISSING))
+    strange |= ~is_number & ~task["estimated_duration_ms"].is_of(NULL, MISSING)
     # In floats, integers add up exactly below this, in any order.
     strange |= ~(np.bincount(owners, np.abs(durations), size) < _EXACT)[owners]
-    strange |= ~np.isin(task["task_type"].kinds, (STRING, NULL, MISSING))
+    strange |= ~task["task_type"].is_of(STRING, NULL, MISSING)
     factors = _looked_up(answers, task["task_type"], COMPLEXITY_FACTORS, 0.0, strange)
     counts = np.bincount(owners, minlength=size).astype("float64")
     # `bincount` adds from left to right.
@@ -111,7 +111,7 @@ def _numbers(answers: Answers, column: Column) -> tuple[np.ndarray, np.ndarray]:
         of_kind = column.kinds == kind
         if of_kind.any():
             values[of_kind] = view[column.places[of_kind]]
-    return values, np.isin(column.kinds, (DOUBLE, INT32, INT64, BOOL))
+    return values, column.is_of(DOUBLE, INT32, INT64, BOOL)
 
 
 def _looked_up(
@@ -134,7 +134,7 @@ def _tasks_and_dependencies(
 ) -> Items:
     """The ids of all tasks, then those that tasks depend on, as numbers that are equal where the texts are."""
     dependencies = task["dependencies"]
-    strange |= ~np.isin(dependencies.kinds, (ARRAY, MISSING)) | (task["task_id"].kinds != STRING)
+    strange |= ~dependencies.is_of(ARRAY, MISSING) | (task["task_id"].kinds != STRING)
     with_some = np.flatnonzero(dependencies.kinds == ARRAY)
     dependents, items, too_odd = read_items(answers, dependencies.places[with_some])
     strange[with_some[too_odd]] = True
