@@ -240,9 +240,9 @@ def _speed(seconds: np.ndarray) -> list[Measured]:
         *(measured(name, 1 / of_it, "rows/s", 0) for name, of_it in rates.items()),
         at_least("rows/s from plans : reading alone", of_floors[0], 0.8),
         at_least("rows/s from stored features : reading alone", of_floors[1], 0.8),
-        at_least("rows/s from plans : naive collector", faster[0], 4),
+        at_least("rows/s from plans : naive collector", faster[0], 18),
         at_least("rows/s from plans, features written back : naive collector", faster[1], 4),
-        at_least("rows/s from stored features : naive collector", faster[2], 20),
+        at_least("rows/s from stored features : naive collector", faster[2], 32),
     ]
 
 
