@@ -10,7 +10,7 @@ import json
 import os
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from dagster import InputContext, MetadataValue, OutputContext, UPathIOManager
 
@@ -21,8 +21,12 @@ from resources.storage_files import content_of, digest, pointed_file, read_file,
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pydantic import BaseModel
     from upath import UPath
 
+R = TypeVar("R", bound="BaseModel")
+FILE: Final = "file"
+"""In the metadata of a materialization: the path of what was stored, in the store."""
 _ATTRS_KEY = b"nhm.attrs"
 
 
@@ -74,7 +78,7 @@ class _StoredIOManager(UPathIOManager):
     def dump_to_path(self, context: OutputContext, obj: Any, path: "UPath") -> None:
         """Store the object; the materialization names its file, by its path in NHM_STORAGE."""
         file = self._store(path, obj)
-        context.add_output_metadata({"file": MetadataValue.text(str(file.relative_to(self._base_path)))})
+        context.add_output_metadata({FILE: MetadataValue.text(str(file.relative_to(self._base_path)))})
 
     def get_metadata(self, context: OutputContext, obj: Any) -> dict[str, MetadataValue]:  # noqa: ARG002
         """Where the pointer is, in NHM_STORAGE. Otherwise Dagster shows a path of the server."""
@@ -219,6 +223,17 @@ class RecordIOManager(_StoredIOManager):
         """The record; pydantic's ValidationError is a ValueError."""
         # The type of a record is known only from the asset that reads it.
         return context and context.dagster_type.typing_type.model_validate_json(content)
+
+    def read(self, file: "UPath", asset: str, kind: "type[R]") -> "R":
+        """The record of this kind in one of the files of an asset.
+
+        Raises:
+            StorageError: it cannot be read, or it is damaged.
+        """
+        try:
+            return kind.model_validate_json(_undamaged(file, asset))
+        except ValueError as error:
+            raise damaged(file, asset, str(error).splitlines()[0]) from error
 
 
 def _undamaged(file: "UPath", asset: str) -> bytes:

@@ -137,7 +137,16 @@ class Runs:
             wait_for_other_run(instance, partition.specialist, timeout_s=settings.max_run_seconds, progress=tell)
             if self._increment:
                 _refuse_too_early(instance, partition, settings)
-            return retrain_partition(self._job, instance, partition, window, tags=tags, config=config, progress=tell)
+            return retrain_partition(
+                self._job,
+                instance,
+                partition,
+                window,
+                storage=settings.storage,
+                tags=tags,
+                config=config,
+                progress=tell,
+            )
         except UsageError as error:
             return Retraining(partition, window, NOT_RUN, error=str(error))
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from dagster import colored_console_logger
 from dagster._core.definitions import instigation_logger
+from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.events import AssetMaterializationPlannedData, RunFailureReason
+from dagster._core.execution.execute_in_process import core_execute_in_process, merge_run_tags
 from dagster._core.execution.retries import auto_reexecution_should_retry_run
 from dagster._core.launcher import (
     CheckRunHealthResult,
@@ -53,9 +55,11 @@ from dagster._utils.error import SerializableErrorInfo
 from dagster._utils.schedules import get_next_cron_tick
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from logging import Logger
+    from typing import Any
 
-    from dagster import InitLoggerContext
+    from dagster import DagsterInstance, ExecuteInProcessResult, InitLoggerContext, JobDefinition
 
 __all__ = [
     "COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES",
@@ -95,6 +99,7 @@ __all__ = [
     "UnresolvedAssetJobDefinition",
     "WorkerStatus",
     "auto_reexecution_should_retry_run",
+    "execute_and_keep_nothing",
     "get_current_datetime",
     "get_next_cron_tick",
     "make_new_run_id",
@@ -119,3 +124,29 @@ def replace_tick_logger(make: "Callable[[], Logger]") -> None:
     It offers no setting for that. Dagster 1.13 asks for this one at each tick.
     """
     instigation_logger.create_console_logger = lambda *_: make()
+
+
+def execute_and_keep_nothing(
+    job: "JobDefinition",
+    instance: "DagsterInstance",
+    *,
+    partition_key: str,
+    run_id: str,
+    run_config: "Mapping[str, Any]",
+    tags: "Mapping[str, str]",
+) -> "ExecuteInProcessResult":
+    """What `job.execute_in_process` does, but what a step makes is freed when the step has ended.
+
+    That method keeps it until the end of the run: of a million rows, half a gigabyte beside the copy that each step
+    reads.
+    """
+    return core_execute_in_process(
+        job=InMemoryJob(job.as_ephemeral_job(resource_defs={}, input_values={})),
+        run_config=run_config,
+        instance=instance,
+        output_capturing_enabled=False,
+        raise_on_error=False,
+        run_tags=merge_run_tags(job, partition_key, tags, None, instance, run_config),
+        run_id=run_id,
+        asset_selection=frozenset(),
+    )

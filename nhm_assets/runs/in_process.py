@@ -2,15 +2,15 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
-from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult, JobDefinition
+from dagster import DagsterInstance, ExecuteInProcessResult, JobDefinition
 
-from nhm_assets.domain.dagster_internals import make_new_run_id
-from nhm_assets.domain.dagster_names import CODE_LOCATION, EVALUATION_REPORT, FEEDBACK_DATASET, TRAINED_MODEL
+from nhm_assets.domain.dagster_internals import execute_and_keep_nothing, make_new_run_id
+from nhm_assets.domain.dagster_names import CODE_LOCATION, TRAINED_MODEL
 from nhm_assets.domain.dataset_schema import SPLITS, counts, data_version
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.outcomes import HELD_BY_TAG, OUTCOME_TAG, REASON_TAG, BrokenBy, Outcome
@@ -20,7 +20,9 @@ from nhm_assets.domain.specialists import Specialist
 from nhm_assets.runs.failure_cause import failure_of
 from nhm_assets.runs.liveness import POD_TAG, PROCESS_TAG, executing_run, this_process
 from nhm_assets.runs.queries import held_as
+from nhm_assets.runs.stored_results import StoredResults
 from nhm_assets.settings import Settings
+from resources.errors import StorageError
 
 if TYPE_CHECKING:
     from dagster import DagsterEvent
@@ -82,6 +84,7 @@ def retrain_partition(
     partition: Partition,
     window: Window,
     *,
+    storage: str,
     tags: Mapping[str, str],
     config: Mapping[str, Any],
     progress: Progress,
@@ -93,6 +96,7 @@ def retrain_partition(
         instance: records the run.
         partition: what to retrain.
         window: the partition's window, for the result of a run that breaks before it reads the window.
+        storage: where the run stores what it makes (NHM_STORAGE).
         tags: tags of the run: which process executes it, and who started it.
         config: run config, as `in_process_config` gives it.
         progress: called with the name of each step as it starts.
@@ -100,15 +104,11 @@ def retrain_partition(
     started = time.monotonic()
     run_id = make_new_run_id()
     instance.add_event_listener(run_id, lambda entry: _announce(entry.dagster_event, progress))
-    result = job.execute_in_process(
-        partition_key=partition.key,
-        instance=instance,
-        run_id=run_id,
-        raise_on_error=False,
-        run_config=dict(config),
-        tags=dict(tags),
+    result = execute_and_keep_nothing(
+        job, instance, partition_key=partition.key, run_id=run_id, run_config=dict(config), tags=dict(tags)
     )
-    return _describe(result, instance, partition, window, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    return _describe(result, instance, Retraining(partition, window, NOT_RUN, seconds=seconds), storage)
 
 
 def wait_for_other_run(
@@ -146,11 +146,7 @@ def _announce(event: "DagsterEvent | None", progress: Progress) -> None:
 
 
 def _describe(
-    result: ExecuteInProcessResult,
-    instance: DagsterInstance,
-    partition: Partition,
-    window: Window,
-    seconds: float,
+    result: ExecuteInProcessResult, instance: DagsterInstance, tried: Retraining, storage: str
 ) -> Retraining:
     run = instance.get_run_by_id(result.run_id)
     tags = run.tags if run else {}
@@ -159,23 +155,32 @@ def _describe(
     outcome = Outcome(tags.get(OUTCOME_TAG) or undecided) if result.success else undecided
     held_by = tags.get(HELD_BY_TAG, "")
     how = held_as(run) if run else None
-    frame: pd.DataFrame | None = _output(result, FEEDBACK_DATASET)
-    return Retraining(
-        partition=partition,
-        window=window if frame is None else Window(*map(datetime.fromisoformat, frame.attrs["window"])),
+    ended = replace(
+        tried,
         outcome=outcome,
         held_by=tuple(held_by.split(",")) if held_by else (),
-        dataset=None if frame is None else _dataset(frame),
-        synthetic=frame is not None and bool(frame.attrs["synthetic_rows"]),
-        trained=_output(result, TRAINED_MODEL),
-        report=_output(result, EVALUATION_REPORT),
         error=failure.reason if failure else None,
         run_id=result.run_id,
-        seconds=seconds,
         reason=tags.get(REASON_TAG, ""),
         held_as=str(how) if how else None,
         increment=_about_increment(result),
     )
+    try:
+        return _with_what_it_stored(ended, StoredResults(result, storage))
+    except StorageError as error:
+        return replace(ended, error=ended.error or str(error))
+
+
+def _with_what_it_stored(ended: Retraining, stored: StoredResults) -> Retraining:
+    frame = stored.dataset()
+    if frame is not None:
+        ended = replace(
+            ended,
+            window=Window(*map(datetime.fromisoformat, frame.attrs["window"])),
+            dataset=_dataset(frame),
+            synthetic=bool(frame.attrs["synthetic_rows"]),
+        )
+    return replace(ended, trained=stored.trained(), report=stored.report())
 
 
 def _about_increment(result: ExecuteInProcessResult) -> str:
@@ -183,12 +188,6 @@ def _about_increment(result: ExecuteInProcessResult) -> str:
         if event.asset_key == TRAINED_MODEL and (shown := event.materialization.metadata.get("increment")):
             return str(shown.value)
     return ""
-
-
-def _output(result: ExecuteInProcessResult, asset: AssetKey) -> Any:
-    """The value of the asset in this run; None if the run did not materialize it."""
-    materialized = {event.asset_key for event in result.get_asset_materialization_events()}
-    return result.asset_value(asset) if asset in materialized else None
 
 
 def as_json(result: Retraining, stage: str | None) -> dict[str, Any]:

@@ -195,6 +195,7 @@ def increment_by_hand(platform: Platform) -> Retraining:
         platform.instance,
         partition,
         partition.window(days=30, now=NOW),
+        storage=platform.settings.storage,
         tags={},
         config=in_process_config(platform.settings) | INCREMENT_CONFIG,
         progress=lambda _: None,

@@ -1,0 +1,54 @@
+"""What a run that has ended has stored: its dataset, its model and its report."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from dagster import AssetKey, ExecuteInProcessResult
+
+from nhm_assets.domain.dagster_names import EVALUATION_REPORT, FEEDBACK_DATASET, TRAINED_MODEL
+from nhm_assets.domain.records import EvaluationReport, TrainedModel
+from resources.storage import FILE, FrameIOManager, RecordIOManager, location
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pydantic import BaseModel
+
+R = TypeVar("R", bound="BaseModel")
+
+
+@dataclass(frozen=True)
+class StoredResults:
+    """Reads what this run has stored in `storage`; None for an asset that it did not materialize.
+
+    Each method raises StorageError if what was stored cannot be read.
+    """
+
+    result: ExecuteInProcessResult
+    storage: str
+
+    def dataset(self) -> "pd.DataFrame | None":
+        """Read the rows again: a million of them take half a gigabyte, so the run does not keep them."""
+        path = self._path(FEEDBACK_DATASET)
+        return path and FrameIOManager(self.storage).read(location(self.storage) / path, _name(FEEDBACK_DATASET))
+
+    def trained(self) -> TrainedModel | None:
+        """Read the record of the trained model."""
+        return self._record(TRAINED_MODEL, TrainedModel)
+
+    def report(self) -> EvaluationReport | None:
+        """Read the evaluation report."""
+        return self._record(EVALUATION_REPORT, EvaluationReport)
+
+    def _record(self, asset: AssetKey, kind: type[R]) -> R | None:
+        path = self._path(asset)
+        return path and RecordIOManager(self.storage).read(location(self.storage) / path, _name(asset), kind)
+
+    def _path(self, asset: AssetKey) -> str | None:
+        for event in self.result.get_asset_materialization_events():
+            if event.asset_key == asset:
+                return str(event.materialization.metadata[FILE].value)
+        return None
+
+
+def _name(asset: AssetKey) -> str:
+    return asset.to_user_string()
