@@ -29,7 +29,9 @@ class StoredResults:
     def dataset(self) -> "pd.DataFrame | None":
         """Read the rows again: a million of them take half a gigabyte, so the run does not keep them."""
         path = self._path(FEEDBACK_DATASET)
-        return path and FrameIOManager(self.storage).read(location(self.storage) / path, _name(FEEDBACK_DATASET))
+        if path is None:
+            return None
+        return FrameIOManager(self.storage).read(location(self.storage) / path, _name(FEEDBACK_DATASET))
 
     def trained(self) -> TrainedModel | None:
         """Read the record of the trained model."""
@@ -41,7 +43,9 @@ class StoredResults:
 
     def _record(self, asset: AssetKey, kind: type[R]) -> R | None:
         path = self._path(asset)
-        return path and RecordIOManager(self.storage).read(location(self.storage) / path, _name(asset), kind)
+        if path is None:
+            return None
+        return RecordIOManager(self.storage).read(location(self.storage) / path, _name(asset), kind)
 
     def _path(self, asset: AssetKey) -> str | None:
         for event in self.result.get_asset_materialization_events():
