@@ -5,6 +5,7 @@ pointer `<storage>/<asset>/<specialist>/<week>.current` names the one that count
 promoted version learned from can always be read again. Files and pointers are written completely or not at all.
 """
 
+import gc
 import io
 import json
 import os
@@ -28,6 +29,8 @@ R = TypeVar("R", bound="BaseModel")
 FILE: Final = "file"
 """In the metadata of a materialization: the path of what was stored, in the store."""
 _ATTRS_KEY = b"nhm.attrs"
+_LARGE: Final = 4_000_000
+"""Bytes of a file whose rows take so much memory that it is worth the time to collect garbage first."""
 
 
 class _StoredIOManager(UPathIOManager):
@@ -185,6 +188,9 @@ class FrameIOManager(_StoredIOManager):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        if len(content) > _LARGE:
+            # Dagster leaves cycles of references to what the step before has read or made.
+            gc.collect()
         try:
             table = pq.read_table(io.BytesIO(content), page_checksum_verification=True)
             del content

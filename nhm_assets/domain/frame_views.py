@@ -28,3 +28,11 @@ def columns(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
     chosen = pd.DataFrame({name: frame[name] for name in names}, copy=False)
     chosen.attrs = dict(frame.attrs)
     return chosen
+
+
+def renumbered(rows: pd.DataFrame, **more: np.ndarray) -> pd.DataFrame:
+    """These rows with further columns, as `rows.assign(**more).reset_index(drop=True)`."""
+    values = {name: column.array for name, column in rows.items()}
+    numbered = pd.DataFrame(values | more, copy=False)
+    numbered.attrs = dict(rows.attrs)
+    return numbered

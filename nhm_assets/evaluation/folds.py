@@ -13,7 +13,7 @@ import pandas as pd
 from nhm_assets.domain.class_order import by_label, own_order
 from nhm_assets.domain.dataset_schema import APPROVE, FEATURE_NAMES
 from nhm_assets.domain.fold_records import Fold
-from nhm_assets.domain.frame_views import taken
+from nhm_assets.domain.frame_views import renumbered, taken
 from nhm_assets.domain.segments import TEST_SEGMENT, segments_of
 from nhm_assets.evaluation.gate_rules import MIN_ROWS_PER_CLASS, enough_of_each
 from nhm_assets.evaluation.metrics import confusion, predict_labels
@@ -67,7 +67,7 @@ def asked_rows(frame: pd.DataFrame, folds: int) -> pd.DataFrame:
     """
     segments = segments_of(frame)
     asked = segments >= TEST_SEGMENT - folds
-    return taken(frame, asked).assign(**{SEGMENT: segments[asked]}).reset_index(drop=True)
+    return renumbered(taken(frame, asked), **{SEGMENT: segments[asked].to_numpy()})
 
 
 def fit_folds(

@@ -7,6 +7,7 @@ import pandas as pd
 
 from nhm_assets.domain.dataset_schema import APPROVE
 from nhm_assets.domain.fold_records import Fold, Reference
+from nhm_assets.domain.frame_views import renumbered, taken
 from nhm_assets.domain.records import EvaluationReport
 from nhm_assets.domain.segments import TEST_SEGMENT
 from nhm_assets.evaluation.champion import ScoredChampion
@@ -38,7 +39,7 @@ def pool(
     learned = champion.learned if champion else UNKNOWN
     probabilities = champion.probabilities if champion else None
     return PooledRows(
-        rows=asked[kept].reset_index(drop=True),
+        rows=renumbered(taken(asked, kept)),
         segment=segment[kept],
         plan_ids=asked["plan_id"].to_numpy()[kept],
         labels=(asked["label"].to_numpy() == APPROVE)[kept],

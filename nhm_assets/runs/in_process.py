@@ -145,9 +145,7 @@ def _announce(event: "DagsterEvent | None", progress: Progress) -> None:
         progress(event.step_key)
 
 
-def _describe(
-    result: ExecuteInProcessResult, instance: DagsterInstance, tried: Retraining, storage: str
-) -> Retraining:
+def _describe(result: ExecuteInProcessResult, instance: DagsterInstance, tried: Retraining, storage: str) -> Retraining:
     run = instance.get_run_by_id(result.run_id)
     tags = run.tags if run else {}
     failure = failure_of(instance, run) if run and not result.success else None

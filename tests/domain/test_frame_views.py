@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from nhm_assets.domain.frame_views import columns, taken
+from nhm_assets.domain.frame_views import columns, renumbered, taken
 
 FRAME = pd.DataFrame({"number": np.arange(6.0), "name": list("abcdef")}, index=range(10, 16))
 FRAME.attrs = {"window": ["monday", "sunday"]}
@@ -41,3 +41,14 @@ def test_columns_are_not_copied():
     assert_frame_equal(chosen, FRAME[["number"]])
     assert chosen.attrs == FRAME.attrs
     assert np.shares_memory(chosen["number"].to_numpy(), FRAME["number"].to_numpy())
+
+
+def test_renumbered_rows_are_not_copied():
+    times = pd.date_range("2026-03-01", periods=6, tz="UTC")
+    frame = FRAME.assign(time=pd.Series(times, index=FRAME.index))
+    frame.attrs = FRAME.attrs
+    part, new = taken(frame, frame["number"] > 1), np.arange(4)
+    numbered = renumbered(part, segment=new)
+    assert_frame_equal(numbered, part.assign(segment=new).reset_index(drop=True))
+    assert numbered.attrs == FRAME.attrs
+    assert np.shares_memory(numbered["number"].to_numpy(), frame["number"].to_numpy())
