@@ -1,7 +1,7 @@
 """The same retraining as `nhm retrain`, as a script without Dagster.
 
 It has no runs, events, checks or I/O managers. The work is the same, function by function and MLflow call by MLflow
-call, for all specialists and one week: `python -m benchmarks.bare_retrain WEEK`.
+call, for one week and these specialists, or all: `python -m benchmarks.bare_retrain WEEK [NAME ...]`.
 """
 
 import sys
@@ -66,11 +66,11 @@ class ScriptRun:
     tags: dict[str, str] = field(default_factory=dict)
 
 
-def main(week: str) -> None:
+def main(week: str, *names: str) -> None:
     settings = Settings.load()
     mlflow = mlflow_of(settings)
     with mongo_of(settings).database() as database, mlflow.client() as client:
-        for specialist in all_specialists():
+        for specialist in names or all_specialists():
             partition = Partition.parse(week, specialist)
             run = ScriptRun(f"bare-{partition.key}")
             frame = build_dataset(database, partition, run, settings)
@@ -227,4 +227,4 @@ def _path(settings: Settings, partition: Partition, asset: str, kind: str) -> Pa
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
