@@ -48,6 +48,21 @@ def reported(instance: DagsterInstance, run_id: str) -> list[str]:
     return [message.removeprefix(PREFIX) for message in messages if message.startswith(PREFIX)]
 
 
+def test_no_transaction_waits_for_the_disk(instance: DagsterInstance):
+    run = create_run_for_test(instance, "job")
+    events = instance.event_log_storage
+    report(instance, run.run_id, 1)
+    for opened in (
+        events.index_connection(),
+        events.run_connection(run.run_id),
+        instance.run_storage.connect(),
+        instance.schedule_storage.connect(),
+    ):
+        with opened as connection:
+            assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+            assert connection.execute(text("PRAGMA synchronous")).scalar() == 1
+
+
 @contextmanager
 def connections() -> Iterator[list[str]]:
     """The files that this process opens a connection to, one entry for each connection."""
