@@ -13,6 +13,7 @@ import pandas as pd
 
 from nhm_assets.domain.dataset_schema import APPROVE
 from nhm_assets.domain.fold_records import Pooled, Reference
+from nhm_assets.domain.frame_views import taken
 from nhm_assets.domain.outcomes import HeldAs
 from nhm_assets.domain.records import EvaluationReport
 from nhm_assets.evaluation.flip_rate import flip_rate
@@ -50,7 +51,7 @@ class Evidence:
 def dummy_calls(training_rows: pd.DataFrame, rows: PooledRows) -> dict[str, Calls]:
     """What the dummy classifiers of `beats_baseline` call the test rows; other rows are not asked about."""
     calls = {}
-    for name, predicted in baselines(training_rows, rows.rows[rows.test]).items():
+    for name, predicted in baselines(training_rows, taken(rows.rows, rows.test)).items():
         calls[name] = np.zeros(len(rows.labels), dtype=bool)
         calls[name][rows.test] = predicted == APPROVE
     return calls
