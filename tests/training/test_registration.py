@@ -131,6 +131,7 @@ def test_the_tags_of_a_version_say_what_it_was_trained_from(story, client, log, 
         "nhm.data_source": "real",
         "nhm.code_version": code_version(),
         "nhm.classes": "approve,reject,review_required",
+        "nhm.searched": "false",
         "dagster_run_id": story.first.run_id,
     }
 
