@@ -53,7 +53,8 @@ def test_the_documents_show_the_recorded_results(document: Path, made: Callable[
 
 def test_another_result_is_noticed():
     other = json.loads(RESULTS.read_text())
-    other["Retraining five specialists"]["figures"][4]["median"] += 0.1
+    shown = next(one for one in other["Retraining five specialists"]["figures"] if one["target"])
+    shown["median"] += 0.1
     assert with_blocks(TEXT, blocks(other)) != TEXT
 
 
