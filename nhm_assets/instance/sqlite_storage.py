@@ -2,11 +2,12 @@
 
 Dagster opens a connection for every event and closes it again. The last one to close a file also moves the journal
 into it and deletes the journal. A retraining of five specialists does all of that 1,700 times, and on a busy disk it is
-most of what the retraining waits for. Transactions, journal and waiting times stay as they are, so what Dagster has
-stored survives a killed process exactly as before.
+most of what the retraining waits for. Transactions and waiting times stay as they are, so what Dagster has stored
+survives a killed process exactly as before.
 
 A transaction does not wait for the disk. After a power failure, the last ones may be missing, as if they had never
-begun; the files are whole. Nothing depends on them: the audit log and the registry say what was promoted.
+begun; the files are whole. The audit log and the registry say what was promoted. A candidate whose verdicts are missing
+is not promoted: its retraining is run again.
 """
 
 import os
@@ -125,11 +126,11 @@ def _new_engine(path: Path) -> Engine:
 
 
 def _wait_for_no_disk(connection: sqlite3.Connection, _: object) -> None:
-    """With a write-ahead log, as Dagster has it, the disk is waited for only where the log moves into the file.
+    """With a write-ahead log, only moving the log into its file waits for the disk.
 
     Source: https://sqlite.org/pragma.html#pragma_synchronous.
     """
-    # Dagster does so only after it has made the tables of a new file. It can wait if another process makes them.
+    # Dagster itself turns the log on once a new file has its tables. It still does if another process holds the file.
     with suppress(sqlite3.OperationalError):
         connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
