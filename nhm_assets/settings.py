@@ -40,8 +40,10 @@ _OWNER = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s:]+@[^@\s:]+\.[^@\s:]+")
 Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 _RUNS_BY_HAND = 5
-_MANY_SPECIALISTS = 10
 """`nhm retrain` and the Kubernetes Job run beside the queue, and the Job's specialists come one after another."""
+
+_MANY_SPECIALISTS = 10
+"""From so many on, two may restart at once: the same share as one of five."""
 
 
 class Settings(BaseSettings):
@@ -555,7 +557,7 @@ class Settings(BaseSettings):
 
     @property
     def rollout_slots(self) -> int:
-        """How many specialists may restart at once: ROLLOUT_PARALLEL, or a fifth of them at most, as one of five.
+        """How many specialists may restart at once: ROLLOUT_PARALLEL; if it is unset, one, and of ten or more two.
 
         Two are enough: a slow rollout keeps one slot, and all others pass through the second.
         """

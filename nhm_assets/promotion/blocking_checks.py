@@ -5,9 +5,10 @@ so the promotion reads what they said.
 """
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
-from dagster import AssetKey, DagsterInstance
+from dagster import DagsterInstance
 
 from nhm_assets.domain.dagster_names import FEEDBACK_DATASET, TRAINED_MODEL
 from nhm_assets.domain.outcomes import CHECKED_DATA, CHECKED_RUN, CHECKED_VERSION, DATASET_CHECKS, VERSION_CHECKS
@@ -33,20 +34,13 @@ def why_unfit(
     Returns:
         The reason not to promote it; empty if all of them passed.
     """
-    of_version = {CHECKED_VERSION: report.version, CHECKED_RUN: report.run_id}
     of_data = {CHECKED_DATA: report.data_version}
-    reasons = []
-    asked: tuple[tuple[AssetKey, tuple[str, ...], Mapping[str, str]], ...] = (
-        (FEEDBACK_DATASET, DATASET_CHECKS, of_data),
-        (TRAINED_MODEL, VERSION_CHECKS, of_version),
-    )
+    of_version = {CHECKED_VERSION: report.version, CHECKED_RUN: report.run_id}
+    asked = ((FEEDBACK_DATASET, DATASET_CHECKS, of_data), (TRAINED_MODEL, VERSION_CHECKS, of_version))
+    reasons: list[str] = []
     for asset, checks, about in asked:
-
-        def is_about(record: "AssetCheckExecutionRecord", about: Mapping[str, str] = about) -> bool:
-            said = {name: text_of(record, name) for name in about}
-            return said == about or (not any(said.values()) and record.run_id in gate_run_ids)
-
-        verdicts = newest_about(instance, partition_key, asset, checks, is_about)
+        counts = partial(_is_about, about, gate_run_ids)
+        verdicts = newest_about(instance, partition_key, asset, checks, counts)
         failed = [name for name in checks if name in verdicts and not has_passed(verdicts[name])]
         missing = [name for name in checks if name not in verdicts]
         where = asset.to_user_string()
@@ -55,3 +49,8 @@ def why_unfit(
         if missing:
             reasons.append(f"{', '.join(missing)} on {where} said nothing about it")
     return ", and ".join(reasons)
+
+
+def _is_about(about: Mapping[str, str], gate_run_ids: Collection[str], record: "AssetCheckExecutionRecord") -> bool:
+    said = {name: text_of(record, name) for name in about}
+    return said == about or (not any(said.values()) and record.run_id in gate_run_ids)

@@ -210,5 +210,5 @@ def _judged(trial: "optuna.Trial", answers: Iterator[_Answer], asked: Asked, fol
         if given_up:
             break
         megabytes = size
-    found = {"folds": number, "f1": f1, "standard_error": error, "given_up": given_up, "calls": so_far}
-    return found | {"megabytes": megabytes}
+    scores = {"folds": number, "f1": f1, "standard_error": error}
+    return {**scores, "given_up": given_up, "calls": so_far, "megabytes": megabytes}
