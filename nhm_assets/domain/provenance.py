@@ -8,17 +8,17 @@ from nhm_assets.domain.dataset_words import APPROVAL, REVIEWER, SCRIPTED
 from nhm_assets.domain.selection import Selection
 from nhm_assets.domain.text import is_string
 
-_SCRIPTED_MARKS: Final = ("auto_generated", "balanced_dataset")
-_SCRIPTED_NOTES: Final = ("[AUTO]", "[HUMAN]")
-_APPROVALS: Final = "approval_service"
+SCRIPTED_MARKS: Final = ("auto_generated", "balanced_dataset")
+SCRIPTED_NOTES: Final = ("[AUTO]", "[HUMAN]")
+APPROVALS: Final = "approval_service"
 _NO_ARRAY: Final = {"$not": {"$type": "array"}}
 
 PROVENANCE_FIELDS: Final = (
     "feedback_source",
     "feedback_notes",
     "metadata.source",
-    *_SCRIPTED_MARKS,
-    *(f"metadata.{mark}" for mark in _SCRIPTED_MARKS),
+    *SCRIPTED_MARKS,
+    *(f"metadata.{mark}" for mark in SCRIPTED_MARKS),
 )
 """Fields of a feedback document that say who gave it, besides its id."""
 
@@ -28,15 +28,15 @@ def provenance_of(document: Mapping[str, Any], scripted_prefixes: tuple[str, ...
     metadata = document.get("metadata")
     places = [document, metadata] if isinstance(metadata, Mapping) else [document]
     for place in places:
-        for mark in _SCRIPTED_MARKS:
+        for mark in SCRIPTED_MARKS:
             if place.get(mark) is True:
                 return SCRIPTED
     if _begins(document.get("feedback_id"), scripted_prefixes) or _begins(
-        document.get("feedback_notes"), _SCRIPTED_NOTES
+        document.get("feedback_notes"), SCRIPTED_NOTES
     ):
         return SCRIPTED
     sources = document.get("feedback_source"), places[-1].get("source")
-    return APPROVAL if _APPROVALS in sources else REVIEWER
+    return APPROVAL if APPROVALS in sources else REVIEWER
 
 
 def left_out(selection: Selection) -> list[dict[str, Any]]:
@@ -48,10 +48,10 @@ def left_out(selection: Selection) -> list[dict[str, Any]]:
     if not selection.include_scripted:
         # In a query, a condition on a field also holds for the items of an array.
         is_true = {"$eq": True, "$not": {"$type": "array"}}
-        for mark in _SCRIPTED_MARKS:
+        for mark in SCRIPTED_MARKS:
             conditions += [{mark: is_true}, {"$and": [{f"metadata.{mark}": is_true}, {"metadata": _NO_ARRAY}]}]
         conditions += _beginnings("feedback_id", selection.scripted_prefixes)
-        conditions += _beginnings("feedback_notes", _SCRIPTED_NOTES)
+        conditions += _beginnings("feedback_notes", SCRIPTED_NOTES)
     if selection.min_rating > 0:
         conditions.append({"human_rating": {"$lt": selection.min_rating, **_NO_ARRAY}})
     return conditions

@@ -7,16 +7,21 @@ a type whose size is not written down, is *odd*: it is left to a decoder.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from typing import Final
+from functools import cached_property, reduce
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from bson.codec_options import CodecOptions
 
 DOUBLE: Final = 0x01
 STRING: Final = 0x02
 MAP: Final = 0x03
 ARRAY: Final = 0x04
+OBJECT_ID: Final = 0x07
 BOOL: Final = 0x08
+DATE: Final = 0x09
 NULL: Final = 0x0A
 INT32: Final = 0x10
 INT64: Final = 0x12
@@ -37,12 +42,10 @@ _FIXED_SIZES: Final = {
     ARRAY: 0,
     0x05: 5,
     0x06: 0,
-    0x07: 12,
+    OBJECT_ID: 12,
     BOOL: 1,
-    0x09: 8,
+    DATE: 8,
     NULL: 0,
-    0x0D: 4,
-    0x0E: 4,
     INT32: 4,
     0x11: 8,
     INT64: 8,
@@ -50,8 +53,9 @@ _FIXED_SIZES: Final = {
     0x7F: 0,
     0xFF: 0,
 }
-"""Type -> bytes of a value, or those besides the ones that it counts itself. Others are odd."""
-_COUNTED: Final = (STRING, MAP, ARRAY, 0x05, 0x0D, 0x0E)
+"""Type -> bytes of a value, or those besides the ones that it counts itself. Others are odd: among them are old types
+that decode to texts, too."""
+_COUNTED: Final = (STRING, MAP, ARRAY, 0x05)
 
 _SIZES: Final = np.full(256, -1, "int64")
 _SIZES[list(_FIXED_SIZES)] = list(_FIXED_SIZES.values())
@@ -86,6 +90,17 @@ class Answers:
             at += int.from_bytes(self.data[at : at + 4], "little")
         return np.array(starts, "int64")
 
+    @cached_property
+    def latin1(self) -> str:
+        """Everything as one text, a character for each byte. Parts that are ASCII are what they would decode to."""
+        return self.data.decode("latin-1")
+
+    def decoded(self, starts: Iterable[int], options: "CodecOptions[dict[str, Any]]") -> list[dict[str, Any]]:
+        """The documents that start there."""
+        from bson import decode_all
+
+        return decode_all(b"".join(self.data[start : start + int(self.int32[start])] for start in starts), options)
+
     def text_words(self, places: np.ndarray, sizes: np.ndarray, count: int) -> np.ndarray:
         """The first 8 x count bytes of each text as numbers, with zeros after its end."""
         words = np.empty((len(places), count), "<u8")
@@ -95,7 +110,7 @@ class Answers:
 
     def matches(self, places: np.ndarray, name: bytes) -> np.ndarray:
         """Whether these bytes are at each place."""
-        fits = []
+        fits = [np.ones(len(places), "bool")]
         for offset in range(0, len(name), 8):
             part = name[offset : offset + 8]
             words = self.words[places + offset] & _MASKS[len(part)]

@@ -1,9 +1,8 @@
 """Builds the dataset of one partition from documents."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,24 +12,21 @@ from nhm_assets.domain.dataset_schema import (
     EMBEDDING_FEATURES,
     FEATURE_NAMES,
     REAL,
-    SCRIPTED,
     SYNTHETIC,
     conform,
     data_source,
 )
 from nhm_assets.domain.garbage_collector import gc_paused
 from nhm_assets.domain.partitions import Partition, Window
-from nhm_assets.domain.provenance import provenance_of
 from nhm_assets.domain.selection import Selection
-from nhm_assets.domain.times import lies_in
+from nhm_assets.feedback.accepted import GIVEN_BY, Accepted, Part
 from nhm_assets.feedback.join import Join
-from nhm_assets.feedback.mongo_batches import batches
+from nhm_assets.feedback.judged_together import Judged
 from nhm_assets.feedback.opinion_scores import labels_told
-from nhm_assets.feedback.packed_texts import packed, unpacked
+from nhm_assets.feedback.packed_texts import unpacked
 from nhm_assets.feedback.quarantine import Entries, quarantine_entries
 from nhm_assets.feedback.read_ahead import reading_ahead
-from nhm_assets.feedback.reader import Document, Reader
-from nhm_assets.feedback.rules import Feedback, Rejection, by_time, judge, newest_per_opinion
+from nhm_assets.feedback.reader import Reader
 from nhm_assets.feedback.splits import temporal_split
 from nhm_assets.feedback.synthetic import synthetic_rows
 
@@ -76,69 +72,47 @@ def _read(
     reader: Reader, window: Window, selection: Selection
 ) -> tuple[WindowRead, dict[str, "pa.LargeStringArray"], np.ndarray]:
     """What was read, without the ids in its rows; the ids; and the scores of the rows' opinions."""
+    judged = Judged(reader.specialist, window, selection, reader.database.codec_options)
     with reading_ahead() as ahead:
-        accepted, rejected, scripted = _judged(ahead.each(batches(reader.feedback(window))), window, selection)
+        for answer in ahead.each(reader.raw_feedback(window)):
+            judged.take(answer)
+        accepted = Accepted(judged.accepted)
+        judged.accepted.clear()
         join = Join(reader, accepted)
         join.run(ahead)
-    joined, more_rejected = join.outcomes()
-    rejected += more_rejected
-    chosen = newest_per_opinion(joined, min_rating=selection.min_rating)
+    rejected = judged.rejected + join.rejected()
+    chosen = accepted.newest_per_opinion(join.is_usable(), min_rating=selection.min_rating)
     whole = reader.whole_feedback((rejection.document_id for rejection in rejected), window)
     entries = quarantine_entries(rejected, whole)
-    numbers = np.fromiter((join.number[one.opinion_id] for one in chosen), "int64", len(chosen))
-    # The columns of a million rows need its hundred megabytes.
-    join.number.clear()
+    numbers = accepted.opinions[chosen]
     result = WindowRead(
-        rows=_rows(chosen, numbers, join),
+        rows=_rows(accepted.feedback, chosen, numbers, join),
         quarantine=entries,
         undated=reader.undated(),
         computed=join.computed(),
         stored=int(join.from_stored[numbers].sum()),
-        scripted=scripted,
+        scripted=judged.scripted,
         told=None,
     )
     texts = {
-        "feedback_id": packed(one.feedback_id for one in chosen),
-        "opinion_id": packed(one.opinion_id for one in chosen),
-        "plan_id": packed(join.plan_ids[number] for number in numbers),
+        "feedback_id": accepted.feedback.feedback_ids.take(chosen),
+        "opinion_id": accepted.opinion_ids.take(numbers),
+        "plan_id": join.plan_ids.take(numbers),
     }
     return result, texts, join.scores[numbers]
 
 
-def _judged(
-    read: Iterable[list[Document]], window: Window, selection: Selection
-) -> tuple[list[Feedback], list[Rejection], int]:
-    """The feedback that passes the rules for a document alone, in order; the rest; and the number made by scripts."""
-    accepted: list[Feedback] = []
-    rejected: list[Rejection] = []
-    scripted = 0
-    for document in chain.from_iterable(read):
-        provenance = provenance_of(document, selection.scripted_prefixes)
-        if provenance == SCRIPTED and lies_in(window, document.get("submitted_at")):
-            scripted += 1
-            # A script's documents would fill the quarantine, and nobody would mend them.
-            if not selection.include_scripted:
-                continue
-        match judge(document, window, provenance):
-            case Feedback() as feedback:
-                accepted.append(feedback)
-            case Rejection() as rejection:
-                rejected.append(rejection)
-    in_order = by_time(accepted, key=lambda feedback: (*feedback[1:5], feedback.plan_id or "", feedback.provenance))
-    return in_order, rejected, scripted
-
-
-def _rows(chosen: Sequence[Feedback], numbers: np.ndarray, join: Join) -> pd.DataFrame:
-    """The rows without their ids."""
+def _rows(feedback: Part, chosen: np.ndarray, numbers: np.ndarray, join: Join) -> pd.DataFrame:
+    """The rows of the chosen feedback, on the opinions of these numbers, without their ids."""
     # Usually each feedback is the only one on its opinion. A copy of a million rows takes 200 MB.
     is_each_in_order = np.array_equal(numbers, np.arange(join.values.shape[1]))
     values = join.values if is_each_in_order else join.values[:, numbers]
     return pd.DataFrame(
         {
-            "submitted_at": pd.to_datetime([feedback.submitted_at for feedback in chosen], utc=True),
-            "human_rating": [feedback.human_rating for feedback in chosen],
-            "label": [feedback.label for feedback in chosen],
-            "provenance": pd.Series([feedback.provenance for feedback in chosen], dtype="object"),
+            "submitted_at": pd.DatetimeIndex(feedback.times[chosen].view("M8[us]"), tz="UTC"),
+            "human_rating": feedback.ratings[chosen],
+            "label": feedback.labels[chosen],
+            "provenance": np.array(GIVEN_BY, "object")[feedback.provenances[chosen]],
             **dict(zip(FEATURE_NAMES, values, strict=True)),
         },
         copy=False,

@@ -1,30 +1,32 @@
 """Joins feedback with opinions, plans and features: batch by batch, while the next batches are read."""
 
 import math
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
-from nhm_assets.domain.text import is_string, is_unreadable
+from nhm_assets.domain.text import is_unreadable
+from nhm_assets.feedback.accepted import Accepted
 from nhm_assets.feedback.features import COMPUTED_FEATURES, InvalidPlan, compute_features, has_unreadable_text
-from nhm_assets.feedback.mongo_batches import batches
-from nhm_assets.feedback.opinion_scores import scores_of
+from nhm_assets.feedback.mongo_batches import BATCH
+from nhm_assets.feedback.opinion_columns import Opinions
 from nhm_assets.feedback.packed_texts import packed
 from nhm_assets.feedback.plan_columns import features_of_plans
 from nhm_assets.feedback.raw_plans import RawPlan
 from nhm_assets.feedback.read_ahead import Read, ReadAhead
 from nhm_assets.feedback.reader import Reader
-from nhm_assets.feedback.rules import Feedback, Reason, Rejection
-from nhm_assets.feedback.stored_features import needs_ours, parse_stored
+from nhm_assets.feedback.rules import Reason, Rejection
+from nhm_assets.feedback.stored_columns import StoredFeatures
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_SCORES = 3
+_SCORES: Final = 3
+Steps = Generator[Read, Any, None]
 
 
 class ComputedFeatures(Mapping[str, dict[str, float]]):
@@ -59,146 +61,168 @@ class ComputedFeatures(Mapping[str, dict[str, float]]):
         return len(self._row_of)
 
 
+class _Batch(NamedTuple):
+    """The opinions of one batch of feedback.
+
+    Attributes:
+        place: among the batches.
+        names: the ids of the opinions.
+        number_of: opinion id -> its number.
+        plan_of_feedback: the plan that the feedback on each names.
+    """
+
+    place: int
+    names: list[str]
+    number_of: Mapping[str, int]
+    plan_of_feedback: list[str | None]
+
+
 class Join:
     """The opinions of some feedback, numbered in the order of the feedback, with plan and features of each.
 
     Attributes:
-        number: opinion id -> its place in all that follows.
-        plan_ids: the plan of each opinion; empty for one with a fault.
         scores: what each opinion says of its plan; opinions x 3.
         values: the features of each opinion's plan; 26 x opinions, as a frame and a file hold them.
         from_stored: whether the features of each opinion's plan were stored.
         faults: why an opinion can have no row, by its number.
     """
 
-    def __init__(self, reader: Reader, accepted: Sequence[Feedback]) -> None:
+    def __init__(self, reader: Reader, accepted: Accepted) -> None:
         self._reader = reader
         self._accepted = accepted
-        count = len({one.opinion_id for one in accepted})
-        self.number: dict[str, int] = {}
-        self.plan_ids = [""] * count
+        count = len(accepted.opinion_ids)
         self.scores = np.full((count, _SCORES), math.nan)
         self.values = np.full((len(FEATURE_NAMES), count), math.nan)
         self.from_stored = np.zeros(count, "bool")
         self.faults: dict[int, Reason] = {}
+        self._plan_ids: list[pa.LargeStringArray] = []
         self._added: list[list[int]] = []
 
     def run(self, ahead: ReadAhead) -> None:
         """Read and join everything."""
         ahead.run(self._batches())
 
-    def outcomes(self) -> tuple[list[Feedback], list[Rejection]]:
-        """The feedback that can become a row, and the rest."""
-        joined, rejected = [], []
-        for one in self._accepted:
-            if reason := self.faults.get(self.number[one.opinion_id]):
-                rejected.append(Rejection(one.document_id, reason))
-            else:
-                joined.append(one)
-        return joined, rejected
+    @cached_property
+    def plan_ids(self) -> "pa.LargeStringArray":
+        """The plan of each opinion; empty for one with a fault."""
+        import pyarrow as pa
+
+        return pa.concat_arrays(self._plan_ids) if self._plan_ids else packed([])
+
+    def is_usable(self) -> np.ndarray:
+        """Which feedback can become a row."""
+        is_faulty = np.zeros(len(self._accepted.opinion_ids), "bool")
+        is_faulty[list(self.faults)] = True
+        return ~is_faulty[self._accepted.opinions]
+
+    def rejected(self) -> list[Rejection]:
+        """The feedback that cannot."""
+        opinions, feedback = self._accepted.opinions, self._accepted.feedback
+        positions = np.flatnonzero(~self.is_usable()).tolist()
+        return [Rejection(feedback.document_id(one), self.faults[int(opinions[one])]) for one in positions]
 
     def computed(self) -> ComputedFeatures:
         """The features computed here, for plans that have no stored ones."""
         numbers = np.array(list(chain.from_iterable(self._added)), dtype="int64")
-        return ComputedFeatures(packed(self.plan_ids[number] for number in numbers), numbers, self.values)
+        return ComputedFeatures(self.plan_ids.take(numbers), numbers, self.values)
 
-    def _batches(self) -> Iterator[Generator[Read, Any, None]]:
-        for batch in batches(self._accepted):
-            plan_of_feedback = {one.opinion_id: one.plan_id for one in batch if one.opinion_id not in self.number}
-            for opinion_id in plan_of_feedback:
-                self.number[opinion_id] = len(self.number)
+    def _batches(self) -> Iterator[Steps]:
+        done = 0
+        opinions, plan_ids = self._accepted.opinions, self._accepted.feedback.plan_ids
+        for first in range(0, len(opinions), BATCH):
+            numbers = opinions[first : first + BATCH]
+            positions = np.flatnonzero(numbers >= done)
+            if not len(positions):
+                continue
+            # Opinions are numbered in this order. If several feedback documents are on one, the last counts here.
+            names = self._accepted.opinion_ids.slice(done, int(numbers.max()) + 1 - done).to_pylist()
+            last = np.empty(len(names), "int64")
+            last[numbers[positions] - done] = first + positions
+            number_of = dict(zip(names, range(done, done + len(names)), strict=True))
             # Batches end in any order, but count in this one.
-            added: list[int] = []
-            self._added.append(added)
-            yield self._look_up(plan_of_feedback, added)
+            batch = _Batch(len(self._added), names, number_of, plan_ids.take(last).to_pylist())
+            self._added.append([])
+            self._plan_ids.append(packed([]))
+            done += len(names)
+            yield self._look_up(batch)
 
-    def _look_up(self, plan_of_feedback: Mapping[str, str | None], added: list[int]) -> Generator[Read, Any, None]:
+    def _look_up(self, batch: _Batch) -> Steps:
         """Fill in the opinions of one batch.
 
         Features are asked for first, by the plan that the feedback names, so that each opinion is fetched once: with
         its plan only if that has no features. Where an opinion names another plan, its features are asked for next.
         """
-        stored = yield from self._stored(filter(None, plan_of_feedback.values()))
-        others = [name for name, plan_id in plan_of_feedback.items() if not (plan_id and stored[plan_id].values)]
-        plain = list(plan_of_feedback.keys() - set(others))
-        opinions = yield partial(self._reader.opinions, sorted(plain), others)
-        self._take_opinions(plan_of_feedback, opinions)
-        usable = [name for name in opinions if self.number[name] not in self.faults]
-        if unknown := [plan_id for name in usable if (plan_id := self._plan_id(name)) not in stored]:
-            stored |= yield from self._stored(unknown)
-        missing = self._take_stored(usable, stored)
+        stored = StoredFeatures()
+        yield from self._ask(stored, [plan_id for plan_id in batch.plan_of_feedback if plan_id])
+        named = [(name, plan_id) for name, plan_id in zip(batch.names, batch.plan_of_feedback, strict=True) if plan_id]
+        is_complete = stored.is_complete[stored.rows(plan_id for _, plan_id in named)].tolist()
+        plain = {name for (name, _), is_known in zip(named, is_complete, strict=True) if is_known}
+        others = [name for name in batch.names if name not in plain]
+        opinions: list[Opinions] = yield partial(self._reader.scored_opinions, sorted(plain), others)
+        plan_of = self._take_opinions(batch, opinions)
+        yield from self._ask(stored, stored.unknown(plan_of.values()))
+        missing = self._take_stored(batch, plan_of, stored)
         if missing:
-            yield from self._compute_missing(missing, opinions, set(others))
-            computed = (self.number[name] for name in sorted(missing) if stored[self._plan_id(name)].needs_ours)
-            added += (number for number in computed if number not in self.faults)
+            plans = {name: plan for one in opinions for name, plan in one.plans.items()}
+            yield from self._compute_missing(batch, {name: plan_of[name] for name in missing}, plans)
+            needed = sorted(missing)
+            needs = stored.needs_ours[stored.rows(map(plan_of.__getitem__, needed))].tolist()
+            numbers = [batch.number_of[name] for name, is_needed in zip(needed, needs, strict=True) if is_needed]
+            self._added[batch.place] = [number for number in numbers if number not in self.faults]
 
-    def _stored(self, plan_ids: Iterable[str]) -> Generator[Read, Any, dict[str, "_Stored"]]:
-        """What is stored of each of these plans."""
-        asked = dict.fromkeys(plan_ids)
-        found = yield partial(self._reader.stored_features, asked)
-        documents = ((plan_id, found.get(plan_id)) for plan_id in asked)
-        return {plan_id: _Stored(needs_ours(one), parse_stored(one)) for plan_id, one in documents}
+    def _ask(self, stored: StoredFeatures, plan_ids: Sequence[str]) -> Steps:
+        """Add what is stored of these plans."""
+        if asked := list(dict.fromkeys(plan_ids)):
+            stored.add(asked, (yield partial(self._reader.stored_features, asked)))
 
-    def _take_stored(self, names: Iterable[str], stored: Mapping[str, "_Stored"]) -> list[str]:
-        """Take the stored features of these opinions' plans, and return the opinions whose plan has none."""
-        numbers, rows, missing = [], [], []
-        for name in names:
-            values = stored[self._plan_id(name)].values
-            if values is None:
-                missing.append(name)
-            else:
-                numbers.append(self.number[name])
-                rows.append(values)
-        if rows:
-            self.values[:, numbers] = np.array(rows, dtype="float64").T
-            self.from_stored[numbers] = True
-        return missing
-
-    def _plan_id(self, opinion_id: str) -> str:
-        return self.plan_ids[self.number[opinion_id]]
-
-    def _take_opinions(
-        self, plan_of_feedback: Mapping[str, str | None], opinions: Mapping[str, Mapping[str, Any]]
-    ) -> None:
-        numbers, scores = [], []
-        for name, plan_of_its_feedback in plan_of_feedback.items():
-            number = self.number[name]
-            opinion = opinions.get(name)
-            if opinion is None:
-                self.faults[number] = Reason.UNKNOWN_OPINION
+    def _take_opinions(self, batch: _Batch, opinions: Sequence[Opinions]) -> dict[str, str]:
+        """Take the scores of these opinions, and return the plan of each that can have a row."""
+        named: dict[str, str | None] = {}
+        for one in opinions:
+            named |= one.plan_ids
+            self.scores[[batch.number_of[name] for name in one.plan_ids]] = one.scores
+        plan_of: dict[str, str] = {}
+        for name, plan_of_its_feedback in zip(batch.names, batch.plan_of_feedback, strict=True):
+            if name not in named:
+                self.faults[batch.number_of[name]] = Reason.UNKNOWN_OPINION
                 continue
-            numbers.append(number)
-            scores.append(scores_of(opinion))
-            plan_id = opinion.get("plan_id")
-            if plan_id == plan_of_its_feedback or not is_string(plan_id):
-                plan_id = plan_of_its_feedback
-            if is_unreadable(plan_id):
-                self.faults[number] = Reason.UNREADABLE_DOCUMENT
+            own = named[name]
+            # If neither opinion nor feedback names a plan, the opinion has a plan of its own.
+            plan_id = (plan_of_its_feedback if own is None else own) or name
+            if not plan_id.isascii() and is_unreadable(plan_id):
+                self.faults[batch.number_of[name]] = Reason.UNREADABLE_DOCUMENT
             else:
-                # If neither opinion nor feedback names a plan, the opinion has a plan of its own.
-                self.plan_ids[number] = plan_id or name
-        if numbers:
-            self.scores[numbers] = scores
+                plan_of[name] = plan_id
+        self._plan_ids[batch.place] = packed([plan_of.get(name, "") for name in batch.names])
+        return plan_of
 
-    def _compute_missing(
-        self, names: Sequence[str], opinions: Mapping[str, Mapping[str, Any]], with_plan: Set[str]
-    ) -> Generator[Read, Any, None]:
+    def _take_stored(self, batch: _Batch, plan_of: Mapping[str, str], stored: StoredFeatures) -> list[str]:
+        """Take the stored features of these opinions' plans, and return the opinions whose plan has none."""
+        rows = stored.rows(plan_of.values())
+        is_complete = stored.is_complete[rows]
+        numbers = np.array([batch.number_of[name] for name in plan_of], "int64")[is_complete]
+        self.values[:, numbers] = stored.values[rows[is_complete]].T
+        self.from_stored[numbers] = True
+        return [name for name, is_known in zip(plan_of, is_complete.tolist(), strict=True) if not is_known]
+
+    def _compute_missing(self, batch: _Batch, plan_of: Mapping[str, str], plans: Mapping[str, Any]) -> Steps:
         """Compute the features of these opinions' plans: each one's own, else the ledger's.
 
         Only a map with a list of tasks counts as a plan.
         """
-        own = {name: opinions[name].get("cognitive_plan") for name in names}
-        if unread := [name for name in names if name not in with_plan]:
-            own |= yield partial(self._reader.opinion_plans, unread)
-        if without := self._compute(own):
-            ledger = yield partial(self._reader.ledger_plans, dict.fromkeys(map(self._plan_id, without)))
-            for name in self._compute({name: ledger.get(self._plan_id(name)) for name in without}):
-                self.faults[self.number[name]] = Reason.MISSING_PLAN
+        own = {name: plans[name] for name in plan_of if name in plans}
+        if unread := [name for name in plan_of if name not in plans]:
+            read = yield partial(self._reader.opinion_plans, unread)
+            own |= {name: read.get(name) for name in unread}
+        if without := self._compute(batch, own):
+            ledger = yield partial(self._reader.ledger_plans, dict.fromkeys(map(plan_of.__getitem__, without)))
+            for name in self._compute(batch, {name: ledger.get(plan_of[name]) for name in without}):
+                self.faults[batch.number_of[name]] = Reason.MISSING_PLAN
 
-    def _compute(self, plans: Mapping[str, Any]) -> list[str]:
+    def _compute(self, batch: _Batch, plans: Mapping[str, Any]) -> list[str]:
         """Compute the features of these opinions' plans, and return the opinions that have none here."""
         raw = {name: plan for name, plan in plans.items() if isinstance(plan, RawPlan)}
-        plans = {**plans, **self._compute_together(raw)}
+        plans = {**plans, **self._compute_together(batch, raw)}
         without = []
         for name, plan in plans.items():
             if isinstance(plan, RawPlan):
@@ -206,29 +230,22 @@ class Join:
             if not isinstance(plan, Mapping) or not isinstance(plan.get("tasks"), list):
                 without.append(name)
             elif has_unreadable_text(plan):
-                self.faults[self.number[name]] = Reason.UNREADABLE_DOCUMENT
+                self.faults[batch.number_of[name]] = Reason.UNREADABLE_DOCUMENT
             else:
                 try:
                     features = compute_features(plan)
                 except InvalidPlan:
-                    self.faults[self.number[name]] = Reason.INVALID_PLAN
+                    self.faults[batch.number_of[name]] = Reason.INVALID_PLAN
                     continue
-                self.values[: len(features), self.number[name]] = tuple(features.values())
+                self.values[: len(features), batch.number_of[name]] = tuple(features.values())
         return without
 
-    def _compute_together(self, raw: Mapping[str, RawPlan]) -> dict[str, Any]:
+    def _compute_together(self, batch: _Batch, raw: Mapping[str, RawPlan]) -> dict[str, Any]:
         """Compute the features of these plans of one answer, and return those that need a closer look, decoded."""
         if not raw:
             return {}
         answers = next(iter(raw.values())).answers
         values, odd = features_of_plans(answers, np.array([plan.start for plan in raw.values()]))
-        numbers = np.array([self.number[name] for name in raw])
+        numbers = np.array([batch.number_of[name] for name in raw])
         self.values[: len(COMPUTED_FEATURES), numbers[~odd]] = values[~odd].T
         return {name: plan.decoded() for (name, plan), is_odd in zip(raw.items(), odd, strict=True) if is_odd}
-
-
-class _Stored(NamedTuple):
-    """The stored features of a plan: whether to write ours, and the 26 values if they are complete."""
-
-    needs_ours: bool
-    values: tuple[float, ...] | None

@@ -9,11 +9,12 @@ from typing import Any, Final
 
 import numpy as np
 
-_RECOMMENDATIONS: Final = ("approve", "reject", "review_required", "conditional")
-_FIELDS: Final = ("confidence_score", "risk_score", "recommendation")
-SCORE_FIELDS: Final = (*_FIELDS, *(f"opinion.{field}" for field in _FIELDS))
+RECOMMENDATIONS: Final = ("approve", "reject", "review_required", "conditional")
+FIELDS: Final = ("confidence_score", "risk_score", "recommendation")
+SCORE_FIELDS: Final = (*FIELDS, *(f"opinion.{field}" for field in FIELDS))
 """Fields of an opinion document: at the top (schema version 1), or inside `opinion` (schema version 2)."""
 
+LARGEST_SCORE: Final = 1e6
 MIN_ROWS: Final = 30
 _FOLDS: Final = 5
 _DEPTH: Final = 4
@@ -24,18 +25,18 @@ Scores = tuple[float, ...]
 
 def scores_of(opinion: Mapping[str, Any]) -> Scores:
     """Confidence, risk and number of the recommendation; NaN for what is missing or no number."""
-    confidence, risk, recommendation = map(opinion.get, _FIELDS)
+    confidence, risk, recommendation = map(opinion.get, FIELDS)
     inside = opinion.get("opinion")
     if isinstance(inside, Mapping):
-        values = zip(map(inside.get, _FIELDS), (confidence, risk, recommendation), strict=True)
+        values = zip(map(inside.get, FIELDS), (confidence, risk, recommendation), strict=True)
         confidence, risk, recommendation = (other if own is None else own for own, other in values)
-    number = _RECOMMENDATIONS.index(recommendation) if recommendation in _RECOMMENDATIONS else math.nan
+    number = RECOMMENDATIONS.index(recommendation) if recommendation in RECOMMENDATIONS else math.nan
     return _number(confidence), _number(risk), float(number)
 
 
 def _number(value: object) -> float:
     # Models of trees cast to float32, and so does this one.
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e6
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST_SCORE
     return float(value) if usable else math.nan  # type: ignore[arg-type]
 
 

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def packed(texts: Iterable[str]) -> "pa.LargeStringArray":
-    """The texts, all of which are UTF-8."""
+def packed(texts: Iterable[str | None]) -> "pa.LargeStringArray":
+    """The texts, all of which are UTF-8; null for None."""
     import pyarrow as pa
 
     # Nothing limits the length of an id, and the smaller type holds 2 GB in all.

@@ -13,10 +13,6 @@ import numpy as np
 from nhm_assets.domain.feature_names import COMPUTED_FEATURES
 from nhm_assets.feedback.bson_columns import (
     ARRAY,
-    BOOL,
-    DOUBLE,
-    INT32,
-    INT64,
     MAP,
     MISSING,
     NULL,
@@ -26,6 +22,7 @@ from nhm_assets.feedback.bson_columns import (
     read_fields,
     read_items,
 )
+from nhm_assets.feedback.column_values import looked_up, not_ascii, numbers
 from nhm_assets.feedback.features import (
     COMPLEXITY_FACTORS,
     DOMAIN_RISKS,
@@ -36,9 +33,6 @@ from nhm_assets.feedback.graph_columns import Items, graph_columns
 from nhm_assets.feedback.phrase_columns import pattern_columns
 
 _EXACT: Final = 2.0**53
-_NOT_ASCII: Final = np.uint64(0x8080808080808080)
-_LONGEST_NAME: Final = 4
-"""Words of eight bytes of a text that is looked up."""
 _LONGEST_ID: Final = 6
 _PLAN_FIELDS: Final = ("original_domain", "original_priority", "risk_score", "complexity_score", "tasks")
 _TASK_FIELDS: Final = ("task_id", "task_type", "description", "dependencies", "estimated_duration_ms")
@@ -69,11 +63,11 @@ def features_of_plans(answers: Answers, starts: np.ndarray) -> tuple[np.ndarray,
 
 def _plan_columns(answers: Answers, plan: Mapping[str, Column], odd: np.ndarray) -> dict[str, np.ndarray]:
     columns = {
-        "priority_score": _looked_up(answers, plan["original_priority"], PRIORITY_SCORES, 0.5, odd),
-        "domain_risk_weight": _looked_up(answers, plan["original_domain"], DOMAIN_RISKS, 0.5, odd),
+        "priority_score": looked_up(answers, plan["original_priority"], PRIORITY_SCORES, 0.5, odd),
+        "domain_risk_weight": looked_up(answers, plan["original_domain"], DOMAIN_RISKS, 0.5, odd),
     }
     for name in ("risk_score", "complexity_score"):
-        values, _ = _numbers(answers, plan[name])
+        values, _ = numbers(answers, plan[name], with_bools=True)
         columns[name] = np.where(plan[name].kinds == MISSING, 0.5, values)
     return columns
 
@@ -81,12 +75,12 @@ def _plan_columns(answers: Answers, plan: Mapping[str, Column], odd: np.ndarray)
 def _task_columns(
     answers: Answers, task: Mapping[str, Column], owners: np.ndarray, strange: np.ndarray, size: int
 ) -> dict[str, np.ndarray]:
-    durations, is_number = _numbers(answers, task["estimated_duration_ms"])
+    durations, is_number = numbers(answers, task["estimated_duration_ms"], with_bools=True)
     strange |= ~is_number & ~task["estimated_duration_ms"].is_of(NULL, MISSING)
     # In floats, integers add up exactly below this, in any order.
     strange |= ~(np.bincount(owners, np.abs(durations), size) < _EXACT)[owners]
     strange |= ~task["task_type"].is_of(STRING, NULL, MISSING)
-    factors = _looked_up(answers, task["task_type"], COMPLEXITY_FACTORS, 0.0, strange)
+    factors = looked_up(answers, task["task_type"], COMPLEXITY_FACTORS, 0.0, strange)
     counts = np.bincount(owners, minlength=size).astype("float64")
     # `bincount` adds from left to right.
     total = np.bincount(owners, durations, size)
@@ -97,36 +91,6 @@ def _task_columns(
         "avg_duration_ms": total / np.maximum(counts, 1),
         "avg_task_complexity_factor": np.where(known, np.bincount(owners, factors, size) / np.maximum(known, 1), 1.0),
     }
-
-
-def _numbers(answers: Answers, column: Column) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers of a column, 0 for what is none, and which are numbers. As in Python, true is 1."""
-    values = np.zeros(len(column.kinds))
-    for kind, view in (
-        (DOUBLE, answers.double),
-        (INT32, answers.int32),
-        (INT64, answers.int64),
-        (BOOL, answers.bytes),
-    ):
-        of_kind = column.kinds == kind
-        if of_kind.any():
-            values[of_kind] = view[column.places[of_kind]]
-    return values, column.is_of(DOUBLE, INT32, INT64, BOOL)
-
-
-def _looked_up(
-    answers: Answers, column: Column, table: Mapping[str, float], default: float, odd: np.ndarray
-) -> np.ndarray:
-    """The number of each text in the table. A text that is long or not ASCII makes its row odd."""
-    places, sizes = column.texts(answers)
-    words = answers.text_words(places, sizes, _LONGEST_NAME)
-    odd |= (sizes > 8 * _LONGEST_NAME) | (words & _NOT_ASCII != 0).any(axis=1)
-    values = np.full(len(sizes), default)
-    for name, value in table.items():
-        padded = np.frombuffer(name.encode().ljust(8 * _LONGEST_NAME, b"\0"), "<u8")
-        rows = np.flatnonzero((words[:, 0] == padded[0]) & (sizes == len(name)))
-        values[rows[(words[rows, 1:] == padded[1:]).all(axis=1)]] = value
-    return values
 
 
 def _tasks_and_dependencies(
@@ -145,5 +109,5 @@ def _tasks_and_dependencies(
     count = min(_LONGEST_ID, -(-int(sizes.max(initial=1)) // 8))
     words = answers.text_words(places, sizes, count)
     plans = np.concatenate([owners, owners[dependents]])
-    odd[plans[(sizes > 8 * count) | (words & _NOT_ASCII != 0).any(axis=1)]] = True
+    odd[plans[(sizes > 8 * count) | not_ascii(words)]] = True
     return Items(plans, np.column_stack([sizes.astype("u8"), words]), dependents)

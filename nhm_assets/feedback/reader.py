@@ -4,16 +4,19 @@ What the server calls equal, Python may not: a collation ignores case, an array 
 answer is compared with what was asked for.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from nhm_assets.domain.partitions import Window
 from nhm_assets.domain.provenance import PROVENANCE_FIELDS
 from nhm_assets.domain.text import is_string
+from nhm_assets.feedback.found import Found
 from nhm_assets.feedback.mongo_batches import BATCH, id_batches
+from nhm_assets.feedback.opinion_columns import OPINION_FIELDS, Opinions, opinions_in
 from nhm_assets.feedback.opinion_scores import SCORE_FIELDS
-from nhm_assets.feedback.raw_plans import documents_with_raw_plans
+from nhm_assets.feedback.raw_plans import plans_of
+from nhm_assets.feedback.stored_columns import STORED_FIELDS
 from nhm_assets.feedback.time_ranges import may_lie_in, odd_times
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ _FEEDBACK_FIELDS: Final = (
     "human_recommendation",
     *PROVENANCE_FIELDS,
 )
+_FEEDBACK_BATCH: Final = 5000
 _UNUSED_PLAN_FIELDS: Final = (
     "cognitive_plan.execution_order",
     "cognitive_plan.reasoning_summary",
@@ -66,7 +70,20 @@ class Reader:
 
     def feedback(self, window: Window) -> Iterator[Document]:
         """Feedback that may lie in the window; `rules.judge` decides whether its time does."""
-        return self._feedback(window, dict.fromkeys(_FEEDBACK_FIELDS, 1))
+        from bson import decode_all
+
+        for part in self.raw_feedback(window):
+            yield from filter(self._is_ours, decode_all(part, self.database.codec_options))
+
+    def raw_feedback(self, window: Window) -> Iterator[bytes]:
+        """Feedback that may lie in the window, as MongoDB sends it; `Judged` decides whether its time does."""
+        query = self._feedback(window)
+        fields = dict.fromkeys(_FEEDBACK_FIELDS, 1)
+        found = self._collection(self.names.feedback).find_raw_batches(
+            query, fields, session=self.session, batch_size=_FEEDBACK_BATCH
+        )
+        # It yields bytes, whatever its type says.
+        return cast("Iterator[bytes]", found)
 
     def undated(self) -> int:
         """Number of the specialist's feedback documents without a time, over all time."""
@@ -87,23 +104,31 @@ class Reader:
                 unaskable.add(repr(document_id))
         yield from self._by_ids(self.names.feedback, "_id", askable)
         if unaskable:
-            yield from (one for one in self._feedback(window, None) if repr(one["_id"]) in unaskable)
+            collection = self._collection(self.names.feedback)
+            found = collection.find(self._feedback(window), session=self.session, batch_size=_FEEDBACK_BATCH)
+            yield from (one for one in found if self._is_ours(one) and repr(one["_id"]) in unaskable)
 
-    def opinions(
-        self, plain: Sequence[str], with_plan: Sequence[str] = (), *, fields: Iterable[str] = SCORE_FIELDS
-    ) -> dict[str, Document]:
-        """Opinion id -> its plan id and scores, for those that exist and belong to the specialist.
+    def opinions(self, ids: Sequence[str], *, fields: Iterable[str]) -> dict[str, Document]:
+        """Opinion id -> its document with these fields, for those that exist and belong to the specialist."""
+        shown = dict.fromkeys(("opinion_id", "specialist_type", *fields), 1)
+        more = {"specialist_type": self.specialist}
+        opinions = self._by_ids(self.names.opinions, "opinion_id", ids, shown, more)
+        return _by_id("opinion_id", None, filter(self._is_ours, opinions), ids)
+
+    def scored_opinions(self, plain: Sequence[str], with_plan: Sequence[str]) -> list[Opinions]:
+        """Plan ids and scores of those opinions that exist and belong to the specialist.
 
         Args:
             plain: ids of opinions.
-            with_plan: ids of others, whose documents also have the `cognitive_plan`, raw where it is a map.
-            fields: what is read besides the ids, if not the scores.
+            with_plan: ids of others, of which the plan is read, too.
         """
-        shown = dict.fromkeys(("opinion_id", "specialist_type", "plan_id", *fields), 1)
+        shown = dict.fromkeys(("opinion_id", "specialist_type", "plan_id", *SCORE_FIELDS), 1)
         more = {"specialist_type": self.specialist}
-        opinions = list(self._by_ids(self.names.opinions, "opinion_id", plain, shown, more))
-        opinions += self._with_raw_plans(self.names.opinions, "opinion_id", with_plan, "cognitive_plan", shown, more)
-        return _by_id("opinion_id", None, filter(self._is_ours, opinions), [*plain, *with_plan])
+        opinions = []
+        for ids, plan in (plain, {}), (with_plan, {"cognitive_plan": 1}):
+            found = self._found(self.names.opinions, "opinion_id", ids, OPINION_FIELDS, {**shown, **plan}, more)
+            opinions.append(opinions_in(found, with_plans=bool(plan)))
+        return opinions
 
     def opinion_plans(self, opinion_ids: Sequence[str]) -> dict[str, Any]:
         """Opinion id -> its `cognitive_plan`, of whatever type; None for an opinion without one."""
@@ -124,24 +149,21 @@ class Reader:
 
     def ledger_plans(self, plan_ids: Iterable[str]) -> dict[str, Any]:
         """Plan id -> `plan_data` of its ledger document, raw where it is a map."""
-        wanted = list(plan_ids)
-        entries = self._with_raw_plans(self.names.plans, "plan_id", wanted, "plan_data", {"plan_id": 1})
-        return _by_id("plan_id", "plan_data", entries, wanted)
+        fields = {"plan_id": 1, "plan_data": 1}
+        return plans_of(self._found(self.names.plans, "plan_id", plan_ids, ("plan_data",), fields), "plan_data")
 
-    def stored_features(self, plan_ids: Iterable[str]) -> dict[str, Document]:
-        """Plan id -> its stored features document."""
-        wanted = list(plan_ids)
-        fields = {"plan_id": 1, "features": 1, "extractor": 1}
-        return _by_id("plan_id", None, self._by_ids(self.names.features, "plan_id", wanted, fields), wanted)
+    def stored_features(self, plan_ids: Iterable[str]) -> Found:
+        """The stored features documents of these plans."""
+        fields = dict.fromkeys(("plan_id", *STORED_FIELDS), 1)
+        return self._found(self.names.features, "plan_id", plan_ids, STORED_FIELDS, fields)
 
-    def _feedback(self, window: Window, fields: Document | None) -> Iterator[Document]:
+    def _feedback(self, window: Window) -> Document:
+        """The query for feedback that may lie in the window."""
         collection = self._collection(self.names.feedback)
         times = [*may_lie_in(window), *odd_times(collection, self.specialist, self.session)]
         # Every branch names the specialist: only then does each use its own range of the index.
         branches = [{"specialist_type": self.specialist, "submitted_at": one} for one in times]
-        yield from filter(
-            self._is_ours, collection.find({"$or": branches}, fields, session=self.session, batch_size=5000)
-        )
+        return {"$or": branches}
 
     def _is_ours(self, document: Document) -> bool:
         specialist = document.get("specialist_type")
@@ -160,25 +182,33 @@ class Reader:
                 {field: {"$in": batch}, **(more or {})}, fields, session=self.session, batch_size=BATCH
             )
 
-    def _with_raw_plans(
+    def _found(
         self,
         collection: str,
-        field: str,
-        ids: Iterable[Any],
-        plan: str,
-        fields: Document,
-        more: Document | None = None,
-    ) -> list[Document]:
-        query = dict(more or {})
+        id_field: str,
+        ids: Iterable[str],
+        fields: Sequence[str],
+        shown: Document,
+        more: Mapping[str, str] | None = None,
+    ) -> Found:
+        """The documents with these ids, undecoded.
+
+        Args:
+            collection: its name.
+            id_field: the field with the id.
+            ids: those to look for.
+            fields: fields at the top that are read as columns.
+            shown: what MongoDB sends of each document.
+            more: texts that other fields must have.
+        """
+        asked = list(ids)
         parts: list[bytes] = []
-        for batch in id_batches(ids):
-            query[field] = {"$in": batch}
-            found = self._collection(collection).find_raw_batches(
-                query, {**fields, plan: 1}, session=self.session, batch_size=BATCH
-            )
+        for batch in id_batches(asked):
+            query = {id_field: {"$in": batch}, **(more or {})}
+            found = self._collection(collection).find_raw_batches(query, shown, session=self.session, batch_size=BATCH)
             # It yields bytes, whatever its type says.
             parts += cast("Iterable[bytes]", found)
-        return documents_with_raw_plans(parts, plan, self.database.codec_options)
+        return Found(parts, id_field, asked, fields, self.database.codec_options, exactly=more)
 
     def _collection(self, name: str) -> "Collection[Document]":
         return self.database[name]

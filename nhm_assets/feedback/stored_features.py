@@ -28,7 +28,11 @@ def parse_stored(document: Mapping[str, Any] | None) -> tuple[float, ...] | None
 
     None if the document is missing, unreadable or incomplete, or if a value is not a number.
     """
-    values = stored_values((document or {}).get("features"))
+    return parse_values(stored_values((document or {}).get("features")))
+
+
+def parse_values(values: tuple[Any, ...] | None) -> tuple[float, ...] | None:
+    """The same 26 values as numbers; None if there are none, or one is no number."""
     if values is None:
         return None
     # Fast path: nearly always all are floats, and then their length as a vector shows that none is NaN, infinite or

@@ -142,7 +142,9 @@ def test_of_two_opinions_with_one_id_the_same_counts_in_every_order(database: Da
     for order in (twins, twins[::-1]):
         database.specialist_opinions.drop()
         put(database, opinions=order)
-        plan_ids = {name: found["plan_id"] for name, found in reader.opinions(["opinion-1"]).items()}
+        plan_ids = {
+            name: found["plan_id"] for name, found in reader.opinions(["opinion-1"], fields=["plan_id"]).items()
+        }
         answers.append((plan_ids, reader.opinion_plans(["opinion-1"])))
     assert answers == [({"opinion-1": "plan-b"}, {"opinion-1": {"tasks": [], "name": "b"}})] * 2
 
