@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pandas as pd
 
-from nhm_assets.domain.class_order import ServedClasses, fitted_labels
+from nhm_assets.domain.class_order import SERVED_ORDERS, ServedClasses, fitted_labels
 from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, LLM
 from nhm_assets.domain.segments import are_newer
 
@@ -37,6 +37,11 @@ class Examples:
     llm_weight: float = 1.0
 
     @property
+    def _labels(self) -> np.ndarray:
+        labels = self.rows["label"].to_numpy()
+        return np.append(labels, self._missing) if self._missing else labels
+
+    @property
     def _missing(self) -> "Sequence[int]":
         return sorted(set(range(len(CLASS_NAMES))) - set(self.rows["label"]))
 
@@ -51,7 +56,7 @@ class Examples:
 
     def single_precision(self) -> pd.DataFrame:
         """The same features as float32, which scikit-learn's trees make of them anyway, without the steps between."""
-        values = np.zeros((len(self.rows) + len(self._missing), len(FEATURE_NAMES)), "float32")
+        values = np.zeros((len(self.rows) + len(self._missing), len(FEATURE_NAMES)), "float32", order="F")
         for column, name in enumerate(FEATURE_NAMES):
             values[: len(self.rows), column] = self.rows[name]
         return pd.DataFrame(values, columns=list(FEATURE_NAMES))
@@ -59,8 +64,21 @@ class Examples:
     @property
     def classes(self) -> np.ndarray:
         """What the estimator is to answer for each of them; shape (n,)."""
-        labels = self.rows["label"].to_numpy()
-        return fitted_labels(np.append(labels, self._missing) if self._missing else labels, self.served)
+        return fitted_labels(self._labels, self.served)
+
+    @property
+    def class_numbers(self) -> np.ndarray:
+        """The same as places in `served_classes`; shape (n,).
+
+        scikit-learn copies what it is to learn several times, and a name takes 60 bytes.
+        """
+        places = np.array([SERVED_ORDERS[self.served].index(name) for name in CLASS_NAMES])
+        return places[self._labels]
+
+    @property
+    def served_classes(self) -> np.ndarray:
+        """The classes in the order of the estimator's answers."""
+        return np.unique(fitted_labels(np.arange(len(CLASS_NAMES)), self.served))
 
     @property
     def weights(self) -> np.ndarray | None:

@@ -54,7 +54,8 @@ class Family(ABC):
 
     def fit(self, estimator: Any, examples: "Examples") -> Any:
         """The estimator after it has learned the examples, made for serving: it asks for one thread alone."""
-        estimator.fit(examples.features, examples.classes, sample_weight=examples.weights)
+        estimator.fit(examples.features, examples.class_numbers, sample_weight=examples.weights)
+        estimator.classes_ = examples.served_classes
         # Serving pods have small CPU limits and predict one row at a time.
         return estimator.set_params(n_jobs=1)
 

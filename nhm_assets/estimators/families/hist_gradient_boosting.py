@@ -55,6 +55,7 @@ class HistGradientBoosting(Family):
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(1):
-            estimator.fit(examples.features, examples.classes, sample_weight=examples.weights)
+            estimator.fit(examples.features, examples.class_numbers, sample_weight=examples.weights)
+        estimator.classes_ = examples.served_classes
         vars(estimator).pop(_OF_THE_FIT, None)
         return estimator

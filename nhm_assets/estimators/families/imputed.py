@@ -25,6 +25,7 @@ class Imputed(Family):
     def fit(self, estimator: Any, examples: "Examples") -> Any:  # noqa: D102 - see the protocol
         steps: Sequence[tuple[str, Any]] = estimator.steps
         last, model = steps[-1]
-        estimator.fit(examples.features, examples.classes, **{f"{last}__sample_weight": examples.weights})
+        estimator.fit(examples.features, examples.class_numbers, **{f"{last}__sample_weight": examples.weights})
+        model.classes_ = examples.served_classes
         model.set_params(n_jobs=1)
         return estimator

@@ -45,9 +45,10 @@ class RandomForest(Family):
         (Bootstraps also draw the rows without weight, so a forest that misses a class differs from one without those
         rows as much as with another seed.)
         """
-        features, classes, weights = examples.single_precision(), examples.classes, examples.weights
+        features, classes, weights = examples.single_precision(), examples.class_numbers, examples.weights
         forest = estimator.fit(features, classes, sample_weight=weights)
         if not all(tree.tree_.weighted_n_node_samples[0] > 0 for tree in forest.estimators_):
             # A bootstrap may draw only rows without weight; that tree would answer NaN for everything.
             forest.set_params(bootstrap=False).fit(features, classes, sample_weight=weights)
+        forest.classes_ = examples.served_classes
         return forest.set_params(n_jobs=1)

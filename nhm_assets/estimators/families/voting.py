@@ -43,7 +43,7 @@ class Voting(Family):
         fitted = [(name, self._members[name].fit(member, examples)) for name, member in estimator.estimators]
         estimator.estimators = fitted
         estimator.estimators_ = [member for _, member in fitted]
-        estimator.le_ = LabelEncoder().fit(examples.classes)
+        estimator.le_ = LabelEncoder().fit(examples.served_classes)
         estimator.classes_ = estimator.le_.classes_
         estimator.feature_names_in_ = examples.features.columns.to_numpy(dtype=object)
         return estimator
