@@ -19,6 +19,7 @@ from resources.addresses import masked
 from resources.errors import StorageError
 from resources.storage_errors import damaged, read_error, store_errors, write_error
 from resources.storage_files import content_of, digest, pointed_file, read_file, write_whole
+from resources.stored_frames import ATTRS_KEY, StoredFrame, frame_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound="BaseModel")
 FILE: Final = "file"
 """In the metadata of a materialization: the path of what was stored, in the store."""
-_ATTRS_KEY = b"nhm.attrs"
 _LARGE: Final = 4_000_000
 """Bytes of a file whose rows take so much memory that it is worth the time to collect garbage first."""
 
@@ -178,29 +178,17 @@ class FrameIOManager(_StoredIOManager):
         bare.attrs = {}
         table = pa.Table.from_pandas(bare, preserve_index=False)
         attrs = json.dumps(obj.attrs, sort_keys=True).encode()
-        table = table.replace_schema_metadata({**(table.schema.metadata or {}), _ATTRS_KEY: attrs})
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), ATTRS_KEY: attrs})
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
         return buffer.getvalue()
 
     def from_bytes(self, content: bytes, context: InputContext | None) -> "pd.DataFrame":  # noqa: ARG002
         """The frame with its `attrs`."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         if len(content) > _LARGE:
             # Dagster leaves cycles of references to what the step before has read or made.
             gc.collect()
-        try:
-            table = pq.read_table(io.BytesIO(content), page_checksum_verification=True)
-            del content
-            attrs = json.loads((table.schema.metadata or {}).get(_ATTRS_KEY, b"{}"))
-            # Each column is freed as soon as the frame has it.
-            frame: pd.DataFrame = table.to_pandas(self_destruct=True)
-        except (pa.ArrowException, OSError, KeyError, TypeError) as error:
-            raise ValueError(str(error)) from error
-        frame.attrs = attrs
-        return frame
+        return frame_of(content)
 
     def read(self, file: "UPath", asset: str) -> "pd.DataFrame":
         """The frame in one of the files of an asset.
@@ -209,6 +197,17 @@ class FrameIOManager(_StoredIOManager):
             StorageError: it cannot be read, or it is damaged.
         """
         return self._load(file, asset, None)
+
+    def stored(self, file: "UPath", asset: str) -> "StoredFrame":
+        """The same, but only the columns that are asked for are read.
+
+        Raises:
+            StorageError: it cannot be read, or it is damaged.
+        """
+        try:
+            return StoredFrame(_undamaged(file, asset))
+        except ValueError as error:
+            raise damaged(file, asset, str(error)) from error
 
     def get_metadata(self, context: OutputContext, obj: "pd.DataFrame") -> dict[str, MetadataValue]:
         """Also the row count and the address, under the names that Dagster's UI knows."""

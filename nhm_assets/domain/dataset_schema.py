@@ -4,8 +4,8 @@ Every stage reads or writes these rows.
 """
 
 import hashlib
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pandas as pd
@@ -167,7 +167,16 @@ def data_source(frame: pd.DataFrame) -> str:
     return SYNTHETIC if kinds else REAL
 
 
-def data_version(frame: pd.DataFrame) -> str:
+class Rows(Protocol):
+    """What a digest needs of a frame. Columns may be read from a file only when they are asked for."""
+
+    columns: Any
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, name: Any, /) -> Any: ...
+
+
+def data_version(frame: Rows) -> str:
     """Digest of the rows, 32 hex digits: equal exactly if columns, order and values are equal.
 
     It depends on values, not on file bytes, so another Parquet writer gives the same version. All NaN are equal.
@@ -181,7 +190,7 @@ def data_version(frame: pd.DataFrame) -> str:
 
 
 def _column_bytes(column: pd.Series) -> Iterator[bytes]:
-    if column.dtype == "object":
+    if column.dtype == "object" or isinstance(column.dtype, pd.ArrowDtype):
         yield from _text_bytes(column)
     elif isinstance(column.dtype, pd.DatetimeTZDtype):
         yield column.astype("int64").to_numpy("<i8").tobytes()
@@ -197,11 +206,28 @@ def _text_bytes(column: pd.Series) -> Iterator[bytes]:
     """All lengths, then all texts. A million texts as bytes, each an object, would take 150 MB."""
     lengths, texts = np.empty(len(column), "<i8"), []
     for start in range(0, len(column), _TEXTS_AT_ONCE):
-        encoded = [str(value).encode() for value in column.iloc[start : start + _TEXTS_AT_ONCE]]
-        lengths[start : start + len(encoded)] = list(map(len, encoded))
-        texts.append(b"".join(encoded))
+        part = column.iloc[start : start + _TEXTS_AT_ONCE]
+        lengths[start : start + len(part)], encoded = _encoded(part)
+        texts.append(encoded)
     yield lengths.tobytes()
     yield from texts
+
+
+def _encoded(texts: pd.Series) -> tuple[Sequence[int] | np.ndarray, bytes]:
+    """The length of each text in bytes, and all of them one after another."""
+    import pyarrow as pa
+
+    try:
+        packed = pa.array(texts.array, pa.large_string())
+    except (TypeError, pa.ArrowInvalid, pa.ArrowTypeError):
+        packed = None
+    if packed is None or packed.null_count:
+        one_by_one = [str(value).encode() for value in texts]
+        return list(map(len, one_by_one)), b"".join(one_by_one)
+    packed = packed.combine_chunks() if isinstance(packed, pa.ChunkedArray) else packed
+    _, ends, content = packed.buffers()
+    places = np.frombuffer(ends, "<i8")[packed.offset : packed.offset + len(packed) + 1]
+    return np.diff(places), memoryview(content or b"")[int(places[0]) : int(places[-1])].tobytes()
 
 
 def counts(values: pd.Series) -> dict[str, int]:

@@ -104,7 +104,7 @@ def _frozen(client: "MlflowClient", frame: pd.DataFrame, trained: TrainedModel, 
         return _Frozen()
     frozen = client.get_model_version(trained.model, trained.increment.frozen)
     learned = learned_by(frozen, settings.storage, candidate_end=trained.window_end)
-    dataset = dataset_of(frozen, settings.storage)
+    dataset = dataset_of(frozen, settings.storage, ("feedback_id", "source", "provenance"))
     return _Frozen(pd.Series(learned.is_new(frame), index=frame.index), dataset.frame if dataset else None)
 
 

@@ -91,5 +91,5 @@ def _learned_until(version: "ModelVersion") -> datetime | None:
 
 def _learned_rows(version: "ModelVersion", storage: str) -> pd.DataFrame | None:
     """The rows that a version has learned; None if its dataset can no longer be read."""
-    dataset = dataset_of(version, storage)
+    dataset = dataset_of(version, storage, ("plan_id", "split"))
     return None if dataset is None else learning_rows(dataset.frame)

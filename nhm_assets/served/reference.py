@@ -83,7 +83,7 @@ class References:
                 return None
 
     def _made(self, version: "ModelVersion") -> Baseline:
-        dataset = dataset_of(version, self.settings.storage)
+        dataset = dataset_of(version, self.settings.storage, ("source", "split", "label", *FEATURE_NAMES))
         if dataset is None:
             raise DataError(f"the dataset that {version.name} version {version.version} learned cannot be read")
         frame = dataset.frame

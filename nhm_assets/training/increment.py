@@ -103,7 +103,7 @@ def freeze(
             raise RegistryError(f"{model} version {number} cannot be loaded here ({error})") from error
     if order != SERVED_ORDERS[served]:
         raise RegistryError(f"{model} version {number} answers the classes {order}, not {SERVED_ORDERS[served]}")
-    if dataset_of(version, storage) is None:
+    if dataset_of(version, storage, ()) is None:
         raise RegistryError(f"the dataset that {model} version {number} learned can no longer be read in NHM_STORAGE")
     serves = itself or Increment.model_validate_json(serving.tags[INCREMENT_TAG]).fell_back
     return Frozen(number, serves, estimator, dict(version.tags))

@@ -1,6 +1,7 @@
 """The dataset's schema and digest."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,8 @@ from nhm_assets.domain.dataset_schema import (
     data_version,
     schema_faults,
 )
+from resources.storage import FrameIOManager
+from resources.stored_frames import StoredFrame
 from tests.support.frames import dataset
 
 
@@ -170,6 +173,19 @@ def test_the_version_of_many_rows_does_not_depend_on_how_many_texts_are_read_at_
     for at_once in (1, 7, 25):
         monkeypatch.setattr(dataset_schema, "_TEXTS_AT_ONCE", at_once)
         assert data_version(frame) == version
+
+
+def test_the_version_of_a_stored_dataset_is_that_of_its_rows(tmp_path: Path):
+    frame = dataset(30).assign(plan_id=lambda rows: "plän" + rows["plan_id"])
+    stored = StoredFrame(FrameIOManager(str(tmp_path)).to_bytes(frame))
+    assert data_version(stored) == data_version(frame)
+
+
+@pytest.mark.parametrize("odd", [None, math.nan, 7, True])
+def test_what_is_no_text_counts_as_python_writes_it(odd: object):
+    frame = dataset(3)
+    texts = frame.assign(plan_id=[str(odd), "b", "c"])
+    assert data_version(frame.assign(plan_id=[odd, "b", "c"])) == data_version(texts)
 
 
 def test_letters_that_move_between_adjacent_values_give_another_version():

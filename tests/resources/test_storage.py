@@ -30,6 +30,18 @@ def test_a_frame_without_rows_keeps_its_types(frames: FrameIOManager):
     assert fetch(frames, pd.DataFrame).dtypes.to_dict() == frame().dtypes.to_dict()
 
 
+def test_columns_of_a_frame_can_be_read_by_themselves(frames: FrameIOManager):
+    keep(frames, frame())
+    stored = frames.stored(frames.file_of("kept", "technical", "2026-03-01"), "kept")
+    assert (list(stored.columns), len(stored)) == (list(frame().columns), len(frame()))
+    for name, column in frame().items():
+        pd.testing.assert_series_equal(stored[name].astype(column.dtype), column, check_exact=True)
+    chosen = list(frame().columns)[::-2]
+    pd.testing.assert_frame_equal(stored.frame(chosen), frame()[chosen], check_exact=True)
+    assert stored.frame(chosen).attrs == frame().attrs
+    assert stored.frame(()).shape == (len(frame()), 0)
+
+
 def test_a_record_comes_back_as_the_type_that_the_signature_names(records: RecordIOManager):
     keep(records, NOTE)
     assert fetch(records, Note) == NOTE
