@@ -79,6 +79,7 @@ def measure(uri: str, folder: str) -> None:
     from nhm_assets.drift.baseline import Baseline
     from nhm_assets.drift.bins import Bins, categories
     from nhm_assets.resource_factories import mlflow_of, mongo_of
+    from nhm_assets.served.columns import Answers
     from nhm_assets.served.drift import drift_of
     from nhm_assets.served.measure import Measurement
 
@@ -93,7 +94,8 @@ def measure(uri: str, folder: str) -> None:
     bins = {name: Bins.of(rows[:1000, column]) for column, name in enumerate(FEATURE_NAMES)}
     labels = categories({"approve": 1}, ("approve",))
     baseline = Baseline(rows=1000, synthetic=False, features=bins, answers={}, labels=labels, important=[])
-    drift = drift_of(baseline, rows, [], [])
+    nothing = Answers(*[np.empty(0)] * 3)
+    drift = drift_of(baseline, [rows], nothing, np.empty(0))
     seconds = time.perf_counter() - started
     opinions = quality.answered.opinions if quality.answered else 0
     assert (opinions, drift.plans) == (PLANS, PLANS), quality.faults

@@ -24,9 +24,10 @@ from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.served.ab_assignment import variant_of
 from nhm_assets.served.ab_interval import apart, paired
 from nhm_assets.served.ab_verdict import verdict_of
+from nhm_assets.served.columns import key_of
 from nhm_assets.served.drift import read_features
 from nhm_assets.served.origins import Opinion
-from nhm_assets.served.reading import read_documents, read_reviewed
+from nhm_assets.served.reading import read_documents, read_reviews
 from nhm_assets.served.serving_times import ServingTimes, read_serving_times
 
 if TYPE_CHECKING:
@@ -142,14 +143,14 @@ def read_given(database: "Database[Document]", settings: "Settings", test: AbTes
     """
     specialist = recorded_specialist(test.specialist)
     times = read_serving_times(database[AUDIT_LOG], test.model, window.end)
-    reviewed = {one.opinion.opinion_id: one.approved for one in read_reviewed(database, settings, specialist, window)}
+    reviewed = read_reviews(database, settings, specialist, window, times).approvals()
     found: dict[str, Given] = {}
     for opinion, document in read_documents(
         database[settings.opinions_collection], specialist, window, more=MARK_FIELDS
     ):
         if not _counts(opinion, times):
             continue
-        one = given_of(test, opinion, document, reviewed.get(opinion.opinion_id))
+        one = given_of(test, opinion, document, reviewed.get(key_of(opinion.opinion_id)))
         known = found.get(opinion.plan_id)
         if known is None or _rank(known) <= _rank(one):
             found[opinion.plan_id] = one

@@ -3,9 +3,10 @@
 All parts need the serving times: without them, opinions of the gap would count for a version.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
@@ -21,10 +22,10 @@ from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.served.ab_measure import measure_test
 from nhm_assets.served.agreement import calls_approve
 from nhm_assets.served.answers import count
-from nhm_assets.served.drift import drift_of, read_features
+from nhm_assets.served.columns import Answers, Opinions, OpinionsRead, Reviews, ReviewsRead, microseconds
+from nhm_assets.served.drift import drift_of, feature_blocks
 from nhm_assets.served.evaluated import evaluated_calls
-from nhm_assets.served.origins import Opinion
-from nhm_assets.served.reading import Reviewed, read_opinions, read_reviewed
+from nhm_assets.served.reading import read_opinions, read_reviews
 from nhm_assets.served.reference import References
 from nhm_assets.served.reviews import Weeks, agreements, by_week, checked, decline_of
 from nhm_assets.served.serving_times import ServingTimes, read_serving_times
@@ -47,6 +48,8 @@ _EVALUATION: Final = "evaluation"
 AB_TEST: Final = "A/B test"
 _PROMOTED: Final = "reference of the promoted version"
 """Parts that may not be measured."""
+_LEAST_S: Final = 0.001
+"""Seconds of a read for which no time is left: PyMongo takes 0 for no limit."""
 
 
 @dataclass
@@ -78,35 +81,28 @@ def window_of(partition: Partition, now: datetime) -> Window:
     return Window(partition.week_end - WEEK, min(partition.week_end, now))
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Read:
     """What the documents of a week say.
 
     Attributes:
+        opinions: of the week; none if they could not be read.
         labels: what people said in the week, of whatever gave the opinion, as a dataset would learn it.
+        seconds_left: of the time for reading.
     """
 
-    times: ServingTimes
-    opinions: list[Opinion]
+    opinions: Opinions
     answered: Answered | None
     weeks: Weeks
-    labels: list[int]
+    labels: np.ndarray
     version: str | None
     evaluated: Calls
-    features: np.ndarray | None
+    seconds_left: float
 
     @property
-    def by_served(self) -> list[Opinion]:
+    def by_served(self) -> Answers:
         """The opinions that the served version gave, with a confidence."""
-        return [
-            one
-            for one in self.opinions
-            if one.version == self.version
-            and one.fallback is None
-            and one.at is not None
-            and not self.times.in_gap(one.at)
-            and not np.isnan(one.confidence)
-        ]
+        return self.opinions.given_by(self.version)
 
 
 @dataclass(frozen=True)
@@ -142,10 +138,10 @@ class Measurement:
             version=read.version,
             answered=read.answered,
             agreements=agreements(this_week),
-            unattributed=len(this_week.get(None, [])),
+            unattributed=len(this_week.get(None, ())),
             decline=decline_of(read.weeks, read.version, read.evaluated),
             drift=drift,
-            estimate=_estimate(read.by_served, this_week.get(read.version, [])),
+            estimate=_estimate(read.by_served, this_week.get(read.version)),
             checked=checked(read.weeks, read.version),
             ab_test=ab_test,
             faults=faults.reasons,
@@ -157,30 +153,32 @@ class Measurement:
         return self.partition.specialist.registered_model
 
     def _read(self, window: Window, faults: Faults) -> _Read:
-        """Everything from MongoDB, within SERVED_QUALITY_TIMEOUT_S."""
+        """Everything from MongoDB but the features, within SERVED_QUALITY_TIMEOUT_S."""
         import pymongo
 
         database, settings, model = self.database, self.settings, self._model
-        log = database[AUDIT_LOG]
+        log, started = database[AUDIT_LOG], monotonic()
         with pymongo.timeout(settings.served_quality_timeout_s):
             times = read_serving_times(log, model, window.end)
-            collection = database[settings.opinions_collection]
-            opinions = faults.without(
-                ANSWERS, lambda: list(read_opinions(collection, self.partition.specialist, window))
-            )
-            reviewed = faults.without(AGREEMENT, lambda: self._reviewed(window))
-            answered = None if opinions is None else count(opinions, times)
+            found = read_opinions(database[settings.opinions_collection], self.partition.specialist, window)
+            opinions = OpinionsRead(times)
+            answered = faults.without(ANSWERS, lambda: count(opinions.kept(found), times))
+            reviewed = faults.without(AGREEMENT, lambda: self._reviewed(window, times)) or ReviewsRead().newest()
             version = _version(times, window.end, answered)
             evaluated = faults.without(_EVALUATION, lambda: evaluated_calls(log, settings.storage, model, version))
-            plans = [one.plan_id for one in opinions or []]
-            features = faults.without(DRIFT, lambda: read_features(database[settings.features_collection], plans)[1])
-        weeks = by_week(reviewed or [], times, window.start)
-        labels = [one.label for one in reviewed or [] if one.submitted_at >= window.start]
-        return _Read(times, opinions or [], answered, weeks, labels, version, evaluated or Calls(), features)
+        return _Read(
+            opinions=(opinions if answered else OpinionsRead(times)).columns(),
+            answered=answered,
+            weeks=by_week(reviewed, window.start),
+            labels=reviewed.labels[reviewed.submitted_at >= microseconds(window.start)],
+            version=version,
+            evaluated=evaluated or Calls(),
+            seconds_left=settings.served_quality_timeout_s - (monotonic() - started),
+        )
 
-    def _reviewed(self, window: Window) -> list[Reviewed]:
+    def _reviewed(self, window: Window, times: ServingTimes) -> Reviews:
         longer = Window(window.start - (WEEKS - 1) * WEEK, window.end)
-        return read_reviewed(self.database, self.settings, self.partition.specialist, longer)
+        return read_reviews(self.database, self.settings, self.partition.specialist, longer, times)
 
     def _ab_test(self, window: Window) -> AbResult | None:
         """The A/B test that ran in the week, from its start to the end of the week; None if none did."""
@@ -195,6 +193,8 @@ class Measurement:
 
     def _drift(self, read: _Read, faults: Faults) -> Drift | None:
         """The drift, by the reference of the served version. The version promoted since gets its reference, too."""
+        import pymongo
+
         from nhm_assets.registry.versions import version_in_production
 
         with self.mlflow.client() as client:
@@ -206,11 +206,11 @@ class Measurement:
             if read.version is None:
                 raise DataError("nothing tells which version was in Production")
             baseline = references.of(self._model, read.version)
-        if read.features is None:
-            raise RuntimeError(faults.reasons.get(DRIFT, "the features were not read"))
         if baseline.synthetic:
             raise DataError(f"version {read.version} learned synthetic rows alone, which say nothing about the world")
-        return drift_of(baseline, read.features, read.by_served, read.labels)
+        with pymongo.timeout(max(read.seconds_left, _LEAST_S)):
+            blocks = feature_blocks(self.database[self.settings.features_collection], read.opinions.plan_ids.distinct())
+            return drift_of(baseline, (rows for _, rows in blocks), read.by_served, read.labels)
 
 
 def _version(times: ServingTimes, end: datetime, answered: Answered | None) -> str | None:
@@ -222,14 +222,12 @@ def _version(times: ServingTimes, end: datetime, answered: Answered | None) -> s
     return max(named, key=lambda version: (named[version], int(version)), default=None)
 
 
-def _estimate(opinions: Sequence[Opinion], reviewed: Sequence[Reviewed]) -> Estimate | None:
+def _estimate(answers: Answers, reviewed: Reviews | None) -> Estimate | None:
     """The estimate for opinions of the week that nobody has reviewed yet."""
-    known = {one.opinion.opinion_id for one in reviewed}
-    open_ones = [one for one in opinions if one.opinion_id not in known]
-    if not open_ones:
+    unknown = ~np.isin(answers.keys, reviewed.keys) if reviewed else np.ones(len(answers), "bool")
+    if not unknown.any():
         return None
-    confidence = np.array([one.confidence for one in open_ones], dtype="float64").clip(0, 1)
-    risk = np.array([one.risk for one in open_ones], dtype="float64")
+    confidence, risk = answers.confidence[unknown].clip(0, 1), answers.risk[unknown]
     return estimate(confidence, calls_approve(confidence, risk))
 
 

@@ -4,18 +4,19 @@ Whoever calls it limits the time: nothing here is worth waiting for.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from nhm_assets.domain.dataset_schema import APPROVE, SCRIPTED
+from nhm_assets.domain.dataset_schema import SCRIPTED
 from nhm_assets.domain.partitions import Window
 from nhm_assets.domain.provenance import provenance_of
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.feedback.mongo_batches import batches
 from nhm_assets.feedback.reader import CollectionNames, Reader
-from nhm_assets.feedback.rules import Feedback, judge, newest_per_opinion
+from nhm_assets.feedback.rules import Feedback, judge
+from nhm_assets.served.columns import Reviews, ReviewsRead, version_of
 from nhm_assets.served.origins import OPINION_FIELDS, Opinion, opinion_of
+from nhm_assets.served.serving_times import ServingTimes
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -24,20 +25,6 @@ if TYPE_CHECKING:
     from nhm_assets.settings import Settings
 
 Document = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Reviewed:
-    """An opinion, and what a person said of it, as a class of the dataset."""
-
-    opinion: Opinion
-    submitted_at: datetime
-    label: int
-
-    @property
-    def approved(self) -> bool:
-        """Whether that was approve."""
-        return self.label == APPROVE
 
 
 def read_opinions(collection: "Collection[Document]", specialist: Specialist, window: Window) -> Iterator[Opinion]:
@@ -69,9 +56,9 @@ def read_documents(
             yield opinion, document
 
 
-def read_reviewed(
-    database: "Database[Document]", settings: "Settings", specialist: Specialist, window: Window
-) -> list[Reviewed]:
+def read_reviews(
+    database: "Database[Document]", settings: "Settings", specialist: Specialist, window: Window, times: ServingTimes
+) -> Reviews:
     """The feedback that people gave in the window, by time, each with its opinion.
 
     Per opinion the newest counts, as in the dataset. Feedback of scripts, and on opinions that do not exist, is left
@@ -83,21 +70,23 @@ def read_reviewed(
         settings.plans_collection,
         settings.features_collection,
     )
-    reader = Reader(database, names, specialist, None)
-    accepted = []
+    reader, reviews = Reader(database, names, specialist, None), ReviewsRead()
+    # In batches, since the documents of many weeks take far more memory than what is kept of them.
+    for batch in batches(_accepted(reader, settings, window)):
+        ids = sorted({one.opinion_id for one in batch})
+        opinions = {name: opinion_of(one) for name, one in reader.opinions(ids, fields=OPINION_FIELDS).items()}
+        versions = {name: version_of(one, times) for name, one in opinions.items()}
+        for one in batch:
+            if one.opinion_id in opinions:
+                reviews.append(one, opinions[one.opinion_id], versions[one.opinion_id])
+    return reviews.newest()
+
+
+def _accepted(reader: Reader, settings: "Settings", window: Window) -> Iterator[Feedback]:
+    """The feedback that counts, each document by itself."""
     for document in reader.feedback(window):
         if provenance_of(document, settings.scripted_prefixes) == SCRIPTED:
             continue
         feedback = judge(document, window)
-        if isinstance(feedback, Feedback):
-            accepted.append(feedback)
-    chosen = newest_per_opinion(accepted, min_rating=settings.min_feedback_rating)
-    # In batches, since the documents of many weeks take far more memory than what is kept of them.
-    opinions = {
-        opinion_id: opinion_of(document)
-        for ids in batches(sorted({one.opinion_id for one in chosen}))
-        for opinion_id, document in reader.opinions(ids, fields=OPINION_FIELDS).items()
-    }
-    return [
-        Reviewed(opinions[one.opinion_id], one.submitted_at, one.label) for one in chosen if one.opinion_id in opinions
-    ]
+        if isinstance(feedback, Feedback) and feedback.human_rating >= settings.min_feedback_rating:
+            yield feedback

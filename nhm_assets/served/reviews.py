@@ -1,8 +1,8 @@
 """What people said of opinions, by week and version."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Final
 
 import numpy as np
@@ -12,10 +12,9 @@ from nhm_assets.domain.partitions import WEEK
 from nhm_assets.domain.served_records import Agreement, Calls, Decline
 from nhm_assets.drift.estimate import estimate
 from nhm_assets.served.agreement import agreement, calls_approve, counted, decline
-from nhm_assets.served.reading import Reviewed
-from nhm_assets.served.serving_times import ServingTimes
+from nhm_assets.served.columns import UNTOLD, Reviews, microseconds
 
-Weeks = Mapping[int, Mapping[str | None, list[Reviewed]]]
+Weeks = Mapping[int, Mapping[str | None, Reviews]]
 """Weeks before the measured one -> version -> its reviewed opinions; None stands for no version."""
 
 RECENT: Final = 2
@@ -23,28 +22,28 @@ RECENT: Final = 2
 _CHECKED: Final = 8
 
 
-def by_week(reviewed: Sequence[Reviewed], times: ServingTimes, start: datetime) -> Weeks:
+def by_week(reviews: Reviews, start: datetime) -> Weeks:
     """The reviewed opinions of models, by the week in which they were reviewed. Those of fallbacks are left out.
 
     Args:
-        reviewed: in any order.
-        times: which version served when.
+        reviews: by time.
         start: of the measured week.
     """
-    found: dict[int, dict[str | None, list[Reviewed]]] = defaultdict(lambda: defaultdict(list))
-    for one in reviewed:
-        opinion = one.opinion
-        if opinion.fallback is not None or opinion.version is None or np.isnan(opinion.confidence):
-            continue
-        version = None if opinion.at is None or times.in_gap(opinion.at) else opinion.version
-        found[-((one.submitted_at - start) // WEEK)][version].append(one)
+    before = -((reviews.submitted_at - microseconds(start)) // (WEEK // timedelta(microseconds=1)))
+    found: dict[int, dict[str | None, Reviews]] = defaultdict(dict)
+    for week in np.unique(before).tolist():
+        in_week = before == week
+        for version in np.unique(reviews.versions[in_week & (reviews.versions >= UNTOLD)]).tolist():
+            name = None if version == UNTOLD else str(version)
+            found[week][name] = reviews.where(in_week & (reviews.versions == version))
     return found
 
 
-def agreements(versions: Mapping[str | None, list[Reviewed]]) -> list[Agreement]:
+def agreements(versions: Mapping[str | None, Reviews]) -> list[Agreement]:
     """The agreement of each version in one week."""
     told = sorted((version for version in versions if version is not None), key=int)
-    return [agreement(version, *_arrays(versions[version])) for version in told]
+    of = {version: versions[version] for version in told}
+    return [agreement(version, one.confidence, one.risk, one.approved) for version, one in of.items()]
 
 
 def decline_of(weeks: Weeks, version: str | None, evaluated: Calls) -> Decline | None:
@@ -58,31 +57,19 @@ def checked(weeks: Weeks, version: str | None) -> list[Checked]:
     """The estimates of the newest eight weeks, on opinions that people did review."""
     found = []
     for before, reviewed in _of(weeks, version):
-        confidence, risk, approved = _arrays(reviewed)
-        calls = calls_approve(confidence, risk)
-        realized = counted(calls, approved).f1
-        expected = estimate(confidence.clip(0, 1), calls)
+        realized = _calls(reviewed).f1
+        expected = estimate(reviewed.confidence.clip(0, 1), calls_approve(reviewed.confidence, reviewed.risk))
         if before < _CHECKED and realized is not None and expected.f1 is not None:
             found.append(Checked(weeks_before=before, estimate=expected, realized=realized))
     return found
 
 
-def _of(weeks: Weeks, version: str | None) -> list[tuple[int, list[Reviewed]]]:
+def _of(weeks: Weeks, version: str | None) -> list[tuple[int, Reviews]]:
     """The weeks in which a version was reviewed, the newest first."""
     if version is None:
         return []
     return [(before, weeks[before][version]) for before in sorted(weeks) if version in weeks[before]]
 
 
-def _calls(reviewed: Sequence[Reviewed]) -> Calls:
-    confidence, risk, approved = _arrays(reviewed)
-    return counted(calls_approve(confidence, risk), approved)
-
-
-def _arrays(reviewed: Sequence[Reviewed]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Confidence, risk, and whether people approved, one value per opinion."""
-    return (
-        np.array([one.opinion.confidence for one in reviewed], dtype="float64"),
-        np.array([one.opinion.risk for one in reviewed], dtype="float64"),
-        np.array([one.approved for one in reviewed], dtype="bool"),
-    )
+def _calls(reviewed: Reviews) -> Calls:
+    return counted(calls_approve(reviewed.confidence, reviewed.risk), reviewed.approved)
