@@ -90,7 +90,7 @@ def _decidable(report: EvaluationReport, rows: PooledRows, rules: GateRules) -> 
 
 def _kinds(truth: Calls, calls: Calls) -> np.ndarray:
     """Each row as tn, fp, fn or tp; shape (n, 4)."""
-    return np.eye(4, dtype="int64")[2 * truth.astype("int64") + calls]
+    return np.eye(4, dtype="int8")[2 * truth.astype("int8") + calls]
 
 
 def _pooled(counts: np.ndarray) -> Pooled:

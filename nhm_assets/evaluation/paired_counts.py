@@ -18,8 +18,8 @@ def one_hot(truth: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndar
         first: whether the first model calls it approve.
         second: whether the second model does.
     """
-    kind = 4 * truth.astype("int64") + 2 * first.astype("int64") + second.astype("int64")
-    return np.eye(KINDS, dtype="int64")[kind]
+    kind = 4 * truth.astype("int8") + 2 * first.astype("int8") + second.astype("int8")
+    return np.eye(KINDS, dtype="int8")[kind]
 
 
 def f1_difference(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -31,8 +31,10 @@ class PlanSums:
             columns: what is added up, whole numbers; shape (n, columns).
         """
         plan_of_row, ids = pd.factorize(plan_ids, use_na_sentinel=False)
-        sums = np.zeros((len(ids), columns.shape[1]), dtype="int64")
-        np.add.at(sums, plan_of_row, columns.astype("int64"))
+        sums = np.empty((len(ids), columns.shape[1]), dtype="int64")
+        for number, column in enumerate(columns.T):
+            # As doubles, which are exact here.
+            sums[:, number] = np.bincount(plan_of_row, column, minlength=len(ids))
         return cls(sums)
 
     @property
@@ -44,15 +46,10 @@ class PlanSums:
         """Sums over samples of as many plans as there are, drawn with replacement; shape (samples, columns)."""
         plans = len(self.sums)
         step = max(1, _AT_ONCE // max(plans, 1))
-        parts = [self._sample(rng, min(step, samples - done)) for done in range(0, samples, step)]
-        return np.concatenate(parts)
-
-    def _sample(self, rng: np.random.Generator, samples: int) -> np.ndarray:
-        plans = len(self.sums)
-        drawn = rng.integers(plans, size=(samples, plans)) + plans * np.arange(samples)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=samples * plans).reshape(samples, plans)
         # Floats multiply faster than integers, and are exact here.
-        return np.rint(times.astype("float64") @ self.sums).astype("int64")
+        sums = self.sums.astype("float64")
+        parts = [_sample(sums, rng, min(step, samples - done)) for done in range(0, samples, step)]
+        return np.concatenate(parts)
 
     def further(self, rng: np.random.Generator, samples: int, plans: int) -> np.ndarray:
         """Sums over samples of `plans` plans like these, drawn with replacement; shape (samples, columns).
@@ -62,3 +59,10 @@ class PlanSums:
         """
         kinds, counts = np.unique(self.sums, axis=0, return_counts=True)
         return rng.multinomial(plans, counts / counts.sum(), size=samples) @ kinds
+
+
+def _sample(sums: np.ndarray, rng: np.random.Generator, samples: int) -> np.ndarray:
+    plans = len(sums)
+    drawn = rng.integers(plans, size=(samples, plans)) + plans * np.arange(samples)[:, None]
+    times = np.bincount(drawn.ravel(), minlength=samples * plans).reshape(samples, plans)
+    return np.rint(times.astype("float64") @ sums).astype("int64")
