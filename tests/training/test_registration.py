@@ -169,6 +169,15 @@ def test_the_dataset_is_the_input_of_the_run_and_its_digest_is_the_data_version(
     assert {tag.key: tag.value for tag in given.tags} == {"mlflow.data.context": "training"}
 
 
+def test_the_schema_of_the_dataset_is_the_one_that_mlflow_infers_from_all_values(run, frame):
+    import mlflow.data
+
+    (given,) = run.inputs.dataset_inputs
+    rows = frame[[*FEATURE_NAMES, "label"]]
+    assert rows.isna().any().any()
+    assert given.dataset.schema == mlflow.data.from_pandas(rows)._to_mlflow_entity().schema
+
+
 def test_the_model_has_signature_input_example_and_pinned_requirements(client, log):
     from mlflow.models import Model
 
