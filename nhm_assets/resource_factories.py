@@ -41,4 +41,5 @@ def mlflow_of(settings: Settings) -> Mlflow:
         uri=uri.get_secret_value() if uri else None,
         home=settings.nhm_home / "mlflow",
         timeout_s=settings.mlflow_timeout_s,
+        library_is_configured=settings.mlflow_library_is_configured,
     )

@@ -39,6 +39,14 @@ _OWNER = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s:]+@[^@\s:]+\.[^@\s:]+")
 
 Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+_OF_MLFLOWS_LIBRARY = re.compile(
+    r"MLFLOW_(TRACKING_(USERNAME|PASSWORD|TOKEN|AUTH|AWS_SIGV4|INSECURE_TLS|\w+_CERT_PATH)|HTTP_\w+|WORKSPACE"
+    r"|ENABLE_WORKSPACES)"
+)
+"""Variables that MLflow's own library heeds when it asks a server."""
+_LOGIN_OF_MLFLOWS_LIBRARY = Path(".mlflow", "credentials")
+"""Its file in the user's folder."""
+
 _RUNS_BY_HAND = 5
 """`nhm retrain` and the Kubernetes Job run beside the queue, and the Job's specialists come one after another."""
 
@@ -575,6 +583,12 @@ class Settings(BaseSettings):
             server = self.mlflow_tracking_uri
             return artifacts_address(self.nhm_storage, server.get_secret_value() if server else None)
         return self.nhm_storage or str(self.nhm_home / "storage")
+
+    @property
+    def mlflow_library_is_configured(self) -> bool:
+        """Whether MLflow's own library is told how to ask a server, by more than its address."""
+        is_told = any(value and _OF_MLFLOWS_LIBRARY.fullmatch(name) for name, value in os.environ.items())
+        return is_told or (Path.home() / _LOGIN_OF_MLFLOWS_LIBRARY).exists()
 
     @property
     def dagster_folder(self) -> Path:

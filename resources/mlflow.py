@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resources.errors import MlflowRefused
-from resources.mlflow_database import artifact_root, database_address, require_database
-from resources.mlflow_errors import root_reason
+from resources.mlflow_database import artifact_root, database_address, database_file, require_database
+from resources.mlflow_errors import if_there, root_reason
 from resources.mlflow_server import MlflowServer
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-_HTTP_RETRIES = 2
+    from resources.mlflow_reader import MlflowReader
+
 _ACTIVE = "active"
 _ACTIVATION = threading.Lock()
 
@@ -29,8 +30,10 @@ def limit_http_retries() -> None:
     """Keep MLflow from trying a server that is away for minutes, unless its own variable says otherwise."""
     from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES
 
+    from resources.mlflow_rest import HTTP_RETRIES
+
     if not MLFLOW_HTTP_REQUEST_MAX_RETRIES.is_set():
-        MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(_HTTP_RETRIES)
+        MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(HTTP_RETRIES)
 
 
 class Mlflow:
@@ -40,12 +43,17 @@ class Mlflow:
         uri: address of its server, or of its database; None for SQLite on this machine.
         home: folder of that SQLite file and of its artifacts.
         timeout_s: seconds until a server that does not answer is an error.
+        library_is_configured: whether variables of MLflow's own library hold, such as a token or a workspace.
     """
 
-    def __init__(self, *, uri: str | None, home: Path, timeout_s: float) -> None:
+    def __init__(self, *, uri: str | None, home: Path, timeout_s: float, library_is_configured: bool = False) -> None:
         self._embedded = uri is None
         self._home = home
-        self._server = MlflowServer(uri or database_address(home), timeout_s=timeout_s)
+        address = uri or database_address(home)
+        self._server = MlflowServer(address, timeout_s=timeout_s)
+        self._read_server = MlflowServer(address, timeout_s=timeout_s, by_library=False)
+        is_other_database = uri is not None and not self._server.over_http
+        self._reads_by_library = library_is_configured or is_other_database
         self.address = f"SQLite under {home}" if uri is None else self._server.masked
 
     def __repr__(self) -> str:
@@ -64,6 +72,32 @@ class Mlflow:
             client = self._client
             self._set_library_addresses()
             yield client
+
+    @contextmanager
+    def reading(self) -> Iterator["MlflowReader"]:
+        """What answers questions about versions and runs, without MLflow's library where that is possible.
+
+        Raises:
+            MlflowUnavailable, MlflowRefused, IncompatibleMlflow: as `client` does.
+        """
+        if self._reads_by_library:
+            with self.client() as client:
+                yield client
+            return
+        with self._read_server.translated_errors():
+            yield self._reader
+
+    @cached_property
+    def _reader(self) -> "MlflowReader":
+        self._read_server.require_usable()
+        if self._read_server.over_http:
+            from resources.mlflow_rest import RestReader
+
+            return RestReader(self._read_server)
+        from resources.mlflow_tables import TablesReader
+
+        require_database(self._home)
+        return TablesReader(database_file(self._home))
 
     @cached_property
     def _client(self) -> "MlflowClient":
@@ -218,16 +252,9 @@ def run_state(client: "MlflowClient", run_id: str) -> str | None:
     return str(run.info.lifecycle_stage) if run else None
 
 
-def run_if_any(client: "MlflowClient", run_id: str) -> "Run | None":
+def run_if_any(client: "MlflowClient | MlflowReader", run_id: str) -> "Run | None":
     """The run with this id; None if it is gone for good (`mlflow gc`)."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return None
-        raise
+    return if_there(lambda: client.get_run(run_id))
 
 
 def delete_version_files(client: "MlflowClient", model: str, version: str) -> None:

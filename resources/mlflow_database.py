@@ -17,6 +17,8 @@ from urllib.parse import quote, unquote, urlsplit
 from filelock import FileLock
 
 from resources.errors import MlflowRefused, MlflowUnavailable
+from resources.mlflow_errors import loaded_class
+from resources.mlflow_server import client_version
 
 _FILE = "mlflow.db"
 _SPECIAL = "%?#"
@@ -31,11 +33,18 @@ _PATHS = {
 }
 """Columns that hold where files are, by table."""
 _DRAFT = ".mlflow.db.draft"
+_FITS = ".mlflow.db.fits"
+"""Says which schema fits which MLflow, because MLflow takes a second to be imported and asked."""
+
+
+def database_file(home: Path) -> Path:
+    """The database in this folder."""
+    return home / _FILE
 
 
 def database_address(home: Path) -> str:
     """The address of the database in this folder, as MLflow takes it."""
-    return _address(home / _FILE)
+    return _address(database_file(home))
 
 
 def artifact_root(home: Path) -> str:
@@ -56,7 +65,7 @@ def require_database(home: Path) -> None:
         MlflowRefused: the file is damaged, or cannot be migrated.
     """
     home.mkdir(parents=True, exist_ok=True)
-    database, draft = home / _FILE, home / _DRAFT
+    database, draft = database_file(home), home / _DRAFT
     with FileLock(home / "migration.lock"), _explained(database):
         _remove(draft)
         if not _was_completed(database):
@@ -64,10 +73,11 @@ def require_database(home: Path) -> None:
             # SQLite would apply the journal of an incomplete file to the new one.
             Path(f"{database}-journal").unlink(missing_ok=True)
             draft.replace(database)
-        elif _is_outdated(database):
+        elif not _is_known_to_fit(database) and _is_outdated(database):
             _copy(database, draft)
             _migrate(draft)
             draft.replace(database)
+        _remember_fit(database)
         _follow_move(database, home)
 
 
@@ -95,12 +105,32 @@ def _make(draft: Path, artifacts: str) -> None:
     SqlAlchemyStore(_address(draft), artifacts).engine.dispose()
 
 
+def _revision(database: Path) -> str | None:
+    """MLflow's name of the schema."""
+    with closing(sqlite3.connect(database)) as connection:
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return str(row[0]) if row else None
+
+
 def _is_outdated(database: Path) -> bool:
     from mlflow.store.db.utils import _get_latest_schema_revision
 
-    with closing(sqlite3.connect(database)) as connection:
-        revision = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    return revision is None or revision[0] != _get_latest_schema_revision()
+    return _revision(database) != _get_latest_schema_revision()
+
+
+def _fit(database: Path) -> str:
+    return f"MLflow {client_version()}, schema {_revision(database)}\n"
+
+
+def _is_known_to_fit(database: Path) -> bool:
+    """Whether the schema was the newest one of the MLflow that is installed when it was last opened."""
+    record = database.with_name(_FITS)
+    return record.exists() and record.read_text() == _fit(database)
+
+
+def _remember_fit(database: Path) -> None:
+    if not _is_known_to_fit(database):
+        database.with_name(_FITS).write_text(_fit(database))
 
 
 def _copy(database: Path, draft: Path) -> None:
@@ -170,9 +200,6 @@ def _address(database: Path) -> str:
 
 @contextmanager
 def _explained(database: Path) -> Iterator[None]:
-    from alembic.util.exc import CommandError
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -180,7 +207,10 @@ def _explained(database: Path) -> Iterator[None]:
             f"MLflow's database {database} cannot be used ({error}): check that its disk is not full and no other"
             " program keeps it open, then run this again"
         ) from error
-    except (sqlite3.DatabaseError, SQLAlchemyError, CommandError) as error:
+    except Exception as error:
+        of_mlflow = loaded_class("sqlalchemy.exc", "SQLAlchemyError") + loaded_class("alembic.util.exc", "CommandError")
+        if not isinstance(error, (sqlite3.DatabaseError, *of_mlflow)):
+            raise
         raise MlflowRefused(
             f"MLflow's database {database} is damaged or from a newer MLflow ({str(error).splitlines()[0]}):"
             " restore it from a backup, install the MLflow that wrote it, or move it away to start with an empty one"

@@ -1,9 +1,15 @@
 """What errors of MLflow's client, of its HTTP library and of its database mean."""
 
 import re
+import sqlite3
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
+NOT_THERE: Final = "RESOURCE_DOES_NOT_EXIST"
+NOT_A_NAME: Final = "INVALID_PARAMETER_VALUE"
+"""MLflow's code for an alias that nobody has set, and for a number that no version can have."""
 AWAY: Final = (408, 429, 500, 502, 503, 504)
 """HTTP statuses of a server, or of a proxy before it, that cannot answer now."""
 DENIED: Final = (401, 403)
@@ -32,6 +38,40 @@ _DATABASE_AWAY = (
     "gone away",
 )
 """Words of SQLite, PostgreSQL and MySQL. Their other operational errors, such as a missing table, do not pass."""
+T = TypeVar("T")
+
+
+class MlflowAnswer(Exception):
+    """What MLflow answers instead of what was asked for, in the form of its library's errors.
+
+    Attributes:
+        error_code: MLflow's word for what is wrong.
+    """
+
+    def __init__(self, error_code: str, message: str) -> None:
+        super().__init__(f"{error_code}: {message}")
+        self.error_code = error_code
+
+
+def if_there(ask: Callable[[], T], *missing: str) -> T | None:
+    """What MLflow answers; None if it says that there is no such thing.
+
+    Args:
+        ask: asks it, by its library or by a reader.
+        missing: further codes that mean this.
+    """
+    try:
+        return ask()
+    except Exception as error:
+        if getattr(error, "error_code", None) in (NOT_THERE, *missing):
+            return None
+        raise
+
+
+def loaded_class(module: str, name: str) -> tuple[type[Exception], ...]:
+    """A class of errors, to ask `isinstance`; none if its module was not imported, and so cannot have raised one."""
+    found = getattr(sys.modules.get(module), name, None)
+    return (found,) if found else ()
 
 
 @dataclass(frozen=True)
@@ -75,13 +115,11 @@ def cause_of(error: Exception) -> Cause:
 
 
 def _status(error: Exception, text: str) -> int | None:
-    from mlflow.exceptions import RestException
-    from requests.exceptions import HTTPError
-
-    if isinstance(error, HTTPError) and error.response is not None:
-        return int(error.response.status_code)
-    if isinstance(error, RestException):
-        status = int(error.get_http_status_code())
+    response = getattr(error, "response", None)
+    if isinstance(error, loaded_class("requests.exceptions", "HTTPError")) and response is not None:
+        return int(response.status_code)
+    if isinstance(error, loaded_class("mlflow.exceptions", "RestException")):
+        status = int(error.get_http_status_code())  # type: ignore[attr-defined]
         return status if status in (*AWAY, *DENIED) else None
     found = _STATUS.search(text)
     status = int(found[1] or found[2]) if found else 0
@@ -89,15 +127,13 @@ def _status(error: Exception, text: str) -> int | None:
 
 
 def _is_of_a_database(error: Exception) -> bool:
-    from sqlalchemy.exc import DBAPIError
-
-    return isinstance(error, DBAPIError) or isinstance(error.__cause__, DBAPIError)
+    of_databases: tuple[type[Exception], ...] = (sqlite3.Error, *loaded_class("sqlalchemy.exc", "DBAPIError"))
+    return isinstance(error, of_databases) or isinstance(error.__cause__, of_databases)
 
 
 def _is_of_the_connection(error: Exception) -> bool:
-    from requests import exceptions
-
-    return isinstance(error, (exceptions.ConnectionError, exceptions.Timeout, exceptions.ChunkedEncodingError))
+    names = ("ConnectionError", "Timeout", "ChunkedEncodingError")
+    return any(isinstance(error, loaded_class("requests.exceptions", name)) for name in names)
 
 
 def root_reason(error: BaseException) -> str:

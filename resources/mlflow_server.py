@@ -1,13 +1,15 @@
 """The address of MLflow: whether its server answers, accepts us and fits the client, and what its errors mean."""
 
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from resources.addresses import masked, split_credentials
 from resources.errors import IncompatibleMlflow, MlflowRefused, MlflowUnavailable
-from resources.mlflow_errors import AWAY, DENIED, Cause, cause_of
+from resources.mlflow_errors import AWAY, DENIED, Cause, cause_of, loaded_class
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,13 +25,15 @@ class MlflowServer:
     Args:
         uri: its address, which may hold a user and a password.
         timeout_s: seconds until a server that does not answer is an error.
+        by_library: whether settings of MLflow's own library hold, so that it must be imported to ask for them.
     """
 
-    def __init__(self, uri: str, *, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
+    def __init__(self, uri: str, *, timeout_s: float, by_library: bool = True) -> None:
+        self.timeout_s = timeout_s
+        self._by_library = by_library
         self.masked = masked(uri)
-        self._over_http = uri.lower().startswith(("http://", "https://"))
-        self.address, self.user, self.password = split_credentials(uri) if self._over_http else (uri, None, None)
+        self.over_http = uri.lower().startswith(("http://", "https://"))
+        self.address, self.user, self.password = split_credentials(uri) if self.over_http else (uri, None, None)
 
     def require_usable(self) -> None:
         """Check the address, and that a server there answers, accepts us and fits the client.
@@ -39,7 +43,7 @@ class MlflowServer:
             MlflowRefused: it refuses us, or the address cannot be used.
             IncompatibleMlflow: client and server cannot work together.
         """
-        if self._over_http:
+        if self.over_http:
             self._require_fitting_server()
         elif re.split(r"\+|://", self.address)[0] not in _DATABASES:
             raise self._unusable()
@@ -47,14 +51,10 @@ class MlflowServer:
     @contextmanager
     def translated_errors(self) -> Iterator[None]:
         """Turn connection errors and refusals of MLflow's client into ours; other errors pass."""
-        from mlflow.exceptions import MlflowException
-        from requests.exceptions import RequestException
-        from sqlalchemy.exc import DBAPIError
-
         try:
             yield
-        except (MlflowException, RequestException, DBAPIError) as error:
-            ours = self._of(cause_of(error))
+        except Exception as error:
+            ours = self._of(cause_of(error)) if _is_of_a_client(error) else None
             if ours is None:
                 raise
             raise ours from None
@@ -68,7 +68,7 @@ class MlflowServer:
         Raises:
             MlflowRefused: it does not see it, or the folder cannot be written to here.
         """
-        if not self._over_http or re.match(r"[a-z][a-z0-9+.-]+:", artifact_uri.removeprefix("file:")):
+        if not self.over_http or re.match(r"[a-z][a-z0-9+.-]+:", artifact_uri.removeprefix("file:")):
             return
         try:
             client.log_text(run_id, "Written by the trainer, to see whether the server sees it.\n", _PROBE_FILE)
@@ -85,13 +85,11 @@ class MlflowServer:
             )
 
     def _require_fitting_server(self) -> None:
-        import mlflow
-
-        client_version = mlflow.__version__
+        own_version = client_version()
         server_version = self._get_ok("/version").text.strip()
-        if not fits(client_version, server_version, address=self.masked):
+        if not fits(own_version, server_version, address=self.masked):
             raise IncompatibleMlflow(
-                f"the MLflow client {client_version} cannot work with the MLflow server {server_version} at"
+                f"the MLflow client {own_version} cannot work with the MLflow server {server_version} at"
                 f" {self.masked}: use client 3.x with server 3.x, or client 2.22 with server 2.9 or newer"
             )
         # /version answers everybody; the registry may still refuse our credentials or our host name.
@@ -100,14 +98,12 @@ class MlflowServer:
     def _get(self, path: str) -> Any:
         """The answer to a request that uses the same login and certificates as MLflow's client."""
         import requests
-        from mlflow.exceptions import MlflowException
 
+        access = self.access()
         try:
             return requests.get(
-                f"{self.address.rstrip('/')}{path}", timeout=self._timeout_s, allow_redirects=False, **self._access()
+                f"{self.address.rstrip('/')}{path}", timeout=self.timeout_s, allow_redirects=False, **access
             )
-        except MlflowException as error:
-            raise MlflowRefused(f"the settings of MLflow contradict each other: {error}") from None
         except ValueError:
             # The text of this error quotes the address, which may hold a password.
             raise self._unusable() from None
@@ -120,18 +116,27 @@ class MlflowServer:
 
         response = self._get(path)
         if response.status_code != requests.codes.ok:
-            raise self._answered(response.status_code, response.headers.get("Location"))
+            raise self.answered(response.status_code, response.headers.get("Location"))
         return response
 
-    def _access(self) -> dict[str, Any]:
+    def access(self) -> dict[str, Any]:
         """Login and certificates as `requests` takes them: from the address, else from MLflow's own settings.
 
         These are MLFLOW_TRACKING_TOKEN, _USERNAME, _PASSWORD, MLFLOW_TRACKING_SERVER_CERT_PATH and
         MLFLOW_TRACKING_INSECURE_TLS.
+
+        Raises:
+            MlflowRefused: MLflow's own settings contradict each other.
         """
+        if not self._by_library:
+            return {"auth": (self.user, self.password or "")} if self.user is not None else {}
+        from mlflow.exceptions import MlflowException
         from mlflow.utils.credentials import get_default_host_creds
 
-        settings = get_default_host_creds(self.address)
+        try:
+            settings = get_default_host_creds(self.address)
+        except MlflowException as error:
+            raise MlflowRefused(f"the settings of MLflow contradict each other: {error}") from None
         access = {"verify": settings.verify, "cert": settings.client_cert_path}
         if self.user is not None:
             return {**access, "auth": (self.user, self.password or "")}
@@ -142,6 +147,8 @@ class MlflowServer:
         return access
 
     def _login(self) -> str:
+        if not self._by_library:
+            return f"user {self.user}" if self.user else "requests without a login"
         from mlflow.utils.credentials import get_default_host_creds
 
         settings = get_default_host_creds(self.address)
@@ -168,10 +175,11 @@ class MlflowServer:
                 " MLFLOW_TRACKING_URI"
             )
         if cause.status:
-            return self._answered(cause.status)
+            return self.answered(cause.status)
         return self._unavailable(cause.away) if cause.away else None
 
-    def _answered(self, status: int, moved_to: str | None = None) -> MlflowUnavailable | MlflowRefused:
+    def answered(self, status: int, moved_to: str | None = None) -> MlflowUnavailable | MlflowRefused:
+        """Our error for an answer with this status, which refers to another address if `moved_to` is one."""
         if status in AWAY:
             return MlflowUnavailable(
                 f"MLflow at {self.masked} answers {status}, so it or a proxy before it cannot serve requests now: if"
@@ -200,6 +208,20 @@ class MlflowServer:
             f"MLflow at {self.masked} cannot be reached ({reason}): check MLFLOW_TRACKING_URI, the network and whether"
             " the server runs, then run this again"
         )
+
+
+def client_version() -> str:
+    """The version of MLflow's client that is installed, whole or skinny."""
+    try:
+        return version("mlflow")
+    except PackageNotFoundError:
+        return version("mlflow-skinny")
+
+
+def _is_of_a_client(error: Exception) -> bool:
+    """Whether MLflow's client, its HTTP library or its database raised this error."""
+    known = loaded_class("mlflow.exceptions", "MlflowException") + loaded_class("sqlalchemy.exc", "DBAPIError")
+    return isinstance(error, (sqlite3.Error, *known, *loaded_class("requests.exceptions", "RequestException")))
 
 
 def fits(client: str, server: str, *, address: str = "") -> bool:

@@ -11,9 +11,11 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from resources.mlflow import Mlflow
 from tests.support.documents import WEEK, put, reviewed_opinions
 from tests.support.nhm import nhm
 from tests.support.platform import Platform, verdicts
+from tests.support.registry_questions import answers, fill, questions
 from tests.support.servers import mlflow_server
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
@@ -42,6 +44,14 @@ def test_the_client_2_22_trains_and_promotes_on_a_server_2_9(platform: Platform,
     assert again.asset_value("promoted_version").previous_version == "1"
     assert verdicts(again)["registry_consistent"]
     assert again.asset_value("evaluation_report").candidate == result.asset_value("evaluation_report").candidate
+
+
+@pytest.mark.skipif(not OLD_CLIENT, reason="a client 3.x is refused")
+def test_the_reader_of_a_server_2_9_answers_as_mlflows_client_does(tmp_path: Path, old_server: str):
+    server = Mlflow(uri=old_server, home=tmp_path, timeout_s=60)
+    with server.client() as client, server.reading() as reader:
+        asked = questions(fill(client))
+        assert answers(reader, asked) == answers(client, asked)
 
 
 @pytest.mark.skipif(OLD_CLIENT, reason="only a client 3.x is refused")

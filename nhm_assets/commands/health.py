@@ -73,7 +73,7 @@ def _checks(clients: Clients) -> list[tuple[str, str, Callable[[], None]]]:
             pass
 
     def check_mlflow() -> None:
-        with mlflow.client():
+        with mlflow.reading():
             pass
 
     return [

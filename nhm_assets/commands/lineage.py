@@ -60,7 +60,7 @@ def _facts_about_version(settings: Settings, name: str, number: str | None, feat
     specialist = parse_specialist(name)
     if feature is not None and feature not in FEATURE_NAMES:
         raise UsageError(f"unknown feature {feature!r}; choose from {', '.join(FEATURE_NAMES)}")
-    with mlflow_of(settings).client() as client, mongo_of(settings).database() as database:
+    with mlflow_of(settings).reading() as client, mongo_of(settings).database() as database:
         version = _version(client, specialist, number)
         log, shown = database[AUDIT_LOG], str(version.version)
         decisions = [_decision(entry) for entry in entries(log, specialist.registered_model, version=shown)]
@@ -198,7 +198,7 @@ def _facts_about_feedback(settings: Settings, feedback_id: str) -> Facts:
             database[QUARANTINE].find({"document.feedback_id": feedback_id}, {"reason": 1, "partition": 1})
         )
     datasets = []
-    with mlflow_of(settings).client() as client:
+    with mlflow_of(settings).reading() as client:
         for one in holdings:
             model, learned = _model(one.specialist), one.split != TEST
             trained = [

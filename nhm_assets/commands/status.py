@@ -122,7 +122,7 @@ def _production(clients: "Clients", answering: set[str]) -> list[Facts]:
     from nhm_assets.registry.audit_log import AUDIT_LOG
 
     with ExitStack() as stack:
-        client = stack.enter_context(clients.mlflow.client())
+        client = stack.enter_context(clients.mlflow.reading())
         log = stack.enter_context(clients.mongo.database())[AUDIT_LOG] if "MongoDB" in answering else None
         instance = clients.dagster if "Dagster" in answering else None
         return [_facts_of(row) for row in production_rows(client, log, instance, now=clients.settings.now())]
@@ -164,7 +164,7 @@ def _foreign_moves(clients: "Clients") -> list[Facts]:
     from nhm_assets.registry.foreign_moves import pointer_of, remedy
 
     moves = []
-    with clients.mongo.database() as database, clients.mlflow.client() as client:
+    with clients.mongo.database() as database, clients.mlflow.reading() as client:
         for specialist in all_specialists():
             pointer = pointer_of(client, database[AUDIT_LOG], specialist.registered_model)
             if pointer.is_foreign:

@@ -50,7 +50,7 @@ def _versions(settings: Settings) -> "tuple[dict[str, Expected | None], str | No
 
     versions: dict[str, Expected | None] = {}
     try:
-        with mlflow_of(settings).client() as client:
+        with mlflow_of(settings).reading() as client:
             for name in all_specialists():
                 champion = version_in_production(client, name.registered_model)
                 versions[name] = Expected(name, str(champion.version), champion.run_id or None) if champion else None

@@ -8,7 +8,7 @@ from nhm_assets.monitoring import field_metrics, own_metrics
 from nhm_assets.monitoring.metric import Readings
 from nhm_assets.registry.versions import newest_versions, version_by_alias, version_if_any, window_end
 from nhm_assets.registry.vocabulary import DATA_SOURCE_TAG, DATA_VERSION_TAG, PRODUCTION, PRODUCTION_ALIAS, STAGING
-from resources.mlflow import Mlflow
+from resources.mlflow import Mlflow, run_if_any
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -47,7 +47,7 @@ class MlflowSource:
             ServiceError: MLflow does not answer or cannot be used.
         """
         readings = Readings()
-        with self._mlflow.client() as client:
+        with self._mlflow.reading() as client:
             for specialist in self._to_read(client):
                 said = Readings()
                 self._put(said, client, specialist)
@@ -112,16 +112,10 @@ class MlflowSource:
 
     def _f1_of(self, client: "MlflowClient", version: "ModelVersion") -> float | None:
         """F1 as the training run records it; None if the run is gone or has no such metric."""
-        from mlflow.exceptions import MlflowException
-
         key = (version.name, str(version.version))
         if key not in self._f1 and version.run_id:
-            try:
-                metrics = client.get_run(version.run_id).data.metrics
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                    raise
-                metrics = {}
+            run = run_if_any(client, version.run_id)
+            metrics = run.data.metrics if run else {}
             found = next((metrics[name] for name in _F1 if name in metrics), None)
             if found is None:
                 return None
@@ -140,5 +134,6 @@ def _in_production(
         found += [named] if named and named.current_stage == PRODUCTION else []
     if not found and len(newest) == _NEWEST:
         # The server reads all versions for this, so it is the last resort.
-        found = list(client.get_latest_versions(model, [PRODUCTION]))
+        latest = client.get_registered_model(model).latest_versions
+        found = [version for version in latest if version.current_stage == PRODUCTION]
     return found

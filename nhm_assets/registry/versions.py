@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING, Final
 
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.registry.vocabulary import PRODUCTION, PRODUCTION_ALIAS, WINDOW_END_TAG
+from resources.mlflow_errors import NOT_A_NAME, if_there
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-_DOES_NOT_EXIST: Final = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+    from resources.mlflow_reader import MlflowReader
+
 _CHANGES: Final = 20
 """Versions that are read at a time, those that were changed last first."""
 
 
-def version_in_production(client: "MlflowClient", model: str, *, audited: str | None = None) -> "ModelVersion | None":
+def version_in_production(
+    client: "MlflowClient | MlflowReader", model: str, *, audited: str | None = None
+) -> "ModelVersion | None":
     """The version in stage Production; None if there is none.
 
     Args:
@@ -42,7 +46,9 @@ def version_in_production(client: "MlflowClient", model: str, *, audited: str | 
     return in_production[0] if in_production else None
 
 
-def versions_in_production(client: "MlflowClient", model: str, *, audited: str | None = None) -> "list[ModelVersion]":
+def versions_in_production(
+    client: "MlflowClient | MlflowReader", model: str, *, audited: str | None = None
+) -> "list[ModelVersion]":
     """The versions in stage Production, highest number first: one, unless others moved a second one there.
 
     MLflow answers with the one of the highest number, which is also the one that the specialists load. If the platform
@@ -66,22 +72,17 @@ def versions_in_production(client: "MlflowClient", model: str, *, audited: str |
     return sorted(in_production, key=lambda version: int(version.version), reverse=True)
 
 
-def _served(client: "MlflowClient", model: str) -> "tuple[ModelVersion | None, str | None]":
+def _served(client: "MlflowClient | MlflowReader", model: str) -> "tuple[ModelVersion | None, str | None]":
     """The version in stage Production with the highest number, and the number that the alias `production` names."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        registered = client.get_registered_model(model)
-    except MlflowException as error:
-        if error.error_code in _DOES_NOT_EXIST:
-            return None, None
-        raise
+    registered = if_there(lambda: client.get_registered_model(model), NOT_A_NAME)
+    if registered is None:
+        return None, None
     served = next((one for one in registered.latest_versions if one.current_stage == PRODUCTION), None)
     alias = registered.aliases.get(PRODUCTION_ALIAS)
     return served, None if alias is None else str(alias)
 
 
-def _changed_since(client: "MlflowClient", version: "ModelVersion") -> "Iterator[ModelVersion]":
+def _changed_since(client: "MlflowClient | MlflowReader", version: "ModelVersion") -> "Iterator[ModelVersion]":
     """The versions of its model that were changed after this one, and some more, since it may have been described."""
     token = None
     while True:
@@ -94,17 +95,17 @@ def _changed_since(client: "MlflowClient", version: "ModelVersion") -> "Iterator
             return
 
 
-def versions_with_tag(client: "MlflowClient", model: str, tag: str, value: str) -> "list[ModelVersion]":
+def versions_with_tag(client: "MlflowClient | MlflowReader", model: str, tag: str, value: str) -> "list[ModelVersion]":
     """The versions with this value of a tag, newest first; empty if the model does not exist."""
     return _found(client, f"name='{model}' and tags.`{tag}` = '{value}'")
 
 
-def all_versions(client: "MlflowClient", model: str) -> "list[ModelVersion]":
+def all_versions(client: "MlflowClient | MlflowReader", model: str) -> "list[ModelVersion]":
     """Every version of a registered model, newest first; empty if the model does not exist."""
     return _found(client, f"name='{model}'")
 
 
-def _found(client: "MlflowClient", query: str) -> "list[ModelVersion]":
+def _found(client: "MlflowClient | MlflowReader", query: str) -> "list[ModelVersion]":
     versions: list[ModelVersion] = []
     token = None
     while True:
@@ -115,33 +116,20 @@ def _found(client: "MlflowClient", query: str) -> "list[ModelVersion]":
             return sorted(versions, key=lambda version: int(version.version), reverse=True)
 
 
-def newest_versions(client: "MlflowClient", model: str, count: int) -> "list[ModelVersion]":
+def newest_versions(client: "MlflowClient | MlflowReader", model: str, count: int) -> "list[ModelVersion]":
     """The versions with the highest numbers, newest first; empty if the model does not exist."""
     return list(client.search_model_versions(f"name='{model}'", max_results=count, order_by=["version_number DESC"]))
 
 
-def version_by_alias(client: "MlflowClient", model: str, alias: str) -> str | None:
+def version_by_alias(client: "MlflowClient | MlflowReader", model: str, alias: str) -> str | None:
     """The number of the version that an alias names; None if the alias or the model does not exist."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return str(client.get_model_version_by_alias(model, alias).version)
-    except MlflowException as error:
-        if error.error_code in _DOES_NOT_EXIST:
-            return None
-        raise
+    version = if_there(lambda: client.get_model_version_by_alias(model, alias), NOT_A_NAME)
+    return str(version.version) if version else None
 
 
-def version_if_any(client: "MlflowClient", model: str, version: str) -> "ModelVersion | None":
+def version_if_any(client: "MlflowClient | MlflowReader", model: str, version: str) -> "ModelVersion | None":
     """The version with this number; None if it does not exist."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_model_version(model, version)
-    except MlflowException as error:
-        if error.error_code in _DOES_NOT_EXIST:
-            return None
-        raise
+    return if_there(lambda: client.get_model_version(model, version), NOT_A_NAME)
 
 
 def window_end(version: "ModelVersion") -> datetime | None:

@@ -1,0 +1,76 @@
+"""Readers: they answer questions about versions and runs without MLflow's library.
+
+To import that library takes longer than all questions of a command together. A reader has the methods of MLflow's
+client that only ask, by the same names, and its answers have the fields that the platform reads.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class ReadVersion:
+    """A version of a registered model. `last_updated_timestamp` is in milliseconds since 1970."""
+
+    name: str
+    version: str
+    current_stage: str
+    run_id: str | None
+    last_updated_timestamp: int
+    tags: dict[str, str]
+
+
+class Page(list[ReadVersion]):
+    """Some of the versions that were found. `token` asks for the next ones; None: these are the last."""
+
+    token: str | None = None
+
+
+@dataclass(frozen=True)
+class ReadModel:
+    """A registered model: its newest version in each stage, and the numbers that its aliases name."""
+
+    latest_versions: list[ReadVersion]
+    aliases: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ReadData:
+    """What a run has logged: the newest value of each metric."""
+
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class ReadRun:
+    """An MLflow run."""
+
+    data: ReadData
+
+
+class MlflowReader(Protocol):
+    """What both readers, and MLflow's own client, can be asked.
+
+    Where there is no such thing, they raise an error with an `error_code` (see `if_there`).
+    """
+
+    def get_registered_model(self, name: str) -> ReadModel:
+        """The model with this name."""
+
+    def get_model_version(self, name: str, version: str) -> ReadVersion:
+        """The version of a model with this number."""
+
+    def get_model_version_by_alias(self, name: str, alias: str) -> ReadVersion:
+        """The version of a model that this alias names."""
+
+    def search_model_versions(
+        self,
+        filter_string: str | None = None,
+        max_results: int = 1000,
+        order_by: list[str] | None = None,
+        page_token: str | None = None,
+    ) -> Page:
+        """The versions that a filter of MLflow lets through."""
+
+    def get_run(self, run_id: str) -> ReadRun:
+        """The run with this id, also a deleted one."""

@@ -1,0 +1,132 @@
+"""The reader of the SQLite file of the embedded MLflow, in the schema of the MLflow that is installed.
+
+`require_database` comes first: it makes or migrates the file. tests/resources/test_mlflow_readers.py compares every
+answer with that of MLflow's client, so an MLflow with other tables is noticed there.
+"""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from math import nan
+from pathlib import Path
+from typing import Final
+
+from resources.mlflow_errors import NOT_A_NAME, NOT_THERE, MlflowAnswer
+from resources.mlflow_reader import Page, ReadData, ReadModel, ReadRun, ReadVersion
+
+_WAIT_S: Final = 20.0
+"""How long MLflow's own client waits for another process that writes."""
+_QUESTION: Final = re.compile(r"name='([^']*)'(?: and tags\.`([^`]*)` = '([^']*)')?")
+_VERSIONS: Final = """
+    SELECT name, version, current_stage, run_id, last_updated_time FROM model_versions
+    WHERE current_stage != 'Deleted_Internal'"""
+"""MLflow keeps deleted versions in that stage."""
+_BY_CHANGE: Final = "last_updated_timestamp DESC"
+"""MLflow's order where none is asked for."""
+_ORDERS: Final = {
+    _BY_CHANGE: "last_updated_time DESC, name, version DESC",
+    "version_number DESC": "version DESC, name",
+}
+_Row = tuple[str, int, str, str | None, int | None]
+
+
+class TablesReader:
+    """Asks the tables. Each question opens the file anew, so that it sees what others have written.
+
+    Its methods raise MlflowAnswer if there is no such thing, and sqlite3.Error if the file cannot be read.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+
+    def get_registered_model(self, name: str) -> ReadModel:
+        """The model with this name."""
+        with self._opened() as connection:
+            _require_model(connection, name)
+            newest = "version IN (SELECT max(version) FROM model_versions WHERE name = ?1 GROUP BY current_stage)"
+            versions = _versions(connection, f"AND name = ?1 AND {newest} ORDER BY version", name)
+            aliases = connection.execute("SELECT alias, version FROM registered_model_aliases WHERE name = ?", (name,))
+            return ReadModel(versions, {alias: str(number) for alias, number in aliases})
+
+    def get_model_version(self, name: str, version: str) -> ReadVersion:
+        """The version of a model with this number."""
+        if not version.isdecimal():
+            raise MlflowAnswer(NOT_A_NAME, f"{version} is no number of a version")
+        with self._opened() as connection:
+            found = _versions(connection, "AND name = ? AND version = ?", name, int(version))
+        if not found:
+            raise MlflowAnswer(NOT_THERE, f"{name} has no version {version}")
+        return found[0]
+
+    def get_model_version_by_alias(self, name: str, alias: str) -> ReadVersion:
+        """The version of a model that this alias names."""
+        with self._opened() as connection:
+            _require_model(connection, name)
+            named = "SELECT version FROM registered_model_aliases WHERE name = ?1 AND alias = ?2"
+            found = _versions(connection, f"AND name = ?1 AND version = ({named})", name, alias)
+        if not found:
+            raise MlflowAnswer(NOT_A_NAME, f"{name} has no alias {alias}")
+        return found[0]
+
+    def search_model_versions(
+        self,
+        filter_string: str | None = None,
+        max_results: int = 1000,
+        order_by: list[str] | None = None,
+        page_token: str | None = None,
+    ) -> Page:
+        """The versions of one model, or those of them with one value of a tag; without a filter, all versions."""
+        where, values = _condition(filter_string)
+        order = _ORDERS[order_by[0] if order_by else _BY_CHANGE]
+        start = int(page_token or 0)
+        with self._opened() as connection:
+            limits = f"ORDER BY {order} LIMIT {max_results + 1} OFFSET {start}"
+            found = _versions(connection, f"{where} {limits}", *values)
+        page = Page(found[:max_results])
+        page.token = str(start + max_results) if len(found) > max_results else None
+        return page
+
+    def get_run(self, run_id: str) -> ReadRun:
+        """The run with this id, also a deleted one."""
+        with self._opened() as connection:
+            if not connection.execute("SELECT 1 FROM runs WHERE run_uuid = ?", (run_id,)).fetchone():
+                raise MlflowAnswer(NOT_THERE, f"there is no run {run_id}")
+            rows = connection.execute("SELECT key, value, is_nan FROM latest_metrics WHERE run_uuid = ?", (run_id,))
+            return ReadRun(ReadData({key: nan if is_nan else value for key, value, is_nan in rows}))
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self._database, timeout=_WAIT_S)) as connection:
+            yield connection
+
+
+def _require_model(connection: sqlite3.Connection, name: str) -> None:
+    if not connection.execute("SELECT 1 FROM registered_models WHERE name = ?", (name,)).fetchone():
+        raise MlflowAnswer(NOT_THERE, f"there is no registered model {name}")
+
+
+def _condition(question: str | None) -> tuple[str, tuple[str, ...]]:
+    """A filter of MLflow in the words of SQL, and its values."""
+    if question is None:
+        return "", ()
+    asked = _QUESTION.fullmatch(question)
+    if asked is None:
+        raise ValueError(f"this reader has no answer to {question}")
+    name, tag, value = asked.groups()
+    if tag is None:
+        return "AND name = ?", (name,)
+    tagged = "SELECT version FROM model_version_tags WHERE name = ?1 AND key = ?2 AND value = ?3"
+    return f"AND name = ?1 AND version IN ({tagged})", (name, tag, value)
+
+
+def _versions(connection: sqlite3.Connection, where: str, *values: str | int) -> list[ReadVersion]:
+    rows: list[_Row] = connection.execute(f"{_VERSIONS} {where}", values).fetchall()
+    return [_version(connection, row) for row in rows]
+
+
+def _version(connection: sqlite3.Connection, row: _Row) -> ReadVersion:
+    name, number, stage, run_id, changed = row
+    of_it = "SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?"
+    tags = dict(connection.execute(of_it, (name, number)).fetchall())
+    return ReadVersion(name, str(number), stage, run_id, changed or 0, tags)

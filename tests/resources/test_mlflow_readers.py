@@ -1,0 +1,108 @@
+"""The readers answer every question as MLflow's own client does, and without importing it."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resources.errors import MlflowRefused, MlflowUnavailable
+from resources.mlflow import Mlflow
+from tests.support.mlflows import FITTING, at, embedded, home, restored_environment
+from tests.support.processes import ROOT
+from tests.support.registry_questions import answers, fill, questions
+from tests.support.servers import mlflow_server
+from tests.support.web import website
+
+__all__ = ["embedded", "home", "restored_environment"]
+
+
+def test_the_reader_of_the_embedded_mlflow_answers_as_mlflows_client_does(embedded: Mlflow):
+    with embedded.client() as client, embedded.reading() as reader:
+        asked = questions(fill(client))
+        expected = answers(client, asked)
+        assert answers(reader, asked) == expected
+    assert [name for name, said in expected.items() if said is None] == [
+        *("model no model", "version 5", "version 7", "version latest", "no model's version"),
+        *("no alias", "no model's alias", f"run {'0' * 32}"),
+    ]
+
+
+@pytest.mark.servers
+def test_the_reader_of_a_server_answers_as_mlflows_client_does(tmp_path: Path):
+    with mlflow_server(tmp_path) as address:
+        server = Mlflow(uri=address, home=tmp_path, timeout_s=60)
+        with server.client() as client, server.reading() as reader:
+            asked = questions(fill(client))
+            assert answers(reader, asked) == answers(client, asked)
+
+
+READS = """
+import sys
+from pathlib import Path
+from resources.mlflow import Mlflow
+with Mlflow(uri=sys.argv[1] or None, home=Path(sys.argv[2]), timeout_s=10).reading() as reader:
+    assert list(reader.search_model_versions("name='technical-evaluator'")) == []
+print(*(name for name in ("mlflow", "sqlalchemy", "alembic", "pandas") if name in sys.modules))
+"""
+
+
+def libraries_of_a_reader(address: str, home: Path) -> str:
+    command = [sys.executable, "-c", READS, address, str(home)]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_a_reader_does_not_import_mlflow(embedded: Mlflow, home: Path):
+    with embedded.client():
+        """MLflow has seen that its tables fit."""
+    assert libraries_of_a_reader("", home) == ""
+    with website({**FITTING, "/api/2.0/mlflow/model-versions/search": (200, "{}")}) as site:
+        assert libraries_of_a_reader(site.address, home) == ""
+
+
+def test_after_another_mlflow_was_installed_it_is_asked_whether_the_tables_fit(embedded: Mlflow, home: Path):
+    with embedded.client():
+        """MLflow has seen that its tables fit."""
+    record = home / ".mlflow.db.fits"
+    record.write_text(record.read_text().replace("MLflow ", "MLflow 1."))
+    assert "mlflow" in libraries_of_a_reader("", home)
+    assert libraries_of_a_reader("", home) == ""
+
+
+def test_a_server_that_fails_for_a_moment_is_asked_again_and_one_that_keeps_failing_is_unavailable():
+    question = "/api/2.0/mlflow/model-versions/search"
+    with website({**FITTING, question: [(503, "busy"), (200, "{}")]}) as site, at(site.address).reading() as reader:
+        assert reader.search_model_versions("name='a'") == []
+    with (
+        website({**FITTING, question: (503, "busy")}) as site,
+        pytest.raises(MlflowUnavailable, match="answers 503"),
+        at(site.address).reading() as reader,
+    ):
+        reader.search_model_versions("name='a'")
+
+
+def test_a_server_that_ends_while_it_is_read_is_unavailable_and_one_that_refuses_is_refused():
+    with website(FITTING) as site:
+        entered = at(site.address).reading()
+        reader = entered.__enter__()
+    with pytest.raises(MlflowUnavailable, match="connection refused") as caught:
+        reader_error(entered, lambda: reader.get_run("run"))
+    assert "s3cret" not in str(caught.value)
+    question = "/api/2.0/mlflow/runs/get"
+    with (
+        website({**FITTING, question: (403, "no")}) as site,
+        pytest.raises(MlflowRefused, match="refuses user nhm"),
+        at(site.address).reading() as reader,
+    ):
+        reader.get_run("run")
+
+
+def reader_error(entered: Any, ask: Callable[[], Any]) -> None:
+    """Ask in the body of an entered context manager, and leave it as `with` does."""
+    try:
+        ask()
+    except Exception:
+        entered.__exit__(*sys.exc_info())
+        raise
