@@ -45,10 +45,15 @@ _DEBIAN_PACKAGES = {
 
 
 @contextmanager
-def embedded_mongod(folder: Path) -> Iterator[str]:
+def embedded_mongod(folder: Path, *, waits: bool = True) -> Iterator[str]:
     """Address of the mongod with its data in `folder`, which is started if it is not running.
 
     It is a replica set with one member, so that reads can use snapshots.
+
+    Args:
+        folder: of its data.
+        waits: for its end, if we are the last user. Otherwise the keeper stops it after we have gone, which takes
+            mongod a second, and the next user waits for that.
 
     Raises:
         EmbeddedMongoError: there is no mongod, or it does not start. The message says what to do.
@@ -62,7 +67,8 @@ def embedded_mongod(folder: Path) -> Iterator[str]:
         try:
             yield f"mongodb://127.0.0.1:{port}/?directConnection=true"
         finally:
-            _leave(folder, users)
+            if waits:
+                _leave(folder, users)
 
 
 def find_mongod() -> str:
@@ -120,7 +126,6 @@ def _running_port(folder: Path) -> int | None:
 
 def _start(folder: Path) -> int:
     mongod = find_mongod()
-    require_runnable(mongod)
     # After a keeper was killed, its mongod may take a moment to end.
     _wait_while(lambda: _is_held(folder / "data.lock"), _STOP_TIMEOUT_S)
     port = _free_port(folder)
@@ -136,6 +141,7 @@ def _start(folder: Path) -> int:
     deadline = time.monotonic() + _START_TIMEOUT_S
     while _running_port(folder) is None:
         if keeper.poll() is not None or time.monotonic() > deadline:
+            require_runnable(mongod)
             raise EmbeddedMongoError(
                 f"mongod did not start on the data in {folder}; {log} says why."
                 " Check that no other mongod uses that folder and that the disk is not full"

@@ -80,8 +80,11 @@ class Mongo:
             yield
 
     @contextmanager
-    def database(self) -> Iterator["Database[dict[str, Any]]"]:
+    def database(self, *, waits: bool = True) -> Iterator["Database[dict[str, Any]]"]:
         """The database; the server is reachable on entry.
+
+        Args:
+            waits: see `embedded_mongod`.
 
         Raises:
             MongoUnavailable: the server cannot be reached or cannot do this now, on entry or in the body.
@@ -93,7 +96,7 @@ class Mongo:
             with self._connected(self._uri) as database:
                 yield database
             return
-        with embedded_mongod(self._home) as uri, self._connected(uri) as database:
+        with embedded_mongod(self._home, waits=waits) as uri, self._connected(uri) as database:
             yield database
 
     @contextmanager

@@ -1,20 +1,26 @@
 """The clients with which one command asks all its questions: to open each takes a part of a second."""
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from nhm_assets.domain.meanwhile import entered_meanwhile
 from nhm_assets.resource_factories import mlflow_of, mongo_of
 from nhm_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from dagster import DagsterInstance
+    from pymongo.database import Database
 
 
 class Clients:
     """MongoDB, MLflow and Dagster's instance. Nothing is contacted before it is asked.
+
+    A local mongod runs until the end, and is not waited for then: whoever only asks has nothing to lose.
 
     Attributes:
         settings: say where they are.
@@ -27,6 +33,7 @@ class Clients:
         self.mongo = mongo_of(settings)
         self.mlflow = mlflow_of(settings)
         self._stack = ExitStack()
+        self._opened: Callable[[], Database[dict[str, Any]]] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -43,10 +50,19 @@ class Clients:
 
         return self._stack.enter_context(dagster_instance(self.settings))
 
-    def hold_mongo(self) -> None:
-        """Keep a local mongod running until the end, so that it starts once for all questions.
+    def open_mongo(self) -> "Callable[[], Database[dict[str, Any]]]":
+        """Begin to open MongoDB, which may have to be started, while the caller does something else.
 
-        Raises:
-            EmbeddedMongoError: there is none, or it does not start.
+        Returns:
+            A function that waits until it is open.
         """
-        self._stack.enter_context(self.mongo.held())
+        if self._opened is None:
+            self._opened = self._stack.enter_context(entered_meanwhile(self.mongo.database(waits=False)))
+        return self._opened
+
+    @contextmanager
+    def database(self) -> "Iterator[Database[dict[str, Any]]]":
+        """The database, which stays open until the end. Raises what `Mongo.database` raises."""
+        database = self.open_mongo()()
+        with self.mongo.errors():
+            yield database

@@ -32,9 +32,11 @@ def require_services(settings: Settings) -> None:
 
 def check_services(clients: Clients) -> list[Service]:
     """Check every service and Dagster's database, also after one has failed. What was opened stays open."""
-    services = [Service(name, address, _fault(check)) for name, address, check in _checks(clients)]
-    folder = clients.settings.dagster_folder
-    return [*services, Service("Dagster", f"instance in {folder}", _fault_of_dagster(clients))]
+    checks, folder = _checks(clients), clients.settings.dagster_folder
+    # MongoDB last: it may be starting.
+    dagster = Service("Dagster", f"instance in {folder}", _fault_of_dagster(clients))
+    services = [Service(name, address, _fault(check)) for name, address, check in reversed(checks)]
+    return [*reversed(services), dagster]
 
 
 def _fault(check: Callable[[], None]) -> str | None:
@@ -68,8 +70,7 @@ def _checks(clients: Clients) -> list[tuple[str, str, Callable[[], None]]]:
     mongo, mlflow, storage = clients.mongo, clients.mlflow, clients.settings.storage
 
     def check_mongo() -> None:
-        clients.hold_mongo()
-        with mongo.database():
+        with clients.database():
             pass
 
     def check_mlflow() -> None:

@@ -30,15 +30,16 @@ def status(*, as_json: bool) -> None:
     there too. Exit code: 0 if all services answer and nothing needs a person, 1 if one does not answer, 3 if something
     needs a person; each such thing is named, with its section of the runbook.
     """
-    settings = Settings.load()
-    with startup_without_gc():
-        from nhm_assets.commands.clients import Clients
-        from nhm_assets.commands.health import check_services
-        from nhm_assets.instance.home import prepare_home
+    from nhm_assets.commands.clients import Clients
 
-        prepare_home(settings)
+    settings = Settings.load()
     with Clients(settings) as clients:
+        clients.open_mongo()
         with startup_without_gc():
+            from nhm_assets.commands.health import check_services
+            from nhm_assets.instance.home import prepare_home
+
+            prepare_home(settings)
             services = check_services(clients)
         if not as_json:
             print_services(services)
@@ -80,7 +81,7 @@ def _seen_by_the_exporter(clients: "Clients", answering: set[str]) -> Facts:
     from nhm_assets.monitoring.exporter import Exporter
     from nhm_assets.monitoring.needs import needs
 
-    exporter = Exporter.of(clients.settings, lambda: clients.dagster, clients.mlflow)
+    exporter = Exporter.of(clients.settings, lambda: clients.dagster, clients.mlflow, clients)
     exporter.refresh(only={name.lower() for name in answering})
     readings = exporter.readings()
     found = needs(readings, now=datetime.now(UTC), runbook=clients.settings.runbook_url)
@@ -100,7 +101,7 @@ def _live(clients: "Clients") -> Facts:
 def _missing_indexes(clients: "Clients") -> list[str]:
     from nhm_assets.feedback.seen import missing_indexes
 
-    with clients.mongo.database() as database:
+    with clients.database() as database:
         return missing_indexes(database, clients.settings)
 
 
@@ -110,7 +111,7 @@ def _misfit_of_first_week(clients: "Clients") -> str | None:
     from nhm_assets.feedback.seen import oldest_feedback
 
     settings = clients.settings
-    with clients.mongo.database() as database:
+    with clients.database() as database:
         oldest = oldest_feedback(database, settings, all_specialists())
     first = first_week(settings.now(), settings.keep_weeks, settings.first_week)
     # Weeks before KEEP_WEEKS are no partitions, whatever FIRST_WEEK says.
@@ -123,7 +124,7 @@ def _production(clients: "Clients", answering: set[str]) -> list[Facts]:
 
     with ExitStack() as stack:
         client = stack.enter_context(clients.mlflow.reading())
-        log = stack.enter_context(clients.mongo.database())[AUDIT_LOG] if "MongoDB" in answering else None
+        log = stack.enter_context(clients.database())[AUDIT_LOG] if "MongoDB" in answering else None
         instance = clients.dagster if "Dagster" in answering else None
         return [_facts_of(row) for row in production_rows(client, log, instance, now=clients.settings.now())]
 
@@ -142,7 +143,7 @@ def _decisions(clients: "Clients") -> list[Facts]:
     from nhm_assets.registry.audit_log import AUDIT_LOG, below_in_a_row, last_decision
 
     found = []
-    with clients.mongo.database() as database:
+    with clients.database() as database:
         for specialist in all_specialists():
             log = database[AUDIT_LOG]
             if entry := last_decision(log, specialist.registered_model):
@@ -164,7 +165,7 @@ def _foreign_moves(clients: "Clients") -> list[Facts]:
     from nhm_assets.registry.foreign_moves import pointer_of, remedy
 
     moves = []
-    with clients.mongo.database() as database, clients.mlflow.reading() as client:
+    with clients.database() as database, clients.mlflow.reading() as client:
         for specialist in all_specialists():
             pointer = pointer_of(client, database[AUDIT_LOG], specialist.registered_model)
             if pointer.is_foreign:

@@ -13,7 +13,7 @@ from nhm_assets.monitoring.dagster_source import DagsterSource
 from nhm_assets.monitoring.field_metrics import FIELD_METRICS
 from nhm_assets.monitoring.metric import Distribution, Kind, Metric, Readings, Source
 from nhm_assets.monitoring.mlflow_source import MlflowSource
-from nhm_assets.monitoring.mongo_source import MongoSource
+from nhm_assets.monitoring.mongo_source import MongoSource, OpensDatabase
 from nhm_assets.monitoring.own_metrics import OWN_METRICS
 from nhm_assets.monitoring.refresh import RefreshedSource
 from nhm_assets.resource_factories import mlflow_of, mongo_of
@@ -40,7 +40,11 @@ class Exporter:
 
     @classmethod
     def of(
-        cls, settings: Settings, open_instance: Callable[[], DagsterInstance], registry: Mlflow | None = None
+        cls,
+        settings: Settings,
+        open_instance: Callable[[], DagsterInstance],
+        registry: Mlflow | None = None,
+        mongo: OpensDatabase | None = None,
     ) -> "Exporter":
         """The exporter of these settings; nothing is contacted before the first refresh.
 
@@ -48,6 +52,7 @@ class Exporter:
             settings: say where everything is.
             open_instance: opens Dagster's instance.
             registry: the MLflow to ask, if the caller has opened it already.
+            mongo: the MongoDB to ask, likewise.
         """
         every_s = settings.exporter_refresh_s
         dagster = RefreshedSource(Source.DAGSTER, DagsterSource(open_instance, settings).refresh, every_s=every_s)
@@ -57,8 +62,8 @@ class Exporter:
             said = dagster.readings
             return said.plain(own_metrics.LEARNED_UNTIL) if said else None
 
-        mongo = MongoSource(mongo_of(settings), settings, learned_until)
-        mongodb = RefreshedSource(Source.MONGODB, mongo.refresh, every_s=every_s)
+        of_mongo = MongoSource(mongo or mongo_of(settings), settings, learned_until)
+        mongodb = RefreshedSource(Source.MONGODB, of_mongo.refresh, every_s=every_s)
         return cls(settings, (dagster, mlflow, mongodb))
 
     def refresh(self, only: Collection[str] = tuple(Source)) -> None:

@@ -1,8 +1,9 @@
 """What MongoDB says: feedback that waits, moves of the Production pointer, rollouts, sizes."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from nhm_assets.domain.dataset_words import QUARANTINE
 from nhm_assets.domain.partitions import Partition, Window, running_week
@@ -17,7 +18,6 @@ from nhm_assets.registry.promotion_lock import open_locks
 from nhm_assets.registry.rollout_lock import SLOTS, newest_rollouts
 from nhm_assets.runs.triggers import TRIGGERS
 from nhm_assets.settings import Settings
-from resources.mongo import Mongo
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -31,10 +31,17 @@ _ROLLOUTS: Final = 10
 """Newest rollouts per specialist that are read."""
 
 
+class OpensDatabase(Protocol):
+    """Opens the database for as long as somebody reads it, with the errors of `Mongo.database`."""
+
+    def database(self) -> "AbstractContextManager[Database[Document]]":
+        """The database."""
+
+
 class MongoSource:
     """Reads MongoDB. It writes nothing."""
 
-    def __init__(self, mongo: Mongo, settings: Settings, learned_until: LearnedUntil) -> None:
+    def __init__(self, mongo: OpensDatabase, settings: Settings, learned_until: LearnedUntil) -> None:
         self._mongo = mongo
         self._settings = settings
         self._learned_until = learned_until

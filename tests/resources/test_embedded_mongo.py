@@ -74,6 +74,15 @@ def test_data_survive_until_the_next_start(folder: Path):
         assert notes(after) == ["kept"]
 
 
+def test_a_user_that_does_not_wait_leaves_mongod_to_its_keeper_and_the_next_one_waits_for_its_end(folder: Path):
+    with embedded_mongod(folder, waits=False) as before:
+        write(before, "kept")
+    with embedded_mongod(folder, waits=False) as after:
+        assert notes(after) == ["kept"]
+        assert len(mongods_on(folder)) == 1
+    assert eventually(lambda: processes_naming(str(folder)) == [])
+
+
 @pytest.mark.parametrize("stranger", [curt_port, pytest.param(silent_port, marks=pytest.mark.exhaustive)])
 def test_mongod_starts_on_another_port_if_its_last_one_is_taken(
     folder: Path, stranger: Callable[[int], AbstractContextManager[int]]
