@@ -40,10 +40,9 @@ _OWNER = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s:]+@[^@\s:]+\.[^@\s:]+")
 Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 _OF_MLFLOWS_LIBRARY = re.compile(
-    r"MLFLOW_(TRACKING_(USERNAME|PASSWORD|TOKEN|AUTH|AWS_SIGV4|INSECURE_TLS|\w+_CERT_PATH)|HTTP_\w+|WORKSPACE"
-    r"|ENABLE_WORKSPACES)"
+    r"MLFLOW_(TRACKING_(USERNAME|PASSWORD|TOKEN|AUTH|AWS_SIGV4|INSECURE_TLS|\w+_CERT_PATH)|WORKSPACE|ENABLE_WORKSPACES)"
 )
-"""Variables that MLflow's own library heeds when it asks a server."""
+"""Variables by which MLflow's own library logs in to a server, trusts it, or chooses a workspace there."""
 _LOGIN_OF_MLFLOWS_LIBRARY = Path(".mlflow", "credentials")
 """Its file in the user's folder."""
 
@@ -586,7 +585,7 @@ class Settings(BaseSettings):
 
     @property
     def mlflow_library_is_configured(self) -> bool:
-        """Whether MLflow's own library is told how to ask a server, by more than its address."""
+        """Whether MLflow's own library is told how to enter a server, by more than its address."""
         is_told = any(value and _OF_MLFLOWS_LIBRARY.fullmatch(name) for name, value in os.environ.items())
         return is_told or (Path.home() / _LOGIN_OF_MLFLOWS_LIBRARY).exists()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nhm_assets.settings import Settings
 from resources.errors import MlflowRefused
 from resources.mlflow import Mlflow
 from tests.support.mlflows import FITTING, PASSWORD, USER, at, restored_environment
@@ -50,6 +51,42 @@ def test_the_login_of_mlflows_settings_is_sent_with_every_request(
         with anonymous(site.address).client() as client:
             client.search_registered_models()
         assert {login for _, login in site.asked} == {expected}
+
+
+def test_who_only_asks_logs_in_by_mlflows_settings_too(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken")
+    told = Settings.load().mlflow_library_is_configured
+    with website(FITTING) as site:
+        with Mlflow(uri=site.address, home=Path("unused"), timeout_s=2, library_is_configured=told).reading():
+            pass
+        assert {login for _, login in site.asked} == {"Bearer t0ken"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        (
+            {"MLFLOW_TRACKING_URI": "http://mlflow", "MLFLOW_SERVER_ALLOWED_HOSTS": "mlflow", "MLFLOW_TIMEOUT_S": "5"},
+            False,
+        ),
+        ({"MLFLOW_TRACKING_PASSWORD": "x"}, True),
+        ({"MLFLOW_TRACKING_SERVER_CERT_PATH": "ca.pem"}, True),
+        ({"MLFLOW_WORKSPACE": "hive"}, True),
+    ],
+)
+def test_variables_by_which_mlflows_library_enters_a_server_make_it_ask(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    variables: dict[str, str],
+    told: bool,  # noqa: FBT001 - a table
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert Settings.load().mlflow_library_is_configured is told
+    (tmp_path / ".mlflow").mkdir()
+    (tmp_path / ".mlflow" / "credentials").touch()
+    assert Settings.load().mlflow_library_is_configured
 
 
 def test_the_login_in_the_address_comes_before_that_of_the_settings(monkeypatch: pytest.MonkeyPatch):
