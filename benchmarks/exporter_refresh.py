@@ -74,10 +74,11 @@ def _seed_dagster(folder: Path, count: int) -> None:
     from nhm_assets.domain.dagster_names import JOB
     from nhm_assets.domain.outcomes import Outcome, decided_tags
     from nhm_assets.domain.partitions import Partition, weeks
-    from nhm_assets.runs.queries import PARTITION_TAG, dimension_tags
+    from nhm_assets.runs.queries import dimension_tags
+    from nhm_assets.runs.tags import PARTITION_TAG
 
     with _instance(folder, count) as instance:
-        for week in weeks.get_partition_keys()[-_WEEKS - 1 : -1]:
+        for week in weeks().get_partition_keys()[-_WEEKS - 1 : -1]:
             for specialist in all_specialists():
                 partition = Partition(week, specialist)
                 tags = {PARTITION_TAG: str(partition.key), **dimension_tags(partition)}

@@ -58,7 +58,7 @@ def seed() -> None:
 
 
 def _report(specialist: str, number: int, draw: np.random.Generator) -> EvaluationReport:
-    week = weeks.get_partition_keys()[0]
+    week = weeks().get_partition_keys()[0]
     start = Partition(week, Specialist(specialist)).week_end - WEEK + timedelta(weeks=number)
     champion = str(number) if number else None
     unchanged = {name: Interval(low=-0.02, high=0.02) for name in ("precision", "recall", "f1")}

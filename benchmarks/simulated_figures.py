@@ -27,7 +27,8 @@ def _faults(simulation: "Simulation") -> list[Measured]:
     from dagster import DagsterRunStatus
 
     from nhm_assets.domain.outcomes import Outcome
-    from nhm_assets.runs.queries import PARTITION_TAG, outcome_of
+    from nhm_assets.runs.queries import outcome_of
+    from nhm_assets.runs.tags import PARTITION_TAG
 
     expected = simulation.specialists * len(simulation.weeks)
     records = [record for week in simulation.weeks for record in week.records]
@@ -67,7 +68,7 @@ def _faults(simulation: "Simulation") -> list[Measured]:
 
 def _explain(simulation: "Simulation", records: "list[RunRecord]", killed: set[str]) -> None:
     """Print the events of the runs of every partition that has more than one."""
-    from nhm_assets.runs.queries import PARTITION_TAG
+    from nhm_assets.runs.tags import PARTITION_TAG
 
     of_partition: dict[str, list[RunRecord]] = {}
     for record in records:

@@ -155,7 +155,8 @@ class Simulation:
     def _filter(self, week: str, *, ended: bool = False) -> Any:
         from dagster import RunsFilter
 
-        from nhm_assets.runs.queries import ENDED, WEEK_TAG
+        from nhm_assets.runs.queries import ENDED
+        from nhm_assets.runs.tags import WEEK_TAG
 
         return RunsFilter(tags={WEEK_TAG: week}, statuses=ENDED if ended else None)
 

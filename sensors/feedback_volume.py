@@ -22,8 +22,9 @@ from nhm_assets.domain.specialists import Specialist, all_specialists
 from nhm_assets.domain.times import count_feedback, count_feedback_of
 from nhm_assets.runs.closed_week import unsettled, why_no_increment
 from nhm_assets.runs.datasets import learned_until_of_all
-from nhm_assets.runs.queries import SPECIALIST_TAG, runs_in_progress
+from nhm_assets.runs.queries import runs_in_progress
 from nhm_assets.runs.restarts import awaiting_restart
+from nhm_assets.runs.tags import SPECIALIST_TAG
 from nhm_assets.runs.ticks import is_preview
 from nhm_assets.runs.triggers import (
     FEEDBACK_VOLUME,

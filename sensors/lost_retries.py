@@ -31,7 +31,9 @@ from nhm_assets.domain.dagster_internals import (
 )
 from nhm_assets.domain.dagster_names import JOB, LOST_RETRY_SENSOR
 from nhm_assets.registry.audit_log import ACTOR_TAG
-from nhm_assets.runs.queries import (
+from nhm_assets.runs.queries import was_retried
+from nhm_assets.runs.restarts import RESTARTS_TAG, awaiting_restart, restarts_of
+from nhm_assets.runs.tags import (
     ASKED_AT_TAG,
     ATTEMPTS_TAG,
     PARENT_TAG,
@@ -40,9 +42,7 @@ from nhm_assets.runs.queries import (
     ROOT_TAG,
     TRIGGER_TAG,
     attempts,
-    was_retried,
 )
-from nhm_assets.runs.restarts import RESTARTS_TAG, awaiting_restart, restarts_of
 from nhm_assets.settings import Settings
 from sensors.requests import one_line
 

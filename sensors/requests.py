@@ -9,7 +9,8 @@ from dagster import DagsterInstance, RunRequest, SensorEvaluationContext, Sensor
 
 from nhm_assets.domain.partitions import Partition, running_week
 from nhm_assets.registry.audit_log import ACTOR_TAG
-from nhm_assets.runs.queries import ASKED_AT_TAG, TRIGGER_TAG, record_with_key, submitted
+from nhm_assets.runs.queries import record_with_key, submitted
+from nhm_assets.runs.tags import ASKED_AT_TAG, TRIGGER_TAG
 from nhm_assets.runs.triggers import (
     EXPIRED,
     REQUESTED,

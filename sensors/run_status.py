@@ -30,7 +30,9 @@ from nhm_assets.promotion.production_models import show_production
 from nhm_assets.registry.audit_log import AUDIT_LOG, record_broken
 from nhm_assets.runs.failure_cause import failure_of
 from nhm_assets.runs.notification import message_about, metadata_of
-from nhm_assets.runs.queries import (
+from nhm_assets.runs.queries import end_of, held_as, is_increment, only_measures, outcome_of
+from nhm_assets.runs.restarts import restart_at, restarts_of
+from nhm_assets.runs.tags import (
     PARTITION_TAG,
     REPORTED_TAG,
     RETRY_NUMBER_TAG,
@@ -38,13 +40,7 @@ from nhm_assets.runs.queries import (
     SPECIALIST_TAG,
     TRIGGER_TAG,
     WILL_RETRY_TAG,
-    end_of,
-    held_as,
-    is_increment,
-    only_measures,
-    outcome_of,
 )
-from nhm_assets.runs.restarts import restart_at, restarts_of
 from nhm_assets.runs.ticks import is_preview
 from nhm_assets.runs.triggers import (
     FEEDBACK_VOLUME,

@@ -166,6 +166,11 @@ def test_help_loads_no_heavy_library(arguments: list[str]):
     assert heavy_libraries_after(program, NOT_FOR_HELP) == []
 
 
+def test_no_subcommand_needs_a_heavy_library_for_its_help():
+    each = "for name in SUBCOMMANDS: main([name, '--help'], standalone_mode=False)"
+    assert heavy_libraries_after(f"from nhm_assets.cli import SUBCOMMANDS, main\n{each}", NOT_FOR_HELP) == []
+
+
 def test_help_imports_no_subcommand_and_no_settings():
     """With pydantic and all commands, it takes four times as long."""
     not_needed = ("pydantic", "pydantic_settings", "asyncio", "ssl", "nhm_assets.settings", "nhm_assets.commands")

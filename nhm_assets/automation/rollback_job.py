@@ -30,7 +30,7 @@ from nhm_assets.registry.versions import version_by_alias, version_in_production
 from nhm_assets.registry.vocabulary import PREVIOUS_ALIAS
 from nhm_assets.rollout.execute import RolloutRequest, execute
 from nhm_assets.rollout.target import Target
-from nhm_assets.runs.queries import attempts
+from nhm_assets.runs.tags import attempts
 from nhm_assets.settings import Settings
 from nhm_assets.steps.retry_policy import retry_transient_errors
 from resources.kubernetes import Kubernetes

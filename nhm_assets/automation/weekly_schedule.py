@@ -22,7 +22,7 @@ from nhm_assets.domain.partitions import Partition, last_closed_week
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.registry.audit_log import ACTOR_TAG
 from nhm_assets.runs.closed_week import run_among, run_for_closed_week, runs_of
-from nhm_assets.runs.queries import ASKED_AT_TAG, TRIGGER_TAG
+from nhm_assets.runs.tags import ASKED_AT_TAG, TRIGGER_TAG
 from nhm_assets.runs.ticks import is_preview
 from nhm_assets.runs.triggers import TRIGGERS, WEEKLY, Claim, claim, new_trigger, weekly_trigger_id
 from nhm_assets.settings import Settings

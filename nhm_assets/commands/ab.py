@@ -93,13 +93,15 @@ def _measured(settings: Settings, specialist: str) -> "tuple[AbResult, bool]":
         from nhm_assets.registry.ab_tests import newest_test
         from nhm_assets.registry.audit_log import AUDIT_LOG
         from nhm_assets.resource_factories import mlflow_of, mongo_of
-        from nhm_assets.served.ab_measure import measure_test
 
     model, now = parse_specialist(specialist).registered_model, settings.now()
     with mongo_of(settings).database() as database:
         test = newest_test(database[AUDIT_LOG], model)
         if test is None:
             raise UsageError(f"{specialist} has no A/B test: `nhm ab start` starts one")
+        with startup_without_gc():
+            from nhm_assets.served.ab_measure import measure_test
+
         with mlflow_of(settings).client() as client:
             return measure_test(client, database, settings, test, now), not test.runs_at(now)
 

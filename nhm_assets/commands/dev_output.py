@@ -12,7 +12,8 @@ import click
 
 from nhm_assets.domain.outcomes import OUTCOME_TAG, REASON_TAG
 from nhm_assets.registry.audit_log import ACTOR_TAG
-from nhm_assets.runs.queries import PARTITION_TAG, end_of, outcome_of
+from nhm_assets.runs.queries import end_of, outcome_of
+from nhm_assets.runs.tags import PARTITION_TAG
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRun

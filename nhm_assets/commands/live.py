@@ -53,7 +53,7 @@ def run_facts(instance: "DagsterInstance") -> list[Facts]:
 
 
 def _partition(run: "DagsterRun") -> str | None:
-    from nhm_assets.runs.queries import PARTITION_TAG
+    from nhm_assets.runs.tags import PARTITION_TAG
 
     return run.tags.get(PARTITION_TAG)
 

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nhm_assets.commands.tables import print_table
 from nhm_assets.domain.links import runbook_link
 from nhm_assets.settings import Settings
 
@@ -42,6 +41,8 @@ def print_services(services: "list[Service]") -> None:
 
 def print_facts(facts: Facts, settings: Settings) -> None:
     """Print everything but the services, which are printed before anything else is asked."""
+    from nhm_assets.commands.tables import print_table
+
     _print_live(facts, settings)
     if facts.get("missing_indexes"):
         click.echo(
@@ -72,6 +73,8 @@ def print_facts(facts: Facts, settings: Settings) -> None:
 
 
 def _print_production(production: list[Facts]) -> None:
+    from nhm_assets.commands.tables import print_table
+
     click.echo()
     rows = [_production_cells(one) for one in production]
     print_table("In production", _PRODUCTION, rows, numbers={"version", "prec.", "recall", "F1"})

@@ -7,18 +7,15 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, Self
-
-from dagster import (
-    MultiPartitionKey,
-    MultiPartitionsDefinition,
-    StaticPartitionsDefinition,
-    WeeklyPartitionsDefinition,
-)
+from functools import cache
+from typing import TYPE_CHECKING, Final, Self
 
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.first_week import EARLIEST, running_week
 from nhm_assets.domain.specialists import Specialist, all_specialists, configured_specialist, recorded_specialist
+
+if TYPE_CHECKING:
+    from dagster import MultiPartitionKey, MultiPartitionsDefinition, WeeklyPartitionsDefinition
 
 WEEK: Final = timedelta(days=7)
 _KEY_FORMAT: Final = "%Y-%m-%d"
@@ -26,22 +23,28 @@ _LISTED: Final = 20
 """With more specialists than this, an error does not name them all."""
 
 
-def weeks_from(first: str) -> WeeklyPartitionsDefinition:
+def weeks_from(first: str) -> "WeeklyPartitionsDefinition":
     """The weeks from this one on.
 
     The running week is a partition too, so that a burst of feedback can start a retraining at once.
     """
+    from dagster import WeeklyPartitionsDefinition
+
     return WeeklyPartitionsDefinition(
         start_date=first, timezone="UTC", day_offset=0, hour_offset=0, minute_offset=0, end_offset=1
     )
 
 
-weeks = weeks_from(EARLIEST)
-"""Every week of which there can be records."""
+@cache
+def weeks() -> "WeeklyPartitionsDefinition":
+    """Every week of which there can be records."""
+    return weeks_from(EARLIEST)
 
 
-def specialist_weeks_of(specialists: Sequence[Specialist], first: str) -> MultiPartitionsDefinition:
+def specialist_weeks_of(specialists: Sequence[Specialist], first: str) -> "MultiPartitionsDefinition":
     """The partitions of these specialists, from this week on."""
+    from dagster import MultiPartitionsDefinition, StaticPartitionsDefinition
+
     names = StaticPartitionsDefinition([str(specialist) for specialist in specialists])
     return MultiPartitionsDefinition({"week": weeks_from(first), "specialist": names})
 
@@ -94,10 +97,10 @@ class Partition:
             UsageError: the specialist is unknown, or no week of the platform begins on that day.
         """
         checked_specialist = parse_specialist(specialist)
-        if week < first or not weeks.has_partition_key(week):
+        if week < first or not weeks().has_partition_key(week):
             raise UsageError(
                 f"unknown week {week!r}. Name a week by its first day, a Sunday, as YYYY-MM-DD,"
-                f" from {first} to {weeks.get_last_partition_key()}"
+                f" from {first} to {weeks().get_last_partition_key()}"
             )
         return cls(week, checked_specialist)
 
@@ -116,8 +119,10 @@ class Partition:
         return cls(week, specialist) if week and specialist else None
 
     @property
-    def key(self) -> MultiPartitionKey:
+    def key(self) -> "MultiPartitionKey":
         """The Dagster partition key, `specialist|week`."""
+        from dagster import MultiPartitionKey
+
         return MultiPartitionKey({"week": self.week, "specialist": str(self.specialist)})
 
     @property

@@ -11,20 +11,20 @@ from nhm_assets.domain.partitions import Partition, weeks
 from nhm_assets.instance.claims import claim_request, claim_retry, delete_unsubmitted, take_over_request
 from nhm_assets.registry.audit_log import ACTOR_TAG
 from nhm_assets.runs.broken_runs import run_rules
-from nhm_assets.runs.liveness import POD_TAG, PROCESS_TAG
-from nhm_assets.runs.queries import (
+from nhm_assets.runs.queries import ASSET_JOB, dimension_tags
+from nhm_assets.runs.restarts import RESTARTS_TAG
+from nhm_assets.runs.tags import (
     ASKED_AT_TAG,
-    ASSET_JOB,
     PARENT_TAG,
     PARTITION_TAG,
+    POD_TAG,
+    PROCESS_TAG,
     REPORTED_TAG,
     RETRY_NUMBER_TAG,
     RUN_KEY_TAG,
     SPECIALIST_TAG,
     TRIGGER_TAG,
-    dimension_tags,
 )
-from nhm_assets.runs.restarts import RESTARTS_TAG
 from nhm_assets.settings import Settings
 
 _REQUEST_TAGS = (TRIGGER_TAG, ASKED_AT_TAG, ACTOR_TAG)
@@ -77,7 +77,7 @@ class SpecialistRunCoordinator(QueuedRunCoordinator):
         run = context.dagster_run
         tags = self._corrected_tags(run) | _person_tag(context)
         partition = Partition.named(run.tags.get(PARTITION_TAG, ""))
-        if SPECIALIST_TAG not in run.tags and partition and weeks.has_partition_key(partition.week):
+        if SPECIALIST_TAG not in run.tags and partition and weeks().has_partition_key(partition.week):
             # Dagster requires tags for both dimensions if there is one for either.
             tags |= dimension_tags(partition)
         if _BACKFILL_TAG in run.tags and _PRIORITY_TAG not in run.tags:

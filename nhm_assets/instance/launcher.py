@@ -16,7 +16,8 @@ from nhm_assets.domain.dagster_internals import (
     WorkerStatus,
 )
 from nhm_assets.instance.claims import claim_launch, release_launch
-from nhm_assets.runs.liveness import LAUNCHED_ON_TAG, is_alive, process_of
+from nhm_assets.runs.liveness import is_alive, process_of
+from nhm_assets.runs.tags import LAUNCHED_ON_TAG
 
 if TYPE_CHECKING:
     from dagster import DagsterRun

@@ -18,8 +18,7 @@ from nhm_assets.domain.dagster_internals import (
 )
 from nhm_assets.instance.launcher import GuardedRunLauncher
 from nhm_assets.instance.run_pods import run_pod_config
-from nhm_assets.runs.liveness import POD_TAG, PROCESS_TAG
-from nhm_assets.runs.queries import SPECIALIST_TAG
+from nhm_assets.runs.tags import POD_TAG, PROCESS_TAG, SPECIALIST_TAG
 from nhm_assets.settings import Settings, image_of_this_pod
 
 _NO_SUCH_JOB: Final = "could not be found"

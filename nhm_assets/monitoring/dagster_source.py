@@ -14,7 +14,8 @@ from nhm_assets.monitoring.metric import Readings
 from nhm_assets.monitoring.run_history import RunHistory
 from nhm_assets.monitoring.ticks import put_code_location, put_heartbeats, put_ticks
 from nhm_assets.runs.datasets import learned_until
-from nhm_assets.runs.queries import IN_PROGRESS, SPECIALIST_TAG
+from nhm_assets.runs.queries import IN_PROGRESS
+from nhm_assets.runs.tags import SPECIALIST_TAG
 from nhm_assets.settings import Settings
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from nhm_assets.domain.outcomes import BELOW_IN_A_ROW_TAG, VERSION_TAG, Outcome
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.monitoring import field_metrics, own_metrics
 from nhm_assets.monitoring.metric import Distribution, Readings
-from nhm_assets.runs.queries import PARTITION_TAG, SPECIALIST_TAG, WILL_RETRY_TAG, end_of, only_measures, outcome_of
+from nhm_assets.runs.queries import end_of, only_measures, outcome_of
 from nhm_assets.runs.restarts import restart_at
+from nhm_assets.runs.tags import PARTITION_TAG, SPECIALIST_TAG, WILL_RETRY_TAG
 
 if TYPE_CHECKING:
     from dagster import RunRecord

@@ -23,8 +23,8 @@ from nhm_assets.registry.vocabulary import (
     WINDOW_END_TAG,
     WINDOW_START_TAG,
 )
-from nhm_assets.runs.queries import PARTITION_TAG as RUN_PARTITION_TAG
 from nhm_assets.runs.queries import end_of, last_ended_run, outcome_of
+from nhm_assets.runs.tags import PARTITION_TAG as RUN_PARTITION_TAG
 from resources.mlflow import run_if_any
 
 if TYPE_CHECKING:

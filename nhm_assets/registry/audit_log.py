@@ -9,8 +9,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 from nhm_assets.domain.outcomes import BROKEN_BY_TAG, REASON_TAG, HeldAs, Outcome
-from nhm_assets.runs.liveness import PROCESS_TAG
-from nhm_assets.runs.queries import PARENT_TAG, RETRY_NUMBER_TAG, attempts
+from nhm_assets.runs.tags import PARENT_TAG, PROCESS_TAG, RETRY_NUMBER_TAG, attempts
 
 if TYPE_CHECKING:
     from dagster import DagsterRun

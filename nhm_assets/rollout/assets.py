@@ -24,7 +24,7 @@ from nhm_assets.rollout.status_probe import ask_for_version
 from nhm_assets.rollout.target import Target
 from nhm_assets.runs.broken_runs import tag_broken_run
 from nhm_assets.runs.log_lines import name_version
-from nhm_assets.runs.queries import attempts
+from nhm_assets.runs.tags import attempts
 from nhm_assets.settings import Settings
 from nhm_assets.steps.asset_checks import check_results
 from nhm_assets.steps.partitions import specialist_weeks

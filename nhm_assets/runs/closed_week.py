@@ -10,19 +10,9 @@ from nhm_assets.domain.dagster_names import SCHEDULE
 from nhm_assets.domain.outcomes import UNDECIDED
 from nhm_assets.domain.partitions import Partition, last_closed_week
 from nhm_assets.domain.specialists import Specialist
-from nhm_assets.runs.queries import (
-    ASKED_AT_TAG,
-    IN_PROGRESS,
-    PARTITION_TAG,
-    TRIGGER_TAG,
-    WILL_RETRY_TAG,
-    is_increment,
-    is_whole,
-    outcome_of,
-    submitted,
-    was_retried,
-)
+from nhm_assets.runs.queries import IN_PROGRESS, is_increment, is_whole, outcome_of, submitted, was_retried
 from nhm_assets.runs.restarts import restart_at
+from nhm_assets.runs.tags import ASKED_AT_TAG, PARTITION_TAG, TRIGGER_TAG, WILL_RETRY_TAG
 from nhm_assets.runs.triggers import weekly_trigger_id
 from nhm_assets.settings import Settings
 

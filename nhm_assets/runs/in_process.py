@@ -18,9 +18,10 @@ from nhm_assets.domain.partitions import Partition, Window
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.runs.failure_cause import failure_of
-from nhm_assets.runs.liveness import POD_TAG, PROCESS_TAG, executing_run, this_process
+from nhm_assets.runs.liveness import executing_run, this_process
 from nhm_assets.runs.queries import held_as
 from nhm_assets.runs.stored_results import StoredResults
+from nhm_assets.runs.tags import POD_TAG, PROCESS_TAG
 from nhm_assets.settings import Settings
 from resources.errors import StorageError
 

@@ -12,19 +12,10 @@ from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFil
 from nhm_assets.domain.dagster_names import JOB
 from nhm_assets.domain.outcomes import BrokenBy, broken_tags
 from nhm_assets.domain.specialists import Specialist
-from nhm_assets.runs.queries import PARTITION_TAG, SPECIALIST_TAG
+from nhm_assets.runs.tags import LAUNCHED_ON_TAG, PARTITION_TAG, PROCESS_TAG, SPECIALIST_TAG
 
 if TYPE_CHECKING:
     from dagster import DagsterRun
-
-PROCESS_TAG: Final = ".dagster/nhm_process"
-"""host:pid, on runs that a command executes itself."""
-
-POD_TAG: Final = ".dagster/nhm_pod"
-"""namespace/name, on such runs whose process is in a pod."""
-
-LAUNCHED_ON_TAG: Final = ".dagster/nhm_launched_on"
-"""Host of the daemon that launched the run's process."""
 
 _GRPC_TAG: Final = ".dagster/grpc_info"
 _EXECUTING: Final = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]

@@ -19,7 +19,7 @@ from nhm_assets.domain import log_form
 from nhm_assets.domain.dagster_internals import replace_console_logger, replace_tick_logger
 from nhm_assets.domain.log_form import Line
 from nhm_assets.runs.log_secrets import Mask
-from nhm_assets.runs.queries import SPECIALIST_TAG, WEEK_TAG
+from nhm_assets.runs.tags import SPECIALIST_TAG, WEEK_TAG
 from nhm_assets.settings import Settings
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from nhm_assets.domain.outcomes import (
     Outcome,
 )
 from nhm_assets.domain.partitions import Partition
-from nhm_assets.runs.queries import PARTITION_TAG, held_as, outcome_of
+from nhm_assets.runs.queries import held_as, outcome_of
+from nhm_assets.runs.tags import PARTITION_TAG
 from resources.notifiers import Notification
 
 if TYPE_CHECKING:

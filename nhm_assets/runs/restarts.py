@@ -8,7 +8,8 @@ from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from nhm_assets.domain.dagster_names import JOB
 from nhm_assets.domain.outcomes import TRANSIENT_TAG, Outcome
 from nhm_assets.domain.specialists import Specialist
-from nhm_assets.runs.queries import PARTITION_TAG, SPECIALIST_TAG, end_of, is_whole, outcome_of
+from nhm_assets.runs.queries import end_of, is_whole, outcome_of
+from nhm_assets.runs.tags import PARTITION_TAG, SPECIALIST_TAG
 from nhm_assets.settings import Settings
 
 if TYPE_CHECKING:

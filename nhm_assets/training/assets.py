@@ -29,7 +29,7 @@ from nhm_assets.registry.vocabulary import PARTITION_TAG, STAGING, UNSTAGED
 from nhm_assets.runs.broken_runs import tag_broken_run
 from nhm_assets.runs.importances import recorded_importances
 from nhm_assets.runs.log_lines import name_version
-from nhm_assets.runs.queries import attempts
+from nhm_assets.runs.tags import attempts
 from nhm_assets.settings import Settings
 from nhm_assets.steps.links import Links
 from nhm_assets.steps.partitions import specialist_weeks

@@ -18,7 +18,8 @@ from nhm_assets.registry.vocabulary import SHA256_TAG
 from nhm_assets.resource_factories import mlflow_of
 from nhm_assets.runs.forked_workers import SUPPORTED, Tell, forked_workers
 from nhm_assets.runs.in_process import Retraining
-from nhm_assets.runs.liveness import PROCESS_TAG, this_process
+from nhm_assets.runs.liveness import this_process
+from nhm_assets.runs.tags import PROCESS_TAG
 from nhm_assets.settings import Settings
 from tests.support.documents import WEEK
 from tests.support.nhm import nhm, read_report

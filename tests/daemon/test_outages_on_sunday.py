@@ -14,7 +14,7 @@ import pytest
 from nhm_assets.domain.outcomes import BROKEN_BY_TAG, OUTCOME_TAG, TRANSIENT_TAG
 from nhm_assets.domain.partitions import Partition, last_closed_week
 from nhm_assets.domain.specialists import FIVE, Specialist
-from nhm_assets.runs.queries import RETRY_NUMBER_TAG, SPECIALIST_TAG
+from nhm_assets.runs.tags import RETRY_NUMBER_TAG, SPECIALIST_TAG
 from tests.daemon.conftest import ON_POSTGRES_LESS_OFTEN, NewPlatform
 from tests.support.daemon import DaemonPlatform, becomes_true
 from tests.support.documents import put, reviewed_opinions

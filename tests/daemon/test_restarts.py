@@ -11,7 +11,7 @@ import pytest
 from nhm_assets.domain.dagster_names import VOLUME_SENSOR
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.registry.promotion_lock import hold_lock
-from nhm_assets.runs.queries import RETRY_NUMBER_TAG
+from nhm_assets.runs.tags import RETRY_NUMBER_TAG
 from tests.daemon.conftest import ON_SQLITE_LESS_OFTEN, NewPlatform
 from tests.support.daemon import DaemonPlatform, becomes_true
 from tests.support.documents import put, reviewed_opinions

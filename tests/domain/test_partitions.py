@@ -22,7 +22,7 @@ SATURDAY_NIGHT = datetime(2026, 3, 7, 23, 59, 59, tzinfo=UTC)
 
 
 def test_weeks_run_from_sunday_to_sunday_and_include_the_running_one():
-    assert weeks.get_partition_keys(current_time=SATURDAY_NIGHT) == [
+    assert weeks().get_partition_keys(current_time=SATURDAY_NIGHT) == [
         "2026-01-04",
         "2026-01-11",
         "2026-01-18",
@@ -33,14 +33,14 @@ def test_weeks_run_from_sunday_to_sunday_and_include_the_running_one():
         "2026-02-22",
         "2026-03-01",
     ]
-    assert weeks.get_partition_keys(current_time=SATURDAY_NIGHT + timedelta(seconds=1))[-1] == "2026-03-08"
+    assert weeks().get_partition_keys(current_time=SATURDAY_NIGHT + timedelta(seconds=1))[-1] == "2026-03-08"
 
 
 def test_a_partition_is_a_week_of_one_of_five_specialists():
     assert FIVE == ("technical", "business", "behavior", "evolution", "architecture")
     names = {dimension.name: dimension.partitions_def for dimension in specialist_weeks.partitions_defs}
     assert names["specialist"].get_partition_keys() == list(FIVE)
-    assert names["week"] == weeks
+    assert names["week"] == weeks()
 
 
 @pytest.mark.parametrize("specialist", FIVE)

@@ -21,7 +21,7 @@ from dagster import (
 from sqlalchemy import select, update
 
 from nhm_assets.instance.claims import claim_launch, claim_request, claim_retry, delete_unsubmitted, release_launch
-from nhm_assets.runs.liveness import PROCESS_TAG
+from nhm_assets.runs.tags import PROCESS_TAG
 from tests.support.daemon import becomes_true
 from tests.support.dagster_internals import (
     KeyValueStoreTable,

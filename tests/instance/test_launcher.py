@@ -12,7 +12,7 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 
 from nhm_assets.domain.dagster_names import JOB
 from nhm_assets.instance.launcher import WatchedRunLauncher
-from nhm_assets.runs.liveness import LAUNCHED_ON_TAG, PROCESS_TAG
+from nhm_assets.runs.tags import LAUNCHED_ON_TAG, PROCESS_TAG
 from tests.support.dagster_internals import WorkerStatus
 from tests.support.processes import ROOT
 

@@ -9,7 +9,7 @@ from nhm_assets.domain.outcomes import BELOW_IN_A_ROW_TAG, OUTCOME_TAG, TRANSIEN
 from nhm_assets.monitoring import field_metrics, own_metrics
 from nhm_assets.monitoring.metric import Distribution, Metric, Readings
 from nhm_assets.monitoring.run_history import RunHistory
-from nhm_assets.runs.queries import REPORTED_TAG, WILL_RETRY_TAG
+from nhm_assets.runs.tags import REPORTED_TAG, WILL_RETRY_TAG
 from tests.support.platform import Platform
 from tests.support.retrainings import end_run, put_run
 

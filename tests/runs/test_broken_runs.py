@@ -6,9 +6,8 @@ from dagster import AssetExecutionContext, DagsterInstance, Definitions, Resourc
 from nhm_assets.definitions import defs
 from nhm_assets.domain.errors import NhmError, PromotionRefused, RegistryError
 from nhm_assets.runs.broken_runs import tag_broken_run
-from nhm_assets.runs.liveness import LAUNCHED_ON_TAG, POD_TAG, PROCESS_TAG
-from nhm_assets.runs.queries import ASKED_AT_TAG, ATTEMPTS_TAG, REPORTED_TAG
 from nhm_assets.runs.restarts import RESTARTS_TAG
+from nhm_assets.runs.tags import ASKED_AT_TAG, ATTEMPTS_TAG, LAUNCHED_ON_TAG, POD_TAG, PROCESS_TAG, REPORTED_TAG
 from nhm_assets.settings import Settings
 from nhm_assets.steps.retry_policy import retry_transient_errors
 from sensors.run_status import NOTIFIED_TAG

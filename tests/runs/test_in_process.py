@@ -9,7 +9,8 @@ from dagster import DagsterRunStatus
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.runs.in_process import in_process_tags, wait_for_other_run
-from nhm_assets.runs.liveness import PROCESS_TAG, this_process
+from nhm_assets.runs.liveness import this_process
+from nhm_assets.runs.tags import PROCESS_TAG
 from nhm_assets.settings import Settings
 from tests.support.platform import Platform
 from tests.support.retrainings import put_run

@@ -15,7 +15,8 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 
 from nhm_assets.domain.dagster_names import JOB, RETENTION_JOB
 from nhm_assets.domain.specialists import Specialist
-from nhm_assets.runs.liveness import PROCESS_TAG, end_dead_runs, executing_run, is_alive, process_of, this_process
+from nhm_assets.runs.liveness import end_dead_runs, executing_run, is_alive, process_of, this_process
+from nhm_assets.runs.tags import PROCESS_TAG
 from tests.support.processes import eventually
 
 HERE = socket.gethostname()

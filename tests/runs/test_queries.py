@@ -11,7 +11,6 @@ from nhm_assets.domain.outcomes import OUTCOME_TAG, Outcome
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.runs.queries import (
     IN_PROGRESS,
-    attempts,
     is_increment,
     is_whole,
     only_measures,
@@ -20,6 +19,7 @@ from nhm_assets.runs.queries import (
     run_in_progress,
     submitted,
 )
+from nhm_assets.runs.tags import attempts
 from tests.support.platform import Platform
 from tests.support.retrainings import partition, put_run
 from tests.support.wiped import session_platform, wiped

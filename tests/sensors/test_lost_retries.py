@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus, RunRequest, build_sensor_context
 
-from nhm_assets.runs.queries import attempts
+from nhm_assets.runs.tags import attempts
 from nhm_assets.settings import Settings
 from sensors.lost_retries import lost_retry_sensor
 from tests.support.dagster_internals import RUN_FAILURE_REASON_TAG, freeze_time

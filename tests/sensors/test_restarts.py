@@ -8,7 +8,7 @@ import pytest
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunRequest, build_sensor_context
 
 from nhm_assets.domain.outcomes import OUTCOME_TAG, TRANSIENT_TAG
-from nhm_assets.runs.queries import attempts
+from nhm_assets.runs.tags import attempts
 from nhm_assets.settings import Settings
 from resources.notifiers import Notifier
 from sensors.lost_retries import lost_retry_sensor

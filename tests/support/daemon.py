@@ -22,7 +22,7 @@ from nhm_assets.registry.transitions import registry_faults
 from nhm_assets.registry.versions import all_versions, version_in_production, window_end
 from nhm_assets.resource_factories import mlflow_of
 from nhm_assets.runs.liveness import process_of
-from nhm_assets.runs.queries import PARTITION_TAG, RETRY_NUMBER_TAG, SPECIALIST_TAG, WILL_RETRY_TAG
+from nhm_assets.runs.tags import PARTITION_TAG, RETRY_NUMBER_TAG, SPECIALIST_TAG, WILL_RETRY_TAG
 from nhm_assets.settings import Settings
 from resources.mlflow import Mlflow
 from tests.support.dagster_internals import InstigatorTick, all_daemons_live

@@ -7,7 +7,7 @@ import requests
 
 from nhm_assets.domain.dagster_names import CODE_LOCATION, JOB
 from nhm_assets.domain.partitions import Partition
-from nhm_assets.runs.queries import PARTITION_TAG
+from nhm_assets.runs.tags import PARTITION_TAG
 
 _SELECTOR = {"repositoryLocationName": CODE_LOCATION, "repositoryName": "__repository__"}
 _LAUNCH = """

@@ -1,0 +1,44 @@
+"""A command imports the libraries that its answer needs, and no others: they take longer than its questions."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from resources.mlflow_database import require_database
+from tests.support.nhm import environment
+
+RUN = """
+import atexit, sys
+from nhm_assets.cli import main
+atexit.register(lambda: print("LOADED", *(name for name in {heavy} if name in sys.modules)))
+main()
+"""
+HEAVY = ("mlflow", "dagster", "sqlalchemy", "pandas", "numpy", "pyarrow", "scipy", "sklearn", "matplotlib", "pymongo")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needed", "says"),
+    [
+        (["status"], "dagster sqlalchemy pymongo", "In production"),
+        (["audit"], "pymongo", "Decisions, newest first"),
+        (["ab", "status", "technical"], "pymongo", "has no A/B test"),
+        (["lineage", "technical"], "dagster pandas numpy pyarrow pymongo", "has no version in Production"),
+    ],
+)
+def test_a_command_imports_what_its_answer_needs(
+    home: Path, mongod_uri: str, database, arguments: list[str], needed: str, says: str
+):
+    require_database(home / "mlflow")
+    settings = {"nhm_home": home, "mongodb_uri": mongod_uri, "mongodb_database": database.name}
+    done = subprocess.run(
+        [sys.executable, "-c", RUN.format(heavy=HEAVY), *arguments],
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+    )
+    assert says in done.stdout + done.stderr
+    assert sorted(done.stdout.splitlines()[-1].split()[1:]) == sorted(needed.split())
