@@ -85,9 +85,10 @@ def measure_effect(
         served: see `fit_model`.
     """
     rows = learning_rows(frame)
-    made, real = rows["source"] == LLM, rows[rows["source"] == REAL]
+    made = rows["source"] == LLM
     if not made.any():
         return None
+    real = rows[rows["source"] == REAL]
     asked: list[pd.DataFrame] = []
     answers: dict[str, list[np.ndarray]] = {"with": [], "without": []}
     for block in _blocks(real):
