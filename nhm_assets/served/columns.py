@@ -3,30 +3,25 @@
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
+from math import isnan
 from typing import Final
 
 import numpy as np
 
 from nhm_assets.domain.dataset_schema import APPROVE
 from nhm_assets.domain.text import is_unreadable
+from nhm_assets.feedback.accepted import microseconds
 from nhm_assets.feedback.rules import Feedback
 from nhm_assets.served.origins import Opinion
 from nhm_assets.served.serving_times import ServingTimes
 
 UNTOLD: Final = 0
-"""Instead of a version: nothing tells which one gave the opinion, because it was between promotion and restart."""
+"""Instead of a version: nothing tells which one gave the opinion, as between a promotion and its restart."""
 _NO_VERSION: Final = -1
 """Instead of a version: none gave the opinion, or it has no confidence."""
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _KEY_SIZE: Final = 16
 _AT_ONCE: Final = 1000
-
-
-def microseconds(moment: datetime) -> int:
-    """A time as a whole number, since 1970."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def key_of(opinion_id: str) -> bytes:
@@ -36,7 +31,7 @@ def key_of(opinion_id: str) -> bytes:
 
 def version_of(opinion: Opinion, times: ServingTimes) -> int:
     """Number of the version that gave an opinion, or what is there instead of one."""
-    if opinion.fallback is not None or opinion.version is None or np.isnan(opinion.confidence):
+    if opinion.fallback is not None or opinion.version is None or isnan(opinion.confidence):
         return _NO_VERSION
     return UNTOLD if opinion.at is None or times.in_gap(opinion.at) else int(opinion.version)
 
@@ -137,7 +132,7 @@ class Reviews:
 
     Attributes:
         keys: of the opinions.
-        submitted_at: of the reviews, in microseconds.
+        submitted_at: of the reviews, in microseconds since 1970.
         labels: what people said, as classes of the dataset.
         versions: see `version_of`.
         confidence, risk: as the opinions say.

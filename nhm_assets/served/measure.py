@@ -17,12 +17,13 @@ from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.partitions import WEEK, Partition, Window
 from nhm_assets.domain.served_records import Answered, Calls, ServedQuality
 from nhm_assets.drift.estimate import estimate
+from nhm_assets.feedback.accepted import microseconds
 from nhm_assets.registry.ab_tests import ran_between
 from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.served.ab_measure import measure_test
 from nhm_assets.served.agreement import calls_approve
 from nhm_assets.served.answers import count
-from nhm_assets.served.columns import Answers, Opinions, OpinionsRead, Reviews, ReviewsRead, microseconds
+from nhm_assets.served.columns import Answers, Opinions, OpinionsRead, Reviews, ReviewsRead
 from nhm_assets.served.drift import drift_of, feature_blocks
 from nhm_assets.served.evaluated import evaluated_calls
 from nhm_assets.served.reading import read_opinions, read_reviews

@@ -84,9 +84,10 @@ def read_reviews(
 
 def _accepted(reader: Reader, settings: "Settings", window: Window) -> Iterator[Feedback]:
     """The feedback that counts, each document by itself."""
+    prefixes, lowest = settings.scripted_prefixes, settings.min_feedback_rating
     for document in reader.feedback(window):
-        if provenance_of(document, settings.scripted_prefixes) == SCRIPTED:
+        if provenance_of(document, prefixes) == SCRIPTED:
             continue
         feedback = judge(document, window)
-        if isinstance(feedback, Feedback) and feedback.human_rating >= settings.min_feedback_rating:
+        if isinstance(feedback, Feedback) and feedback.human_rating >= lowest:
             yield feedback

@@ -11,8 +11,9 @@ from nhm_assets.domain.drift_records import Checked
 from nhm_assets.domain.partitions import WEEK
 from nhm_assets.domain.served_records import Agreement, Calls, Decline
 from nhm_assets.drift.estimate import estimate
+from nhm_assets.feedback.accepted import microseconds
 from nhm_assets.served.agreement import agreement, calls_approve, counted, decline
-from nhm_assets.served.columns import UNTOLD, Reviews, microseconds
+from nhm_assets.served.columns import UNTOLD, Reviews
 
 Weeks = Mapping[int, Mapping[str | None, Reviews]]
 """Weeks before the measured one -> version -> its reviewed opinions; None stands for no version."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from nhm_assets.domain.dataset_schema import APPROVE
+from nhm_assets.feedback.accepted import microseconds
 from nhm_assets.feedback.rules import Feedback, newest_per_opinion
 from nhm_assets.served.columns import (
     UNTOLD,
@@ -18,7 +19,6 @@ from nhm_assets.served.columns import (
     ReviewsRead,
     Texts,
     key_of,
-    microseconds,
     version_of,
 )
 from nhm_assets.served.origins import Opinion
@@ -109,7 +109,7 @@ def test_a_plan_whose_id_cannot_be_sent_is_not_asked_for():
     assert list(read.columns().plan_ids.distinct()) == []
 
 
-def test_a_review_takes_a_tenth_of_a_kilobyte():
+def test_a_review_takes_300_bytes_at_most():
     """As Python objects it took more than a kilobyte."""
     count = 20_000
     tracemalloc.start()
