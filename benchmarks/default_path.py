@@ -19,6 +19,7 @@ from pymongo import MongoClient
 
 from benchmarks.documents import NOW, WEEK, seed
 from benchmarks.measuring import PROJECT, clean_environment, rounds
+from benchmarks.trees import tree_of
 from resources.embedded_mongo import embedded_mongod
 
 BEFORE: Final = "910c79abd203973ea3f4ec460700b27e226f7479"
@@ -35,7 +36,7 @@ def run(commit: str) -> list[float]:
         tempfile.TemporaryDirectory(prefix="nhm-bench-") as name,
         embedded_mongod(Path(name) / "mongodb") as uri,
     ):
-        trees = {"now": PROJECT, "before": _tree(commit, Path(name) / "before")}
+        trees = {"now": PROJECT, "before": tree_of(commit, Path(name) / "before")}
         for tree in trees:
             with MongoClient[dict[str, Any]](uri, tz_aware=True) as client:
                 seed(client[f"bench_{tree}"], SPECIALIST, ROWS, every=_WINDOW / ROWS, stored_fraction=0.5)
@@ -47,14 +48,6 @@ def run(commit: str) -> list[float]:
             ratios.append(took["now"] / took["before"])
             print(f"  now {took['now']:.1f} s, before {took['before']:.1f} s, ratio {ratios[-1]:.2f}", flush=True)
         return ratios
-
-
-def _tree(commit: str, folder: Path) -> Path:
-    """A folder with the files of a commit."""
-    folder.mkdir()
-    archive = subprocess.run(["git", "archive", commit], cwd=PROJECT, stdout=subprocess.PIPE, check=True).stdout
-    subprocess.run(["tar", "-x"], cwd=folder, input=archive, check=True)
-    return folder
 
 
 def _retrain(tree: Path, name: str, uri: str, folder: Path) -> float:

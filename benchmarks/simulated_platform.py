@@ -19,7 +19,7 @@ from benchmarks.measuring import PROJECT, clean_environment
 if TYPE_CHECKING:
     from tests.support.daemon import DaemonPlatform
 
-CONCURRENT = 10
+CONCURRENT = 24
 """MAX_CONCURRENT_RUNS."""
 _FIRST = """from nhm_assets.domain import first_week
 
@@ -27,6 +27,7 @@ first_week.EARLIEST = {earliest!r}
 """
 """Runs at the start of each process: all weeks of the simulation must have closed by now."""
 _MORE_WEEKS = 8
+_SOCKET = "code"
 
 
 @contextmanager
@@ -70,10 +71,15 @@ def _write_files(folder: Path, specialists: int, sundays: Sequence[datetime]) ->
     now = datetime.now(UTC)
     earliest = now - timedelta(weeks=len(sundays) + _MORE_WEEKS, days=now.isoweekday() % 7)
     (folder / "start" / "sitecustomize.py").write_text(_FIRST.format(earliest=f"{earliest:%Y-%m-%d}"))
-    location = {"python_module": {"module_name": "benchmarks.simulated_location", "location_name": CODE_LOCATION}}
+    location = {"grpc_server": {"socket": str(folder / _SOCKET), "location_name": CODE_LOCATION}}
     (folder / "workspace.yaml").write_text(yaml.safe_dump({"load_from": [location]}))
     instance = yaml.safe_load((PROJECT / "deploy" / "postgres" / "dagster.yaml").read_text())
     instance["run_launcher"] = {"module": "benchmarks.simulated_pods", "class": "SimulatedPodLauncher"}
+    # As in pods.
+    instance["compute_logs"] = {
+        "module": "dagster._core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+    }
     (folder / "dagster" / "dagster.yaml").write_text(yaml.safe_dump(instance))
     return {
         "NHM_HOME": str(folder / "nhm"),
@@ -93,6 +99,29 @@ def _servers(folder: Path) -> Iterator[dict[str, str]]:
 
     with embedded_mongod(folder / "mongodb") as uri, postgres_server() as postgres:
         yield {"MONGODB_URI": uri, **postgres.new_database("dagster")}
+
+
+def start_code_server(platform: "DaemonPlatform") -> "subprocess.Popen[bytes]":
+    """Start the process that evaluates schedules and sensors for all daemons, as one pod does, and wait for it."""
+    from nhm_assets.domain.dagster_names import CODE_LOCATION
+
+    socket = platform.folder / _SOCKET
+    socket.unlink(missing_ok=True)
+    names = ("--module-name", "benchmarks.simulated_location", "--location-name", CODE_LOCATION)
+    with (platform.folder / "log").open("a") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dagster", "api", "grpc", "--socket", str(socket), *names],
+            env=platform.variables,
+            cwd=PROJECT,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    platform.processes.append(process)
+    while not socket.exists():
+        assert process.poll() is None, platform.log
+        time.sleep(0.2)
+    return process
 
 
 @contextmanager

@@ -24,7 +24,7 @@ import psutil
 
 from benchmarks.results import SIMULATED, Measured, report
 from benchmarks.simulated_figures import figures_of
-from benchmarks.simulated_platform import empty_platform, simulated_pods
+from benchmarks.simulated_platform import empty_platform, simulated_pods, start_code_server
 
 if TYPE_CHECKING:
     from dagster import RunRecord
@@ -66,6 +66,7 @@ class Simulation:
 
     Attributes:
         daemons: that work now, the newest last.
+        code_server: that works for all of them.
         stopped_s: from the kill of the daemons until another worked.
         daemon_cpu_s: CPU time of all daemons and code servers that are not counted any more.
     """
@@ -74,17 +75,19 @@ class Simulation:
     specialists: int
     weeks: list[Week] = field(default_factory=list)
     daemons: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
+    code_server: "subprocess.Popen[bytes] | None" = None
     stopped_s: float = 0.0
     daemon_cpu_s: float = 0.0
 
     def start_daemon(self) -> None:
-        """Start a daemon, and wait until it works."""
+        """Start a daemon, and a code server if there is none, and wait until they work."""
+        if self.code_server is None:
+            self.code_server = start_code_server(self.platform)
         self.daemons.append(self.platform.start_daemon())
 
     def processes(self) -> list[psutil.Process]:
-        """The daemons and their code servers."""
-        parents = [psutil.Process(one.pid) for one in self.daemons]
-        return [process for parent in parents for process in (parent, *parent.children(recursive=True))]
+        """The daemons and their code server."""
+        return [psutil.Process(one.pid) for one in (*self.daemons, self.code_server) if one]
 
     def set_clock(self, week: str) -> None:
         """Let it be Sunday 02:00 after this week."""
@@ -134,23 +137,22 @@ class Simulation:
         from benchmarks.simulated_pods import ask
 
         stopped = time.monotonic()
-        self._retire(list(self.daemons))
+        self._retire([*self.daemons, *filter(None, [self.code_server])])
+        self.code_server = None
         killed = frozenset(ask("kill", str(KILLED_PODS)).split())
         self.start_daemon()
         self.stopped_s = time.monotonic() - stopped
         return killed
 
-    def _retire(self, daemons: "list[subprocess.Popen[bytes]]") -> None:
-        self.count_cpu(daemons)
-        self.platform.kill(*daemons)
-        self.daemons = [one for one in self.daemons if one not in daemons]
+    def _retire(self, processes: "list[subprocess.Popen[bytes]]") -> None:
+        self.count_cpu([psutil.Process(one.pid) for one in processes])
+        self.platform.kill(*processes)
+        self.daemons = [one for one in self.daemons if one not in processes]
 
-    def count_cpu(self, daemons: "list[subprocess.Popen[bytes]]") -> None:
-        """Add the CPU time that these daemons and their code servers have taken."""
-        for daemon in daemons:
-            parent = psutil.Process(daemon.pid)
-            times = [process.cpu_times() for process in (parent, *parent.children(recursive=True))]
-            self.daemon_cpu_s += sum(one.user + one.system for one in times)
+    def count_cpu(self, processes: list[psutil.Process]) -> None:
+        """Add the CPU time that these daemons and code servers have taken."""
+        times = [process.cpu_times() for process in processes]
+        self.daemon_cpu_s += sum(one.user + one.system for one in times)
 
     def _filter(self, week: str, *, ended: bool = False) -> Any:
         from dagster import RunsFilter
@@ -205,7 +207,7 @@ def run(specialists: int, weeks: int, minutes: int) -> list[Measured]:
                 for number, (week, sunday) in enumerate(zip(closed, sundays, strict=True)):
                     middle = number == weeks // 2
                     simulation.run(week, sunday, upgrade=not number and not middle, kill=middle)
-                simulation.count_cpu(simulation.daemons)
+                simulation.count_cpu(simulation.processes())
                 return figures_of(simulation)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,7 @@
 """Dagster's run queue. Every run of a partition counts for its specialist, however it was started."""
 
 import time
+from functools import cached_property
 from typing import Final
 
 from dagster import DagsterRun, DagsterRunStatus, QueuedRunCoordinator, SubmitRunContext
@@ -46,6 +47,11 @@ class SpecialistRunCoordinator(QueuedRunCoordinator):
     gets all tags of the first run, also those that are true of the first run only.
     """
 
+    @cached_property
+    def _settings(self) -> Settings:
+        """Loaded once: the schedule submits hundreds of runs in one tick."""
+        return Settings.load()
+
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
         """Queue the run, unless another daemon has submitted it, retried the same run, or requested the same one."""
         run = context.dagster_run
@@ -75,7 +81,7 @@ class SpecialistRunCoordinator(QueuedRunCoordinator):
     def _tags_in_queue(self, context: SubmitRunContext) -> dict[str, str]:
         """The tags that the run does not have yet, or not with these values."""
         run = context.dagster_run
-        tags = self._corrected_tags(run) | _person_tag(context)
+        tags = self._corrected_tags(run) | _person_tag(context, self._settings.actor_header)
         partition = Partition.named(run.tags.get(PARTITION_TAG, ""))
         if SPECIALIST_TAG not in run.tags and partition and weeks().has_partition_key(partition.week):
             # Dagster requires tags for both dimensions if there is one for either.
@@ -85,7 +91,7 @@ class SpecialistRunCoordinator(QueuedRunCoordinator):
             tags[_PRIORITY_TAG] = _BEHIND_ALL_OTHERS
         if run.job_name.startswith(ASSET_JOB) and partition:
             # It belongs to no job of ours, and is a retraining all the same.
-            tags |= {name: rule for name, rule in run_rules(Settings.load()).items() if name not in run.tags}
+            tags |= {name: rule for name, rule in run_rules(self._settings).items() if name not in run.tags}
         return tags
 
     def _is_duplicate_retry(self, run: DagsterRun) -> bool:
@@ -136,12 +142,12 @@ class SpecialistRunCoordinator(QueuedRunCoordinator):
         return tags
 
 
-def _person_tag(context: SubmitRunContext) -> dict[str, str]:
+def _person_tag(context: SubmitRunContext, header: str) -> dict[str, str]:
     """The user of the UI, as the authenticating proxy before it names them in ACTOR_HEADER.
 
     Only that proxy may reach the UI, so the header can be trusted; a tag that somebody typed in the launchpad cannot.
     """
-    name = context.get_request_header(Settings.load().actor_header)
+    name = context.get_request_header(header)
     return {ACTOR_TAG: shortened(name.strip())} if name and name.strip() else {}
 
 

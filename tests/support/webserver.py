@@ -24,7 +24,16 @@ mutation ($params: LaunchBackfillParams!) {
   }
 }
 """
+_RUN = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status endTime } } }"
 _JOBS = "{ repositoriesOrError { ... on RepositoryConnection { nodes { pipelines { name } } } } }"
+
+
+@dataclass(frozen=True)
+class End:
+    """How and when a run ended, in seconds since 1970."""
+
+    status: str
+    at: float
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,11 @@ class Webserver:
         selector = {"partitionSetName": f"{JOB}_partition_set", "repositorySelector": _SELECTOR}
         params = {"selector": selector, "partitionNames": [str(partition.key) for partition in partitions]}
         return str(self._query(_BACKFILL, params=params)["launchPartitionBackfill"]["backfillId"])
+
+    def end_of(self, run_id: str) -> End | None:
+        """How a run ended. None if it has not."""
+        run = self._query(_RUN, id=run_id)["runOrError"]
+        return End(run["status"], run["endTime"]) if run["endTime"] else None
 
     def is_ready(self) -> bool:
         """Whether it has loaded the code location and knows the job."""
