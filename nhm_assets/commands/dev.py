@@ -6,6 +6,7 @@ import socket
 import sys
 import sysconfig
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
@@ -51,8 +52,8 @@ def dev(port: int, mlflow_port: int, exporter_port: int | None) -> None:
     logs, dagster_url = settings.nhm_home / "logs", f"http://127.0.0.1:{port}"
     manager = Manager(LogFiles(logs))
     # Create the instance before webserver and daemon open it at the same time.
-    with dagster_instance(settings) as instance:
-        mlflow_address = _add_programs(manager, settings, port, mlflow_port)
+    with dagster_instance(settings) as instance, TemporaryDirectory(prefix="nhm-") as folder:
+        mlflow_address = _add_programs(manager, settings, port, mlflow_port, Path(folder))
         click.echo(f"Dagster: {dagster_url}   MLflow: {mlflow_address}   Press Ctrl-C to stop.")
         click.echo(f"It retrains by itself: {_automatic_runs(settings)}.")
         click.echo(f"The weeks begin with {settings.first_week}, see FIRST_WEEK.")
@@ -90,9 +91,8 @@ def _automatic_runs(settings: Settings) -> str:
     )
 
 
-def _add_programs(manager: "Manager", settings: Settings, port: int, mlflow_port: int) -> str:
-    """Add the programs that run side by side; returns the address of MLflow."""
-    from nhm_assets.instance.home import WORKSPACE_FILE
+def _add_programs(manager: "Manager", settings: Settings, port: int, mlflow_port: int, folder: Path) -> str:
+    """Add the programs that run side by side; returns the address of MLflow. The folder is theirs until they end."""
     from nhm_assets.resource_factories import mlflow_of
     from resources.mlflow_database import require_database
 
@@ -112,14 +112,35 @@ def _add_programs(manager: "Manager", settings: Settings, port: int, mlflow_port
             mlflow_environment["MLFLOW_CONFIGURE_LOGGING"] = "false"
         manager.add_process("mlflow", _mlflow_server(home, mlflow_port, as_json=as_json), env=mlflow_environment)
         mlflow_address = environment["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{mlflow_port}"
-    workspace = ("-w", str(settings.dagster_folder / WORKSPACE_FILE))
     form = ("--log-format", "json") if settings.log_format == "json" else ()
+    workspace, served = _add_code_server(manager, settings, folder, form, environment)
     web = _command("dagster-webserver", "-h", "127.0.0.1", "-p", str(port), *form, *workspace)
-    manager.add_process("webserver", web, env=environment)
-    manager.add_process("daemon", _command("dagster-daemon", "run", *form, *workspace), env=environment)
+    manager.add_process("webserver", served + web, env=environment)
+    manager.add_process("daemon", served + _command("dagster-daemon", "run", *form, *workspace), env=environment)
     exporter = _command("nhm", "exporter", "--address", "127.0.0.1", "--port", str(settings.exporter_port))
     manager.add_process("exporter", exporter, env=environment)
     return mlflow_address
+
+
+def _add_code_server(
+    manager: "Manager", settings: Settings, folder: Path, form: tuple[str, ...], environment: dict[str, str]
+) -> tuple[tuple[str, str], str]:
+    """Add the code server that webserver and daemon share.
+
+    Returns:
+        Their option that names it, and what their command lines begin with: they wait until it serves. If the operator
+        has changed `workspace.yaml`, that file counts, and there is no code server.
+    """
+    from nhm_assets.instance.home import WORKSPACE_FILE, has_own_workspace, write_workspace
+
+    if has_own_workspace(settings):
+        return ("-w", str(settings.dagster_folder / WORKSPACE_FILE)), ""
+    # A path below NHM_HOME may be longer than the name of a socket can be.
+    socket, workspace = folder / "code", folder / WORKSPACE_FILE
+    write_workspace(workspace, socket)
+    server = shlex.join([sys.executable, "-m", "nhm_assets.commands.code_server", str(socket), *form])
+    manager.add_process("code", server, env=environment)
+    return ("-w", str(workspace)), f"until test -S {shlex.quote(str(socket))}; do sleep 0.1; done; exec "
 
 
 def _require_free(port: int, option: str) -> None:

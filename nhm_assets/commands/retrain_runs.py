@@ -1,13 +1,13 @@
 """The runs of `nhm retrain`: one after the other in this process, or several at a time, in processes forked from it."""
 
-import importlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from nhm_assets.commands.person import person
+from nhm_assets.commands.run_libraries import import_run_libraries
 from nhm_assets.definitions import build_definitions
 from nhm_assets.domain.dagster_names import INCREMENT_CONFIG, JOB
 from nhm_assets.domain.errors import NhmError, UsageError
@@ -15,7 +15,6 @@ from nhm_assets.domain.outcomes import Outcome
 from nhm_assets.domain.partitions import Partition, Window, last_closed_week
 from nhm_assets.instance.home import dagster_instance
 from nhm_assets.registry.audit_log import ACTOR_TAG
-from nhm_assets.resource_factories import mlflow_of
 from nhm_assets.runs.closed_week import unsettled, why_no_increment
 from nhm_assets.runs.forked_workers import SUPPORTED, Lost, Tell, Workers, forked_workers
 from nhm_assets.runs.in_process import (
@@ -33,19 +32,6 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 RunWorkers = Workers[Partition, Retraining]
-
-_LIBRARIES: Final = (
-    "matplotlib.backends.backend_svg",
-    "matplotlib.figure",
-    "mlflow.pyfunc",
-    "mlflow.sklearn",
-    "nhm_assets.instance.sqlite_storage",
-    "pyarrow.dataset",
-    "pymongo",
-    "sklearn.calibration",
-    "sklearn.ensemble",
-)
-"""What every run uses, and the code location imports only where it is used."""
 
 
 def processes_and_threads(settings: Settings, partitions: int, *, cores: int) -> tuple[int, int]:
@@ -81,9 +67,7 @@ class Runs:
         """The processes for the runs, which this one must fork before it opens any service; None if there are none."""
         if self._processes == 1:
             return nullcontext()
-        mlflow_of(self._settings).import_library()
-        for name in _LIBRARIES:
-            importlib.import_module(name)
+        import_run_libraries(self._settings)
         return forked_workers(self._processes, self._opened)
 
     @contextmanager

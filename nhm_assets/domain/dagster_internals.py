@@ -55,8 +55,9 @@ from dagster._utils.error import SerializableErrorInfo
 from dagster._utils.schedules import get_next_cron_tick
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from logging import Logger
+    from multiprocessing.context import BaseContext
     from typing import Any
 
     from dagster import DagsterInstance, ExecuteInProcessResult, InitLoggerContext, JobDefinition
@@ -106,6 +107,7 @@ __all__ = [
     "pg_config",
     "replace_console_logger",
     "replace_tick_logger",
+    "serve_code",
 ]
 
 
@@ -150,3 +152,17 @@ def execute_and_keep_nothing(
         run_id=run_id,
         asset_selection=frozenset(),
     )
+
+
+def serve_code(context: "BaseContext", options: "Sequence[str]") -> None:
+    """`dagster api grpc` with these options, whose runs are processes of this context instead of new Pythons."""
+    from dagster._cli.api import grpc_command
+    from dagster._grpc import server
+
+    class CodeServer(server.DagsterApiServer):
+        def __init__(self, **arguments: "Any") -> None:
+            super().__init__(**arguments)
+            self._mp_ctx = context  # type: ignore[assignment]
+
+    server.DagsterApiServer = CodeServer  # type: ignore[assignment, misc]
+    grpc_command.main(list(options))

@@ -53,6 +53,17 @@ def prepare_home(settings: Settings) -> None:
     set_library_environment(settings, dagster_home=_name_for_dagster(settings.dagster_folder))
 
 
+def has_own_workspace(settings: Settings) -> bool:
+    """Whether the operator has changed the file that names the code locations."""
+    return (settings.dagster_folder / WORKSPACE_FILE).read_text() != _WORKSPACE
+
+
+def write_workspace(path: Path, socket: Path) -> None:
+    """Write a file that names the code location by the socket file of its server."""
+    server = {"socket": str(socket), "location_name": CODE_LOCATION}
+    path.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+
+
 def _write_whole(path: Path, content: str) -> None:
     """Write a file so that a killed process leaves all of it or nothing."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")

@@ -97,7 +97,7 @@ def _require_alive(dialect: Dialect, connection: Any, entry: "ConnectionPoolEntr
         return
     try:
         dialect.do_ping(connection)
-    except dialect.dbapi.Error as error:
+    except dialect.loaded_dbapi.Error as error:
         raise InvalidatePoolError from error
 
 

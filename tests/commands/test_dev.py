@@ -104,6 +104,7 @@ def test_a_run_launched_in_the_ui_promotes_and_no_process_is_left_after_the_end(
         "Stopping ...",
     ]
     assert sorted(path.name for path in (home / "logs").iterdir()) == [
+        "code.log",
         "daemon.log",
         "exporter.log",
         "mlflow.log",
@@ -145,7 +146,7 @@ def test_a_program_that_ends_by_itself_is_named_with_the_last_line_that_it_print
 def assert_log_lines_are_json(logs: Path, run: str) -> None:
     """Of Dagster, MLflow and the exporter; those of the run lead to the version."""
     lines = []
-    for program in ("daemon", "webserver", "mlflow", "exporter"):
+    for program in ("code", "daemon", "webserver", "mlflow", "exporter"):
         for line in (logs / f"{program}.log").read_text().splitlines():
             if line.startswith("{"):
                 lines.append(json.loads(line))

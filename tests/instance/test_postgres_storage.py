@@ -16,6 +16,7 @@ from sqlalchemy import Engine, event, text
 
 from nhm_assets.domain.check_result import Verdict
 from nhm_assets.domain.dagster_names import PROMOTED_VERSION
+from nhm_assets.instance import postgres_storage
 from nhm_assets.instance.postgres_storage import KEPT_OPEN
 from nhm_assets.promotion.checks import REGISTRY_CONSISTENT
 from nhm_assets.promotion.rollback_events import record_verdict
@@ -73,6 +74,19 @@ def connections() -> Iterator[list[Any]]:
     event.listen(Engine, "connect", add)
     yield made
     event.remove(Engine, "connect", add)
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """The statements that this process sends."""
+    sent: list[str] = []
+
+    def add(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        sent.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", add)
+    yield sent
+    event.remove(Engine, "before_cursor_execute", add)
 
 
 def engine_of(instance: DagsterInstance) -> Engine:
@@ -215,3 +229,52 @@ def test_the_webserver_keeps_its_time_limit_for_statements(home: Path):
             with one.run_storage.connect() as connection:
                 limits.append(connection.execute(text("SHOW statement_timeout")).scalar())
     assert limits == ["15s", "0"]
+
+
+@pytest.fixture
+def pings(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The connections that were asked whether they still exist."""
+    dialect, asked = engine_of(instance).dialect, list[Any]()
+    ping = dialect.do_ping
+    monkeypatch.setattr(dialect, "do_ping", lambda connection: asked.append(connection) or ping(connection))
+    return asked
+
+
+def test_only_an_idle_connection_is_asked_whether_it_still_exists(
+    instance: DagsterInstance, pings: list[Any], monkeypatch: pytest.MonkeyPatch
+):
+    instance.get_runs(limit=1)
+    pings.clear()
+    assert materialize([an_asset], instance=instance).success
+    assert pings == []
+    monkeypatch.setattr(postgres_storage, "_ASKED_AFTER_S", 0.0)
+    instance.get_runs(limit=1)
+    assert len(pings) == 1
+
+
+def notified(instance: DagsterInstance, listener: Any) -> int:
+    """How many notifications the server sends while an event is stored."""
+    run = create_run_for_test(instance)
+    listener.notifies.clear()
+    instance.report_engine_event("stored", run)
+    listener.poll()
+    return len(listener.notifies)
+
+
+def test_no_event_is_notified_of_since_nobody_listens(home: Path, instance: DagsterInstance):
+    with as_dagster_does(home) as plain, plain.run_storage.connect() as connection:  # type: ignore[attr-defined]
+        connection.execute(text("LISTEN run_events"))
+        listener = connection.connection.driver_connection
+        assert notified(instance, listener) == 0
+        assert notified(plain, listener) == 1
+
+
+def test_a_table_that_was_found_is_not_looked_for_again(instance: DagsterInstance):
+    storage = instance.event_log_storage
+    with storage.index_connection() as connection:  # type: ignore[attr-defined]
+        assert not storage.has_table("a_new_one")  # type: ignore[attr-defined]
+        connection.execute(text("CREATE TABLE a_new_one (id INT)"))
+        assert storage.has_table("a_new_one")  # type: ignore[attr-defined]
+        with statements() as asked:
+            assert storage.has_table("a_new_one")  # type: ignore[attr-defined]
+    assert asked == []
