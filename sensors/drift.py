@@ -19,6 +19,7 @@ from dagster import (
     sensor,
 )
 
+from nhm_assets.domain.dagster_internals import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 from nhm_assets.domain.dagster_names import DRIFT_SENSOR, EVALUATION_REPORT, JOB, SERVING_ON_LINE
 from nhm_assets.domain.partitions import Partition, last_closed_week, running_week
 from nhm_assets.domain.specialists import Specialist, all_specialists, recorded_specialist
@@ -145,7 +146,13 @@ class _Tick:
         key = AssetCheckKey(EVALUATION_REPORT, SERVING_ON_LINE)
         limit = _EVALUATIONS * len(all_specialists())
         newest: dict[str, tuple[str, bool]] = {}
-        for record in self.instance.event_log_storage.get_asset_check_execution_history(key, limit=limit):
+        history = self.instance.event_log_storage.get_asset_check_execution_history(
+            # A queued run has planned its checks.
+            key,
+            limit=limit,
+            status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
+        )
+        for record in history:
             partition = Partition.named(record.evaluation.partition or "") if record.evaluation else None
             if partition and record.evaluation:
                 newest.setdefault(str(partition.specialist), (partition.week, record.evaluation.passed))

@@ -140,7 +140,7 @@ def _add_code_server(
     write_workspace(workspace, socket)
     server = shlex.join([sys.executable, "-m", "nhm_assets.commands.code_server", str(socket), *form])
     manager.add_process("code", server, env=environment)
-    return ("-w", str(workspace)), f"until test -S {shlex.quote(str(socket))}; do sleep 0.1; done; exec "
+    return ("-w", str(workspace)), f"until test -S {shlex.quote(str(socket))}; do sleep 0.1; done; "
 
 
 def _require_free(port: int, option: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dagster import AssetCheckKey, AssetCheckSeverity, AssetKey, DagsterInstance, RunsFilter
 from pydantic import ValidationError
 
+from nhm_assets.domain.dagster_internals import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 from nhm_assets.domain.dagster_names import EVALUATION_REPORT, PROMOTED_VERSION, REPORT_METADATA
 from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.outcomes import GATE_CHECKS, OUTCOME_TAG, ROLLED_BACK
@@ -117,7 +118,13 @@ def _executions(instance: DagsterInstance, check: AssetCheckKey) -> Iterator[Any
     """All executions of a check; of several in one run and partition only the newest."""
     cursor, seen = None, set()
     while True:
-        page = instance.event_log_storage.get_asset_check_execution_history(check, limit=_PAGE, cursor=cursor)
+        page = instance.event_log_storage.get_asset_check_execution_history(
+            # A queued run has planned its checks.
+            check,
+            limit=_PAGE,
+            cursor=cursor,
+            status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
+        )
         for record in page:
             key = (record.run_id, record.evaluation.partition if record.evaluation else None)
             if key not in seen:

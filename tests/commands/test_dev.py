@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -183,8 +184,10 @@ def launch(port: int) -> str:
 
 
 def processes_of(home: Path) -> list[psutil.Process]:
-    return [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if process.pid != os.getpid() and str(home) in " ".join(process.info["cmdline"] or ())
-    ]
+    """All processes of the platform in this folder. A process that has ended has no environment."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("NHM_HOME") == str(home) and process.pid != os.getpid():
+                found.append(process)
+    return found

@@ -15,6 +15,7 @@ from nhm_assets.runs.triggers import FEEDBACK_VOLUME, OTHER, mark_launched, new_
 from nhm_assets.served.monitoring import write_monitoring
 from sensors.drift import drift_sensor
 from tests.support.documents import NOW
+from tests.support.planned_runs import planned_run
 from tests.support.platform import Platform
 from tests.support.served_weeks import promotion
 
@@ -143,6 +144,12 @@ def judged(platform: Platform, *, passed: object, week: str = RUNNING) -> None:
 def test_a_served_version_below_the_line_starts_one(platform: Platform, passed: object, requested: list[str]):
     judged(platform, passed=passed)
     assert tick(platform)[0] == requested
+
+
+def test_runs_that_have_not_evaluated_yet_change_nothing(platform: Platform):
+    judged(platform, passed=False)
+    planned_run(platform.instance, Partition.parse(RUNNING, "business"))
+    assert tick(platform)[0] == [PARTITION]
 
 
 def test_an_old_evaluation_starts_none(platform: Platform):
