@@ -5,7 +5,6 @@ import traceback
 from types import ModuleType
 
 from benchmarks import (
-    click_to_end,
     dataset,
     exporter_refresh,
     many_specialists,
@@ -20,7 +19,6 @@ from benchmarks.results import report
 PARTS = (
     dataset,
     retrain,
-    click_to_end,
     shown,
     sensor_tick,
     many_specialists,

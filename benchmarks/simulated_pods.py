@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import psutil
+
 from nhm_assets.domain.dagster_internals import (
     CheckRunHealthResult,
     ConfigurableClassData,
@@ -94,7 +96,7 @@ def serve() -> None:
     gc.freeze()
     # Nobody waits for the processes, so the kernel forgets them when they end.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    pods: dict[str, int] = {}
+    pods: dict[str, psutil.Process] = {}
     with socket.socket(socket.AF_UNIX) as listener, (_folder() / LAUNCHED).open("a") as launched:
         listener.bind(str(_folder() / "pods"))
         listener.listen(100)
@@ -107,7 +109,7 @@ def serve() -> None:
                         connection.close()
                         listener.close()
                         _work(job, argument)
-                    pods[argument] = pid
+                    pods[argument] = psutil.Process(pid)
                     print(argument, file=launched, flush=True)
                     answer = "ok"
                 elif word == "health":
@@ -137,16 +139,17 @@ def _work(job: Any, run_id: str) -> None:
         os._exit(code)
 
 
-def _is_alive(pid: int | None) -> bool:
-    return pid is not None and Path(f"/proc/{pid}").exists()
+def _is_alive(process: psutil.Process | None) -> bool:
+    """Whether the process has not ended. A later one with the same id is another one."""
+    return process is not None and process.is_running()
 
 
-def _killed(pods: dict[str, int], count: int) -> str:
+def _killed(pods: dict[str, psutil.Process], count: int) -> str:
     """Kill this many processes, and return their runs."""
-    alive = [run_id for run_id, pid in pods.items() if _is_alive(pid)][:count]
+    alive = [run_id for run_id, process in pods.items() if _is_alive(process)][:count]
     for run_id in alive:
-        with suppress(ProcessLookupError):
-            os.kill(pods[run_id], signal.SIGKILL)
+        with suppress(psutil.NoSuchProcess):
+            pods[run_id].kill()
     return " ".join(alive)
 
 
