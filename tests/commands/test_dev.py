@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -134,12 +133,8 @@ def test_a_program_that_ends_by_itself_is_named_with_the_last_line_that_it_print
         platform = subprocess.Popen(
             [NHM, "dev", "--port", str(port)], env=environment(**settings), stdout=log, stderr=log
         )
-    wait_for(
-        lambda: {"dagster-webserver"} & {Path(part).name for one in processes_of(home) for part in one.cmdline()}, 90
-    )
-    for process in processes_of(home):
-        if any(Path(part).name == "dagster-webserver" for part in process.cmdline()):
-            process.kill()
+    for process in wait_for(lambda: list(filter(is_webserver, processes_of(home))), 90):
+        process.kill()
     assert platform.wait(timeout=60) != 0
     assert "webserver ended by itself (exit code 137), so everything stops: Killed" in (tmp_path / "log").read_text()
 
@@ -184,10 +179,13 @@ def launch(port: int) -> str:
 
 
 def processes_of(home: Path) -> list[psutil.Process]:
-    """All processes of the platform in this folder. A process that has ended has no environment."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.environ().get("NHM_HOME") == str(home) and process.pid != os.getpid():
-                found.append(process)
-    return found
+    """All processes of the platform in this folder, with their command lines. One that has ended has no environment."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline", "environ"])
+        if process.pid != os.getpid() and (process.info["environ"] or {}).get("NHM_HOME") == str(home)
+    ]
+
+
+def is_webserver(process: psutil.Process) -> bool:
+    return any(Path(part).name == "dagster-webserver" for part in process.info["cmdline"] or ())
