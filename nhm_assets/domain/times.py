@@ -11,6 +11,8 @@ from nhm_assets.domain.text import is_string
 if TYPE_CHECKING:
     from pymongo.collection import Collection
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 _COUNT_TIMEOUT_S: Final = 4
 """Limit of each query. A tick sends two for all specialists, else two for each, and has 60 s for everything."""
 
@@ -24,6 +26,11 @@ def parse_time(value: object) -> datetime | None:
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
+
+
+def microseconds(moment: datetime) -> int:
+    """The time as a whole number of microseconds since 1970."""
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def lies_in(window: Window, value: object) -> bool:

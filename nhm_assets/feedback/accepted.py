@@ -4,12 +4,12 @@ A million documents as objects would take half a gigabyte, and a loop over them 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from nhm_assets.domain.dataset_schema import APPROVAL, REVIEWER, SCRIPTED
+from nhm_assets.domain.times import microseconds
 from nhm_assets.feedback.packed_texts import packed
 from nhm_assets.feedback.rules import Feedback
 
@@ -18,13 +18,6 @@ if TYPE_CHECKING:
 
 GIVEN_BY: Final = (APPROVAL, REVIEWER, SCRIPTED)
 """Who gave a feedback, as the columns number it: in the order of the words."""
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-
-
-def microseconds(moment: datetime) -> int:
-    """Microseconds from 1970 to this moment."""
-    return (moment - _EPOCH) // _MICROSECOND
 
 
 class Part(NamedTuple):

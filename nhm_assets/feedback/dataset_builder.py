@@ -74,7 +74,7 @@ def _read(
     """What was read, without the ids in its rows; the ids; and the scores of the rows' opinions."""
     judged = Judged(reader.specialist, window, selection, reader.database.codec_options)
     with reading_ahead() as ahead:
-        for answer in ahead.each(reader.raw_feedback(window)):
+        for answer in ahead.each(reader.feedback(window)):
             judged.take(answer)
         accepted = Accepted(judged.accepted)
         judged.accepted.clear()

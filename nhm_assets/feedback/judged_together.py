@@ -11,8 +11,8 @@ from nhm_assets.domain.partitions import Window
 from nhm_assets.domain.provenance import provenance_of
 from nhm_assets.domain.selection import Selection
 from nhm_assets.domain.text import is_string
-from nhm_assets.domain.times import lies_in, parse_time
-from nhm_assets.feedback.accepted import GIVEN_BY, Part, microseconds, part_of
+from nhm_assets.domain.times import lies_in, microseconds, parse_time
+from nhm_assets.feedback.accepted import GIVEN_BY, Part, part_of
 from nhm_assets.feedback.bson_columns import DATE, MISSING, OBJECT_ID, STRING, Answers, Column, read_fields
 from nhm_assets.feedback.column_values import ascii_texts, is_text, looked_up, numbers
 from nhm_assets.feedback.packed_texts import packed

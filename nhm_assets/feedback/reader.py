@@ -68,14 +68,7 @@ class Reader:
     specialist: str
     session: "ClientSession | None"
 
-    def feedback(self, window: Window) -> Iterator[Document]:
-        """Feedback that may lie in the window; `rules.judge` decides whether its time does."""
-        from bson import decode_all
-
-        for part in self.raw_feedback(window):
-            yield from filter(self._is_ours, decode_all(part, self.database.codec_options))
-
-    def raw_feedback(self, window: Window) -> Iterator[bytes]:
+    def feedback(self, window: Window) -> Iterator[bytes]:
         """Feedback that may lie in the window, as MongoDB sends it; `Judged` decides whether its time does."""
         query = self._feedback(window)
         fields = dict.fromkeys(_FEEDBACK_FIELDS, 1)

@@ -1,14 +1,12 @@
-"""Which feedback counts: first each document alone, then one per opinion.
+"""Which feedback counts, each document alone; which one of an opinion counts is in accepted.py.
 
 If a document breaks several rules, the reason that comes first in `Reason` is recorded.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from bson.decimal128 import Decimal128
@@ -105,31 +103,3 @@ def _needs_unreadable_text(document: Mapping[str, Any]) -> bool:
         if type(value) is str and not value.isascii() and is_unreadable(value):
             return True
     return False
-
-
-def by_time(feedback: Iterable[Feedback], key: Callable[[Feedback], Any]) -> list[Feedback]:
-    """The feedback in the order of its times; of equal times in the order of the key.
-
-    Times are rarely equal, and a key for each of a million documents would take a hundred megabytes.
-    """
-    ordered: list[Feedback] = []
-    for _, run in groupby(sorted(feedback, key=itemgetter(0)), key=itemgetter(0)):
-        at_once = list(run)
-        ordered += sorted(at_once, key=key) if len(at_once) > 1 else at_once
-    return ordered
-
-
-def newest_per_opinion(feedback: Iterable[Feedback], *, min_rating: float) -> list[Feedback]:
-    """One feedback per opinion: the newest, then the one with the greatest id.
-
-    Feedback rated below `min_rating` is left out first. Equal copies count once. If several are still left, they differ
-    only in label or rating: the greatest is taken, so that the order of reading decides nothing.
-    """
-    chosen: dict[str, Feedback] = {}
-    for candidate in feedback:
-        if candidate.human_rating < min_rating:
-            continue
-        best = chosen.get(candidate.opinion_id)
-        if best is None or candidate[:4] > best[:4]:
-            chosen[candidate.opinion_id] = candidate
-    return by_time(chosen.values(), key=lambda feedback: feedback[1:5])

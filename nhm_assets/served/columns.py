@@ -1,18 +1,16 @@
 """Opinions and their reviews as columns: as Python objects, a million of them take a gigabyte, here a tenth of that."""
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from hashlib import blake2b
 from math import isnan
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
 from nhm_assets.domain.dataset_schema import APPROVE
 from nhm_assets.domain.text import is_unreadable
-from nhm_assets.feedback.accepted import microseconds
-from nhm_assets.feedback.rules import Feedback
 from nhm_assets.served.origins import Opinion
 from nhm_assets.served.serving_times import ServingTimes
 
@@ -46,10 +44,6 @@ class Texts:
         """Add a text, which is UTF-8."""
         self._content += text.encode()
         self._ends.append(len(self._content))
-
-    def __getitem__(self, number: int) -> bytes:
-        """One of them, encoded: these are in the same order as the texts."""
-        return bytes(self._content[self._ends[number] : self._ends[number + 1]])
 
     def distinct(self) -> Iterator[str]:
         """Each once, in order."""
@@ -145,6 +139,30 @@ class Reviews:
     confidence: np.ndarray
     risk: np.ndarray
 
+    @classmethod
+    def of(cls, opinions: Sequence[Opinion], times: ServingTimes, submitted_at: np.ndarray, labels: np.ndarray) -> Self:
+        """Reviews of these opinions, one of each.
+
+        Args:
+            opinions: what is reviewed.
+            times: which version served when.
+            submitted_at: of the reviews, in microseconds.
+            labels: what people said.
+        """
+        return cls(
+            _keys(b"".join(key_of(one.opinion_id) for one in opinions)),
+            submitted_at,
+            labels.astype("int8"),
+            np.array([version_of(one, times) for one in opinions], "int64"),
+            np.array([one.confidence for one in opinions], "float64"),
+            np.array([one.risk for one in opinions], "float64"),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """All of them, one after another; there is at least one part."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
     def __len__(self) -> int:
         """Number of reviews."""
         return len(self.keys)
@@ -165,49 +183,5 @@ class Reviews:
         return {keys[at : at + _KEY_SIZE]: bool(one) for at, one in zip(places, self.approved, strict=True)}
 
 
-class ReviewsRead:
-    """Feedback that is being read, with the opinions that it is about."""
-
-    def __init__(self) -> None:
-        """No feedback yet."""
-        self._keys, self._feedback_ids = bytearray(), Texts()
-        self._submitted_at, self._labels, self._versions = array("q"), array("b"), array("q")
-        self._ratings, self._scores = array("d"), array("d")
-
-    def append(self, feedback: Feedback, opinion: Opinion, version: int) -> None:
-        """Add a feedback."""
-        self._keys += key_of(feedback.opinion_id)
-        self._feedback_ids.append(feedback.feedback_id)
-        self._submitted_at.append(microseconds(feedback.submitted_at))
-        self._labels.append(feedback.label)
-        self._ratings.append(feedback.human_rating)
-        self._versions.append(version)
-        self._scores.extend((opinion.confidence, opinion.risk))
-
-    def newest(self) -> Reviews:
-        """The newest feedback on each opinion, then that with the greatest id; see `rules.newest_per_opinion`."""
-        scores = np.frombuffer(self._scores, "float64").reshape(-1, 2)
-        submitted_at, versions = np.frombuffer(self._submitted_at, "int64"), np.frombuffer(self._versions, "int64")
-        reviews = Reviews(_keys(self._keys), submitted_at, np.frombuffer(self._labels, "int8"), versions, *scores.T)
-        order = self._in_time(submitted_at)
-        # The last of each opinion, which is the first from behind.
-        _, places = np.unique(reviews.keys[order[::-1]], return_index=True)
-        return reviews.where(order[np.sort(len(order) - 1 - places)])
-
-    def _in_time(self, submitted_at: np.ndarray) -> np.ndarray:
-        """The places of all feedback in the order of time; of equal times, in that of ids, labels and ratings."""
-        order = np.argsort(submitted_at, kind="stable")
-        same = np.flatnonzero(np.diff(submitted_at[order]) == 0)
-        ends = np.diff(same) > 1
-        firsts, lasts = same[np.append(True, ends)[: len(same)]], same[np.append(ends, True)[: len(same)]]
-        for first, last in zip(firsts, lasts + 2, strict=True):
-            order[first:last] = sorted(order[first:last], key=self._rank)
-        return order
-
-    def _rank(self, number: int) -> tuple[bytes, int, float, bytes]:
-        key = bytes(self._keys[number * _KEY_SIZE : (number + 1) * _KEY_SIZE])
-        return self._feedback_ids[number], self._labels[number], self._ratings[number], key
-
-
-def _keys(content: bytearray) -> np.ndarray:
+def _keys(content: bytes | bytearray) -> np.ndarray:
     return np.frombuffer(content, f"S{_KEY_SIZE}")

@@ -16,14 +16,14 @@ from nhm_assets.domain.drift_records import Drift, Estimate
 from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.partitions import WEEK, Partition, Window
 from nhm_assets.domain.served_records import Answered, Calls, ServedQuality
+from nhm_assets.domain.times import microseconds
 from nhm_assets.drift.estimate import estimate
-from nhm_assets.feedback.accepted import microseconds
 from nhm_assets.registry.ab_tests import ran_between
 from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.served.ab_measure import measure_test
 from nhm_assets.served.agreement import calls_approve
 from nhm_assets.served.answers import count
-from nhm_assets.served.columns import Answers, Opinions, OpinionsRead, Reviews, ReviewsRead
+from nhm_assets.served.columns import Answers, Opinions, OpinionsRead, Reviews
 from nhm_assets.served.drift import drift_of, feature_blocks
 from nhm_assets.served.evaluated import evaluated_calls
 from nhm_assets.served.reading import read_opinions, read_reviews
@@ -164,9 +164,11 @@ class Measurement:
             found = read_opinions(database[settings.opinions_collection], self.partition.specialist, window)
             opinions = OpinionsRead(times)
             answered = faults.without(ANSWERS, lambda: count(opinions.kept(found), times))
-            reviewed = faults.without(AGREEMENT, lambda: self._reviewed(window, times)) or ReviewsRead().newest()
+            reviewed = faults.without(AGREEMENT, lambda: self._reviewed(window, times))
             version = _version(times, window.end, answered)
             evaluated = faults.without(_EVALUATION, lambda: evaluated_calls(log, settings.storage, model, version))
+        if reviewed is None:
+            reviewed = Reviews.of([], times, *np.empty((2, 0), "int64"))
         return _Read(
             opinions=(opinions if answered else OpinionsRead(times)).columns(),
             answered=answered,

@@ -4,17 +4,19 @@ Whoever calls it limits the time: nothing here is worth waiting for.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from nhm_assets.domain.dataset_schema import SCRIPTED
+import numpy as np
+
 from nhm_assets.domain.partitions import Window
-from nhm_assets.domain.provenance import provenance_of
 from nhm_assets.domain.specialists import Specialist
-from nhm_assets.feedback.mongo_batches import batches
+from nhm_assets.feedback.accepted import Accepted
+from nhm_assets.feedback.judged_together import Judged
+from nhm_assets.feedback.mongo_batches import BATCH
 from nhm_assets.feedback.reader import CollectionNames, Reader
-from nhm_assets.feedback.rules import Feedback, judge
-from nhm_assets.served.columns import Reviews, ReviewsRead, version_of
+from nhm_assets.served.columns import Reviews
 from nhm_assets.served.origins import OPINION_FIELDS, Opinion, opinion_of
 from nhm_assets.served.serving_times import ServingTimes
 
@@ -70,24 +72,23 @@ def read_reviews(
         settings.plans_collection,
         settings.features_collection,
     )
-    reader, reviews = Reader(database, names, specialist, None), ReviewsRead()
+    reader = Reader(database, names, specialist, None)
+    selection = replace(settings.selection, include_scripted=False)
+    judged = Judged(specialist, window, selection, database.codec_options)
+    for answer in reader.feedback(window):
+        judged.take(answer)
+    accepted = Accepted(judged.accepted)
+    chosen = accepted.newest_per_opinion(np.ones(len(accepted), "bool"), min_rating=selection.min_rating)
     # In batches, since the documents of many weeks take far more memory than what is kept of them.
-    for batch in batches(_accepted(reader, settings, window)):
-        ids = sorted({one.opinion_id for one in batch})
-        opinions = {name: opinion_of(one) for name, one in reader.opinions(ids, fields=OPINION_FIELDS).items()}
-        versions = {name: version_of(one, times) for name, one in opinions.items()}
-        for one in batch:
-            if one.opinion_id in opinions:
-                reviews.append(one, opinions[one.opinion_id], versions[one.opinion_id])
-    return reviews.newest()
+    firsts = range(0, max(1, len(chosen)), BATCH)
+    return Reviews.joined([_with_opinions(reader, accepted, chosen[one : one + BATCH], times) for one in firsts])
 
 
-def _accepted(reader: Reader, settings: "Settings", window: Window) -> Iterator[Feedback]:
-    """The feedback that counts, each document by itself."""
-    prefixes, lowest = settings.scripted_prefixes, settings.min_feedback_rating
-    for document in reader.feedback(window):
-        if provenance_of(document, prefixes) == SCRIPTED:
-            continue
-        feedback = judge(document, window)
-        if isinstance(feedback, Feedback) and feedback.human_rating >= lowest:
-            yield feedback
+def _with_opinions(reader: Reader, accepted: Accepted, chosen: np.ndarray, times: ServingTimes) -> Reviews:
+    """The chosen feedback on opinions that exist."""
+    names = accepted.opinion_ids.take(accepted.opinions[chosen]).to_pylist()
+    opinions = {name: opinion_of(one) for name, one in reader.opinions(sorted(names), fields=OPINION_FIELDS).items()}
+    given = chosen[np.array([name in opinions for name in names], "bool")]
+    feedback = accepted.feedback
+    known = [opinions[name] for name in names if name in opinions]
+    return Reviews.of(known, times, feedback.times[given], feedback.labels[given])

@@ -10,8 +10,8 @@ import numpy as np
 from nhm_assets.domain.drift_records import Checked
 from nhm_assets.domain.partitions import WEEK
 from nhm_assets.domain.served_records import Agreement, Calls, Decline
+from nhm_assets.domain.times import microseconds
 from nhm_assets.drift.estimate import estimate
-from nhm_assets.feedback.accepted import microseconds
 from nhm_assets.served.agreement import agreement, calls_approve, counted, decline
 from nhm_assets.served.columns import UNTOLD, Reviews
 

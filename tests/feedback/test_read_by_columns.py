@@ -18,8 +18,8 @@ from nhm_assets.domain.dataset_schema import SCRIPTED
 from nhm_assets.domain.feature_names import COMPUTED_FEATURES, FEATURE_NAMES
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.provenance import provenance_of
-from nhm_assets.domain.times import lies_in
-from nhm_assets.feedback.accepted import GIVEN_BY, Accepted, microseconds
+from nhm_assets.domain.times import lies_in, microseconds
+from nhm_assets.feedback.accepted import GIVEN_BY, Accepted
 from nhm_assets.feedback.bson_columns import Answers
 from nhm_assets.feedback.features import EXTRACTOR
 from nhm_assets.feedback.found import Found

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from bson import decode_all
 from pymongo.database import Database
 
 from nhm_assets.domain.partitions import Partition
@@ -110,7 +111,8 @@ def test_feedback_of_other_times_and_specialists_is_not_read(mongod_uri: str, da
 def test_only_the_fields_that_are_needed_are_read(database: Database):
     put(database, feedback=[feedback(1, metadata={"trace": "x"})], opinions=[opinion(1)])
     reader = Reader(database, NAMES, "technical", None)
-    (read,) = reader.feedback(Partition.parse(WEEK, "technical").window(days=30, now=NOW))
+    (answer,) = reader.feedback(Partition.parse(WEEK, "technical").window(days=30, now=NOW))
+    (read,) = decode_all(answer)
     assert set(read) == {
         "_id",
         "feedback_id",

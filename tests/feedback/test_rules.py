@@ -1,7 +1,6 @@
 """Which feedback counts: first each document alone, then one per opinion."""
 
 import math
-import random
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -18,7 +17,6 @@ from nhm_assets.feedback.rules import (
     Reason,
     Rejection,
     judge,
-    newest_per_opinion,
     parse_rating,
     parse_recommendation,
     parse_time,
@@ -226,53 +224,3 @@ def test_the_window_is_half_open_for_dates_and_strings_alike(moment: object, ver
 def test_faulty_feedback_outside_the_window_is_not_rejected():
     outside = feedback(_id="x", feedback_id=None, submitted_at=WINDOW.end)
     assert judge(outside, WINDOW) is None
-
-
-def given(feedback_id: str = "f", *, opinion: str = "o", hours: int = 0, label: int = 1, rating: float = 0.5):
-    return Feedback(NOON + timedelta(hours=hours), feedback_id, label, rating, opinion, "p", f"{feedback_id}-{hours}")
-
-
-def test_the_newest_feedback_on_an_opinion_wins():
-    chosen = newest_per_opinion([given("a", hours=2), given("z", hours=1), given("b", opinion="other")], min_rating=0.0)
-    assert [(one.opinion_id, one.feedback_id) for one in chosen] == [("other", "b"), ("o", "a")]
-
-
-def test_of_feedback_with_the_same_time_the_greatest_id_wins():
-    chosen = newest_per_opinion([given("feedback-9"), given("feedback-10")], min_rating=0.0)
-    assert [one.feedback_id for one in chosen] == ["feedback-9"]
-
-
-def test_poorly_rated_feedback_is_left_out_before_the_choice():
-    older, newer = given("a", hours=1, rating=0.6), given("b", hours=2, rating=0.59)
-    assert newest_per_opinion([older, newer], min_rating=0.6) == [older]
-    assert newest_per_opinion([older, newer], min_rating=0.59) == [newer]
-    assert newest_per_opinion([older, newer], min_rating=0.61) == []
-
-
-def test_what_is_chosen_is_sorted_by_time_then_id():
-    candidates = [given(f"f{n % 7}", opinion=f"o{n}", hours=n % 3) for n in range(20)]
-    chosen = newest_per_opinion(candidates, min_rating=0.0)
-    assert len(chosen) == 20
-    assert chosen == sorted(chosen, key=lambda one: (one.submitted_at, one.feedback_id))
-
-
-def shuffles(candidates: list[Feedback]) -> Iterator[list[Feedback]]:
-    rng = random.Random(3)
-    for _ in range(10):
-        yield newest_per_opinion(rng.sample(candidates, len(candidates)), min_rating=0.0)
-
-
-def test_which_feedback_wins_does_not_depend_on_the_order_of_reading():
-    """Even if two documents have the same id and time but different verdicts."""
-    rng = random.Random(5)
-    candidates = [
-        given(f"f{n % 10}-{rng.randrange(2)}", opinion=f"o{n % 10}", label=rng.randrange(3), rating=rng.random())
-        for n in range(200)
-    ]
-    assert len({tuple(one[:6] for one in chosen) for chosen in shuffles(candidates)}) == 1
-
-
-def test_rows_with_the_same_time_and_id_have_a_fixed_order():
-    """Ids should be unique, but another system assigns them. The order of rows decides their split."""
-    candidates = [given("f", opinion=f"o{number}") for number in range(20)]
-    assert len({tuple(one.opinion_id for one in chosen) for chosen in shuffles(candidates)}) == 1
