@@ -110,7 +110,7 @@ def _figures(found: Mapping[str, list[float]]) -> list[Measured]:
     if before := found.get("before"):
         figures.append(measured("the same before retraining became faster", before))
         ratios = [now / then for now, then in zip(found["now"], before, strict=True)]
-        figures.append(at_most("a retraining from click to end : before retraining became faster", ratios, 0.5))
+        figures.append(at_most("a retraining from click to end : before it became faster", ratios, 0.5))
     return figures
 
 
