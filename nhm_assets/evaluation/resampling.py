@@ -31,7 +31,8 @@ class PlanSums:
             columns: what is added up, whole numbers; shape (n, columns).
         """
         plan_of_row, ids = pd.factorize(plan_ids, use_na_sentinel=False)
-        sums = np.empty((len(ids), columns.shape[1]), dtype="int64")
+        # Of half a million plans with forty columns, each copy takes 70 MB.
+        sums = np.empty((len(ids), columns.shape[1]), dtype="int32")
         for number, column in enumerate(columns.T):
             # As doubles, which are exact here.
             sums[:, number] = np.bincount(plan_of_row, column, minlength=len(ids))
