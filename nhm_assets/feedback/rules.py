@@ -1,6 +1,7 @@
 """Which feedback counts, each document alone; which one of an opinion counts is in accepted.py.
 
-If a document breaks several rules, the reason that comes first in `Reason` is recorded.
+If a document breaks several rules, the reason that comes first in `Reason` is recorded. `judged_together.py` lets usual
+documents pass by the same rules, many at once.
 """
 
 import math
