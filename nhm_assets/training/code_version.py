@@ -18,6 +18,7 @@ COMPUTING: Final = (
     "domain/segments.py",
     "feedback/bottlenecks.py",
     "feedback/bson_columns.py",
+    "feedback/column_values.py",
     "feedback/features.py",
     "feedback/graph_columns.py",
     "feedback/phrase_columns.py",
