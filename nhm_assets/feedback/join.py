@@ -1,7 +1,7 @@
 """Joins feedback with opinions, plans and features: batch by batch, while the next batches are read."""
 
 import math
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -17,7 +17,7 @@ from nhm_assets.feedback.opinion_columns import Opinions
 from nhm_assets.feedback.packed_texts import packed
 from nhm_assets.feedback.plan_columns import features_of_plans
 from nhm_assets.feedback.raw_plans import RawPlan
-from nhm_assets.feedback.read_ahead import Read, ReadAhead
+from nhm_assets.feedback.read_ahead import ReadAhead, Steps
 from nhm_assets.feedback.reader import Reader
 from nhm_assets.feedback.rules import Reason, Rejection
 from nhm_assets.feedback.stored_columns import StoredFeatures
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SCORES: Final = 3
-Steps = Generator[Read, Any, None]
 
 
 class ComputedFeatures(Mapping[str, dict[str, float]]):

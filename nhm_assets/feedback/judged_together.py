@@ -58,7 +58,7 @@ class Judged:
         self.scripted = 0
 
     def take(self, answer: bytes) -> None:
-        """Judge the documents of one answer."""
+        """Judge the documents of one answer. A change of a rule in `rules.judge` is needed here, too."""
         answers = Answers([answer])
         starts = answers.starts()
         columns, odd = read_fields(answers, starts, _FIELDS)
@@ -72,19 +72,17 @@ class Judged:
         given_by = provenances(answers, columns, self._selection.scripted_prefixes, odd)
         in_window = (times >= microseconds(self._window.start)) & (times < microseconds(self._window.end))
         rows = self._without_scripted(np.flatnonzero(ours & ~odd & in_window), given_by)
-        numbered = rows.tolist()
-        named = (columns["plan_id"].kinds[rows] == STRING).tolist()
-        object_ids = answers.bytes[columns["_id"].places[rows][:, None] + np.arange(12)]
+        names_plan = columns["plan_id"].kinds == STRING
         self.accepted.append(
             Part(
                 times[rows],
-                packed([texts["feedback_id"][row] for row in numbered]),
+                packed([texts["feedback_id"][row] for row in rows.tolist()]),
                 labels[rows].astype("int64"),
                 ratings[rows],
-                packed([texts["opinion_id"][row] for row in numbered]),
-                packed([texts["plan_id"][row] if names else None for row, names in zip(numbered, named, strict=True)]),
+                packed([texts["opinion_id"][row] for row in rows.tolist()]),
+                packed([texts["plan_id"][row] if names_plan[row] else None for row in rows.tolist()]),
                 given_by[rows],
-                object_ids.view("V12").ravel(),
+                _object_ids(answers, columns["_id"].places[rows]),
                 {},
             )
         )
@@ -116,6 +114,11 @@ class Judged:
                     self.rejected.append(rejection)
         if accepted:
             self.accepted.append(part_of(accepted))
+
+
+def _object_ids(answers: Answers, places: np.ndarray) -> np.ndarray:
+    """The twelve bytes at each place."""
+    return answers.bytes[places[:, None] + np.arange(12)].view("V12").ravel()
 
 
 def _times(answers: Answers, column: Column, odd: np.ndarray) -> np.ndarray:

@@ -82,7 +82,9 @@ class Reader:
         """Number of the specialist's feedback documents without a time, over all time."""
         query = {"specialist_type": self.specialist, "submitted_at": None}
         fields = {"_id": 0, "specialist_type": 1, "submitted_at": 1}
-        found = self._collection(self.names.feedback).find(query, fields, session=self.session, batch_size=5000)
+        found = self._collection(self.names.feedback).find(
+            query, fields, session=self.session, batch_size=_FEEDBACK_BATCH
+        )
         return sum(self._is_ours(document) and document.get("submitted_at") is None for document in found)
 
     def whole_feedback(self, document_ids: Iterable[Any], window: Window) -> Iterator[Document]:
