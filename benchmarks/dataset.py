@@ -163,7 +163,8 @@ def peak_of_asset() -> None:
     from dagster import DagsterInstance
 
     from nhm_assets.definitions import build_definitions
-    from nhm_assets.domain.dagster_names import FEEDBACK_DATASET, JOB
+    from nhm_assets.domain.asset_keys import FEEDBACK_DATASET
+    from nhm_assets.domain.dagster_names import JOB
 
     with tempfile.TemporaryDirectory(prefix="nhm-bench-") as folder, DagsterInstance.local_temp(folder) as instance:
         changes = {

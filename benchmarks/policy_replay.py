@@ -31,7 +31,8 @@ def seed() -> None:
     """Body of a process that records a year of evaluations."""
     from dagster import AssetCheckEvaluation, AssetMaterialization, MetadataValue
 
-    from nhm_assets.domain.dagster_names import EVALUATION_REPORT, PROMOTED_VERSION, REPORT_METADATA
+    from nhm_assets.domain.asset_keys import EVALUATION_REPORT, PROMOTED_VERSION
+    from nhm_assets.domain.dagster_names import REPORT_METADATA
     from nhm_assets.domain.outcomes import GATE_CHECKS
     from nhm_assets.instance.home import dagster_instance
     from nhm_assets.settings import Settings

@@ -26,7 +26,8 @@ from dagster import (
 from nhm_assets.automation.retraining_job import retraining_job
 from nhm_assets.automation.weekly_schedule import weekly_schedule
 from nhm_assets.definitions import build_definitions
-from nhm_assets.domain.dagster_names import FEEDBACK_DATASET, PROMOTED_VERSION, SCHEDULE
+from nhm_assets.domain.asset_keys import FEEDBACK_DATASET, PROMOTED_VERSION
+from nhm_assets.domain.dagster_names import SCHEDULE
 from nhm_assets.domain.outcomes import OUTCOME_TAG, Outcome
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.settings import Settings

@@ -16,15 +16,15 @@ from nhm_assets.automation.rollback_job import rollback_job
 from nhm_assets.automation.served_quality_job import served_quality_job, served_quality_schedule
 from nhm_assets.automation.weekly_schedule import weekly_schedule
 from nhm_assets.domain.allocator import give_memory_back
-from nhm_assets.domain.dagster_names import (
+from nhm_assets.domain.asset_keys import (
     EVALUATION_REPORT,
     FEEDBACK_DATASET,
-    IN_MEMORY,
     PROMOTED_VERSION,
     SERVED_QUALITY,
     SPECIALIST_ROLLOUT,
     TRAINED_MODEL,
 )
+from nhm_assets.domain.dagster_names import IN_MEMORY
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.evaluation.assets import evaluation_report
 from nhm_assets.feedback.assets import feedback_dataset

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from resources.errors import StorageError
-from resources.storage import location
 from resources.storage_errors import read_error, store_errors, write_error
 from resources.storage_files import digest, write_whole
+from resources.storage_location import location
 
 if TYPE_CHECKING:
     from upath import UPath

@@ -8,17 +8,15 @@ promoted version learned from can always be read again. Files and pointers are w
 import gc
 import io
 import json
-import os
-from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from dagster import InputContext, MetadataValue, OutputContext, UPathIOManager
 
 from resources.addresses import masked
-from resources.errors import StorageError
 from resources.storage_errors import damaged, read_error, store_errors, write_error
 from resources.storage_files import content_of, digest, pointed_file, read_file, write_whole
+from resources.storage_location import location
 from resources.stored_frames import ATTRS_KEY, StoredFrame, frame_of
 
 if TYPE_CHECKING:
@@ -49,23 +47,7 @@ class _StoredIOManager(UPathIOManager):
 
     @cached_property
     def _base_path(self) -> "UPath":
-        from upath import UPath
-
-        if self._storage.startswith(("mlflow://", "mlflows://")):
-            import resources.mlflow_artifacts  # noqa: F401 - teaches fsspec these addresses
-        try:
-            path = UPath(self._storage)
-            path.fs  # noqa: B018 - imports the library that reads it
-        except ValueError as error:
-            raise StorageError(
-                f"NHM_STORAGE {masked(self._storage)} cannot be used ({error}). Set it to a folder or s3://bucket/prefix"
-            ) from error
-        except ImportError as error:
-            raise StorageError(
-                f"NHM_STORAGE {masked(self._storage)} needs a library that is not installed ({error})."
-                " For s3:// install the extra `s3`"
-            ) from error
-        return path
+        return location(self._storage)
 
     def handle_output(self, context: OutputContext, obj: Any) -> None:
         """Store the object.
@@ -251,27 +233,3 @@ def _undamaged(file: "UPath", asset: str) -> bytes:
 def address_metadata(storage: str) -> dict[str, MetadataValue]:
     """The address of a store, as Dagster's UI knows it; none for a folder of the server, which tells people nothing."""
     return {"dagster/uri": MetadataValue.text(masked(storage))} if "://" in storage else {}
-
-
-def location(storage: str) -> "UPath":
-    """The root of a store; StorageError if the address cannot be used."""
-    return _StoredIOManager(storage)._base_path
-
-
-def check_storage(storage: str) -> None:
-    """Write, read and remove a small file.
-
-    Raises:
-        StorageError: one of these failed.
-    """
-    base = location(storage)
-    probe = base / f".probe-{os.getpid()}"
-    try:
-        probe.parent.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"nhm")
-        probe.read_bytes()
-        probe.unlink()
-    except store_errors() as error:
-        with suppress(*store_errors()):
-            probe.unlink(missing_ok=True)
-        raise write_error(probe, error) from error

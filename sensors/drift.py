@@ -19,8 +19,9 @@ from dagster import (
     sensor,
 )
 
+from nhm_assets.domain.asset_keys import EVALUATION_REPORT
 from nhm_assets.domain.dagster_internals import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
-from nhm_assets.domain.dagster_names import DRIFT_SENSOR, EVALUATION_REPORT, JOB, SERVING_ON_LINE
+from nhm_assets.domain.dagster_names import DRIFT_SENSOR, JOB, SERVING_ON_LINE
 from nhm_assets.domain.partitions import Partition, last_closed_week, running_week
 from nhm_assets.domain.specialists import Specialist, all_specialists, recorded_specialist
 from nhm_assets.registry.audit_log import AUDIT_LOG, learned_in_full

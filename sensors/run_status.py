@@ -23,7 +23,8 @@ from dagster import (
     sensor,
 )
 
-from nhm_assets.domain.dagster_names import FEEDBACK_DATASET, OUTCOME_SENSOR, TRAINED_MODEL
+from nhm_assets.domain.asset_keys import FEEDBACK_DATASET, TRAINED_MODEL
+from nhm_assets.domain.dagster_names import OUTCOME_SENSOR
 from nhm_assets.domain.outcomes import BROKEN_BY_TAG, REASON_TAG, TRANSIENT_TAG, Outcome, broken_tags
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.promotion.production_models import show_production

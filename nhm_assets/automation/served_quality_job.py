@@ -16,8 +16,9 @@ from dagster import (
     schedule,
 )
 
+from nhm_assets.domain.asset_keys import SERVED_QUALITY
 from nhm_assets.domain.dagster_internals import UnresolvedAssetJobDefinition
-from nhm_assets.domain.dagster_names import SERVED_QUALITY, SERVED_QUALITY_JOB, SERVED_QUALITY_SCHEDULE
+from nhm_assets.domain.dagster_names import SERVED_QUALITY_JOB, SERVED_QUALITY_SCHEDULE
 from nhm_assets.domain.partitions import Partition, last_closed_week, running_week
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.registry.audit_log import ACTOR_TAG

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from nhm_assets.domain.meanwhile import entered_meanwhile
@@ -13,12 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from dagster import DagsterInstance
     from pymongo.database import Database
 
 
 class Clients:
-    """MongoDB, MLflow and Dagster's instance. Nothing is contacted before it is asked.
+    """MongoDB and MLflow. Nothing is contacted before it is asked.
 
     A local mongod runs until the end, and is not waited for then: whoever only asks has nothing to lose.
 
@@ -42,13 +40,6 @@ class Clients:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: "TracebackType | None"
     ) -> None:
         self._stack.close()
-
-    @cached_property
-    def dagster(self) -> "DagsterInstance":
-        """The open instance. Its storage raises the errors of whatever library the database needs."""
-        from nhm_assets.instance.home import dagster_instance
-
-        return self._stack.enter_context(dagster_instance(self.settings))
 
     def open_mongo(self) -> "Callable[[], Database[dict[str, Any]]]":
         """Begin to open MongoDB, which may have to be started, while the caller does something else.

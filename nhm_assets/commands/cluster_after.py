@@ -13,13 +13,16 @@ from resources.kubernetes_objects import Objects
 def lines_of_services(settings: Settings) -> Iterator[Line]:
     """Whether MongoDB, MLflow, storage and Dagster's database answer here."""
     from nhm_assets.commands.clients import Clients
-    from nhm_assets.commands.health import check_services
+    from nhm_assets.commands.health import check_services, opened_instance, service_of_dagster
     from nhm_assets.instance.home import prepare_home
 
     prepare_home(settings)
     with Clients(settings) as clients:
         services = check_services(clients)
-    for service in services:
+    instance, problem = opened_instance(settings)
+    if instance is not None:
+        instance.dispose()
+    for service in [*services, service_of_dagster(settings, problem)]:
         if service.fault:
             yield fault(service.name, f"{service.address}: {service.fault}", "See docs/runbook.md")
         else:

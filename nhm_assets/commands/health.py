@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nhm_assets.commands.clients import Clients
 from nhm_assets.settings import Settings
 from resources.addresses import masked
 from resources.errors import ServiceError
-from resources.storage import check_storage
+from resources.storage_location import check_storage
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,15 @@ def require_services(settings: Settings) -> None:
 
 
 def check_services(clients: Clients) -> list[Service]:
-    """Check every service and Dagster's database, also after one has failed. What was opened stays open."""
-    checks, folder = _checks(clients), clients.settings.dagster_folder
+    """Check every service but Dagster's database, also after one has failed. What was opened stays open."""
     # MongoDB last: it may be starting.
-    dagster = Service("Dagster", f"instance in {folder}", _fault_of_dagster(clients))
-    services = [Service(name, address, _fault(check)) for name, address, check in reversed(checks)]
-    return [*reversed(services), dagster]
+    services = [Service(name, address, _fault(check)) for name, address, check in reversed(_checks(clients))]
+    return services[::-1]
+
+
+def service_of_dagster(settings: Settings, fault: str | None) -> Service:
+    """Dagster's instance, with what is wrong with it."""
+    return Service("Dagster", f"instance in {settings.dagster_folder}", fault)
 
 
 def _fault(check: Callable[[], None]) -> str | None:
@@ -47,22 +54,21 @@ def _fault(check: Callable[[], None]) -> str | None:
     return None
 
 
-def _fault_of_dagster(clients: Clients) -> str | None:
-    """What is wrong with the instance. Its storage raises the errors of whatever library the database needs."""
-    from nhm_assets.instance.home import INSTANCE_FILE
+def opened_instance(settings: Settings) -> "tuple[DagsterInstance | None, str | None]":
+    """The open instance, or what is wrong with it. Its storage raises the errors of whatever its database needs."""
+    from nhm_assets.instance.home import INSTANCE_FILE, dagster_instance
 
     try:
-        clients.dagster  # noqa: B018 - opens it
+        return dagster_instance(settings), None
     except ServiceError as error:
-        return str(error)
+        return None, str(error)
     except Exception as error:  # noqa: BLE001 - the status of the other services is worth more than a stack trace
         cause = error.__cause__ or error.__context__ or error
         reason = " ".join(str(cause).split())[:200] or type(cause).__name__
-        return (
+        return None, (
             f"Dagster's database cannot be used ({reason}): check that it runs, the variables DAGSTER_PG_* and"
-            f" {clients.settings.dagster_folder / INSTANCE_FILE}"
+            f" {settings.dagster_folder / INSTANCE_FILE}"
         )
-    return None
 
 
 def _checks(clients: Clients) -> list[tuple[str, str, Callable[[], None]]]:

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nhm_assets.commands.dagster_facts import dagster_asked_meanwhile
+from nhm_assets.commands.live import cluster_facts
 from nhm_assets.commands.status_text import Facts, print_facts, print_services
 from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nhm_assets.commands.clients import Clients
+    from nhm_assets.commands.dagster_facts import DagsterFacts
     from nhm_assets.promotion.production import ProductionRow
 
 _NEEDS_A_PERSON = 3
@@ -30,72 +35,73 @@ def status(*, as_json: bool) -> None:
     there too. Exit code: 0 if all services answer and nothing needs a person, 1 if one does not answer, 3 if something
     needs a person; each such thing is named, with its section of the runbook.
     """
-    from nhm_assets.commands.clients import Clients
-
     settings = Settings.load()
-    with Clients(settings) as clients:
-        clients.open_mongo()
-        with startup_without_gc():
-            from nhm_assets.commands.health import check_services
-            from nhm_assets.instance.home import prepare_home
+    with dagster_asked_meanwhile(settings) as dagster:
+        from nhm_assets.commands.clients import Clients
 
-            prepare_home(settings)
-            services = check_services(clients)
-        if not as_json:
-            print_services(services)
-        answering = {service.name for service in services if not service.fault}
-        facts: Facts = {
-            "services": [{"name": one.name, "address": one.address, "fault": one.fault} for one in services],
-            **_facts(clients, answering),
-            **_seen_by_the_exporter(clients, answering),
-            "settings": [remark.sentence for remark in settings.remarks],
-        }
+        with Clients(settings) as clients:
+            clients.open_mongo()
+            facts = _all_facts(clients, dagster, tell=not as_json)
     if as_json:
         click.echo(json.dumps(facts, indent=2, default=_iso))
     else:
         print_facts(facts, settings)
-    if any(service.fault for service in services):
+    if any(service["fault"] for service in facts["services"]):
         sys.exit(1)
     sys.exit(_NEEDS_A_PERSON if facts["needs"] or facts.get("foreign_moves") else 0)
 
 
+def _all_facts(clients: "Clients", dagster: "Callable[[], DagsterFacts]", *, tell: bool) -> Facts:
+    with startup_without_gc():
+        from nhm_assets.commands.health import check_services, service_of_dagster
+
+        services = check_services(clients)
+    if tell:
+        print_services(services)
+    answering = {service.name for service in services if not service.fault}
+    # What needs nothing from Dagster comes first: its answer takes the longest.
+    facts = _facts(clients, answering)
+    in_dagster = dagster()
+    services.append(service_of_dagster(clients.settings, in_dagster.fault))
+    if tell:
+        print_services(services[-1:])
+    production = {"production": _production(clients, answering, in_dagster)} if "MLflow" in answering else {}
+    return {
+        "services": [{"name": one.name, "address": one.address, "fault": one.fault} for one in services],
+        **facts,
+        **production,
+        **in_dagster.live,
+        **_seen_by_the_exporter(clients, answering, in_dagster),
+        "settings": [remark.sentence for remark in clients.settings.remarks],
+    }
+
+
 def _facts(clients: "Clients", answering: set[str]) -> Facts:
-    """What can be said with the services that answer."""
-    facts: Facts = {}
+    """What can be said with those services that answer, without Dagster."""
+    facts: Facts = {"cluster": cluster_facts(clients.settings)}
     if "MongoDB" in answering:
         facts["missing_indexes"] = _missing_indexes(clients)
         facts["first_week"] = _misfit_of_first_week(clients)
-    if "MLflow" in answering:
-        facts["production"] = _production(clients, answering)
-    if "MongoDB" in answering:
         facts["decisions"] = _decisions(clients)
     if {"MongoDB", "MLflow"} <= answering:
         facts["foreign_moves"] = _foreign_moves(clients)
-    if "Dagster" in answering:
-        facts |= _live(clients)
     return facts
 
 
-def _seen_by_the_exporter(clients: "Clients", answering: set[str]) -> Facts:
+def _seen_by_the_exporter(clients: "Clients", answering: set[str], dagster: "DagsterFacts") -> Facts:
     """The metrics of `nhm exporter` from the services that answer, and what they say of things that need a person."""
     from nhm_assets.monitoring.exporter import Exporter
+    from nhm_assets.monitoring.metric import Source
     from nhm_assets.monitoring.needs import needs
+    from nhm_assets.monitoring.refresh import RefreshedSource
 
-    exporter = Exporter.of(clients.settings, lambda: clients.dagster, clients.mlflow, clients)
+    settings = clients.settings
+    known = RefreshedSource.as_read_elsewhere(Source.DAGSTER, dagster.metrics, every_s=settings.exporter_refresh_s)
+    exporter = Exporter.beside(known, settings, clients.mlflow, clients)
     exporter.refresh(only={name.lower() for name in answering})
     readings = exporter.readings()
-    found = needs(readings, now=datetime.now(UTC), runbook=clients.settings.runbook_url)
+    found = needs(readings, now=datetime.now(UTC), runbook=settings.runbook_url)
     return {"needs": [asdict(need) for need in found], "metrics": readings.as_json()}
-
-
-def _live(clients: "Clients") -> Facts:
-    from nhm_assets.commands.live import cluster_facts, daemon_facts, run_facts
-
-    return {
-        "daemon": daemon_facts(clients.dagster, datetime.now(UTC)),
-        "runs": run_facts(clients.dagster),
-        "cluster": cluster_facts(clients.settings),
-    }
 
 
 def _missing_indexes(clients: "Clients") -> list[str]:
@@ -118,15 +124,14 @@ def _misfit_of_first_week(clients: "Clients") -> str | None:
     return misfit(first, oldest) if first == settings.first_week else None
 
 
-def _production(clients: "Clients", answering: set[str]) -> list[Facts]:
+def _production(clients: "Clients", answering: set[str], dagster: "DagsterFacts") -> list[Facts]:
     from nhm_assets.promotion.production import production_rows
     from nhm_assets.registry.audit_log import AUDIT_LOG
 
     with ExitStack() as stack:
         client = stack.enter_context(clients.mlflow.reading())
         log = stack.enter_context(clients.database())[AUDIT_LOG] if "MongoDB" in answering else None
-        instance = clients.dagster if "Dagster" in answering else None
-        return [_facts_of(row) for row in production_rows(client, log, instance, now=clients.settings.now())]
+        return [_facts_of(row) for row in production_rows(client, log, dagster.recorded)]
 
 
 def _facts_of(row: "ProductionRow") -> Facts:

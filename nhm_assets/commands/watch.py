@@ -36,7 +36,8 @@ def _stored(settings: Settings, specialist: str, week: str | None) -> ServedQual
         StorageError: the record cannot be read.
     """
     with startup_without_gc():
-        from nhm_assets.domain.dagster_names import SERVED_QUALITY, SERVED_QUALITY_JOB
+        from nhm_assets.domain.asset_keys import SERVED_QUALITY
+        from nhm_assets.domain.dagster_names import SERVED_QUALITY_JOB
         from nhm_assets.domain.partitions import Partition, last_closed_week, parse_specialist, running_week
         from resources.storage import RecordIOManager
         from resources.storage_files import read_file

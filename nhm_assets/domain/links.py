@@ -10,7 +10,7 @@ def run_link(dagster_url: str, run_id: str) -> str:
 
 def report_link(dagster_url: str, partition_key: str) -> str:
     """The page of a partition's evaluation report in Dagster's UI."""
-    from nhm_assets.domain.dagster_names import EVALUATION_REPORT
+    from nhm_assets.domain.asset_keys import EVALUATION_REPORT
 
     asset = EVALUATION_REPORT.to_user_string()
     return f"{dagster_url.rstrip('/')}/assets/{asset}?view=partitions&partition={quote(partition_key, safe='')}"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from dagster import AssetCheckResult, AssetExecutionContext, MetadataValue, Output, ResourceParam, asset
 
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT, GROUP, REPORT_METADATA
+from nhm_assets.domain.asset_keys import EVALUATION_REPORT
+from nhm_assets.domain.dagster_names import GROUP, REPORT_METADATA
 from nhm_assets.domain.outcomes import HELD_AS, HELD_BECAUSE, REPORT_DIGEST
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from nhm_assets.evaluation.checks import evaluation_report_checks

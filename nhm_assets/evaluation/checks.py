@@ -3,7 +3,7 @@
 They are check specs of the asset itself and run in its step, so nobody can materialize the report without them.
 """
 
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT
+from nhm_assets.domain.asset_keys import EVALUATION_REPORT
 from nhm_assets.evaluation.gate import DESCRIPTIONS
 from nhm_assets.steps.asset_checks import check_specs
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from dagster import AssetCheckKey, AssetCheckSeverity, AssetKey, DagsterInstance, RunsFilter
 from pydantic import ValidationError
 
+from nhm_assets.domain.asset_keys import EVALUATION_REPORT, PROMOTED_VERSION
 from nhm_assets.domain.dagster_internals import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT, PROMOTED_VERSION, REPORT_METADATA
+from nhm_assets.domain.dagster_names import REPORT_METADATA
 from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.outcomes import GATE_CHECKS, OUTCOME_TAG, ROLLED_BACK
 from nhm_assets.domain.records import EvaluationReport

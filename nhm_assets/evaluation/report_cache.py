@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Final
 from dagster import AssetRecordsFilter, DagsterInstance
 from pydantic import ValidationError
 
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT, REPORT_METADATA
+from nhm_assets.domain.asset_keys import EVALUATION_REPORT
+from nhm_assets.domain.dagster_names import REPORT_METADATA
 from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 from dagster import AssetCheckExecutionContext, AssetCheckResult, ResourceParam, multi_asset_check
 
-from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
+from nhm_assets.domain.asset_keys import FEEDBACK_DATASET
 from nhm_assets.domain.dataset_schema import data_version
 from nhm_assets.domain.outcomes import CHECKED_DATA
 from nhm_assets.feedback.dataset_rules import BLOCKING, DESCRIPTIONS, QualityRules, judge_dataset

@@ -15,14 +15,14 @@ from dagster import (
     MultiPartitionKey,
 )
 
-from nhm_assets.domain.dagster_names import (
+from nhm_assets.domain.asset_keys import (
     COGNITIVE_PLANS,
     FEEDBACK_QUARANTINE,
-    GROUP,
     PLAN_FEATURES,
     SPECIALIST_FEEDBACK,
     SPECIALIST_OPINIONS,
 )
+from nhm_assets.domain.dagster_names import GROUP
 from nhm_assets.domain.dataset_schema import QUARANTINE
 from nhm_assets.feedback.column_metadata import collection_metadata
 from nhm_assets.feedback.seen import Seen

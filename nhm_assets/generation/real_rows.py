@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
+from nhm_assets.domain.asset_keys import FEEDBACK_DATASET
 from nhm_assets.domain.dataset_schema import COMPUTED_FEATURES, REAL, TRAIN
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.feedback.llm_rows import feature_keys

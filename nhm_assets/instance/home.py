@@ -14,7 +14,8 @@ from dagster import DagsterInstance
 from filelock import FileLock
 from sqlalchemy.exc import OperationalError
 
-from nhm_assets.domain.dagster_names import CODE_LOCATION, PROMOTED_VERSION
+from nhm_assets.domain.asset_keys import PROMOTED_VERSION
+from nhm_assets.domain.dagster_names import CODE_LOCATION
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.settings import Settings, set_library_environment
 from resources.errors import StorageUnavailable

@@ -10,7 +10,8 @@ from nhm_assets.domain.links import run_link
 from nhm_assets.domain.specialists import Specialist, all_specialists
 from nhm_assets.monitoring import own_metrics
 from nhm_assets.monitoring.materializations import Materializations
-from nhm_assets.monitoring.metric import Readings
+from nhm_assets.monitoring.metric import Readings, Source
+from nhm_assets.monitoring.refresh import RefreshedSource
 from nhm_assets.monitoring.run_history import RunHistory
 from nhm_assets.monitoring.ticks import put_code_location, put_heartbeats, put_ticks
 from nhm_assets.runs.datasets import learned_until
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 
 _MOST_RUNS: Final = 2000
 """Runs in progress that are read. A longer queue shows this number."""
+
+
+def refreshed_dagster(settings: Settings, open_instance: Callable[[], DagsterInstance]) -> RefreshedSource:
+    """Dagster as a source of the exporter; its first refresh opens the instance."""
+    source = DagsterSource(open_instance, settings)
+    return RefreshedSource(Source.DAGSTER, source.refresh, every_s=settings.exporter_refresh_s)
 
 
 class DagsterSource:

@@ -5,11 +5,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
-from dagster import DagsterInstance
-
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.monitoring import field_metrics, own_metrics
-from nhm_assets.monitoring.dagster_source import DagsterSource
 from nhm_assets.monitoring.field_metrics import FIELD_METRICS
 from nhm_assets.monitoring.metric import Distribution, Kind, Metric, Readings, Source
 from nhm_assets.monitoring.mlflow_source import MlflowSource
@@ -24,6 +21,7 @@ if TYPE_CHECKING:
     from threading import Thread
     from wsgiref.simple_server import WSGIServer
 
+    from dagster import DagsterInstance
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric as Family
 
@@ -39,31 +37,28 @@ class Exporter:
     sources: tuple[RefreshedSource, ...]
 
     @classmethod
-    def of(
-        cls,
-        settings: Settings,
-        open_instance: Callable[[], DagsterInstance],
-        registry: Mlflow | None = None,
-        mongo: OpensDatabase | None = None,
-    ) -> "Exporter":
+    def of(cls, settings: Settings, open_instance: "Callable[[], DagsterInstance]") -> "Exporter":
         """The exporter of these settings; nothing is contacted before the first refresh.
 
         Args:
             settings: say where everything is.
             open_instance: opens Dagster's instance.
-            registry: the MLflow to ask, if the caller has opened it already.
-            mongo: the MongoDB to ask, likewise.
         """
+        from nhm_assets.monitoring.dagster_source import refreshed_dagster
+
+        return cls.beside(refreshed_dagster(settings, open_instance), settings, mlflow_of(settings), mongo_of(settings))
+
+    @classmethod
+    def beside(cls, dagster: RefreshedSource, settings: Settings, registry: Mlflow, mongo: OpensDatabase) -> "Exporter":
+        """The exporter that reads Dagster in this way, this MLflow and this MongoDB."""
         every_s = settings.exporter_refresh_s
-        dagster = RefreshedSource(Source.DAGSTER, DagsterSource(open_instance, settings).refresh, every_s=every_s)
-        mlflow = RefreshedSource(Source.MLFLOW, MlflowSource(registry or mlflow_of(settings)).refresh, every_s=every_s)
+        mlflow = RefreshedSource(Source.MLFLOW, MlflowSource(registry).refresh, every_s=every_s)
 
         def learned_until() -> dict[str, float] | None:
             said = dagster.readings
             return said.plain(own_metrics.LEARNED_UNTIL) if said else None
 
-        of_mongo = MongoSource(mongo or mongo_of(settings), settings, learned_until)
-        mongodb = RefreshedSource(Source.MONGODB, of_mongo.refresh, every_s=every_s)
+        mongodb = RefreshedSource(Source.MONGODB, MongoSource(mongo, settings, learned_until).refresh, every_s=every_s)
         return cls(settings, (dagster, mlflow, mongodb))
 
     def refresh(self, only: Collection[str] = tuple(Source)) -> None:

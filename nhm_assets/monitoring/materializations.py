@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
 
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT, FEEDBACK_DATASET, REPORT_METADATA, SERVED_QUALITY
+from nhm_assets.domain.asset_keys import EVALUATION_REPORT, FEEDBACK_DATASET, SERVED_QUALITY
+from nhm_assets.domain.dagster_names import REPORT_METADATA
 from nhm_assets.domain.dataset_words import APPROVAL, REVIEWER, SOURCES, SPLITS
 from nhm_assets.domain.links import report_link
 from nhm_assets.domain.partitions import Partition

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 from dagster import AssetCheckKey, DagsterInstance
 from pydantic import ValidationError
 
+from nhm_assets.domain.asset_keys import EVALUATION_REPORT
 from nhm_assets.domain.dagster_internals import PartitionKeyFilter
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT, REPORT_METADATA, SERVING_ON_LINE
+from nhm_assets.domain.dagster_names import REPORT_METADATA, SERVING_ON_LINE
 from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.outcomes import REPORT_DIGEST
 from nhm_assets.domain.records import EvaluationReport

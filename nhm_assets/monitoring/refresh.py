@@ -47,6 +47,22 @@ class RefreshedSource:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
+    @classmethod
+    def as_read_elsewhere(cls, source: Source, state: State | None, *, every_s: float) -> "RefreshedSource":
+        """A source that another process has refreshed, and this one cannot."""
+
+        def read() -> Readings:
+            raise ValueError(f"{source} is read in another process")
+
+        known = cls(source, read, every_s=every_s)
+        known._state = state
+        return known
+
+    @property
+    def state(self) -> State | None:
+        """The last refresh that succeeded; None if none ever did."""
+        return self._state
+
     def refresh(self) -> None:
         """Read the source once. A failure makes its series absent, and is logged when it is new."""
         started = time.monotonic()

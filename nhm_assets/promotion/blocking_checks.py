@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dagster import DagsterInstance
 
-from nhm_assets.domain.dagster_names import FEEDBACK_DATASET, TRAINED_MODEL
+from nhm_assets.domain.asset_keys import FEEDBACK_DATASET, TRAINED_MODEL
 from nhm_assets.domain.outcomes import CHECKED_DATA, CHECKED_RUN, CHECKED_VERSION, DATASET_CHECKS, VERSION_CHECKS
 from nhm_assets.domain.records import EvaluationReport
 from nhm_assets.promotion.recorded_checks import has_passed, newest_about, text_of

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dagster import AssetCheckExecutionContext, AssetCheckResult, ResourceParam, multi_asset_check
 
+from nhm_assets.domain.asset_keys import PROMOTED_VERSION
 from nhm_assets.domain.check_result import Verdict
-from nhm_assets.domain.dagster_names import PROMOTED_VERSION
 from nhm_assets.domain.records import Promotion
 from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.registry.foreign_moves import pointer_of, remedy

@@ -3,15 +3,11 @@
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from dagster import AssetRecordsFilter
-
-from nhm_assets.domain.dagster_names import SERVED_QUALITY
 from nhm_assets.domain.errors import RegistryError
-from nhm_assets.domain.outcomes import HELD_BY, REASON_TAG, Outcome
-from nhm_assets.domain.partitions import Partition, running_week
+from nhm_assets.domain.outcomes import HELD_BY, Outcome
 from nhm_assets.domain.specialists import Specialist, all_specialists
 from nhm_assets.registry.history import newest_outcome, time_of
 from nhm_assets.registry.recovery import champion_of, last_move
@@ -23,12 +19,11 @@ from nhm_assets.registry.vocabulary import (
     WINDOW_END_TAG,
     WINDOW_START_TAG,
 )
-from nhm_assets.runs.queries import end_of, last_ended_run, outcome_of
-from nhm_assets.runs.tags import PARTITION_TAG as RUN_PARTITION_TAG
 from resources.mlflow import run_if_any
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance
+    from collections.abc import Mapping
+
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
     from pymongo.collection import Collection
@@ -37,11 +32,8 @@ Document = dict[str, Any]
 
 SEVERAL: Final = "several"
 """Stands for the version where several are in stage Production."""
-_SERVED_WEEKS: Final = 4
 _SCORES: Final = ("precision", "recall", "f1")
 _SHOWN: Final = {"f1": "F1"}
-_ONLY_IN_DAGSTER: Final = (Outcome.INSUFFICIENT_DATA, Outcome.BROKEN)
-"""Outcomes that the audit log may not have: of a run without a candidate, and of one that no daemon has reported."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +75,19 @@ class ServedAgreement:
 
 
 @dataclass(frozen=True)
+class Recorded:
+    """What Dagster's records say of one specialist; see `recorded_runs`.
+
+    Attributes:
+        last: the last run, if the audit log may not have its outcome.
+        served: version -> the newest of the last weeks in which it was measured.
+    """
+
+    last: LastOutcome | None
+    served: "Mapping[str, ServedAgreement]"
+
+
+@dataclass(frozen=True)
 class ProductionRow:
     """One specialist.
 
@@ -115,31 +120,23 @@ class ProductionRow:
 
 
 def production_rows(
-    client: "MlflowClient",
-    log: "Collection[Document] | None",
-    instance: "DagsterInstance | None",
-    *,
-    now: datetime,
+    client: "MlflowClient", log: "Collection[Document] | None", recorded: "Mapping[str, Recorded]"
 ) -> list[ProductionRow]:
     """One row per specialist.
 
     Args:
         client: of the registry.
         log: the audit log; None if MongoDB does not answer.
-        instance: of Dagster; None if its database does not answer.
-        now: what was served is looked for in the weeks before.
+        recorded: specialist -> what Dagster says; empty if its database does not answer.
     """
-    return [_row(client, log, instance, specialist, now) for specialist in all_specialists()]
+    nothing = Recorded(None, {})
+    return [_row(client, log, recorded.get(str(who), nothing), who) for who in all_specialists()]
 
 
 def _row(
-    client: "MlflowClient",
-    log: "Collection[Document] | None",
-    instance: "DagsterInstance | None",
-    who: Specialist,
-    now: datetime,
+    client: "MlflowClient", log: "Collection[Document] | None", recorded: Recorded, who: Specialist
 ) -> ProductionRow:
-    model, last = who.registered_model, _last_outcome(log, instance, who)
+    model, last = who.registered_model, _last_outcome(log, recorded.last, who)
     try:
         version = version_in_production(client, model) if log is None else champion_of(client, log, model)
     except RegistryError:
@@ -159,7 +156,7 @@ def _row(
         partition=tags.get(PARTITION_TAG),
         run_id=version.run_id or None,
         last=last,
-        served=_served(instance, who, str(version.version), now) if instance is not None else None,
+        served=recorded.served.get(str(version.version)),
         **_scores(client, version),
     )
 
@@ -179,31 +176,12 @@ def _since(log: "Collection[Document] | None", version: "ModelVersion") -> datet
     return datetime.fromtimestamp(version.last_updated_timestamp / 1000, UTC)
 
 
-def _served(instance: "DagsterInstance", who: Specialist, version: str, now: datetime) -> ServedAgreement | None:
-    """What `served_quality` measured of this version, of the newest of the last weeks."""
-    weeks = [running_week(now - timedelta(weeks=ago)) for ago in range(_SERVED_WEEKS)]
-    keys = [Partition(week, who).key for week in weeks]
-    records = instance.fetch_materializations(
-        AssetRecordsFilter(SERVED_QUALITY, asset_partitions=keys), limit=4 * _SERVED_WEEKS
-    ).records
-    for key, week in zip(keys, weeks, strict=True):
-        # The newest materialization of a partition comes first.
-        made = next((one.asset_materialization for one in records if one.partition_key == key), None)
-        shown: dict[str, Any] = {name: value.value for name, value in made.metadata.items()} if made else {}
-        if shown.get("version") == version and "f1" in shown and "reviewed" in shown:
-            return ServedAgreement(week, float(shown["f1"]), int(shown["reviewed"]))
-    return None
-
-
-def _last_outcome(
-    log: "Collection[Document] | None", instance: "DagsterInstance | None", who: Specialist
-) -> LastOutcome | None:
+def _last_outcome(log: "Collection[Document] | None", ran: LastOutcome | None, who: Specialist) -> LastOutcome | None:
     entry = newest_outcome(log, who.registered_model) if log is not None else None
-    recorded = _of_entry(entry) if entry else None
-    ran = _of_run(instance, who) if instance is not None else None
-    known = [one for one in (recorded, ran) if one is not None]
-    if recorded and ran and recorded.run_id == ran.run_id:
-        return recorded
+    decided = _of_entry(entry) if entry else None
+    known = [one for one in (decided, ran) if one is not None]
+    if decided and ran and decided.run_id == ran.run_id:
+        return decided
     return max(known, key=lambda one: one.at, default=None)
 
 
@@ -223,14 +201,3 @@ def _missed(entry: Document) -> str:
     if "f1" in metrics and champion.get("f1", 0.0) > metrics["f1"]:
         parts.append(f"the F1 of version {champion['version']} by {champion['f1'] - metrics['f1']:.3f}")
     return ", ".join(parts)
-
-
-def _of_run(instance: "DagsterInstance", who: Specialist) -> LastOutcome | None:
-    """The last run, if the audit log may not have its outcome."""
-    record = last_ended_run(instance, who)
-    outcome = outcome_of(record.dagster_run) if record else None
-    if record is None or outcome not in _ONLY_IN_DAGSTER:
-        return None
-    run = record.dagster_run
-    week = run.tags[RUN_PARTITION_TAG].partition("|")[2]
-    return LastOutcome(str(outcome), end_of(record), run.tags.get(REASON_TAG, ""), week, run.run_id)

@@ -20,12 +20,14 @@ from dagster import (
     TableSchema,
 )
 
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT, GROUP, PRODUCTION_MODELS, PROMOTED_VERSION
+from nhm_assets.domain.asset_keys import EVALUATION_REPORT, PRODUCTION_MODELS, PROMOTED_VERSION
+from nhm_assets.domain.dagster_names import GROUP
 from nhm_assets.domain.outcomes import HeldAs, Outcome
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.promotion.production import LastOutcome, ProductionRow, production_rows
 from nhm_assets.promotion.production_picture import WEEKS, draw_scores
+from nhm_assets.promotion.recorded_runs import recorded_runs
 from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.registry.foreign_moves import FOREIGN_MOVE
 from nhm_assets.registry.history import judged_since
@@ -93,7 +95,7 @@ def show_production(
     try:
         with mongo.database() as database, mlflow.client() as client:
             log = database[AUDIT_LOG]
-            rows = production_rows(client, log, instance, now=settings.now())
+            rows = production_rows(client, log, recorded_runs(instance, now=settings.now()))
             digest = _digest(rows)
             if digest == _shown(instance):
                 return True

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dagster import AssetCheckSeverity, DagsterInstance
 
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT
+from nhm_assets.domain.asset_keys import EVALUATION_REPORT
 from nhm_assets.domain.outcomes import GATE_CHECKS, HELD_AS, HELD_BECAUSE, REPORT_DIGEST, HeldAs
 from nhm_assets.promotion.recorded_checks import has_passed, newest_about, text_of
 

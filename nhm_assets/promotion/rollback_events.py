@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dagster import AssetCheckEvaluation, AssetObservation, DagsterInstance
 
+from nhm_assets.domain.asset_keys import PROMOTED_VERSION
 from nhm_assets.domain.check_result import Verdict
 from nhm_assets.domain.dagster_internals import AssetCheckExecutionsTable, SqlEventLogStorage
-from nhm_assets.domain.dagster_names import PROMOTED_VERSION
 from nhm_assets.domain.outcomes import OUTCOME_TAG, ROLLED_BACK, SPECIALIST_TAG
 from nhm_assets.domain.specialists import specialist_of
 from nhm_assets.promotion.checks import REGISTRY_CONSISTENT, registry_verdict

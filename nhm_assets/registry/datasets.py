@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
+from nhm_assets.domain.asset_keys import FEEDBACK_DATASET
 from nhm_assets.domain.dataset_schema import data_version
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.registry.vocabulary import DATA_VERSION_TAG, PARTITION_TAG

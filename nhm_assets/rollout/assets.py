@@ -13,7 +13,8 @@ from dagster import (
     multi_asset,
 )
 
-from nhm_assets.domain.dagster_names import GROUP, SPECIALIST_ROLLOUT
+from nhm_assets.domain.asset_keys import SPECIALIST_ROLLOUT
+from nhm_assets.domain.dagster_names import GROUP
 from nhm_assets.domain.errors import RolloutFailed
 from nhm_assets.domain.records import Promotion, Rollout
 from nhm_assets.registry.audit_log import AUDIT_LOG, who

@@ -4,8 +4,8 @@ from typing import Final
 
 from dagster import MetadataValue
 
+from nhm_assets.domain.asset_keys import SPECIALIST_ROLLOUT
 from nhm_assets.domain.check_result import Verdict
-from nhm_assets.domain.dagster_names import SPECIALIST_ROLLOUT
 from nhm_assets.rollout.execute import Result
 from nhm_assets.rollout.serving import Serving, pods_table
 from nhm_assets.steps.asset_checks import check_specs

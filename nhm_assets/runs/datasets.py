@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from dagster import AssetRecordsFilter, DagsterEventType, DagsterInstance, RunsFilter, TimestampMetadataValue
 
-from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
+from nhm_assets.domain.asset_keys import FEEDBACK_DATASET
 from nhm_assets.domain.outcomes import UNDECIDED
 from nhm_assets.domain.partitions import Partition, weeks_before
 from nhm_assets.domain.specialists import Specialist

@@ -74,6 +74,28 @@ class Workers(Generic[T, R]):
     def __init__(self, workers: Sequence[_Worker]) -> None:
         self._idle = list(workers)
 
+    def begin(self, task: T) -> Callable[[], R | Lost]:
+        """Begin one task, while the caller does something else.
+
+        Returns:
+            A function that waits for its result, or raises what the work raised.
+        """
+        worker = self._idle.pop(0)
+        with suppress(OSError):
+            worker.connection.send(task)
+
+        def result() -> R | Lost:
+            while isinstance(message := _received(worker.connection), _Told):
+                pass
+            if message is None:
+                return worker.lost()
+            self._idle.append(worker)
+            if isinstance(message, Exception):
+                raise message
+            return cast("R", message.result)
+
+        return result
+
     def results(
         self, tasks: Sequence[T], *, started: Callable[[T], None], told: Callable[[T, str], None]
     ) -> Iterator[tuple[T, R | Lost]]:

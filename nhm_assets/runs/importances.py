@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from dagster import AssetRecordsFilter, DagsterInstance
 
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT, REPORT_METADATA
+from nhm_assets.domain.asset_keys import EVALUATION_REPORT
+from nhm_assets.domain.dagster_names import REPORT_METADATA
 
 _MOST: Final = 10
 """The newest reports of the partition that are searched for one on this version."""

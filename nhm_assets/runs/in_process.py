@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 from dagster import DagsterInstance, ExecuteInProcessResult, JobDefinition
 
+from nhm_assets.domain.asset_keys import TRAINED_MODEL
 from nhm_assets.domain.dagster_internals import execute_and_keep_nothing, make_new_run_id
-from nhm_assets.domain.dagster_names import CODE_LOCATION, TRAINED_MODEL
+from nhm_assets.domain.dagster_names import CODE_LOCATION
 from nhm_assets.domain.dataset_schema import SPLITS, counts, data_version
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.outcomes import HELD_BY_TAG, OUTCOME_TAG, REASON_TAG, BrokenBy, Outcome

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dagster import AssetKey, DagsterEventType, DagsterInstance
 
+from nhm_assets.domain.asset_keys import EVALUATION_REPORT, TRAINED_MODEL
 from nhm_assets.domain.check_result import reason_in
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT, JOB, TRAINED_MODEL
+from nhm_assets.domain.dagster_names import JOB
 from nhm_assets.domain.links import report_link, run_link, runbook_link
 from nhm_assets.domain.outcomes import (
     BELOW_IN_A_ROW_TAG,

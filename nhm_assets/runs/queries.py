@@ -6,13 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
-from nhm_assets.domain.dagster_names import (
-    FEEDBACK_DATASET,
-    PROMOTED_VERSION,
-    SERVED_QUALITY,
-    SERVED_QUALITY_JOB,
-    TRAINED_MODEL,
-)
+from nhm_assets.domain.asset_keys import FEEDBACK_DATASET, PROMOTED_VERSION, SERVED_QUALITY, TRAINED_MODEL
+from nhm_assets.domain.dagster_names import SERVED_QUALITY_JOB
 from nhm_assets.domain.outcomes import HELD_AS_TAG, OUTCOME_TAG, UNDECIDED, HeldAs, Outcome
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist

@@ -6,8 +6,8 @@ from typing import Final
 
 from dagster import AssetRecordsFilter, DagsterInstance, DagsterRunStatus, RunsFilter
 
+from nhm_assets.domain.asset_keys import FEEDBACK_DATASET
 from nhm_assets.domain.dagster_internals import SqliteEventLogStorage
-from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.runs.datasets import newest_used_dataset

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dagster import AssetKey, ExecuteInProcessResult
 
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT, FEEDBACK_DATASET, TRAINED_MODEL
+from nhm_assets.domain.asset_keys import EVALUATION_REPORT, FEEDBACK_DATASET, TRAINED_MODEL
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
-from resources.storage import FILE, FrameIOManager, RecordIOManager, location
+from resources.storage import FILE, FrameIOManager, RecordIOManager
+from resources.storage_location import location
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,7 +5,8 @@ from functools import partial
 
 from dagster import AssetCheckResult, AssetExecutionContext, MetadataValue, Output, ResourceParam, asset
 
-from nhm_assets.domain.dagster_names import GROUP, SERVED_QUALITY, SPECIALIST_ROLLOUT
+from nhm_assets.domain.asset_keys import SERVED_QUALITY, SPECIALIST_ROLLOUT
+from nhm_assets.domain.dagster_names import GROUP
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.served_records import ServedQuality
 from nhm_assets.runs.broken_runs import tag_broken_run

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from math import sqrt
 from typing import Final
 
+from nhm_assets.domain.asset_keys import SERVED_QUALITY
 from nhm_assets.domain.check_result import Verdict
-from nhm_assets.domain.dagster_names import SERVED_QUALITY
 from nhm_assets.domain.drift_records import Shift
 from nhm_assets.domain.served_records import Answered, ServedQuality
 from nhm_assets.served.measure import AGREEMENT, ANSWERS, DRIFT

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT
+from nhm_assets.domain.asset_keys import EVALUATION_REPORT
 from nhm_assets.domain.dataset_schema import APPROVE
 from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.records import EvaluationReport

@@ -6,25 +6,25 @@ from typing import Any, Final
 
 from dagster import AssetKey, AssetSpec, BetaWarning, CodeReferencesMetadataValue, UrlCodeReference
 
-from nhm_assets.domain import dagster_names as names
+from nhm_assets.domain import asset_keys as keys
 from nhm_assets.settings import Settings
 from nhm_assets.steps.links import Links
 
 _FILES: Final = {
-    names.FEEDBACK_DATASET: "nhm_assets/feedback/assets.py",
-    names.TRAINED_MODEL: "nhm_assets/training/assets.py",
-    names.EVALUATION_REPORT: "nhm_assets/evaluation/assets.py",
-    names.PROMOTED_VERSION: "nhm_assets/promotion/assets.py",
-    names.PRODUCTION_MODELS: "nhm_assets/promotion/production_models.py",
-    names.SPECIALIST_ROLLOUT: "nhm_assets/rollout/assets.py",
-    names.SERVED_QUALITY: "nhm_assets/served/assets.py",
+    keys.FEEDBACK_DATASET: "nhm_assets/feedback/assets.py",
+    keys.TRAINED_MODEL: "nhm_assets/training/assets.py",
+    keys.EVALUATION_REPORT: "nhm_assets/evaluation/assets.py",
+    keys.PROMOTED_VERSION: "nhm_assets/promotion/assets.py",
+    keys.PRODUCTION_MODELS: "nhm_assets/promotion/production_models.py",
+    keys.SPECIALIST_ROLLOUT: "nhm_assets/rollout/assets.py",
+    keys.SERVED_QUALITY: "nhm_assets/served/assets.py",
     **dict.fromkeys(
         (
-            names.SPECIALIST_FEEDBACK,
-            names.SPECIALIST_OPINIONS,
-            names.COGNITIVE_PLANS,
-            names.PLAN_FEATURES,
-            names.FEEDBACK_QUARANTINE,
+            keys.SPECIALIST_FEEDBACK,
+            keys.SPECIALIST_OPINIONS,
+            keys.COGNITIVE_PLANS,
+            keys.PLAN_FEATURES,
+            keys.FEEDBACK_QUARANTINE,
         ),
         "nhm_assets/feedback/collection_assets.py",
     ),

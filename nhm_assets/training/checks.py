@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetIn, ResourceParam, multi_asset_check
 
-from nhm_assets.domain.dagster_names import FEEDBACK_DATASET, TRAINED_MODEL
+from nhm_assets.domain.asset_keys import FEEDBACK_DATASET, TRAINED_MODEL
 from nhm_assets.domain.outcomes import CHECKED_RUN, CHECKED_VERSION
 from nhm_assets.domain.records import TrainedModel
 from nhm_assets.registry.audit_log import AUDIT_LOG

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from nhm_assets.domain.asset_keys import FEEDBACK_DATASET
 from nhm_assets.domain.class_order import class_order
-from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.domain.first_week import running_week
 from nhm_assets.domain.frame_views import columns

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
-from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
+from nhm_assets.domain.asset_keys import FEEDBACK_DATASET
 from nhm_assets.domain.records import TrainedModel
 from nhm_assets.domain.segments import segments_of
 from nhm_assets.estimators.calibration import fit_estimator

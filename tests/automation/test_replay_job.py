@@ -12,7 +12,8 @@ from dagster import AssetKey, AssetMaterialization, DagsterError, DagsterInstanc
 
 from nhm_assets.automation.replay_job import REPLAY_OP
 from nhm_assets.definitions import build_definitions
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT, REPLAY_JOB
+from nhm_assets.domain.asset_keys import EVALUATION_REPORT
+from nhm_assets.domain.dagster_names import REPLAY_JOB
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.records import EvaluationReport
 from nhm_assets.evaluation.replay_request import gate_settings

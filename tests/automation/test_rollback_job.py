@@ -19,7 +19,8 @@ from dagster import (
 
 from nhm_assets.automation.rollback_job import ROLLBACK_OP
 from nhm_assets.definitions import build_definitions
-from nhm_assets.domain.dagster_names import PROMOTED_VERSION, ROLLBACK_JOB
+from nhm_assets.domain.asset_keys import PROMOTED_VERSION
+from nhm_assets.domain.dagster_names import ROLLBACK_JOB
 from nhm_assets.registry.rollback import record_restart
 from nhm_assets.registry.transitions import registry_faults
 from nhm_assets.registry.vocabulary import CLASSES_TAG, FILES_DELETED_TAG, PARTITION_TAG, ROLLED_BACK_TAG

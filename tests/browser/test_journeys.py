@@ -7,7 +7,8 @@ from urllib.parse import unquote
 import pytest
 from dagster import AssetKey, DagsterRun, RunsFilter
 
-from nhm_assets.domain.dagster_names import PRODUCTION_MODELS, SCHEDULE, VOLUME_SENSOR
+from nhm_assets.domain.asset_keys import PRODUCTION_MODELS
+from nhm_assets.domain.dagster_names import SCHEDULE, VOLUME_SENSOR
 from nhm_assets.registry.versions import version_in_production
 from tests.browser.conftest import BEHAVIOR, BUSINESS, SECRETS, TECHNICAL, THRESHOLD, WEEK, Site
 from tests.support import journeys

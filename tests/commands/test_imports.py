@@ -21,7 +21,7 @@ HEAVY = ("mlflow", "dagster", "sqlalchemy", "pandas", "numpy", "pyarrow", "scipy
 @pytest.mark.parametrize(
     ("arguments", "needed", "says"),
     [
-        (["status"], "dagster sqlalchemy pymongo", "In production"),
+        (["status"], "pymongo", "In production"),
         (["audit"], "pymongo", "Decisions, newest first"),
         (["ab", "status", "technical"], "pymongo", "has no A/B test"),
         (["lineage", "technical"], "dagster pandas numpy pyarrow pymongo", "has no version in Production"),

@@ -1,8 +1,11 @@
 """`nhm status`: services, missing indexes."""
 
 import json
+import os
 import re
 import shutil
+import signal
+import sys
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -12,8 +15,10 @@ from click.testing import CliRunner
 from dagster import DagsterInstance
 
 from nhm_assets.cli import main
+from nhm_assets.commands import dagster_facts
 from nhm_assets.instance.home import dagster_instance, prepare_home
 from nhm_assets.monitoring.metric import Source
+from nhm_assets.runs.forked_workers import SUPPORTED
 from nhm_assets.settings import Settings
 from resources.mlflow_server import MlflowServer
 from tests.support.dagster_internals import DaemonHeartbeat, forget_entered_instance
@@ -54,6 +59,17 @@ def test_status_works_where_collections_are_views_or_time_series(home, mongod_ur
     assert "getCollection('plans_by_time').createIndex({plan_id: 1})" in done.stdout
     assert "submitted_at" not in done.stdout
     assert "Set FIRST_WEEK=2026-02-22." in done.stdout
+
+
+@pytest.mark.skipif(not SUPPORTED, reason="processes are forked on Linux alone")
+def test_the_death_of_the_process_that_asks_dagster_is_a_fault(home, monkeypatch):
+    # Where Dagster is imported already, no process is forked.
+    monkeypatch.delitem(sys.modules, "dagster")
+    monkeypatch.setattr(dagster_facts, "_ask", lambda _: os.kill(os.getpid(), signal.SIGKILL))
+    with dagster_facts.dagster_asked_meanwhile(Settings(nhm_home=home)) as dagster:
+        said = dagster()
+    assert said.fault is not None
+    assert "has died" in said.fault
 
 
 def test_status_opens_each_service_once(home, mongod_uri, database, monkeypatch):

@@ -14,8 +14,8 @@ import yaml
 from dagster import AssetCheckKey, DagsterInstance, asset, materialize
 from sqlalchemy import Engine, event, text
 
+from nhm_assets.domain.asset_keys import PROMOTED_VERSION
 from nhm_assets.domain.check_result import Verdict
-from nhm_assets.domain.dagster_names import PROMOTED_VERSION
 from nhm_assets.instance import postgres_storage
 from nhm_assets.instance.postgres_storage import KEPT_OPEN
 from nhm_assets.promotion.checks import REGISTRY_CONSISTENT

@@ -5,13 +5,8 @@ from typing import Any
 import pytest
 from dagster import AssetCheckEvaluation, AssetCheckSeverity, AssetMaterialization, MetadataValue
 
-from nhm_assets.domain.dagster_names import (
-    EVALUATION_REPORT,
-    FEEDBACK_DATASET,
-    REPORT_METADATA,
-    SERVED_QUALITY,
-    SERVING_ON_LINE,
-)
+from nhm_assets.domain.asset_keys import EVALUATION_REPORT, FEEDBACK_DATASET, SERVED_QUALITY
+from nhm_assets.domain.dagster_names import REPORT_METADATA, SERVING_ON_LINE
 from nhm_assets.domain.outcomes import REPORT_DIGEST
 from nhm_assets.domain.records import EvaluationReport, Pooled, Settling
 from nhm_assets.domain.served_records import ServedQuality

@@ -7,8 +7,8 @@ import pytest
 from dagster import AssetCheckEvaluation, AssetKey, DagsterEvent, DagsterEventType, DagsterInstance
 
 from nhm_assets.definitions import defs
+from nhm_assets.domain.asset_keys import EVALUATION_REPORT, FEEDBACK_DATASET, TRAINED_MODEL
 from nhm_assets.domain.dagster_internals import make_new_run_id
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT, FEEDBACK_DATASET, TRAINED_MODEL
 from nhm_assets.domain.outcomes import CHECKED_DATA, CHECKED_RUN, CHECKED_VERSION, DATASET_CHECKS, VERSION_CHECKS
 from nhm_assets.promotion.blocking_checks import why_unfit
 from tests.support.recorded import partition_of

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from dagster import AssetMaterialization, build_sensor_context
 
-from nhm_assets.domain.dagster_names import PRODUCTION_MODELS, SERVED_QUALITY
+from nhm_assets.domain.asset_keys import PRODUCTION_MODELS, SERVED_QUALITY
 from nhm_assets.domain.outcomes import OUTCOME_TAG, REASON_TAG
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import all_specialists

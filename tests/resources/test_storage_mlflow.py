@@ -10,7 +10,8 @@ from nhm_assets.settings import Settings
 from resources.addresses import artifacts_address, web_address
 from resources.errors import StorageError, StorageUnavailable
 from resources.mlflow_artifacts import MlflowPath
-from resources.storage import FrameIOManager, RecordIOManager, check_storage
+from resources.storage import FrameIOManager, RecordIOManager
+from resources.storage_location import check_storage
 from tests.support.documents import WEEK
 from tests.support.ports import free_port
 from tests.support.servers import mlflow_server

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from resources.errors import StorageError, StorageUnavailable
-from resources.storage import FrameIOManager, RecordIOManager, check_storage
+from resources.storage import FrameIOManager, RecordIOManager
+from resources.storage_location import check_storage
 from tests.support.documents import WEEK
 from tests.support.ports import free_port
 from tests.support.storing import NOTE, Note, fetch, frame, keep

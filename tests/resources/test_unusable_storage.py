@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from resources.errors import StorageError
-from resources.storage import FrameIOManager, check_storage
+from resources.storage import FrameIOManager
+from resources.storage_location import check_storage
 from tests.support.storing import fetch, file_in, frame, keep
 
 

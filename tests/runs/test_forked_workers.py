@@ -71,6 +71,28 @@ def killed(task: str, _: Tell) -> str:
     return task.upper()
 
 
+def test_a_task_that_was_begun_goes_on_meanwhile_and_its_result_is_waited_for(tmp_path: Path):
+    def work(task: str, tell: Tell) -> str:
+        tell("nobody listens")
+        (tmp_path / task).touch()
+        return killed(task, tell)
+
+    with forked_workers(1, doing(work)) as workers:
+        result = workers.begin("a")
+        assert eventually((tmp_path / "a").exists)
+        assert result() == "A"
+        lost = workers.begin("killed")()
+    assert isinstance(lost, Lost)
+
+
+def test_the_error_of_a_task_that_was_begun_is_raised_here():
+    def work(task: str, _: Tell) -> str:
+        raise ValueError(task)
+
+    with forked_workers(1, doing(work)) as workers, pytest.raises(ValueError, match="wrong"):
+        workers.begin("wrong")()
+
+
 def test_a_killed_process_loses_its_task_alone():
     with forked_workers(2, doing(killed)) as workers:
         done = dict(results(workers, ["a", "killed", "b", "c"]))

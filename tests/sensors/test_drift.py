@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from dagster import AssetCheckEvaluation, AssetCheckSeverity, build_sensor_context
 
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT
+from nhm_assets.domain.asset_keys import EVALUATION_REPORT
 from nhm_assets.domain.drift_records import Drift, Shift
 from nhm_assets.domain.partitions import Partition, running_week
 from nhm_assets.domain.served_records import ServedQuality

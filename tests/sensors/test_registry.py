@@ -8,7 +8,7 @@ import pytest
 from dagster import SkipReason, build_sensor_context
 
 from nhm_assets.definitions import build_definitions
-from nhm_assets.domain.dagster_names import PROMOTED_VERSION
+from nhm_assets.domain.asset_keys import PROMOTED_VERSION
 from nhm_assets.promotion.checks import registry_verdict
 from nhm_assets.registry.transitions import registry_faults
 from sensors.registry import registry_sensor

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from dagster import AssetCheckEvaluation
 
-from nhm_assets.domain.dagster_names import FEEDBACK_DATASET
+from nhm_assets.domain.asset_keys import FEEDBACK_DATASET
 from nhm_assets.domain.dataset_schema import (
     APPROVE,
     COMPUTED_FEATURES,

@@ -9,7 +9,8 @@ from dagster import (
     MetadataValue,
 )
 
-from nhm_assets.domain.dagster_names import EVALUATION_REPORT, PROMOTED_VERSION, REPORT_METADATA
+from nhm_assets.domain.asset_keys import EVALUATION_REPORT, PROMOTED_VERSION
+from nhm_assets.domain.dagster_names import REPORT_METADATA
 from nhm_assets.domain.outcomes import OUTCOME_TAG, ROLLED_BACK
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.records import EvaluationReport

@@ -1,0 +1,77 @@
+"""What `nhm status` asks Dagster, in a process of its own: to import Dagster takes longer than all other questions."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from nhm_assets.domain.garbage_collector import startup_without_gc
+from nhm_assets.runs.forked_workers import SUPPORTED, Lost, forked_workers
+from nhm_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from nhm_assets.monitoring.refresh import State
+    from nhm_assets.promotion.production import Recorded
+
+
+@dataclass(frozen=True)
+class DagsterFacts:
+    """What Dagster's records say.
+
+    Attributes:
+        fault: what is wrong with the instance; None if it answers. If it does not, nothing else is known.
+        live: about the daemon and the last runs.
+        recorded: specialist -> its last run, and how people agreed with what serves.
+        metrics: those of the exporter; None if they cannot be read.
+    """
+
+    fault: str | None
+    live: dict[str, Any] = field(default_factory=dict)
+    recorded: "Mapping[str, Recorded]" = field(default_factory=dict)
+    metrics: "State | None" = None
+
+
+@contextmanager
+def dagster_asked_meanwhile(settings: Settings) -> Iterator[Callable[[], DagsterFacts]]:
+    """Begin to ask Dagster. To be entered before this process imports libraries or starts threads.
+
+    Yields:
+        A function that waits for the answer.
+    """
+    if not SUPPORTED or "dagster" in sys.modules:
+        # Where Dagster is imported already, there is nothing to gain, and its threads would not survive a fork.
+        yield lambda: _ask(settings)
+        return
+    with forked_workers(1, lambda: nullcontext(lambda asked, _: _ask(asked))) as workers:
+        answer = workers.begin(settings)
+
+        def facts() -> DagsterFacts:
+            said = answer()
+            if isinstance(said, Lost):
+                return DagsterFacts(f"process {said.pid}, which asked it, has died: run this command again")
+            return said
+
+        yield facts
+
+
+def _ask(settings: Settings) -> DagsterFacts:
+    with startup_without_gc():
+        from nhm_assets.commands.health import opened_instance
+        from nhm_assets.commands.live import daemon_facts, run_facts
+        from nhm_assets.monitoring.dagster_source import refreshed_dagster
+        from nhm_assets.promotion.recorded_runs import recorded_runs
+
+    instance, fault = opened_instance(settings)
+    if instance is None:
+        return DagsterFacts(fault)
+    with instance:
+        metrics = refreshed_dagster(settings, lambda: instance)
+        metrics.refresh()
+        return DagsterFacts(
+            fault=None,
+            live={"daemon": daemon_facts(instance, datetime.now(UTC)), "runs": run_facts(instance)},
+            recorded=recorded_runs(instance, now=settings.now()),
+            metrics=metrics.state,
+        )
