@@ -25,6 +25,7 @@ from nhm_assets.domain.asset_keys import (
     TRAINED_MODEL,
 )
 from nhm_assets.domain.dagster_names import IN_MEMORY
+from nhm_assets.domain.dataset_schema import IDS
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.evaluation.assets import evaluation_report
 from nhm_assets.feedback.assets import feedback_dataset
@@ -94,7 +95,7 @@ def build_definitions(settings: Settings) -> Definitions:
             "kubernetes": shown(kubernetes_of(settings), "The cluster of the specialists, if one is configured."),
             "notifiers": shown(notifiers_of(settings), "Receivers of outcomes, by NOTIFY_URLS.", Notifier),
             IN_MEMORY: mem_io_manager,
-            "frames": shown_storage(FrameIOManager(settings.storage), "Datasets as Parquet, in NHM_STORAGE."),
+            "frames": shown_storage(FrameIOManager(settings.storage, IDS), "Datasets as Parquet, in NHM_STORAGE."),
             "records": shown_storage(RecordIOManager(settings.storage), "Records as JSON, in NHM_STORAGE."),
         },
     )

@@ -8,6 +8,7 @@ promoted version learned from can always be read again. Files and pointers are w
 import gc
 import io
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -146,9 +147,18 @@ class _StoredIOManager(UPathIOManager):
 
 
 class FrameIOManager(_StoredIOManager):
-    """Stores pandas frames with their `attrs` as Parquet. Equal frames give equal bytes."""
+    """Stores pandas frames with their `attrs` as Parquet. Equal frames give equal bytes.
+
+    Args:
+        storage: as above.
+        packed: columns of texts that stay Arrow's when a step reads them; see `frame_of`.
+    """
 
     content_extension = ".parquet"
+
+    def __init__(self, storage: str, packed: Sequence[str] = ()) -> None:
+        super().__init__(storage)
+        self._packed = packed
 
     def to_bytes(self, obj: "pd.DataFrame") -> bytes:
         """Parquet without the index; `attrs` must be JSON."""
@@ -170,7 +180,7 @@ class FrameIOManager(_StoredIOManager):
         if len(content) > _LARGE:
             # Dagster leaves cycles of references to what the step before has read or made.
             gc.collect()
-        return frame_of(content)
+        return frame_of(content, packed=self._packed)
 
     def read(self, file: "UPath", asset: str) -> "pd.DataFrame":
         """The frame in one of the files of an asset.

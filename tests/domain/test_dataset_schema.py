@@ -12,14 +12,16 @@ from nhm_assets.domain.dataset_schema import (
     CLASS_NAMES,
     COLUMNS,
     FEATURE_NAMES,
+    IDS,
     conform,
     counts,
     data_source,
     data_version,
     schema_faults,
 )
+from nhm_assets.domain.segments import segments_of
 from resources.storage import FrameIOManager
-from resources.stored_frames import StoredFrame
+from resources.stored_frames import StoredFrame, frame_of
 from tests.support.frames import dataset
 
 
@@ -179,6 +181,19 @@ def test_the_version_of_a_stored_dataset_is_that_of_its_rows(tmp_path: Path):
     frame = dataset(30).assign(plan_id=lambda rows: "plän" + rows["plan_id"])
     stored = StoredFrame(FrameIOManager(str(tmp_path)).to_bytes(frame))
     assert data_version(stored) == data_version(frame)
+
+
+def test_ids_that_stay_packed_change_nothing():
+    frame = dataset(60)
+    packed = frame_of(FrameIOManager("unused").to_bytes(frame), packed=IDS)
+    assert all(isinstance(packed[name].dtype, pd.ArrowDtype) for name in IDS)
+    assert packed[list(IDS)].to_numpy().tolist() == frame[list(IDS)].to_numpy().tolist()
+    assert packed.drop(columns=[*IDS]).equals(frame.drop(columns=[*IDS]))
+    assert data_version(packed) == data_version(frame)
+    assert schema_faults(packed) == []
+    assert segments_of(packed).equals(segments_of(frame))
+    twice = packed.assign(opinion_id=packed["opinion_id"].array[[0] * len(packed)])
+    assert schema_faults(twice) == ["an opinion has more than one row"]
 
 
 @pytest.mark.parametrize("odd", [None, math.nan, 7, True])

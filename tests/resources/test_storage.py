@@ -10,6 +10,7 @@ import pytest
 
 from resources.errors import StorageError
 from resources.storage import FrameIOManager, RecordIOManager, address_metadata
+from resources.storage_files import content_of
 from tests.support.storing import NOTE, Note, fetch, file_in, frame, keep
 
 
@@ -28,6 +29,17 @@ def test_a_frame_comes_back_with_its_types_and_attributes(frames: FrameIOManager
 def test_a_frame_without_rows_keeps_its_types(frames: FrameIOManager):
     keep(frames, frame().iloc[:0])
     assert fetch(frames, pd.DataFrame).dtypes.to_dict() == frame().dtypes.to_dict()
+
+
+def test_texts_that_stay_packed_are_read_as_arrow_s_by_a_step_alone(storage: Path):
+    frames = FrameIOManager(str(storage), packed=("feedback_id", "another"))
+    keep(frames, frame())
+    read = fetch(frames, pd.DataFrame)
+    assert isinstance(read["feedback_id"].dtype, pd.ArrowDtype)
+    pd.testing.assert_frame_equal(read.astype({"feedback_id": "object"}), frame(), check_exact=True)
+    assert read.attrs == frame().attrs
+    file = frames.file_of("kept", "technical", "2026-03-01")
+    assert content_of(file) == FrameIOManager("unused").to_bytes(frame())
 
 
 def test_columns_of_a_frame_can_be_read_by_themselves(frames: FrameIOManager):
