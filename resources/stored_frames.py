@@ -31,7 +31,7 @@ def frame_of(content: bytes, columns: Sequence[str] | None = None, *, packed: Se
 
     with _refused():
         table = _table(content, columns)
-        attrs = json.loads((table.schema.metadata or {}).get(ATTRS_KEY, b"{}"))
+        attrs = _attrs(table.schema)
         for name in packed:
             place = table.schema.get_field_index(name)
             if place >= 0:
@@ -58,6 +58,7 @@ class StoredFrame:
             described = pq.ParquetFile(pa.BufferReader(content))
             self.columns: list[str] = described.schema_arrow.names
             self._rows: int = described.metadata.num_rows
+            self.attrs = _attrs(described.schema_arrow)
         self._content = content
 
     def __len__(self) -> int:
@@ -76,6 +77,11 @@ class StoredFrame:
     def frame(self, columns: Sequence[str] | None = None) -> "pd.DataFrame":
         """These columns as a frame, with its `attrs`; None: all."""
         return frame_of(self._content, columns)
+
+
+def _attrs(schema: "pa.Schema") -> dict[Any, Any]:
+    attrs: dict[Any, Any] = json.loads((schema.metadata or {}).get(ATTRS_KEY, b"{}"))
+    return attrs
 
 
 def _table(content: bytes, columns: Sequence[str] | None) -> "pa.Table":

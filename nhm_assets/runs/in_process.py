@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-import pandas as pd
 from dagster import DagsterInstance, ExecuteInProcessResult, JobDefinition
 
 from nhm_assets.domain.asset_keys import TRAINED_MODEL
@@ -28,6 +27,8 @@ from resources.errors import StorageError
 
 if TYPE_CHECKING:
     from dagster import DagsterEvent
+
+    from resources.stored_frames import StoredFrame
 
 Progress = Callable[[str], None]
 
@@ -221,7 +222,7 @@ def as_json(result: Retraining, stage: str | None) -> dict[str, Any]:
     }
 
 
-def _dataset(frame: pd.DataFrame) -> dict[str, Any]:
+def _dataset(frame: "StoredFrame") -> dict[str, Any]:
     return {
         "rows": len(frame),
         "data_source": frame.attrs["data_source"],

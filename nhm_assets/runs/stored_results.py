@@ -11,8 +11,9 @@ from resources.storage import FILE, FrameIOManager, RecordIOManager
 from resources.storage_location import location
 
 if TYPE_CHECKING:
-    import pandas as pd
     from pydantic import BaseModel
+
+    from resources.stored_frames import StoredFrame
 
 R = TypeVar("R", bound="BaseModel")
 
@@ -27,12 +28,12 @@ class StoredResults:
     result: ExecuteInProcessResult
     storage: str
 
-    def dataset(self) -> "pd.DataFrame | None":
-        """Read the rows again: a million of them take half a gigabyte, so the run does not keep them."""
+    def dataset(self) -> "StoredFrame | None":
+        """Read the rows again, a column at a time: a million of them take half a gigabyte."""
         path = self._path(FEEDBACK_DATASET)
         if path is None:
             return None
-        return FrameIOManager(self.storage).read(location(self.storage) / path, _name(FEEDBACK_DATASET))
+        return FrameIOManager(self.storage).stored(location(self.storage) / path, _name(FEEDBACK_DATASET))
 
     def trained(self) -> TrainedModel | None:
         """Read the record of the trained model."""

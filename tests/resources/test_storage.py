@@ -45,7 +45,7 @@ def test_texts_that_stay_packed_are_read_as_arrow_s_by_a_step_alone(storage: Pat
 def test_columns_of_a_frame_can_be_read_by_themselves(frames: FrameIOManager):
     keep(frames, frame())
     stored = frames.stored(frames.file_of("kept", "technical", "2026-03-01"), "kept")
-    assert (list(stored.columns), len(stored)) == (list(frame().columns), len(frame()))
+    assert (list(stored.columns), len(stored), stored.attrs) == (list(frame().columns), len(frame()), frame().attrs)
     for name, column in frame().items():
         pd.testing.assert_series_equal(stored[name].astype(column.dtype), column, check_exact=True)
     chosen = list(frame().columns)[::-2]
