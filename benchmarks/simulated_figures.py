@@ -57,6 +57,7 @@ def _faults(simulation: "Simulation") -> list[Measured]:
     return [
         measured("specialists", simulation.specialists, "", 0),
         measured("weeks", len(simulation.weeks), "", 0),
+        measured("weeks before the last ones, with copied records", simulation.copied_weeks, "", 0),
         measured("runs", len(records), "", 0),
         measured("runs whose process was killed", len(killed), "", 0),
         measured("runs whose launch was interrupted by the kill of the daemon", len(unlaunched), "", 0),
@@ -150,6 +151,6 @@ def _costs(simulation: "Simulation") -> list[Measured]:
     return [
         measured("CPU time of daemon and code server per run", simulation.daemon_cpu_s / runs, digits=2),
         measured("memory of daemon and code server at the end", memory, "MB", 0),
-        measured("rows of Dagster's event log per run", weeks[-1].rows / runs, "rows", 0),
-        measured("PostgreSQL per run", weeks[-1].size / runs / 1000, "KB", 0),
+        measured("rows of Dagster's event log per run", (weeks[-1].rows - simulation.copied_rows) / runs, "rows", 0),
+        measured("PostgreSQL per run", (weeks[-1].size - simulation.copied_size) / runs / 1000, "KB", 0),
     ]

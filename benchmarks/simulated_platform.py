@@ -31,13 +31,16 @@ _SOCKET = "code"
 
 
 @contextmanager
-def empty_platform(folder: Path, specialists: int, sundays: Sequence[datetime]) -> "Iterator[DaemonPlatform]":
+def empty_platform(
+    folder: Path, specialists: int, sundays: Sequence[datetime], earlier: int
+) -> "Iterator[DaemonPlatform]":
     """Everything but the daemon. Its environment is that of this process, too.
 
     Args:
         folder: an empty one.
         specialists: number of them.
         sundays: when the weekly schedule is due, by the real clock.
+        earlier: number of weeks before the first one.
     """
     from dagster import DagsterInstance
     from pymongo import MongoClient
@@ -45,7 +48,7 @@ def empty_platform(folder: Path, specialists: int, sundays: Sequence[datetime]) 
     from tests.support.daemon import DaemonPlatform
 
     with ExitStack() as stack:
-        variables = _write_files(folder, specialists, sundays) | stack.enter_context(_servers(folder))
+        variables = _write_files(folder, specialists, sundays, earlier) | stack.enter_context(_servers(folder))
         os.environ.update(variables)
         from nhm_assets.settings import Settings
 
@@ -61,7 +64,7 @@ def empty_platform(folder: Path, specialists: int, sundays: Sequence[datetime]) 
         yield platform
 
 
-def _write_files(folder: Path, specialists: int, sundays: Sequence[datetime]) -> dict[str, str]:
+def _write_files(folder: Path, specialists: int, sundays: Sequence[datetime], earlier: int) -> dict[str, str]:
     """Write what the processes read. Returns their environment variables."""
     from nhm_assets.domain.dagster_names import CODE_LOCATION
 
@@ -69,7 +72,8 @@ def _write_files(folder: Path, specialists: int, sundays: Sequence[datetime]) ->
         (folder / name).mkdir()
     (folder / "specialists.yaml").write_text("".join(f"- name: unit-{number:03d}\n" for number in range(specialists)))
     now = datetime.now(UTC)
-    earliest = now - timedelta(weeks=len(sundays) + _MORE_WEEKS, days=now.isoweekday() % 7)
+    weeks = earlier + len(sundays) + _MORE_WEEKS
+    earliest = now - timedelta(weeks=weeks, days=now.isoweekday() % 7)
     (folder / "start" / "sitecustomize.py").write_text(_FIRST.format(earliest=f"{earliest:%Y-%m-%d}"))
     location = {"grpc_server": {"socket": str(folder / _SOCKET), "location_name": CODE_LOCATION}}
     (folder / "workspace.yaml").write_text(yaml.safe_dump({"load_from": [location]}))
@@ -99,6 +103,12 @@ def _servers(folder: Path) -> Iterator[dict[str, str]]:
 
     with embedded_mongod(folder / "mongodb") as uri, postgres_server() as postgres:
         yield {"MONGODB_URI": uri, **postgres.new_database("dagster")}
+
+
+def postgres_address() -> dict[str, str]:
+    """Where Dagster's database is, as its driver wants it."""
+    names = {"host": "HOST", "port": "PORT", "dbname": "DB", "user": "USERNAME"}
+    return {name: os.environ[f"DAGSTER_PG_{ours}"] for name, ours in names.items()}
 
 
 def start_code_server(platform: "DaemonPlatform") -> "subprocess.Popen[bytes]":

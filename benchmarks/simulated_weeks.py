@@ -1,14 +1,15 @@
 """Weeks of hundreds of specialists through the real daemon and PostgreSQL; only the training does nothing.
 
-`python -m benchmarks.simulated_weeks --specialists 500 --weeks 52` starts PostgreSQL, MongoDB, Dagster's daemon and the
-processes that stand in for pods. Schedule, sensors, queue and run monitoring are those of `deploy/postgres`. In the
-first week, a second daemon starts while the first one still submits the runs of the week, as in an upgrade, and both
-work until its end. In the week in the middle, daemon and code server are killed with SIGKILL, at such a moment too,
-together with three pods. Each week is Sunday 02:00 by the simulated clock, until all of its runs have ended.
+`python -m benchmarks.simulated_weeks --specialists 500 --weeks 2 --earlier 50` starts PostgreSQL, MongoDB, Dagster's
+daemon and the processes that stand in for pods. Schedule, sensors, queue and run monitoring are those of
+`deploy/postgres`. In the first week, a second daemon starts while the first one still submits the runs of the week, as
+in an upgrade, and both work until its end. In the week in the middle, daemon and code server are killed with SIGKILL,
+at such a moment too, together with three pods. Each week is Sunday 02:00 by the simulated clock, until all of its runs
+have ended. With `--earlier`, Dagster's database has that many more weeks from the second one on: copies of the first
+one's records.
 """
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
@@ -24,9 +25,12 @@ import psutil
 
 from benchmarks.results import SIMULATED, Measured, report
 from benchmarks.simulated_figures import figures_of
-from benchmarks.simulated_platform import empty_platform, simulated_pods, start_code_server
+from benchmarks.simulated_history import copy_week
+from benchmarks.simulated_platform import empty_platform, postgres_address, simulated_pods, start_code_server
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dagster import RunRecord
 
     from tests.support.daemon import DaemonPlatform
@@ -69,6 +73,9 @@ class Simulation:
         code_server: that works for all of them.
         stopped_s: from the kill of the daemons until another worked.
         daemon_cpu_s: CPU time of all daemons and code servers that are not counted any more.
+        copied_weeks: that have copied records.
+        copied_rows: of the event log, in those weeks.
+        copied_size: of the database, in bytes.
     """
 
     platform: "DaemonPlatform"
@@ -78,6 +85,9 @@ class Simulation:
     code_server: "subprocess.Popen[bytes] | None" = None
     stopped_s: float = 0.0
     daemon_cpu_s: float = 0.0
+    copied_weeks: int = 0
+    copied_rows: int = 0
+    copied_size: int = 0
 
     def start_daemon(self) -> None:
         """Start a daemon, and a code server if there is none, and wait until they work."""
@@ -137,12 +147,27 @@ class Simulation:
         from benchmarks.simulated_pods import ask
 
         stopped = time.monotonic()
-        self._retire([*self.daemons, *filter(None, [self.code_server])])
-        self.code_server = None
+        self.retire_all()
         killed = frozenset(ask("kill", str(KILLED_PODS)).split())
         self.start_daemon()
         self.stopped_s = time.monotonic() - stopped
         return killed
+
+    def retire_all(self) -> None:
+        """SIGKILL for all daemons and the code server."""
+        self._retire([*self.daemons, *filter(None, [self.code_server])])
+        self.code_server = None
+
+    def copy(self, week: str, earlier: "Sequence[str]") -> None:
+        """Copy the records of the first week to earlier ones, while no daemon works."""
+        self.retire_all()
+        began = time.monotonic()
+        copy_week(week, earlier, self.platform.database)
+        print(f"simulated_weeks: copied to {len(earlier)} weeks in {time.monotonic() - began:.0f} s", file=sys.stderr)
+        rows, size = self._size()
+        self.copied_weeks = len(earlier)
+        self.copied_rows, self.copied_size = rows - self.weeks[0].rows, size - self.weeks[0].size
+        self.start_daemon()
 
     def _retire(self, processes: "list[subprocess.Popen[bytes]]") -> None:
         self.count_cpu([psutil.Process(one.pid) for one in processes])
@@ -176,30 +201,30 @@ class Simulation:
     def _size(self) -> tuple[int, int]:
         import psycopg2
 
-        names = {"host": "HOST", "port": "PORT", "dbname": "DB", "user": "USERNAME"}
-        address = {name: os.environ[f"DAGSTER_PG_{ours}"] for name, ours in names.items()}
-        with closing(psycopg2.connect(**address)) as connection, connection.cursor() as cursor:
+        with closing(psycopg2.connect(**postgres_address())) as connection, connection.cursor() as cursor:
             cursor.execute("select (select count(*) from event_logs), pg_database_size(current_database())")
             rows, size = cursor.fetchone() or (0, 0)
         return rows, size
 
 
-def run(specialists: int, weeks: int, minutes: int) -> list[Measured]:
+def run(specialists: int, weeks: int, minutes: int, earlier: int) -> list[Measured]:
     """Simulate.
 
     Args:
         specialists: number of them.
         weeks: how many.
         minutes: from the begin of a week to that of the next one. All of its runs must have ended by then.
+        earlier: number of weeks before, whose records are copied from the first one when that has ended.
     """
     folder = Path(tempfile.mkdtemp(prefix="nhm-bench-"))
     first = datetime.now(UTC).replace(second=0) + _START
     sundays = [first + timedelta(minutes=minutes) * number for number in range(weeks)]
     try:
-        with empty_platform(folder, specialists, sundays) as platform:
+        with empty_platform(folder, specialists, sundays, earlier) as platform:
             from nhm_assets.domain.partitions import last_closed_week, weeks_before
 
-            closed = weeks_before(last_closed_week(datetime.now(UTC)), weeks)[::-1]
+            closed = weeks_before(last_closed_week(datetime.now(UTC)), weeks + earlier)[::-1]
+            before, closed = closed[:earlier], closed[earlier:]
             simulation = Simulation(platform, specialists)
             simulation.set_clock(closed[0])
             with simulated_pods(platform):
@@ -207,6 +232,8 @@ def run(specialists: int, weeks: int, minutes: int) -> list[Measured]:
                 for number, (week, sunday) in enumerate(zip(closed, sundays, strict=True)):
                     middle = number == weeks // 2
                     simulation.run(week, sunday, upgrade=not number and not middle, kill=middle)
+                    if before and not number:
+                        simulation.copy(week, before)
                 simulation.count_cpu(simulation.processes())
                 return figures_of(simulation)
     finally:
@@ -218,5 +245,6 @@ if __name__ == "__main__":
     parser.add_argument("--specialists", type=int, default=500)
     parser.add_argument("--weeks", type=int, default=52)
     parser.add_argument("--minutes", type=int, default=30, help="from the begin of a week to that of the next one")
+    parser.add_argument("--earlier", type=int, default=0, help="weeks before, with copies of the first one's records")
     asked = parser.parse_args()
-    report(SIMULATED, run(asked.specialists, asked.weeks, asked.minutes))
+    report(SIMULATED, run(asked.specialists, asked.weeks, asked.minutes, asked.earlier))
