@@ -7,13 +7,14 @@ from collections.abc import Callable
 from datetime import UTC
 from itertools import accumulate, pairwise
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.results import Measured, at_most, measured
 from benchmarks.simulated_platform import CONCURRENT
 
 if TYPE_CHECKING:
     from dagster import RunRecord
+    from pymongo.database import Database
 
     from benchmarks.simulated_weeks import Simulation, Week
 
@@ -47,7 +48,8 @@ def _faults(simulation: "Simulation") -> list[Measured]:
         "runs with more than one process": sum(launched[one.dagster_run.run_id] > 1 for one in records),
         "broken runs that were neither killed nor interrupted": len(broken - killed - unlaunched),
         "runs too many, or too few": abs(len(records) - expected - len(killed | unlaunched)),
-        "outcomes that are not in retraining_triggers": expected - _recorded(simulation, expected),
+        "outcomes that are not in retraining_triggers": expected
+        - outcomes(simulation.platform.database, [week.name for week in simulation.weeks], expected),
     }
     # Two daemons that launch at the same time may change places.
     overtaken = sum(map(_overtaken, simulation.weeks))
@@ -97,11 +99,11 @@ def _most_at_a_time(records: "list[RunRecord]") -> int:
     return max(accumulate(change for _, change in sorted(moments)))
 
 
-def _recorded(simulation: "Simulation", expected: int) -> int:
-    """How many outcomes are in `retraining_triggers`, once the sensor has had time to put them there."""
+def outcomes(database: "Database[dict[str, Any]]", weeks: list[str], expected: int) -> int:
+    """How many outcomes of these weeks are in `retraining_triggers`, once the sensor has had time to put them there."""
     deadline = time.monotonic() + 600
-    triggers = simulation.platform.database["retraining_triggers"]
-    while (found := triggers.count_documents({"outcome": "promoted"})) < expected and time.monotonic() < deadline:
+    query = {"outcome": "promoted", "week": {"$in": weeks}}
+    while (found := database["retraining_triggers"].count_documents(query)) < expected and time.monotonic() < deadline:
         time.sleep(5)
     return found
 

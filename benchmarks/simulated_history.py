@@ -1,12 +1,15 @@
 """A year of records for `benchmarks.simulated_weeks`: those of one week, copied as if weeks before had been alike.
 
-So Dagster's database is as large as after a year, and the weeks after it are simulated with it.
+So Dagster's database is as large as after a year, and the weeks after it are simulated with it. The copies are older by
+their times, and newer by their ids.
 """
 
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
+from hashlib import md5
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 from benchmarks.simulated_platform import postgres_address
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
 _STEP: Final = 10_000_000
-"""Between the ids of a record and of its copy. PostgreSQL counts up to 2,147,483,647, which is enough for 200 weeks."""
+"""Between the ids of a record and of its copy: more than a week has records."""
 _BY_RUN: Final = "JOIN copied ON copied.old = source.run_id"
 _BY_EVENT: Final = "JOIN event_logs ON event_logs.id = source.event_id JOIN copied ON copied.old = event_logs.run_id"
 _OWNERS: Final = {
@@ -90,11 +93,15 @@ def _changed(name: str, kind: str) -> str:
 def _copy_triggers(database: "Database[dict[str, Any]]", week: str, other: str, ago: timedelta) -> None:
     from nhm_assets.runs.triggers import TRIGGERS
 
-    def copied(value: Any) -> Any:
+    def copied(name: str, value: Any) -> Any:
+        if name == "run_id" and value:
+            # As PostgreSQL makes it of the same text.
+            return str(UUID(md5(f"{value}{other}".encode(), usedforsecurity=False).hexdigest()))
         if isinstance(value, str):
             return value.replace(week, other)
         return value - ago if isinstance(value, datetime) else value
 
-    found = [{name: copied(value) for name, value in one.items()} for one in database[TRIGGERS].find({"week": week})]
+    documents = database[TRIGGERS].find({"week": week})
+    found = [{name: copied(name, value) for name, value in one.items()} for one in documents]
     if found:
         database[TRIGGERS].insert_many(found)

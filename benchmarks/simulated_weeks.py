@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from benchmarks.results import SIMULATED, Measured, report
-from benchmarks.simulated_figures import figures_of
+from benchmarks.simulated_figures import figures_of, outcomes
 from benchmarks.simulated_history import copy_week
 from benchmarks.simulated_platform import empty_platform, postgres_address, simulated_pods, start_code_server
 
@@ -46,6 +46,7 @@ class Week:
     """What was seen of one week.
 
     Attributes:
+        name: of the week.
         began: when its Sunday came, in seconds since 1970.
         seconds: from then until its last run had ended.
         records: its runs.
@@ -55,6 +56,7 @@ class Week:
         size: of the database in bytes.
     """
 
+    name: str
     began: float
     seconds: float
     records: "list[RunRecord]"
@@ -124,7 +126,7 @@ class Simulation:
         seconds, launched, records = time.time() - began, self._launched()[launched_before:], self._records(week)
         # A process may be killed when its run is at its end already.
         killed &= self._broken(week)
-        self.weeks.append(Week(began, seconds, records, launched, killed, *self._size()))
+        self.weeks.append(Week(week, began, seconds, records, launched, killed, *self._size()))
         if upgrade:
             self._retire(self.daemons[:-1])
 
@@ -160,6 +162,7 @@ class Simulation:
 
     def copy(self, week: str, earlier: "Sequence[str]") -> None:
         """Copy the records of the first week to earlier ones, while no daemon works."""
+        assert outcomes(self.platform.database, [week], self.specialists) == self.specialists, self.platform.log
         self.retire_all()
         began = time.monotonic()
         copy_week(week, earlier, self.platform.database)

@@ -151,7 +151,8 @@ class FrameIOManager(_StoredIOManager):
 
     Args:
         storage: as above.
-        packed: columns of texts that stay Arrow's when a step reads them; see `frame_of`.
+        packed: columns of texts that stay Arrow's when a step reads them; see `frame_of`. Stored again, they give other
+            bytes.
     """
 
     content_extension = ".parquet"

@@ -34,7 +34,7 @@ def frame_of(content: bytes, columns: Sequence[str] | None = None, *, packed: Se
         attrs = _attrs(table.schema)
         for name in packed:
             place = table.schema.get_field_index(name)
-            if place >= 0:
+            if place >= 0 and pa.types.is_string(table.schema.field(place).type):
                 table = table.set_column(place, name, table[name].cast(pa.large_string()))
         kinds = {pa.large_string(): pd.ArrowDtype(pa.large_string())} if packed else {}
         # Each column is freed as soon as the frame has it.

@@ -44,21 +44,24 @@ def dagster_asked_meanwhile(settings: Settings) -> Iterator[Callable[[], Dagster
         # Where Dagster is imported already, there is nothing to gain, and its threads would not survive a fork.
         yield lambda: _ask(settings)
         return
-    with forked_workers(1, lambda: nullcontext(lambda asked, _: _ask(asked))) as workers:
+    with forked_workers(1, lambda: nullcontext(lambda asked, _: _ask(asked)), patience_s=1.0) as workers:
         answer = workers.begin(settings)
 
         def facts() -> DagsterFacts:
             said = answer()
-            if isinstance(said, Lost):
-                return DagsterFacts(f"process {said.pid}, which asked it, has died: run this command again")
-            return said
+            return DagsterFacts(_loss(said)) if isinstance(said, Lost) else said
 
         yield facts
 
 
+def _loss(lost: Lost) -> str:
+    how = f"was ended by signal {lost.signal}" if lost.signal else "ended"
+    return f"process {lost.pid}, which asked it, {how}: run this command again. Signal 9 may mean that memory ran out"
+
+
 def _ask(settings: Settings) -> DagsterFacts:
     with startup_without_gc():
-        from nhm_assets.commands.health import opened_instance
+        from nhm_assets.commands.health import fault_of_dagster, opened_instance
         from nhm_assets.commands.live import daemon_facts, run_facts
         from nhm_assets.monitoring.dagster_source import refreshed_dagster
         from nhm_assets.promotion.recorded_runs import recorded_runs
@@ -66,12 +69,15 @@ def _ask(settings: Settings) -> DagsterFacts:
     instance, fault = opened_instance(settings)
     if instance is None:
         return DagsterFacts(fault)
-    with instance:
-        metrics = refreshed_dagster(settings, lambda: instance)
-        metrics.refresh()
-        return DagsterFacts(
-            fault=None,
-            live={"daemon": daemon_facts(instance, datetime.now(UTC)), "runs": run_facts(instance)},
-            recorded=recorded_runs(instance, now=settings.now()),
-            metrics=metrics.state,
-        )
+    try:
+        with instance:
+            metrics = refreshed_dagster(settings, lambda: instance)
+            metrics.refresh()
+            return DagsterFacts(
+                fault=None,
+                live={"daemon": daemon_facts(instance, datetime.now(UTC)), "runs": run_facts(instance)},
+                recorded=recorded_runs(instance, now=settings.now()),
+                metrics=metrics.state,
+            )
+    except Exception as error:  # noqa: BLE001 - the database may go away at any question
+        return DagsterFacts(fault_of_dagster(settings, error))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nhm_assets.commands.clients import Clients
+from nhm_assets.domain.errors import UsageError
 from nhm_assets.settings import Settings
 from resources.addresses import masked
 from resources.errors import ServiceError
@@ -55,20 +56,33 @@ def _fault(check: Callable[[], None]) -> str | None:
 
 
 def opened_instance(settings: Settings) -> "tuple[DagsterInstance | None, str | None]":
-    """The open instance, or what is wrong with it. Its storage raises the errors of whatever its database needs."""
-    from nhm_assets.instance.home import INSTANCE_FILE, dagster_instance
+    """The open instance, or what is wrong with it. Its storage raises the errors of whatever its database needs.
+
+    Raises:
+        UsageError: the folder cannot be used, whatever the database does.
+    """
+    from nhm_assets.instance.home import dagster_instance
 
     try:
         return dagster_instance(settings), None
-    except ServiceError as error:
-        return None, str(error)
+    except UsageError:
+        raise
     except Exception as error:  # noqa: BLE001 - the status of the other services is worth more than a stack trace
-        cause = error.__cause__ or error.__context__ or error
-        reason = " ".join(str(cause).split())[:200] or type(cause).__name__
-        return None, (
-            f"Dagster's database cannot be used ({reason}): check that it runs, the variables DAGSTER_PG_* and"
-            f" {settings.dagster_folder / INSTANCE_FILE}"
-        )
+        return None, fault_of_dagster(settings, error)
+
+
+def fault_of_dagster(settings: Settings, error: Exception) -> str:
+    """What an error says about Dagster's database."""
+    from nhm_assets.instance.home import INSTANCE_FILE
+
+    if isinstance(error, ServiceError):
+        return str(error)
+    cause = error.__cause__ or error.__context__ or error
+    reason = " ".join(str(cause).split())[:200] or type(cause).__name__
+    return (
+        f"Dagster's database cannot be used ({reason}): check that it runs, the variables DAGSTER_PG_* and"
+        f" {settings.dagster_folder / INSTANCE_FILE}"
+    )
 
 
 def _checks(clients: Clients) -> list[tuple[str, str, Callable[[], None]]]:

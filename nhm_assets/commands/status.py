@@ -59,19 +59,28 @@ def _all_facts(clients: "Clients", dagster: "Callable[[], DagsterFacts]", *, tel
     if tell:
         print_services(services)
     answering = {service.name for service in services if not service.fault}
-    # What needs nothing from Dagster comes first: its answer takes the longest.
-    facts = _facts(clients, answering)
-    in_dagster = dagster()
-    services.append(service_of_dagster(clients.settings, in_dagster.fault))
-    if tell:
-        print_services(services[-1:])
-    production = {"production": _production(clients, answering, in_dagster)} if "MLflow" in answering else {}
+
+    def in_dagster() -> "DagsterFacts":
+        found = dagster()
+        services.append(service_of_dagster(clients.settings, found.fault))
+        if tell:
+            print_services(services[-1:])
+        return found
+
+    try:
+        # What needs nothing from Dagster comes first: its answer takes the longest.
+        facts = _facts(clients, answering)
+    except Exception:
+        in_dagster()
+        raise
+    found = in_dagster()
+    production = {"production": _production(clients, answering, found)} if "MLflow" in answering else {}
     return {
         "services": [{"name": one.name, "address": one.address, "fault": one.fault} for one in services],
         **facts,
         **production,
-        **in_dagster.live,
-        **_seen_by_the_exporter(clients, answering, in_dagster),
+        **found.live,
+        **_seen_by_the_exporter(clients, answering, found),
         "settings": [remark.sentence for remark in clients.settings.remarks],
     }
 

@@ -40,7 +40,7 @@ def print_services(services: "list[Service]") -> None:
 
 
 def print_facts(facts: Facts, settings: Settings) -> None:
-    """Print everything but the services, which are printed before anything else is asked."""
+    """Print everything but the services, each of which is printed as soon as it has answered."""
     from nhm_assets.commands.tables import print_table
 
     _print_live(facts, settings)

@@ -41,7 +41,7 @@ def pool(
     return PooledRows(
         rows=renumbered(taken(asked, kept)),
         segment=segment[kept],
-        plan_ids=asked["plan_id"].to_numpy()[kept],
+        plan_ids=asked["plan_id"][kept].to_numpy(),
         labels=(asked["label"].to_numpy() == APPROVE)[kept],
         candidate=(labels == APPROVE)[kept],
         champion=None if probabilities is None else (predict_labels(probabilities) == APPROVE)[kept],

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from nhm_assets.monitoring.metric import Readings, Source
@@ -49,13 +49,13 @@ class RefreshedSource:
 
     @classmethod
     def as_read_elsewhere(cls, source: Source, state: State | None, *, every_s: float) -> "RefreshedSource":
-        """A source that another process has refreshed, and this one cannot."""
+        """A source that another process has just refreshed, and this one cannot."""
 
         def read() -> Readings:
             raise ValueError(f"{source} is read in another process")
 
         known = cls(source, read, every_s=every_s)
-        known._state = state
+        known._state = state and replace(state, refreshed_at=time.monotonic())
         return known
 
     @property

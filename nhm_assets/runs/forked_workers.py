@@ -78,7 +78,10 @@ class Workers(Generic[T, R]):
         """Begin one task, while the caller does something else.
 
         Returns:
-            A function that waits for its result, or raises what the work raised.
+            A function, to be called once, that waits for its result, or raises what the work raised.
+
+        Raises:
+            IndexError: no process is idle.
         """
         worker = self._idle.pop(0)
         with suppress(OSError):
@@ -143,7 +146,9 @@ class Workers(Generic[T, R]):
 
 
 @contextmanager
-def forked_workers(count: int, opened: Callable[[], AbstractContextManager[Work[T, R]]]) -> Iterator[Workers[T, R]]:
+def forked_workers(
+    count: int, opened: Callable[[], AbstractContextManager[Work[T, R]]], *, patience_s: float | None = None
+) -> Iterator[Workers[T, R]]:
     """Fork processes that do tasks, and wait for their ends.
 
     This process may import libraries before, but not use them for more: threads, connections and locks do not
@@ -153,6 +158,8 @@ def forked_workers(count: int, opened: Callable[[], AbstractContextManager[Work[
     Args:
         count: of processes.
         opened: opens, in a process and before its first task, what does the tasks.
+        patience_s: how long, each time, a process that is to end is waited for; None: as long as a run may take to
+            record its end.
     """
     context = multiprocessing.get_context("fork")
     workers: list[_Worker] = []
@@ -171,7 +178,7 @@ def forked_workers(count: int, opened: Callable[[], AbstractContextManager[Work[
         for worker in workers:
             # Nobody reads what they say from here on.
             worker.connection.close()
-        _interrupt([worker.process for worker in workers])
+        _interrupt([worker.process for worker in workers], _PATIENCE_S if patience_s is None else patience_s)
         raise
     finally:
         for worker in workers:
@@ -189,7 +196,7 @@ def _interruptions_wait() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _interrupt(processes: Sequence[ForkProcess]) -> None:
+def _interrupt(processes: Sequence[ForkProcess], patience_s: float) -> None:
     """End them by SIGTERM, and by SIGKILL those that go on: Python drops an exception that a destructor raises.
 
     Whoever interrupts this, too, does not want to wait: they are killed at once.
@@ -198,7 +205,7 @@ def _interrupt(processes: Sequence[ForkProcess]) -> None:
         for _ in range(_ATTEMPTS):
             for process in processes:
                 process.terminate()
-            deadline = time.monotonic() + _PATIENCE_S
+            deadline = time.monotonic() + patience_s
             for process in processes:
                 process.join(max(0.0, deadline - time.monotonic()))
     finally:

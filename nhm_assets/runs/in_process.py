@@ -223,11 +223,12 @@ def as_json(result: Retraining, stage: str | None) -> dict[str, Any]:
 
 
 def _dataset(frame: "StoredFrame") -> dict[str, Any]:
+    splits = counts(frame["split"])
     return {
         "rows": len(frame),
         "data_source": frame.attrs["data_source"],
         "labels": counts(frame["label"]),
-        "splits": {split: counts(frame["split"]).get(split, 0) for split in SPLITS},
+        "splits": {split: splits.get(split, 0) for split in SPLITS},
         "quarantined": frame.attrs["quarantined"],
         "scripted": frame.attrs["scripted"],
         "data_version": data_version(frame),

@@ -42,3 +42,23 @@ def test_a_command_imports_what_its_answer_needs(
     )
     assert says in done.stdout + done.stderr
     assert sorted(done.stdout.splitlines()[-1].split()[1:]) == sorted(needed.split())
+
+
+ASK = """
+import sys
+from nhm_assets.commands.dagster_facts import _ask
+from nhm_assets.settings import Settings
+print(_ask(Settings.load()).fault, *(name for name in {heavy} if name in sys.modules))
+"""
+
+
+def test_the_process_that_asks_dagster_imports_nothing_else(home: Path):
+    done = subprocess.run(
+        [sys.executable, "-c", ASK.format(heavy=HEAVY)],
+        env=environment(nhm_home=home),
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "None dagster sqlalchemy"
