@@ -166,10 +166,11 @@ class Simulation:
         self.retire_all()
         began = time.monotonic()
         copy_week(week, earlier, self.platform.database)
-        print(f"simulated_weeks: copied to {len(earlier)} weeks in {time.monotonic() - began:.0f} s", file=sys.stderr)
         rows, size = self._size()
         self.copied_weeks = len(earlier)
         self.copied_rows, self.copied_size = rows - self.weeks[0].rows, size - self.weeks[0].size
+        seconds = time.monotonic() - began
+        print(f"simulated_weeks: copied {self.copied_rows:,} events in {seconds:.0f} s", file=sys.stderr)
         self.start_daemon()
 
     def _retire(self, processes: "list[subprocess.Popen[bytes]]") -> None:
