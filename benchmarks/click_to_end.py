@@ -1,9 +1,10 @@
 """From the click to the end of a run that the daemon launches, on a platform that `nhm dev` started.
 
-`python -m benchmarks.click_to_end [COMMIT]` starts two platforms on the sample feedback: that of this code, and that of
-a commit (by default, the last one before retraining became faster; it needs the repository's history, and without it
-only this code is measured). In turns, each retrains a specialist that a person starts in the UI. What is measured is
-from the request to the time at which Dagster recorded the end of the run. The first run of each is not counted.
+`python -m benchmarks.click_to_end [COMMIT]` compares two platforms on the sample feedback: that of this code, and that
+of a commit (by default, the last one before retraining became faster; it needs the repository's history, and without it
+only this code is measured). In turns, each is started, retrains a specialist that a person starts in the UI, and is
+stopped again, so that it has the machine for itself. What is measured is from the request to the time at which Dagster
+recorded the end of the run. The first run after each start is not counted.
 """
 
 import os
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,14 +59,15 @@ class _Platform:
 
 @contextmanager
 def _platform(tree: Path, home: Path) -> Iterator[_Platform]:
-    """`nhm dev` of the code in this folder, after `nhm seed`."""
+    """`nhm dev` of the code in this folder; the first time, after `nhm seed`."""
     from tests.support.daemon import becomes_true
     from tests.support.ports import free_port
     from tests.support.webserver import Webserver
 
     settings = {"NHM_HOME": str(home), "EXPORTER_PORT": str(free_port()), "PYTHONPATH": str(tree)}
     environment = clean_environment() | settings | _NO_OTHER_RUNS
-    subprocess.run([*_NHM, "seed"], cwd=tree, env=environment, check=True, stdout=subprocess.DEVNULL)
+    if not home.exists():
+        subprocess.run([*_NHM, "seed"], cwd=tree, env=environment, check=True, stdout=subprocess.DEVNULL)
     webserver = Webserver(free_port())
     command = [*_NHM, "dev", "--port", str(webserver.port), "--mlflow-port", str(free_port())]
     with (home / "dev.log").open("w") as log:
@@ -83,24 +85,22 @@ def _platform(tree: Path, home: Path) -> Iterator[_Platform]:
 
 
 def run(commit: str = BEFORE) -> list[Measured]:
-    """Start the platforms, and let them retrain in turns."""
+    """Let the platforms retrain in turns."""
     from nhm_assets.domain.partitions import last_closed_week, weeks_before
     from nhm_assets.domain.specialists import FIVE
 
     week = last_closed_week(datetime.now(UTC))
     specialists = FIVE[: rounds(len(FIVE))]
-    with tempfile.TemporaryDirectory(prefix="nhm-bench-") as name, ExitStack() as stack:
+    with tempfile.TemporaryDirectory(prefix="nhm-bench-") as name:
         trees = {"now": PROJECT}
         if has_commit(commit):
             trees["before"] = tree_of(commit, Path(name) / "before")
-        platforms = {}
-        for kind, tree in trees.items():
-            platforms[kind] = stack.enter_context(_platform(tree, Path(name) / f"home-{kind}"))
-            platforms[kind].seconds(specialists[0], weeks_before(week, 2)[1])
-        found: dict[str, list[float]] = {kind: [] for kind in platforms}
+        found: dict[str, list[float]] = {kind: [] for kind in trees}
         for number, specialist in enumerate(specialists):
-            for kind in list(platforms)[:: 1 if number % 2 else -1]:
-                found[kind].append(platforms[kind].seconds(specialist, week))
+            for kind in list(trees)[:: 1 if number % 2 else -1]:
+                with _platform(trees[kind], Path(name) / f"home-{kind}") as platform:
+                    platform.seconds(specialist, weeks_before(week, 2)[1])
+                    found[kind].append(platform.seconds(specialist, week))
                 print(f"click_to_end: {specialist}, {kind}: {found[kind][-1]:.1f} s", file=sys.stderr)
     return _figures(found)
 
