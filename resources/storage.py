@@ -36,8 +36,7 @@ class _StoredIOManager(UPathIOManager):
     """What frames and records share: their location, complete files, and helpful errors.
 
     Args:
-        storage: a folder, or an address that fsspec understands, such as s3://bucket/prefix, or that of a folder in
-            MLflow's artifact store; see `artifacts_address`.
+        storage: see `location`.
     """
 
     extension: str | None = ".current"
@@ -150,7 +149,7 @@ class FrameIOManager(_StoredIOManager):
     """Stores pandas frames with their `attrs` as Parquet. Equal frames give equal bytes.
 
     Args:
-        storage: as above.
+        storage: see `location`.
         packed: columns of texts that stay Arrow's when a step reads them; see `frame_of`. Stored again, they give other
             bytes.
     """

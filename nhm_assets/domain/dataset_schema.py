@@ -85,7 +85,7 @@ COLUMNS: Final = tuple(_DTYPES)
 """The dataset's columns, in order: nine that describe the row, then the 26 features."""
 
 IDS: Final = ("feedback_id", "opinion_id", "plan_id")
-"""Columns of texts of which nearly each occurs once. They may be Arrow's, which take a third of the memory."""
+"""Columns of texts of which nearly each occurs once. They may be Arrow's, which take less than half of the memory."""
 _PACKED: Final = "large_string[pyarrow]"
 SORT_ORDER: Final = ["submitted_at", "feedback_id"]
 _TEXTS_AT_ONCE: Final = 10_000
