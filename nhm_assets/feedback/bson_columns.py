@@ -8,6 +8,7 @@ a type whose size is not written down, is *odd*: it is left to a decoder.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
+from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -62,6 +63,7 @@ _SIZES[list(_FIXED_SIZES)] = list(_FIXED_SIZES.values())
 _COUNTS: Final = np.zeros(256, "int64")
 _COUNTS[list(_COUNTED)] = 1
 _MASKS: Final = np.array([(1 << 8 * size) - 1 for size in range(9)], "<u8")
+_size_at: Final = Struct("<i").unpack_from
 _REFERENCE: Final = b"$ref\0"
 """A map with this field may decode to something that is no map."""
 
@@ -87,7 +89,7 @@ class Answers:
         starts, at, end = [], 0, len(self.data) - len(_PADDING)
         while at < end:
             starts.append(at)
-            at += int.from_bytes(self.data[at : at + 4], "little")
+            at += _size_at(self.data, at)[0]
         return np.array(starts, "int64")
 
     @cached_property

@@ -1,7 +1,7 @@
 """Joins feedback with opinions, plans and features: batch by batch, while the next batches are read."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -157,7 +157,8 @@ class Join:
         is_complete = stored.is_complete[stored.rows(plan_id for _, plan_id in named)].tolist()
         plain = {name for (name, _), is_known in zip(named, is_complete, strict=True) if is_known}
         others = [name for name in batch.names if name not in plain]
-        opinions: list[Opinions] = yield partial(self._reader.scored_opinions, sorted(plain), others)
+        read_opinions: Callable[[], list[Opinions]] = yield partial(self._reader.scored_opinions, sorted(plain), others)
+        opinions = read_opinions()
         plan_of = self._take_opinions(batch, opinions)
         yield from self._ask(stored, stored.unknown(plan_of.values()))
         missing = self._take_stored(batch, plan_of, stored)
@@ -172,7 +173,8 @@ class Join:
     def _ask(self, stored: StoredFeatures, plan_ids: Sequence[str]) -> Steps:
         """Add what is stored of these plans."""
         if asked := list(dict.fromkeys(plan_ids)):
-            stored.add(asked, (yield partial(self._reader.stored_features, asked)))
+            found = yield partial(self._reader.stored_features, asked)
+            stored.add(asked, found())
 
     def _take_opinions(self, batch: _Batch, opinions: Sequence[Opinions]) -> dict[str, str]:
         """Take the scores of these opinions, and return the plan of each that can have a row."""
@@ -214,7 +216,8 @@ class Join:
             read = yield partial(self._reader.opinion_plans, unread)
             own |= {name: read.get(name) for name in unread}
         if without := self._compute(batch, own):
-            ledger = yield partial(self._reader.ledger_plans, dict.fromkeys(map(plan_of.__getitem__, without)))
+            read_ledger = yield partial(self._reader.ledger_plans, dict.fromkeys(map(plan_of.__getitem__, without)))
+            ledger = read_ledger()
             for name in self._compute(batch, {name: ledger.get(plan_of[name]) for name in without}):
                 self.faults[batch.number_of[name]] = Reason.MISSING_PLAN
 

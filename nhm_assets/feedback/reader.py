@@ -2,10 +2,14 @@
 
 What the server calls equal, Python may not: a collation ignores case, an array equals each of its elements. So each
 answer is compared with what was asked for.
+
+Large answers are returned as functions that read their bytes: so the thread that asks can ask again at once, and
+another one reads them meanwhile.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from nhm_assets.domain.partitions import Window
@@ -110,7 +114,7 @@ class Reader:
         opinions = self._by_ids(self.names.opinions, "opinion_id", ids, shown, more)
         return _by_id("opinion_id", None, filter(self._is_ours, opinions), ids)
 
-    def scored_opinions(self, plain: Sequence[str], with_plan: Sequence[str]) -> list[Opinions]:
+    def scored_opinions(self, plain: Sequence[str], with_plan: Sequence[str]) -> Callable[[], list[Opinions]]:
         """Plan ids and scores of those opinions that exist and belong to the specialist.
 
         Args:
@@ -119,11 +123,11 @@ class Reader:
         """
         shown = dict.fromkeys(("opinion_id", "specialist_type", "plan_id", *SCORE_FIELDS), 1)
         more = {"specialist_type": self.specialist}
-        opinions = []
-        for ids, plan in (plain, {}), (with_plan, {"cognitive_plan": 1}):
-            found = self._found(self.names.opinions, "opinion_id", ids, OPINION_FIELDS, {**shown, **plan}, more)
-            opinions.append(opinions_in(found, with_plans=bool(plan)))
-        return opinions
+        without, within = (
+            self._found(self.names.opinions, "opinion_id", ids, OPINION_FIELDS, {**shown, **plan}, more)
+            for ids, plan in ((plain, {}), (with_plan, {"cognitive_plan": 1}))
+        )
+        return lambda: [opinions_in(without(), with_plans=False), opinions_in(within(), with_plans=True)]
 
     def opinion_plans(self, opinion_ids: Sequence[str]) -> dict[str, Any]:
         """Opinion id -> its `cognitive_plan`, of whatever type; None for an opinion without one."""
@@ -142,12 +146,13 @@ class Reader:
         )
         return _by_id("opinion_id", "cognitive_plan", filter(self._is_ours, opinions), opinion_ids)
 
-    def ledger_plans(self, plan_ids: Iterable[str]) -> dict[str, Any]:
+    def ledger_plans(self, plan_ids: Iterable[str]) -> Callable[[], dict[str, Any]]:
         """Plan id -> `plan_data` of its ledger document, raw where it is a map."""
         fields = {"plan_id": 1, "plan_data": 1}
-        return plans_of(self._found(self.names.plans, "plan_id", plan_ids, ("plan_data",), fields), "plan_data")
+        found = self._found(self.names.plans, "plan_id", plan_ids, ("plan_data",), fields)
+        return lambda: plans_of(found(), "plan_data")
 
-    def stored_features(self, plan_ids: Iterable[str]) -> Found:
+    def stored_features(self, plan_ids: Iterable[str]) -> Callable[[], Found]:
         """The stored features documents of these plans."""
         fields = dict.fromkeys(("plan_id", *STORED_FIELDS), 1)
         return self._found(self.names.features, "plan_id", plan_ids, STORED_FIELDS, fields)
@@ -185,7 +190,7 @@ class Reader:
         fields: Sequence[str],
         shown: Document,
         more: Mapping[str, str] | None = None,
-    ) -> Found:
+    ) -> Callable[[], Found]:
         """The documents with these ids, undecoded.
 
         Args:
@@ -203,7 +208,7 @@ class Reader:
             found = self._collection(collection).find_raw_batches(query, shown, session=self.session, batch_size=BATCH)
             # It yields bytes, whatever its type says.
             parts += cast("Iterable[bytes]", found)
-        return Found(parts, id_field, asked, fields, self.database.codec_options, exactly=more)
+        return partial(Found, parts, id_field, asked, fields, self.database.codec_options, exactly=more)
 
     def _collection(self, name: str) -> "Collection[Document]":
         return self.database[name]
