@@ -1,30 +1,32 @@
 """Joins feedback with opinions, plans and features: batch by batch, while the next batches are read."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.domain.text import is_unreadable
 from nhm_assets.feedback.accepted import Accepted
+from nhm_assets.feedback.batch_size import BatchSize
 from nhm_assets.feedback.features import COMPUTED_FEATURES, InvalidPlan, compute_features, has_unreadable_text
-from nhm_assets.feedback.mongo_batches import BATCH
 from nhm_assets.feedback.opinion_columns import Opinions
 from nhm_assets.feedback.packed_texts import packed
 from nhm_assets.feedback.plan_columns import features_of_plans
 from nhm_assets.feedback.raw_plans import RawPlan
 from nhm_assets.feedback.read_ahead import ReadAhead, Steps
-from nhm_assets.feedback.reader import Reader
+from nhm_assets.feedback.reader import Reader, Unread
 from nhm_assets.feedback.rules import Reason, Rejection
 from nhm_assets.feedback.stored_columns import StoredFeatures
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+T = TypeVar("T")
 _SCORES: Final = 3
 
 
@@ -60,20 +62,28 @@ class ComputedFeatures(Mapping[str, dict[str, float]]):
         return len(self._row_of)
 
 
-class _Batch(NamedTuple):
-    """The opinions of one batch of feedback.
+@dataclass
+class _Batch:
+    """Opinions that are joined together.
 
     Attributes:
         place: among the batches.
         names: the ids of the opinions.
         number_of: opinion id -> its number.
-        plan_of_feedback: the plan that the feedback on each names.
+        plan_of_feedback: the plan that the newest feedback on each names.
+        received: bytes of the documents that were read for them.
     """
 
     place: int
     names: list[str]
     number_of: Mapping[str, int]
     plan_of_feedback: list[str | None]
+    received: int = 0
+
+    def read(self, unread: Unread[T]) -> T:
+        """What MongoDB sent for these opinions."""
+        self.received += unread.size
+        return unread.read()
 
 
 class Join:
@@ -96,6 +106,7 @@ class Join:
         self.faults: dict[int, Reason] = {}
         self._plan_ids: list[pa.LargeStringArray] = []
         self._added: list[list[int]] = []
+        self._size = BatchSize()
 
     def run(self, ahead: ReadAhead) -> None:
         """Read and join everything."""
@@ -126,20 +137,17 @@ class Join:
         return ComputedFeatures(self.plan_ids.take(numbers), numbers, self.values)
 
     def _batches(self) -> Iterator[Steps]:
+        accepted = self._accepted
+        # Feedback is in the order of its times. Of equal indices, NumPy assigns the last.
+        newest = np.empty(len(accepted.opinion_ids), "int64")
+        newest[accepted.opinions] = np.arange(len(accepted))
         done = 0
-        opinions, plan_ids = self._accepted.opinions, self._accepted.feedback.plan_ids
-        for first in range(0, len(opinions), BATCH):
-            numbers = opinions[first : first + BATCH]
-            positions = np.flatnonzero(numbers >= done)
-            if not len(positions):
-                continue
-            # Opinions are numbered in this order. If several feedback documents are on one, the last counts here.
-            names = self._accepted.opinion_ids.slice(done, int(numbers.max()) + 1 - done).to_pylist()
-            last = np.empty(len(names), "int64")
-            last[numbers[positions] - done] = first + positions
-            number_of = dict(zip(names, range(done, done + len(names)), strict=True))
+        while done < len(newest):
+            names = accepted.opinion_ids.slice(done, self._size.opinions).to_pylist()
+            number_of = {name: done + place for place, name in enumerate(names)}
+            plan_ids = accepted.feedback.plan_ids.take(newest[done : done + len(names)]).to_pylist()
             # Batches end in any order, but count in this one.
-            batch = _Batch(len(self._added), names, number_of, plan_ids.take(last).to_pylist())
+            batch = _Batch(len(self._added), names, number_of, plan_ids)
             self._added.append([])
             self._plan_ids.append(packed([]))
             done += len(names)
@@ -152,29 +160,27 @@ class Join:
         its plan only if that has no features. Where an opinion names another plan, its features are asked for next.
         """
         stored = StoredFeatures()
-        yield from self._ask(stored, [plan_id for plan_id in batch.plan_of_feedback if plan_id])
+        yield from self._ask(batch, stored, [plan_id for plan_id in batch.plan_of_feedback if plan_id])
         named = [(name, plan_id) for name, plan_id in zip(batch.names, batch.plan_of_feedback, strict=True) if plan_id]
         is_complete = stored.is_complete[stored.rows(plan_id for _, plan_id in named)].tolist()
         plain = {name for (name, _), is_known in zip(named, is_complete, strict=True) if is_known}
         others = [name for name in batch.names if name not in plain]
-        read_opinions: Callable[[], list[Opinions]] = yield partial(self._reader.scored_opinions, sorted(plain), others)
-        opinions = read_opinions()
+        opinions = batch.read((yield partial(self._reader.scored_opinions, sorted(plain), others)))
         plan_of = self._take_opinions(batch, opinions)
-        yield from self._ask(stored, stored.unknown(plan_of.values()))
+        yield from self._ask(batch, stored, stored.unknown(plan_of.values()))
         missing = self._take_stored(batch, plan_of, stored)
         if missing:
             plans = {name: plan for one in opinions for name, plan in one.plans.items()}
             yield from self._compute_missing(batch, {name: plan_of[name] for name in missing}, plans)
-            needed = sorted(missing)
-            needs = stored.needs_ours[stored.rows(map(plan_of.__getitem__, needed))].tolist()
-            numbers = [batch.number_of[name] for name, is_needed in zip(needed, needs, strict=True) if is_needed]
+            needs = stored.needs_ours[stored.rows(map(plan_of.__getitem__, missing))].tolist()
+            numbers = [batch.number_of[name] for name, is_needed in zip(missing, needs, strict=True) if is_needed]
             self._added[batch.place] = [number for number in numbers if number not in self.faults]
+        self._size.saw(len(batch.names), batch.received)
 
-    def _ask(self, stored: StoredFeatures, plan_ids: Sequence[str]) -> Steps:
+    def _ask(self, batch: _Batch, stored: StoredFeatures, plan_ids: Sequence[str]) -> Steps:
         """Add what is stored of these plans."""
         if asked := list(dict.fromkeys(plan_ids)):
-            found = yield partial(self._reader.stored_features, asked)
-            stored.add(asked, found())
+            stored.add(asked, batch.read((yield partial(self._reader.stored_features, asked))))
 
     def _take_opinions(self, batch: _Batch, opinions: Sequence[Opinions]) -> dict[str, str]:
         """Take the scores of these opinions, and return the plan of each that can have a row."""
@@ -216,8 +222,8 @@ class Join:
             read = yield partial(self._reader.opinion_plans, unread)
             own |= {name: read.get(name) for name in unread}
         if without := self._compute(batch, own):
-            read_ledger = yield partial(self._reader.ledger_plans, dict.fromkeys(map(plan_of.__getitem__, without)))
-            ledger = read_ledger()
+            named = dict.fromkeys(map(plan_of.__getitem__, without))
+            ledger = batch.read((yield partial(self._reader.ledger_plans, named)))
             for name in self._compute(batch, {name: ledger.get(plan_of[name]) for name in without}):
                 self.faults[batch.number_of[name]] = Reason.MISSING_PLAN
 

@@ -20,18 +20,18 @@ READ_INDEXES: Final = {
 """Indexes that the queries need on collections of other systems: the collection's setting -> the index's keys."""
 
 
-def batches(items: Iterable[T]) -> Iterator[list[T]]:
-    """The items in lists of at most `BATCH`."""
+def batches(items: Iterable[T], most: int = BATCH) -> Iterator[list[T]]:
+    """The items in lists of at most that many."""
     rest = iter(items)
-    while batch := list(islice(rest, BATCH)):
+    while batch := list(islice(rest, most)):
         yield batch
 
 
-def id_batches(ids: Iterable[Any]) -> Iterator[list[Any]]:
-    """The ids in lists that fit into a query: at most `BATCH`, and fewer where they are long."""
+def id_batches(ids: Iterable[Any], most: int = BATCH) -> Iterator[list[Any]]:
+    """The ids in lists that fit into a query: at most that many, and fewer where they are long."""
     from bson import encode
 
-    for batch in batches(ids):
+    for batch in batches(ids, most):
         if _are_short_texts(batch):
             yield batch
             continue

@@ -3,18 +3,17 @@
 What the server calls equal, Python may not: a collation ignores case, an array equals each of its elements. So each
 answer is compared with what was asked for.
 
-Large answers are returned as functions that read their bytes: so the thread that asks can ask again at once, and
-another one reads them meanwhile.
+Large answers are returned unread, so that the thread that asks can ask again at once.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from nhm_assets.domain.partitions import Window
 from nhm_assets.domain.provenance import PROVENANCE_FIELDS
 from nhm_assets.domain.text import is_string
+from nhm_assets.feedback.batch_size import MOST
 from nhm_assets.feedback.found import Found
 from nhm_assets.feedback.mongo_batches import BATCH, id_batches
 from nhm_assets.feedback.opinion_columns import OPINION_FIELDS, Opinions, opinions_in
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
 
 Document = dict[str, Any]
+T = TypeVar("T")
 
 _FEEDBACK_FIELDS: Final = (
     "feedback_id",
@@ -61,6 +61,19 @@ class CollectionNames:
     opinions: str
     plans: str
     features: str
+
+
+@dataclass(frozen=True)
+class Unread(Generic[T]):
+    """Documents as MongoDB sent them.
+
+    Attributes:
+        size: in bytes.
+        read: reads them.
+    """
+
+    size: int
+    read: Callable[[], T]
 
 
 @dataclass(frozen=True)
@@ -114,7 +127,7 @@ class Reader:
         opinions = self._by_ids(self.names.opinions, "opinion_id", ids, shown, more)
         return _by_id("opinion_id", None, filter(self._is_ours, opinions), ids)
 
-    def scored_opinions(self, plain: Sequence[str], with_plan: Sequence[str]) -> Callable[[], list[Opinions]]:
+    def scored_opinions(self, plain: Sequence[str], with_plan: Sequence[str]) -> Unread[list[Opinions]]:
         """Plan ids and scores of those opinions that exist and belong to the specialist.
 
         Args:
@@ -127,7 +140,10 @@ class Reader:
             self._found(self.names.opinions, "opinion_id", ids, OPINION_FIELDS, {**shown, **plan}, more)
             for ids, plan in ((plain, {}), (with_plan, {"cognitive_plan": 1}))
         )
-        return lambda: [opinions_in(without(), with_plans=False), opinions_in(within(), with_plans=True)]
+        return Unread(
+            without.size + within.size,
+            lambda: [opinions_in(without.read(), with_plans=False), opinions_in(within.read(), with_plans=True)],
+        )
 
     def opinion_plans(self, opinion_ids: Sequence[str]) -> dict[str, Any]:
         """Opinion id -> its `cognitive_plan`, of whatever type; None for an opinion without one."""
@@ -146,13 +162,13 @@ class Reader:
         )
         return _by_id("opinion_id", "cognitive_plan", filter(self._is_ours, opinions), opinion_ids)
 
-    def ledger_plans(self, plan_ids: Iterable[str]) -> Callable[[], dict[str, Any]]:
+    def ledger_plans(self, plan_ids: Iterable[str]) -> Unread[dict[str, Any]]:
         """Plan id -> `plan_data` of its ledger document, raw where it is a map."""
         fields = {"plan_id": 1, "plan_data": 1}
         found = self._found(self.names.plans, "plan_id", plan_ids, ("plan_data",), fields)
-        return lambda: plans_of(found(), "plan_data")
+        return Unread(found.size, lambda: plans_of(found.read(), "plan_data"))
 
-    def stored_features(self, plan_ids: Iterable[str]) -> Callable[[], Found]:
+    def stored_features(self, plan_ids: Iterable[str]) -> Unread[Found]:
         """The stored features documents of these plans."""
         fields = dict.fromkeys(("plan_id", *STORED_FIELDS), 1)
         return self._found(self.names.features, "plan_id", plan_ids, STORED_FIELDS, fields)
@@ -190,7 +206,7 @@ class Reader:
         fields: Sequence[str],
         shown: Document,
         more: Mapping[str, str] | None = None,
-    ) -> Callable[[], Found]:
+    ) -> Unread[Found]:
         """The documents with these ids, undecoded.
 
         Args:
@@ -203,12 +219,13 @@ class Reader:
         """
         asked = list(ids)
         parts: list[bytes] = []
-        for batch in id_batches(asked):
+        for batch in id_batches(asked, MOST):
             query = {id_field: {"$in": batch}, **(more or {})}
-            found = self._collection(collection).find_raw_batches(query, shown, session=self.session, batch_size=BATCH)
+            found = self._collection(collection).find_raw_batches(query, shown, session=self.session, batch_size=MOST)
             # It yields bytes, whatever its type says.
             parts += cast("Iterable[bytes]", found)
-        return partial(Found, parts, id_field, asked, fields, self.database.codec_options, exactly=more)
+        options = self.database.codec_options
+        return Unread(sum(map(len, parts)), lambda: Found(parts, id_field, asked, fields, options, exactly=more))
 
     def _collection(self, name: str) -> "Collection[Document]":
         return self.database[name]

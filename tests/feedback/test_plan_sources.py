@@ -1,11 +1,14 @@
 """Where the plan and the features of a row come from."""
 
+from datetime import timedelta
+
 import pytest
 from pymongo.database import Database
 
 from nhm_assets.domain.dataset_schema import COMPUTED_FEATURES, EMBEDDING_FEATURES, FEATURE_NAMES
 from nhm_assets.feedback.features import compute_features
 from tests.support.documents import (
+    WEEK_END,
     feedback,
     opinion,
     plan,
@@ -146,3 +149,16 @@ def test_documents_beyond_one_batch_are_joined_too(database: Database):
     result = read(database)
     assert result.stored == len(numbers)
     assert result.rows["opinion_id"].nunique() == len(numbers)
+
+
+def test_an_opinion_that_names_no_plan_is_on_that_of_its_newest_feedback(database: Database):
+    days = {"older": 3, "newest": 1, "oldest": 5}
+    put(
+        database,
+        opinions=[opinion(1, plan_id=None)],
+        feedback=[
+            feedback(1, feedback_id=name, plan_id=name, submitted_at=WEEK_END - timedelta(days=count))
+            for name, count in days.items()
+        ],
+    )
+    assert read(database).rows[["feedback_id", "plan_id"]].to_numpy().tolist() == [["newest", "newest"]]

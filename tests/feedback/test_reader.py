@@ -50,10 +50,10 @@ def commands_of_a_read(uri: str, database: Database[Document]) -> Commands:
 
 
 def test_ten_times_the_documents_take_the_same_commands(mongod_uri: str, database: Database):
-    fill(database, 60)
+    fill(database, 18)
     few = commands_of_a_read(mongod_uri, database).names
     database.client.drop_database(database.name)
-    fill(database, 600)
+    fill(database, 180)
     many = commands_of_a_read(mongod_uri, database).names
     assert many == few
     assert len(few) < 12
