@@ -22,7 +22,7 @@ MLFLOW2_TESTS = tests/test_old_mlflow_server.py tests/promotion/test_protocol.py
   $(addprefix tests/training/test_,auto_search.py candidate.py deleted_in_mlflow.py registration.py \
     serving_contract.py stale_runs.py training_runs.py tuning.py) \
   $(addprefix tests/evaluation/test_,evaluation_report.py members.py predictions.py) \
-  $(addprefix tests/registry/test_,model_files.py retention.py versions.py) tests/resources/test_mlflow_readers.py
+  $(addprefix tests/registry/test_,champions.py model_files.py retention.py versions.py) tests/resources/test_mlflow_readers.py
 
 .DEFAULT_GOAL := help
 .PHONY: help retrain dev test test-fast test-slow test-all test-mlflow2 test-serving test-exhaustive bench bench-gate bench-drift bench-ab screenshots lint types kind-smoke dagster-yaml metrics-document dataset-document install environment-serving environments clean

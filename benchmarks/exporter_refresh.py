@@ -142,13 +142,13 @@ def _seed_mlflow(settings: Settings, count: int) -> None:
 
 def _seed_mongodb(settings: Settings, count: int) -> None:
     from nhm_assets.registry.audit_log import AUDIT_LOG
-    from nhm_assets.registry.foreign_moves import record_foreign_move
+    from nhm_assets.registry.foreign_moves import index_unsettled_moves
     from nhm_assets.registry.promotion_lock import hold_lock
-    from nhm_assets.resource_factories import mlflow_of, mongo_of
+    from nhm_assets.resource_factories import mongo_of
     from nhm_assets.runs.triggers import TRIGGERS
 
     now = datetime.now(UTC)
-    with mongo_of(settings).database() as database, mlflow_of(settings).client() as client:
+    with mongo_of(settings).database() as database:
         for specialist in all_specialists():
             entry: dict[str, Any] = {
                 "model": specialist.registered_model,
@@ -157,11 +157,11 @@ def _seed_mongodb(settings: Settings, count: int) -> None:
                 "reason": "x" * 1500,
             }
             database[AUDIT_LOG].insert_many([dict(entry) for _ in range(3 * count // len(all_specialists()))])
-            # These make the indexes, as the first promotion and the registry sensor do.
+            # This and the next function make the indexes, as the first promotion and the registry sensor do.
             fields = {"kind": "promotion", "at": now}
             with hold_lock(database[AUDIT_LOG], entry["model"], fields, recover=lambda _: None, wait_s=1) as lock:
                 lock.discard()
-            record_foreign_move(client, database[AUDIT_LOG], specialist.registered_model, {}, now=now)
+        index_unsettled_moves(database[AUDIT_LOG])
         database[TRIGGERS].insert_many([{"specialist": "technical", "number": number} for number in range(count)])
 
 

@@ -1,17 +1,22 @@
-"""Five hundred specialists: a tick of the volume sensor, one of the weekly schedule, and loading the code location.
+"""Five hundred specialists: ticks of the sensors and of the weekly schedule, the table of all champions, and loading
+the code location.
 
-`python -m benchmarks.many_specialists` measures on a real mongod and a Dagster instance of its own. Every specialist
-has datasets of `WEEKS` weeks, whose runs were used, and new feedback. The code location is loaded by a code server,
-with 5 specialists and with 500 in turns, and answers with all of its definitions.
+`python -m benchmarks.many_specialists` measures on a real mongod, an MLflow and a Dagster instance of its own. Every
+specialist has datasets of `WEEKS` weeks, whose runs were used, new feedback, and `VERSIONS` versions in MLflow, of
+which one was promoted. The first tick of the registry sensor is that of a new process, and shows the table of all
+champions. Later, nothing has changed, or one specialist has another version. The code location is loaded by a code
+server, with 5 specialists and with 500 in turns, and answers with all of its definitions.
 """
 
 import json
 import logging
+import sqlite3
 import subprocess
 import sys
 import sysconfig
 import tempfile
 import time
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +28,7 @@ from benchmarks.results import Measured, at_most, measured, report
 from nhm_assets.demo.load import make_indexes
 from nhm_assets.domain.partitions import Partition, first_week, last_closed_week, weeks_before
 from nhm_assets.domain.specialists import Specialist, all_specialists
-from nhm_assets.resource_factories import mongo_of
+from nhm_assets.resource_factories import mlflow_of, mongo_of
 from nhm_assets.settings import Settings
 from resources.embedded_mongo import embedded_mongod
 
@@ -32,6 +37,7 @@ Document = dict[str, Any]
 TITLE = "Five hundred specialists"
 FEW, MANY = 5, 500
 WEEKS = 4
+VERSIONS = 20
 NEW = 90
 """New feedback of each specialist: fewer than what a retraining needs."""
 ROUNDS = rounds(5)
@@ -62,6 +68,60 @@ def _seed(settings: Settings, instance: Any) -> None:
             window = {"window": [(learned - timedelta(days=30)).isoformat(), learned.isoformat()]}
             made = AssetMaterialization("feedback_dataset", partition=Partition(week, specialist).key, metadata=window)
             instance.report_runless_asset_event(made)
+
+
+def _seed_champions(settings: Settings, instance: Any) -> None:
+    """Version 1 of every specialist is promoted; the others are archived."""
+    from nhm_assets.registry.audit_log import AUDIT_LOG
+    from nhm_assets.registry.promotion_lock import hold_lock
+
+    moves = [_promoted(settings, instance, specialist) for specialist in all_specialists()]
+    with sqlite3.connect(settings.nhm_home / "mlflow" / "mlflow.db") as database:
+        database.execute("CREATE TEMP TABLE older AS SELECT * FROM model_versions")
+        database.execute("UPDATE older SET current_stage = 'Archived'")
+        for number in range(2, VERSIONS + 1):
+            database.execute("UPDATE older SET version = ?, last_updated_time = last_updated_time - 60000", (number,))
+            database.execute("INSERT INTO model_versions SELECT * FROM older")
+    with mongo_of(settings).database() as database:
+        # This makes the indexes.
+        with hold_lock(database[AUDIT_LOG], "any", {"at": NOW}, recover=lambda _: None, wait_s=1) as lock:
+            lock.discard()
+        database[AUDIT_LOG].insert_many(moves)
+
+
+def _promoted(settings: Settings, instance: Any, specialist: Specialist) -> Document:
+    """Make the run in Dagster, the run in MLflow and its version; returns the entry of the audit log."""
+    from dagster import DagsterRun, DagsterRunStatus
+
+    from nhm_assets.domain.dagster_names import JOB
+    from nhm_assets.domain.outcomes import Outcome, decided_tags
+    from nhm_assets.runs.queries import dimension_tags
+    from nhm_assets.runs.tags import PARTITION_TAG
+
+    partition, model = Partition(last_closed_week(NOW), specialist), specialist.registered_model
+    tags = {PARTITION_TAG: str(partition.key), **dimension_tags(partition)}
+    tags |= decided_tags(Outcome.PROMOTED, "every gate check passed", inherited=tags)
+    run = DagsterRun(JOB, str(uuid.uuid4()), status=DagsterRunStatus.SUCCESS, tags=tags)
+    instance.run_storage.add_run(run)
+    with mlflow_of(settings).client() as client:
+        run_id = client.create_run("0").info.run_id
+        for name in ("precision", "recall", "f1"):
+            client.log_metric(run_id, f"test_{name}", 0.8)
+        client.create_registered_model(model)
+        client.create_model_version(model, str(settings.nhm_home), run_id)
+    _move(settings, specialist, "1")
+    entry = {"specialist": str(specialist), "model": model, "kind": "promoted", "state": "done", "version": "1"}
+    decided = {"week": partition.week, "reason": "every gate check passed", "dagster_run_id": run.run_id}
+    return entry | decided | {"at": NOW, "released_at": NOW}
+
+
+def _move(settings: Settings, specialist: Specialist, version: str) -> None:
+    from nhm_assets.registry.vocabulary import PRODUCTION, PRODUCTION_ALIAS
+
+    model = specialist.registered_model
+    with mlflow_of(settings).client() as client:
+        client.transition_model_version_stage(model, version, PRODUCTION, archive_existing_versions=True)
+        client.set_registered_model_alias(model, PRODUCTION_ALIAS, version)
 
 
 def _feedback(specialist: Specialist, number: int) -> Document:
@@ -103,16 +163,55 @@ def measure() -> None:
             with mongo_of(settings).database() as database:
                 database["retraining_triggers"].delete_many({})
 
-        print(json.dumps({"volume": _seconds(volume), "weekly": _seconds(weekly)}))
+        ticks = {"volume": _seconds(volume), "weekly": _seconds(weekly)}
+        settings = settings.model_copy(update={"nhm_home": Path(folder)})
+        print(json.dumps(ticks | _champions(settings, instance)))
+
+
+def _champions(settings: Settings, instance: Any) -> dict[str, list[float]]:
+    """Seconds of the registry sensor's ticks and of showing `production_models` after one outcome."""
+    from dagster import build_sensor_context
+
+    from nhm_assets.domain.asset_keys import PRODUCTION_MODELS
+    from nhm_assets.promotion.production_models import show_production
+    from nhm_assets.registry.audit_log import AUDIT_LOG
+    from sensors.registry import registry_sensor
+
+    _seed_champions(settings, instance)
+    mongo, mlflow, cursor = mongo_of(settings), mlflow_of(settings), ""
+    resources = {"settings": settings, "mongo": mongo, "mlflow": mlflow, "notifiers": []}
+
+    def look() -> None:
+        nonlocal cursor
+        context = build_sensor_context(instance=instance, resources=resources, cursor=cursor)
+        said = str(registry_sensor(context).skip_message)
+        assert said == "the registry shows what the audit log recorded", said
+        cursor = context.cursor or ""
+
+    def show() -> None:
+        assert show_production(instance, mongo, mlflow, settings, warn=print)
+
+    first, again = _once(look), _seconds(look)
+    seconds = []
+    for number in range(ROUNDS):
+        specialist, version = all_specialists()[number], str(VERSIONS)
+        _move(settings, specialist, version)
+        entry = {"model": specialist.registered_model, "kind": "promoted", "state": "done", "version": version}
+        with mongo.database() as database:
+            database[AUDIT_LOG].insert_one(entry | {"reason": "", "at": settings.now(), "released_at": settings.now()})
+        seconds.append(_once(show))
+    assert len(instance.fetch_materializations(PRODUCTION_MODELS, limit=100).records) == ROUNDS + 1
+    return {"first_look": [first], "look": again, "show": seconds}
 
 
 def _seconds(work: Callable[[], None]) -> list[float]:
-    found = []
-    for _ in range(ROUNDS):
-        started = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - started)
-    return found
+    return [_once(work) for _ in range(ROUNDS)]
+
+
+def _once(work: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
 
 
 def _loaded(environment: dict[str, str], folder: str) -> float:
@@ -155,6 +254,9 @@ def run() -> list[Measured]:
     return [
         at_most(f"a tick of feedback_volume_sensor, {MANY} specialists", ticks["volume"], _LIMIT_S, "s"),
         at_most(f"a tick of weekly_retraining_schedule, {MANY} runs requested", ticks["weekly"], _LIMIT_S, "s"),
+        measured(f"the first tick of registry_sensor, {MANY} specialists", ticks["first_look"]),
+        at_most(f"a later tick of registry_sensor, {MANY} specialists", ticks["look"], _LIMIT_S, "s"),
+        at_most(f"production_models after an outcome, {MANY} specialists", ticks["show"], _LIMIT_S, "s"),
         measured(f"loading the code location, {FEW} specialists", [one[FEW] for one in loads]),
         at_most(f"loading it with {MANY} specialists : with {FEW}", [one[MANY] / one[FEW] for one in loads], 2),
         measured(f"listing its {listed['keys']:,} partitions of 100 weeks", listed["seconds"], digits=2),

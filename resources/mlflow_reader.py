@@ -5,7 +5,9 @@ client that only ask, by the same names, and its answers have the fields that th
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -20,18 +22,23 @@ class ReadVersion:
     tags: dict[str, str]
 
 
-class Page(list[ReadVersion]):
-    """Some of the versions that were found. `token` asks for the next ones; None: these are the last."""
-
-    token: str | None = None
-
-
 @dataclass(frozen=True)
 class ReadModel:
-    """A registered model: its newest version in each stage, and the numbers that its aliases name."""
+    """A registered model: its newest version in each stage, and the numbers that its aliases name.
 
+    MLflow sets `last_updated_timestamp` (milliseconds since 1970) if a version is created, deleted or moved to a stage.
+    """
+
+    name: str
+    last_updated_timestamp: int
     latest_versions: list[ReadVersion]
     aliases: dict[str, str]
+
+
+class Page(list[T]):
+    """Some of what was found. `token` asks for the next; None: these are the last."""
+
+    token: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,11 @@ class MlflowReader(Protocol):
     def get_registered_model(self, name: str) -> ReadModel:
         """The model with this name."""
 
+    def search_registered_models(
+        self, filter_string: str | None = None, max_results: int = 100, *, page_token: str | None = None
+    ) -> Page[ReadModel]:
+        """The models that a filter of MLflow lets through, by name."""
+
     def get_model_version(self, name: str, version: str) -> ReadVersion:
         """The version of a model with this number."""
 
@@ -69,7 +81,7 @@ class MlflowReader(Protocol):
         max_results: int = 1000,
         order_by: list[str] | None = None,
         page_token: str | None = None,
-    ) -> Page:
+    ) -> Page[ReadVersion]:
         """The versions that a filter of MLflow lets through."""
 
     def get_run(self, run_id: str) -> ReadRun:

@@ -4,7 +4,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from resources.mlflow_errors import AWAY, DENIED, MlflowAnswer
-from resources.mlflow_reader import Page, ReadData, ReadModel, ReadRun, ReadVersion
+from resources.mlflow_reader import Page, ReadData, ReadModel, ReadRun, ReadVersion, T
 from resources.mlflow_server import MlflowServer
 
 if TYPE_CHECKING:
@@ -27,9 +27,15 @@ class RestReader:
 
     def get_registered_model(self, name: str) -> ReadModel:
         """The model with this name."""
-        model = self._ask("registered-models/get", name=name)["registered_model"]
-        aliases = {one["alias"]: str(one["version"]) for one in model.get("aliases", ())}
-        return ReadModel([_version(one) for one in model.get("latest_versions", ())], aliases)
+        return _model(self._ask("registered-models/get", name=name)["registered_model"])
+
+    def search_registered_models(
+        self, filter_string: str | None = None, max_results: int = 100, *, page_token: str | None = None
+    ) -> Page[ReadModel]:
+        """The models that a filter of MLflow lets through, by name."""
+        how = {"filter": filter_string, "max_results": max_results, "page_token": page_token}
+        answer = self._ask("registered-models/search", **how)
+        return _page(answer, [_model(one) for one in answer.get("registered_models", ())])
 
     def get_model_version(self, name: str, version: str) -> ReadVersion:
         """The version of a model with this number."""
@@ -45,13 +51,11 @@ class RestReader:
         max_results: int = 1000,
         order_by: list[str] | None = None,
         page_token: str | None = None,
-    ) -> Page:
+    ) -> Page[ReadVersion]:
         """The versions that a filter of MLflow lets through."""
         how = {"filter": filter_string, "max_results": max_results, "order_by": order_by, "page_token": page_token}
         answer = self._ask("model-versions/search", **how)
-        page = Page(_version(one) for one in answer.get("model_versions", ()))
-        page.token = answer.get("next_page_token") or None
-        return page
+        return _page(answer, [_version(one) for one in answer.get("model_versions", ())])
 
     def get_run(self, run_id: str) -> ReadRun:
         """The run with this id, also a deleted one."""
@@ -88,6 +92,18 @@ class RestReader:
         for name, value in self._server.access().items():
             setattr(session, name, value)
         return session
+
+
+def _page(answer: dict[str, Any], found: list[T]) -> Page[T]:
+    page = Page(found)
+    page.token = answer.get("next_page_token") or None
+    return page
+
+
+def _model(said: dict[str, Any]) -> ReadModel:
+    aliases = {one["alias"]: str(one["version"]) for one in said.get("aliases", ())}
+    versions = [_version(one) for one in said.get("latest_versions", ())]
+    return ReadModel(said["name"], int(said.get("last_updated_timestamp") or 0), versions, aliases)
 
 
 def _version(said: dict[str, Any]) -> ReadVersion:

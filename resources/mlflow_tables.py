@@ -6,14 +6,14 @@ answer with that of MLflow's client, so an MLflow with other tables is noticed t
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from math import nan
 from pathlib import Path
 from typing import Final
 
 from resources.mlflow_errors import NOT_A_NAME, NOT_THERE, MlflowAnswer
-from resources.mlflow_reader import Page, ReadData, ReadModel, ReadRun, ReadVersion
+from resources.mlflow_reader import Page, ReadData, ReadModel, ReadRun, ReadVersion, T
 
 _WAIT_S: Final = 20.0
 """How long MLflow's own client waits for another process that writes."""
@@ -22,6 +22,14 @@ _VERSIONS: Final = """
     SELECT name, version, current_stage, run_id, last_updated_time FROM model_versions
     WHERE current_stage != 'Deleted_Internal'"""
 """MLflow keeps deleted versions in that stage."""
+_MODELS: Final = "SELECT name, last_updated_time FROM registered_models"
+_HIGHEST: Final = "SELECT name, max(version) FROM model_versions"
+_ALIASES: Final = "SELECT name, alias, version FROM registered_model_aliases"
+_LIKE: Final = re.compile(r"name LIKE '([^']*)'")
+_NAMES: Final = """
+    SELECT name FROM registered_models WHERE name LIKE ?1 AND name NOT IN (
+        SELECT name FROM registered_model_tags WHERE key = 'mlflow.prompt.is_prompt' AND value = 'true')
+    ORDER BY name"""
 _BY_CHANGE: Final = "last_updated_timestamp DESC"
 """MLflow's order where none is asked for."""
 _ORDERS: Final = {
@@ -44,10 +52,18 @@ class TablesReader:
         """The model with this name."""
         with self._opened() as connection:
             _require_model(connection, name)
-            newest = "version IN (SELECT max(version) FROM model_versions WHERE name = ?1 GROUP BY current_stage)"
-            versions = _versions(connection, f"AND name = ?1 AND {newest} ORDER BY version", name)
-            aliases = connection.execute("SELECT alias, version FROM registered_model_aliases WHERE name = ?", (name,))
-            return ReadModel(versions, {alias: str(number) for alias, number in aliases})
+            return _models(connection, "SELECT ?", name)[0]
+
+    def search_registered_models(
+        self, filter_string: str | None = None, max_results: int = 100, *, page_token: str | None = None
+    ) -> Page[ReadModel]:
+        """The models whose names are like a pattern, by name; without a filter, all models. Prompts are none."""
+        asked = _LIKE.fullmatch(filter_string or "name LIKE '%'")
+        if asked is None:
+            raise ValueError(f"this reader has no answer to {filter_string}")
+        with self._opened() as connection:
+            connection.execute("PRAGMA case_sensitive_like = ON")
+            return _page(lambda limits: _models(connection, f"{_NAMES} {limits}", asked[1]), max_results, page_token)
 
     def get_model_version(self, name: str, version: str) -> ReadVersion:
         """The version of a model with this number."""
@@ -75,17 +91,13 @@ class TablesReader:
         max_results: int = 1000,
         order_by: list[str] | None = None,
         page_token: str | None = None,
-    ) -> Page:
+    ) -> Page[ReadVersion]:
         """The versions of one model, or those of them with one value of a tag; without a filter, all versions."""
         where, values = _condition(filter_string)
         order = _ORDERS[order_by[0] if order_by else _BY_CHANGE]
-        start = int(page_token or 0)
         with self._opened() as connection:
-            limits = f"ORDER BY {order} LIMIT {max_results + 1} OFFSET {start}"
-            found = _versions(connection, f"{where} {limits}", *values)
-        page = Page(found[:max_results])
-        page.token = str(start + max_results) if len(found) > max_results else None
-        return page
+            ordered = f"{where} ORDER BY {order}"
+            return _page(lambda limits: _versions(connection, f"{ordered} {limits}", *values), max_results, page_token)
 
     def get_run(self, run_id: str) -> ReadRun:
         """The run with this id, also a deleted one."""
@@ -106,6 +118,15 @@ def _require_model(connection: sqlite3.Connection, name: str) -> None:
         raise MlflowAnswer(NOT_THERE, f"there is no registered model {name}")
 
 
+def _page(find: Callable[[str], list[T]], max_results: int, page_token: str | None) -> Page[T]:
+    """What a query finds with the limits of one page; one more is asked for, to see whether there is a next one."""
+    start = int(page_token or 0)
+    found = find(f"LIMIT {max_results + 1} OFFSET {start}")
+    page = Page(found[:max_results])
+    page.token = str(start + max_results) if len(found) > max_results else None
+    return page
+
+
 def _condition(question: str | None) -> tuple[str, tuple[str, ...]]:
     """A filter of MLflow in the words of SQL, and its values."""
     if question is None:
@@ -118,6 +139,21 @@ def _condition(question: str | None) -> tuple[str, tuple[str, ...]]:
         return "AND name = ?", (name,)
     tagged = "SELECT version FROM model_version_tags WHERE name = ?1 AND key = ?2 AND value = ?3"
     return f"AND name = ?1 AND version IN ({tagged})", (name, tag, value)
+
+
+def _models(connection: sqlite3.Connection, names: str, *values: str) -> list[ReadModel]:
+    """The models whose names a query finds, by name."""
+    # All answers are of one moment.
+    connection.execute("BEGIN")
+    these = f"WHERE name IN ({names})"
+    rows = connection.execute(f"{_MODELS} {these} ORDER BY name", values)
+    models = {name: ReadModel(name, changed or 0, [], {}) for name, changed in rows}
+    newest = f"AND (name, version) IN ({_HIGHEST} {these} GROUP BY name, current_stage)"
+    for version in _versions(connection, f"{newest} ORDER BY version", *values):
+        models[version.name].latest_versions.append(version)
+    for name, alias, number in connection.execute(f"{_ALIASES} {these}", values):
+        models[name].aliases[alias] = str(number)
+    return list(models.values())
 
 
 def _versions(connection: sqlite3.Connection, where: str, *values: str | int) -> list[ReadVersion]:

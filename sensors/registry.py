@@ -9,12 +9,13 @@ from dagster import DefaultSensorStatus, ResourceParam, SensorEvaluationContext,
 
 from nhm_assets.domain.dagster_names import REGISTRY_SENSOR
 from nhm_assets.domain.errors import RegistryError
-from nhm_assets.domain.specialists import all_specialists
+from nhm_assets.domain.specialists import Specialist, all_specialists
 from nhm_assets.promotion.production_models import show_production
 from nhm_assets.promotion.rollback_events import show_rollback, unshown_rollbacks
 from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.registry.foreign_moves import (
-    pointer_of,
+    index_unsettled_moves,
+    pointers_of,
     record_foreign_move,
     remedy,
     restore,
@@ -31,6 +32,8 @@ from resources.notifiers import Notification, Notifier
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from pymongo.collection import Collection
+
+    from resources.mlflow_reader import MlflowReader
 
 Document = dict[str, Any]
 
@@ -64,16 +67,17 @@ def registry_sensor(
     """Look at every specialist's champion."""
     found = []
     try:
-        with mongo.database() as database, mlflow.client() as client:
+        with mongo.database() as database, mlflow.client() as client, mlflow.reading() as reader:
             log = database[AUDIT_LOG]
             if is_preview(context):
-                return SkipReason(_only_looked(client, log))
-            for specialist in all_specialists():
+                return SkipReason(_only_looked(reader, log))
+            for rollback in unshown_rollbacks(log, _models()):
+                show_rollback(context.instance, client, log, rollback)
+            index_unsettled_moves(log)
+            for specialist in _suspects(reader, log):
                 move = record_foreign_move(
                     client, log, specialist.registered_model, {"specialist": str(specialist)}, now=settings.now()
                 )
-                for rollback in unshown_rollbacks(log, specialist.registered_model):
-                    show_rollback(context.instance, client, log, rollback)
                 if move is None:
                     continue
                 found.append(f"{move['reason']}. {_settle(client, log, move, settings)}")
@@ -88,17 +92,27 @@ def registry_sensor(
     return SkipReason("; ".join(found) or _CONSISTENT)
 
 
+def _models() -> list[str]:
+    return [specialist.registered_model for specialist in all_specialists()]
+
+
+def _suspects(reader: "MlflowReader", log: "Collection[Document]") -> list[Specialist]:
+    """The specialists whose champion others may have moved, or have moved until now."""
+    moved = {pointer.model for pointer in pointers_of(reader, log, _models()) if pointer.is_foreign}
+    moved |= {move["model"] for move in unsettled_moves(log, _models())}
+    return [specialist for specialist in all_specialists() if specialist.registered_model in moved]
+
+
 def _newest_moves(log: "Collection[Document]") -> str:
     """A digest of the newest move of every specialist, of whatever kind, and of those by others."""
-    models = [specialist.registered_model for specialist in all_specialists()]
-    ours = [(last_move(log, model) or {}).get("_id") for model in models]
-    others = sorted(str(move["_id"]) for move in unsettled_moves(log, models))
+    ours = [(last_move(log, model) or {}).get("_id") for model in _models()]
+    others = sorted(str(move["_id"]) for move in unsettled_moves(log, _models()))
     return hashlib.blake2b(repr((ours, others)).encode(), digest_size=8).hexdigest()
 
 
-def _only_looked(client: "MlflowClient", log: "Collection[Document]") -> str:
+def _only_looked(reader: "MlflowReader", log: "Collection[Document]") -> str:
     """What a preview says. It records, sends and moves nothing."""
-    pointers = [pointer_of(client, log, specialist.registered_model) for specialist in all_specialists()]
+    pointers = pointers_of(reader, log, _models())
     return "; ".join(pointer.sentence for pointer in pointers if pointer.is_foreign) or _CONSISTENT
 
 

@@ -11,11 +11,14 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from nhm_assets.registry.champions import champions
 from resources.mlflow import Mlflow
-from tests.support.documents import WEEK, put, reviewed_opinions
+from tests.registry.test_champions import each_by_itself, filled, plain, put
+from tests.support.documents import WEEK, reviewed_opinions
+from tests.support.documents import put as put_documents
 from tests.support.nhm import nhm
 from tests.support.platform import Platform, verdicts
-from tests.support.registry_questions import answers, fill, questions
+from tests.support.registry_questions import answers, fill, moves, questions
 from tests.support.servers import mlflow_server
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
@@ -35,7 +38,7 @@ def old_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.mark.skipif(not OLD_CLIENT, reason="the main path needs the client 2.22: see the Makefile's test-mlflow2")
 def test_the_client_2_22_trains_and_promotes_on_a_server_2_9(platform: Platform, old_server: str):
     opinions, reviews = reviewed_opinions(500)
-    put(platform.database, opinions=opinions, feedback=reviews)
+    put_documents(platform.database, opinions=opinions, feedback=reviews)
     served = platform.with_settings(mlflow_tracking_uri=old_server)
     result = served.retrain()
     assert result.success
@@ -50,8 +53,17 @@ def test_the_client_2_22_trains_and_promotes_on_a_server_2_9(platform: Platform,
 def test_the_reader_of_a_server_2_9_answers_as_mlflows_client_does(tmp_path: Path, old_server: str):
     server = Mlflow(uri=old_server, home=tmp_path, timeout_s=60)
     with server.client() as client, server.reading() as reader:
-        asked = questions(fill(client))
+        # The client does not see a model in the list of this server.
+        asked = {text: ask for text, ask in questions(fill(client)).items() if "models" not in text}
         assert answers(reader, asked) == answers(client, asked)
+        assert moves(client) == []
+        audited: dict[str, str | None] = {filled(client, f"{number}-evaluator"): "3" for number in range(2)}
+        put(client, "1-evaluator", "1")
+        audited["0-evaluator"] = None
+        expected = each_by_itself(client, audited)
+        assert expected["1-evaluator"]["numbers"] == ("3", "1")
+        for by in (client, reader):
+            assert {model: plain(one) for model, one in champions(by, audited).items()} == expected
 
 
 @pytest.mark.skipif(OLD_CLIENT, reason="only a client 3.x is refused")

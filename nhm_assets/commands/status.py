@@ -176,16 +176,16 @@ def _decisions(clients: "Clients") -> list[Facts]:
 
 def _foreign_moves(clients: "Clients") -> list[Facts]:
     from nhm_assets.registry.audit_log import AUDIT_LOG
-    from nhm_assets.registry.foreign_moves import pointer_of, remedy
+    from nhm_assets.registry.foreign_moves import pointers_of, remedy
 
-    moves = []
     with clients.database() as database, clients.mlflow.reading() as client:
-        for specialist in all_specialists():
-            pointer = pointer_of(client, database[AUDIT_LOG], specialist.registered_model)
-            if pointer.is_foreign:
-                what = remedy(specialist, pointer.audited)
-                moves.append({"specialist": str(specialist), "sentence": pointer.sentence, "remedy": what})
-    return moves
+        models = [specialist.registered_model for specialist in all_specialists()]
+        pointers = pointers_of(client, database[AUDIT_LOG], models)
+    return [
+        {"specialist": str(who), "sentence": pointer.sentence, "remedy": remedy(who, pointer.audited)}
+        for who, pointer in zip(all_specialists(), pointers, strict=True)
+        if pointer.is_foreign
+    ]
 
 
 def _iso(moment: datetime) -> str:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from nhm_assets.domain.errors import RegistryError
 from nhm_assets.domain.outcomes import HELD_BY, Outcome
 from nhm_assets.domain.specialists import Specialist, all_specialists
+from nhm_assets.registry.champions import Champions, champions
 from nhm_assets.registry.history import newest_outcome, time_of
-from nhm_assets.registry.recovery import champion_of, last_move
-from nhm_assets.registry.versions import version_in_production
+from nhm_assets.registry.recovery import audited_version, last_move
 from nhm_assets.registry.vocabulary import (
     DATA_SOURCE_TAG,
     DATA_VERSION_TAG,
@@ -24,9 +23,10 @@ from resources.mlflow import run_if_any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
     from pymongo.collection import Collection
+
+    from resources.mlflow_reader import MlflowReader
 
 Document = dict[str, Any]
 
@@ -120,7 +120,7 @@ class ProductionRow:
 
 
 def production_rows(
-    client: "MlflowClient", log: "Collection[Document] | None", recorded: "Mapping[str, Recorded]"
+    client: "MlflowReader", log: "Collection[Document] | None", recorded: "Mapping[str, Recorded]"
 ) -> list[ProductionRow]:
     """One row per specialist.
 
@@ -129,17 +129,19 @@ def production_rows(
         log: the audit log; None if MongoDB does not answer.
         recorded: specialist -> what Dagster says; empty if its database does not answer.
     """
-    nothing = Recorded(None, {})
-    return [_row(client, log, recorded.get(str(who), nothing), who) for who in all_specialists()]
+    nothing, models = Recorded(None, {}), [who.registered_model for who in all_specialists()]
+    found = champions(client, {model: None if log is None else audited_version(log, model) for model in models})
+    return [
+        _row(client, log, recorded.get(str(who), nothing), who, found[who.registered_model])
+        for who in all_specialists()
+    ]
 
 
 def _row(
-    client: "MlflowClient", log: "Collection[Document] | None", recorded: Recorded, who: Specialist
+    client: "MlflowReader", log: "Collection[Document] | None", recorded: Recorded, who: Specialist, found: Champions
 ) -> ProductionRow:
-    model, last = who.registered_model, _last_outcome(log, recorded.last, who)
-    try:
-        version = version_in_production(client, model) if log is None else champion_of(client, log, model)
-    except RegistryError:
+    model, version, last = who.registered_model, found.served, _last_outcome(log, recorded.last, who)
+    if len(found.numbers) > 1:
         return ProductionRow(str(who), model, SEVERAL, last=last)
     if version is None:
         return ProductionRow(str(who), model, None, last=last)
@@ -161,7 +163,7 @@ def _row(
     )
 
 
-def _scores(client: "MlflowClient", version: "ModelVersion") -> dict[str, float | None]:
+def _scores(client: "MlflowReader", version: "ModelVersion") -> dict[str, float | None]:
     # A run that was removed for good (`mlflow gc`) leaves the version behind.
     run = run_if_any(client, version.run_id) if version.run_id else None
     metrics = run.data.metrics if run else {}

@@ -93,7 +93,7 @@ def show_production(
     Nothing else depends on it, so whatever fails is a warning: the next caller makes up for it.
     """
     try:
-        with mongo.database() as database, mlflow.client() as client:
+        with mongo.database() as database, mlflow.reading() as client:
             log = database[AUDIT_LOG]
             rows = production_rows(client, log, recorded_runs(instance, now=settings.now()))
             digest = _digest(rows)

@@ -1,5 +1,6 @@
 """A rollback as an event on `promoted_version`: Dagster shows it, and the check on the registry is asked again."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from dagster import AssetCheckEvaluation, AssetObservation, DagsterInstance
@@ -23,9 +24,9 @@ _SHOWN: Final = "shown_in_dagster"
 _METADATA: Final = ("specialist", "model", "version", "from_version", "reason", "actor", "dagster_run_id")
 
 
-def unshown_rollbacks(log: "Collection[Document]", model: str) -> list[Document]:
-    """The finished rollbacks of a model that Dagster does not show yet, whoever made them; oldest first."""
-    query = {"model": model, "kind": ROLLED_BACK, "state": "done", _SHOWN: {"$exists": False}}
+def unshown_rollbacks(log: "Collection[Document]", models: Sequence[str]) -> list[Document]:
+    """The finished rollbacks of these models that Dagster does not show yet, whoever made them; oldest first."""
+    query = {"model": {"$in": list(models)}, "kind": ROLLED_BACK, "state": "done", _SHOWN: {"$exists": False}}
     return list(log.find(query).sort([("released_at", 1), ("at", 1)]))
 
 

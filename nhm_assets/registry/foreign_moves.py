@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from nhm_assets.domain.errors import RegistryError, UsageError
+from nhm_assets.registry.champions import champions
 from nhm_assets.registry.promotion_lock import LEASE_S, OPEN, hold_lock
 from nhm_assets.registry.recovery import (
     ADOPTION,
@@ -29,6 +30,8 @@ from nhm_assets.registry.vocabulary import ARCHIVED, PRODUCTION, PRODUCTION_ALIA
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from pymongo.collection import Collection
+
+    from resources.mlflow_reader import MlflowReader
 
 Document = dict[str, Any]
 
@@ -88,6 +91,15 @@ def pointer_of(client: "MlflowClient", log: "Collection[Document]", model: str) 
     )
 
 
+def pointers_of(
+    client: "MlflowClient | MlflowReader", log: "Collection[Document]", models: Sequence[str]
+) -> list[Pointer]:
+    """Read the pointers of these models: from the registry, all together."""
+    audited = {model: audited_version(log, model) for model in models}
+    found = champions(client, audited)
+    return [Pointer(model, found[model].numbers[::-1], found[model].alias, audited[model]) for model in models]
+
+
 def record_foreign_move(
     client: "MlflowClient", log: "Collection[Document]", model: str, fields: Mapping[str, Any], *, now: datetime
 ) -> Document | None:
@@ -98,7 +110,6 @@ def record_foreign_move(
     Returns:
         The entry of the foreign move that is not settled yet; None if there is none.
     """
-    log.create_index([("state", 1), ("model", 1)], name=_UNSETTLED_INDEX, partialFilterExpression={"state": UNSETTLED})
     before = _moves_so_far(log, model)
     pointer = pointer_of(client, log, model)
     # A promotion that runs, or that ended between the two looks, would show half of its moves.
@@ -114,6 +125,11 @@ def record_foreign_move(
     entry = {**fields, **_who(client, pointer), "version": _one(pointer), "reason": pointer.sentence, "at": now}
     log.update_one({**unsettled, **where}, {"$setOnInsert": entry}, upsert=True)
     return log.find_one({**unsettled, **where})
+
+
+def index_unsettled_moves(log: "Collection[Document]") -> None:
+    """Create the index that finds unsettled moves in a long log."""
+    log.create_index([("state", 1), ("model", 1)], name=_UNSETTLED_INDEX, partialFilterExpression={"state": UNSETTLED})
 
 
 def unsettled_moves(log: "Collection[Document]", models: Sequence[str]) -> list[Document]:

@@ -15,7 +15,7 @@ from resources.mlflow_errors import NOT_A_NAME, if_there
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
     from resources.mlflow_reader import MlflowReader
 
@@ -61,25 +61,40 @@ def versions_in_production(
         model: name of the registered model.
         audited: number of the version that the audit log last recorded; None if the caller does not know it.
     """
-    served, alias = _served(client, model)
+    registered = registered_model(client, model)
+    if registered is None:
+        return []
+    return versions_beside(client, newest_in(registered, PRODUCTION), production_alias(registered), audited)
+
+
+def versions_beside(
+    client: "MlflowClient | MlflowReader", served: "ModelVersion | None", alias: str | None, audited: str | None
+) -> "list[ModelVersion]":
+    """The versions in stage Production, if this is the one of the highest number, and the alias names this number."""
     if served is None:
         return []
-    expected = {alias} if audited is None else {alias, audited}
-    others = _changed_since(client, served) if expected == {str(served.version)} else all_versions(client, model)
+    unmoved = {alias, audited or alias} == {str(served.version)}
+    others = _changed_since(client, served) if unmoved else all_versions(client, served.name)
     # The second answer is newer: where they differ, a promotion has ended in between.
     found = {served.version: served} | {one.version: one for one in others}
     in_production = [version for version in found.values() if version.current_stage == PRODUCTION]
     return sorted(in_production, key=lambda version: int(version.version), reverse=True)
 
 
-def _served(client: "MlflowClient | MlflowReader", model: str) -> "tuple[ModelVersion | None, str | None]":
-    """The version in stage Production with the highest number, and the number that the alias `production` names."""
-    registered = if_there(lambda: client.get_registered_model(model), NOT_A_NAME)
-    if registered is None:
-        return None, None
-    served = next((one for one in registered.latest_versions if one.current_stage == PRODUCTION), None)
+def registered_model(client: "MlflowClient | MlflowReader", model: str) -> "RegisteredModel | None":
+    """The model, with its newest version in each stage and its aliases; None if it does not exist."""
+    return if_there(lambda: client.get_registered_model(model), NOT_A_NAME)
+
+
+def newest_in(registered: "RegisteredModel", stage: str) -> "ModelVersion | None":
+    """The version in this stage with the highest number; None if there is none."""
+    return next((one for one in registered.latest_versions if one.current_stage == stage), None)
+
+
+def production_alias(registered: "RegisteredModel") -> str | None:
+    """The number of the version that the alias `production` names; None if nobody has set it."""
     alias = registered.aliases.get(PRODUCTION_ALIAS)
-    return served, None if alias is None else str(alias)
+    return None if alias is None else str(alias)
 
 
 def _changed_since(client: "MlflowClient | MlflowReader", version: "ModelVersion") -> "Iterator[ModelVersion]":

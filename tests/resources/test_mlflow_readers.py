@@ -12,7 +12,7 @@ from resources.errors import MlflowRefused, MlflowUnavailable
 from resources.mlflow import Mlflow
 from tests.support.mlflows import FITTING, at, embedded, home, restored_environment
 from tests.support.processes import ROOT
-from tests.support.registry_questions import answers, fill, questions
+from tests.support.registry_questions import answers, fill, moves, questions
 from tests.support.servers import mlflow_server
 from tests.support.web import website
 
@@ -24,6 +24,7 @@ def test_the_reader_of_the_embedded_mlflow_answers_as_mlflows_client_does(embedd
         asked = questions(fill(client))
         expected = answers(client, asked)
         assert answers(reader, asked) == expected
+        assert moves(client) == []
     assert [name for name, said in expected.items() if said is None] == [
         *("model no model", "version 5", "version 7", "version latest", "no model's version"),
         *("no alias", "no model's alias", f"run {'0' * 32}"),
@@ -37,6 +38,7 @@ def test_the_reader_of_a_server_answers_as_mlflows_client_does(tmp_path: Path):
         with server.client() as client, server.reading() as reader:
             asked = questions(fill(client))
             assert answers(reader, asked) == answers(client, asked)
+            assert moves(client) == []
 
 
 READS = """

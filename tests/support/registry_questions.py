@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from math import nan
+from time import sleep
 from typing import Any
 
 from mlflow import MlflowClient
@@ -34,7 +35,32 @@ def fill(client: MlflowClient) -> list[str]:
         client.transition_model_version_stage(MODEL, str(number), stage)
     client.delete_model_version(MODEL, "5")
     client.set_registered_model_alias(MODEL, "production", "3")
+    # MLflow 3 keeps prompts among the models.
+    client.create_registered_model("prompt-evaluator")
+    client.set_registered_model_tag("prompt-evaluator", "mlflow.prompt.is_prompt", "true")
     return runs
+
+
+def moves(client: MlflowClient) -> list[str]:
+    """Every way to change what is in a stage that does not set the time by which this is noticed."""
+    unnoticed, name = [], "moved-evaluator"
+    client.create_registered_model(name)
+    ways: dict[str, Callable[[], Any]] = {
+        "created": lambda: client.create_model_version(name, "s3://nowhere/model"),
+        "another": lambda: client.create_model_version(name, "s3://nowhere/model"),
+        "moved": lambda: client.transition_model_version_stage(name, "2", "Production"),
+        "second": lambda: client.transition_model_version_stage(name, "1", "Production"),
+        "archived": lambda: client.transition_model_version_stage(name, "2", "Archived"),
+        "deleted": lambda: client.delete_model_version(name, "1"),
+    }
+    for way, change in ways.items():
+        before = client.get_registered_model(name).last_updated_timestamp
+        # Its unit is a millisecond.
+        sleep(0.01)
+        change()
+        if client.get_registered_model(name).last_updated_timestamp == before:
+            unnoticed.append(way)
+    return unnoticed
 
 
 def questions(runs: list[str]) -> dict[str, Callable[[Any], Any]]:
@@ -42,6 +68,13 @@ def questions(runs: list[str]) -> dict[str, Callable[[Any], Any]]:
     pages = {"max_results": 2, "order_by": BY_NUMBER}
     return {
         **{f"model {name}": lambda it, name=name: it.get_registered_model(name) for name in (MODEL, OTHER, "no model")},
+        "models": lambda it: it.search_registered_models("name LIKE '%-evaluator'", 1000),
+        "models like none": lambda it: it.search_registered_models("name LIKE '%-EVALUATOR'"),
+        "all models": lambda it: it.search_registered_models("name LIKE '%'", 1000),
+        "first models": lambda it: it.search_registered_models("name LIKE '%e%'", 2),
+        "last models": lambda it: it.search_registered_models(
+            "name LIKE '%e%'", page_token=it.search_registered_models("name LIKE '%e%'", 2).token
+        ),
         "model without versions": lambda it: it.get_registered_model("without versions"),
         **{f"version {one}": lambda it, one=one: it.get_model_version(MODEL, one) for one in ("3", "5", "7", "latest")},
         "no model's version": lambda it: it.get_model_version("no model", "1"),
@@ -68,7 +101,8 @@ def plain(answer: Any) -> Any:
         return [plain(one) for one in answer], bool(answer.token)
     if hasattr(answer, "latest_versions"):
         newest = sorted((plain(one) for one in answer.latest_versions), key=lambda one: one["version"])
-        return newest, {alias: str(number) for alias, number in answer.aliases.items()}
+        aliases = {alias: str(number) for alias, number in answer.aliases.items()}
+        return answer.name, answer.last_updated_timestamp, newest, aliases
     if hasattr(answer, "data"):
         # Without the equality of NaN, which does not equal itself.
         return {name: repr(value) for name, value in answer.data.metrics.items()}
