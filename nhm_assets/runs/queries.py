@@ -1,6 +1,7 @@
 """What Dagster's records say about runs: which partition, which attempt, which outcome."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -92,17 +93,36 @@ def run_in_progress(instance: DagsterInstance, specialist: Specialist) -> "Dagst
     return runs[0] if runs else None
 
 
-def last_ended_run(instance: DagsterInstance, specialist: Specialist) -> "RunRecord | None":
-    """The newest retraining of this specialist that decided something or broke; None if none of the newest ten did."""
-    own = RunsFilter(tags={SPECIALIST_TAG: str(specialist)}, statuses=ENDED)
-    decided = (
-        record
-        for record in instance.get_run_records(own, limit=_NEWEST)
-        if PARTITION_TAG in record.dagster_run.tags
-        and not only_measures(record.dagster_run)
-        and outcome_of(record.dagster_run) not in (None, Outcome.REFUSED)
-    )
-    return next(decided, None)
+def last_ended_runs(instance: DagsterInstance, specialists: Sequence[Specialist]) -> "dict[str, RunRecord]":
+    """Specialist -> its newest retraining that decided something or broke, if one of its newest ten runs did.
+
+    The newest runs of all are read together, since a usual week has one of each. Those that these do not settle are
+    asked for one by one.
+    """
+    found: dict[str, RunRecord] = {}
+    left = {str(specialist) for specialist in specialists}
+    seen: Counter[str] = Counter()
+    for record in instance.get_run_records(RunsFilter(statuses=ENDED), limit=2 * len(left) + _NEWEST):
+        name = record.dagster_run.tags.get(SPECIALIST_TAG)
+        if name not in left:
+            continue
+        seen[name] += 1
+        if _settles(record):
+            found[name] = record
+        if name in found or seen[name] == _NEWEST:
+            left.remove(name)
+    for name in left:
+        own = RunsFilter(tags={SPECIALIST_TAG: name}, statuses=ENDED)
+        settling = next(filter(_settles, instance.get_run_records(own, limit=_NEWEST)), None)
+        if settling is not None:
+            found[name] = settling
+    return found
+
+
+def _settles(record: "RunRecord") -> bool:
+    """Whether the run is a retraining that decided something or broke."""
+    run = record.dagster_run
+    return PARTITION_TAG in run.tags and not only_measures(run) and outcome_of(run) not in (None, Outcome.REFUSED)
 
 
 def runs_in_progress(instance: DagsterInstance) -> "dict[str, DagsterRun]":

@@ -1,6 +1,7 @@
 """What the platform reads from Dagster's records of runs."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from nhm_assets.runs.queries import (
     IN_PROGRESS,
     is_increment,
     is_whole,
+    last_ended_runs,
     only_measures,
     outcome_of,
     record_with_key,
@@ -114,6 +116,23 @@ def test_a_run_that_was_created_for_a_key_and_not_started_is_not_submitted(
     expected: bool,  # noqa: FBT001 - a table
 ):
     assert submitted(run(wiped, status, tags)) is expected
+
+
+def test_the_last_run_is_the_newest_of_ten_that_decided_something_or_broke(wiped: Platform):
+    """Whether it is among the newest of all specialists, behind many others, or behind ten that decided nothing."""
+    put, promoted = partial(put_run, wiped.instance), {OUTCOME_TAG: "promoted"}
+    expected = {"evolution": put(partition(specialist="evolution"), tags=promoted)}
+    for _ in range(30):
+        expected["business"] = put(partition(specialist="business"), tags=promoted)
+    put(partition(specialist="architecture"), tags=promoted)
+    for _ in range(10):
+        put(partition(specialist="architecture"))
+    expected["technical"] = put(partition(specialist="technical"), status=FAILURE)
+    put(partition(specialist="technical"), tags=promoted, only=["served_quality"])
+    put(partition(specialist="technical"), status=FAILURE, tags={OUTCOME_TAG: "refused"})
+    put(partition(specialist="technical"), status=DagsterRunStatus.STARTED)
+    found = last_ended_runs(wiped.instance, [*map(Specialist, (*expected, "architecture", "behavior"))])
+    assert {name: record.dagster_run.run_id for name, record in found.items()} == expected
 
 
 @pytest.mark.parametrize(
