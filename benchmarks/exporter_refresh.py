@@ -157,7 +157,7 @@ def _seed_mongodb(settings: Settings, count: int) -> None:
                 "reason": "x" * 1500,
             }
             database[AUDIT_LOG].insert_many([dict(entry) for _ in range(3 * count // len(all_specialists()))])
-            # This and the next function make the indexes, as the first promotion and the registry sensor do.
+            # `hold_lock` and `index_unsettled_moves` make the indexes, as the first promotion and the sensor do.
             fields = {"kind": "promotion", "at": now}
             with hold_lock(database[AUDIT_LOG], entry["model"], fields, recover=lambda _: None, wait_s=1) as lock:
                 lock.discard()

@@ -51,8 +51,10 @@ class TablesReader:
     def get_registered_model(self, name: str) -> ReadModel:
         """The model with this name."""
         with self._opened() as connection:
-            _require_model(connection, name)
-            return _models(connection, "SELECT ?", name)[0]
+            found = _models(connection, "SELECT ?", name)
+        if not found:
+            raise MlflowAnswer(NOT_THERE, f"there is no registered model {name}")
+        return found[0]
 
     def search_registered_models(
         self, filter_string: str | None = None, max_results: int = 100, *, page_token: str | None = None

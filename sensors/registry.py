@@ -71,8 +71,6 @@ def registry_sensor(
             log = database[AUDIT_LOG]
             if is_preview(context):
                 return SkipReason(_only_looked(reader, log))
-            for rollback in unshown_rollbacks(log, _models()):
-                show_rollback(context.instance, client, log, rollback)
             index_unsettled_moves(log)
             for specialist in _suspects(reader, log):
                 move = record_foreign_move(
@@ -83,6 +81,8 @@ def registry_sensor(
                 found.append(f"{move['reason']}. {_settle(client, log, move, settings)}")
                 for fault in _notify(log, move, found[-1], notifiers, settings.now()):
                     context.log.warning("%s: not sent. %s", move["model"], fault)
+            for rollback in unshown_rollbacks(log, _models()):
+                show_rollback(context.instance, client, log, rollback)
             moves = _newest_moves(log)
     except ServiceError as error:
         # The next tick looks again, and runs report the service.

@@ -2,17 +2,17 @@
 
 from typing import Final
 
-MOST: Final = 4000
+MOST: Final = 2000
 _FEWEST: Final = 10
 _FIRST: Final = 200
 _BYTES: Final = 12 * 1024 * 1024
 
 
 class BatchSize:
-    """As many opinions as come with a few megabytes of documents, so that the size of plans decides nothing else.
+    """Large batches take less time, but up to three of them are in memory at once. So their bytes are limited.
 
-    Large batches take less time, but a few of them are in memory at once. The size of a batch does not change what
-    results from it.
+    How large documents are is learned from each batch that is done, and three more have been asked for by then. The
+    size of batches does not change what results from them.
 
     Attributes:
         opinions: how many come next.

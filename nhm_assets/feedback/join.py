@@ -81,7 +81,7 @@ class _Batch:
     received: int = 0
 
     def read(self, unread: Unread[T]) -> T:
-        """What MongoDB sent for these opinions."""
+        """Read what MongoDB sent for these opinions, and count its bytes."""
         self.received += unread.size
         return unread.read()
 
@@ -138,9 +138,9 @@ class Join:
 
     def _batches(self) -> Iterator[Steps]:
         accepted = self._accepted
-        # Feedback is in the order of its times. Of equal indices, NumPy assigns the last.
-        newest = np.empty(len(accepted.opinion_ids), "int64")
-        newest[accepted.opinions] = np.arange(len(accepted))
+        # Feedback is in the order of its times.
+        newest = np.zeros(len(accepted.opinion_ids), "int64")
+        np.maximum.at(newest, accepted.opinions, np.arange(len(accepted)))
         done = 0
         while done < len(newest):
             names = accepted.opinion_ids.slice(done, self._size.opinions).to_pylist()

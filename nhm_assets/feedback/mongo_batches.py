@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 T = TypeVar("T")
 
 BATCH: Final = 1000
-"""Ids per query: there are few round trips, and a batch of plans takes a few megabytes."""
+"""Documents that are written, or read and decoded, at a time. Those of a dataset are read as `BatchSize` says."""
 
 _LARGEST_QUERY: Final = 4 * 1024 * 1024
 """Bytes of ids per query. MongoDB refuses commands above 16 MiB, and nothing limits the length of an id."""

@@ -69,7 +69,7 @@ class Unread(Generic[T]):
 
     Attributes:
         size: in bytes.
-        read: reads them.
+        read: reads them, once: then they are freed.
     """
 
     size: int
@@ -224,8 +224,14 @@ class Reader:
             found = self._collection(collection).find_raw_batches(query, shown, session=self.session, batch_size=MOST)
             # It yields bytes, whatever its type says.
             parts += cast("Iterable[bytes]", found)
-        options = self.database.codec_options
-        return Unread(sum(map(len, parts)), lambda: Found(parts, id_field, asked, fields, options, exactly=more))
+        size, options = sum(map(len, parts)), self.database.codec_options
+
+        def read() -> Found:
+            found = Found(parts, id_field, asked, fields, options, exactly=more)
+            parts.clear()
+            return found
+
+        return Unread(size, read)
 
     def _collection(self, name: str) -> "Collection[Document]":
         return self.database[name]

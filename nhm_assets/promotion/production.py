@@ -132,13 +132,13 @@ def production_rows(
     nothing, models = Recorded(None, {}), [who.registered_model for who in all_specialists()]
     found = champions(client, {model: None if log is None else audited_version(log, model) for model in models})
     return [
-        _row(client, log, recorded.get(str(who), nothing), who, found[who.registered_model])
+        _row(client, log, who, recorded=recorded.get(str(who), nothing), found=found[who.registered_model])
         for who in all_specialists()
     ]
 
 
 def _row(
-    client: "MlflowReader", log: "Collection[Document] | None", recorded: Recorded, who: Specialist, found: Champions
+    client: "MlflowReader", log: "Collection[Document] | None", who: Specialist, *, recorded: Recorded, found: Champions
 ) -> ProductionRow:
     model, version, last = who.registered_model, found.served, _last_outcome(log, recorded.last, who)
     if len(found.numbers) > 1:

@@ -53,7 +53,7 @@ def show_rollback(
         instance.report_runless_asset_event(
             AssetObservation(
                 PROMOTED_VERSION,
-                description=f"Rolled back to version {entry['version']}: {entry['reason']}",
+                description=f"Rolled back to version {entry.get('version')}: {entry.get('reason', '')}",
                 partition=partition,
                 metadata=metadata,
                 tags={OUTCOME_TAG: ROLLED_BACK, SPECIALIST_TAG: specialist},
@@ -102,8 +102,7 @@ def _forget_evaluation(instance: DagsterInstance, partition: str) -> None:
 
 def _partitions(client: "MlflowClient", entry: Document) -> list[str | None]:
     """The partitions of both versions; None if neither was made by the platform."""
-    versions = [
-        version_if_any(client, entry["model"], number) for number in (entry["version"], entry["from_version"]) if number
-    ]
+    numbers = filter(None, map(entry.get, ("version", "from_version")))
+    versions = [version_if_any(client, entry["model"], number) for number in numbers]
     known = {version.tags[PARTITION_TAG]: None for version in versions if version and PARTITION_TAG in version.tags}
     return list(known) or [None]

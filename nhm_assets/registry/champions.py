@@ -39,7 +39,7 @@ class Champions:
     """What is in Production of one model.
 
     Attributes:
-        numbers: of the versions in stage Production, highest first: one, unless others moved a second one there.
+        numbers: of the versions in stage Production, highest first. Others may move a second one there.
         served: the first of these versions, which the specialists load; None if there is none.
         alias: number of the version that the alias `production` names.
     """
@@ -90,7 +90,8 @@ def _of(
     number = str(served.version) if served else None
     state = registered.last_updated_timestamp, number, {alias, audited or alias} == {number}
     known, numbers = seen.get(registered.name, (None, ()))
-    if known != state:
+    # A server that does not say when it changed is asked each time.
+    if known != state or not registered.last_updated_timestamp:
         found = versions_beside(client, served, alias, audited)
         numbers, served = tuple(str(version.version) for version in found), found[0] if found else None
         seen[registered.name] = state, numbers

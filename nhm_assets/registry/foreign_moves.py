@@ -82,7 +82,7 @@ def remedy(specialist: str, audited: str | None) -> str:
     )
 
 
-def pointer_of(client: "MlflowClient", log: "Collection[Document]", model: str) -> Pointer:
+def pointer_of(client: "MlflowClient | MlflowReader", log: "Collection[Document]", model: str) -> Pointer:
     """Read the pointer from the registry and from the audit log."""
     audited = audited_version(log, model)
     in_production = [str(item.version) for item in versions_in_production(client, model, audited=audited)]
@@ -94,10 +94,14 @@ def pointer_of(client: "MlflowClient", log: "Collection[Document]", model: str) 
 def pointers_of(
     client: "MlflowClient | MlflowReader", log: "Collection[Document]", models: Sequence[str]
 ) -> list[Pointer]:
-    """Read the pointers of these models: from the registry, all together."""
+    """Read the pointers of these models: from the registry, all together.
+
+    A promotion that ends between the two looks leaves one that seems foreign. So those are read once more.
+    """
     audited = {model: audited_version(log, model) for model in models}
     found = champions(client, audited)
-    return [Pointer(model, found[model].numbers[::-1], found[model].alias, audited[model]) for model in models]
+    read = [Pointer(model, found[model].numbers[::-1], found[model].alias, audited[model]) for model in models]
+    return [pointer_of(client, log, pointer.model) if pointer.is_foreign else pointer for pointer in read]
 
 
 def record_foreign_move(

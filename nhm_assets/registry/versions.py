@@ -70,7 +70,14 @@ def versions_in_production(
 def versions_beside(
     client: "MlflowClient | MlflowReader", served: "ModelVersion | None", alias: str | None, audited: str | None
 ) -> "list[ModelVersion]":
-    """The versions in stage Production, if this is the one of the highest number, and the alias names this number."""
+    """The versions in stage Production, highest number first.
+
+    Args:
+        client: of the registry.
+        served: the one with the highest number; None if there is none.
+        alias: the number that the alias `production` names.
+        audited: as in `versions_in_production`.
+    """
     if served is None:
         return []
     unmoved = {alias, audited or alias} == {str(served.version)}

@@ -1,6 +1,5 @@
 """What Dagster's records say about runs: which partition, which attempt, which outcome."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from nhm_assets.domain.asset_keys import FEEDBACK_DATASET, PROMOTED_VERSION, SERVED_QUALITY, TRAINED_MODEL
-from nhm_assets.domain.dagster_names import SERVED_QUALITY_JOB
+from nhm_assets.domain.dagster_names import JOB, SERVED_QUALITY_JOB
 from nhm_assets.domain.outcomes import HELD_AS_TAG, OUTCOME_TAG, UNDECIDED, HeldAs, Outcome
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist
@@ -94,29 +93,34 @@ def run_in_progress(instance: DagsterInstance, specialist: Specialist) -> "Dagst
 
 
 def last_ended_runs(instance: DagsterInstance, specialists: Sequence[Specialist]) -> "dict[str, RunRecord]":
-    """Specialist -> its newest retraining that decided something or broke, if one of its newest ten runs did.
+    """Specialist -> its newest retraining that decided something or broke, if one of its newest ten did.
 
-    The newest runs of all are read together, since a usual week has one of each. Those that these do not settle are
-    asked for one by one.
+    The newest retrainings of all are read together, since those of one week follow each other. Specialists whose last
+    one is older are asked for one by one.
     """
+    names = set(map(str, specialists))
     found: dict[str, RunRecord] = {}
-    left = {str(specialist) for specialist in specialists}
-    seen: Counter[str] = Counter()
-    for record in instance.get_run_records(RunsFilter(statuses=ENDED), limit=2 * len(left) + _NEWEST):
+    for record in _newest_ended(instance, 2 * len(names) + _NEWEST):
         name = record.dagster_run.tags.get(SPECIALIST_TAG)
-        if name not in left:
-            continue
-        seen[name] += 1
-        if _settles(record):
+        if name in names and name not in found and _settles(record):
             found[name] = record
-        if name in found or seen[name] == _NEWEST:
-            left.remove(name)
-    for name in left:
-        own = RunsFilter(tags={SPECIALIST_TAG: name}, statuses=ENDED)
-        settling = next(filter(_settles, instance.get_run_records(own, limit=_NEWEST)), None)
+    for name in names - found.keys():
+        settling = next(filter(_settles, _newest_ended(instance, _NEWEST, {SPECIALIST_TAG: name})), None)
         if settling is not None:
             found[name] = settling
     return found
+
+
+def _newest_ended(
+    instance: DagsterInstance, count: int, tags: Mapping[str, str | Sequence[str]] | None = None
+) -> "list[RunRecord]":
+    """The newest runs that have ended, newest first, without those that measure what is served every day."""
+    records = [
+        record
+        for job in (JOB, ASSET_JOB)
+        for record in instance.get_run_records(RunsFilter(job_name=job, tags=tags, statuses=ENDED), limit=count)
+    ]
+    return sorted(records, key=lambda record: record.storage_id, reverse=True)[:count]
 
 
 def _settles(record: "RunRecord") -> bool:

@@ -49,7 +49,7 @@ def commands_of_a_read(uri: str, database: Database[Document]) -> Commands:
     return commands
 
 
-def test_ten_times_the_documents_take_the_same_commands(mongod_uri: str, database: Database):
+def test_ten_times_the_documents_of_one_batch_take_the_same_commands(mongod_uri: str, database: Database):
     fill(database, 18)
     few = commands_of_a_read(mongod_uri, database).names
     database.client.drop_database(database.name)

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from nhm_assets.domain.errors import UsageError
-from nhm_assets.registry.foreign_moves import adopt, pointer_of, record_foreign_move, restore
+from nhm_assets.registry import foreign_moves
+from nhm_assets.registry.champions import champions
+from nhm_assets.registry.foreign_moves import adopt, pointer_of, pointers_of, record_foreign_move, restore
 from nhm_assets.registry.promotion_lock import hold_lock
 from nhm_assets.registry.recovery import plan_moves
 from nhm_assets.registry.transitions import registry_faults
@@ -76,6 +78,20 @@ def test_our_own_moves_are_no_foreign_moves(registry, log, two):
     roll_back_here(registry, log)
     assert look(registry, log) is None
     assert log.count_documents({"kind": "foreign_move"}) == 0
+
+
+def test_a_promotion_that_ends_between_two_looks_is_no_foreign_move(registry, log, monkeypatch):
+    """All entries of the audit log are read before the registry."""
+    first, second = registry.add(EARLIER), registry.add(WEEK_END)
+    promote_here(registry, log, first, EARLIER)
+
+    def promoted_meanwhile(*asked: Any) -> Any:
+        promote_here(registry, log, second, WEEK_END)
+        return champions(*asked)
+
+    monkeypatch.setattr(foreign_moves, "champions", promoted_meanwhile)
+    (pointer,) = pointers_of(registry.client(), log, [MODEL])
+    assert (pointer.audited, pointer.is_foreign) == (second, False)
 
 
 def test_a_registry_from_before_the_platform_is_no_foreign_move(registry, log):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from dagster import AssetKey, DagsterRun, DagsterRunStatus
 
-from nhm_assets.domain.dagster_names import INCREMENT_CONFIG
+from nhm_assets.domain.dagster_names import INCREMENT_CONFIG, SERVED_QUALITY_JOB
 from nhm_assets.domain.outcomes import OUTCOME_TAG, Outcome
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.runs.queries import (
@@ -122,15 +122,17 @@ def test_the_last_run_is_the_newest_of_ten_that_decided_something_or_broke(wiped
     """Whether it is among the newest of all specialists, behind many others, or behind ten that decided nothing."""
     put, promoted = partial(put_run, wiped.instance), {OUTCOME_TAG: "promoted"}
     expected = {"evolution": put(partition(specialist="evolution"), tags=promoted)}
-    for _ in range(30):
-        expected["business"] = put(partition(specialist="business"), tags=promoted)
     put(partition(specialist="architecture"), tags=promoted)
     for _ in range(10):
         put(partition(specialist="architecture"))
+    for _ in range(30):
+        expected["business"] = put(partition(specialist="business"), tags=promoted)
     expected["technical"] = put(partition(specialist="technical"), status=FAILURE)
     put(partition(specialist="technical"), tags=promoted, only=["served_quality"])
     put(partition(specialist="technical"), status=FAILURE, tags={OUTCOME_TAG: "refused"})
     put(partition(specialist="technical"), status=DagsterRunStatus.STARTED)
+    for _ in range(30):
+        put(partition(specialist="technical"), job=SERVED_QUALITY_JOB)
     found = last_ended_runs(wiped.instance, [*map(Specialist, (*expected, "architecture", "behavior"))])
     assert {name: record.dagster_run.run_id for name, record in found.items()} == expected
 

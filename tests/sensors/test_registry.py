@@ -142,6 +142,11 @@ def test_a_rollback_of_a_failed_rollout_is_shown_on_promoted_version(platform: P
     assert {record.asset_event.metadata["reason"].value for record in records} == {"its rollout failed"}
 
 
+def test_a_rollback_of_which_another_program_tells_little_hides_no_foreign_move(platform: Platform, scene: Scene):
+    platform.database["model_audit_log"].insert_one({"model": MODEL, "kind": "rolled_back", "state": "done", "at": NOW})
+    assert "Somebody else moved it" in tick(platform)
+
+
 def test_a_service_that_is_away_is_named_and_does_not_fail_the_tick(platform: Platform):
     away = platform.with_settings(mongodb_uri="mongodb://127.0.0.1:9", mongodb_timeout_s=0.2)
     assert "the registry was not compared: MongoDB at mongodb://127.0.0.1:9" in tick(away)

@@ -41,8 +41,9 @@ def put_run(
     created: datetime | None = None,
     parent: str | None = None,
     config: Mapping[str, Any] | None = None,
+    job: str = JOB,
 ) -> str:
-    """Create a run of the job for a partition and return its id; `only` selects the assets that it materializes."""
+    """Create a run of a job for a partition and return its id; `only` selects the assets that it materializes."""
     of = of or partition()
     partition_tags = {
         "dagster/partition": str(of.key),
@@ -52,7 +53,7 @@ def put_run(
     with freeze_time(created) if created else nullcontext():
         run = create_run_for_test(
             instance,
-            job_name=JOB,
+            job_name=job,
             status=status,
             tags=partition_tags | dict(tags or {}),
             asset_selection=frozenset(map(AssetKey, only)) if only else None,
