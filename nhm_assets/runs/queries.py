@@ -93,7 +93,7 @@ def run_in_progress(instance: DagsterInstance, specialist: Specialist) -> "Dagst
 
 
 def last_ended_runs(instance: DagsterInstance, specialists: Sequence[Specialist]) -> "dict[str, RunRecord]":
-    """Specialist -> its newest retraining that decided something or broke, if one of its newest ten did.
+    """Specialist -> its newest retraining that decided something or broke, if one of the newest did.
 
     The newest retrainings of all are read together, since those of one week follow each other. Specialists whose last
     one is older are asked for one by one.
