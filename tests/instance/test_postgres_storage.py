@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import select
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -253,12 +254,19 @@ def test_only_an_idle_connection_is_asked_whether_it_still_exists(
 
 
 def notified(instance: DagsterInstance, listener: Any) -> int:
-    """How many notifications the server sends while an event is stored."""
-    run = create_run_for_test(instance)
-    listener.notifies.clear()
+    """How many notifications the server sends while an event is stored.
+
+    One may come later than the commit that it tells of, but they come in order: ours, sent after it, is the last.
+    """
+    run, received = create_run_for_test(instance), list[str]()
     instance.report_engine_event("stored", run)
-    listener.poll()
-    return len(listener.notifies)
+    with listener.cursor() as cursor:
+        cursor.execute("NOTIFY run_events, 'last'")
+    while "last" not in received:
+        listener.poll()
+        received += [listener.notifies.pop(0).payload for _ in list(listener.notifies)]
+        assert "last" in received or any(select.select([listener], [], [], 30)), "PostgreSQL notifies of nothing"
+    return len(received) - 1
 
 
 def test_no_event_is_notified_of_since_nobody_listens(home: Path, instance: DagsterInstance):
