@@ -29,6 +29,9 @@ INT64: Final = 0x12
 MISSING: Final = 0x00
 """No type of BSON: it ends a document."""
 
+SIZE: Final = Struct("<i")
+"""The bytes of a document or an array begin with their number."""
+
 _MOST_LAYOUTS: Final = 16
 _MOST_ITEMS: Final = 256
 _MOST_FIELDS: Final = 200
@@ -63,7 +66,6 @@ _SIZES[list(_FIXED_SIZES)] = list(_FIXED_SIZES.values())
 _COUNTS: Final = np.zeros(256, "int64")
 _COUNTS[list(_COUNTED)] = 1
 _MASKS: Final = np.array([(1 << 8 * size) - 1 for size in range(9)], "<u8")
-_size_at: Final = Struct("<i").unpack_from
 _REFERENCE: Final = b"$ref\0"
 """A map with this field may decode to something that is no map."""
 
@@ -89,7 +91,7 @@ class Answers:
         starts, at, end = [], 0, len(self.data) - len(_PADDING)
         while at < end:
             starts.append(at)
-            at += _size_at(self.data, at)[0]
+            at += SIZE.unpack_from(self.data, at)[0]
         return np.array(starts, "int64")
 
     @cached_property

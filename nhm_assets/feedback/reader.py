@@ -18,6 +18,7 @@ from nhm_assets.feedback.found import Found
 from nhm_assets.feedback.mongo_batches import BATCH, id_batches
 from nhm_assets.feedback.opinion_columns import OPINION_FIELDS, Opinions, opinions_in
 from nhm_assets.feedback.opinion_scores import SCORE_FIELDS
+from nhm_assets.feedback.raw_answers import find_raw
 from nhm_assets.feedback.raw_plans import plans_of
 from nhm_assets.feedback.stored_columns import STORED_FIELDS
 from nhm_assets.feedback.time_ranges import may_lie_in, odd_times
@@ -221,9 +222,7 @@ class Reader:
         parts: list[bytes] = []
         for batch in id_batches(asked, MOST):
             query = {id_field: {"$in": batch}, **(more or {})}
-            found = self._collection(collection).find_raw_batches(query, shown, session=self.session, batch_size=MOST)
-            # It yields bytes, whatever its type says.
-            parts += cast("Iterable[bytes]", found)
+            parts += find_raw(self._collection(collection), query, shown, self.session, most=len(batch))
         size, options = sum(map(len, parts)), self.database.codec_options
 
         def read() -> Found:
