@@ -36,7 +36,9 @@ def find_raw(
         session: to read in.
         most: how many are expected. More of them, or more than one reply can hold, are sent twice.
     """
-    documents = _by_command(collection, query, shown, session, most)
+    # A batch that is not full ends the server's cursor. A cursor that stays open ends with the session, or by time.
+    command = {"find": collection.name, "filter": query, "projection": shown, "batchSize": most + 1}
+    documents = _first_batch(collection, command, session)
     if documents is not None:
         return [documents]
     found = collection.find_raw_batches(query, shown, session=session, batch_size=most)
@@ -44,18 +46,12 @@ def find_raw(
     return list(cast("Iterable[bytes]", found))
 
 
-def _by_command(
-    collection: "Collection[dict[str, Any]]",
-    query: Mapping[str, Any],
-    shown: Mapping[str, Any],
-    session: "ClientSession | None",
-    most: int,
+def _first_batch(
+    collection: "Collection[dict[str, Any]]", command: dict[str, Any], session: "ClientSession | None"
 ) -> bytes | None:
     """The documents; None if one reply does not hold them, or the connection broke, which a cursor survives."""
     from pymongo.errors import AutoReconnect
 
-    # A batch that is not full ends the server's cursor. A cursor that stays open ends with the session, or by time.
-    command = {"find": collection.name, "filter": query, "projection": shown, "batchSize": most + 1}
     if concern := collection.read_concern.document:
         command["readConcern"] = concern
     try:
