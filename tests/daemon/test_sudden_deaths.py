@@ -27,17 +27,17 @@ SETTINGS = {
     "min_test_rows": 40,
     "max_concurrent_runs": 3,
     # More than the feedback that is in the running week's window from the beginning.
-    "retraining_feedback_threshold": 400,
+    "retraining_feedback_threshold": 450,
 }
-EXPECTED_RUNS = {"technical": 1, "business": 2, "behavior": 2, "evolution": 2, "architecture": 1}
-"""One per specialist, and a second one where the process of the first was killed."""
+KILLED = ("business", "behavior", "evolution")
+"""The specialists with a run whose process is killed. The other two have none yet: one is queued, one is claimed."""
 
 
 @ON_SQLITE_LESS_OFTEN
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_after_every_process_is_killed_each_specialist_is_retrained_once_and_completely(new_platform: NewPlatform):
-    platform = new_platform(start_timeout_s=60, **SETTINGS)
+    platform = new_platform(start_timeout_s=90, **SETTINGS)
     now = datetime.now(UTC)
     closed = {specialist: Partition(last_closed_week(now), specialist) for specialist in FIVE}
     for partition in closed.values():
@@ -73,10 +73,24 @@ def test_after_every_process_is_killed_each_specialist_is_retrained_once_and_com
     due.add(f"technical|{running_week(now)}")
     assert becomes_true(lambda: promoted(platform) == due, timeout_s=600), platform.log
     assert all(run.is_finished for run in platform.runs())
-    assert {name: len(platform.runs(name)) for name in FIVE} == EXPECTED_RUNS
+    for name in FIVE:
+        check_retries(platform, name)
     assert open_intents(platform) == []
     assert {name: faults(platform, name) for name in FIVE} == {name: [] for name in FIVE}
     assert {name: versions(platform, name) for name in FIVE} == dict.fromkeys(FIVE, 1)
+
+
+def check_retries(platform: DaemonPlatform, specialist: Specialist) -> None:
+    """The last run succeeded. Each one before it failed, and the run after it is its only retry.
+
+    On a busy machine a retry may itself take longer to start than it is given, and is retried then.
+    """
+    runs = platform.runs(specialist)
+    *lost, last = runs
+    assert last.status is DagsterRunStatus.SUCCESS, platform.log
+    assert all(run.status is DagsterRunStatus.FAILURE for run in lost), platform.log
+    assert [run.parent_run_id for run in runs] == [None, *(run.run_id for run in lost)], platform.log
+    assert len(lost) >= (specialist in KILLED), platform.log
 
 
 @contextmanager

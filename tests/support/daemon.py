@@ -63,13 +63,18 @@ class DaemonPlatform:
 
     @property
     def log(self) -> str:
-        """The status of every run, and the end of what the processes printed."""
+        """What became of every run, and the end of what the processes printed."""
         runs = "\n".join(
             f"{run.run_id} {run.tags[PARTITION_TAG]} {run.status.value} "
             + " ".join(f"{name}={run.tags[name]}" for name in _TAGS_IN_LOG if name in run.tags)
+            + self._why_it_failed(run.run_id)
             for run in self.runs()
         )
         return f"{runs}\n{(self.folder / 'log').read_text()[-6000:]}"
+
+    def _why_it_failed(self, run_id: str) -> str:
+        failures = self.instance.all_logs(run_id, of_type=DagsterEventType.RUN_FAILURE)
+        return "".join(f" ({entry.dagster_event.message})" for entry in failures if entry.dagster_event)
 
     def add_feedback(self, specialist: Specialist, count: int, **options: Any) -> None:
         """Insert opinions and feedback on them; the options are those of `reviewed_opinions`."""
