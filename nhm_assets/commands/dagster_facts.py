@@ -2,18 +2,18 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from nhm_assets.domain.garbage_collector import startup_without_gc
-from nhm_assets.runs.forked_workers import SUPPORTED, Lost, forked_workers
-from nhm_assets.settings import Settings
+from nhm_assets.runs.forked_workers import SUPPORTED, Lost, Tell, forked_workers
 
 if TYPE_CHECKING:
     from nhm_assets.monitoring.refresh import State
     from nhm_assets.promotion.production import Recorded
+    from nhm_assets.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -33,25 +33,48 @@ class DagsterFacts:
     metrics: "State | None" = None
 
 
+Answer = Callable[[], DagsterFacts]
+"""Waits for what Dagster's records say."""
+
+
 @contextmanager
-def dagster_asked_meanwhile(settings: Settings) -> Iterator[Callable[[], DagsterFacts]]:
-    """Begin to ask Dagster. To be entered before this process imports libraries or starts threads.
+def dagster_meanwhile() -> "Iterator[Callable[[Settings], Answer]]":
+    """Import Dagster in a process of its own. To be entered before this one imports libraries or starts threads.
 
     Yields:
-        A function that waits for the answer.
+        A function that begins to ask Dagster.
     """
     if not SUPPORTED or "dagster" in sys.modules:
         # Where Dagster is imported already, there is nothing to gain, and its threads would not survive a fork.
-        yield lambda: _ask(settings)
+        yield lambda settings: lambda: _ask(settings)
         return
-    with forked_workers(1, lambda: nullcontext(lambda asked, _: _ask(asked)), patience_s=1.0) as workers:
-        answer = workers.begin(settings)
+    with forked_workers(1, _imported, patience_s=1.0) as workers:
 
-        def facts() -> DagsterFacts:
-            said = answer()
-            return DagsterFacts(_loss(said)) if isinstance(said, Lost) else said
+        def ask(settings: "Settings") -> Answer:
+            answer = workers.begin(settings)
 
-        yield facts
+            def facts() -> DagsterFacts:
+                said = answer()
+                return DagsterFacts(_loss(said)) if isinstance(said, Lost) else said
+
+            return facts
+
+        yield ask
+
+
+@contextmanager
+def _imported() -> "Iterator[Callable[[Settings, Tell], DagsterFacts]]":
+    _import()
+    yield lambda settings, _: _ask(settings)
+
+
+def _import() -> None:
+    """Import what `_ask` needs."""
+    with startup_without_gc():
+        import nhm_assets.commands.health
+        import nhm_assets.commands.live
+        import nhm_assets.monitoring.dagster_source
+        import nhm_assets.promotion.recorded_runs  # noqa: F401
 
 
 def _loss(lost: Lost) -> str:
@@ -59,12 +82,11 @@ def _loss(lost: Lost) -> str:
     return f"process {lost.pid}, which asked it, {how}: run this command again. Signal 9 may mean that memory ran out"
 
 
-def _ask(settings: Settings) -> DagsterFacts:
-    with startup_without_gc():
-        from nhm_assets.commands.health import fault_of_dagster, opened_instance
-        from nhm_assets.commands.live import daemon_facts, run_facts
-        from nhm_assets.monitoring.dagster_source import refreshed_dagster
-        from nhm_assets.promotion.recorded_runs import recorded_runs
+def _ask(settings: "Settings") -> DagsterFacts:
+    from nhm_assets.commands.health import fault_of_dagster, opened_instance
+    from nhm_assets.commands.live import daemon_facts, run_facts
+    from nhm_assets.monitoring.dagster_source import refreshed_dagster
+    from nhm_assets.promotion.recorded_runs import recorded_runs
 
     instance, fault = opened_instance(settings)
     if instance is None:

@@ -157,7 +157,7 @@ def forked_workers(
 
     Args:
         count: of processes.
-        opened: opens, in a process and before its first task, what does the tasks.
+        opened: opens, in a process, what does the tasks. This begins at once, and its error is that of each task.
         patience_s: how long, each time, a process that is to end is waited for; None: as long as a run may take to
             record its end.
     """
@@ -246,10 +246,15 @@ def _do_tasks(connection: Connection, opened: Callable[[], AbstractContextManage
         _send(connection, _Told(text))
 
     with ExitStack() as stack:
-        work: Work[T, R] | None = None
+        work: Work[T, R] | Exception
+        try:
+            work = stack.enter_context(opened())
+        except Exception as error:  # noqa: BLE001 - the parent raises it, when it waits for a result
+            work = error
         while (task := _received(connection)) is not None:
             try:
-                work = work or stack.enter_context(opened())
+                if isinstance(work, Exception):
+                    raise work
                 answer: object = _Done(work(task, tell))
             except Exception as error:  # noqa: BLE001 - the parent raises it
                 answer = _portable(error)

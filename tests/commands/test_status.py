@@ -66,8 +66,8 @@ def test_the_death_of_the_process_that_asks_dagster_is_a_fault(home, monkeypatch
     # Where Dagster is imported already, no process is forked.
     monkeypatch.delitem(sys.modules, "dagster")
     monkeypatch.setattr(dagster_facts, "_ask", lambda _: os.kill(os.getpid(), signal.SIGKILL))
-    with dagster_facts.dagster_asked_meanwhile(Settings(nhm_home=home)) as dagster:
-        said = dagster()
+    with dagster_facts.dagster_meanwhile() as ask:
+        said = ask(Settings(nhm_home=home))()
     assert said.fault is not None
     assert "was ended by signal 9" in said.fault
 

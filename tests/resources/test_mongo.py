@@ -1,5 +1,7 @@
 """MongoDB: errors are clear and contain no secrets."""
 
+import subprocess
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -182,3 +184,22 @@ def test_a_password_with_a_raw_separator_is_refused_and_no_part_of_it_is_shown(p
         pass
     assert "hun" not in str(caught.value)
     assert "ter" not in str(caught.value).replace("characters", "")
+
+
+ASK_AND_EXIT = """
+import sys
+from pathlib import Path
+from pymongo.synchronous import monitor
+from resources.mongo import Mongo
+
+monitor._shutdown_executors = lambda: print("waits for threads")
+with Mongo(uri=sys.argv[1], home=Path(sys.argv[2]), database="test", timeout_s=20).database() as database:
+    print(database.name)
+"""
+
+
+def test_a_process_that_has_closed_its_clients_does_not_wait_for_their_threads(lone: OwnMongod, tmp_path: Path):
+    command = [sys.executable, "-c", ASK_AND_EXIT, lone.uri, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["test"]
+    assert done.stderr == ""

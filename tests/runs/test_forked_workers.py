@@ -52,7 +52,7 @@ def test_all_tasks_are_done_by_other_processes_which_tell_what_they_do():
     assert multiprocessing.active_children() == []
 
 
-def test_what_does_the_tasks_is_opened_once_in_each_process_and_closed(tmp_path: Path):
+def test_what_does_the_tasks_is_opened_at_once_once_in_each_process_and_closed(tmp_path: Path):
     @contextmanager
     def opened() -> Iterator[Callable[[str, Tell], str]]:
         (tmp_path / "opened").touch(exist_ok=False)
@@ -60,9 +60,21 @@ def test_what_does_the_tasks_is_opened_once_in_each_process_and_closed(tmp_path:
         (tmp_path / "closed").touch(exist_ok=False)
 
     with forked_workers(1, opened) as workers:
-        assert not (tmp_path / "opened").exists()
+        assert eventually((tmp_path / "opened").exists)
         assert results(workers, ["a", "b"]) == [("a", "a"), ("b", "b")]
     assert (tmp_path / "closed").exists()
+
+
+def test_an_error_of_opening_is_that_of_the_task():
+    @contextmanager
+    def opened() -> Iterator[Callable[[str, Tell], str]]:
+        raise LookupError("nothing to open")
+        yield
+
+    with forked_workers(1, opened) as workers:
+        result = workers.begin("a")
+        with pytest.raises(LookupError, match="nothing to open"):
+            result()
 
 
 def killed(task: str, _: Tell) -> str:
