@@ -87,7 +87,7 @@ def reported_runs(instance: "DagsterInstance", url: str, show: Callable[[str], N
         show: is called with each line.
     """
     ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(instance, url, show, ended), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(instance, url, show, ended, datetime.now(UTC)), daemon=True)
     watcher.start()
     try:
         yield
@@ -96,11 +96,13 @@ def reported_runs(instance: "DagsterInstance", url: str, show: Callable[[str], N
         watcher.join(timeout=_POLL_S)
 
 
-def _watch(instance: "DagsterInstance", url: str, show: Callable[[str], None], ended: threading.Event) -> None:
+def _watch(
+    instance: "DagsterInstance", url: str, show: Callable[[str], None], ended: threading.Event, begun: datetime
+) -> None:
     from dagster import RunsFilter
     from sqlalchemy.exc import SQLAlchemyError
 
-    begun = since = datetime.now(UTC)
+    since = begun
     shown: dict[str, str] = {}
     while not ended.wait(_POLL_S):
         now = datetime.now(UTC)

@@ -229,8 +229,8 @@ def _requests_of(platform: Platform) -> dict[str, RunRequest]:
 
 
 def test_if_the_other_evaluation_died_the_runs_are_requested_with_the_same_keys(wiped: Platform):
-    claim_by_another(wiped, lease=timedelta(seconds=2))
     before = time.monotonic()
+    claim_by_another(wiped, lease=timedelta(seconds=2))
     tick = weekly_tick(wiped, SUNDAY)
     assert {request.run_key for request in tick.requests.values()} == {f"weekly:{key}" for key in ALL}
     assert time.monotonic() - before > 1.5

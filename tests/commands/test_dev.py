@@ -46,7 +46,7 @@ def wait_for(condition, seconds: float):
         try:
             if result := condition():
                 return result
-        except (requests.ConnectionError, KeyError, TypeError):
+        except (requests.RequestException, KeyError, TypeError):
             pass
         assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.3)

@@ -28,8 +28,6 @@ def test_a_run_that_ended_before_is_not_shown_though_a_sensor_tags_it(instance: 
         end_run(instance, old, DagsterEventType.RUN_SUCCESS)
     lines: list[str] = []
     with reported_runs(instance, "http://dagster.example", lines.append):
-        # The watcher begins with what ends after this moment.
-        time.sleep(0.1)
         instance.add_run_tags(old, {".dagster/nhm_reported": old})
         new = put_run(instance, status=DagsterRunStatus.STARTED, tags=PROMOTED)
         end_run(instance, new, DagsterEventType.RUN_SUCCESS)
@@ -42,7 +40,6 @@ def test_a_run_that_ended_before_is_not_shown_though_a_sensor_tags_it(instance: 
 def test_a_run_that_was_refused_is_never_called_broken(instance: DagsterInstance):
     lines: list[str] = []
     with reported_runs(instance, "http://dagster.example", lines.append):
-        time.sleep(0.1)
         run = put_run(instance, status=DagsterRunStatus.STARTED)
         end_run(instance, run, DagsterEventType.RUN_FAILURE)
         # The sensor comes half a minute later; the watcher looks every two seconds.

@@ -63,7 +63,7 @@ def test_after_a_killed_first_retraining_the_next_one_ends_right(seeded, tmp_pat
     settings = {**seeded, "nhm_home": tmp_path / "fresh"}
     moment = random.Random(seed)
     if seed == 0:
-        size = moment.uniform(0, 400_000)
+        size = moment.uniform(0, 200_000)
         kill(settings, lambda _: has_grown_to(tmp_path / "fresh" / "mlflow" / ".mlflow.db.draft", size))
         assert not (tmp_path / "fresh" / "mlflow" / "mlflow.db").exists()
     else:

@@ -15,8 +15,6 @@ from tests.support.documents import WEEK
 from tests.support.ended_runs import PROMOTED
 from tests.support.retrainings import end_run, put_run
 
-NOW = datetime.now(UTC)
-
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
@@ -30,12 +28,12 @@ def beat(instance: DagsterInstance, age_s: float) -> None:
 
 
 def test_a_daemon_that_never_ran_and_one_that_died_are_told_from_one_that_works(instance: DagsterInstance):
-    assert daemon_facts(instance, NOW)["sentence"] == "no daemon has run yet: nothing starts by itself"
+    assert daemon_facts(instance, datetime.now(UTC))["sentence"] == "no daemon has run yet: nothing starts by itself"
     beat(instance, 3600)
-    dead = daemon_facts(instance, NOW)
+    dead = daemon_facts(instance, datetime.now(UTC))
     assert (dead["works"], "nothing starts by itself" in dead["sentence"]) == (False, True)
     beat(instance, 10)
-    alive = daemon_facts(instance, NOW)
+    alive = daemon_facts(instance, datetime.now(UTC))
     assert (alive["works"], "nothing starts by itself" in alive["sentence"]) == (True, False)
 
 
@@ -49,7 +47,7 @@ def test_the_last_runs_are_named_with_outcome_and_reason_and_not_those_before(in
     assert [one["ended"] for one in shown] == ["started"] + ["promoted"] * (RUNS - 1)
     assert shown[1]["partition"] == f"technical|{WEEK}"
     assert shown[1]["reason"] == "every gate check passed"
-    assert abs(datetime.fromisoformat(shown[0]["at"]) - NOW) < timedelta(hours=1)
+    assert abs(datetime.fromisoformat(shown[0]["at"]) - datetime.now(UTC)) < timedelta(hours=1)
 
 
 def test_no_cluster_is_no_fact_and_one_that_does_not_answer_says_why(tmp_path: Path):

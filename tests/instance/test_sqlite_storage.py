@@ -299,8 +299,8 @@ def test_a_writer_waits_for_another_one(instance: DagsterInstance, home: Path):
     other = sqlite3.connect(home / "history" / "runs" / "index.db", check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     release = threading.Timer(1.0, other.rollback)
-    release.start()
     started = time.monotonic()
+    release.start()
     materialize([an_asset], instance=instance)
     assert time.monotonic() - started >= 0.9
     assert instance.get_latest_materialization_event(an_asset.key)

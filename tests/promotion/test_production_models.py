@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,8 @@ def registry_tick(platform: Platform, cursor: str | None = None) -> str | None:
 def test_a_row_says_what_serves_since_when_and_why(platform: Platform, registry: Registry):
     assert show(platform)
     row = row_of(platform)
-    assert (row["version"], row["last outcome"], row["at"]) == ("2", "promoted", f"{datetime.now(UTC):%Y-%m-%d %H:%M}")
+    moved = platform.database["model_audit_log"].find_one({"version": "2"})["released_at"]
+    assert (row["version"], row["last outcome"], row["at"]) == ("2", "promoted", f"{moved:%Y-%m-%d %H:%M}")
     assert row["window"].endswith(f"to {WEEK_END:%Y-%m-%d}")
     assert {record["specialist"] for record in told(platform)} == set(map(str, all_specialists()))
     assert row_of(platform, "business") | {"specialist": ""} == dict.fromkeys(row, "") | {

@@ -12,7 +12,7 @@ from tests.support.documents import NOW, WEEK_END
 from tests.support.promotions import let_leases_run_out, promote_here
 from tests.support.registry import MODEL
 
-LEASE_S = 2.0
+LEASE_S = 4.0
 
 
 def test_a_running_promotion_is_not_taken_over(registry, log):

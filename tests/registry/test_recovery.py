@@ -182,7 +182,8 @@ def test_a_recovered_promotion_is_marked_as_repaired(registry, log):
 
 def test_the_head_of_a_run_leaves_a_living_owner_alone(registry, log):
     """It renews its lease, so it finishes its work itself."""
-    with hold_lock(log, MODEL, {"at": NOW}, recover=pytest.fail, wait_s=1, lease_s=1.0) as held:
+    with hold_lock(log, MODEL, {"at": NOW}, recover=pytest.fail, wait_s=1, lease_s=60) as held:
+        # So long it waits for an owner that may be dead.
         repair_interrupted(pytest.fail, log, MODEL, now=NOW, lease_s=1.0)
         assert log.find_one({"_id": held.id})["state"] == "open"
         held.discard()

@@ -26,7 +26,7 @@ def lone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnMongod]:
 
 
 def mongo(uri: str) -> Mongo:
-    return Mongo(uri=uri, home=Path("unused"), database="hive", timeout_s=1)
+    return Mongo(uri=uri, home=Path("unused"), database="hive", timeout_s=3)
 
 
 def entered(uri: str) -> ServiceError:

@@ -29,16 +29,16 @@ def one_at(url: str, timeout_s: float = 5) -> Notifier:
     return notifier
 
 
-def webhook(port: int, timeout_s: float = 0.5) -> Notifier:
+def webhook(port: int, timeout_s: float = 3) -> Notifier:
     return one_at(f"json://127.0.0.1:{port}/{SECRET}", timeout_s)
 
 
 def mail(port: int) -> Notifier:
-    return one_at(f"mailto://{USER}:{SECRET}@127.0.0.1:{port}?from=nhm@hive.example&to=ada@hive.example", 0.5)
+    return one_at(f"mailto://{USER}:{SECRET}@127.0.0.1:{port}?from=nhm@hive.example&to=ada@hive.example", 3)
 
 
 def encrypted_mail(port: int) -> Notifier:
-    return one_at(f"mailtos://{USER}:{SECRET}@127.0.0.1:{port}?from=nhm@hive.example&to=ada@hive.example&mode=ssl", 0.5)
+    return one_at(f"mailtos://{USER}:{SECRET}@127.0.0.1:{port}?from=nhm@hive.example&to=ada@hive.example&mode=ssl", 3)
 
 
 @pytest.fixture

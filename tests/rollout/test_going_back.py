@@ -20,7 +20,7 @@ MODEL = "technical-evaluator"
 
 @pytest.fixture
 def with_rollback(hive: Platform) -> Platform:
-    return hive.with_settings(rollback_on_failed_rollout=True, kubernetes_timeout_s=1, model_load_timeout_s=1)
+    return hive.with_settings(rollback_on_failed_rollout=True, model_load_timeout_s=1)
 
 
 def in_production(platform: Platform) -> str | None:
@@ -65,7 +65,7 @@ def test_pods_that_do_not_start_bring_the_previous_version_back(
     """Here the image is broken, so going back does not help, and the error says that too."""
     old = registry.promote()
     roll_out(with_rollback)
-    specialists.patch(NAME, progressDeadlineSeconds=1)
+    specialists.patch(NAME, progressDeadlineSeconds=6)
     specialists.annotate_template(NAME, waiting="ImagePullBackOff")
     registry.promote()
     message = failed_step(roll_out(with_rollback))[1]

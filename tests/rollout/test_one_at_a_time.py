@@ -51,7 +51,7 @@ def test_a_rollout_that_somebody_else_began_blocks_ours(hive: Platform, speciali
     assert "the rollout of specialist-business did not end within 1 s (ROLLOUT_TIMEOUT_S)" in message
     assert AT not in specialists.annotations(NAME)
 
-    two = hive.with_settings(rollout_timeout_s=20, rollout_parallel=2)
+    two = hive.with_settings(rollout_parallel=2)
     assert roll_out(two).success
     assert AT in specialists.annotations(NAME)
 

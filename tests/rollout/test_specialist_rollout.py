@@ -74,7 +74,7 @@ def test_the_audit_log_says_who_rolled_out_what(hive: Platform, registry: Regist
 def test_pods_that_never_become_ready_are_reported_with_their_reasons_at_once(
     hive: Platform, specialists: Namespace, registry: Registry
 ):
-    specialists.patch(NAME, progressDeadlineSeconds=2)
+    specialists.patch(NAME, progressDeadlineSeconds=6)
     specialists.annotate_template(NAME, waiting="ImagePullBackOff")
     registry.promote()
     started = time.monotonic()
@@ -94,7 +94,7 @@ def test_pods_that_cannot_be_created_are_reported_with_the_events_that_say_why(
     hive: Platform, specialists: Namespace, registry: Registry
 ):
     specialists.patch(
-        NAME, progressDeadlineSeconds=2, template={"spec": {"serviceAccountName": "nobody-knows-this-account"}}
+        NAME, progressDeadlineSeconds=6, template={"spec": {"serviceAccountName": "nobody-knows-this-account"}}
     )
     registry.promote()
     message = failed_step(roll_out(hive))[1]
@@ -106,8 +106,8 @@ def test_pods_that_cannot_be_created_are_reported_with_the_events_that_say_why(
 def test_pods_that_exceed_the_time_limit_are_reported(hive: Platform, specialists: Namespace, registry: Registry):
     specialists.annotate_template(NAME, ready_after="never")
     registry.promote()
-    message = failed_step(roll_out(hive.with_settings(rollout_timeout_s=2)))[1]
-    assert "not ready after 2 s (ROLLOUT_TIMEOUT_S)" in message
+    message = failed_step(roll_out(hive.with_settings(rollout_timeout_s=6)))[1]
+    assert "not ready after 6 s (ROLLOUT_TIMEOUT_S)" in message
     assert "running, but not ready" in message
 
 
@@ -116,6 +116,7 @@ def test_a_retry_after_a_failure_restarts_again(hive: Platform, specialists: Nam
     specialists.annotate_template(NAME, ready_after="never")
     registry.promote()
     assert not roll_out(hive).success
+    specialists.patch(NAME, progressDeadlineSeconds=600)
     specialists.annotate_template(NAME, ready_after="0.2")
     assert roll_out(hive).asset_value("specialist_rollout").loaded
 

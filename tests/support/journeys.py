@@ -51,7 +51,7 @@ def follow_lineage(tab: Tab, asset: str, upstream: str) -> None:
 
 def why_launched(tab: Tab, sensor: str) -> str:
     """What the log of the newest tick of a sensor that launched a run says."""
-    tab.open(f"/locations/{CODE_LOCATION}/sensors/{sensor}")
+    tab.open(f"/locations/{CODE_LOCATION}/sensors/{sensor}?status=success")
     tick = tab.page.get_by_role("row").filter(has_text="1 run requested")
     tick.get_by_role("button", name="View logs").first.click()
     tab.dialog.get_by_text("retraining on week").first.wait_for()

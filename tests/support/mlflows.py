@@ -13,7 +13,7 @@ from tests.support.web import Answers
 
 USER = "nhm"
 PASSWORD = "s3cret-word"  # noqa: S105 - of servers that live for one test
-TIMEOUT_S = 1.0
+TIMEOUT_S = 3.0
 SEARCH = "/api/2.0/mlflow/registered-models/search"
 FITTING: Answers = {"/version": (200, mlflow.__version__), SEARCH: (200, "{}")}
 """Answers of a server that fits the client."""

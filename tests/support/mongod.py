@@ -73,6 +73,6 @@ def _answers(server: OwnMongod) -> bool:
         return False
 
 
-def mongo(uri: str, *, timeout_s: float = 1.0) -> Mongo:
+def mongo(uri: str, *, timeout_s: float = 3.0) -> Mongo:
     """The platform's client of a server."""
     return Mongo(uri=uri, home=Path("unused"), database="hive", timeout_s=timeout_s)

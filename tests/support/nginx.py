@@ -47,5 +47,5 @@ def read_only(mlflow: str, folder: Path) -> Iterator[str]:
 def _answers(address: str) -> bool:
     try:
         return requests.get(address, timeout=5).ok
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False

@@ -70,11 +70,11 @@ class Prometheus:
 
 @contextmanager
 def prometheus(folder: Path, *, targets: list[str], groups: dict[str, Any]) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes these targets, and evaluates these alerts, once per second."""
+    """A Prometheus that scrapes these targets, every two seconds, and evaluates these alerts."""
     program, port = required("prometheus"), free_port()
     (folder / "rules.yaml").write_text(yaml.safe_dump(groups))
     configuration = {
-        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "global": {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "1s"},
         "rule_files": ["rules.yaml"],
         "scrape_configs": [{"job_name": "nhm-exporter", "static_configs": [{"targets": targets}]}],
     }
@@ -91,16 +91,16 @@ def prometheus(folder: Path, *, targets: list[str], groups: dict[str, Any]) -> I
         yield Prometheus(f"http://127.0.0.1:{port}")
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=120)
 
 
 def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while True:
         try:
             if requests.get(url, timeout=2).ok:
                 return
-        except requests.ConnectionError:
+        except requests.RequestException:
             pass
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()

@@ -23,7 +23,7 @@ def cluster_settings(specialists: Namespace, **changes: Any) -> dict[str, Any]:
         "kubeconfig": specialists.kubeconfig,
         "specialist_namespace": specialists.name,
         "rollout_timeout_s": 90.0,
-        "kubernetes_timeout_s": 2.0,
+        "kubernetes_timeout_s": 10.0,
         "model_load_timeout_s": 2.0,
         "service_retries": 0,
         **changes,
