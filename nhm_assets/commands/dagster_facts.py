@@ -64,17 +64,13 @@ def dagster_meanwhile() -> "Iterator[Callable[[Settings], Answer]]":
 
 @contextmanager
 def _imported() -> "Iterator[Callable[[Settings, Tell], DagsterFacts]]":
-    _import()
-    yield lambda settings, _: _ask(settings)
-
-
-def _import() -> None:
-    """Import what `_ask` needs."""
+    """Imports what `_ask` needs, then asks."""
     with startup_without_gc():
         import nhm_assets.commands.health
         import nhm_assets.commands.live
         import nhm_assets.monitoring.dagster_source
         import nhm_assets.promotion.recorded_runs  # noqa: F401
+    yield lambda settings, _: _ask(settings)
 
 
 def _loss(lost: Lost) -> str:

@@ -59,18 +59,20 @@ def _metrics_without_data(scraped: Prometheus) -> set[str]:
     return {name for name in names if not scraped.query(name)}
 
 
-def _without_data(scraped: Prometheus, expressions: Iterable[str]) -> set[str]:
-    return {expression for expression in expressions if not scraped.query(expression)}
+def _assert_without_data(scraped: Prometheus, expressions: Iterable[str], empty: set[str]) -> None:
+    """Exactly these have no data. After a scrape that comes too late, nothing has any until the next one."""
+
+    def found() -> set[str]:
+        return {expression for expression in expressions if not scraped.query(expression)}
+
+    assert eventually(lambda: found() == empty), found() ^ empty
 
 
 def _assert_all_expressions(scraped: Prometheus) -> None:
     expressions = {asked(expression) for panel in panels() for expression in panel.expressions}
     empty = {expression for expression in expressions if any(part in expression for part in NOTHING_YET)}
-    for asked_for, without_data in ((EXPRESSIONS_OF_THE_FIELD, EMPTY), (expressions, empty)):
-        # After a scrape that comes too late, nothing is there until the next one.
-        assert eventually(lambda: _without_data(scraped, asked_for) == without_data), (  # noqa: B023 - called here
-            _without_data(scraped, asked_for) ^ without_data
-        )
+    _assert_without_data(scraped, EXPRESSIONS_OF_THE_FIELD, EMPTY)
+    _assert_without_data(scraped, expressions, empty)
     groups = scraped.get("rules")["groups"]
     evaluated = {rule["name"]: rule for group in groups for rule in group["rules"]}
     assert eventually(lambda: all(rule["health"] == "ok" for rule in _rules_of(scraped)))

@@ -52,7 +52,7 @@ def test_all_tasks_are_done_by_other_processes_which_tell_what_they_do():
     assert multiprocessing.active_children() == []
 
 
-def test_what_does_the_tasks_is_opened_at_once_once_in_each_process_and_closed(tmp_path: Path):
+def test_what_does_the_tasks_is_opened_at_once_in_each_process_and_only_once_and_closed(tmp_path: Path):
     @contextmanager
     def opened() -> Iterator[Callable[[str, Tell], str]]:
         (tmp_path / "opened").touch(exist_ok=False)
