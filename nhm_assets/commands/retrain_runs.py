@@ -65,9 +65,9 @@ class Runs:
 
     def workers(self) -> AbstractContextManager[RunWorkers | None]:
         """The processes for the runs, which this one must fork before it opens any service; None if there are none."""
+        import_run_libraries(self._settings)
         if self._processes == 1:
             return nullcontext()
-        import_run_libraries(self._settings)
         return forked_workers(self._processes, self._opened)
 
     @contextmanager

@@ -4,8 +4,12 @@ Tested with Dagster 1.13. Nothing else in the product imports from a module of D
 """
 
 from collections.abc import Callable
+from functools import cache
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from dagster import colored_console_logger
 from dagster._core.definitions import instigation_logger
 from dagster._core.definitions.job_base import InMemoryJob
@@ -29,6 +33,7 @@ from dagster._core.scheduler.instigation import (
     ScheduleInstigatorData,
     TickStatus,
 )
+from dagster._core.storage import sql
 from dagster._core.storage.asset_check_execution_record import (
     COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
     AssetCheckExecutionRecord,
@@ -60,6 +65,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
     from typing import Any
 
+    from alembic.config import Config
     from dagster import DagsterInstance, ExecuteInProcessResult, InitLoggerContext, JobDefinition
 
 __all__ = [
@@ -105,6 +111,7 @@ __all__ = [
     "get_next_cron_tick",
     "make_new_run_id",
     "pg_config",
+    "read_migrations_once",
     "replace_console_logger",
     "replace_tick_logger",
     "serve_code",
@@ -126,6 +133,22 @@ def replace_tick_logger(make: "Callable[[], Logger]") -> None:
     It offers no setting for that. Dagster 1.13 asks for this one at each tick.
     """
     instigation_logger.create_console_logger = lambda *_: make()
+
+
+def read_migrations_once() -> None:
+    """Make this process read Dagster's migrations once, instead of whenever a SQLite file is opened or created.
+
+    These are ninety scripts, which take 27 ms. A new file, which has all tables, is marked as having had them all.
+    """
+    sql.ScriptDirectory = SimpleNamespace(from_config=_migrations)  # type: ignore[assignment, misc]
+    sql.stamp = _mark_as_migrated  # type: ignore[assignment]
+
+
+_migrations = cache(ScriptDirectory.from_config)
+
+
+def _mark_as_migrated(config: "Config", revision: str) -> None:
+    MigrationContext.configure(config.attributes["connection"]).stamp(_migrations(config), revision)
 
 
 def execute_and_keep_nothing(

@@ -10,6 +10,9 @@ SERVING_ON_LINE: Final = "serving_on_line"
 REPORT_METADATA: Final = "report"
 """Under this name, a materialization of evaluation_report has the whole report."""
 
+DATA_VERSION: Final = "dagster/data_version"
+"""Tag of a materialization."""
+
 CODE_LOCATION: Final = "nhm_assets"
 GROUP: Final = "specialist_models"
 JOB: Final = "specialist_retraining"

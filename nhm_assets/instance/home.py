@@ -15,6 +15,7 @@ from filelock import FileLock
 from sqlalchemy.exc import OperationalError
 
 from nhm_assets.domain.asset_keys import PROMOTED_VERSION
+from nhm_assets.domain.dagster_internals import read_migrations_once
 from nhm_assets.domain.dagster_names import CODE_LOCATION
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.settings import Settings, set_library_environment
@@ -149,6 +150,7 @@ def _require_databases(folder: Path) -> None:
     draft.mkdir()
     # Without this file, Dagster warns that it found no configuration.
     (draft / INSTANCE_FILE).touch()
+    read_migrations_once()
     with DagsterInstance.local_temp(str(draft), overrides={"telemetry": {"enabled": False}}) as instance:
         _open_databases(instance)
     for name in missing:

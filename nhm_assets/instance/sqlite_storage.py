@@ -32,6 +32,7 @@ from nhm_assets.domain.dagster_internals import (
     SqliteEventLogStorage,
     SqliteRunStorage,
     SqliteScheduleStorage,
+    read_migrations_once,
 )
 
 _OPEN_FILES: Final = 8
@@ -149,7 +150,15 @@ class PooledEventLogStorage(SqliteEventLogStorage):
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._connections = _Connections()
+        self._tables = set[str]()
         super().__init__(base_dir, inst_data)
+
+    def has_table(self, table_name: str) -> bool:
+        """Whether the shared file has this table. Dagster asks this for each check, by a connection of its own."""
+        # No migration drops a table.
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
@@ -214,6 +223,7 @@ class PooledSqliteStorage(DagsterSqliteStorage):
     """Dagster's storage in a folder, usually DAGSTER_HOME: runs, events and ticks."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        read_migrations_once()
         super().__init__(str(Path(base_dir).expanduser()), inst_data)
         self._run_storage = PooledRunStorage(self._run_storage._conn_string)
         self._event_log_storage = PooledEventLogStorage(self._event_log_storage._base_dir)

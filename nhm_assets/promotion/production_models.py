@@ -21,7 +21,7 @@ from dagster import (
 )
 
 from nhm_assets.domain.asset_keys import EVALUATION_REPORT, PRODUCTION_MODELS, PROMOTED_VERSION
-from nhm_assets.domain.dagster_names import GROUP
+from nhm_assets.domain.dagster_names import DATA_VERSION, GROUP
 from nhm_assets.domain.outcomes import HeldAs, Outcome
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from resources.mlflow import Mlflow
     from resources.mongo import Mongo
 
-DATA_VERSION_TAG: Final = "dagster/data_version"
 SHOWN_AT_ONCE: Final = 1000
 """Characters above which Dagster's UI hides Markdown behind a button."""
 _LONGEST_REASON: Final = 300
@@ -105,7 +104,7 @@ def show_production(
                 PRODUCTION_MODELS,
                 description=f"{sum(row.version is not None for row in rows)} of {len(rows)} specialists have a version",
                 metadata=metadata,
-                tags={DATA_VERSION_TAG: digest},
+                tags={DATA_VERSION: digest},
             )
         )
     except Exception as error:  # noqa: BLE001 - MongoDB, MLflow, Dagster's database: each raises errors of its own
@@ -125,7 +124,7 @@ def _shown(instance: DagsterInstance) -> str | None:
     """The digest of the rows that Dagster shows now."""
     event = instance.get_latest_materialization_event(PRODUCTION_MODELS)
     made = event.asset_materialization if event else None
-    return (made.tags or {}).get(DATA_VERSION_TAG) if made else None
+    return (made.tags or {}).get(DATA_VERSION) if made else None
 
 
 def _metadata(

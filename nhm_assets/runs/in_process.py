@@ -11,7 +11,7 @@ from dagster import DagsterInstance, ExecuteInProcessResult, JobDefinition
 from nhm_assets.domain.asset_keys import TRAINED_MODEL
 from nhm_assets.domain.dagster_internals import execute_and_keep_nothing, make_new_run_id
 from nhm_assets.domain.dagster_names import CODE_LOCATION
-from nhm_assets.domain.dataset_schema import SPLITS, counts, data_version
+from nhm_assets.domain.dataset_schema import SPLITS, counts
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.outcomes import HELD_BY_TAG, OUTCOME_TAG, REASON_TAG, BrokenBy, Outcome
 from nhm_assets.domain.partitions import Partition, Window
@@ -178,7 +178,7 @@ def _with_what_it_stored(ended: Retraining, stored: StoredResults) -> Retraining
         ended = replace(
             ended,
             window=Window(*map(datetime.fromisoformat, frame.attrs["window"])),
-            dataset=_dataset(frame),
+            dataset=_dataset(frame, stored.data_version()),
             synthetic=bool(frame.attrs["synthetic_rows"]),
         )
     return replace(ended, trained=stored.trained(), report=stored.report())
@@ -222,7 +222,7 @@ def as_json(result: Retraining, stage: str | None) -> dict[str, Any]:
     }
 
 
-def _dataset(frame: "StoredFrame") -> dict[str, Any]:
+def _dataset(frame: "StoredFrame", data_version: str | None) -> dict[str, Any]:
     splits = counts(frame["split"])
     return {
         "rows": len(frame),
@@ -231,7 +231,7 @@ def _dataset(frame: "StoredFrame") -> dict[str, Any]:
         "splits": {split: splits.get(split, 0) for split in SPLITS},
         "quarantined": frame.attrs["quarantined"],
         "scripted": frame.attrs["scripted"],
-        "data_version": data_version(frame),
+        "data_version": data_version,
     }
 
 

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from dagster import AssetKey, ExecuteInProcessResult
+from dagster import AssetKey, AssetMaterialization, ExecuteInProcessResult
 
 from nhm_assets.domain.asset_keys import EVALUATION_REPORT, FEEDBACK_DATASET, TRAINED_MODEL
+from nhm_assets.domain.dagster_names import DATA_VERSION
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from resources.storage import FILE, FrameIOManager, RecordIOManager
 from resources.storage_location import location
@@ -35,6 +36,11 @@ class StoredResults:
             return None
         return FrameIOManager(self.storage).stored(location(self.storage) / path, _name(FEEDBACK_DATASET))
 
+    def data_version(self) -> str | None:
+        """The digest of the dataset's rows, as the run recorded it."""
+        made = self._made(FEEDBACK_DATASET)
+        return (made.tags or {}).get(DATA_VERSION) if made else None
+
     def trained(self) -> TrainedModel | None:
         """Read the record of the trained model."""
         return self._record(TRAINED_MODEL, TrainedModel)
@@ -50,9 +56,13 @@ class StoredResults:
         return RecordIOManager(self.storage).read(location(self.storage) / path, _name(asset), kind)
 
     def _path(self, asset: AssetKey) -> str | None:
+        made = self._made(asset)
+        return str(made.metadata[FILE].value) if made else None
+
+    def _made(self, asset: AssetKey) -> AssetMaterialization | None:
         for event in self.result.get_asset_materialization_events():
             if event.asset_key == asset:
-                return str(event.materialization.metadata[FILE].value)
+                return event.materialization
         return None
 
 

@@ -12,14 +12,17 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from dagster import DagsterInstance, asset, materialize
+from alembic.command import stamp
+from alembic.script import ScriptDirectory
+from dagster import AssetCheckResult, AssetCheckSpec, DagsterInstance, MaterializeResult, asset, materialize
 from sqlalchemy import Engine, event, text
 
-from tests.support.dagster_internals import create_run_for_test
+from tests.support.dagster_internals import create_run_for_test, sql
 from tests.support.processes import eventually, talkers
 from tests.support.sqlite_instances import SQLITE_PART, overrides, plain_instance, pooled_instance
 
 PREFIX = "counted "
+_A_RUN = "11111111-1111-4111-8111-111111111111"
 
 
 @pytest.fixture
@@ -87,6 +90,60 @@ def test_a_run_opens_few_connections(instance: DagsterInstance):
         assert materialize([an_asset], instance=instance).success
     # The run's own file, once to make it and once to keep it.
     assert len(opened) <= 4
+
+
+CHECKS = [AssetCheckSpec(f"check_{number}", asset="checked") for number in range(6)]
+
+
+@asset(check_specs=CHECKS)
+def checked() -> MaterializeResult:
+    results = [AssetCheckResult(passed=True, check_name=check.name) for check in CHECKS]
+    return MaterializeResult(check_results=results)
+
+
+def test_checks_open_no_connections(instance: DagsterInstance):
+    """Dagster asks for each event of a check whether its table exists."""
+    materialize([checked], instance=instance)
+    with connections() as opened:
+        assert materialize([checked], instance=instance).success
+    assert len(opened) <= 4
+
+
+def schemas(instance: DagsterInstance, folder: Path) -> dict[str, tuple[list[tuple[str, str]], list[tuple[str]]]]:
+    """Each file of an instance in a new folder, which has had a run: its tables and indexes, and its migration."""
+    with instance:
+        report(instance, create_run_for_test(instance, run_id=_A_RUN).run_id, 1)
+        instance.all_instigator_state()
+    found = {}
+    for path in folder.rglob("*.db"):
+        with sqlite3.connect(path) as connection:
+            made = connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+            migrations = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        found[str(path.relative_to(folder))] = made, migrations
+    return found
+
+
+def test_new_files_are_those_that_dagster_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    here, there = tmp_path / "ours", tmp_path / "dagster"
+    here.mkdir()
+    there.mkdir()
+    ours = schemas(pooled_instance(here), here)
+    monkeypatch.setattr(sql, "ScriptDirectory", ScriptDirectory)
+    monkeypatch.setattr(sql, "stamp", stamp)
+    assert ours == schemas(plain_instance(there), there)
+    assert len(ours) == 4
+    assert all(len(migrations) == 1 for _, migrations in ours.values())
+
+
+def test_migrations_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with pooled_instance(tmp_path) as instance:
+        instance.get_runs(limit=1)
+    read: list[object] = []
+    revisions = ScriptDirectory._load_revisions
+    monkeypatch.setattr(ScriptDirectory, "_load_revisions", lambda self: read.append(self) or revisions(self))
+    with pooled_instance(tmp_path) as again:
+        report(again, create_run_for_test(again).run_id, 1)
+    assert read == []
 
 
 def test_without_the_part_dagster_opens_a_connection_for_every_event(home: Path):

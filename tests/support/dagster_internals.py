@@ -30,6 +30,7 @@ from dagster._core.scheduler.instigation import (
     TickData,
     TickStatus,
 )
+from dagster._core.storage import sql
 from dagster._core.storage.compute_log_manager import ComputeIOType
 from dagster._core.storage.defs_state.base import _current_storage
 from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
@@ -96,6 +97,7 @@ __all__ = [
     "process_config",
     "process_workspace_config",
     "resolve_to_config_type",
+    "sql",
     "validate_config",
 ]
 
