@@ -1,7 +1,7 @@
 """The same retraining as `nhm retrain`, as a script without Dagster.
 
-It has no runs, events, checks or I/O managers. The work is the same, function by function and MLflow call by MLflow
-call, for one week and these specialists, or all: `python -m benchmarks.bare_retrain WEEK [NAME ...]`.
+It has no runs, events, checks, I/O managers or pictures. The work is the same, function by function and MLflow call by
+MLflow call, for one week and these specialists, or all: `python -m benchmarks.bare_retrain WEEK [NAME ...]`.
 """
 
 import sys
@@ -39,6 +39,8 @@ from nhm_assets.registry.transitions import registry_faults
 from nhm_assets.registry.versions import version_in_production
 from nhm_assets.registry.vocabulary import STAGING
 from nhm_assets.resource_factories import mlflow_of, mongo_of
+from nhm_assets.served.measure import Measurement
+from nhm_assets.served.monitoring import write_monitoring
 from nhm_assets.settings import Settings
 from nhm_assets.training.code_version import code_version
 from nhm_assets.training.registration import find_version, log_fit, log_inputs, register, stage_candidate
@@ -77,6 +79,7 @@ def main(week: str, *names: str) -> None:
             trained = train(client, mlflow, database, frame, partition, run, settings)
             report, failed = evaluate(client, database, frame, trained, partition, settings)
             print(decide(client, database, report, failed, run, settings))
+            measure_served(database, mlflow, partition, settings)
 
 
 def build_dataset(
@@ -214,6 +217,18 @@ def _outcome(
     decision = promote(client, log, request, now=now, wait_s=settings.promotion_wait_s)
     assert registry_faults(client, report.model, report.version) == []
     return decision.outcome
+
+
+def measure_served(database: "Database[Document]", mlflow: "Mlflow", partition: Partition, settings: Settings) -> None:
+    """Measure what was served in the week, and keep what the promoted version learned, to compare later weeks with."""
+    quality = Measurement(database, mlflow, partition, settings, settings.now(), _warn).measure()
+    write_monitoring(database, quality, warn=_warn)
+    assert not quality.faults, quality.faults
+    _store(settings, partition, "served_quality", quality)
+
+
+def _warn(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _store(settings: Settings, partition: Partition, asset: str, record: Record) -> None:

@@ -54,6 +54,8 @@ SPECIALIST = "technical"
 DAYS = 7
 EVERY = timedelta(days=DAYS) / ROWS
 
+SELECTION = Settings().selection
+
 STORED = NAMES
 FROM_PLANS = replace(NAMES, features="no_features")
 WRITTEN_BACK = replace(NAMES, features="written_features")
@@ -96,7 +98,7 @@ def _build(database: "Database[Document]", names: CollectionNames, window: Windo
     partition = Partition.parse(WEEK, SPECIALIST)
 
     def read(session) -> WindowRead:
-        return read_window(Reader(database, names, SPECIALIST, session), window, Settings().selection)
+        return read_window(Reader(database, names, SPECIALIST, session), window, SELECTION)
 
     result, _ = read_consistently(database, read)
     frame = assemble(result, partition, window, min_samples=1, synthetic_fallback=False)

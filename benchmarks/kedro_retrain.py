@@ -58,7 +58,9 @@ def _nodes(
         return bare_retrain.evaluate(client, database, frame, trained, partition, settings)
 
     def decide(report: EvaluationReport, failed: list[str]) -> str:
-        return bare_retrain.decide(client, database, report, failed, run, settings)
+        line = bare_retrain.decide(client, database, report, failed, run, settings)
+        bare_retrain.measure_served(database, mlflow, partition, settings)
+        return line
 
     dataset, trained, report, failed, line = (
         f"{name}_{what}" for what in ("dataset", "trained", "report", "failed", "line")
