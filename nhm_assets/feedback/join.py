@@ -217,11 +217,11 @@ class Join:
 
         Only a map with a list of tasks counts as a plan.
         """
-        own = {name: plans[name] for name in plan_of if name in plans}
+        without = self._compute(batch, {name: plans[name] for name in plan_of if name in plans})
         if unread := [name for name in plan_of if name not in plans]:
-            read = yield partial(self._reader.opinion_plans, unread)
-            own |= {name: read.get(name) for name in unread}
-        if without := self._compute(batch, own):
+            read = batch.read((yield partial(self._reader.opinion_plans, unread)))
+            without += self._compute(batch, {name: read.get(name) for name in unread})
+        if without:
             named = dict.fromkeys(map(plan_of.__getitem__, without))
             ledger = batch.read((yield partial(self._reader.ledger_plans, named)))
             for name in self._compute(batch, {name: ledger.get(plan_of[name]) for name in without}):

@@ -42,16 +42,6 @@ _FEEDBACK_FIELDS: Final = (
     *PROVENANCE_FIELDS,
 )
 _FEEDBACK_BATCH: Final = 5000
-_UNUSED_PLAN_FIELDS: Final = (
-    "cognitive_plan.execution_order",
-    "cognitive_plan.reasoning_summary",
-    "cognitive_plan.metadata",
-    "cognitive_plan.tasks.parameters",
-    "cognitive_plan.tasks.metadata",
-    "cognitive_plan.tasks.required_capabilities",
-)
-"""Parts of a plan that no feature reads. Queries exclude them instead of including the rest, because including
-would hide the difference between a null and a missing field."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +116,7 @@ class Reader:
         shown = dict.fromkeys(("opinion_id", "specialist_type", *fields), 1)
         more = {"specialist_type": self.specialist}
         opinions = self._by_ids(self.names.opinions, "opinion_id", ids, shown, more)
-        return _by_id("opinion_id", None, filter(self._is_ours, opinions), ids)
+        return _by_id("opinion_id", filter(self._is_ours, opinions), ids)
 
     def scored_opinions(self, plain: Sequence[str], with_plan: Sequence[str]) -> Unread[list[Opinions]]:
         """Plan ids and scores of those opinions that exist and belong to the specialist.
@@ -146,22 +136,12 @@ class Reader:
             lambda: [opinions_in(without.read(), with_plans=False), opinions_in(within.read(), with_plans=True)],
         )
 
-    def opinion_plans(self, opinion_ids: Sequence[str]) -> dict[str, Any]:
-        """Opinion id -> its `cognitive_plan`, of whatever type; None for an opinion without one."""
-        opinions = (
-            opinion
-            for ids in id_batches(opinion_ids)
-            for opinion in self._collection(self.names.opinions).aggregate(
-                [
-                    {"$match": {"opinion_id": {"$in": ids}, "specialist_type": self.specialist}},
-                    {"$project": {"opinion_id": 1, "specialist_type": 1, "cognitive_plan": 1}},
-                    {"$project": dict.fromkeys(_UNUSED_PLAN_FIELDS, 0)},
-                ],
-                session=self.session,
-                batchSize=BATCH,
-            )
-        )
-        return _by_id("opinion_id", "cognitive_plan", filter(self._is_ours, opinions), opinion_ids)
+    def opinion_plans(self, opinion_ids: Sequence[str]) -> Unread[dict[str, Any]]:
+        """Opinion id -> its `cognitive_plan`, raw where it is a map."""
+        fields = {"opinion_id": 1, "specialist_type": 1, "cognitive_plan": 1}
+        more = {"specialist_type": self.specialist}
+        found = self._found(self.names.opinions, "opinion_id", opinion_ids, ("cognitive_plan",), fields, more)
+        return Unread(found.size, lambda: plans_of(found.read(), "cognitive_plan"))
 
     def ledger_plans(self, plan_ids: Iterable[str]) -> Unread[dict[str, Any]]:
         """Plan id -> `plan_data` of its ledger document, raw where it is a map."""
@@ -246,15 +226,15 @@ def _can_be_sent(value: Any) -> bool:
     return True
 
 
-def _by_id(id_field: str, field: str | None, documents: Iterable[Document], wanted: Iterable[str]) -> dict[str, Any]:
-    """Id -> that field of its document, or the whole document, for exactly the ids that were asked for.
+def _by_id(id_field: str, documents: Iterable[Document], wanted: Iterable[str]) -> dict[str, Document]:
+    """Id -> its document, for exactly the ids that were asked for.
 
     If an id occurs twice, the document with the greatest `_id` counts, so that every run gives the same.
     """
     asked = set(wanted)
     found = [one for one in documents if is_string(name := one.get(id_field)) and name in asked]
-    by_id = {one[id_field]: one.get(field) if field else one for one in found}
+    by_id = {one[id_field]: one for one in found}
     if len(by_id) == len(found):
         return by_id
     found.sort(key=lambda document: repr(document["_id"]))
-    return {one[id_field]: one.get(field) if field else one for one in found}
+    return {one[id_field]: one for one in found}

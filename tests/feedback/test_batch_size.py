@@ -33,7 +33,11 @@ def test_the_size_of_documents_decides_how_many_come_next(opinions: int, receive
     assert size.opinions == coming
 
 
-def test_large_plans_come_a_few_at_a_time(database: Database, mongod_uri: str, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("named", ["plan", "another"])
+def test_large_plans_come_a_few_at_a_time(
+    named: str, database: Database, mongod_uri: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Also those that are read by themselves, because the feedback named another plan, which has features."""
     monkeypatch.setattr(batch_size, "_BYTES", MIB // 2)
     monkeypatch.setattr(batch_size, "_FIRST", 20)
     large = plan(tasks=[task("a", description="x" * 40_000)])
@@ -41,7 +45,11 @@ def test_large_plans_come_a_few_at_a_time(database: Database, mongod_uri: str, m
     put(
         database,
         opinions=[opinion(number, cognitive_plan=large) for number in numbers],
-        feedback=[feedback(number, submitted_at=WEEK_END - timedelta(minutes=number + 1)) for number in numbers],
+        feedback=[
+            feedback(number, plan_id=f"{named}-{number}", submitted_at=WEEK_END - timedelta(minutes=number + 1))
+            for number in numbers
+        ],
+        features=[{"plan_id": f"another-{number}", "features": STORED} for number in numbers],
     )
     commands = Commands()
     with listened(mongod_uri, database.name, commands) as listening:
@@ -50,8 +58,9 @@ def test_large_plans_come_a_few_at_a_time(database: Database, mongod_uri: str, m
         len(one["filter"]["opinion_id"]["$in"]) for one in commands.reads() if "opinion_id" in one.get("filter", {})
     ]
     assert asked[0] == 20
-    # What is read ahead was asked for before the size was known.
-    assert all(count <= 13 for count in asked[3:])
+    # What is read ahead was asked for before the size was known, and each opinion once or twice.
+    assert all(count <= 13 for count in asked[8:])
+    assert len(asked) > 12
 
 
 def test_the_size_of_batches_changes_nothing(database: Database, monkeypatch: pytest.MonkeyPatch):
