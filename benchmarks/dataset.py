@@ -55,6 +55,7 @@ DAYS = 7
 EVERY = timedelta(days=DAYS) / ROWS
 
 SELECTION = Settings().selection
+"""Loaded once, as in a run: to load the settings takes longer than to read a thousand rows."""
 
 STORED = NAMES
 FROM_PLANS = replace(NAMES, features="no_features")

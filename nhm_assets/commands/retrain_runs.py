@@ -64,7 +64,10 @@ class Runs:
         self._job = build_definitions(self._settings).resolve_job_def(JOB)
 
     def workers(self) -> AbstractContextManager[RunWorkers | None]:
-        """The processes for the runs, which this one must fork before it opens any service; None if there are none."""
+        """The processes for the runs, which this one must fork before it opens any service; None if there are none.
+
+        Either way, what runs use is imported.
+        """
         import_run_libraries(self._settings)
         if self._processes == 1:
             return nullcontext()

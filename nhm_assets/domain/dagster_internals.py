@@ -135,16 +135,17 @@ def replace_tick_logger(make: "Callable[[], Logger]") -> None:
     instigation_logger.create_console_logger = lambda *_: make()
 
 
+_migrations = cache(ScriptDirectory.from_config)
+
+
 def read_migrations_once() -> None:
     """Make this process read Dagster's migrations once, instead of whenever a SQLite file is opened or created.
 
-    These are ninety scripts, which take 27 ms. A new file, which has all tables, is marked as having had them all.
+    Dagster 1.13 has ninety scripts, and reads them in about 30 ms. A new file, which has all tables, is marked as
+    having had all migrations.
     """
     sql.ScriptDirectory = SimpleNamespace(from_config=_migrations)  # type: ignore[assignment, misc]
     sql.stamp = _mark_as_migrated  # type: ignore[assignment]
-
-
-_migrations = cache(ScriptDirectory.from_config)
 
 
 def _mark_as_migrated(config: "Config", revision: str) -> None:

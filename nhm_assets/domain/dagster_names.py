@@ -11,7 +11,7 @@ REPORT_METADATA: Final = "report"
 """Under this name, a materialization of evaluation_report has the whole report."""
 
 DATA_VERSION: Final = "dagster/data_version"
-"""Tag of a materialization."""
+"""Tag in which Dagster keeps the data version of a materialization."""
 
 CODE_LOCATION: Final = "nhm_assets"
 GROUP: Final = "specialist_models"

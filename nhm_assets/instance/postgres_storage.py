@@ -9,7 +9,6 @@ for the disk like the event itself, and the question whether tables and columns 
 import os
 import select
 import time
-from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import ref
@@ -27,6 +26,7 @@ from nhm_assets.domain.dagster_internals import (
     ScheduleStorage,
     pg_config,
 )
+from nhm_assets.instance.asked_once import ask_once
 
 if TYPE_CHECKING:
     from dagster_postgres import DagsterPostgresStorage
@@ -127,19 +127,6 @@ def _found_in(address: str) -> set[tuple[Any, ...]]:
     return set()
 
 
-def _ask_once(storage: object, method: str, found: set[tuple[Any, ...]]) -> None:
-    """Let this method of a storage ask the database until the answer is yes."""
-    asked: Callable[..., bool] = getattr(storage, method)
-
-    def answer(*arguments: str) -> bool:
-        key = (method, *arguments)
-        if key not in found and asked(*arguments):
-            found.add(key)
-        return key in found
-
-    setattr(storage, method, answer)
-
-
 class PooledPostgresStorage(DagsterStorage[Any], ConfigurableClass):
     """Dagster's storage in a PostgreSQL database: runs, events and ticks.
 
@@ -153,7 +140,7 @@ class PooledPostgresStorage(DagsterStorage[Any], ConfigurableClass):
             one._engine = engine
         for name, methods in _SCHEMA.items():
             for method in methods:
-                _ask_once(getattr(storage, name), method, _found_in(storage.postgres_url))
+                ask_once(getattr(storage, name), method, _found_in(storage.postgres_url))
         super().__init__()
 
     @property

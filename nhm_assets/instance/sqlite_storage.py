@@ -3,7 +3,8 @@
 Dagster opens a connection for every event and closes it again. The last one to close a file also moves the journal
 into it and deletes the journal. A retraining of five specialists does all of that 1,700 times, and on a busy disk it is
 most of what the retraining waits for. Transactions and waiting times stay as they are, so what Dagster has stored
-survives a killed process exactly as before.
+survives a killed process exactly as before. A process also reads Dagster's migrations only once, and does not ask again
+for a table that it has found.
 
 A transaction does not wait for the disk. After a power failure, the last ones may be missing, as if they had never
 begun; the files are whole. The audit log and the registry say what was promoted. A candidate whose verdicts are missing
@@ -34,6 +35,7 @@ from nhm_assets.domain.dagster_internals import (
     SqliteScheduleStorage,
     read_migrations_once,
 )
+from nhm_assets.instance.asked_once import ask_once
 
 _OPEN_FILES: Final = 8
 """Most files that one storage keeps open: each run has a file of its own, and the webserver reads many."""
@@ -150,15 +152,9 @@ class PooledEventLogStorage(SqliteEventLogStorage):
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._connections = _Connections()
-        self._tables = set[str]()
+        # For each event of a check, Dagster asks for a table, by a connection of its own.
+        ask_once(self, "has_table", set())
         super().__init__(base_dir, inst_data)
-
-    def has_table(self, table_name: str) -> bool:
-        """Whether the shared file has this table. Dagster asks this for each check, by a connection of its own."""
-        # No migration drops a table.
-        if table_name not in self._tables and super().has_table(table_name):
-            self._tables.add(table_name)
-        return table_name in self._tables
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
