@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 
 from resources.errors import MlflowRefused
 from resources.mlflow_database import artifact_root, database_address, database_file, require_database
-from resources.mlflow_errors import if_there, root_reason
+from resources.mlflow_errors import root_reason
 from resources.mlflow_server import MlflowServer
 
 if TYPE_CHECKING:
     from dagster_mlflow.resources import MlFlow
     from mlflow import MlflowClient
-    from mlflow.entities import Run
 
     from resources.mlflow_reader import MlflowReader
 
@@ -244,17 +243,6 @@ def _logging_functions() -> "type[MlFlow]":
         warnings.simplefilter("ignore", BetaWarning)
         from dagster_mlflow.resources import MlFlow
     return MlFlow
-
-
-def run_state(client: "MlflowClient", run_id: str) -> str | None:
-    """`active`, or `deleted` if somebody has deleted the run in MLflow; None if it is gone for good (`mlflow gc`)."""
-    run = run_if_any(client, run_id)
-    return str(run.info.lifecycle_stage) if run else None
-
-
-def run_if_any(client: "MlflowClient | MlflowReader", run_id: str) -> "Run | None":
-    """The run with this id; None if it is gone for good (`mlflow gc`)."""
-    return if_there(lambda: client.get_run(run_id))
 
 
 def delete_version_files(client: "MlflowClient", model: str, version: str) -> None:

@@ -4,10 +4,14 @@ To import that library takes longer than all questions of a command together. A 
 client that only ask, by the same names, and its answers have the fields that the platform reads.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 T = TypeVar("T")
+
+ALL: Final = 3
+"""`ViewType.ALL` of MLflow: deleted ones, too."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,17 @@ class Page(list[T]):
     token: str | None = None
 
 
+def every(ask: Callable[[str | None], Page[T]]) -> Iterator[T]:
+    """What is on this page and on all that follow; `ask` gets the token of a page, None for the first one."""
+    token = None
+    while True:
+        page = ask(token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
 @dataclass(frozen=True)
 class ReadData:
     """What a run has logged: the newest value of each metric."""
@@ -49,10 +64,25 @@ class ReadData:
 
 
 @dataclass(frozen=True)
+class ReadInfo:
+    """What a run is."""
+
+    run_id: str
+
+
+@dataclass(frozen=True)
 class ReadRun:
     """An MLflow run."""
 
+    info: ReadInfo
     data: ReadData
+
+
+@dataclass(frozen=True)
+class ReadExperiment:
+    """An MLflow experiment, which groups runs."""
+
+    experiment_id: str
 
 
 class MlflowReader(Protocol):
@@ -86,3 +116,13 @@ class MlflowReader(Protocol):
 
     def get_run(self, run_id: str) -> ReadRun:
         """The run with this id, also a deleted one."""
+
+    def search_experiments(
+        self, view_type: int, max_results: int = 1000, *, page_token: str | None = None
+    ) -> Page[ReadExperiment]:
+        """The experiments. A reader knows only the view `ALL`."""
+
+    def search_runs(
+        self, experiment_ids: list[str], filter_string: str, run_view_type: int, max_results: int = 1000
+    ) -> Page[ReadRun]:
+        """The runs of these experiments that a filter of MLflow lets through. A reader knows only the view `ALL`."""

@@ -4,7 +4,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from resources.mlflow_errors import AWAY, DENIED, MlflowAnswer
-from resources.mlflow_reader import Page, ReadData, ReadModel, ReadRun, ReadVersion, T
+from resources.mlflow_reader import (
+    ALL,
+    Page,
+    ReadData,
+    ReadExperiment,
+    ReadInfo,
+    ReadModel,
+    ReadRun,
+    ReadVersion,
+    T,
+)
 from resources.mlflow_server import MlflowServer
 
 if TYPE_CHECKING:
@@ -13,6 +23,8 @@ if TYPE_CHECKING:
 HTTP_RETRIES: Final = 2
 _PAUSE_S: Final = 0.5
 """Before the second retry; the first follows at once."""
+_QUESTIONS: Final = ("GET", "POST")
+"""Methods of what is asked again: nothing that is posted here changes anything."""
 
 
 class RestReader:
@@ -59,12 +71,31 @@ class RestReader:
 
     def get_run(self, run_id: str) -> ReadRun:
         """The run with this id, also a deleted one."""
-        data = self._ask("runs/get", run_id=run_id)["run"].get("data", {})
-        return ReadRun(ReadData({one["key"]: float(one["value"]) for one in data.get("metrics", ())}))
+        return _run(self._ask("runs/get", run_id=run_id)["run"])
+
+    def search_experiments(
+        self, view_type: int, max_results: int = 1000, *, page_token: str | None = None
+    ) -> Page[ReadExperiment]:
+        """The experiments."""
+        how = {"view_type": _view(view_type), "max_results": max_results, "page_token": page_token}
+        answer = self._ask("experiments/search", **how)
+        return _page(answer, [ReadExperiment(one["experiment_id"]) for one in answer.get("experiments", ())])
+
+    def search_runs(
+        self, experiment_ids: list[str], filter_string: str, run_view_type: int, max_results: int = 1000
+    ) -> Page[ReadRun]:
+        """The runs of these experiments that a filter of MLflow lets through."""
+        how = {"filter": filter_string, "run_view_type": _view(run_view_type), "max_results": max_results}
+        answer = self._answer("POST", "runs/search", json={"experiment_ids": experiment_ids, **how})
+        return _page(answer, [_run(one) for one in answer.get("runs", ())])
 
     def _ask(self, question: str, **parameters: Any) -> dict[str, Any]:
+        return self._answer("GET", question, params=parameters)
+
+    def _answer(self, method: str, question: str, **how: Any) -> dict[str, Any]:
         address = f"{self._server.address.rstrip('/')}/api/2.0/mlflow/{question}"
-        response = self._session.get(address, params=parameters, timeout=self._server.timeout_s, allow_redirects=False)
+        timeout_s = self._server.timeout_s
+        response = self._session.request(method, address, timeout=timeout_s, allow_redirects=False, **how)
         if response.ok and not response.is_redirect:
             answer: dict[str, Any] = response.json()
             return answer
@@ -86,7 +117,13 @@ class RestReader:
         from urllib3.util import Retry
 
         session = requests.Session()
-        retry = Retry(HTTP_RETRIES, backoff_factor=_PAUSE_S / 2, status_forcelist=AWAY, raise_on_status=False)
+        retry = Retry(
+            HTTP_RETRIES,
+            backoff_factor=_PAUSE_S / 2,
+            status_forcelist=AWAY,
+            raise_on_status=False,
+            allowed_methods=_QUESTIONS,
+        )
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(max_retries=retry))
         for name, value in self._server.access().items():
@@ -104,6 +141,17 @@ def _model(said: dict[str, Any]) -> ReadModel:
     aliases = {one["alias"]: str(one["version"]) for one in said.get("aliases", ())}
     versions = [_version(one) for one in said.get("latest_versions", ())]
     return ReadModel(said["name"], int(said.get("last_updated_timestamp") or 0), versions, aliases)
+
+
+def _view(number: int) -> str:
+    if number != ALL:
+        raise ValueError(f"this reader does not know the view {number}")
+    return "ALL"
+
+
+def _run(said: dict[str, Any]) -> ReadRun:
+    metrics = {one["key"]: float(one["value"]) for one in said.get("data", {}).get("metrics", ())}
+    return ReadRun(ReadInfo(said["info"]["run_id"]), ReadData(metrics))
 
 
 def _version(said: dict[str, Any]) -> ReadVersion:

@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Final
 
 from resources.mlflow_errors import NOT_A_NAME, NOT_THERE, MlflowAnswer
-from resources.mlflow_reader import Page, ReadData, ReadModel, ReadRun, ReadVersion, T
+from resources.mlflow_reader import (
+    ALL,
+    Page,
+    ReadData,
+    ReadExperiment,
+    ReadInfo,
+    ReadModel,
+    ReadRun,
+    ReadVersion,
+    T,
+)
 
 _WAIT_S: Final = 20.0
 """How long MLflow's own client waits for another process that writes."""
@@ -36,6 +46,11 @@ _ORDERS: Final = {
     _BY_CHANGE: "last_updated_time DESC, name, version DESC",
     "version_number DESC": "version DESC, name",
 }
+_EXPERIMENTS: Final = "SELECT experiment_id FROM experiments ORDER BY creation_time DESC, experiment_id"
+_RUNS: Final = "SELECT run_uuid FROM runs"
+_METRICS: Final = "SELECT run_uuid, key, value, is_nan FROM latest_metrics"
+_RUN_IDS: Final = re.compile(r"attributes\.run_id IN \((.*)\)")
+_TEXT: Final = re.compile(r"'([^']*)'")
 _Row = tuple[str, int, str, str | None, int | None]
 
 
@@ -104,10 +119,32 @@ class TablesReader:
     def get_run(self, run_id: str) -> ReadRun:
         """The run with this id, also a deleted one."""
         with self._opened() as connection:
-            if not connection.execute("SELECT 1 FROM runs WHERE run_uuid = ?", (run_id,)).fetchone():
-                raise MlflowAnswer(NOT_THERE, f"there is no run {run_id}")
-            rows = connection.execute("SELECT key, value, is_nan FROM latest_metrics WHERE run_uuid = ?", (run_id,))
-            return ReadRun(ReadData({key: nan if is_nan else value for key, value, is_nan in rows}))
+            found = _runs(connection, "run_uuid = ?", run_id)
+        if not found:
+            raise MlflowAnswer(NOT_THERE, f"there is no run {run_id}")
+        return found[0]
+
+    def search_experiments(
+        self, view_type: int, max_results: int = 1000, *, page_token: str | None = None
+    ) -> Page[ReadExperiment]:
+        """The experiments, newest first."""
+        _require_all(view_type)
+        with self._opened() as connection:
+            return _page(lambda limits: _experiments(connection, limits), max_results, page_token)
+
+    def search_runs(
+        self, experiment_ids: list[str], filter_string: str, run_view_type: int, max_results: int = 1000
+    ) -> Page[ReadRun]:
+        """Those of these runs that are in these experiments, newest first."""
+        _require_all(run_view_type)
+        asked = _RUN_IDS.fullmatch(filter_string)
+        if asked is None:
+            raise ValueError(f"this reader has no answer to {filter_string}")
+        ids = _TEXT.findall(asked[1])
+        where = f"run_uuid IN ({_marks(ids)}) AND experiment_id IN ({_marks(experiment_ids)})"
+        with self._opened() as connection:
+            asked_of = *ids, *experiment_ids
+            return _page(lambda limits: _runs(connection, where, *asked_of, limits=limits), max_results, None)
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
@@ -156,6 +193,31 @@ def _models(connection: sqlite3.Connection, names: str, *values: str) -> list[Re
     for name, alias, number in connection.execute(f"{_ALIASES} {these}", values):
         models[name].aliases[alias] = str(number)
     return list(models.values())
+
+
+def _require_all(view: int) -> None:
+    if view != ALL:
+        raise ValueError(f"this reader does not know the view {view}")
+
+
+def _experiments(connection: sqlite3.Connection, limits: str) -> list[ReadExperiment]:
+    return [ReadExperiment(str(number)) for (number,) in connection.execute(f"{_EXPERIMENTS} {limits}")]
+
+
+def _marks(values: list[str]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _runs(connection: sqlite3.Connection, where: str, *values: str, limits: str = "") -> list[ReadRun]:
+    """The runs that fit a condition, newest first."""
+    # All answers are of one moment.
+    connection.execute("BEGIN")
+    found = connection.execute(f"{_RUNS} WHERE {where} ORDER BY start_time DESC, run_uuid {limits}", values)
+    runs = {run: ReadRun(ReadInfo(run), ReadData({})) for (run,) in found}
+    metrics = connection.execute(f"{_METRICS} WHERE run_uuid IN ({_marks(list(runs))})", tuple(runs))
+    for run, key, value, is_nan in metrics:
+        runs[run].data.metrics[key] = nan if is_nan else value
+    return list(runs.values())
 
 
 def _versions(connection: sqlite3.Connection, where: str, *values: str | int) -> list[ReadVersion]:

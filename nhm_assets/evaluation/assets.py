@@ -35,7 +35,8 @@ from nhm_assets.steps.partitions import specialist_weeks
 from nhm_assets.steps.pictures import drawn, log_pictures, markdown
 from nhm_assets.steps.retry_policy import retry_transient_errors
 from nhm_assets.steps.tables import table
-from resources.mlflow import Mlflow, run_state
+from resources.mlflow import Mlflow
+from resources.mlflow_runs import run_state
 from resources.mongo import Mongo
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from nhm_assets.monitoring import field_metrics, own_metrics
 from nhm_assets.monitoring.metric import Readings
 from nhm_assets.registry.versions import newest_versions, version_by_alias, version_if_any, window_end
 from nhm_assets.registry.vocabulary import DATA_SOURCE_TAG, DATA_VERSION_TAG, PRODUCTION, PRODUCTION_ALIAS, STAGING
-from resources.mlflow import Mlflow, run_if_any
+from resources.mlflow import Mlflow
+from resources.mlflow_runs import run_if_any
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -2,7 +2,7 @@
 `production_models` show the same rows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,7 +10,7 @@ from nhm_assets.domain.outcomes import HELD_BY, Outcome
 from nhm_assets.domain.specialists import Specialist, all_specialists
 from nhm_assets.registry.champions import Champions, champions
 from nhm_assets.registry.history import newest_outcome, time_of
-from nhm_assets.registry.recovery import audited_version, last_move
+from nhm_assets.registry.recovery import last_move
 from nhm_assets.registry.vocabulary import (
     DATA_SOURCE_TAG,
     DATA_VERSION_TAG,
@@ -18,7 +18,7 @@ from nhm_assets.registry.vocabulary import (
     WINDOW_END_TAG,
     WINDOW_START_TAG,
 )
-from resources.mlflow import run_if_any
+from resources.mlflow_runs import runs_there
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,50 +129,45 @@ def production_rows(
         log: the audit log; None if MongoDB does not answer.
         recorded: specialist -> what Dagster says; empty if its database does not answer.
     """
-    nothing, models = Recorded(None, {}), [who.registered_model for who in all_specialists()]
-    found = champions(client, {model: None if log is None else audited_version(log, model) for model in models})
-    return [
-        _row(client, log, who, recorded=recorded.get(str(who), nothing), found=found[who.registered_model])
-        for who in all_specialists()
-    ]
+    moves = {who: last_move(log, who.registered_model) if log is not None else None for who in all_specialists()}
+    audited = {who.registered_model: str(move["version"]) if move else None for who, move in moves.items()}
+    found = champions(client, audited)
+    runs = runs_there(client, [one.served.run_id for one in found.values() if one.served and one.served.run_id])
+    rows = []
+    for who, move in moves.items():
+        said, row = recorded.get(str(who), Recorded(None, {})), _row(who, found[who.registered_model], move)
+        # A run that was removed for good (`mlflow gc`) leaves the version behind.
+        metrics = runs[row.run_id].data.metrics if row.run_id in runs else {}
+        scores: dict[str, Any] = {name: metrics.get(f"test_{name}") for name in _SCORES}
+        served, last = said.served.get(str(row.version)), _last_outcome(log, said.last, who)
+        rows.append(replace(row, last=last, served=served, **scores))
+    return rows
 
 
-def _row(
-    client: "MlflowReader", log: "Collection[Document] | None", who: Specialist, *, recorded: Recorded, found: Champions
-) -> ProductionRow:
-    model, version, last = who.registered_model, found.served, _last_outcome(log, recorded.last, who)
+def _row(who: Specialist, found: Champions, move: Document | None) -> ProductionRow:
+    """What the registry and the last move of the pointer say."""
+    model, version = who.registered_model, found.served
     if len(found.numbers) > 1:
-        return ProductionRow(str(who), model, SEVERAL, last=last)
+        return ProductionRow(str(who), model, SEVERAL)
     if version is None:
-        return ProductionRow(str(who), model, None, last=last)
+        return ProductionRow(str(who), model, None)
     tags = version.tags
     return ProductionRow(
         str(who),
         model,
         str(version.version),
-        since=_since(log, version),
+        since=_since(move, version),
         window_start=tags.get(WINDOW_START_TAG),
         window_end=tags.get(WINDOW_END_TAG),
         data_version=tags.get(DATA_VERSION_TAG),
         data_source=tags.get(DATA_SOURCE_TAG),
         partition=tags.get(PARTITION_TAG),
         run_id=version.run_id or None,
-        last=last,
-        served=recorded.served.get(str(version.version)),
-        **_scores(client, version),
     )
 
 
-def _scores(client: "MlflowReader", version: "ModelVersion") -> dict[str, float | None]:
-    # A run that was removed for good (`mlflow gc`) leaves the version behind.
-    run = run_if_any(client, version.run_id) if version.run_id else None
-    metrics = run.data.metrics if run else {}
-    return {name: metrics.get(f"test_{name}") for name in _SCORES}
-
-
-def _since(log: "Collection[Document] | None", version: "ModelVersion") -> datetime:
+def _since(move: Document | None, version: "ModelVersion") -> datetime:
     """By the audit log; of a version that others put there, when it was last changed: MLflow records no moves."""
-    move = last_move(log, version.name) if log is not None else None
     if move and str(move["version"]) == str(version.version):
         return time_of(move)
     return datetime.fromtimestamp(version.last_updated_timestamp / 1000, UTC)

@@ -19,6 +19,7 @@ from nhm_assets.registry.versions import (
     versions_beside,
 )
 from nhm_assets.registry.vocabulary import PRODUCTION, PRODUCTION_ALIAS
+from resources.mlflow_reader import every
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -74,13 +75,9 @@ def champions(client: "MlflowClient | MlflowReader", audited: Mapping[str, str |
 def _registered(client: "MlflowClient | MlflowReader", models: Collection[str]) -> "Iterator[RegisteredModel]":
     """These models, as far as they exist, and others whose names end alike."""
     ending = commonprefix([model[::-1] for model in models])[::-1]  # noqa: RUF071 - of names, not of paths
-    token = None
-    while models:
-        page = client.search_registered_models(f"name LIKE '%{ending}'", _AT_ONCE, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
+    like = f"name LIKE '%{ending}'"
+    if models:
+        yield from every(lambda token: client.search_registered_models(like, _AT_ONCE, page_token=token))
 
 
 def _of(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.registry.vocabulary import PRODUCTION, PRODUCTION_ALIAS, WINDOW_END_TAG
 from resources.mlflow_errors import NOT_A_NAME, if_there
+from resources.mlflow_reader import every
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -128,14 +129,8 @@ def all_versions(client: "MlflowClient | MlflowReader", model: str) -> "list[Mod
 
 
 def _found(client: "MlflowClient | MlflowReader", query: str) -> "list[ModelVersion]":
-    versions: list[ModelVersion] = []
-    token = None
-    while True:
-        page = client.search_model_versions(query, max_results=1000, page_token=token)
-        versions += page
-        token = page.token
-        if not token:
-            return sorted(versions, key=lambda version: int(version.version), reverse=True)
+    versions = every(lambda token: client.search_model_versions(query, max_results=1000, page_token=token))
+    return sorted(versions, key=lambda version: int(version.version), reverse=True)
 
 
 def newest_versions(client: "MlflowClient | MlflowReader", model: str, count: int) -> "list[ModelVersion]":

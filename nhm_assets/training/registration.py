@@ -29,7 +29,7 @@ from nhm_assets.registry.model_files import model_sha256
 from nhm_assets.registry.versions import all_versions, version_by_alias, versions_with_tag, window_end
 from nhm_assets.training.training_spec import TrainingSpec
 from resources.addresses import web_address
-from resources.mlflow import run_state
+from resources.mlflow_runs import run_state
 
 if TYPE_CHECKING:
     from dagster_mlflow.resources import MlFlow

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nhm_assets.registry.vocabulary import PARTITION_TAG, SEARCH_TAG, TRIAL_OF_TAG
 from nhm_assets.training.training_spec import TrainingSpec
-from resources.mlflow import run_if_any
+from resources.mlflow_runs import run_if_any
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
+from resources import mlflow_runs
 from resources.errors import MlflowRefused, MlflowUnavailable
 from resources.mlflow import Mlflow
+from resources.mlflow_reader import ALL
+from resources.mlflow_runs import runs_there
+from tests.registry.test_versions import Reads
 from tests.support.mlflows import FITTING, at, embedded, home, restored_environment
 from tests.support.processes import ROOT
-from tests.support.registry_questions import answers, fill, moves, questions
+from tests.support.registry_questions import answers, fill, moves, plain, questions
 from tests.support.servers import mlflow_server
 from tests.support.web import website
 
@@ -25,6 +29,7 @@ def test_the_reader_of_the_embedded_mlflow_answers_as_mlflows_client_does(embedd
         expected = answers(client, asked)
         assert answers(reader, asked) == expected
         assert moves(client) == []
+    assert len(expected["runs"][0]) == 2
     assert [name for name, said in expected.items() if said is None] == [
         *("model no model", "version 5", "version 7", "version latest", "no model's version"),
         *("no alias", "no model's alias", f"run {'0' * 32}"),
@@ -39,6 +44,24 @@ def test_the_reader_of_a_server_answers_as_mlflows_client_does(tmp_path: Path):
             asked = questions(fill(client))
             assert answers(reader, asked) == answers(client, asked)
             assert moves(client) == []
+
+
+@pytest.mark.parametrize("by", ["library", "reader"])
+def test_runs_are_asked_for_together_and_only_what_is_missing_by_itself(
+    embedded: Mlflow, monkeypatch: pytest.MonkeyPatch, by: str
+):
+    with embedded.client() as client:
+        there = fill(client)
+    gone, odd = "0" * 32, "somebody's run"
+    with embedded.client() if by == "library" else embedded.reading() as asked:
+        for at_once, requests in ((1, 4), (2, 3), (200, 2)):
+            monkeypatch.setattr(mlflow_runs, "_AT_ONCE", at_once)
+            reads = Reads(asked)
+            found = runs_there(reads, [*there, gone, odd, there[0]])
+            assert {run: plain(one) for run, one in found.items()} == {run: plain(asked.get_run(run)) for run in there}
+            assert reads.requests == requests
+        assert runs_there(reads, []) == {}
+        assert reads.requests == 2
 
 
 READS = """
@@ -77,6 +100,9 @@ def test_a_server_that_fails_for_a_moment_is_asked_again_and_one_that_keeps_fail
     question = "/api/2.0/mlflow/model-versions/search"
     with website({**FITTING, question: [(503, "busy"), (200, "{}")]}) as site, at(site.address).reading() as reader:
         assert reader.search_model_versions("name='a'") == []
+    posted = "/api/2.0/mlflow/runs/search"
+    with website({**FITTING, posted: [(503, "busy"), (200, "{}")]}) as site, at(site.address).reading() as reader:
+        assert reader.search_runs(["0"], "attributes.run_id IN ('a')", ALL) == []
     with (
         website({**FITTING, question: (503, "busy")}) as site,
         pytest.raises(MlflowUnavailable, match="answers 503"),

@@ -8,7 +8,7 @@ from typing import Any
 from mlflow import MlflowClient
 
 from resources.mlflow_errors import if_there
-from resources.mlflow_reader import MlflowReader
+from resources.mlflow_reader import ALL, MlflowReader
 
 MODEL, OTHER = "asked-evaluator", "other-evaluator"
 BY_NUMBER, BY_CHANGE = ["version_number DESC"], ["last_updated_timestamp DESC"]
@@ -66,6 +66,7 @@ def moves(client: MlflowClient) -> list[str]:
 def questions(runs: list[str]) -> dict[str, Callable[[Any], Any]]:
     tagged = f"name='{MODEL}' and tags.`data` = 'd0'"
     pages = {"max_results": 2, "order_by": BY_NUMBER}
+    named = f"attributes.run_id IN ('{runs[1]}', '{'0' * 32}', '{runs[0]}')"
     return {
         **{f"model {name}": lambda it, name=name: it.get_registered_model(name) for name in (MODEL, OTHER, "no model")},
         "models": lambda it: it.search_registered_models("name LIKE '%-evaluator'", 1000),
@@ -90,6 +91,12 @@ def questions(runs: list[str]) -> dict[str, Callable[[Any], Any]]:
         ),
         "changed": lambda it: it.search_model_versions(order_by=BY_CHANGE, max_results=50),
         **{f"run {run}": lambda it, run=run: it.get_run(run) for run in (*runs, "0" * 32)},
+        "experiments": lambda it: it.search_experiments(ALL),
+        "first experiment": lambda it: it.search_experiments(ALL, 1),
+        "last experiment": lambda it: it.search_experiments(ALL, page_token=it.search_experiments(ALL, 1).token),
+        "runs": lambda it: it.search_runs(["0", "1"], named, ALL, 3),
+        "newest run": lambda it: it.search_runs(["0", "1"], named, ALL, 1),
+        "runs of another experiment": lambda it: it.search_runs(["0"], named, ALL),
     }
 
 
@@ -105,7 +112,9 @@ def plain(answer: Any) -> Any:
         return answer.name, answer.last_updated_timestamp, newest, aliases
     if hasattr(answer, "data"):
         # Without the equality of NaN, which does not equal itself.
-        return {name: repr(value) for name, value in answer.data.metrics.items()}
+        return answer.info.run_id, {name: repr(value) for name, value in answer.data.metrics.items()}
+    if hasattr(answer, "experiment_id"):
+        return answer.experiment_id
     names = ("name", "version", "current_stage", "run_id", "last_updated_timestamp", "tags")
     said = {name: getattr(answer, name) for name in names}
     return said | {"version": str(said["version"]), "run_id": said["run_id"] or None}
