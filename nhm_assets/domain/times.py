@@ -16,6 +16,10 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _COUNT_TIMEOUT_S: Final = 4
 """Limit of each query. A tick sends two for all specialists, else two for each, and has 60 s for everything."""
 
+_NOT_UTC: Final = r"^(.{0,10}$|.{10}[^T]|.{11}.*[+-](?!00(:?00)?$))"
+"""Matches strings that may be earlier or later than they sort: with an offset, with another character than T before the
+hour, or without an hour. MongoDB evaluates it on the index."""
+
 
 def parse_time(value: object) -> datetime | None:
     """A BSON date, or an ISO-8601 string (no offset means UTC), as UTC; None for anything else."""
@@ -48,9 +52,9 @@ def count_feedback(
 ) -> int:
     """Number of feedback documents of a specialist that were submitted in the window.
 
-    It reads two ranges of the index on (specialist_type, submitted_at), so the cost depends only on what is in the
-    window. The server counts dates. Strings sort nearly like their times, so those of the window and of one day
-    around it are read and parsed.
+    It reads ranges of the index on (specialist_type, submitted_at), so the cost depends only on what is in the window.
+    The server counts dates. Strings sort nearly like their times, so those of the window are read and parsed, and those
+    around it that an offset may move into it.
 
     Args:
         collection: of the feedback.
@@ -61,7 +65,7 @@ def count_feedback(
     counts = {"$nor": list(without)} if without else {}
     of_specialist = {"specialist_type": str(specialist), **counts}
     dates = {**of_specialist, "submitted_at": {"$gte": window.start, "$lt": window.end}}
-    strings = {**of_specialist, "submitted_at": _strings_near(window)}
+    strings = {**of_specialist, "$or": [{"submitted_at": one} for one in _strings_near(window)]}
     count = collection.count_documents(dates, maxTimeMS=_COUNT_TIMEOUT_S * 1000)
     documents = collection.find(strings, {"_id": 0, "submitted_at": 1}).max_time_ms(_COUNT_TIMEOUT_S * 1000)
     times = (parse_time(document["submitted_at"]) for document in documents)
@@ -93,7 +97,9 @@ def count_feedback_of(
         if is_string(group["_id"]):
             known[group["_id"]] = group["count"]
     strings = [
-        {"specialist_type": {"$in": of_it}, "submitted_at": _strings_near(window)} for window, of_it in names.items()
+        {"specialist_type": {"$in": of_it}, "submitted_at": one}
+        for window, of_it in names.items()
+        for one in _strings_near(window)
     ]
     fields = {"_id": 0, "specialist_type": 1, "submitted_at": 1}
     for document in collection.find({"$or": strings, **counts}, fields).max_time_ms(limit_ms):
@@ -103,8 +109,11 @@ def count_feedback_of(
     return known
 
 
-def _strings_near(window: Window) -> dict[str, str]:
-    """The range of strings that may be times in the window."""
+def _strings_near(window: Window) -> list[dict[str, str]]:
+    """Ranges of strings that may be times in the window: from its first hour on, and of the day before."""
     day = timedelta(days=1)
-    first, last = (window.start - day).strftime("%Y-%m-%d"), (window.end + 2 * day).strftime("%Y-%m-%d")
-    return {"$gte": first, "$lt": last}
+    before, hour = (window.start - day).strftime("%Y-%m-%d"), window.start.strftime("%Y-%m-%dT%H")
+    return [
+        {"$gte": hour, "$lt": (window.end + 2 * day).strftime("%Y-%m-%d")},
+        {"$gte": before, "$lt": hour, "$regex": _NOT_UTC},
+    ]
