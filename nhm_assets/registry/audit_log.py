@@ -54,7 +54,11 @@ def who(run: "DagsterRun") -> dict[str, str]:
 def record_registration(
     log: "Collection[Document]", trained: "TrainedModel", *, stage: str, run: "DagsterRun", now: datetime
 ) -> None:
-    """Record that a new version entered a stage: Staging, or none while an A/B test runs."""
+    """Record that a new version entered a stage: Staging, or none while an A/B test runs.
+
+    A model that somebody deleted in MLflow gets its numbers a second time. Then the entry of the earlier version of
+    that number stays under another id.
+    """
     entry = {
         "kind": "registered",
         **subject(trained),
@@ -65,7 +69,14 @@ def record_registration(
         "sha256": trained.sha256,
         **({"increment_of": trained.increment.frozen} if trained.increment else {}),
     }
-    _add(log, _registration_id(trained.model, trained.version), entry, run, now)
+    entry_id = _registration_id(trained.model, trained.version)
+    earlier = log.find_one({"_id": entry_id})
+    # What was only found in the registry does not take the place of what was registered here.
+    if earlier and not trained.reused and earlier.get("mlflow_run_id") != trained.run_id:
+        kept = {**earlier, "_id": f"{entry_id}:{earlier.get('mlflow_run_id')}"}
+        log.replace_one({"_id": kept["_id"]}, kept, upsert=True)
+        log.delete_one({"_id": entry_id, "mlflow_run_id": earlier.get("mlflow_run_id")})
+    _add(log, entry_id, entry, run, now)
 
 
 def registration(log: "Collection[Document]", model: str, version: str) -> Document | None:
@@ -141,7 +152,10 @@ def is_repeat(
     The promotion by this run, or by an interrupted attempt of it, is already in the log. It is not an earlier run.
     """
     same: Document = {"kind": str(outcome), "model": report.model, "version": report.version}
-    if outcome is not Outcome.PROMOTED:
+    if outcome is Outcome.PROMOTED:
+        # Another version has its number if the model was deleted in MLflow.
+        same |= {"mlflow_run_id": report.run_id}
+    else:
         same |= {"report_digest": report.digest(), "reason": reason}
     if log.find_one({**same, "dagster_run_id": {"$in": sorted(attempts(run))}}):
         return False

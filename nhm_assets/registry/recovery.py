@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from nhm_assets.domain.outcomes import ROLLED_BACK
+from nhm_assets.domain.outcomes import ROLLED_BACK, shortened
 from nhm_assets.registry.promotion_lock import LEASE_S, PromotionLock, finish_abandoned_work
 from nhm_assets.registry.transitions import delete_previous_alias, put_into_production
 from nhm_assets.registry.versions import version_if_any, version_in_production
@@ -106,7 +106,8 @@ def _tag_rolled_back(client: "MlflowClient", lock: PromotionLock, version: str |
     model = lock.document["model"]
     if version is not None and version_if_any(client, model, version):
         lock.assert_lease()
-        client.set_model_version_tag(model, version, ROLLED_BACK_TAG, reason)
+        # MLflow refuses a long tag, and then nobody could finish this rollback. The audit log has all of it.
+        client.set_model_version_tag(model, version, ROLLED_BACK_TAG, shortened(reason))
 
 
 def _untag_rolled_back(client: "MlflowClient", lock: PromotionLock, version: str) -> None:
@@ -136,7 +137,7 @@ def recover(client: "MlflowClient", lock: PromotionLock, *, now: datetime) -> No
     """Finish or undo what an abandoned lock records, and release it.
 
     Without `from_version`, nothing was moved and nothing needs to be done. Otherwise, the recorded moves are finished.
-    If the version no longer exists, they are undone: the version before it goes back into Production.
+    If the version no longer exists, they are undone: the version before it goes back into Production, if it exists.
     """
     document = lock.document
     if "from_version" not in document:
@@ -144,9 +145,11 @@ def recover(client: "MlflowClient", lock: PromotionLock, *, now: datetime) -> No
         return
     model, from_version = document["model"], document["from_version"]
     if version_if_any(client, model, document["version"]):
+        if document["previous"] is not None and version_if_any(client, model, document["previous"]) is None:
+            lock.update(previous=None)
         apply_moves(client, lock)
         lock.release("done", kind=DONE_KINDS[document["kind"]], finished_at=now, repaired=True)
         return
-    if from_version is not None:
+    if from_version is not None and version_if_any(client, model, from_version):
         put_into_production(client, model, from_version, previous=None, assert_lease=lock.assert_lease)
     lock.release("undone", kind="undone", finished_at=now, repaired=True)

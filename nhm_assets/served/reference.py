@@ -140,7 +140,7 @@ class References:
             self.client.log_artifact(version.run_id, str(folder / _BASELINE), "drift")
 
     def _record(self, version: "ModelVersion", learned: pd.DataFrame, baseline: Baseline) -> None:
-        """The document of a version in `ml_feature_baselines`, once."""
+        """The document of a version in `ml_feature_baselines`; an older one by its number is replaced."""
         document = {
             "model_name": version.name,
             "version": str(version.version),
@@ -150,4 +150,4 @@ class References:
             "sample_count": baseline.rows,
         }
         where = {"_id": f"nhm:{version.name}:{version.version}"}
-        self.database[BASELINES].update_one(where, {"$setOnInsert": document}, upsert=True)
+        self.database[BASELINES].replace_one(where, document, upsert=True)

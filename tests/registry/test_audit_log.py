@@ -19,6 +19,7 @@ from nhm_assets.registry.audit_log import (
     record_broken,
     record_decision,
     record_registration,
+    registration,
 )
 from nhm_assets.registry.promotion_lock import hold_lock
 from tests.support.documents import NOW, WEEK, WEEK_END, WINDOW_START
@@ -87,6 +88,18 @@ def test_a_repeated_registration_does_not_change_the_log(log):
     before = list(log.find())
     record_registration(log, trained_model(), stage="None", run=dagster_run("run-b"), now=NOW + timedelta(days=1))
     assert list(log.find()) == before
+
+
+def test_a_number_that_was_given_twice_belongs_to_the_later_version(log):
+    """MLflow numbers the versions of a model that was deleted from 1 again."""
+    register(log)
+    register(log, run_id="run-9", sha256="9" * 64, reused=True)
+    assert registration(log, "technical-evaluator", "2")["sha256"] == "5" * 64
+    for _ in range(2):
+        register(log, run_id="run-9", sha256="9" * 64)
+    assert registration(log, "technical-evaluator", "2")["sha256"] == "9" * 64
+    assert log.find_one({"_id": "registered:technical-evaluator:2:run-2"})["sha256"] == "5" * 64
+    assert log.count_documents({}) == 2
 
 
 def test_the_version_that_an_increment_corrects_is_known(log):

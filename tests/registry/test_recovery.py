@@ -168,6 +168,21 @@ def test_a_promotion_whose_version_was_deleted_is_undone(registry, log):
     assert registry.state()["aliases"] == {"production": latest, "previous": old}
 
 
+@pytest.mark.parametrize(("kept", "state"), [(True, "done"), (False, "undone")])
+def test_what_was_interrupted_ends_whatever_was_deleted_meanwhile(registry, log, kept: bool, state: str):  # noqa: FBT001
+    """Otherwise every run of the specialist would break where it begins."""
+    old, new = registry.add(EARLIER, stage="Production"), registry.add(WEEK_END)
+    with hold_lock(log, MODEL, {"at": NOW, "version": new, "kind": "promotion"}, recover=pytest.fail, wait_s=1) as held:
+        held.update(from_version=old, previous=old)
+    for version in [old] if kept else [old, new]:
+        registry.client().delete_model_version(MODEL, version)
+    let_leases_run_out(log)
+    latest = registry.add(LATER)
+    promote_here(registry, log, latest, LATER)
+    assert log.find_one({"_id": held.id})["state"] == state
+    assert registry.state()["aliases"] == {"production": latest} | ({"previous": new} if kept else {})
+
+
 def test_a_recovered_promotion_is_marked_as_repaired(registry, log):
     version = registry.add(WEEK_END)
     fields = {"at": NOW, "version": version, "kind": "promotion"}

@@ -41,6 +41,14 @@ def test_a_rollback_promotes_the_previous_version_and_archives_and_tags_the_curr
     assert registry_faults(registry.client(), MODEL, second) == []
 
 
+def test_a_reason_of_any_length_is_recorded(registry, log, three):
+    """MLflow refuses a tag of this length: nobody could finish such a rollback."""
+    reason = "x" * 100_001
+    done = roll_back_here(registry, log, reason=reason)
+    assert log.find_one({"_id": done.audit_id})["reason"] == reason
+    assert marks(registry)[three[2]].startswith("xxx")
+
+
 def test_a_rollback_to_a_named_version(registry, log, three):
     first, second, third = three
     done = roll_back_here(registry, log, first)

@@ -10,7 +10,7 @@ import pytest
 from nhm_assets.registry.versions import all_versions
 from tests.support.documents import WEEK, put, reviewed_opinions
 from tests.support.nhm import nhm
-from tests.support.platform import Platform, failed_step
+from tests.support.platform import Platform, failed_step, verdicts
 
 pytestmark = pytest.mark.servers
 
@@ -94,6 +94,18 @@ def test_a_champion_whose_files_were_removed_for_good_never_breaks_a_run(two_wee
     with two_weeks.mlflow.client() as client:
         stages = {str(one.version): one.current_stage for one in all_versions(client, MODEL)}
     assert [number for number, stage in stages.items() if stage == "Production"] == ["3"]
+
+
+@pytest.mark.slow
+def test_a_deleted_model_is_trained_again_and_promoted(two_weeks: Platform):
+    """MLflow numbers its versions from 1 again, and the audit log knows others by these numbers."""
+    with two_weeks.mlflow.client() as client:
+        client.delete_registered_model(MODEL)
+    for week in (WEEK_BEFORE, WEEK):
+        result = two_weeks.retrain(week=week)
+        assert two_weeks.tags(result)["nhm/outcome"] == "promoted"
+        assert all(verdicts(result).values())
+    assert versions(two_weeks) == ["2", "1"]
 
 
 @pytest.mark.slow
