@@ -5,15 +5,17 @@ Every read has an end: who asks can do without the answer.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 import numpy as np
 import pandas as pd
 
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
+from nhm_assets.domain.opinion_origin import ORIGIN_FIELDS, origin_of
 from nhm_assets.domain.stored_values import stored_values
 from nhm_assets.domain.text import is_string, is_unreadable
+from nhm_assets.domain.times import parse_time
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -22,7 +24,7 @@ Document = dict[str, Any]
 
 _LARGEST: Final = float(np.finfo("float32").max)
 """Trees cast to float32."""
-_BY_MODEL: Final = "ml_model"
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 _SAID_FIELDS: Final = ("confidence_score", "risk_score", "recommendation")
 
 
@@ -113,17 +115,21 @@ def read_opinions(
     """
     import pymongo
 
-    query = {"specialist_type": specialist, "plan_id": {"$in": list(plan_ids)}}
-    names = ("plan_id", "opinion_id", "evaluated_at", *_SAID_FIELDS, *(f"opinion.{name}" for name in _SAID_FIELDS))
-    fields = dict.fromkeys((*names, "opinion.metadata.model_source", "opinion.metadata.model_version"), 1)
+    asked = set(plan_ids)
+    query = {"specialist_type": specialist, "plan_id": {"$in": list(asked)}}
+    names = ("plan_id", "opinion_id", "specialist_type", "evaluated_at", *ORIGIN_FIELDS)
+    fields = dict.fromkeys((*names, *_SAID_FIELDS, *(f"opinion.{name}" for name in _SAID_FIELDS)), 1)
     with pymongo.timeout(timeout_s):
         documents = list(collection.find(query, fields))
-    newest: dict[str, tuple[str, Document]] = {}
+    newest: dict[str, tuple[datetime, Document]] = {}
     for document in documents:
-        # Times are dates or ISO texts.
-        time = str(document.get("evaluated_at", ""))
-        if document["plan_id"] not in newest or time >= newest[document["plan_id"]][0]:
-            newest[document["plan_id"]] = time, document
+        plan_id = document.get("plan_id")
+        # What the server calls equal may differ: a collation ignores case, an array equals each of its elements.
+        if document.get("specialist_type") != specialist or not is_string(plan_id) or plan_id not in asked:
+            continue
+        time = parse_time(document.get("evaluated_at")) or _LONG_AGO
+        if plan_id not in newest or time >= newest[plan_id][0]:
+            newest[plan_id] = time, document
     return {plan_id: opinion_of(document) for plan_id, (_, document) in newest.items()}
 
 
@@ -131,14 +137,12 @@ def opinion_of(document: Mapping[str, Any]) -> Opinion:
     """What an opinion document says, at its top (schema version 1) or inside `opinion` (2)."""
     nested = document.get("opinion")
     inside: Mapping[str, Any] = nested if isinstance(nested, Mapping) else {}
-    said = {name: inside.get(name, document.get(name)) for name in _SAID_FIELDS}
-    metadata = inside.get("metadata")
-    origin: Mapping[str, Any] = metadata if isinstance(metadata, Mapping) else {}
-    by_model = origin.get("model_source") == _BY_MODEL and origin.get("model_version") is not None
+    said = {name: document.get(name) if inside.get(name) is None else inside[name] for name in _SAID_FIELDS}
+    version, _ = origin_of(document)
     opinion_id, recommendation = document.get("opinion_id"), said["recommendation"]
     return Opinion(
         opinion_id=opinion_id if _is_text(opinion_id) else None,
-        model_version=str(origin["model_version"]) if by_model else None,
+        model_version=version,
         recommendation=recommendation if _is_text(recommendation) else None,
         confidence=_score(said["confidence_score"]),
         risk=_score(said["risk_score"]),

@@ -7,6 +7,7 @@ import numpy as np
 
 from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES
 from nhm_assets.domain.drift_records import Drift
+from nhm_assets.domain.text import is_string
 from nhm_assets.drift.baseline import CONFIDENCE, RISK, Baseline
 from nhm_assets.drift.shifts import shifts
 from nhm_assets.evaluation.served_plans import feature_values
@@ -39,11 +40,13 @@ def feature_blocks(
     fields = {"_id": 0, "plan_id": 1, "features": 1}
     for ids in id_batches(plan_ids):
         query = {"plan_id": {"$in": ids}, "extractor": {"$exists": False}}
+        asked = set(ids)
         known, rows = [], []
         for document in collection.find(query, fields):
-            row = feature_values(document.get("features"))
-            if row is not None:
-                known.append(document["plan_id"])
+            plan_id, row = document["plan_id"], feature_values(document.get("features"))
+            # What the server calls equal may differ: a collation ignores case, an array equals each of its elements.
+            if row is not None and is_string(plan_id) and plan_id in asked:
+                known.append(plan_id)
                 rows.append(row)
         yield known, np.array(rows, dtype="float64").reshape(-1, len(FEATURE_NAMES))
 

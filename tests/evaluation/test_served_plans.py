@@ -112,6 +112,20 @@ def test_the_newest_opinion_of_the_specialist_on_a_plan_counts(database):
     }
 
 
+def test_times_of_opinions_are_compared_as_times_and_plans_as_text(database):
+    """Some are dates, others texts with any offset; to the server, an array equals each of its elements."""
+    noon = datetime(2026, 3, 10, 12, tzinfo=UTC)
+    database["specialist_opinions"].insert_many(
+        [
+            *said(["plan-1"], confidence=0.7, version="3", evaluated_at=noon),
+            *said(["plan-1"], confidence=0.4, version="2", evaluated_at="2026-03-10T13:00:00+02:00"),
+            *said([["plan-1"]], confidence=0.1, version="9", evaluated_at=noon),
+        ]
+    )
+    found = read_opinions(database["specialist_opinions"], "technical", ["plan-1"], timeout_s=5)
+    assert {plan_id: one.model_version for plan_id, one in found.items()} == {"plan-1": "3"}
+
+
 @pytest.mark.parametrize(
     ("document", "expected"),
     [
@@ -120,6 +134,8 @@ def test_the_newest_opinion_of_the_specialist_on_a_plan_counts(database):
         (opinion(1, confidence_score=0.6, risk_score=1), Opinion("opinion-1", None, "approve", 0.6, 1.0)),
         (opinion(1, confidence_score="high", risk_score=True), Opinion("opinion-1", None, "approve", None, None)),
         ({"opinion": 3, "opinion_id": 4}, Opinion(None, None, None, None, None)),
+        ({"explainability": {"model_version": "3"}}, Opinion(None, "3", None, None, None)),
+        ({"risk_score": 0.2, "opinion": {"risk_score": None}}, Opinion(None, None, None, None, 0.2)),
     ],
 )
 def test_an_opinion_says_who_gave_it_and_what_it_said(document, expected):

@@ -8,8 +8,10 @@ import pytest
 from nhm_assets.domain.ab_records import AbTest
 from nhm_assets.served.ab_assignment import hash_value, variant_of
 from nhm_assets.served.ab_measure import measure_test
+from nhm_assets.served.drift import read_features
 from nhm_assets.settings import Settings
 from tests.support.documents import WEEK_END
+from tests.support.served import stored_features
 from tests.support.served_weeks import answered_week, promotion, restart, store
 
 START = WEEK_END - timedelta(days=7)
@@ -84,6 +86,15 @@ def test_a_better_arm_is_found(database, measured):
     found = measured()
     assert found.auc.value > 0.2
     assert found.verdict.word == "better"
+
+
+def test_features_of_another_plan_are_not_taken_for_those_of_a_plan(database):
+    """To the server, an array equals each of its elements."""
+    database["plan_features"].insert_many(
+        [stored_features("plan-1", timestamp=1.0), stored_features("plan-2", timestamp=1.0) | {"plan_id": ["plan-2"]}]
+    )
+    known, rows = read_features(database["plan_features"], ["plan-1", "plan-2"])
+    assert (known, len(rows)) == (["plan-1"], 1)
 
 
 def test_without_marks_it_says_that_nobody_answered_live(database, measured):
