@@ -37,6 +37,8 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 _OWNER = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s:]+@[^@\s:]+\.[^@\s:]+")
 
+_NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
+
 Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 _OF_MLFLOWS_LIBRARY = re.compile(
@@ -430,6 +432,14 @@ class Settings(BaseSettings):
         if name not in (*FAMILIES, AUTO):
             raise ValueError(_unknown_family(name))
         return name
+
+    @field_validator("nhm_now", mode="before")
+    @classmethod
+    def _no_number(cls, moment: Any) -> Any:
+        """Pydantic reads a number, such as 20261122, as seconds since 1970."""
+        if isinstance(moment, str) and _NUMBER.fullmatch(moment.strip()):
+            raise ValueError("must be an ISO time, such as 2026-11-22T02:00:00Z")
+        return moment
 
     @field_validator("nhm_now")
     @classmethod

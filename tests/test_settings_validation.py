@@ -93,7 +93,7 @@ BAD = {
     **dict.fromkeys(SWITCHES, ("perhaps", "2", "-1")),
     "ALLOW_SYNTHETIC_FALLBACK": ("maybe", "automatic", "2"),
     "FIRST_WEEK": ("2026-03-02", "2025-12-28", "2026-3-1-1", "March", "20260301"),
-    "NHM_NOW": ("yesterday", "2026-13-01", "2026-02-30T00:00:00", "12:00"),
+    "NHM_NOW": ("yesterday", "2026-13-01", "2026-02-30T00:00:00", "12:00", "20261122", "1.5e9"),
     "RETRAINING_COOLDOWN_HOURS": ("-1", "nan", "inf", "a day"),
     "SERVICE_RETRIES": ("-1", "1.5", "often"),
     "SHADOW_PLANS": ("-1", "1.5", "all"),

@@ -12,7 +12,7 @@ INSTEAD: Final = {
     "RETRAINING_MIN_FEEDBACK_QUALITY": "set MIN_FEEDBACK_RATING",
     "EMAIL_RECIPIENTS": "set NOTIFY_URLS to mailto:// addresses",
     "SLACK_CHANNEL": "set NOTIFY_URLS to a slack:// address",
-    "MODEL_TYPE": "remove it: the platform trains one kind of model",
+    "MODEL_TYPE": "set MODEL_FAMILY",
     "PROMOTE_IF_BETTER": "remove it: the gate always compares with the version in Production, see MAX_F1_REGRESSION",
     "PROMETHEUS_PUSHGATEWAY_URL": "remove it: the platform pushes no metrics",
 }
