@@ -155,12 +155,13 @@ class _Tick:
         )
         for record in history:
             partition = Partition.named(record.evaluation.partition or "") if record.evaluation else None
-            if partition and record.evaluation:
+            # Somebody may have evaluated a week of long ago since.
+            if partition and record.evaluation and partition.week in self._weeks():
                 newest.setdefault(str(partition.specialist), (partition.week, record.evaluation.passed))
         return {
             name: Cause(f"{week}:serving", f"{name}: the served version is below the line ({SERVING_ON_LINE}, {week})")
             for name, (week, passed) in newest.items()
-            if not passed and week in self._weeks()
+            if not passed
         }
 
     @cached_property

@@ -152,6 +152,9 @@ def test_runs_that_have_not_evaluated_yet_change_nothing(platform: Platform):
     assert tick(platform)[0] == [PARTITION]
 
 
-def test_an_old_evaluation_starts_none(platform: Platform):
+def test_the_evaluation_of_an_old_week_changes_nothing(platform: Platform):
     judged(platform, passed=False, week="2026-01-04")
     assert tick(platform)[0] == []
+    judged(platform, passed=False)
+    judged(platform, passed=True, week="2026-01-11")
+    assert tick(platform)[0] == [PARTITION]
