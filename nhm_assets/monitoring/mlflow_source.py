@@ -35,7 +35,7 @@ class MlflowSource:
 
     def __init__(self, mlflow: Mlflow) -> None:
         self._mlflow = mlflow
-        self._f1: dict[tuple[str, str], float] = {}
+        self._f1: dict[str, tuple[str, float]] = {}
         self._said: dict[str, Readings] = {}
         self._seen_until_ms = 0
         self._seen: set[tuple[str, str, int]] = set()
@@ -113,16 +113,19 @@ class MlflowSource:
 
     def _f1_of(self, client: "MlflowClient", version: "ModelVersion") -> float | None:
         """F1 as the training run records it; None if the run is gone or has no such metric."""
-        key = (version.name, str(version.version))
-        if key not in self._f1 and version.run_id:
-            run = run_if_any(client, version.run_id)
-            metrics = run.data.metrics if run else {}
-            found = next((metrics[name] for name in _F1 if name in metrics), None)
-            if found is None:
-                return None
+        if not version.run_id:
+            return None
+        # Not by its number, which another version gets if the model is deleted.
+        run_id, known = self._f1.get(version.name, (None, None))
+        if run_id == version.run_id:
+            return known
+        run = run_if_any(client, version.run_id)
+        metrics = run.data.metrics if run else {}
+        found = next((metrics[name] for name in _F1 if name in metrics), None)
+        if found is not None:
             # Only of the champion: otherwise this would grow with every promotion.
-            self._f1 = {known: f1 for known, f1 in self._f1.items() if known[0] != version.name} | {key: found}
-        return self._f1.get(key)
+            self._f1[version.name] = version.run_id, found
+        return found
 
 
 def _in_production(

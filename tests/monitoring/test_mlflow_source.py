@@ -121,6 +121,21 @@ def test_stage_and_alias_disagree_whichever_of_them_was_moved(registry: Registry
     assert technical(read(registry), own_metrics.POINTER_AGREES) == 0
 
 
+def test_f1_is_that_of_the_version_that_serves_also_if_it_got_the_number_of_another(registry: Registry):
+    """MLflow numbers the versions of a model that was deleted from 1 again."""
+    source = MlflowSource(Mlflow(uri=None, home=registry.home, timeout_s=10))
+    client = registry.client()
+    experiment = client.create_experiment("technical-specialist")
+    for f1 in (0.8, 0.9):
+        run_id = client.create_run(experiment).info.run_id
+        client.log_metric(run_id, "test_f1", f1)
+        client.create_registered_model(MODEL)
+        version = client.create_model_version(MODEL, "file:///nowhere", run_id=run_id).version
+        client.transition_model_version_stage(MODEL, version, "Production")
+        assert [technical(source.refresh(), field_metrics.MODEL_F1) for _ in range(2)] == [f1, f1]
+        client.delete_registered_model(MODEL)
+
+
 def test_of_several_candidates_the_newest_is_shown(registry: Registry):
     registry.add(WEEK_END)
     newest = registry.add(WEEK_END)
