@@ -19,6 +19,7 @@ RESTARTS_TAG: Final = ".dagster/nhm_restarts"
 """How often the work of a run was started over before."""
 
 _LOOK_BACK: Final = timedelta(days=1)
+"""Older runs are not looked at, unless a pause is longer than half of that."""
 
 
 def restart_delay(settings: Settings, restarts: int) -> timedelta | None:
@@ -61,10 +62,16 @@ def awaiting_restart(
         job_name=JOB,
         statuses=[DagsterRunStatus.FAILURE],
         tags=tags,
-        updated_after=now - _LOOK_BACK,
+        updated_after=now - max(_LOOK_BACK, 2 * _longest_pause(settings)),
     )
     times = [(record, restart_at(instance, record, settings)) for record in instance.get_run_records(broken)]
     return [(record, at) for record, at in times if at is not None]
+
+
+def _longest_pause(settings: Settings) -> timedelta:
+    """Of those that leave time for a restart."""
+    most = settings.restart_for_hours * 60
+    return timedelta(minutes=max((pause for pause in settings.restart_after_minutes if pause <= most), default=0))
 
 
 def _has_a_newer_run(instance: DagsterInstance, record: "RunRecord") -> bool:

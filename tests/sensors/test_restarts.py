@@ -55,6 +55,13 @@ def test_it_is_started_over_after_5_15_and_60_minutes_and_then_every_180(
     assert request.tags[".dagster/nhm_restarts"] == str(restarts + 1)
 
 
+def test_a_pause_may_be_longer_than_a_day(instance: DagsterInstance):
+    broke(instance)
+    settings = {"restart_after_minutes": (2880.0,), "restart_for_hours": 100.0}
+    assert requests(instance, timedelta(days=2) - 10 * A_SECOND, **settings) == []
+    assert len(requests(instance, timedelta(days=2) + A_SECOND, **settings)) == 1
+
+
 def test_after_a_day_it_is_given_up(instance: DagsterInstance):
     broke(instance, {".dagster/nhm_restarts": "11"})
     assert requests(instance, timedelta(hours=4)) == []
