@@ -82,7 +82,7 @@ class Mongo:
 
     @contextmanager
     def database(self, *, waits: bool = True) -> Iterator["Database[dict[str, Any]]"]:
-        """The database; the server is reachable on entry.
+        """The database, read from the primary; the server is reachable on entry.
 
         Args:
             waits: see `embedded_mongod`.
@@ -102,11 +102,15 @@ class Mongo:
 
     @contextmanager
     def _connected(self, uri: str) -> Iterator["Database[dict[str, Any]]"]:
+        from pymongo import ReadPreference
+
         client = self._client(uri)
         try:
             with self.errors():
                 client.admin.command("ping")
-                yield client.get_database(self._database, codec_options=tolerant_decoding())
+                # Whatever the address prefers: on a secondary that lags behind, locks and the audit log are not yet
+                # what was just written.
+                yield client.get_database(self._database, tolerant_decoding(), ReadPreference.PRIMARY)
         finally:
             client.close()
             _exit_without_waiting()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo import ReadPreference
 from pymongo.errors import OperationFailure
 
 from resources.errors import EmbeddedMongoError, MongoRefused, MongoUnavailable, ServiceError
@@ -41,6 +42,11 @@ def enter(client: Mongo) -> None:
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnMongod]:
     with mongod_with_password(tmp_path_factory.mktemp("guarded") / "data") as server:
         yield server
+
+
+def test_reads_go_to_the_primary_whatever_the_address_prefers(mongod_uri: str):
+    with mongo(f"{mongod_uri}&readPreference=secondaryPreferred").database() as database:
+        assert database["model_audit_log"].read_preference == ReadPreference.PRIMARY
 
 
 def test_a_closed_port_is_unavailable_with_the_address_and_what_to_do():
