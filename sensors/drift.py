@@ -24,6 +24,7 @@ from nhm_assets.domain.dagster_internals import COMPLETED_ASSET_CHECK_EXECUTION_
 from nhm_assets.domain.dagster_names import DRIFT_SENSOR, JOB, SERVING_ON_LINE
 from nhm_assets.domain.partitions import Partition, last_closed_week, running_week
 from nhm_assets.domain.specialists import Specialist, all_specialists, recorded_specialist
+from nhm_assets.promotion.recorded_checks import has_passed, text_of
 from nhm_assets.registry.audit_log import AUDIT_LOG, learned_in_full
 from nhm_assets.registry.recovery import version_at
 from nhm_assets.runs.queries import run_in_progress
@@ -45,6 +46,8 @@ from sensors.requests import MINUTE, Decision, Requests, tick_result
 
 if TYPE_CHECKING:
     from pymongo.database import Database
+
+    from nhm_assets.domain.dagster_internals import AssetCheckExecutionRecord
 
 Document = dict[str, Any]
 
@@ -146,7 +149,7 @@ class _Tick:
         """Specialist -> its served version is below the line, by its newest evaluation of these weeks."""
         key = AssetCheckKey(EVALUATION_REPORT, SERVING_ON_LINE)
         limit = _EVALUATIONS * len(all_specialists())
-        newest: dict[str, tuple[str, bool]] = {}
+        newest: dict[Specialist, tuple[str, AssetCheckExecutionRecord]] = {}
         history = self.instance.event_log_storage.get_asset_check_execution_history(
             # A queued run has planned its checks.
             key,
@@ -156,13 +159,20 @@ class _Tick:
         for record in history:
             partition = Partition.named(record.evaluation.partition or "") if record.evaluation else None
             # Somebody may have evaluated a week of long ago since.
-            if partition and record.evaluation and partition.week in self._weeks():
-                newest.setdefault(str(partition.specialist), (partition.week, record.evaluation.passed))
+            if partition and partition.week in self._weeks():
+                newest.setdefault(partition.specialist, (partition.week, record))
         return {
-            name: Cause(f"{week}:serving", f"{name}: the served version is below the line ({SERVING_ON_LINE}, {week})")
-            for name, (week, passed) in newest.items()
-            if not passed
+            str(name): Cause(
+                f"{week}:serving", f"{name}: the served version is below the line ({SERVING_ON_LINE}, {week})"
+            )
+            for name, (week, record) in newest.items()
+            if not has_passed(record) and self._still_serves(name, text_of(record, "version"))
         }
+
+    def _still_serves(self, specialist: Specialist, version: str) -> bool:
+        """Whether the version that was judged was not replaced since; earlier releases did not record which it was."""
+        serving = version_at(self.database[AUDIT_LOG], specialist.registered_model, self.now)
+        return not version or serving in (None, version)
 
     @cached_property
     def _requests(self) -> Requests:

@@ -189,6 +189,10 @@ def serving_on_line(report: EvaluationReport, rules: GateRules) -> Verdict:
     )
     state = f"has sunk below the line ({', '.join(sunk)})" if sunk else "is not below the line"
     reason = f"{serves} {state}: on {counts.rows} rows that it has not learned, {rates}."
-    figures = {f"probability_of_{name}": value for name, value in probabilities.items()}
-    figures |= {"rows": counts.rows, "champion_f1": counts.f1}
+    figures = {
+        "version": version,
+        **{f"probability_of_{name}": value for name, value in probabilities.items()},
+        "rows": counts.rows,
+        "champion_f1": counts.f1,
+    }
     return Verdict(SERVING_ON_LINE, not sunk, reason, figures, warns_only=True)

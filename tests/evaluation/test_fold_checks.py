@@ -293,8 +293,9 @@ def test_without_new_rows_nothing_is_said_of_what_serves():
 
 def test_the_reason_says_what_has_sunk():
     sunk = new_rows(pooled=Pooled(tp=120, fp=80, fn=30, tn=170))
-    made = report(champion=champion(0.8, version="4"), new_rows=sunk)
-    assert verdict("serving_on_line", made).reason == (
+    found = verdict("serving_on_line", report(champion=champion(0.8, version="4"), new_rows=sunk))
+    assert found.figures["version"] == "4"
+    assert found.reason == (
         "What serves (version 4) has sunk below the line (precision): on 400 rows that it has not learned, precision is"
         " above 0.750 with probability 0.000 and recall is above 0.700 with probability 0.997."
     )

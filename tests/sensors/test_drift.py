@@ -127,13 +127,13 @@ def test_drift_from_a_version_that_was_replaced_starts_none(platform: Platform):
     assert tick(platform)[0] == []
 
 
-def judged(platform: Platform, *, passed: object, week: str = RUNNING) -> None:
+def judged(platform: Platform, *, passed: object, week: str = RUNNING, **metadata: str) -> None:
     platform.instance.report_runless_asset_event(
         AssetCheckEvaluation(
             asset_key=EVALUATION_REPORT,
             check_name="serving_on_line",
             passed=bool(passed),
-            metadata={},
+            metadata=metadata,
             severity=AssetCheckSeverity.WARN,
             partition=str(Partition.parse(week, "technical").key),
         )
@@ -150,6 +150,13 @@ def test_runs_that_have_not_evaluated_yet_change_nothing(platform: Platform):
     judged(platform, passed=False)
     planned_run(platform.instance, Partition.parse(RUNNING, "business"))
     assert tick(platform)[0] == [PARTITION]
+
+
+@pytest.mark.parametrize(("serving", "requested"), [("3", [PARTITION]), ("4", [])], ids=["it serves", "replaced"])
+def test_a_version_below_the_line_that_was_replaced_starts_none(platform: Platform, serving: str, requested: list[str]):
+    judged(platform, passed=False, version="3")
+    platform.database["model_audit_log"].insert_one(promotion(serving, NOW - timedelta(hours=1)))
+    assert tick(platform)[0] == requested
 
 
 def test_the_evaluation_of_an_old_week_changes_nothing(platform: Platform):
