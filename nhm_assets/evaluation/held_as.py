@@ -7,6 +7,7 @@ from typing import Final
 from nhm_assets.domain.check_result import Verdict
 from nhm_assets.domain.outcomes import HeldAs
 from nhm_assets.domain.records import EvaluationReport
+from nhm_assets.evaluation.first_checks import against_foreign
 from nhm_assets.evaluation.fold_checks import threshold_probabilities
 from nhm_assets.evaluation.gate import GateRules, failed_verdicts, judge
 from nhm_assets.evaluation.gate_rules import IMPROBABLE
@@ -46,10 +47,11 @@ class ThirdVerdict:
 def estimates_of(report: EvaluationReport, rules: GateRules) -> Estimates:
     """What the report says of its candidate; without folds, the test rows alone."""
     counts = report.pooled or counts_of(report.candidate.confusion)
+    compares = against_foreign(report, rules.foreign_champion, "") is None
     return Estimates(
         posteriors=threshold_probabilities(counts, rules),
         thresholds={"precision": rules.precision_threshold, "recall": rules.recall_threshold},
-        difference=report.difference,
+        difference=report.difference if compares else None,
         standard_error=report.standard_error or 0.0,
         max_regression=rules.max_f1_regression,
     )

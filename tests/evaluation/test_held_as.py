@@ -121,6 +121,15 @@ def test_a_report_is_held_as_its_rows_say(changes, expected):
     assert (found and str(found)) == expected
 
 
+@pytest.mark.parametrize(("rule", "expected"), [("replace", "uncertain"), ("compare", "below")])
+def test_a_foreign_champion_counts_only_if_the_candidate_is_compared_with_it(rule: str, expected: str):
+    """ALLOW_UNVERIFIED_CHAMPION: it is scored, whatever FOREIGN_CHAMPION says."""
+    foreign = ForeignChampion(version="1", reason="this platform did not register it")
+    compared = {"champion": champion(0.99), "fair_rows": 200, "difference": -0.2, "standard_error": 0.01}
+    made = report(candidate=metrics(precision=0.74), foreign_champion=foreign, compared_on="test", **compared)
+    assert held_as(made, replace(RULES, foreign_champion=rule)) == expected
+
+
 def test_a_posterior_is_that_of_scipys_beta_distribution():
     made = report(candidate=metrics(precision=0.74), pooled=Pooled(tp=170, fp=60, fn=70, tn=300))
     found = estimates_of(made, RULES)
