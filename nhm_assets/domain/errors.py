@@ -27,6 +27,10 @@ class DataError(NhmError):
     broken_by = BrokenBy.DATA
 
 
+class TooFewRows(DataError):
+    """The rows are too few, or those of a class are, for what was asked. Only more feedback helps."""
+
+
 class RegistryError(NhmError):
     """The MLflow registry holds something that must not be trusted or built on."""
 

@@ -16,7 +16,7 @@ from dagster import (
 from pydantic import Field
 
 from nhm_assets.domain.dagster_names import GROUP
-from nhm_assets.domain.errors import RegistryError
+from nhm_assets.domain.errors import RegistryError, TooFewRows
 from nhm_assets.domain.evidence import judge_evidence
 from nhm_assets.domain.outcomes import Outcome, decided_tags
 from nhm_assets.domain.partitions import Partition
@@ -77,8 +77,8 @@ class TrainingConfig(Config):
         " code and parameters exists, it is reused and the outcome is `unchanged`. To train anyway, set"
         " FORCE_RETRAIN=true, or `force: true` in the launchpad. An increment (INCREMENT, or `increment: true` in the"
         " launchpad) corrects the answers of the last version in Production that learned in full, by the feedback"
-        " since. If the dataset's evidence checks fail, nothing is trained: the run stays green, and its outcome is"
-        " `insufficient_data`."
+        " since. If the dataset's evidence checks fail, or a search has too few rows to compare on, nothing is trained:"
+        " the run stays green, and its outcome is `insufficient_data`."
     ),
 )
 @retry_transient_errors
@@ -116,7 +116,11 @@ def trained_model(
         trained, search, effect = find_version(client, spec, of_this_run=force), None, None
         if trained is None:
             what = context, mlflow, client, feedback_dataset, spec, settings
-            new = train_increment(*what, frozen) if frozen else train(*what)
+            try:
+                new = train_increment(*what, frozen) if frozen else train(*what)
+            except TooFewRows as error:
+                _end_without_candidate(context, Outcome.INSUFFICIENT_DATA, str(error))
+                return
             if isinstance(new, str):
                 _end_without_candidate(context, Outcome.UNCHANGED, new)
                 return

@@ -11,7 +11,7 @@ import pandas as pd
 
 from nhm_assets.domain.class_order import ServedClasses, fitted_labels
 from nhm_assets.domain.dataset_schema import APPROVE, FEATURE_NAMES
-from nhm_assets.domain.errors import DataError
+from nhm_assets.domain.errors import TooFewRows
 from nhm_assets.domain.segments import TEST_SEGMENT, are_newer, segments_of, temporal_segments
 from nhm_assets.estimators.families import FAMILIES, named
 from nhm_assets.estimators.families.family import FAMILY
@@ -71,7 +71,8 @@ def search_families(
         largest_mb: megabytes that the file of a model may have. A larger one is not chosen.
 
     Raises:
-        DataError: there are too few rows to compare families on, or all models are too large.
+        TooFewRows: there are too few rows to compare families on.
+        DataError: all models are too large.
 
     Source: Akiba et al. (2019).
     """
@@ -79,7 +80,7 @@ def search_families(
 
     folds = folds_of(frame)
     if not folds:
-        raise DataError(
+        raise TooFewRows(
             f"there are too few rows to compare families on: a fold needs {_EACH} rows that are approve and {_EACH}"
             " that are not. Wait for more feedback, or set MODEL_FAMILY to one family"
         )

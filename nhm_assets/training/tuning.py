@@ -8,7 +8,7 @@ import pandas as pd
 
 from nhm_assets.domain.class_order import ServedClasses, fitted_labels
 from nhm_assets.domain.dataset_schema import APPROVE, FEATURE_NAMES, TRAIN, VALIDATION
-from nhm_assets.domain.errors import DataError
+from nhm_assets.domain.errors import TooFewRows
 from nhm_assets.estimators.families import DEFAULT, named
 from nhm_assets.estimators.families.family import SEED, Family
 from nhm_assets.estimators.fitting import fit_model, learning_rows
@@ -64,7 +64,8 @@ def search_parameters(
         largest_mb: megabytes that the file of a model may have. The parameters of a larger one are not chosen.
 
     Raises:
-        DataError: there are no validation rows to search on, or all models are too large.
+        TooFewRows: there are no validation rows to search on.
+        DataError: all models are too large.
     """
     import numpy as np
     import optuna
@@ -72,7 +73,7 @@ def search_parameters(
 
     train, validation = frame[frame["split"] == TRAIN], frame[frame["split"] == VALIDATION]
     if validation.empty or train.empty:
-        raise DataError(
+        raise TooFewRows(
             "there are no validation rows for the tuning: wait for more feedback, or set HYPERPARAMETER_TUNING=false"
         )
 

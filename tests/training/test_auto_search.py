@@ -13,7 +13,7 @@ import pytest
 
 import nhm_assets.training.auto_search as module
 from nhm_assets.domain.dataset_schema import APPROVE, COMPUTED_FEATURES, FEATURE_NAMES, REJECT, TEST
-from nhm_assets.domain.errors import DataError
+from nhm_assets.domain.errors import DataError, TooFewRows
 from nhm_assets.domain.segments import segments_of
 from nhm_assets.estimators.calibration import fit_estimator
 from nhm_assets.estimators.families import DEFAULT, FAMILIES, PARAMETERS, named
@@ -227,7 +227,7 @@ def test_when_the_time_is_over_no_trial_begins_and_the_reason_says_so(rows):
 
 
 def test_too_few_rows_to_compare_families_on_are_refused_with_a_remedy():
-    with pytest.raises(DataError, match="set MODEL_FAMILY to one family"):
+    with pytest.raises(TooFewRows, match="set MODEL_FAMILY to one family"):
         search(learnable(30))
 
 

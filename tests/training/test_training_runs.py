@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from nhm_assets.domain.check_result import reason_in
+from nhm_assets.domain.dataset_schema import APPROVE, REJECT
 from nhm_assets.registry.versions import all_versions
 from tests.support.documents import WEEK, WEEK_END, WINDOW_START
 from tests.support.learnable import learnable, store_dataset
@@ -60,6 +62,17 @@ def test_rows_of_one_class_start_no_run_and_register_nothing(platform: Platform)
         experiment = platform.mlflow.experiment_id("technical-specialist")
         assert client.search_runs([experiment]) == []
         assert all_versions(client, MODEL) == []
+
+
+def test_rows_with_too_few_of_a_class_to_search_on_break_no_run(platform: Platform):
+    rare = learnable()
+    rare["label"] = np.where(np.arange(len(rare)) < 3, REJECT, APPROVE)
+    store_dataset(platform, rare)
+    searching = platform.with_settings(model_family="auto")
+    result = searching.retrain(only=["trained_model"])
+    assert result.success
+    tags = platform.tags(result)
+    assert (tags["nhm/outcome"], "too few rows" in tags["nhm/reason"]) == ("insufficient_data", True)
 
 
 @pytest.mark.parametrize("classes", [(1, 2), (0, 1)], ids=["no reject", "no review_required"])

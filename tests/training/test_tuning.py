@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from nhm_assets.domain.dataset_schema import COMPUTED_FEATURES, TEST, TRAIN, VALIDATION
-from nhm_assets.domain.errors import DataError
+from nhm_assets.domain.errors import DataError, TooFewRows
 from nhm_assets.estimators.families import PARAMETERS
 from nhm_assets.registry.versions import all_versions
 from nhm_assets.registry.vocabulary import PARAMETERS_TAG, SEARCHED_TAG
@@ -109,7 +109,7 @@ def test_train_and_validation_rows_are_used(rows, searched, split):
 
 
 def test_without_validation_rows_the_search_says_what_to_do(rows):
-    with pytest.raises(DataError, match="HYPERPARAMETER_TUNING=false"):
+    with pytest.raises(TooFewRows, match="HYPERPARAMETER_TUNING=false"):
         search(rows[rows["split"] != VALIDATION])
 
 
