@@ -14,7 +14,7 @@ class Resource:
 
     @contextmanager
     def held(self):
-        self.may_start.wait(20)
+        self.may_start.wait(90)
         if self.error:
             raise self.error
         self.events.append("entered")

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from nhm_assets.feedback import read_ahead
 from nhm_assets.feedback.read_ahead import Read, reading_ahead
+from tests.support.processes import eventually
 
 
 def test_items_arrive_in_order_and_all_are_read_by_one_thread():
@@ -34,7 +36,7 @@ def test_the_next_item_is_read_while_one_is_worked_on():
     with reading_ahead() as ahead:
         coming = ahead.each(items())
         assert next(coming) == 1
-        assert is_read.wait(10)
+        assert is_read.wait(90)
         assert list(coming) == [2]
 
 
@@ -69,14 +71,20 @@ def test_what_a_read_raises_is_raised_by_the_work_that_needs_it():
     assert "read-ahead" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_reads_that_nobody_needs_any_more_are_not_made():
+def test_reads_that_nobody_needs_any_more_are_not_made(monkeypatch: pytest.MonkeyPatch):
     made = []
     started, go_on = threading.Event(), threading.Event()
+    monkeypatch.setattr(read_ahead, "_LAST_READ_TIMEOUT_S", 60)
+
+    def end_the_first_once_stopping() -> None:
+        # The reader waits for its first read here, so what appears in the queue is the sign to stop.
+        eventually(lambda: ahead._requests.qsize() == 2)
+        go_on.set()
 
     with reading_ahead() as ahead:
-        ahead.read(lambda: (started.set(), go_on.wait(10)))
+        ahead.read(lambda: (started.set(), go_on.wait(90)))
+        assert started.wait(90)
         ahead.read(lambda: made.append("late"))
-        started.wait(10)
-        threading.Timer(0.2, go_on.set).start()
+        threading.Thread(target=end_the_first_once_stopping).start()
     assert made == []
     assert "read-ahead" not in {thread.name for thread in threading.enumerate()}

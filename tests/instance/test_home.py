@@ -16,7 +16,7 @@ from resources.errors import StorageUnavailable
 from resources.mlflow import Mlflow
 from tests.support.dagster_internals import dagster_instance_config_schema, resolve_to_config_type, validate_config
 from tests.support.nhm import environment
-from tests.support.processes import ROOT, eventually, talkers
+from tests.support.processes import ROOT, killed_at_statement
 
 LOCAL = ROOT / "deploy" / "local" / "dagster.yaml"
 TEMPLATES = {path.parent.name: path for path in sorted((ROOT / "deploy").glob("*/dagster.yaml"))}
@@ -80,8 +80,6 @@ def test_a_database_that_cannot_be_opened_is_named_in_one_sentence(settings):
 OPENS = """
 from nhm_assets.instance.home import dagster_instance
 from nhm_assets.settings import Settings
-print("ready", flush=True)
-input()
 dagster_instance(Settings.load())
 """
 
@@ -91,10 +89,8 @@ def test_a_process_that_is_killed_while_it_makes_the_databases_leaves_none(setti
     """Dagster takes an incomplete file for one of an old version, and never completes it."""
     monkeypatch.setenv("NHM_HOME", str(settings.nhm_home))
     folder = settings.dagster_folder
-    with talkers(1, OPENS) as [maker]:
-        maker.hear()
-        maker.go_on()
-        assert eventually((folder / ".draft" / "history" / "runs.db").exists)
+    killed_at_statement(40, "/.draft/", OPENS)
+    assert (folder / ".draft" / "history" / "runs.db").exists()
     assert not (folder / "history").exists()
     with dagster_instance(settings) as instance:
         assert instance.get_runs() == []

@@ -26,7 +26,7 @@ class Service:
         self.answers.set()
 
     def read(self) -> Readings:
-        self.answers.wait(10)
+        self.answers.wait(90)
         if self.down:
             raise ConnectionError("nobody listens")
         return readings()

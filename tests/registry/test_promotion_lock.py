@@ -1,28 +1,37 @@
 """The lock of a model: who may hold it, for how long, and who takes it over."""
 
 import time
+from datetime import datetime, timedelta
 
 import pytest
 
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.domain.outcomes import Outcome
+from nhm_assets.registry import promotion_lock
 from nhm_assets.registry.promotion_lock import hold_lock
 from resources.errors import LockLost
 from tests.support.documents import NOW, WEEK_END
+from tests.support.processes import eventually
 from tests.support.promotions import let_leases_run_out, promote_here
 from tests.support.registry import MODEL
 
-LEASE_S = 4.0
+LONG_S, SHORT_S = 600.0, 1.0
+"""Leases: one that does not run out within a test, and one that a test waits for."""
 
 
-def test_a_running_promotion_is_not_taken_over(registry, log):
+def test_a_running_promotion_is_not_taken_over(registry, log, monkeypatch):
     """It renews its lease while it works, so it may take longer than one lease."""
+    monkeypatch.setattr(promotion_lock, "_RENEWALS_PER_LEASE", LONG_S / 0.5)
     version = registry.add(WEEK_END)
-    with (
-        hold_lock(log, MODEL, {"at": NOW}, recover=pytest.fail, wait_s=1, lease_s=LEASE_S) as held,
-        pytest.raises(RegistryError, match="has been running since"),
-    ):
-        promote_here(registry, log, version, WEEK_END, wait_s=1.5 * LEASE_S, lease_s=LEASE_S)
+    with hold_lock(log, MODEL, {"at": NOW}, recover=pytest.fail, wait_s=1, lease_s=LONG_S) as held:
+
+        def lease_until() -> datetime:
+            return log.find_one({"_id": held.id})["lease_until"]
+
+        first = lease_until()
+        assert eventually(lambda: lease_until() > first + timedelta(seconds=1))
+        with pytest.raises(RegistryError, match="has been running since"):
+            promote_here(registry, log, version, WEEK_END, wait_s=1)
     held.discard()
     assert promote_here(registry, log, version, WEEK_END).outcome is Outcome.PROMOTED
 
@@ -45,7 +54,7 @@ def test_the_lock_of_one_model_does_not_block_another(registry, log):
 
 
 def test_an_owner_with_an_expired_lease_may_not_write(log):
-    with hold_lock(log, MODEL, {"at": NOW}, recover=pytest.fail, wait_s=1, lease_s=LEASE_S) as held:
+    with hold_lock(log, MODEL, {"at": NOW}, recover=pytest.fail, wait_s=1, lease_s=LONG_S) as held:
         held.assert_lease()
         log.update_one({"_id": held.id}, {"$set": {"owner": "somebody else"}})
         held._valid_until = 0
@@ -69,16 +78,22 @@ def test_values_with_dollar_signs_are_stored_unchanged(log):
         assert log.find_one({"_id": held.id})["reason"] == "$kind of odd"
 
 
-def test_a_slow_answer_of_mongodb_does_not_extend_the_lease(log):
+@pytest.fixture
+def never_renewed(monkeypatch):
+    """Leases end before their first renewal."""
+    monkeypatch.setattr(promotion_lock, "_RENEWALS_PER_LEASE", SHORT_S / LONG_S)
+
+
+def test_a_slow_answer_of_mongodb_does_not_extend_the_lease(log, never_renewed):
     """The lease begins on the server while the owner still waits for the answer, so the owner counts from before."""
-    slow = SlowLog(log, delay_s=1.5 * LEASE_S)
-    with hold_lock(slow, MODEL, {"at": NOW}, recover=pytest.fail, wait_s=1, lease_s=LEASE_S) as held:
+    slow = SlowLog(log, delay_s=1.5 * SHORT_S)
+    with hold_lock(slow, MODEL, {"at": NOW}, recover=pytest.fail, wait_s=1, lease_s=SHORT_S) as held:
         with pytest.raises(LockLost, match="lost the lock"):
             held.assert_lease()
         held.discard()
 
 
-def test_a_slow_take_over_does_not_extend_the_lease(log):
+def test_a_slow_take_over_does_not_extend_the_lease(log, never_renewed):
     with hold_lock(log, MODEL, {"at": NOW}, recover=pytest.fail, wait_s=1):
         pass
     let_leases_run_out(log)
@@ -91,8 +106,8 @@ def test_a_slow_take_over_does_not_extend_the_lease(log):
             lost.append(error)
         lock.release("abandoned")
 
-    slow = SlowLog(log, delay_s=1.5 * LEASE_S)
-    with hold_lock(slow, MODEL, {"at": NOW}, recover=recover, wait_s=1, lease_s=LEASE_S) as held:
+    slow = SlowLog(log, delay_s=1.5 * SHORT_S)
+    with hold_lock(slow, MODEL, {"at": NOW}, recover=recover, wait_s=1, lease_s=SHORT_S) as held:
         held.discard()
     assert len(lost) == 1
 

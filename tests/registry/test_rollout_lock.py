@@ -69,7 +69,7 @@ def test_the_lock_of_a_killed_process_is_taken_over(database: Database[dict[str,
     with talkers(1, OWNER, mongod_uri, database.name) as (owner,):
         assert owner.hear() == "locked"
         owner.end()
-        with rollout_lock(audit_log, FIELDS, now=NOW, wait_s=20):
+        with rollout_lock(audit_log, FIELDS, now=NOW, wait_s=90):
             assert audit_log.find_one({"specialist": "business"})["state"] == "interrupted"
 
 
@@ -79,10 +79,10 @@ def test_a_process_that_was_suspended_must_not_restart_anything_afterwards(
     with talkers(1, OWNER, mongod_uri, database.name) as (owner,):
         assert owner.hear() == "locked"
         os.kill(owner.process.pid, signal.SIGSTOP)
-        with rollout_lock(database["model_audit_log"], FIELDS, now=NOW, wait_s=20):
+        with rollout_lock(database["model_audit_log"], FIELDS, now=NOW, wait_s=90):
             owner.go_on()
             os.kill(owner.process.pid, signal.SIGCONT)
-            assert owner.process.wait(timeout=20) == 1
+            assert owner.process.wait(timeout=90) == 1
         assert database["model_audit_log"].count_documents({"model": LOCK, "state": "done"}) == 1
 
 

@@ -19,7 +19,7 @@ BASIC = f"Basic {b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}"
 
 def anonymous(address: str) -> Mlflow:
     """The MLflow at an address without a login."""
-    return Mlflow(uri=address, home=Path("unused"), timeout_s=2)
+    return Mlflow(uri=address, home=Path("unused"), timeout_s=20)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_who_only_asks_logs_in_by_mlflows_settings_too(monkeypatch: pytest.Monke
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken")
     told = Settings.load().mlflow_library_is_configured
     with website(FITTING) as site:
-        with Mlflow(uri=site.address, home=Path("unused"), timeout_s=2, library_is_configured=told).reading():
+        with Mlflow(uri=site.address, home=Path("unused"), timeout_s=20, library_is_configured=told).reading():
             pass
         assert {login for _, login in site.asked} == {"Bearer t0ken"}
 

@@ -2,7 +2,6 @@
 
 import shutil
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from resources.errors import MlflowRefused, MlflowUnavailable
 from resources.mlflow import Mlflow
 from resources.mlflow_database import require_database
 from tests.support.mlflows import home, restored_environment
-from tests.support.processes import talkers
+from tests.support.processes import killed_at_statement
 
 __all__ = ["home", "restored_environment"]
 
@@ -24,7 +23,6 @@ from resources.mlflow import Mlflow
 server = Mlflow(uri=None, home=Path(sys.argv[1]), timeout_s=10)
 with server.client() as client:
     client.search_experiments()
-print("open", flush=True)
 """
 
 
@@ -44,12 +42,8 @@ def experiments(folder: Path) -> list[str]:
 def test_a_process_that_is_killed_while_it_makes_the_database_leaves_none(tmp_path: Path):
     """Killed in its middle, MLflow's own way leaves a file that never opens: table secrets already exists."""
     folder = tmp_path / "mlflow"
-    with talkers(1, OPENS, folder) as [maker]:
-        deadline = time.monotonic() + 60
-        while not (drafts := list(folder.glob(".mlflow.db.draft"))) or drafts[0].stat().st_size < 100_000:
-            assert maker.process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+    killed_at_statement(800, ".mlflow.db.draft", OPENS, folder)
+    assert (folder / ".mlflow.db.draft").stat().st_size > 100_000
     assert not (folder / "mlflow.db").exists()
     assert experiments(folder) == ["Default"]
     assert [path.name for path in folder.glob("*draft*")] == []

@@ -136,7 +136,11 @@ def test_an_error_is_raised_here_and_no_further_task_is_begun():
 class Drops:
     """Python prints what a destructor raises, an interruption too, and goes on."""
 
+    def __init__(self, tell: Tell) -> None:
+        self.tell = tell
+
     def __del__(self) -> None:
+        self.tell("in a destructor")
         time.sleep(LONG_S)
 
 
@@ -170,12 +174,10 @@ def test_an_error_that_cannot_be_sent_is_named(kind: type[Exception]):
 
 def test_who_does_not_want_to_wait_for_an_interrupted_task_interrupts_again(monkeypatch):
     def work(_: str, tell: Tell) -> None:
-        tell("begun")
-        Drops()
+        Drops(tell)
         time.sleep(LONG_S)
 
     def interrupt(*_: object) -> None:
-        time.sleep(0.3)  # until it is in a destructor
         monkeypatch.setattr(ForkProcess, "join", interrupt_again)
         raise KeyboardInterrupt
 
@@ -215,13 +217,11 @@ def test_a_task_that_drops_an_interruption_is_interrupted_again_and_killed_in_th
     monkeypatch.setattr("nhm_assets.runs.forked_workers._PATIENCE_S", 0.5)
 
     def work(_: str, tell: Tell) -> None:
-        tell("begun")
         for _ in range(often):
-            Drops()
+            Drops(tell)
         time.sleep(LONG_S)
 
     def interrupt(*_: object) -> None:
-        time.sleep(0.3)  # until it is in a destructor
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), forked_workers(1, doing(work)) as workers:

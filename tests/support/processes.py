@@ -1,11 +1,12 @@
 """Starts, finds and waits for processes and ports on this machine."""
 
+import signal
 import socket
 import socketserver
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -27,10 +28,10 @@ def eventually(condition: Callable[[], bool], *, within_s: float = 90) -> bool:
 
 
 def processes_naming(text: str) -> list[psutil.Process]:
-    """The running processes with this text in their command line."""
+    """The running processes with this text in their command line. `info` has what they were: they may end meanwhile."""
     return [
         process
-        for process in psutil.process_iter(["cmdline", "status"])
+        for process in psutil.process_iter(["cmdline", "name", "status"])
         if process.info["status"] != psutil.STATUS_ZOMBIE
         and any(text in word for word in process.info["cmdline"] or ())
     ]
@@ -50,6 +51,40 @@ def curt_port(port: int = 0) -> Iterator[int]:
         Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
         yield int(server.server_address[1])
         server.shutdown()
+
+
+_KILLED = """
+import os, signal, sys
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+database, left = sys.argv[1], int(sys.argv[2])
+del sys.argv[1:3]
+
+@event.listens_for(Engine, "before_cursor_execute")
+def kill(connection, *_):
+    global left
+    left -= database in str(connection.engine.url.database)
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def killed_at_statement(
+    number: int, database: str, program: str, *arguments: object, env: Mapping[str, str] | None = None
+) -> None:
+    """Run a Python program that ends by SIGKILL in the middle of its work on a database, however fast the machine is.
+
+    Args:
+        number: of the SQL statement instead of which it ends, counted from one.
+        database: text in the path of the database.
+        program: its source.
+        arguments: of the program.
+        env: its environment, if not that of this process.
+    """
+    command = [sys.executable, "-c", _KILLED + program, database, str(number), *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
 
 
 class Talker:
