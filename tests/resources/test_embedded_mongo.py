@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def mongods_on(folder: Path) -> list[psutil.Process]:
-    return [process for process in processes_naming(str(folder / "data")) if process.name() == "mongod"]
+    return [process for process in processes_naming(str(folder / "data")) if process.info["name"] == "mongod"]
 
 
 def port_of(uri: str) -> int:
@@ -158,7 +158,8 @@ def test_the_last_user_ends_promptly_even_if_the_process_that_started_mongod_sti
             assert first.hear() == "left"
             assert len(mongods_on(folder)) == 1
             leaving = time.monotonic()
-        assert time.monotonic() - leaving < 20
+        # Who waits for nothing that comes gives up after a minute.
+        assert time.monotonic() - leaving < 50
         assert mongods_on(folder) == []
         assert first.process.poll() is None
 

@@ -38,7 +38,7 @@ def test_a_rollback_whose_pods_do_not_serve_ends_with_3_and_the_same_command_onl
         "mongodb_uri": hive.settings.mongodb_uri.get_secret_value(),
         "mongodb_database": hive.settings.mongodb_database,
         **cluster_settings(specialists, specialist_status_url=answers.status_url),
-        "kubernetes_timeout_s": 1.0,
+        "kubernetes_timeout_s": 5.0,
         "model_load_timeout_s": 0.5,
     }
     command = ("rollback", "technical", "--to", old, "--reason", "it approves everything")

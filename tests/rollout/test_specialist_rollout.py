@@ -106,8 +106,8 @@ def test_pods_that_cannot_be_created_are_reported_with_the_events_that_say_why(
 def test_pods_that_exceed_the_time_limit_are_reported(hive: Platform, specialists: Namespace, registry: Registry):
     specialists.annotate_template(NAME, ready_after="never")
     registry.promote()
-    message = failed_step(roll_out(hive.with_settings(rollout_timeout_s=6)))[1]
-    assert "not ready after 6 s (ROLLOUT_TIMEOUT_S)" in message
+    message = failed_step(roll_out(hive.with_settings(rollout_timeout_s=15)))[1]
+    assert "not ready after 15 s (ROLLOUT_TIMEOUT_S)" in message
     assert "running, but not ready" in message
 
 

@@ -85,8 +85,8 @@ def reply(handler: BaseHTTPRequestHandler, content: Any, code: int = 200) -> Non
 
 
 def silent(handler: BaseHTTPRequestHandler) -> None:
-    """Does not answer for ten seconds."""
-    time.sleep(10)
+    """Does not answer for a minute."""
+    time.sleep(60)
 
 
 def dripping(handler: BaseHTTPRequestHandler) -> None:
@@ -94,7 +94,7 @@ def dripping(handler: BaseHTTPRequestHandler) -> None:
     handler.send_response(200)
     handler.send_header("Content-Length", "1000")
     handler.end_headers()
-    for _ in range(50):
+    for _ in range(300):
         try:
             handler.wfile.write(b" ")
             handler.wfile.flush()
