@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +15,7 @@ from resources.storage import FrameIOManager
 from tests.support.documents import WEEK, put, reviewed_opinions
 from tests.support.platform import Platform, failed_step
 from tests.support.ports import free_port
+from tests.support.processes import eventually
 from tests.support.servers import mlflow_server
 
 pytestmark = pytest.mark.servers
@@ -48,9 +48,7 @@ def test_an_mlflow_outage_in_training_breaks_the_run_and_the_next_run_is_clean(l
         server.enter_context(mlflow_server(tmp_path / "server", port=port))
 
         def stop_server_in_training() -> None:
-            deadline = time.monotonic() + 60
-            while not open_runs(address) and time.monotonic() < deadline:
-                time.sleep(0.1)
+            eventually(lambda: bool(open_runs(address)), within_s=300)
             server.close()
 
         stopping = threading.Thread(target=stop_server_in_training)

@@ -34,7 +34,7 @@ def test_five_runs_per_week_and_one_for_the_hundredth_document_though_daemons_di
     assert becomes_true(lambda: platform.has_finished(5), timeout_s=400), platform.log
     assert sorted(partitions(platform)) == sorted(f"{name}|{closed}" for name in FIVE)
     assert all(run.tags["nhm/outcome"] in COMPLETED for run in platform.runs())
-    assert becomes_true(lambda: was_skipped(platform, "technical: 99 of 100 feedback documents"), timeout_s=60)
+    assert becomes_true(lambda: was_skipped(platform, "technical: 99 of 100 feedback documents"), timeout_s=180)
     assert len(platform.runs()) == 5
 
     inserted_at = time.time()

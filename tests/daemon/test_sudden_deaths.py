@@ -55,7 +55,7 @@ def test_after_every_process_is_killed_each_specialist_is_retrained_once_and_com
             freeze_before_it_starts(platform, starting)
             queued = webserver.launch(closed[Specialist("architecture")])
             platform.add_feedback(Specialist("technical"), 300, end=datetime.now(UTC), days=10 / 86400, seed=2)
-            assert becomes_true(lambda: claims(platform).find_one(), timeout_s=90, every_s=0.005), platform.log
+            assert becomes_true(lambda: claims(platform).find_one(), timeout_s=180, every_s=0.005), platform.log
             platform.kill(daemon)
     # The runs are as they were when their processes were killed, and the claimed retraining has none yet. On a busy
     # machine it may have one: then the kill came too late for what is seen of claims here.

@@ -50,7 +50,7 @@ def field(control_plane_scripts: Path, tmp_path_factory: pytest.TempPathFactory)
             cluster.kubectl("create", "namespace", namespace)
         cluster.apply(*theirs())
         for workload in ("deployment/mlflow", "statefulset/postgresql"):
-            cluster.kubectl("rollout", "status", "-n", "mlflow", workload, "--timeout=60s")
+            cluster.kubectl("rollout", "status", "-n", "mlflow", workload, "--timeout=180s")
         yield cluster
     finally:
         stop_control_plane(control_plane_scripts, folder)

@@ -63,8 +63,8 @@ def test_every_workload_becomes_ready(deployed: Cluster):
     deployed.put_secret("mongodb-secret", {"uri": "mongodb://nowhere.invalid"})
     names = ("nhm-code", "dagster-webserver", "dagster-daemon", "nhm-exporter")
     for workload in (f"deployment/{name}" for name in names):
-        deployed.kubectl("rollout", "status", "-n", "mlflow", workload, "--timeout=60s")
-    deployed.kubectl("rollout", "status", "-n", "mlflow", "statefulset/nhm-postgresql", "--timeout=60s")
+        deployed.kubectl("rollout", "status", "-n", "mlflow", workload, "--timeout=180s")
+    deployed.kubectl("rollout", "status", "-n", "mlflow", "statefulset/nhm-postgresql", "--timeout=180s")
 
 
 @pytest.mark.kubernetes

@@ -2,12 +2,13 @@
 
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
 from dagster import DagsterEventType
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.registry.promotion_lock import LEASE_S, hold_lock
@@ -103,14 +104,32 @@ def test_a_training_that_lost_mlflow_is_repeated_and_leaves_one_finished_run(
     assert result.asset_value("trained_model").version == "1"
 
 
+@pytest.fixture
+def writes_to_the_registry() -> Iterator[threading.Event]:
+    """Is set whenever MLflow is about to write into its SQLite file. It waits longer for a lock than a lease lasts."""
+    writes = threading.Event()
+
+    def watch(connection, cursor, statement: str, *_: object) -> None:
+        if "mlflow.db" in str(connection.engine.url.database) and statement.startswith(("INSERT", "UPDATE", "DELETE")):
+            connection.connection.execute(f"PRAGMA busy_timeout = {4000 * LEASE_S:.0f}")
+            writes.set()
+
+    event.listen(Engine, "before_cursor_execute", watch)
+    yield writes
+    event.remove(Engine, "before_cursor_execute", watch)
+
+
 @pytest.mark.servers
 @pytest.mark.slow
-def test_a_promotion_that_lost_mongodb_midway_is_completed_by_its_next_attempt(platform: Platform, mongo_proxy: Proxy):
+def test_a_promotion_that_lost_mongodb_midway_is_completed_by_its_next_attempt(
+    platform: Platform, mongo_proxy: Proxy, writes_to_the_registry: threading.Event
+):
     """Its lock expires meanwhile, so it must not go on: another process may have started."""
     opinions, reviews = reviewed_opinions(400)
     put(platform.database, opinions=opinions, feedback=reviews)
     behind = f"mongodb://127.0.0.1:{mongo_proxy.port}/?directConnection=true"
     away = platform.with_settings(mongodb_uri=behind, **EAGER)
+    writes = writes_to_the_registry
     log, model = platform.database["model_audit_log"], Specialist("technical").registered_model
     undertaken = {"model": model, "state": "open", "transitions": {"$exists": True}}
 
@@ -119,12 +138,14 @@ def test_a_promotion_that_lost_mongodb_midway_is_completed_by_its_next_attempt(p
         with hold_lock(log, model, {"kind": "promotion", "at": NOW}, recover=lambda _: None, wait_s=5) as held:
             assert eventually(lambda: has_started(platform, "promoted_version"), within_s=90)
             registry.execute("BEGIN IMMEDIATE")
+            writes.clear()
             held.discard()
         assert eventually(lambda: log.find_one(undertaken))
-        # By then the promotion has MongoDB's reply and waits for the registry.
-        time.sleep(1)
+        # With its first write, the promotion has MongoDB's reply and waits for the registry.
+        assert writes.wait(90)
         mongo_proxy.shut()
-        time.sleep(LEASE_S + 1)
+        has_expired = undertaken | {"$expr": {"$lt": ["$lease_until", "$$NOW"]}}
+        assert eventually(lambda: log.find_one(has_expired))
         registry.close()
         assert eventually(lambda: retry_warnings(platform))
         mongo_proxy.open()

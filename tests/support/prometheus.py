@@ -53,7 +53,7 @@ class Prometheus:
     url: str
 
     def get(self, path: str, **parameters: str) -> Any:
-        answer = requests.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=10)
+        answer = requests.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=60)
         assert answer.ok, answer.text
         return answer.json()["data"]
 

@@ -17,6 +17,7 @@ class Proxy:
         self._target = target
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._connections: list[socket.socket] = []
+        self._passing = threading.Lock()
         self._opens_at: float | None = 0.0
         self._opens_after: float | None = None
         self.knocks = 0
@@ -25,11 +26,12 @@ class Proxy:
 
     def shut(self, *, for_s: float | None = None) -> None:
         """Cut all connections and accept no new ones: until `open`, or for some seconds after the first new attempt."""
-        self._opens_at, self._opens_after, self.knocks = None, for_s, 0
-        for connection in self._connections:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        self._connections.clear()
+        with self._passing:
+            self._opens_at, self._opens_after, self.knocks = None, for_s, 0
+            for connection in self._connections:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+            self._connections.clear()
 
     def open(self) -> None:
         """Let connections through again."""
@@ -44,13 +46,14 @@ class Proxy:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                self.knocks += 1
-                if self._opens_at is None and self._opens_after is not None:
-                    self._opens_at = time.monotonic() + self._opens_after
-                if self._opens_at is None or time.monotonic() < self._opens_at:
-                    client.close()
-                else:
-                    self._connect(client)
+                with self._passing:
+                    self.knocks += 1
+                    if self._opens_at is None and self._opens_after is not None:
+                        self._opens_at = time.monotonic() + self._opens_after
+                    if self._opens_at is None or time.monotonic() < self._opens_at:
+                        client.close()
+                    else:
+                        self._connect(client)
 
     def _connect(self, client: socket.socket) -> None:
         server = socket.create_connection(("127.0.0.1", self._target))
