@@ -106,9 +106,9 @@ def test_the_schedule_is_turned_off_and_on_again(site: Site, visitor: Tab):
         return [state.status.value for state in states if state.instigator_name == SCHEDULE]
 
     journeys.switch_schedule(visitor)
-    assert states() == ["STOPPED"]
+    assert becomes_true(lambda: states() == ["STOPPED"], timeout_s=60)
     journeys.switch_schedule(visitor)
-    assert states() == ["RUNNING"]
+    assert becomes_true(lambda: states() == ["RUNNING"], timeout_s=60)
 
 
 def test_a_previewed_tick_shows_its_runs_and_writes_nothing(site: Site, visitor: Tab):
@@ -117,7 +117,7 @@ def test_a_previewed_tick_shows_its_runs_and_writes_nothing(site: Site, visitor:
         return triggers, len(site.platform.runs())
 
     before = written()
-    assert "5 run requests" in journeys.preview_next_tick(visitor)
+    assert "5 run requests" in journeys.preview_tick(visitor)
     assert written() == before
 
 

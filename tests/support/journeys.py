@@ -148,14 +148,14 @@ def choose_in_launchpad(tab: Tab, specialist: str) -> None:
     raise AssertionError(f"the launchpad offers no {specialist}")
 
 
-def preview_next_tick(tab: Tab) -> str:
-    """Preview the next scheduled tick; returns what the dialog says."""
+def preview_tick(tab: Tab) -> str:
+    """Preview the scheduled tick after the next one; returns what the dialog says."""
     tab.open(SCHEDULE_PAGE)
     tab.press("Preview tick result")
     tab.dialog.get_by_role("button", name="Continue").wait_for()
     tab.dialog.get_by_role("button", name=re.compile("UTC")).click()
-    # Ten ticks have passed, and ten are to come.
-    tab.page.get_by_role("menuitem").nth(10).click()
+    # Ten ticks have passed, and ten are to come. Early on a Sunday, the week of the first of them has already closed.
+    tab.page.get_by_role("menuitem").nth(11).click()
     tab.dialog.get_by_role("button", name="Continue").click()
     tab.dialog.get_by_role("button", name="Try again").wait_for()
     tab.seen.append(tab.page.content())
@@ -165,7 +165,11 @@ def preview_next_tick(tab: Tab) -> str:
 def switch_schedule(tab: Tab) -> None:
     """Turn the weekly schedule off, or on again."""
     tab.open(SCHEDULE_PAGE)
-    with tab.page.expect_response(lambda one: "mutation" in (one.request.post_data or "")):
-        # The box itself is hidden behind its picture.
-        tab.page.get_by_role("checkbox").locator("xpath=..").click()
+    from playwright.sync_api import expect
+
+    box = tab.page.get_by_role("checkbox")
+    was_on = box.is_checked()
+    # The box itself is hidden behind its picture.
+    box.locator("xpath=..").click()
+    expect(box).to_be_checked(checked=not was_on, timeout=60_000)
     tab.settle()
