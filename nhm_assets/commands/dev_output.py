@@ -12,7 +12,7 @@ import click
 
 from nhm_assets.domain.outcomes import OUTCOME_TAG, REASON_TAG
 from nhm_assets.registry.audit_log import ACTOR_TAG
-from nhm_assets.runs.queries import end_of, outcome_of
+from nhm_assets.runs.queries import end_of, ended_as
 from nhm_assets.runs.tags import PARTITION_TAG
 
 if TYPE_CHECKING:
@@ -127,9 +127,8 @@ def line_about(run: "DagsterRun", url: str) -> str | None:
     """One line about a run that has started or ended; None while it waits."""
     subject = run.tags.get(PARTITION_TAG, run.job_name).replace("|", " ")
     if run.is_finished:
-        outcome = outcome_of(run) or run.tags.get(OUTCOME_TAG) or run.status.value.lower()
         reason = run.tags.get(REASON_TAG)
-        return f"{subject}: {outcome}{f': {reason}' if reason else ''} {url}/runs/{run.run_id}"
+        return f"{subject}: {ended_as(run)}{f': {reason}' if reason else ''} {url}/runs/{run.run_id}"
     if run.status.value == "STARTED":
         return f"{subject}: started by {run.tags.get(ACTOR_TAG, 'a person')}"
     return None

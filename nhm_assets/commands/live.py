@@ -39,13 +39,15 @@ def daemon_facts(instance: "DagsterInstance", now: datetime) -> Facts:
 
 def run_facts(instance: "DagsterInstance") -> list[Facts]:
     """The last runs, newest first."""
+    from nhm_assets.runs.queries import ended_as
+
     return [
         {
             "run": record.dagster_run.run_id,
             "job": record.dagster_run.job_name,
             "partition": _partition(record.dagster_run),
             "at": record.create_timestamp.replace(tzinfo=UTC).isoformat(),
-            "ended": _ended(record.dagster_run),
+            "ended": ended_as(record.dagster_run),
             "reason": record.dagster_run.tags.get(REASON_TAG),
         }
         for record in instance.get_run_records(limit=RUNS)
@@ -56,13 +58,6 @@ def _partition(run: "DagsterRun") -> str | None:
     from nhm_assets.runs.tags import PARTITION_TAG
 
     return run.tags.get(PARTITION_TAG)
-
-
-def _ended(run: "DagsterRun") -> str:
-    """The outcome of the run; the status of one that has none, or has not ended."""
-    from nhm_assets.runs.queries import outcome_of
-
-    return str(outcome_of(run) or run.status.value.lower())
 
 
 def cluster_facts(settings: Settings) -> Facts | None:

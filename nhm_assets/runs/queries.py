@@ -8,7 +8,7 @@ from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from nhm_assets.domain.asset_keys import FEEDBACK_DATASET, PROMOTED_VERSION, SERVED_QUALITY, TRAINED_MODEL
 from nhm_assets.domain.dagster_names import JOB, SERVED_QUALITY_JOB
-from nhm_assets.domain.outcomes import HELD_AS_TAG, OUTCOME_TAG, UNDECIDED, HeldAs, Outcome
+from nhm_assets.domain.outcomes import HELD_AS_TAG, OUTCOME_TAG, ROLLED_BACK, UNDECIDED, HeldAs, Outcome
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.runs.tags import PARENT_TAG, PARTITION_TAG, RUN_KEY_TAG, SPECIALIST_TAG, WEEK_TAG
@@ -28,6 +28,8 @@ IN_PROGRESS: Final = [
 ]
 
 ENDED: Final = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
+_DECIDED: Final = frozenset(Outcome) - UNDECIDED
+_HELD_AS: Final = frozenset(HeldAs)
 _NEWEST: Final = 10
 
 
@@ -37,23 +39,29 @@ def dimension_tags(partition: Partition) -> dict[str, str]:
 
 
 def outcome_of(run: "DagsterRun") -> Outcome | None:
-    """The outcome of a run; None if it is in progress, or succeeded without deciding anything.
+    """The outcome of a run for its partition; None if it is in progress, or succeeded without deciding about one.
 
-    The tag alone does not say it: a retry inherits the tags of the run before it.
+    The tag alone does not say it: a retry inherits the tags of the run before it, and a rollback has one, too.
     """
     tag = run.tags.get(OUTCOME_TAG)
     if run.status is DagsterRunStatus.FAILURE and tag == Outcome.REFUSED:
         return Outcome.REFUSED
     if run.status in (DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED):
         return Outcome.BROKEN
-    decided = run.status is DagsterRunStatus.SUCCESS and tag not in UNDECIDED
+    decided = run.status is DagsterRunStatus.SUCCESS and tag in _DECIDED
     return Outcome(tag) if tag and decided else None
+
+
+def ended_as(run: "DagsterRun") -> str:
+    """One word for how a run ended: its outcome, `rolled_back`, or else Dagster's status."""
+    rolled_back = run.status is DagsterRunStatus.SUCCESS and run.tags.get(OUTCOME_TAG) == ROLLED_BACK
+    return str(outcome_of(run) or (ROLLED_BACK if rolled_back else run.status.value.lower()))
 
 
 def held_as(run: "DagsterRun") -> HeldAs | None:
     """What the rows say of the candidate that the run held; None if it held none. A retry inherits the tag."""
     tag = run.tags.get(HELD_AS_TAG)
-    return HeldAs(tag) if tag and outcome_of(run) in (Outcome.HELD, Outcome.UNCHANGED) else None
+    return HeldAs(tag) if tag in _HELD_AS and outcome_of(run) in (Outcome.HELD, Outcome.UNCHANGED) else None
 
 
 def only_measures(run: "DagsterRun") -> bool:

@@ -18,12 +18,18 @@ from dagster import (
 )
 
 from nhm_assets.automation.rollback_job import ROLLBACK_OP
+from nhm_assets.commands.dev_output import line_about
+from nhm_assets.commands.live import run_facts
 from nhm_assets.definitions import build_definitions
 from nhm_assets.domain.asset_keys import PROMOTED_VERSION
 from nhm_assets.domain.dagster_names import ROLLBACK_JOB
+from nhm_assets.monitoring import own_metrics
+from nhm_assets.monitoring.dagster_source import DagsterSource
+from nhm_assets.promotion.production_models import show_production
 from nhm_assets.registry.rollback import record_restart
 from nhm_assets.registry.transitions import registry_faults
 from nhm_assets.registry.vocabulary import CLASSES_TAG, FILES_DELETED_TAG, PARTITION_TAG, ROLLED_BACK_TAG
+from nhm_assets.resource_factories import mongo_of
 from tests.support.documents import NOW, WEEK, WEEK_END, put, reviewed_opinions
 from tests.support.nhm import nhm
 from tests.support.platform import QUIET, Platform, failed_step
@@ -75,6 +81,20 @@ def test_the_launchpad_needs_only_specialist_and_reason(platform: Platform, thre
     assert three.state()["stages"] == {"1": "Archived", "2": "Production", "3": "Archived"}
     assert registry_faults(three.client(), MODEL, "2") == []
     assert three.client().get_model_version(MODEL, "3").tags[ROLLED_BACK_TAG] == REASON
+
+
+def test_after_a_rollback_everything_that_reads_runs_goes_on(platform: Platform, three: Registry):
+    done = ask(platform, {"specialist": "technical", "reason": REASON})
+    (last,) = run_facts(platform.instance)
+    assert (last["run"], last["ended"], last["reason"]) == (done.run_id, "rolled_back", REASON)
+    run = platform.instance.get_run_by_id(done.run_id)
+    assert run is not None
+    assert line_about(run, "http://dagster").startswith(f"rollback_promotion: rolled_back: {REASON} ")
+    readings = DagsterSource(lambda: platform.instance, platform.settings).refresh()
+    assert readings.values[own_metrics.RUNS_ENDED]["technical", "broken"] == 0
+    assert show_production(
+        platform.instance, mongo_of(platform.settings), platform.mlflow, platform.settings, warn=pytest.fail
+    )
 
 
 def test_the_audit_log_records_a_rollback_with_its_run_and_actor(platform: Platform, three: Registry):

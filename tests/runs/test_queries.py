@@ -8,10 +8,12 @@ import pytest
 from dagster import AssetKey, DagsterRun, DagsterRunStatus
 
 from nhm_assets.domain.dagster_names import INCREMENT_CONFIG, SERVED_QUALITY_JOB
-from nhm_assets.domain.outcomes import OUTCOME_TAG, Outcome
+from nhm_assets.domain.outcomes import HELD_AS_TAG, OUTCOME_TAG, Outcome
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.runs.queries import (
     IN_PROGRESS,
+    ended_as,
+    held_as,
     is_increment,
     is_whole,
     last_ended_runs,
@@ -60,6 +62,15 @@ def test_a_successful_run_has_the_outcome_of_its_tag_and_is_never_broken(wiped: 
     """A retry inherits the tag of the run that broke."""
     expected = None if tag in (None, Outcome.BROKEN, Outcome.REFUSED) else tag
     assert outcome_of(run(wiped, SUCCESS, {OUTCOME_TAG: tag} if tag else {})) == expected
+
+
+@pytest.mark.parametrize(("tag", "word"), [("rolled_back", "rolled_back"), ("of another release", "success")])
+def test_a_word_that_is_no_outcome_of_a_partition_is_none(wiped: Platform, tag: str, word: str):
+    ended = run(wiped, SUCCESS, {OUTCOME_TAG: tag, HELD_AS_TAG: tag})
+    assert (outcome_of(ended), held_as(ended), ended_as(ended)) == (None, None, word)
+    assert ended_as(run(wiped, FAILURE, {OUTCOME_TAG: tag})) == "broken"
+    assert ended_as(run(wiped, DagsterRunStatus.STARTED, {OUTCOME_TAG: tag})) == "started"
+    assert held_as(run(wiped, SUCCESS, {OUTCOME_TAG: "held", HELD_AS_TAG: tag})) is None
 
 
 def test_the_attempts_of_a_run_are_itself_and_the_runs_that_it_retries(wiped: Platform):
