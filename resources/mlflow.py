@@ -119,11 +119,18 @@ class Mlflow:
             ) from None
 
     def import_library(self) -> None:
-        """Import what training runs and the registry use of MLflow, and contact nobody."""
+        """Import and prepare what training runs and the registry use of MLflow, and contact nobody."""
         self._configure_library()
+        import mlflow
+
         _logging_functions()
         if self._embedded:
             import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+        from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
+
+        # The first model that a process logs lets MLflow list all installed packages. Processes forked from this one
+        # need not do it again.
+        warn_dependency_requirement_mismatches([f"mlflow=={mlflow.__version__}"])
 
     def _configure_library(self) -> None:
         # MLflow reads these from the environment only, the first one while it is imported.
