@@ -125,7 +125,7 @@ class Mlflow:
 
         _logging_functions()
         if self._embedded:
-            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+            import mlflow.store.tracking.sqlalchemy_store
         from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
 
         # The first model that a process logs lets MLflow list all installed packages. Processes forked from this one
