@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nhm_assets.domain.links import runbook_link
+from nhm_assets.domain.text import without_middle
 from nhm_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _print_why(one: Facts) -> None:
     """The reason of the last outcome, and how far people agree with what serves."""
     last, served = one.get("last_outcome"), one.get("served")
     if last and last["reason"]:
-        click.echo(f"{one['specialist']}: {last['outcome']}, {last['reason'][:300]}")
+        click.echo(f"{one['specialist']}: {last['outcome']}, {without_middle(last['reason'], 300)}")
     if served:
         click.echo(
             f"{one['specialist']}: the opinions of version {one['version']} in week {served['week']} have F1"

@@ -29,3 +29,14 @@ def readable(text: str) -> str:
         return text
     # A surrogate that was encoded by itself is three such bytes, so every surrogate here stands for one byte.
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def without_middle(text: str, longest: int) -> str:
+    """The text, or its first and last words, if it has more characters than that.
+
+    The end of a reason says what to do, so twice as much of it is kept.
+    """
+    if len(text) <= longest:
+        return text
+    start, end = (longest - 5) // 3, (longest - 5) * 2 // 3
+    return f"{text[:start].rpartition(' ')[0]} ... {text[-end:].partition(' ')[2]}"

@@ -3,6 +3,7 @@ something shows it again.
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -25,6 +26,7 @@ from nhm_assets.domain.dagster_names import DATA_VERSION, GROUP
 from nhm_assets.domain.outcomes import HeldAs, Outcome
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist
+from nhm_assets.domain.text import without_middle
 from nhm_assets.promotion.production import LastOutcome, ProductionRow, production_rows
 from nhm_assets.promotion.production_picture import WEEKS, draw_scores
 from nhm_assets.promotion.recorded_runs import recorded_runs
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 SHOWN_AT_ONCE: Final = 1000
 """Characters above which Dagster's UI hides Markdown behind a button."""
 _LONGEST_REASON: Final = 300
-_LONGEST_WHY: Final = 120
+_SHORTEST_WHY: Final = 120
 _WIDTH: Final = 54
 """Characters of a line: the page cuts off what is wider, because the table below makes the cell wider than the page."""
 _NEW_LINE: Final = "  \n  "
@@ -74,7 +76,6 @@ _COLUMNS: Final = {
     "reason": "why, with the figures",
 }
 _REVIEW_MORE: Final = "wait for the next week, or review more plans: its report says how many"
-_READ_REASON: Final = "do what the reason in the table below says"
 _LOOK_AT_LABELS: Final = "look at the labels of its dataset, and at `feedback_quarantine`"
 _TO_DO: Final = {
     str(Outcome.INSUFFICIENT_DATA): "ask for reviews",
@@ -181,19 +182,21 @@ def _cells(row: ProductionRow) -> dict[str, str]:
         "people agree": _agreement(row),
         "last outcome": f"{last.outcome}{f', week {last.week}' if last.week else ''}" if last else "none yet",
         "at": _minute(last.at) if last else "",
-        "reason": last.reason[:_LONGEST_REASON] if last else "",
+        "reason": without_middle(last.reason, _LONGEST_REASON) if last else "",
     }
 
 
 def to_do(rows: Sequence[ProductionRow]) -> str:
     """Whose last outcome asks for something: why, by how much it missed, and what to do. Fits into 1,000 characters."""
-    wanted = [(row.specialist, row.last, next_) for row in rows if row.last and (next_ := _to_do(row.last))]
+    wanted = [(row.specialist, row.last, next_) for row in rows if row.last and (next_ := _to_do(row.last)) is not None]
+    longest = max(_SHORTEST_WHY, min(_LONGEST_REASON, 800 // max(1, len(wanted)) - 100))
     lines: list[str] = []
     for specialist, last, next_ in wanted:
         held = f" as {last.held_as}" if last.held_as else ""
-        why = f"it missed {last.missed}" if last.missed else last.reason[:_LONGEST_WHY]
-        said = f"**{specialist}**, {last.week or ''}: {last.outcome}{held}; {why}. Next: {next_}."
-        line = "- " + _NEW_LINE.join(wrap(said, _WIDTH, break_long_words=False))
+        why = f"it missed {last.missed}" if last.missed else without_middle(last.reason, longest)
+        then = f" Next: {next_}." if next_ else ""
+        said = f"**{specialist}**, {last.week or ''}: {last.outcome}{held}; {why.rstrip('.')}.{then}"
+        line = "- " + _NEW_LINE.join(_wrapped(said))
         if len("\n".join([*lines, line])) > SHOWN_AT_ONCE - 80:
             break
         lines.append(line)
@@ -201,12 +204,19 @@ def to_do(rows: Sequence[ProductionRow]) -> str:
     return "\n".join([*lines, "", f"{left} more: see the table below."] if left else lines) or "Nothing."
 
 
-def _to_do(last: LastOutcome) -> str:
+def _wrapped(text: str) -> list[str]:
+    """Its lines. A command, which Markdown marks by backticks, stays on one of them if it fits."""
+    kept = re.sub(rf"`[^`]{{1,{_WIDTH}}}`", lambda command: command[0].replace(" ", "\0"), text)
+    return [line.replace("\0", " ") for line in wrap(kept, _WIDTH, break_long_words=False, break_on_hyphens=False)]
+
+
+def _to_do(last: LastOutcome) -> str | None:
+    """What to do; empty if the reason says it, None if there is nothing to do."""
     if last.outcome == Outcome.HELD and not last.by_gate:
-        return _READ_REASON
+        return ""
     if last.outcome == Outcome.HELD:
         return _LOOK_AT_LABELS if last.held_as == HeldAs.BELOW else _REVIEW_MORE
-    return _TO_DO.get(last.outcome, "")
+    return _TO_DO.get(last.outcome)
 
 
 def _agreement(row: ProductionRow) -> str:

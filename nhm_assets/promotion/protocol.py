@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nhm_assets.domain.errors import ChampionChanged, RegistryError
 from nhm_assets.domain.outcomes import HeldAs, Outcome
+from nhm_assets.domain.specialists import specialist_of
 from nhm_assets.registry.ab_tests import why_it_waits
 from nhm_assets.registry.promotion_lock import LEASE_S, hold_lock
 from nhm_assets.registry.recovery import DONE_KINDS, PROMOTION, apply_moves, champion_of, plan_moves, recover
@@ -155,5 +156,5 @@ def promotion_blocked_reason(client: "MlflowClient", model: str, version: str) -
         return None
     return (
         f"version {version} was rolled back ({tags[ROLLED_BACK_TAG]}) and is not promoted again automatically."
-        f" To bring it back, run `nhm rollback --to {version} SPECIALIST --reason TEXT`"
+        f" To bring it back, run `nhm rollback {specialist_of(model)} --to {version} --reason TEXT`"
     )

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from nhm_assets.domain.errors import RegistryError, UsageError
+from nhm_assets.domain.specialists import specialist_of
 from nhm_assets.registry.champions import champions
 from nhm_assets.registry.promotion_lock import LEASE_S, OPEN, hold_lock
 from nhm_assets.registry.recovery import (
@@ -229,7 +230,7 @@ def _not_one(pointer: Pointer) -> str:
     if not pointer.stage:
         return (
             f"{pointer.model} has no version in {PRODUCTION}, so there is nothing to adopt: put a version back with"
-            " `nhm rollback SPECIALIST --to VERSION --reason TEXT`"
+            f" `nhm rollback {specialist_of(pointer.model)} --to VERSION --reason TEXT`"
         )
     return (
         f"{pointer.model} has versions {', '.join(pointer.stage)} in stage {PRODUCTION}: archive all but the one that"

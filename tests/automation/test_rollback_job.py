@@ -277,7 +277,7 @@ def test_a_version_that_was_rolled_back_stays_held_and_one_with_newer_feedback_i
     assert held.asset_value("trained_model").version == "2"
     for tags in map(platform.tags, (held, again)):
         assert f"version 2 was rolled back ({REASON})" in tags["nhm/reason"]
-        assert "nhm rollback --to 2" in tags["nhm/reason"]
+        assert "nhm rollback technical --to 2" in tags["nhm/reason"]
     promotion = newer.asset_value("promoted_version")
     assert (promotion.version, promotion.previous_version) == ("3", "1")
     with platform.mlflow.client() as client:

@@ -218,7 +218,10 @@ def test_it_says_what_to_do(outcome: str, held_as: str | None, expected: str):
             "held by precision_threshold",
             "it missed precision by 0.050, F1 by 0.008, the F1 of version 2 by 0.088. Next: look at the labels",
         ),
-        ("version 3 was rolled back", "version 3 was rolled back. Next: do what the reason in the table below says."),
+        (
+            f"version 3 was rolled back ({'too lax ' * 9}). To bring it back, run `nhm rollback technical --to 3`",
+            "To bring it back, run `nhm rollback technical --to 3`.",
+        ),
     ],
 )
 def test_a_candidate_that_the_gate_held_says_by_how_much_it_missed_another_one_why(
@@ -239,6 +242,19 @@ def test_a_candidate_that_the_gate_held_says_by_how_much_it_missed_another_one_w
     show(platform)
     said = " ".join(str(shown(platform)[0].metadata["what_to_do"].value).split())
     assert expected in said
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_the_command_that_a_reason_ends_with_is_whole_and_on_one_line(count: int):
+    command = "`nhm rollback architecture --to 12 --reason TEXT`"
+    reason = (
+        f"version 12 was rolled back ({'it approves far too much ' * 20}) and is held. To bring it back, run {command}"
+    )
+    held = replace(LAST, outcome="held", held_as="below", by_gate=False, reason=reason)
+    text = to_do([replace(ROW, specialist="architecture", last=held)] * count)
+    assert sum(command in line for line in text.splitlines()) == count
+    assert max(map(len, text.splitlines())) <= 60, "the page cuts it off"
+    assert len(text) < SHOWN_AT_ONCE
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 40])

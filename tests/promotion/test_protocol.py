@@ -126,7 +126,7 @@ def test_a_rolled_back_version_is_held_with_the_reason_and_the_command_that_brin
     decision = promote_here(registry, log, bad, WEEK_END)
     assert decision.outcome is Outcome.HELD
     assert "it approves everything" in decision.reason
-    assert f"nhm rollback --to {bad}" in decision.reason
+    assert f"nhm rollback technical --to {bad} --reason" in decision.reason
     assert (registry.state(), log.count_documents({})) == (before, entries)
     assert before["stages"] == {good: "Production", bad: "Archived"}
 

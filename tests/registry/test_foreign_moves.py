@@ -195,7 +195,10 @@ def test_an_adoption_accepts_the_version_in_production_with_the_reason(registry,
 
 @pytest.mark.parametrize(
     ("kind", "message"),
-    [("archived", "has no version in Production, so there is nothing to adopt"), ("second version", "has versions")],
+    [
+        ("archived", "has no version in Production, so there is nothing to adopt.*nhm rollback technical --to VERSION"),
+        ("second version", "has versions"),
+    ],
 )
 def test_an_adoption_needs_exactly_one_version_in_production(registry, log, two, kind, message):
     moved(kind, registry, two)
