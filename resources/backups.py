@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from resources.errors import StorageError
+from resources.folders import require_folder
 from resources.storage_errors import read_error, store_errors, write_error
 from resources.storage_files import digest, write_whole
 from resources.storage_location import location
@@ -75,8 +76,8 @@ class Backups:
         return [Backup(name, by_name[name]) for name in sorted(by_name, reverse=True)]
 
     def fetch(self, backup: Backup, folder: Path) -> list[Path]:
-        """Copy its dumps into a folder; StorageError if one is missing or damaged."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Copy its dumps into a folder; StorageError if one is missing or damaged, or the folder unusable."""
+        require_folder(folder, "the folder")
         copies = []
         for database, file in backup.dumps.items():
             copy = folder / f"{database}{SUFFIX}"

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from resources.errors import EmbeddedMongoError
+from resources.folders import require_folder
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
@@ -60,8 +61,9 @@ def embedded_mongod(folder: Path, *, waits: bool = True) -> Iterator[str]:
 
     Raises:
         EmbeddedMongoError: there is no mongod, or it does not start. The message says what to do.
+        StorageError: the folder cannot be used.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    require_folder(folder, mode=0o700)
     with _open_lock(folder / "users.lock") as users:
         fcntl.flock(users, fcntl.LOCK_SH)
         with _open_lock(folder / "start.lock") as starting:

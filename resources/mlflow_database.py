@@ -17,6 +17,7 @@ from urllib.parse import quote, unquote, urlsplit
 from filelock import FileLock
 
 from resources.errors import MlflowRefused, MlflowUnavailable
+from resources.folders import require_folder
 from resources.mlflow_errors import loaded_class
 from resources.mlflow_server import client_version
 
@@ -63,8 +64,9 @@ def require_database(home: Path) -> None:
     Raises:
         MlflowUnavailable: another process keeps it locked.
         MlflowRefused: the file is damaged, or cannot be migrated.
+        StorageError: the folder cannot be used.
     """
-    home.mkdir(parents=True, exist_ok=True)
+    require_folder(home)
     database, draft = database_file(home), home / _DRAFT
     with FileLock(home / "migration.lock"), _explained(database):
         _remove(draft)

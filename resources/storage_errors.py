@@ -2,12 +2,16 @@
 
 import errno
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from resources.errors import StorageError, StorageUnavailable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from upath import UPath
+
+STORAGE: Final = "NHM_STORAGE"
 
 _AWAY = (errno.ESTALE, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT)
 """What a folder on another machine answers while that machine is away."""
@@ -46,20 +50,20 @@ def store_errors() -> tuple[type[Exception], ...]:
 def read_error(path: "UPath", error: Exception) -> StorageError:
     """The error of a path that cannot be read; one that may pass if the store was away."""
     if passes_by_itself(error):
-        return _unavailable(path, "read", error)
-    return StorageError(f"{path} cannot be read ({error}): check NHM_STORAGE and its permissions")
+        return _unavailable(path, "read", error, STORAGE)
+    return StorageError(f"{path} cannot be read ({_reason(error)}): check {STORAGE} and its permissions")
 
 
-def write_error(path: "UPath", error: Exception) -> StorageError:
-    """The same of a path that cannot be written."""
+def write_error(path: "UPath | Path", error: Exception, setting: str = STORAGE) -> StorageError:
+    """The same of a path that cannot be written; the setting is what says where it is."""
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(
-            f"{path} cannot be written: the disk is full. Free space there or set NHM_STORAGE to another place,"
+            f"{path} cannot be written: the disk is full. Free space there or set {setting} to another place,"
             " then run this again. Files stored earlier are unchanged"
         )
     if passes_by_itself(error):
-        return _unavailable(path, "written", error)
-    return StorageError(f"{path} cannot be written ({error}): check NHM_STORAGE and its permissions")
+        return _unavailable(path, "written", error, setting)
+    return StorageError(f"{path} cannot be written ({_reason(error)}): check {setting} and its permissions")
 
 
 def damaged(file: "UPath", asset: str, reason: str) -> StorageError:
@@ -67,8 +71,15 @@ def damaged(file: "UPath", asset: str, reason: str) -> StorageError:
     return StorageError(f"{file} is damaged ({reason}): materialize {asset} for this partition again")
 
 
-def _unavailable(path: "UPath", what: str, error: Exception) -> StorageUnavailable:
+def _unavailable(path: "UPath | Path", what: str, error: Exception, setting: str) -> StorageUnavailable:
     return StorageUnavailable(
-        f"{path} cannot be {what}, because its store is away or too busy ({error}). If that lasts, check NHM_STORAGE"
+        f"{path} cannot be {what}, because its store is away or too busy ({error}). If that lasts, check {setting}"
         " and the store"
     )
+
+
+def _reason(error: Exception) -> str:
+    """Why, without the number of the error and without the path, which the message begins with."""
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        return "a file is in the place of a folder"
+    return str(getattr(error, "strerror", None) or error)

@@ -59,4 +59,4 @@ def check_storage(storage: str) -> None:
     except store_errors() as error:
         with suppress(*store_errors()):
             probe.unlink(missing_ok=True)
-        raise write_error(probe, error) from error
+        raise write_error(base, error) from error

@@ -14,6 +14,7 @@ from nhm_assets.domain.outcomes import OUTCOME_TAG, REASON_TAG
 from nhm_assets.registry.audit_log import ACTOR_TAG
 from nhm_assets.runs.queries import end_of, ended_as
 from nhm_assets.runs.tags import PARTITION_TAG
+from resources.folders import require_folder
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRun
@@ -44,7 +45,7 @@ class LogFiles:
     """Of the column of names; honcho sets it."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        require_folder(folder)
         for old in folder.glob("*.log"):
             old.unlink()
         self._folder = folder

@@ -11,6 +11,7 @@ import click
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.settings import Settings
+from resources.folders import require_folder
 
 if TYPE_CHECKING:
     from nhm_assets.generation.journal import Journal
@@ -75,7 +76,7 @@ def generate(
     access = _access(settings)
     maker, judge = _models(access, settings.llm_model, judge_name)
     real = RealRows.newest(settings.storage, name)
-    folder.mkdir(parents=True, exist_ok=True)
+    require_folder(folder, "--out")
     with _alone(journal_file(folder, name)):
         head = _head(settings, name, seed, judge_name)
         journal = Journal(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from nhm_assets.commands.output_file import OutputFile
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.settings import Settings
@@ -14,7 +15,7 @@ from nhm_assets.settings import Settings
 @click.option("--set", "changes", metavar="NAME=VALUE", multiple=True, help="A setting of the gate. Can be repeated.")
 @click.option("--since", metavar="WEEK", help="The first week, by its first day, YYYY-MM-DD. Default: all weeks.")
 @click.option("--specialist", metavar="NAME", help="Replay one specialist. Default: all.")
-@click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write every decision as JSON.")
+@click.option("--json", "file", type=OutputFile(), help="Write every decision as JSON.")
 def replay(changes: tuple[str, ...], since: str | None, specialist: str | None, file: Path | None) -> None:
     """Show which decisions of the gate would be different with other settings.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nhm_assets.commands.output_file import OutputFile
 from nhm_assets.domain.errors import NhmError
 from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.domain.meanwhile import entered_meanwhile
@@ -42,9 +43,7 @@ _NUMBERS = {"rows", "prec.", "recall", "F1", "version", "sec."}
 @click.option(
     "--increment", is_flag=True, help="Correct the served version by the feedback since, instead of training in full."
 )
-@click.option(
-    "--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the results to this file, as JSON."
-)
+@click.option("--report", type=OutputFile(), help="Write the results to this file, as JSON.")
 def retrain(week: str | None, specialists: tuple[str, ...], report: Path | None, *, increment: bool) -> None:
     """Retrain specialists on the feedback up to the end of a week, or make increments.
 
@@ -59,8 +58,6 @@ def retrain(week: str | None, specialists: tuple[str, ...], report: Path | None,
     first = first_week(settings.now(), settings.keep_weeks, settings.first_week)
     names = dict.fromkeys(specialists or all_specialists())
     partitions = [Partition.parse(chosen, specialist, first=first) for specialist in names]
-    if report and not report.absolute().parent.is_dir():
-        raise click.BadParameter(f"folder {report.absolute().parent} does not exist", param_hint="--report")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     results = _retrain(settings, partitions, increment=increment)
     stages = _stages(settings, results)

@@ -20,6 +20,7 @@ from nhm_assets.domain.dagster_names import CODE_LOCATION
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.settings import Settings, set_library_environment
 from resources.errors import StorageUnavailable
+from resources.folders import HOME, require_folder
 
 WORKSPACE_FILE = "workspace.yaml"
 INSTANCE_FILE = "dagster.yaml"
@@ -46,13 +47,19 @@ def prepare_home(settings: Settings) -> None:
     """Create missing folders, and set DAGSTER_HOME for Dagster.
 
     Its two files are written only if they are missing, so an operator can edit them.
+
+    Raises:
+        StorageError: they are missing, and the folder cannot be used.
     """
-    settings.nhm_home.mkdir(parents=True, exist_ok=True)
-    settings.dagster_folder.mkdir(parents=True, exist_ok=True)
     for name, content in ((INSTANCE_FILE, instance_template()), (WORKSPACE_FILE, _WORKSPACE)):
-        if not (settings.dagster_folder / name).exists():
+        if not os.path.exists(settings.dagster_folder / name):  # noqa: PTH110 - Path's raises where one may not look
+            _require_own_folder(settings)
             _write_whole(settings.dagster_folder / name, content)
     set_library_environment(settings, dagster_home=_name_for_dagster(settings.dagster_folder))
+
+
+def _require_own_folder(settings: Settings) -> None:
+    require_folder(settings.dagster_folder, "DAGSTER_HOME" if settings.dagster_home else HOME)
 
 
 def has_own_workspace(settings: Settings) -> bool:
@@ -112,10 +119,11 @@ def dagster_instance(settings: Settings) -> DagsterInstance:
 
     Raises:
         StorageUnavailable: its database does not answer, refuses the login, or cannot be opened.
+        StorageError: its folder cannot be used.
     """
     prepare_home(settings)
     with _creation_lock(settings), _outages_in_words(settings.dagster_folder):
-        _require_databases(settings.dagster_folder)
+        _require_databases(settings)
         instance = DagsterInstance.get()
         _open_databases(instance)
     return instance
@@ -136,14 +144,18 @@ def _outages_in_words(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _require_databases(folder: Path) -> None:
+def _require_databases(settings: Settings) -> None:
     """Make missing SQLite files beside, then rename their folders.
 
     Dagster takes a file that a killed process left incomplete for one of an old version, and never completes it.
     """
-    missing = [name for name in _DATABASES if not (folder / name).exists()]
+    folder = settings.dagster_folder
     config, ours = (yaml.safe_load(text) or {} for text in ((folder / INSTANCE_FILE).read_text(), instance_template()))
-    if not missing or any(config.get(key) not in (None, ours.get(key)) for key in _STORAGES):
+    if any(config.get(key) not in (None, ours.get(key)) for key in _STORAGES):
+        return
+    _require_own_folder(settings)
+    missing = [name for name in _DATABASES if not (folder / name).exists()]
+    if not missing:
         return
     draft = _name_for_dagster(folder) / _DRAFT
     shutil.rmtree(draft, ignore_errors=True)
