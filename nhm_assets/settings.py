@@ -12,7 +12,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -25,6 +25,7 @@ from nhm_assets.domain.idle_checks import Remark, Thresholds, remarks_on, remark
 from nhm_assets.domain.outcomes import Outcome, outcomes_named
 from nhm_assets.domain.pod_resources import PodResources, Quantity
 from nhm_assets.domain.selection import LlmRules, Selection
+from nhm_assets.domain.setting_faults import TIME, but_is, faults_in
 from nhm_assets.domain.specialists import FIVE, Specialist, all_specialists, configure, recorded_specialist
 from nhm_assets.estimators.families import AUTO, DEFAULT, FAMILIES
 from resources.addresses import ARTIFACTS, artifacts_address
@@ -36,6 +37,9 @@ PositiveCount = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 _OWNER = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s:]+@[^@\s:]+\.[^@\s:]+")
+
+_MISTYPED_ADDRESS = re.compile(r"([A-Za-z][\w+.-]*)(:(?!//)|//)")
+"""Begins an address that lacks a slash or the colon. A folder may be called so too, behind ./"""
 
 _NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
 
@@ -414,6 +418,11 @@ class Settings(BaseSettings):
         """A relative folder must mean the same place in every process, whatever its working directory."""
         if storage is None or storage.startswith(ARTIFACTS):
             return storage
+        if mistyped := _MISTYPED_ADDRESS.match(storage):
+            example = f"{mistyped[1]}://bucket/prefix"
+            if example.startswith(ARTIFACTS):
+                example = f"{ARTIFACTS}nhm"
+            raise ValueError(f"must be a folder or an address such as {example}")
         if "://" not in storage:
             return str(Path(storage).expanduser().absolute())
         # Addresses of files are shown, for example in Dagster's events.
@@ -430,7 +439,7 @@ class Settings(BaseSettings):
     @classmethod
     def _known_family(cls, name: str) -> str:
         if name not in (*FAMILIES, AUTO):
-            raise ValueError(_unknown_family(name))
+            raise ValueError(f"must be one of {', '.join((*FAMILIES, AUTO))}")
         return name
 
     @field_validator("nhm_now", mode="before")
@@ -438,7 +447,7 @@ class Settings(BaseSettings):
     def _no_number(cls, moment: Any) -> Any:
         """Pydantic reads a number, such as 20261122, as seconds since 1970."""
         if isinstance(moment, str) and _NUMBER.fullmatch(moment.strip()):
-            raise ValueError("must be an ISO time, such as 2026-11-22T02:00:00Z")
+            raise ValueError(TIME)
         return moment
 
     @field_validator("nhm_now")
@@ -506,12 +515,12 @@ class Settings(BaseSettings):
         try:
             settings = cls(**given)
         except ValidationError as error:
-            reasons = "; ".join(_reason(fault["loc"], fault["msg"]) for fault in error.errors())
-            raise UsageError(f"invalid setting: {reasons}") from None
+            raise cls.unusable(error) from None
         except SettingsError as error:
             # The message contains the field's name in quotation marks, and nothing else of use.
             field = str(error).partition('"')[2].partition('"')[0]
-            raise UsageError(f"invalid setting: {field.upper()}: is not valid JSON") from None
+            value = but_is(os.environ.get(field.upper(), ""))
+            raise UsageError(f"invalid setting: {field.upper()}: must be valid JSON{value}") from None
         configure(_specialists_in(settings.specialists_file))
         if contradictions := list(settings._contradictions()):
             raise UsageError(f"settings contradict each other: {'; '.join(contradictions)}")
@@ -519,6 +528,12 @@ class Settings(BaseSettings):
             # Nobody chose the defaults, so what they leave idle alarms nobody. `nhm settings` and `nhm status` name it.
             _say_once(logging.WARNING if settings._chosen(remark) else logging.INFO, remark.sentence)
         return settings
+
+    @classmethod
+    def unusable(cls, error: ValidationError) -> UsageError:
+        """The error that names the variables and what their values must be. It shows no secret."""
+        secret = [name for name, field in cls.model_fields.items() if SecretStr in get_args(field.annotation)]
+        return UsageError(f"invalid setting: {faults_in(error, secret)}")
 
     @property
     def remarks(self) -> list[Remark]:
@@ -672,11 +687,6 @@ def _warn_of_foreign_settings() -> None:
 def _say_once(level: int, sentence: str) -> None:
     """Log a sentence once per process."""
     logging.getLogger(__name__).log(level, "%s", sentence)
-
-
-def _reason(location: tuple[int | str, ...], message: str) -> str:
-    variable = str(location[0]).upper() if location else "the environment"
-    return f"{variable}: {message[0].lower()}{message[1:]}"
 
 
 def set_library_environment(settings: Settings, *, dagster_home: Path | None = None) -> None:

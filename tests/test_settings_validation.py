@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from pydantic import ValidationError
 
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.specialists import FIVE
@@ -82,6 +83,9 @@ QUANTITIES = ("RUN_CPU_REQUEST", "RUN_CPU_LIMIT", "RUN_MEMORY")
 MAPS = ("RUN_RESOURCES", "RUN_NODE_SELECTOR")
 
 
+JSON = (*MAPS, "RUN_TOLERATIONS", "RESTART_AFTER_MINUTES")
+
+
 def pairs(values: dict[str, tuple[str, ...]]) -> list[tuple[str, str]]:
     return [(variable, value) for variable, texts in values.items() for value in texts]
 
@@ -131,11 +135,61 @@ BAD = {
 
 
 @pytest.mark.parametrize(("variable", "value"), pairs(BAD))
-def test_an_invalid_value_is_rejected_and_the_error_names_the_variable(
+def test_an_invalid_value_is_rejected_and_the_error_names_the_variable_in_plain_words(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ):
-    with pytest.raises(UsageError, match=f"^invalid setting: {variable}: "):
+    with pytest.raises(UsageError, match=f"^invalid setting: {variable}: ") as caught:
         settings_from(monkeypatch, **{variable: value})
+    said = str(caught.value)
+    assert not re.search(r"[Vv]alue error|should|[Ii]nput |pattern|cannot be used", said)
+    if "must" in said and "@" not in value and variable != "NOTIFY_URLS":
+        assert f"but is {value!r}" in said or variable in JSON
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("PRECISION_THRESHOLD", "abc", "must be a number, but is 'abc'"),
+        ("F1_THRESHOLD", "1.5", "must be at most 1, but is '1.5'"),
+        ("MIN_TEST_ROWS", "1.5", "must be a whole number, but is '1.5'"),
+        ("MODEL_FAMILY", "foo", f"must be one of {', '.join(FAMILIES)}, auto, but is 'foo'"),
+        ("FIRST_WEEK", "2026-03-02", "must be a Sunday, .* such as 2026-03-01, but is '2026-03-02'"),
+        ("ENVIRONMENT", "prod", "must be 'development', 'staging' or 'production', but is 'prod'"),
+        ("RUN_RESOURCES", '{"technical": {"memory": "2 Gi"}}', "technical.memory must be an amount .*, but is '2 Gi'"),
+        ("RUN_RESOURCES", '{"technical": {"disk": "2Gi"}}', "technical.disk is an unknown key"),
+        ("RUN_RESOURCES", "{", "must be valid JSON, but is '{'"),
+        ("NHM_STORAGE", "s3:/bucket", "must be a folder or an address such as s3://bucket/prefix, but is 's3:/bucket'"),
+        ("NHM_STORAGE", "mlflow-artifacts:nhm", "must be .* such as mlflow-artifacts:/nhm, but is .*"),
+    ],
+)
+def test_the_error_says_what_the_value_must_be(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str):
+    with pytest.raises(UsageError, match=rf"^invalid setting: {variable}: {said}$"):
+        settings_from(monkeypatch, **{variable: value})
+
+
+@pytest.mark.parametrize("address", ["gs:/bucket", "file:/data", "s3:bucket", "s3//bucket/prefix", "S3:/bucket"])
+def test_an_address_that_lacks_a_slash_or_the_colon_is_no_folder(monkeypatch: pytest.MonkeyPatch, address: str):
+    with pytest.raises(
+        UsageError, match=r"^invalid setting: NHM_STORAGE: must be a folder or an address such as \w+://"
+    ):
+        settings_from(monkeypatch, NHM_STORAGE=address)
+    assert settings_from(monkeypatch, NHM_STORAGE=f"./{address}").storage.startswith("/")
+
+
+@pytest.mark.parametrize("variable", ["LLM_API_KEY", "MONGODB_URI", "MLFLOW_TRACKING_URI", "NOTIFY_URLS"])
+def test_the_value_of_a_secret_setting_is_in_no_error(variable: str):
+    with pytest.raises(ValidationError) as caught:
+        Settings(**{variable.lower(): ["s3cret"]})
+    said = str(Settings.unusable(caught.value))
+    assert f"{variable}: must be text" in said
+    assert "s3cret" not in said
+
+
+def test_an_address_with_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch):
+    for variable, address in {"CODE_URL": "https://ada:s3cret@git.example", "NHM_STORAGE": "s3:/ada:s3cret@b"}.items():
+        with pytest.raises(UsageError, match=f"{variable}: must ") as caught:
+            settings_from(monkeypatch, **{variable: address})
+        assert "s3cret" not in str(caught.value)
 
 
 GOOD = {

@@ -89,8 +89,7 @@ def with_changes(settings: Settings, changes: Mapping[str, str]) -> Settings:
     try:
         return Settings(**(settings.model_dump() | {name.lower(): value for name, value in changes.items()}))
     except ValidationError as error:
-        faults = "; ".join(f"{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors())
-        raise UsageError(f"invalid setting: {faults}") from None
+        raise Settings.unusable(error) from None
 
 
 def summary(result: Replay) -> str:

@@ -132,7 +132,7 @@ def test_a_report_of_any_release_is_replayed_and_one_of_a_newer_release_is_count
         ({"settings": {"KEEP_VERSIONS": 3}}, "unexpected config entry"),
         ({"settings": {"F1_THRESHOLD": 0.8}, "since": "2026-03-02"}, "unknown week '2026-03-02'"),
         ({"settings": {"F1_THRESHOLD": 0.8}, "specialist": "plumbing"}, "not in enum type Specialist got plumbing"),
-        ({"settings": {"F1_THRESHOLD": 1.8}}, "F1_THRESHOLD: Input should be less than or equal to 1"),
+        ({"settings": {"F1_THRESHOLD": 1.8}}, "F1_THRESHOLD: must be at most 1, but is "),
         ({"settings": {"FOREIGN_CHAMPION": "keep"}}, "not in enum type FOREIGN_CHAMPION got keep"),
         ({"settings": {"F1_THRESHOLD": 0.72}}, "a replay needs at least one setting with another value"),
         ({"settings": {}}, "a replay needs at least one setting with another value"),

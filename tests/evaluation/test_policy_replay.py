@@ -258,7 +258,7 @@ def test_the_settings_of_the_gate_can_be_replayed():
         ({"COLOUR": "blue"}, r"no setting COLOUR\. Settings of the gate: "),
         ({"SHADOW_AGREEMENT": "0.5"}, "SHADOW_AGREEMENT is no setting of the gate"),
         ({"KEEP_VERSIONS": "3"}, "KEEP_VERSIONS is no setting of the gate, so a replay cannot show"),
-        ({"PRECISION_THRESHOLD": "1.5"}, "invalid setting: PRECISION_THRESHOLD: Input should be less than or equal"),
+        ({"PRECISION_THRESHOLD": "1.5"}, "invalid setting: PRECISION_THRESHOLD: must be at most 1, but is '1.5'"),
         ({"PRECISION_THRESHOLD": "high"}, "invalid setting: PRECISION_THRESHOLD: "),
     ],
 )

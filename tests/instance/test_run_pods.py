@@ -118,7 +118,7 @@ def test_settings_are_read_as_json(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_setting_that_is_not_json_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("RUN_NODE_SELECTOR", "pool=training")
-    with pytest.raises(UsageError, match="RUN_NODE_SELECTOR: is not valid JSON"):
+    with pytest.raises(UsageError, match="RUN_NODE_SELECTOR: must be valid JSON"):
         Settings.load()
 
 
