@@ -6,12 +6,11 @@ Runs can be started by hand without a daemon, and not every installation has a c
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from nhm_assets.domain.outcomes import REASON_TAG
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance, DagsterRun
+    from dagster import DagsterInstance, DagsterRun, RunRecord
 
 Facts = dict[str, Any]
 
@@ -48,10 +47,21 @@ def run_facts(instance: "DagsterInstance") -> list[Facts]:
             "partition": _partition(record.dagster_run),
             "at": record.create_timestamp.replace(tzinfo=UTC).isoformat(),
             "ended": ended_as(record.dagster_run),
-            "reason": record.dagster_run.tags.get(REASON_TAG),
+            "reason": _reason(instance, record),
         }
         for record in instance.get_run_records(limit=RUNS)
     ]
+
+
+def _reason(instance: "DagsterInstance", record: "RunRecord") -> str | None:
+    from dagster import DagsterRunStatus
+
+    from nhm_assets.runs.failure_cause import reason_of
+    from nhm_assets.runs.liveness import is_dead
+
+    if record.dagster_run.status is DagsterRunStatus.STARTED and is_dead(instance, record):
+        return "its process is gone: the next `nhm retrain` or the daemon ends it"
+    return reason_of(instance, record.dagster_run) or None
 
 
 def _partition(run: "DagsterRun") -> str | None:

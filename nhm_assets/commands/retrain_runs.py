@@ -16,6 +16,7 @@ from nhm_assets.domain.partitions import Partition, Window, last_closed_week
 from nhm_assets.instance.home import dagster_instance
 from nhm_assets.registry.audit_log import ACTOR_TAG
 from nhm_assets.runs.closed_week import unsettled, why_no_increment
+from nhm_assets.runs.failure_cause import retrain_command
 from nhm_assets.runs.forked_workers import SUPPORTED, Lost, Tell, Workers, forked_workers
 from nhm_assets.runs.in_process import (
     NOT_RUN,
@@ -142,10 +143,9 @@ class Runs:
         end_dead_runs(instance)
         run_id = run_of_process(instance, partition.key, lost.pid)
         how = f"was killed by signal {lost.signal}" if lost.signal else "was stopped"
-        command = "nhm retrain --increment" if self._increment else "nhm retrain"
+        command = retrain_command(partition, increment=self._increment)
         error = (
-            f"the process of this run {how}. Run `{command} --week {partition.week} --specialist"
-            f" {partition.specialist}` again; if memory ran out, with a smaller RETRAIN_PROCESSES"
+            f"the process of this run {how}. Run {command} again; if memory ran out, with a smaller RETRAIN_PROCESSES"
         )
         outcome = Outcome.BROKEN if run_id else NOT_RUN
         return Retraining(partition, self._windows[partition], outcome, error=error, run_id=run_id)

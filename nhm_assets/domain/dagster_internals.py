@@ -18,6 +18,8 @@ from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.events import AssetMaterializationPlannedData, RunFailureReason
 from dagster._core.execution.execute_in_process import core_execute_in_process, merge_run_tags
+from dagster._core.execution.plan import active
+from dagster._core.execution.plan.active import ActiveExecution
 from dagster._core.execution.retries import auto_reexecution_should_retry_run
 from dagster._core.launcher import (
     CheckRunHealthResult,
@@ -61,7 +63,7 @@ from dagster._utils.schedules import get_next_cron_tick
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from logging import Logger
+    from logging import Logger, LogRecord
     from multiprocessing.context import BaseContext
     from typing import Any
 
@@ -115,6 +117,7 @@ __all__ = [
     "replace_console_logger",
     "replace_tick_logger",
     "serve_code",
+    "warn_only_of_steps_that_proceed",
 ]
 
 
@@ -133,6 +136,35 @@ def replace_tick_logger(make: "Callable[[], Logger]") -> None:
     It offers no setting for that. Dagster 1.13 asks for this one at each tick.
     """
     instigation_logger.create_console_logger = lambda *_: make()
+
+
+_should_skip_step = ActiveExecution._should_skip_step
+
+
+def warn_only_of_steps_that_proceed() -> None:
+    """Drop a warning of Dagster that is not true: that a step proceeds without the verdicts of blocking checks.
+
+    If an asset was not made, its checks and all steps that need it are skipped. Dagster 1.13 writes the warning before
+    it finds out.
+    """
+
+    def judged(execution: ActiveExecution, step_key: str) -> bool:
+        said: list[LogRecord] = []
+
+        def keep(record: "LogRecord") -> bool:
+            said.append(record)
+            return False
+
+        active.logger.addFilter(keep)
+        try:
+            skipped = _should_skip_step(execution, step_key)
+        finally:
+            active.logger.removeFilter(keep)
+        for record in () if skipped else said:
+            active.logger.handle(record)
+        return skipped
+
+    ActiveExecution._should_skip_step = judged  # type: ignore[assignment, method-assign]
 
 
 _migrations = cache(ScriptDirectory.from_config)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 from dagster import AssetRecordsFilter, DagsterEventType
 
 from nhm_assets.domain.asset_keys import SERVED_QUALITY
-from nhm_assets.domain.outcomes import REASON_TAG, Outcome
+from nhm_assets.domain.outcomes import Outcome
 from nhm_assets.domain.partitions import Partition, running_week
 from nhm_assets.domain.specialists import Specialist, all_specialists
 from nhm_assets.promotion.production import LastOutcome, Recorded, ServedAgreement
+from nhm_assets.runs.failure_cause import reason_of
 from nhm_assets.runs.queries import end_of, last_ended_runs, outcome_of
 from nhm_assets.runs.tags import PARTITION_TAG
 
@@ -30,16 +31,16 @@ def recorded_runs(instance: "DagsterInstance", *, now: datetime) -> dict[str, Re
         now: what was served is looked for in the weeks before.
     """
     last, served = last_ended_runs(instance, all_specialists()), _served(instance, now)
-    return {str(who): Recorded(_outcome(last.get(str(who))), served[who]) for who in all_specialists()}
+    return {str(who): Recorded(_outcome(instance, last.get(str(who))), served[who]) for who in all_specialists()}
 
 
-def _outcome(record: "RunRecord | None") -> LastOutcome | None:
+def _outcome(instance: "DagsterInstance", record: "RunRecord | None") -> LastOutcome | None:
     outcome = outcome_of(record.dagster_run) if record else None
     if record is None or outcome not in _ONLY_IN_DAGSTER:
         return None
     run = record.dagster_run
-    week = run.tags[PARTITION_TAG].partition("|")[2]
-    return LastOutcome(str(outcome), end_of(record), run.tags.get(REASON_TAG, ""), week, run.run_id)
+    week, reason = run.tags[PARTITION_TAG].partition("|")[2], reason_of(instance, run)
+    return LastOutcome(str(outcome), end_of(record), reason, week, run.run_id)
 
 
 def _served(instance: "DagsterInstance", now: datetime) -> "dict[Specialist, dict[str, ServedAgreement]]":

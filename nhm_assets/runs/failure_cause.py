@@ -8,7 +8,10 @@ from dagster import DagsterEventType, DagsterInstance
 
 from nhm_assets.domain.check_result import reason_in
 from nhm_assets.domain.errors import NhmError
-from nhm_assets.domain.outcomes import BrokenBy
+from nhm_assets.domain.outcomes import REASON_TAG, BrokenBy, Outcome
+from nhm_assets.domain.partitions import Partition
+from nhm_assets.runs.queries import is_increment, only_measures, outcome_of
+from nhm_assets.runs.tags import PARTITION_TAG
 from resources.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -27,6 +30,14 @@ _FOREIGN: Final = {
     "sqlalchemy.exc.OperationalError": BrokenBy.STORAGE,
 }
 """Start of a foreign class's full name -> what broke the run."""
+
+_ENDED: Final = "its process ended before the run did"
+_INTERRUPTED: Final = "its process was interrupted"
+_OF_DAGSTER: Final = {
+    "Execution was interrupted": _INTERRUPTED,
+    "Sending run termination request": "it was terminated on request",
+}
+"""Start of what Dagster says of a run's end -> the same in our words."""
 
 _FOREIGN_TRANSIENT: Final = (
     "sqlalchemy.exc.OperationalError",
@@ -59,12 +70,38 @@ def failure_of(instance: DagsterInstance, run: "DagsterRun") -> Failure:
         error = event.step_failure_data.error if event else None
         if event and error:
             failure = _classify(str(event.step_key), error)
+            if failure.by is BrokenBy.KILLED:
+                return _killed(instance, run, str(event.step_key))
             failed_checks = _failed_blocking_checks(instance, run)
             return replace(failure, reason=failed_checks) if failed_checks and failure.by is BrokenBy.DATA else failure
-    ends = {DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELING, DagsterEventType.RUN_CANCELED}
+    return _killed(instance, run)
+
+
+def reason_of(instance: DagsterInstance, run: "DagsterRun") -> str:
+    """Why the run ended as it did, also while nobody has recorded yet why it broke; empty if nothing is known."""
+    said = run.tags.get(REASON_TAG)
+    return failure_of(instance, run).reason if said is None and outcome_of(run) is Outcome.BROKEN else said or ""
+
+
+def retrain_command(partition: Partition, *, increment: bool) -> str:
+    """The command that retrains this partition."""
+    how = " --increment" if increment else ""
+    return f"`nhm retrain{how} --week {partition.week} --specialist {partition.specialist}`"
+
+
+def _killed(instance: DagsterInstance, run: "DagsterRun", step: str = "") -> Failure:
+    """Of a run that was ended from outside: what is known of it, and how to run it again."""
+    asked = {DagsterEventType.RUN_CANCELING, DagsterEventType.RUN_CANCELED}
+    ends = asked if step else asked | {DagsterEventType.RUN_FAILURE}
     entries = instance.all_logs(run.run_id, of_type=ends)
     messages = [entry.dagster_event.message for entry in entries if entry.dagster_event]
-    return Failure(BrokenBy.KILLED, next(filter(None, messages), None) or "its process ended before the run did")
+    said = next(filter(None, messages), None) or (_INTERRUPTED if step else _ENDED)
+    said = next((words for start, words in _OF_DAGSTER.items() if said.startswith(start)), said)
+    key = run.tags.get(PARTITION_TAG)
+    known = key is not None and not only_measures(run) and "|" in key
+    again = retrain_command(Partition.from_key(key), increment=is_increment(run)) if key and known else "it again"
+    where = f"{step}: " if step else ""
+    return Failure(BrokenBy.KILLED, f"{where}{said.rstrip('.')}. Run {again}, unless it is started over by itself")
 
 
 def _classify(step: str, error: "SerializableErrorInfo") -> Failure:

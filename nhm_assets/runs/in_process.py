@@ -13,7 +13,7 @@ from nhm_assets.domain.dagster_internals import execute_and_keep_nothing, make_n
 from nhm_assets.domain.dagster_names import CODE_LOCATION
 from nhm_assets.domain.dataset_schema import SPLITS, counts
 from nhm_assets.domain.errors import UsageError
-from nhm_assets.domain.outcomes import HELD_BY_TAG, OUTCOME_TAG, REASON_TAG, BrokenBy, Outcome
+from nhm_assets.domain.outcomes import HELD_BY_TAG, OUTCOME_TAG, REASON_TAG, BrokenBy, Outcome, broken_tags
 from nhm_assets.domain.partitions import Partition, Window
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from nhm_assets.domain.specialists import Specialist
@@ -152,6 +152,9 @@ def _describe(result: ExecuteInProcessResult, instance: DagsterInstance, tried: 
     run = instance.get_run_by_id(result.run_id)
     tags = run.tags if run else {}
     failure = failure_of(instance, run) if run and not result.success else None
+    if failure and REASON_TAG not in tags:
+        # No hook is called for a step that was interrupted.
+        instance.add_run_tags(result.run_id, broken_tags(failure.by, failure.reason, transient=failure.transient))
     undecided = Outcome.REFUSED if failure and failure.by is BrokenBy.REFUSED else Outcome.BROKEN
     outcome = Outcome(tags.get(OUTCOME_TAG) or undecided) if result.success else undecided
     held_by = tags.get(HELD_BY_TAG, "")

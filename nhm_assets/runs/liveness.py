@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Final
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFilter
 
 from nhm_assets.domain.dagster_names import JOB
-from nhm_assets.domain.outcomes import BrokenBy, broken_tags
+from nhm_assets.domain.outcomes import broken_tags
 from nhm_assets.domain.specialists import Specialist
+from nhm_assets.runs.failure_cause import failure_of
 from nhm_assets.runs.tags import LAUNCHED_ON_TAG, PARTITION_TAG, PROCESS_TAG, SPECIALIST_TAG
 
 if TYPE_CHECKING:
-    from dagster import DagsterRun
+    from dagster import DagsterRun, RunRecord
 
 _GRPC_TAG: Final = ".dagster/grpc_info"
 _EXECUTING: Final = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
@@ -63,8 +64,7 @@ def executing_run(instance: DagsterInstance, specialist: Specialist) -> "Dagster
     """A run of this specialist that a process executes, as far as visible from here; queued runs do not count."""
     executing = RunsFilter(tags={SPECIALIST_TAG: str(specialist)}, statuses=_EXECUTING)
     for record in instance.get_run_records(executing):
-        pid = process_of(instance, record.dagster_run)
-        if pid is None or is_alive(pid, since=record.start_time or record.create_timestamp.timestamp()):
+        if not is_dead(instance, record):
             return record.dagster_run
     return None
 
@@ -85,15 +85,20 @@ def is_alive(pid: int, *, since: float) -> bool:
         return True
 
 
+def is_dead(instance: DagsterInstance, record: "RunRecord") -> bool:
+    """Whether the process that executes the run was on this machine, and is gone."""
+    pid = process_of(instance, record.dagster_run)
+    return pid is not None and not is_alive(pid, since=record.start_time or record.create_timestamp.timestamp())
+
+
 def end_dead_runs(instance: DagsterInstance) -> list[str]:
     """Mark the runs of commands whose process on this machine was killed as failed: they could not do it themselves."""
     dead = []
     for record in instance.get_run_records(RunsFilter(job_name=JOB, statuses=[DagsterRunStatus.STARTED])):
         run = record.dagster_run
-        pid = process_of(instance, run) if PROCESS_TAG in run.tags else None
-        if pid is not None and not is_alive(pid, since=record.start_time or record.create_timestamp.timestamp()):
-            reason = "The process of this run was killed. Run it again."
-            instance.report_run_failed(run, reason)
-            instance.add_run_tags(run.run_id, broken_tags(BrokenBy.KILLED, reason))
+        if PROCESS_TAG in run.tags and is_dead(instance, record):
+            instance.report_run_failed(run, "its process was killed")
+            failure = failure_of(instance, run)
+            instance.add_run_tags(run.run_id, broken_tags(failure.by, failure.reason, transient=failure.transient))
             dead.append(run.run_id)
     return dead

@@ -16,7 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 from dagster import DagsterEventType
 
 from nhm_assets.domain import log_form
-from nhm_assets.domain.dagster_internals import replace_console_logger, replace_tick_logger
+from nhm_assets.domain.dagster_internals import (
+    replace_console_logger,
+    replace_tick_logger,
+    warn_only_of_steps_that_proceed,
+)
 from nhm_assets.domain.log_form import Line
 from nhm_assets.runs.log_secrets import Mask
 from nhm_assets.runs.tags import SPECIALIST_TAG, WEEK_TAG
@@ -60,6 +64,7 @@ def use_log_format(settings: Settings) -> None:
     """
     replace_console_logger(lambda context: console_logger(context, settings))
     replace_tick_logger(lambda: tick_logger(settings))
+    warn_only_of_steps_that_proceed()
     if settings.log_format == "json":
         show_lines(settings)
 

@@ -1,5 +1,6 @@
 """`nhm retrain` that is interrupted or killed while it trains."""
 
+import re
 import signal
 
 import pytest
@@ -58,3 +59,6 @@ def test_an_interrupted_retraining_leaves_nothing_open(seeded, home, tmp_path, h
         # A run that was created and has not begun holds nothing.
         begun = [run for run in instance.get_runs() if run.status is not DagsterRunStatus.NOT_STARTED]
         assert all(run.is_finished for run in begun)
+        reasons = [run.tags.get("nhm/reason", "") for run in begun if run.status is DagsterRunStatus.FAILURE]
+        assert reasons
+        assert all(re.search(r"its process .* Run `nhm retrain --week", reason) for reason in reasons), reasons

@@ -1,5 +1,7 @@
 """What `nhm status` says about the daemon, the last runs and the cluster."""
 
+import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,6 +11,7 @@ import pytest
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus
 
 from nhm_assets.commands.live import RUNS, cluster_facts, daemon_facts, run_facts
+from nhm_assets.runs.tags import PROCESS_TAG
 from nhm_assets.settings import Settings
 from tests.support.dagster_internals import DaemonHeartbeat
 from tests.support.documents import WEEK
@@ -48,6 +51,17 @@ def test_the_last_runs_are_named_with_outcome_and_reason_and_not_those_before(in
     assert shown[1]["partition"] == f"technical|{WEEK}"
     assert shown[1]["reason"] == "every gate check passed"
     assert abs(datetime.fromisoformat(shown[0]["at"]) - datetime.now(UTC)) < timedelta(hours=1)
+
+
+def test_a_run_whose_process_is_gone_and_one_that_nobody_has_reported_yet_say_so(instance: DagsterInstance):
+    process = subprocess.Popen(["true"])
+    process.wait()
+    lost = {PROCESS_TAG: f"{socket.gethostname()}:{process.pid}"}
+    put_run(instance, status=DagsterRunStatus.STARTED, tags=lost)
+    put_run(instance, status=DagsterRunStatus.FAILURE)
+    failed, gone = run_facts(instance)
+    assert (gone["ended"], gone["reason"].partition(":")[0]) == ("started", "its process is gone")
+    assert (failed["ended"], "Run `nhm retrain" in failed["reason"]) == ("broken", True)
 
 
 def test_no_cluster_is_no_fact_and_one_that_does_not_answer_says_why(tmp_path: Path):

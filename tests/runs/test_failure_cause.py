@@ -20,6 +20,7 @@ from pymongo.errors import NotPrimaryError, OperationFailure
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from nhm_assets.domain import errors
+from nhm_assets.domain.dagster_names import INCREMENT_CONFIG
 from nhm_assets.domain.errors import (
     ChampionChanged,
     DataError,
@@ -27,11 +28,12 @@ from nhm_assets.domain.errors import (
     RegistryError,
     RolloutFailed,
     RolloutRefused,
+    TooFewRows,
     UsageError,
 )
 from nhm_assets.domain.outcomes import BrokenBy
 from nhm_assets.feedback.features import InvalidPlan
-from nhm_assets.runs.failure_cause import Failure, failure_of
+from nhm_assets.runs.failure_cause import Failure, failure_of, reason_of
 from resources import errors as service_errors
 from resources.errors import (
     EmbeddedMongoError,
@@ -49,10 +51,12 @@ from resources.errors import (
     StorageUnavailable,
 )
 from tests.support.dagster_internals import DagsterExecutionInterruptedError
-from tests.support.documents import put, revealed_opinions
+from tests.support.documents import WEEK, put, revealed_opinions
 from tests.support.platform import QUIET, Platform
 from tests.support.retrainings import end_run, put_run
 from tests.support.wiped import session_platform, wiped
+
+AGAIN = f"Run `nhm retrain --week {WEEK} --specialist technical`, unless it is started over by itself"
 
 __all__ = ["session_platform", "wiped"]
 
@@ -111,6 +115,7 @@ CAUSES = {
     StorageError: BrokenBy.STORAGE,
     StorageUnavailable: BrokenBy.STORAGE,
     DataError: BrokenBy.DATA,
+    TooFewRows: BrokenBy.DATA,
     InvalidPlan: BrokenBy.DATA,
     PromotionRefused: BrokenBy.REFUSED,
     UsageError: BrokenBy.REFUSED,
@@ -188,7 +193,10 @@ def test_errors_of_mongodbs_library_count_as_mongodb(wiped: Platform):
 
 def test_a_run_interrupted_in_a_step_counts_as_killed(wiped: Platform):
     failure = broken(wiped.instance, raised(DagsterExecutionInterruptedError("stop")))
-    assert failure.by is BrokenBy.KILLED
+    assert failure == Failure(
+        BrokenBy.KILLED,
+        "trained_model: its process was interrupted. Run it again, unless it is started over by itself",
+    )
 
 
 def test_the_reason_is_the_sentence_of_the_blocking_check_that_failed(wiped: Platform):
@@ -218,14 +226,21 @@ def test_a_real_run_on_rows_that_reveal_the_label_names_the_check_and_the_featur
         (DagsterEventType.RUN_FAILURE, "Exceeded maximum runtime", "Exceeded maximum runtime"),
         (DagsterEventType.RUN_CANCELED, "Run was canceled by ada", "Run was canceled by ada"),
         (DagsterEventType.RUN_FAILURE, "", "its process ended before the run did"),
+        (DagsterEventType.RUN_CANCELING, "Sending run termination request.", "it was terminated on request"),
     ],
 )
 def test_a_run_without_a_failed_step_counts_as_killed(wiped: Platform, kind: DagsterEventType, says: str, reason: str):
     run_id = put_run(wiped.instance, status=DagsterRunStatus.STARTED)
     end_run(wiped.instance, run_id, kind, says)
-    assert failure_of(wiped.instance, run_of(wiped.instance, run_id)) == Failure(BrokenBy.KILLED, reason)
+    run = run_of(wiped.instance, run_id)
+    assert failure_of(wiped.instance, run) == Failure(BrokenBy.KILLED, f"{reason}. {AGAIN}")
+    assert reason_of(wiped.instance, run) == (f"{reason}. {AGAIN}" if run.is_finished else "")
 
 
 def test_a_run_without_any_event_counts_as_killed(wiped: Platform):
     run = run_of(wiped.instance, put_run(wiped.instance, status=DagsterRunStatus.FAILURE))
-    assert failure_of(wiped.instance, run) == Failure(BrokenBy.KILLED, "its process ended before the run did")
+    assert failure_of(wiped.instance, run) == Failure(BrokenBy.KILLED, f"its process ended before the run did. {AGAIN}")
+    increment = put_run(wiped.instance, status=DagsterRunStatus.FAILURE, config=INCREMENT_CONFIG)
+    assert f"Run `nhm retrain --increment --week {WEEK} " in reason_of(
+        wiped.instance, run_of(wiped.instance, increment)
+    )

@@ -118,6 +118,7 @@ def test_runs_whose_process_is_gone_are_marked_as_killed_and_others_are_not(inst
     ended = instance.get_run_by_id(killed.run_id)
     assert ended.status is DagsterRunStatus.FAILURE
     assert (ended.tags["nhm/outcome"], ended.tags["nhm/broken_by"]) == ("broken", "killed")
+    assert ended.tags["nhm/reason"].startswith("its process was killed. Run ")
     assert {run: instance.get_run_by_id(run).status for run in left} == left
     assert end_dead_runs(instance) == []
 

@@ -7,7 +7,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from dagster import DagsterInstance, OpExecutionContext, job, op
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSpec,
+    DagsterInstance,
+    Definitions,
+    OpExecutionContext,
+    Output,
+    asset,
+    define_asset_job,
+    job,
+    multi_asset_check,
+    op,
+)
 
 from nhm_assets.domain.dagster_internals import replace_console_logger
 from nhm_assets.domain.dagster_names import JOB
@@ -15,6 +27,7 @@ from nhm_assets.runs.log_lines import console_logger, formatter, name_version, s
 from nhm_assets.runs.log_secrets import Mask
 from nhm_assets.settings import Settings
 from tests.support.dagster_internals import InstigationLogger, instigation_logger
+from tests.support.platform import QUIET
 from tests.support.processes import ROOT
 
 URI = "mongodb://reader:pa55%2Fword@db.example:27017/?authSource=admin"
@@ -170,6 +183,34 @@ def test_a_line_of_a_sensor_or_schedule_has_the_form_and_shows_no_secret(capsys:
     assert (line["level"], line["logger"]) == ("warning", "dagster")
     assert line["event"].startswith("a_sensor: no answer from mongodb://")
     assert "pa55" not in line["event"]
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_dagster_warns_of_checks_without_a_verdict_only_if_the_next_step_proceeds(
+    made: bool,  # noqa: FBT001
+    caplog: pytest.LogCaptureFixture,
+):
+    use_log_format(Settings())
+
+    @asset(output_required=False)
+    def model() -> Iterator[Output[int]]:
+        if made:
+            yield Output(1)
+
+    @multi_asset_check(specs=[AssetCheckSpec("loads", asset="model", blocking=True)], can_subset=True)
+    def model_checks(model: int) -> Iterator[AssetCheckResult]:
+        yield from ()
+
+    @asset
+    def report(model: int) -> int:
+        return model
+
+    location = Definitions([model, report], asset_checks=[model_checks], jobs=[define_asset_job("all")])
+    with DagsterInstance.ephemeral(settings={"telemetry": {"enabled": False}}) as instance:
+        result = location.resolve_job_def("all").execute_in_process(instance=instance, run_config=QUIET)
+    assert bool([event for event in result.all_events if event.is_step_success and event.step_key == "report"]) == made
+    warned = [record for record in caplog.records if "will proceed without gating" in record.getMessage()]
+    assert len(warned) == made
 
 
 def test_a_line_without_a_run_has_no_fields_of_one():
