@@ -118,7 +118,7 @@ def _only_looked(reader: "MlflowReader", log: "Collection[Document]") -> str:
 
 def _settle(client: "MlflowClient", log: "Collection[Document]", move: Document, settings: Settings) -> str:
     """Move the champion back if that is configured; returns what was done, or what a person can do."""
-    what_to_do = remedy(move["specialist"], move["from_version"])
+    what_to_do = remedy(move["specialist"], move["stage"], move["from_version"])
     if not settings.restore_foreign_moves:
         return what_to_do
     fields = {"specialist": move["specialist"], "actor": _ACTOR, "origin": "sensor"}

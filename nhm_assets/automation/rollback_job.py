@@ -117,7 +117,8 @@ def move_back(
     tags = {OUTCOME_TAG: ROLLED_BACK, REASON_TAG: shortened(asked["reason"]), SPECIALIST_TAG: str(specialist)}
     tags[VERSION_TAG] = done.version
     context.instance.add_run_tags(context.run_id, tags)
-    before = f"version {done.from_version} is archived" if done.from_version else "it already was, so nothing was moved"
+    nothing = "stages and aliases were put right" if done.audit_id else "it already was, so nothing was moved"
+    before = f"version {done.from_version} is archived" if done.from_version else nothing
     summary = f"{done.model}: version {done.version} is in Production; {before}"
     context.log.info(summary)
     if warning:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nhm_assets.commands.person import person
+from nhm_assets.commands.person import person, reason_option
 from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.settings import Settings
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("specialist")
-@click.option("--reason", metavar="TEXT", required=True, help="Why. It is recorded in the audit log.")
+@reason_option
 def adopt(specialist: str, reason: str) -> None:
     """Accept the version that somebody else put into Production for a SPECIALIST.
 

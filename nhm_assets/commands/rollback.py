@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nhm_assets.commands.person import reason_option
 from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.settings import Settings
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("specialist")
 @click.option("--to", "version", metavar="VERSION", help="The version to go back to. Default: the previous one.")
-@click.option("--reason", metavar="TEXT", required=True, help="Why. It is recorded in the audit log.")
+@reason_option
 def rollback(specialist: str, version: str | None, reason: str) -> None:
     """Put an earlier version of a SPECIALIST's model back into Production.
 
@@ -31,9 +32,7 @@ def rollback(specialist: str, version: str | None, reason: str) -> None:
     if done is None:
         click.echo(f"nhm: {fault}", err=True)
         sys.exit(1)
-    before = done["from_version"]
-    archived = f"; version {before} is archived and will not be promoted again" if before else " already"
-    click.echo(f"{done['model']}: version {done['version']} is in Production{archived}")
+    click.echo(f"{done['model']}: version {done['version']} is in Production{_moved(done)}")
     if warning:
         click.echo(f"nhm: warning: {warning}", err=True)
     if fault:
@@ -45,6 +44,12 @@ def rollback(specialist: str, version: str | None, reason: str) -> None:
         )
         sys.exit(3)
     click.echo(f"Pods of {done['specialist']}: {restart}")
+
+
+def _moved(done: dict[str, Any]) -> str:
+    if done["from_version"]:
+        return f"; version {done['from_version']} is archived and will not be promoted again"
+    return "; stages and aliases that somebody else had moved are as they should be" if done["audit_id"] else " already"
 
 
 def _not_served(specialist: str, fault: str) -> str:

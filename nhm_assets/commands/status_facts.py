@@ -161,7 +161,7 @@ def _foreign_moves(clients: Clients) -> list[Facts]:
         models = [specialist.registered_model for specialist in all_specialists()]
         pointers = pointers_of(client, database[AUDIT_LOG], models)
     return [
-        {"specialist": str(who), "sentence": pointer.sentence, "remedy": remedy(who, pointer.audited)}
+        {"specialist": str(who), "sentence": pointer.sentence, "remedy": remedy(who, pointer.stage, pointer.audited)}
         for who, pointer in zip(all_specialists(), pointers, strict=True)
         if pointer.is_foreign
     ]

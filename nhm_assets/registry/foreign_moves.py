@@ -75,12 +75,19 @@ class Pointer:
         )
 
 
-def remedy(specialist: str, audited: str | None) -> str:
-    """The two commands that settle a foreign move."""
-    return (
-        f"To keep it, run `nhm adopt {specialist} --reason TEXT`. To go back, run"
-        f" `nhm rollback {specialist} --to {audited} --reason TEXT`"
+def remedy(specialist: str, stage: Sequence[str], audited: str | None) -> str:
+    """The commands that settle a foreign move.
+
+    Args:
+        specialist: whose champion was moved.
+        stage: numbers of the versions in stage Production now. Only a single one can be adopted.
+        audited: number of the version that the platform had put there.
+    """
+    adoption = f"run `nhm adopt {specialist} --reason TEXT`"
+    keep = {0: "", 1: f"To keep it, {adoption}. "}.get(
+        len(stage), f"To keep another one, archive all others in MLflow, then {adoption}. "
     )
+    return f"{keep}To go back, run `nhm rollback {specialist} --to {audited} --reason TEXT`"
 
 
 def pointer_of(client: "MlflowClient | MlflowReader", log: "Collection[Document]", model: str) -> Pointer:

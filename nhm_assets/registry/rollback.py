@@ -62,7 +62,7 @@ class Rollback:
     """A finished rollback: `version` is in Production, `from_version` is Archived and tagged as rolled back.
 
     Attributes:
-        from_version: None if no version was in Production, or if `version` already was.
+        from_version: None if no version was in Production, or several were, or `version` already was.
         audit_id: `_id` of the document in the audit log; None if nothing was moved.
     """
 

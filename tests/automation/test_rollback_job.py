@@ -1,5 +1,6 @@
 """The job `rollback_promotion` and `nhm rollback`: what they accept, change and record."""
 
+import os
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -95,6 +96,21 @@ def test_after_a_rollback_everything_that_reads_runs_goes_on(platform: Platform,
     assert show_production(
         platform.instance, mongo_of(platform.settings), platform.mlflow, platform.settings, warn=pytest.fail
     )
+
+
+@pytest.mark.parametrize("stage", ["Archived", "Production"], ids=["taken out", "one of two"])
+def test_a_rollback_that_moved_something_never_says_that_nothing_was_moved(
+    platform: Platform, three: Registry, stage: str
+):
+    """Somebody else has moved the version, or another one, in MLflow."""
+    three.client().transition_model_version_stage(MODEL, "3" if stage == "Archived" else "1", stage)
+    said = []
+    for _ in range(2):
+        result = ask(platform, {"specialist": "technical", "reason": REASON, "to": "3"})
+        (output,) = (event for event in result.events_for_node(ROLLBACK_OP) if event.is_successful_output)
+        said.append(output.step_output_data.metadata["summary"].value.partition("; ")[2])
+    assert three.state()["stages"] == {"1": "Archived", "2": "Archived", "3": "Production"}
+    assert said == ["stages and aliases were put right", "it already was, so nothing was moved"]
 
 
 def test_the_audit_log_records_a_rollback_with_its_run_and_actor(platform: Platform, three: Registry):
@@ -317,6 +333,11 @@ def test_the_command_goes_back_once_and_forward_again_with_to(command, database)
     assert back.stderr.startswith(f"nhm: warning: {MODEL} version 2 answers reject, approve, review_required, but")
     assert back.stderr.count("\n") == 1
     assert "version 2 is in Production; version 1 is archived" in back.stdout
+
+    registry.client().transition_model_version_stage(MODEL, "2", "Archived")
+    again = nhm("rollback", "technical", "--to", "2", "--reason", os.fsdecode(b"zur\xfcck"), **command)
+    assert (again.returncode, "are as they should be" in again.stdout) == (0, True), again.stderr
+    assert registry.state()["stages"] == {"1": "Archived", "2": "Production"}
 
 
 @pytest.mark.servers

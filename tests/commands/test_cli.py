@@ -1,6 +1,7 @@
 """Every command: wrong use, and what it prints."""
 
 import importlib
+import os
 import pkgutil
 import warnings
 from types import ModuleType
@@ -10,6 +11,8 @@ import pytest
 
 from nhm_assets import commands
 from nhm_assets.cli import SUBCOMMANDS, main
+from nhm_assets.commands.adopt import adopt
+from nhm_assets.commands.rollback import rollback
 from tests.support.nhm import nhm
 
 
@@ -34,6 +37,12 @@ def test_wrong_use_exits_with_2_and_names_what_is_wrong(home, arguments, setting
     assert done.returncode == 2
     assert named in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [adopt, rollback], ids=["adopt", "rollback"])
+def test_a_reason_that_is_not_utf_8_is_recorded_with_its_bytes_written_out(command: click.Command):
+    with command.make_context("nhm", ["technical", "--reason", os.fsdecode(b"zur\xfcck")]) as context:
+        assert context.params["reason"] == "zur\\xfcck"
 
 
 KNOWN = [

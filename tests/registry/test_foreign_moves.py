@@ -7,7 +7,7 @@ import pytest
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.registry import foreign_moves
 from nhm_assets.registry.champions import champions
-from nhm_assets.registry.foreign_moves import adopt, pointer_of, pointers_of, record_foreign_move, restore
+from nhm_assets.registry.foreign_moves import adopt, pointer_of, pointers_of, record_foreign_move, remedy, restore
 from nhm_assets.registry.promotion_lock import hold_lock
 from nhm_assets.registry.recovery import plan_moves
 from nhm_assets.registry.transitions import registry_faults
@@ -153,6 +153,22 @@ def test_a_promotion_in_progress_is_no_foreign_move(registry, log, two):
         assert look(registry, log) is None
         held.discard()
     assert look(registry, log)["alias"] == newest
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_adoption_is_recommended_only_where_it_would_be_done(registry, log, two, kind):
+    moved(kind, registry, two)
+    pointer = pointer_of(registry.client(), log, MODEL)
+    advice = remedy("technical", pointer.stage, pointer.audited)
+    assert advice.endswith(f"To go back, run `nhm rollback technical --to {two[1]} --reason TEXT`")
+    if advice.startswith("To keep it, run `nhm adopt technical --reason TEXT`. "):
+        assert adopted(registry, log).stage == pointer.stage
+        return
+    with pytest.raises(UsageError):
+        adopted(registry, log)
+    assert advice.startswith("To keep another one, archive all others in MLflow, then run `nhm adopt") == (
+        kind == "second version"
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
