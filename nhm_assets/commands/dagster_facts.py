@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from nhm_assets.domain.garbage_collector import startup_without_gc
+from nhm_assets.domain.specialists import Specialist, all_specialists, configure
 from nhm_assets.runs.forked_workers import SUPPORTED, Lost, Tell, forked_workers
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def dagster_meanwhile() -> "Iterator[Callable[[Settings], Answer]]":
     with forked_workers(1, _imported, patience_s=1.0) as workers:
 
         def ask(settings: "Settings") -> Answer:
-            answer = workers.begin(settings)
+            answer = workers.begin((settings, all_specialists()))
 
             def facts() -> DagsterFacts:
                 said = answer()
@@ -63,14 +64,21 @@ def dagster_meanwhile() -> "Iterator[Callable[[Settings], Answer]]":
 
 
 @contextmanager
-def _imported() -> "Iterator[Callable[[Settings, Tell], DagsterFacts]]":
+def _imported() -> "Iterator[Callable[[tuple[Settings, tuple[Specialist, ...]], Tell], DagsterFacts]]":
     """Imports what `_ask` needs, then asks."""
     with startup_without_gc():
         import nhm_assets.commands.health
         import nhm_assets.commands.live
         import nhm_assets.monitoring.dagster_source
         import nhm_assets.promotion.recorded_runs  # noqa: F401
-    yield lambda settings, _: _ask(settings)
+
+    def ask(asked: "tuple[Settings, tuple[Specialist, ...]]", _: Tell) -> DagsterFacts:
+        settings, specialists = asked
+        # The process was forked before the settings were loaded, and with them the specialists.
+        configure(specialists)
+        return _ask(settings)
+
+    yield ask
 
 
 def _loss(lost: Lost) -> str:

@@ -16,11 +16,13 @@ from dagster import DagsterInstance
 
 from nhm_assets.cli import main
 from nhm_assets.commands import dagster_facts
+from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.instance.home import dagster_instance, prepare_home
 from nhm_assets.monitoring.metric import Source
 from nhm_assets.runs.forked_workers import SUPPORTED
 from nhm_assets.settings import Settings
 from resources.mlflow_server import MlflowServer
+from tests.support.configured import configured
 from tests.support.dagster_internals import DaemonHeartbeat, forget_entered_instance
 from tests.support.documents import WEEK, feedback, opinion, put
 from tests.support.nhm import environment, nhm
@@ -70,6 +72,18 @@ def test_the_death_of_the_process_that_asks_dagster_is_a_fault(home, monkeypatch
         said = ask(Settings(nhm_home=home))()
     assert said.fault is not None
     assert "was ended by signal 9" in said.fault
+
+
+@pytest.mark.skipif(not SUPPORTED, reason="processes are forked on Linux alone")
+def test_the_process_that_asks_dagster_knows_the_specialists_of_the_file(home, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "dagster")
+    monkeypatch.setattr(dagster_facts, "_ask", lambda _: dagster_facts.DagsterFacts(", ".join(all_specialists())))
+    (tmp_path / "specialists.yaml").write_text("- name: data-quality\n")
+    monkeypatch.setenv("NHM_HOME", str(home))
+    monkeypatch.setenv("SPECIALISTS_FILE", str(tmp_path / "specialists.yaml"))
+    with dagster_facts.dagster_meanwhile() as ask, configured():
+        said = ask(Settings.load())()
+    assert said.fault == "data-quality"
 
 
 def test_status_opens_each_service_once(home, mongod_uri, database, monkeypatch):
