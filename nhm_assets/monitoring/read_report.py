@@ -7,7 +7,10 @@ from dagster import AssetCheckKey, DagsterInstance
 from pydantic import ValidationError
 
 from nhm_assets.domain.asset_keys import EVALUATION_REPORT
-from nhm_assets.domain.dagster_internals import PartitionKeyFilter
+from nhm_assets.domain.dagster_internals import (
+    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
+    PartitionKeyFilter,
+)
 from nhm_assets.domain.dagster_names import REPORT_METADATA, SERVING_ON_LINE
 from nhm_assets.domain.errors import DataError
 from nhm_assets.domain.outcomes import REPORT_DIGEST
@@ -57,10 +60,14 @@ def _parsed(record: "EventLogRecord") -> EvaluationReport | None:
 
 def _on_line(instance: DagsterInstance, partition_key: str, report: EvaluationReport) -> float | None:
     """What the check says of exactly this report; None while it says nothing."""
-    latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(
-        [_CHECK], partition_filter=PartitionKeyFilter(key=partition_key)
+    newest = instance.event_log_storage.get_asset_check_execution_history(
+        _CHECK,
+        limit=1,
+        # A run in progress, and one that ended without a new report, have only planned the check.
+        status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
+        partition_filter=PartitionKeyFilter(key=partition_key),
     )
-    evaluation = latest[_CHECK].evaluation if _CHECK in latest else None
+    evaluation = newest[0].evaluation if newest else None
     digest = evaluation.metadata.get(REPORT_DIGEST) if evaluation else None
     if evaluation is None or digest is None or digest.value != report.digest():
         return None

@@ -1,9 +1,17 @@
 """What the newest datasets and reports say, whatever came before, and whoever recorded them."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from dagster import AssetCheckEvaluation, AssetCheckSeverity, AssetMaterialization, MetadataValue
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckSeverity,
+    AssetMaterialization,
+    DagsterEvent,
+    DagsterEventType,
+    MetadataValue,
+)
 
 from nhm_assets.domain.asset_keys import EVALUATION_REPORT, FEEDBACK_DATASET, SERVED_QUALITY
 from nhm_assets.domain.dagster_names import REPORT_METADATA, SERVING_ON_LINE
@@ -19,6 +27,7 @@ from nhm_assets.served.checks import judge_week
 from nhm_assets.served.tables import metadata_of
 from nhm_assets.settings import Settings
 from nhm_assets.steps.tables import pairs
+from tests.support.dagster_internals import AssetCheckEvaluationPlanned, DefaultPartitionsSubset
 from tests.support.platform import Platform
 from tests.support.processes import ROOT
 from tests.support.reports import RULES, champion, metrics, new_rows, report
@@ -42,6 +51,18 @@ def record_verdict(platform: Platform, *, passed: bool, digest: str) -> None:
         partition=str(partition("2026-03-01").key),
     )
     platform.instance.report_runless_asset_event(verdict)
+
+
+def plan_verdict(platform: Platform) -> None:
+    """What a run of the partition records when it starts."""
+    week = DefaultPartitionsSubset({str(partition("2026-03-01").key)})
+    planned = AssetCheckEvaluationPlanned(
+        asset_key=EVALUATION_REPORT, check_name=SERVING_ON_LINE, partitions_subset=week
+    )
+    event = DagsterEvent(
+        DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED.value, job_name="planned", event_specific_data=planned
+    )
+    platform.instance.report_dagster_event(event, str(uuid4()))
 
 
 def shown(platform: Platform, made: Materializations | None = None) -> Readings:
@@ -111,6 +132,16 @@ def test_a_champion_that_has_sunk_below_the_thresholds_is_shown(platform: Platfo
     assert own_metrics.SERVING_ON_LINE not in shown(platform, made).values
     record_verdict(platform, passed=serving_on_line(recorded, RULES).passed, digest=recorded.digest())
     assert shown(platform, made).values[own_metrics.SERVING_ON_LINE] == {TECHNICAL: on_line}
+
+
+def test_a_run_that_has_only_planned_the_check_hides_no_verdict(platform: Platform):
+    recorded = report(champion=champion(0.8), new_rows=new_rows(pooled=Pooled(tp=80, fp=120, fn=120, tn=80)))
+    record(platform, EVALUATION_REPORT, **as_metadata_of(recorded))
+    plan_verdict(platform)
+    assert own_metrics.SERVING_ON_LINE not in shown(platform).values
+    record_verdict(platform, passed=False, digest=recorded.digest())
+    plan_verdict(platform)
+    assert shown(platform).values[own_metrics.SERVING_ON_LINE] == {TECHNICAL: 0.0}
 
 
 def test_a_verdict_on_another_report_says_nothing_of_the_champion(platform: Platform):

@@ -6,7 +6,9 @@ The product has a module of its own for this: `nhm_assets/domain/dagster_interna
 from dagster._config import process_config, resolve_to_config_type, validate_config
 from dagster._config.pythonic_config.resource import get_resource_type_name
 from dagster._core.definitions import instigation_logger
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.definitions.instigation_logger import InstigationLogger
+from dagster._core.definitions.partitions.subset import DefaultPartitionsSubset
 from dagster._core.errors import DagsterExecutionInterruptedError, DagsterUserCodeExecutionError
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.events import StepFailureData, StepMaterializationData
@@ -50,10 +52,12 @@ from dagster._utils.error import SerializableErrorInfo
 
 __all__ = [
     "RUN_FAILURE_REASON_TAG",
+    "AssetCheckEvaluationPlanned",
     "ComputeIOType",
     "DaemonHeartbeat",
     "DagsterExecutionInterruptedError",
     "DagsterUserCodeExecutionError",
+    "DefaultPartitionsSubset",
     "InProcessCodeLocationOrigin",
     "InProcessWorkspaceLoadTarget",
     "InstanceRef",
