@@ -51,7 +51,7 @@ def read_error(path: "UPath", error: Exception) -> StorageError:
     """The error of a path that cannot be read; one that may pass if the store was away."""
     if passes_by_itself(error):
         return _unavailable(path, "read", error, STORAGE)
-    return StorageError(f"{path} cannot be read ({_reason(error)}): check {STORAGE} and its permissions")
+    return StorageError(f"{path} cannot be read ({_reason(error)}): {_remedy(error, STORAGE)}")
 
 
 def write_error(path: "UPath | Path", error: Exception, setting: str = STORAGE) -> StorageError:
@@ -63,7 +63,7 @@ def write_error(path: "UPath | Path", error: Exception, setting: str = STORAGE) 
         )
     if passes_by_itself(error):
         return _unavailable(path, "written", error, setting)
-    return StorageError(f"{path} cannot be written ({_reason(error)}): check {setting} and its permissions")
+    return StorageError(f"{path} cannot be written ({_reason(error)}): {_remedy(error, setting)}")
 
 
 def damaged(file: "UPath", asset: str, reason: str) -> StorageError:
@@ -76,6 +76,13 @@ def _unavailable(path: "UPath | Path", what: str, error: Exception, setting: str
         f"{path} cannot be {what}, because its store is away or too busy ({error}). If that lasts, check {setting}"
         " and the store"
     )
+
+
+def _remedy(error: Exception, setting: str) -> str:
+    botocore = sys.modules.get("botocore.exceptions")
+    if botocore and isinstance(error, (botocore.NoCredentialsError, botocore.PartialCredentialsError)):
+        return f"for {setting}, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+    return f"check {setting} and its permissions"
 
 
 def _reason(error: Exception) -> str:

@@ -37,7 +37,7 @@ def location(storage: str) -> "UPath":
     except ImportError as error:
         raise StorageError(
             f"NHM_STORAGE {masked(storage)} needs a library that is not installed ({error})."
-            " For s3:// install the extra `s3`"
+            " For s3:// install the extra `s3`: pip install 'nhm-assets[s3]'"
         ) from error
     return path
 

@@ -123,7 +123,7 @@ def test_a_store_that_cannot_be_reached_is_an_error_that_names_the_setting(monke
         assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_store_without_credentials_is_an_error_that_names_the_setting(
+def test_a_store_without_credentials_is_an_error_that_names_their_variables(
     endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path
 ):
     point_at(endpoint, monkeypatch)
@@ -132,7 +132,8 @@ def test_a_store_without_credentials_is_an_error_that_names_the_setting(
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(StorageError, match="NHM_STORAGE") as caught:
+    expected = rf"^s3://{BUCKET}/prefix cannot be written .*: for NHM_STORAGE, set AWS_ACCESS_KEY_ID and AWS_SECRET_"
+    with pytest.raises(StorageError, match=expected) as caught:
         check_storage(f"s3://{BUCKET}/prefix")
     assert not caught.value.transient
 
