@@ -163,7 +163,17 @@ class _Production:
             return
         self.barred.add(move.from_version)
         if self.version == move.from_version:
-            self.version, self.champion_end = self.before.pop() if self.before else (move.version, None)
+            self.version, self.champion_end = self._back_at(move.version)
+
+    def _back_at(self, version: str) -> tuple[str | None, datetime | None]:
+        """What comes back for a rollback to this version: the one before, where the gate never let this one in."""
+        known = {number: end for number, end in self.before if number} | self.passed
+        if version not in known:
+            return self.before.pop() if self.before else (version, None)
+        numbers = [number for number, _ in self.before]
+        if version in numbers:
+            del self.before[numbers.index(version) :]
+        return version, known[version]
 
 
 def replay(

@@ -171,6 +171,18 @@ def test_a_version_that_was_rolled_back_leaves_and_does_not_come_back():
     assert result.production["technical"].recorded == "2"
 
 
+def test_a_rollback_goes_to_the_version_that_it_names_forward_again_and_further_back():
+    first, second, third = (evaluation(number, 0.9, after=str(number - 1)) for number in (1, 2, 3))
+
+    def rolled_back(days: int, version: str, left: str) -> Move:
+        return Move("technical", version, third.at + timedelta(days=days), "rollback", from_version=left)
+
+    back, forward, further = rolled_back(1, "2", "3"), rolled_back(2, "3", "2"), rolled_back(3, "1", "3")
+    for moves in ((back,), (back, forward), (back, forward, further)):
+        shown = replayed(first, second, third, moves=moves).production["technical"]
+        assert (shown.recorded, shown.replayed) == (moves[-1].version, moves[-1].version)
+
+
 def test_since_leaves_out_earlier_weeks():
     first, second = evaluation(1, 0.9), evaluation(2, 0.8, after="1")
     result = replayed(first, second, since=second.report.week)
