@@ -560,6 +560,7 @@ class Settings(BaseSettings):
         for specialist in all_specialists():
             if specialist.family and specialist.family not in (*FAMILIES, AUTO):
                 yield f"SPECIALISTS_FILE gives {specialist} {_unknown_family(specialist.family)}"
+        yield from self._shared_deployments()
         longest_s = self.rollout_timeout_s * self.rollouts_in_a_row
         if longest_s > self.max_run_seconds:
             yield (
@@ -567,6 +568,23 @@ class Settings(BaseSettings):
                 f" ({self.rollout_timeout_s:g}) each, so {longest_s:g} s, and MAX_RUN_SECONDS ({self.max_run_seconds})"
                 " ends the run before: raise it or lower ROLLOUT_TIMEOUT_S"
             )
+
+    def _shared_deployments(self) -> Iterator[str]:
+        """What SPECIALISTS_FILE gives to two specialists, one of them perhaps by default: each would restart both."""
+        owners: dict[tuple[str, str], Specialist] = {}
+        for specialist in all_specialists():
+            namespace, name = self.deployment_of(specialist)
+            owner = owners.setdefault((namespace, name), specialist)
+            if owner != specialist and (owner.deployment or specialist.deployment):
+                yield (
+                    f"{owner} and {specialist} have the same Deployment, {name} in namespace {namespace}: give each its"
+                    " own in SPECIALISTS_FILE"
+                )
+
+    def deployment_of(self, specialist: Specialist) -> tuple[str, str]:
+        """Namespace and name of a specialist's Deployment: its own, or those of the settings."""
+        by_name = self.specialist_deployment.replace("{specialist}", specialist)
+        return specialist.namespace or self.specialist_namespace, specialist.deployment or by_name
 
     def family_of(self, specialist: str) -> str:
         """How the models of a specialist learn: its own family, or the settings'."""

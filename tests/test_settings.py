@@ -1,6 +1,7 @@
 """Defaults, names and meaning of the settings."""
 
 import os
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,26 @@ def test_the_specialists_are_those_of_the_file_and_without_one_the_five(
         monkeypatch.delenv("SPECIALISTS_FILE")
         settings_from(monkeypatch)
         assert all_specialists() == FIVE
+
+
+@pytest.mark.parametrize(
+    ("entry", "names", "is_refused"),
+    [
+        ("deployment: specialist-b", {}, True),
+        ("deployment: specialist-b, namespace: semantic-translation", {}, True),
+        ("deployment: specialist-b, namespace: elsewhere", {}, False),
+        ("deployment: specialist-b", {"SPECIALIST_DEPLOYMENT": "opinions-{specialist}"}, False),
+        ("namespace: semantic-translation", {"SPECIALIST_DEPLOYMENT": "one-for-all"}, False),
+    ],
+)
+def test_a_deployment_that_is_anothers_by_default_is_refused_at_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, entry: str, names: dict[str, str], *, is_refused: bool
+):
+    file = tmp_path / "specialists.yaml"
+    file.write_text(f"- {{name: a, {entry}}}\n- name: b\n")
+    expected = pytest.raises(UsageError, match="a and b have the same Deployment, specialist-b in namespace semantic")
+    with configured(*FIVE), expected if is_refused else nullcontext():
+        settings_from(monkeypatch, SPECIALISTS_FILE=str(file), **names)
 
 
 def test_a_specialists_file_that_cannot_be_used_is_refused_at_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

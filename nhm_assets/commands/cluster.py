@@ -50,14 +50,13 @@ def _of_manifests(settings: Settings, file: TextIO) -> Iterator[Line]:
     from nhm_assets.commands import cluster_needs as needs
     from nhm_assets.commands.cluster_before import Before
     from nhm_assets.resource_factories import kubernetes_of
-    from nhm_assets.rollout.target import deployment_of
     from resources.kubernetes_objects import Objects
 
     manifests = _read(file)
     configured = needs.settings(manifests)
     names = {"specialist_namespace": "SPECIALIST_NAMESPACE", "specialist_deployment": "SPECIALIST_DEPLOYMENT"}
     of_overlay = {field: configured[name] for field, name in names.items() if name in configured}
-    deployments = [deployment_of(one, settings.model_copy(update=of_overlay)) for one in all_specialists()]
+    deployments = [settings.model_copy(update=of_overlay).deployment_of(one) for one in all_specialists()]
     with kubernetes_of(settings).cluster() as cluster:
         yield from Before(Objects(cluster), manifests, deployments).lines()
 

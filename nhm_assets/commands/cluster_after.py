@@ -39,9 +39,8 @@ def lines_of_cluster(settings: Settings, cluster: Cluster) -> Iterator[Line]:
 
 
 def _rights(settings: Settings, objects: Objects) -> Iterator[Line]:
-    from nhm_assets.rollout.target import deployment_of
 
-    places = [deployment_of(one, settings) for one in all_specialists()]
+    places = [settings.deployment_of(one) for one in all_specialists()]
     needed = [(verb, "apps", "deployments", *place) for place in places for verb in ("get", "patch")]
     for namespace in sorted({namespace for namespace, _ in places}):
         needed += [("list", "apps", "replicasets", namespace, ""), ("list", "", "pods", namespace, "")]

@@ -73,13 +73,12 @@ def _partition(run: "DagsterRun") -> str | None:
 def cluster_facts(settings: Settings) -> Facts | None:
     """Whether the specialists' cluster answers; None if none is configured."""
     from nhm_assets.resource_factories import kubernetes_of
-    from nhm_assets.rollout.target import deployment_of
     from resources.errors import ServiceError
 
     kubernetes = kubernetes_of(settings)
     if not kubernetes.configured:
         return None
-    namespace, deployment = deployment_of(all_specialists()[0], settings)
+    namespace, deployment = settings.deployment_of(all_specialists()[0])
     try:
         with kubernetes.cluster() as cluster:
             cluster.deployment(namespace, deployment)

@@ -5,18 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from nhm_assets.domain.specialists import Specialist, all_specialists, recorded_specialist
+from nhm_assets.domain.specialists import all_specialists, recorded_specialist
 from nhm_assets.rollout.pods import Object, own_replica_sets, pods_of, selector_of
 from nhm_assets.settings import Settings
 from resources.kubernetes import Cluster
 
 _log = logging.getLogger(__name__)
-
-
-def deployment_of(specialist: Specialist, settings: Settings) -> tuple[str, str]:
-    """Namespace and name of a specialist's Deployment: its own, or those of the settings."""
-    by_name = settings.specialist_deployment.replace("{specialist}", specialist)
-    return specialist.namespace or settings.specialist_namespace, specialist.deployment or by_name
 
 
 @dataclass(frozen=True)
@@ -57,8 +51,8 @@ class Target:
         log: Callable[[str], None] = _log.info,
     ) -> Self:
         """The target that the settings describe."""
-        own = deployment_of(recorded_specialist(specialist), settings)
-        every = (deployment_of(one, settings) for one in all_specialists())
+        own = settings.deployment_of(recorded_specialist(specialist))
+        every = (settings.deployment_of(one) for one in all_specialists())
         return cls(
             cluster=cluster,
             specialist=specialist,
