@@ -258,9 +258,10 @@ def _lines(facts: Facts) -> list[tuple[str, str]]:
     run = f"MLflow run {facts['mlflow_run_id'] or 'none'}, Dagster run {facts['dagster_run_id'] or 'none'}"
     lines += [("trained by", run), ("", f"code version {facts['code_version'] or '?'}")]
     for one in facts["decisions"]:
-        lines.append(
-            ("decision", f"{one['at'][:16].replace('T', ' ')} {one['kind']} by {one['actor']}: {one['reason']}")
-        )
+        # A version that took its place, or gave way to it, has a decision of its own.
+        other = "" if str(one["version"]) == facts["version"] else f"version {one['version']} "
+        said = f"{one['at'][:16].replace('T', ' ')} {other}{one['kind']} by {one['actor']}: {one['reason']}"
+        lines.append(("decision", said))
     lines.append(("pods", facts["pods"]["reason"]))
     return lines + [("", f"{one['pod']}: {one['verdict']}") for one in facts["pods"]["pods"]]
 

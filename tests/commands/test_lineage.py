@@ -88,6 +88,14 @@ def test_a_version_names_its_fields_documents_dataset_decision_and_pods(settings
     assert "cognitive_plans.plan_data.risk_score" in shown
 
 
+def test_a_decision_about_the_version_that_took_its_place_is_not_taken_for_its_own(settings, database):
+    next_one = {"_id": "promoted:2", "kind": "promoted", "model": MODEL, "version": "2", "from_version": "1"}
+    database["model_audit_log"].insert_one({**next_one, "actor": "bob@example.org", "reason": "better", "at": NOW})
+    shown = nhm("lineage", "technical", "--version", 1, **settings).stdout
+    assert "version 2 promoted by bob@example.org: better" in shown
+    assert "version 1 promoted" not in shown
+
+
 @pytest.mark.parametrize(
     ("feedback_id", "documents", "datasets"),
     [
