@@ -110,6 +110,8 @@ def estimate_holds(quality: ServedQuality) -> Verdict:
     check = ESTIMATE_HOLDS
     if reason := quality.faults.get(AGREEMENT):
         return not_measured(check, reason, passed=False)
+    if quality.version is None:
+        return not_measured(check, _too_little(quality), passed=True)
     recent = [one for one in quality.checked if one.weeks_before < RECENT]
     plans = sum(one.estimate.plans for one in recent)
     if plans < 2 * _FEW:

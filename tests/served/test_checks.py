@@ -71,6 +71,7 @@ def test_without_feedback_nothing_is_judged(fields: dict[str, Any], reason: str)
     verdict = agrees_with_people(week(**fields))
     assert verdict.passed
     assert reason in verdict.reason
+    assert "version None" not in estimate_holds(week(**fields)).reason
 
 
 def test_a_model_that_answers_passes():
