@@ -26,6 +26,7 @@ from nhm_assets.registry.ab_tests import AbRequest, newest_test, start_test, sto
 from nhm_assets.registry.audit_log import AUDIT_LOG, who
 from nhm_assets.registry.versions import version_by_alias, version_if_any
 from nhm_assets.registry.vocabulary import CANDIDATE_ALIAS, PARTITION_TAG
+from nhm_assets.runs.broken_runs import tag_broken_run
 from nhm_assets.served.ab_measure import measure_test
 from nhm_assets.settings import Settings
 from nhm_assets.steps.retry_policy import retry_transient_errors
@@ -195,6 +196,7 @@ def ab_test_job(settings: Settings, specialists: Sequence[str]) -> JobDefinition
 
     @job(
         name=AB_TEST_JOB,
+        hooks={tag_broken_run},
         executor_def=in_process_executor,
         config=prefilled(settings, specialists, AB_OP, _newest_candidate, {"action": START, **defaults_of(settings)}),
         tags={"dagster/retry_on_asset_or_op_failure": "false"},

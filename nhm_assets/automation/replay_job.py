@@ -38,6 +38,7 @@ from nhm_assets.evaluation.replay_request import (
     summary,
     with_changes,
 )
+from nhm_assets.runs.broken_runs import tag_broken_run
 from nhm_assets.settings import Settings
 
 REPLAY_OP: Final = "replay_recorded_reports"
@@ -115,6 +116,7 @@ def replay_job(settings: Settings, specialists: Sequence[str]) -> JobDefinition:
 
     @job(
         name=REPLAY_JOB,
+        hooks={tag_broken_run},
         executor_def=in_process_executor,
         config={"ops": {REPLAY_OP: {"config": {"settings": today}}}},
         tags={"dagster/retry_on_asset_or_op_failure": "false"},

@@ -20,6 +20,7 @@ from nhm_assets.domain.errors import RegistryError
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.registry.audit_log import AUDIT_LOG, who
 from nhm_assets.registry.retention import delete_old_files
+from nhm_assets.runs.broken_runs import tag_broken_run
 from nhm_assets.runs.retention import delete_old_runs
 from nhm_assets.settings import Settings
 from nhm_assets.steps.retry_policy import retry_transient_errors
@@ -69,6 +70,7 @@ def delete_expired(
 
 @job(
     name=RETENTION_JOB,
+    hooks={tag_broken_run},
     executor_def=in_process_executor,
     tags={"dagster/retry_on_asset_or_op_failure": "false"},
     description="Deletes the files of old versions (KEEP_VERSIONS) and old runs (KEEP_RUNS_DAYS).",

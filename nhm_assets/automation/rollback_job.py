@@ -30,6 +30,7 @@ from nhm_assets.registry.versions import version_by_alias, version_in_production
 from nhm_assets.registry.vocabulary import PREVIOUS_ALIAS
 from nhm_assets.rollout.execute import RolloutRequest, execute
 from nhm_assets.rollout.target import Target
+from nhm_assets.runs.broken_runs import tag_broken_run
 from nhm_assets.runs.tags import attempts
 from nhm_assets.settings import Settings
 from nhm_assets.steps.retry_policy import retry_transient_errors
@@ -199,6 +200,7 @@ def rollback_job(settings: Settings, specialists: Sequence[str]) -> JobDefinitio
 
     @job(
         name=ROLLBACK_JOB,
+        hooks={tag_broken_run},
         executor_def=in_process_executor,
         config=prefilled(settings, specialists, ROLLBACK_OP, _in_production_and_before),
         tags={"dagster/retry_on_asset_or_op_failure": "false", "dagster/retry_strategy": "ALL_STEPS"},

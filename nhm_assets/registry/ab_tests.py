@@ -14,7 +14,7 @@ from nhm_assets.domain.ab_records import AbTest, Mode
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.registry.promotion_lock import hold_lock
 from nhm_assets.registry.recovery import champion_of, recover
-from nhm_assets.registry.versions import all_versions, version_if_any
+from nhm_assets.registry.versions import absence, all_versions, version_if_any
 from nhm_assets.registry.vocabulary import FILES_DELETED_TAG, ROLLED_BACK_TAG, STAGING, UNSTAGED
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def _versions(client: "MlflowClient", log: "Collection[Document]", request: AbRe
     if champion is None:
         fault = f"{model} has no version in Production to compare with"
     elif challenger is None:
-        fault = f"{model} has no version {number!r}: `nhm status` and the MLflow UI show the existing versions"
+        fault = absence(client, model, number)
     elif challenger.version == champion.version:
         fault = f"{model} version {number} is in Production itself: name another version"
     elif reason := _unfit(challenger):

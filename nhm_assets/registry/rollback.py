@@ -19,7 +19,7 @@ from nhm_assets.registry.recovery import (
     was_champion,
 )
 from nhm_assets.registry.transitions import registry_faults
-from nhm_assets.registry.versions import version_by_alias, version_if_any, version_in_production
+from nhm_assets.registry.versions import absence, version_by_alias, version_if_any, version_in_production
 from nhm_assets.registry.vocabulary import ARCHIVED, FILES_DELETED_TAG, PREVIOUS_ALIAS, PRODUCTION, ROLLED_BACK_TAG
 
 if TYPE_CHECKING:
@@ -191,9 +191,7 @@ def _champion_and_target(
         raise UsageError(f"{model} has no previous version: name the target with --to")
     version = version_if_any(client, model, target)
     if version is None:
-        raise UsageError(
-            f"{model} has no version {target!r}: `nhm status` and the MLflow UI show the existing versions"
-        )
+        raise UsageError(absence(client, model, target))
     if FILES_DELETED_TAG in version.tags:
         raise UsageError(
             f"{model} version {target} cannot serve: its files were deleted (KEEP_VERSIONS). Name another version"

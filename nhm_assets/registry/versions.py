@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _CHANGES: Final = 20
 """Versions that are read at a time, those that were changed last first."""
 
+_NAMED: Final = 10
+
 
 def version_in_production(
     client: "MlflowClient | MlflowReader", model: str, *, audited: str | None = None
@@ -131,6 +133,13 @@ def all_versions(client: "MlflowClient | MlflowReader", model: str) -> "list[Mod
 def _found(client: "MlflowClient | MlflowReader", query: str) -> "list[ModelVersion]":
     versions = every(lambda token: client.search_model_versions(query, max_results=1000, page_token=token))
     return sorted(versions, key=lambda version: int(version.version), reverse=True)
+
+
+def absence(client: "MlflowClient | MlflowReader", model: str, number: str) -> str:
+    """The sentence that a model has no such version, with those that it has."""
+    numbers = [str(version.version) for version in newest_versions(client, model, _NAMED + 1)]
+    older = ", and older ones" if len(numbers) > _NAMED else ""
+    return f"{model} has no version {number!r}: it has {', '.join(numbers[:_NAMED]) or 'none'}{older}"
 
 
 def newest_versions(client: "MlflowClient | MlflowReader", model: str, count: int) -> "list[ModelVersion]":

@@ -236,7 +236,7 @@ def test_the_launchpad_opens_without_versions_while_mlflow_is_away(platform: Pla
     ("config", "expected"),
     [
         ({"specialist": "business"}, "business-evaluator has no previous version: name the target with --to"),
-        ({"to": "9"}, f"{MODEL} has no version '9': `nhm status` and the MLflow UI show the existing versions"),
+        ({"to": "9"}, f"{MODEL} has no version '9': it has 3, 2, 1"),
         ({"to": "1"}, f"{MODEL} version 1 cannot serve: its files were deleted"),
     ],
     ids=["no previous version", "version", "no files"],
@@ -252,6 +252,8 @@ def test_an_impossible_rollback_moves_nothing_and_the_error_says_what_to_do(
     assert step == ROLLBACK_OP
     assert expected in message
     assert (three.state(), platform.database["model_audit_log"].count_documents({})) == (before, entries)
+    tags = platform.tags(result)
+    assert (tags["nhm/outcome"], expected in tags["nhm/reason"]) == ("refused", True)
 
 
 @pytest.mark.parametrize("to", [None, "2"])

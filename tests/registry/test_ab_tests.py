@@ -219,7 +219,7 @@ def test_a_start_that_died_under_the_lock_blocks_nobody(three, log):
     ("challenger", "said"),
     [
         ("1", "is in Production itself"),
-        ("9", "has no version '9'"),
+        ("9", "has no version '9': it has "),
         ("2", "was rolled back"),
         ("3", "its files were deleted"),
         ("4", "is in stage Archived"),

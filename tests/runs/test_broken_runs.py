@@ -4,6 +4,7 @@ import pytest
 from dagster import AssetExecutionContext, DagsterInstance, Definitions, ResourceParam, asset, define_asset_job
 
 from nhm_assets.definitions import defs
+from nhm_assets.domain.dagster_names import AB_TEST_JOB, JOB, REPLAY_JOB, RETENTION_JOB, ROLLBACK_JOB
 from nhm_assets.domain.errors import NhmError, PromotionRefused, RegistryError
 from nhm_assets.runs.broken_runs import tag_broken_run
 from nhm_assets.runs.restarts import RESTARTS_TAG
@@ -52,6 +53,11 @@ def test_every_asset_that_a_run_materializes_tags_the_run_if_it_breaks():
     steps = [one for one in defs.assets or () if hasattr(one, "hook_defs") and one.is_executable]
     assert len(steps) >= 5
     assert [one.key for one in steps if tag_broken_run not in one.hook_defs and one.keys] == []
+
+
+@pytest.mark.parametrize("job", [JOB, ROLLBACK_JOB, AB_TEST_JOB, REPLAY_JOB, RETENTION_JOB])
+def test_a_run_of_every_job_says_why_it_broke(job: str):
+    assert tag_broken_run in defs.resolve_job_def(job).hook_defs
 
 
 def test_the_list_of_runs_hides_the_tags_that_only_the_platform_reads():
