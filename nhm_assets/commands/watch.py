@@ -8,6 +8,7 @@ from nhm_assets.domain.served_records import ServedQuality
 from nhm_assets.settings import Settings
 
 _MARKS = {True: "ok", False: "LOOK"}
+_UNKNOWN = "-"
 
 
 @click.command()
@@ -18,7 +19,7 @@ def watch(specialist: str, week: str | None, *, as_json: bool) -> None:
     """Show what the served version of a SPECIALIST did in a week, as `served_quality` last measured it.
 
     Without --week, this is the running week, or the closed one if the running one is not measured yet. The lines marked
-    LOOK are checks that warn; docs/serving-quality.md says what to do.
+    LOOK are checks that warn, those marked - could not be measured yet; docs/serving-quality.md says what to do.
     """
     settings = Settings.load()
     quality = _stored(settings, specialist, week)
@@ -58,20 +59,22 @@ def _stored(settings: Settings, specialist: str, week: str | None) -> ServedQual
 
 def _print(quality: ServedQuality, settings: Settings) -> None:
     from nhm_assets.commands.tables import print_table
-    from nhm_assets.served.checks import judge_week
+    from nhm_assets.served.checks import NOT_MEASURED, judge_week
 
-    version = f"version {quality.version}" if quality.version else "an unknown version"
-    title = f"{quality.specialist}, week {quality.week} until {quality.end:%Y-%m-%d %H:%M} UTC: {version} serves"
+    serves = f"version {quality.version} serves" if quality.version else "no record says which version served"
+    title = f"{quality.specialist}, week {quality.week} until {quality.end:%Y-%m-%d %H:%M} UTC: {serves}"
     verdicts = judge_week(quality, settings)
-    print_table(title, ("check", "", "says"), [[one.check, _MARKS[one.passed], one.reason] for one in verdicts])
+    marks = [_UNKNOWN if one.passed and one.reason.startswith(NOT_MEASURED) else _MARKS[one.passed] for one in verdicts]
+    rows = [[one.check, mark, one.reason] for one, mark in zip(verdicts, marks, strict=True)]
+    print_table(title, ("check", "", "says"), rows)
     if quality.agreements:
         columns = ("version", "reviewed", "approved", "F1", "AUC", "Brier")
-        rows = [
+        agreements = [
             [one.version, *map(_figure, (one.reviewed, one.approvals, one.calls.f1, one.auc, one.brier))]
             for one in quality.agreements
         ]
         click.echo()
-        print_table("Agreement with people", columns, rows, numbers=set(columns))
+        print_table("Agreement with people", columns, agreements, numbers=set(columns))
     if quality.ab_test:
         click.echo(f"\nA/B test: {quality.ab_test.verdict.sentence}")
 

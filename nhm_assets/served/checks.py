@@ -37,6 +37,7 @@ served_quality_checks = check_specs(SERVED_QUALITY, DESCRIPTIONS)
 _SURE: Final = 1.96
 """Standard errors: by chance a drop is that large in 2.5 % of comparisons."""
 _SMALL_DROP: Final = 0.01
+NOT_MEASURED: Final = "Not measured"
 _FEW: Final = 20
 """Opinions that people approved, and that they did not, without which agreement is not judged."""
 _FEW_STALE: Final = 3
@@ -57,7 +58,7 @@ def judge_week(quality: ServedQuality, settings: Settings) -> list[Verdict]:
 
 def not_measured(check: str, reason: str, *, passed: bool) -> Verdict:
     """A verdict without a measurement. If a service was down or slow, it warns."""
-    return Verdict(check, passed, f"Not measured: {reason}.", warns_only=True)
+    return Verdict(check, passed, f"{NOT_MEASURED}: {reason}.", warns_only=True)
 
 
 def drift_verdicts(quality: ServedQuality) -> list[Verdict]:

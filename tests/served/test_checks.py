@@ -121,6 +121,11 @@ def test_where_there_is_nothing_to_measure_nothing_warns():
     assert "version 3 learned synthetic rows alone" in verdicts[0].reason
 
 
+def test_no_verdict_names_a_version_that_nobody_knows():
+    verdicts = judge_week(week(version=None, answered=answered(opinions=0, by_version={})), Settings())
+    assert [verdict.reason for verdict in verdicts if "None" in verdict.reason] == []
+
+
 def drift(**fields: Any) -> Drift:
     nothing = {"of_features": [], "of_answers": [], "of_labels": [], "important": ["density"]}
     return Drift(**({"learned": 1000, "plans": 200, "answers": 190, "labels": 150} | nothing | fields))
