@@ -43,7 +43,7 @@ SUBCOMMANDS: Final = {
     "dev": Subcommand("dev", "Run the whole platform on this machine."),
     "exporter": Subcommand("exporter", "Answer Prometheus at /metrics."),
     "generate": Subcommand("generate", "Let a language model make up rows to train on beside real ones."),
-    "lineage": Subcommand("lineage", "Show what a version was made from, and who learned from a feedback."),
+    "lineage": Subcommand("lineage", "Show what a version was made from, and who learned from a review."),
     "migrate": Subcommand("migrate", "Upgrade the databases of Dagster and MLflow, after a back-up."),
     "mongod": Subcommand("dev", "Keep the local MongoDB running."),
     "replay": Subcommand("replay", "Show what the gate with other settings would have decided."),

@@ -265,7 +265,7 @@ class Settings(BaseSettings):
 
     restore_foreign_moves: bool = Field(
         default=False,
-        description="Move the Production pointer back if somebody else has moved it. Otherwise it is only reported.",
+        description="Undo what somebody else has put into Production. Otherwise it is only reported.",
     )
     promotion_wait_s: Seconds = Field(300.0, description="Seconds to wait for another promotion of the specialist.")
 

@@ -101,7 +101,7 @@ def retraining_outcome_sensor(
     # Runs that wait for a receiver come last, so that they delay no other.
     unreported = sorted((record for record in records if _is_unreported(record.dagster_run)), key=_was_sent)
     if is_preview(context):
-        return SensorResult(skip_reason=SkipReason(f"{len(unreported)} outcomes would be reported"))
+        return SensorResult(skip_reason=SkipReason(f"outcomes that would be reported: {len(unreported)}"))
     with ExitStack() as stack:
         reporter = _Reporter(context, settings, mongo, notifiers, now, stack)
         waiting = [record for record in unreported[:_RUNS_PER_TICK] if not reporter.report(record)]
@@ -110,7 +110,7 @@ def retraining_outcome_sensor(
     waiting += unreported[_RUNS_PER_TICK:]
     if reporter.fault:
         raise reporter.fault
-    summary = f"{len(unreported) - len(waiting)} outcomes reported, {len(waiting)} to be tried again"
+    summary = f"outcomes reported: {len(unreported) - len(waiting)}, to be tried again: {len(waiting)}"
     return SensorResult(skip_reason=SkipReason(summary), cursor=_next_start(records, waiting, since).isoformat())
 
 

@@ -207,10 +207,10 @@ def rollback_job(settings: Settings, specialists: Sequence[str]) -> JobDefinitio
         description=(
             "Puts an earlier version of one specialist back into Production, with a reason for the audit log. In the"
             " launchpad, choose the specialist as partition: the form then shows the version in Production and the"
-            " previous one, and lacks the reason only."
+            " previous one, and only the reason is left to fill in."
         ),
     )
     def rollback_promotion() -> None:
-        restart_specialist(roll_back_version())
+        restart_specialist(roll_back_version.with_hooks({tag_broken_run})())
 
     return rollback_promotion

@@ -7,7 +7,7 @@ import sys
 import sysconfig
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -17,6 +17,9 @@ from nhm_assets.settings import Settings, inherited_environment
 
 if TYPE_CHECKING:
     from honcho.manager import Manager
+
+
+_CTRL_C: Final = 128 + signal.SIGINT
 
 
 @click.command()
@@ -60,7 +63,8 @@ def dev(port: int, mlflow_port: int, exporter_port: int | None) -> None:
         click.echo(f"One line per run follows. What the programs print: {logs}")
         with reported_runs(instance, dagster_url):
             manager.loop()
-    sys.exit(manager.returncode)
+    # Ctrl-C is how it is meant to end.
+    sys.exit(0 if manager.returncode == _CTRL_C else manager.returncode)
 
 
 def _first_week(settings: Settings) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from nhm_assets.domain.outcomes import OUTCOME_TAG, REASON_TAG
+from nhm_assets.domain.outcomes import OUTCOME_TAG, REASON_TAG, outcome_line
 from nhm_assets.registry.audit_log import ACTOR_TAG
 from nhm_assets.runs.queries import end_of, ended_as
 from nhm_assets.runs.tags import PARTITION_TAG
@@ -128,8 +128,7 @@ def line_about(run: "DagsterRun", url: str) -> str | None:
     """One line about a run that has started or ended; None while it waits."""
     subject = run.tags.get(PARTITION_TAG, run.job_name).replace("|", " ")
     if run.is_finished:
-        reason = run.tags.get(REASON_TAG)
-        return f"{subject}: {ended_as(run)}{f': {reason}' if reason else ''} {url}/runs/{run.run_id}"
+        return f"{outcome_line(subject, ended_as(run), run.tags.get(REASON_TAG, ''))} {url}/runs/{run.run_id}"
     if run.status.value == "STARTED":
         return f"{subject}: started by {run.tags.get(ACTOR_TAG, 'a person')}"
     return None

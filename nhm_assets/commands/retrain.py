@@ -192,18 +192,15 @@ def _print_table(results: "list[Retraining]", stages: list[str | None]) -> None:
 
 def _print_remarks(results: "list[Retraining]") -> None:
     """What the table has no room for: increments, why a candidate is held, synthetic rows, what broke a run."""
-    from nhm_assets.domain.outcomes import Outcome
+    from nhm_assets.domain.outcomes import Outcome, outcome_line
 
     explained = (Outcome.HELD, Outcome.SUPERSEDED, Outcome.INSUFFICIENT_DATA)
     for result in results:
         if result.increment:
             click.echo(f"{result.partition.specialist}: {result.increment}")
-        if result.held_by:
-            # The reason begins with `held by`, or with `as before` if the outcome is `unchanged`.
-            unchanged = "unchanged, " if result.outcome == Outcome.UNCHANGED else ""
-            click.echo(f"{result.partition.specialist} is {unchanged}{result.reason}")
-        elif result.outcome in explained or (result.outcome == Outcome.UNCHANGED and not result.trained):
-            click.echo(f"{result.partition.specialist} is {result.outcome}: {result.reason}")
+        unchanged = result.outcome == Outcome.UNCHANGED and not result.trained
+        if result.held_by or unchanged or result.outcome in explained:
+            click.echo(outcome_line(str(result.partition.specialist), str(result.outcome), result.reason))
     synthetic = [str(result.partition.specialist) for result in results if result.synthetic]
     if synthetic:
         click.echo(

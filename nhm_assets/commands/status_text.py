@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nhm_assets.domain.links import runbook_link
+from nhm_assets.domain.outcomes import HeldAs, outcome_line
 from nhm_assets.domain.text import without_middle
 from nhm_assets.settings import Settings
 
@@ -28,7 +29,7 @@ _PRODUCTION = (
     "F1",
     "last outcome",
 )
-_DECISIONS = ("specialist", "week", "version", "decision", "below in a row", "flip rate", "would settle it")
+_DECISIONS = ("specialist", "week", "version", "decision", "below in a row", "flip rate", "to settle it")
 _RUNS = ("started (UTC)", "run of", "ended", "reason")
 
 
@@ -107,7 +108,7 @@ def _print_why(one: Facts) -> None:
     """The reason of the last outcome, and how far people agree with what serves."""
     last, served = one.get("last_outcome"), one.get("served")
     if last and last["reason"]:
-        click.echo(f"{one['specialist']}: {last['outcome']}, {without_middle(last['reason'], 300)}")
+        click.echo(outcome_line(one["specialist"], last["outcome"], without_middle(last["reason"], 300)))
     if served:
         click.echo(
             f"{one['specialist']}: the opinions of version {one['version']} in week {served['week']} have F1"
@@ -136,7 +137,7 @@ def _outcome_cell(one: Facts) -> str:
 
 
 def _decision_cells(one: Facts) -> list[str]:
-    how = f" as {one['held_as']}" if one["held_as"] else ""
+    how = f" ({HeldAs(one['held_as']).in_words})" if one["held_as"] else ""
     return [
         one["specialist"],
         one["week"],
@@ -152,6 +153,6 @@ def _settling_cell(settling: Facts | None) -> str:
     if settling is None:
         return ""
     if settling["plans"] is None:
-        return "no number of plans: it is on the line"
+        return "more plans would not settle it: it is on the line"
     classes = f"{settling['approve']} approve, {settling['not_approve']} not"
     return f"{settling['plans']} more reviewed plans ({classes})"

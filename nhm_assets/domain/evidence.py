@@ -30,7 +30,7 @@ def _enough_samples(frame: pd.DataFrame, required: int) -> Verdict:
     reason = f"Enough samples: {size} rows; at least {required} are required."
     if missing:
         reason = (
-            f"Too few samples: {size} rows; at least {required} are required, {missing} more than there are"
+            f"Too few samples: {size} rows, {missing} fewer than the required {required}"
             f" (window {' to '.join(frame.attrs['window'])}). Wait for more feedback, widen FEEDBACK_WINDOW_DAYS, or"
             " lower MIN_REAL_SAMPLES. Synthetic rows are not allowed here (ALLOW_SYNTHETIC_FALLBACK)."
         )

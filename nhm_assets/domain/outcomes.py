@@ -25,6 +25,11 @@ class HeldAs(StrEnum):
     UNCERTAIN = "uncertain"
     """The rows allow both: it may be above the line or below it."""
 
+    @property
+    def in_words(self) -> str:
+        """As people read it behind `held`."""
+        return "below the line" if self is HeldAs.BELOW else "uncertain"
+
 
 def outcomes_named(text: str) -> frozenset[str]:
     """The names in a list separated by commas."""
@@ -71,6 +76,13 @@ SPECIALIST_TAG: Final = "nhm/specialist"
 
 _LONGEST_REASON: Final = 1000
 """PostgreSQL indexes tags and refuses those of more than about 2,700 bytes."""
+
+
+def outcome_line(subject: str, outcome: str, reason: str) -> str:
+    """One line for people. The reason of a gate that said no names the outcome itself."""
+    if outcome == Outcome.HELD and reason.startswith(HELD_BY):
+        return f"{subject}: {reason}"
+    return f"{subject} ({outcome}): {reason}" if reason else f"{subject}: {outcome}"
 
 
 def decided_tags(

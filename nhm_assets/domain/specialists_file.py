@@ -149,9 +149,10 @@ def _twice(found: Sequence[Specialist]) -> Iterator[str]:
             value = value_of(specialist)
             if value is None:
                 continue
-            if value in owners:
-                both = f" of {owners[value]} and {specialist}" if key != "name" else ""
-                yield f"the {key} {value} is there twice{both}: give each specialist its own"
+            if value in owners and key == "name":
+                yield f"two specialists have the name {value}: give each its own"
+            elif value in owners and owners[value] != specialist:
+                yield f"{owners[value]} and {specialist} have the same {key}, {value}: give each its own"
             owners[value] = specialist
 
 

@@ -57,10 +57,10 @@ def decision_card(report: EvaluationReport, verdicts: Sequence[Verdict], held: T
 
 def _decision(failed: Sequence[Verdict], held: ThirdVerdict | None) -> str:
     if not failed:
-        return "PROMOTES"
+        return "PASSED"
     if any(verdict.check in _NOT_JUDGED for verdict in failed):
         return "NOT JUDGED"
-    return f"HOLDS ({held.held_as})" if held else "HOLDS"
+    return f"HELD ({held.held_as.in_words})" if held else "HELD"
 
 
 def _rows(verdicts: Sequence[Verdict]) -> list[str]:

@@ -14,7 +14,7 @@ _SEED: Final = 42
 def flip_rate(sums: PlanSums, passes: Callable[[np.ndarray], np.ndarray]) -> float:
     """The share of 200 bootstrap samples of the plans on which the whole gate decides otherwise than on the plans.
 
-    0 is a decision that does not depend on which plans were reviewed, 0.5 is a coin's throw. It is seeded, and its
+    0 is a decision that does not depend on which plans were reviewed, 0.5 is a coin toss. It is seeded, and its
     Monte Carlo error is at most sqrt(0.25 / 200) = 0.035.
 
     Args:

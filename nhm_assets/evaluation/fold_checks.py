@@ -9,7 +9,7 @@ from nhm_assets.domain.fold_records import Fold, NewRows, Pooled, Reference
 from nhm_assets.domain.records import EvaluationReport
 from nhm_assets.evaluation.first_checks import against_foreign
 from nhm_assets.evaluation.gate_rules import IMPROBABLE, GateRules
-from nhm_assets.evaluation.posteriors import probability_above
+from nhm_assets.evaluation.posteriors import probability_above, probability_sentence
 
 _THRESHOLDS, _NOT_WORSE, _REFERENCE = "thresholds_on_folds", "not_worse_on_folds", "not_worse_than_reference"
 _AGAIN = "Materialize evaluation_report again"
@@ -63,9 +63,7 @@ def threshold_probabilities(counts: Pooled, rules: GateRules) -> dict[str, float
 def _thresholds_on_folds(counts: Pooled, folds: list[Fold], rules: GateRules) -> Verdict:
     required, thresholds = rules.gate_confidence, _thresholds(rules)
     probabilities = threshold_probabilities(counts, rules)
-    rates = ", ".join(
-        f"{name} is above {thresholds[name]:.3f} with probability {value:.3f}" for name, value in probabilities.items()
-    )
+    rates = ", ".join(probability_sentence(name, thresholds[name], value) for name, value in probabilities.items())
     unsure = [name for name, value in probabilities.items() if value < required]
     faults = [f"the probability of {name} is below the required {required:.3f}" for name in unsure]
     if counts.f1 < rules.f1_threshold:
@@ -103,7 +101,7 @@ def _not_worse_on_folds(report: EvaluationReport, rules: GateRules) -> Verdict:
     limit, margin = difference, f"the allowed {rules.max_f1_regression:.3f}"
     if report.in_mid_week:
         limit -= NormalDist().inv_cdf(rules.gate_midweek_confidence) * error
-        margin += f" with probability {rules.gate_midweek_confidence:.2f}, as the week has not closed"
+        margin += f" with a probability of {rules.gate_midweek_confidence:.2f}, as the week has not closed"
     passed = limit >= -rules.max_f1_regression - _ROUNDING
     rows = "test rows" if report.compared_on == "test" else "rows that it has not learned"
     reason = (
@@ -184,8 +182,7 @@ def serving_on_line(report: EvaluationReport, rules: GateRules) -> Verdict:
     probabilities = threshold_probabilities(counts, rules)
     sunk = [name for name, value in probabilities.items() if value < IMPROBABLE]
     rates = " and ".join(
-        f"{name} is above {_thresholds(rules)[name]:.3f} with probability {value:.3f}"
-        for name, value in probabilities.items()
+        probability_sentence(name, _thresholds(rules)[name], value) for name, value in probabilities.items()
     )
     state = f"has sunk below the line ({', '.join(sunk)})" if sunk else "is not below the line"
     reason = f"{serves} {state}: on {counts.rows} rows that it has not learned, {rates}."

@@ -11,7 +11,7 @@ from nhm_assets.evaluation.first_checks import against_foreign
 from nhm_assets.evaluation.fold_checks import threshold_probabilities
 from nhm_assets.evaluation.gate import GateRules, failed_verdicts, judge
 from nhm_assets.evaluation.gate_rules import IMPROBABLE
-from nhm_assets.evaluation.posteriors import counts_of
+from nhm_assets.evaluation.posteriors import counts_of, probability_sentence
 
 _Z: Final = 1.645
 """Standard errors that a difference exceeds by chance in 5 % of cases (one-sided, normal distribution)."""
@@ -74,24 +74,24 @@ def third_verdict(estimates: Estimates, failed: Sequence[Verdict]) -> ThirdVerdi
         failed: the gate checks that failed.
     """
     if reasons := [*_sunk_rates(estimates), *_sunk_difference(estimates), *_exact(failed)]:
-        return ThirdVerdict(HeldAs.BELOW, f"below: {'; '.join(reasons)}")
-    known = [
-        f"{metric} reaches {estimates.thresholds[metric]:.3f} with probability {posterior:.2f}"
-        for metric, posterior in estimates.posteriors.items()
-    ]
+        return ThirdVerdict(HeldAs.BELOW, "; ".join(reasons))
+    known = [_probability(estimates, metric) for metric in estimates.posteriors]
     if estimates.difference is not None:
         known.append(f"F1 is {_against_champion(estimates)}")
     return ThirdVerdict(
-        HeldAs.UNCERTAIN, f"uncertain: the rows allow both; next week decides ({'; '.join(known) or 'no estimates'})"
+        HeldAs.UNCERTAIN,
+        f"the rows allow either verdict, so next week decides ({'; '.join(known) or 'no estimates'})",
     )
 
 
 def _sunk_rates(estimates: Estimates) -> list[str]:
     return [
-        f"{metric} reaches {estimates.thresholds[metric]:.3f} with probability {posterior:.3f} only"
-        for metric, posterior in estimates.posteriors.items()
-        if posterior < IMPROBABLE
+        _probability(estimates, metric) for metric, posterior in estimates.posteriors.items() if posterior < IMPROBABLE
     ]
+
+
+def _probability(estimates: Estimates, metric: str) -> str:
+    return probability_sentence(metric, estimates.thresholds[metric], estimates.posteriors[metric])
 
 
 def _sunk_difference(estimates: Estimates) -> list[str]:
@@ -99,12 +99,12 @@ def _sunk_difference(estimates: Estimates) -> list[str]:
         return []
     if not estimates.difference + _Z * estimates.standard_error < -estimates.max_regression:
         return []
-    allowed = f"surely more than the allowed {estimates.max_regression:.3f}"
+    allowed = f"clearly more than the allowed {estimates.max_regression:.3f}"
     return [f"F1 is {_against_champion(estimates)}, {allowed}"]
 
 
 def _exact(failed: Sequence[Verdict]) -> list[str]:
-    return [f"{verdict.check} failed, which is no estimate" for verdict in failed if not verdict.is_estimate]
+    return [f"{verdict.check} failed, which is not an estimate" for verdict in failed if not verdict.is_estimate]
 
 
 def _against_champion(estimates: Estimates) -> str:

@@ -46,11 +46,11 @@ def _doubt(report: EvaluationReport) -> list[str]:
 def settling_sentence(settling: Settling) -> str:
     """What would settle it, in words."""
     if settling.plans is None:
-        return "No number of further reviewed plans settles it: the candidate is on the line."
+        return "More reviewed plans would not settle it: the candidate is on the line."
     classes = f"{settling.approve} opinions approve, {settling.not_approve} not"
     return (
-        f"About {settling.plans} further reviewed plans ({classes}) would settle it with probability 0.8: it passes"
-        f" with probability {settling.passes:.2f} and is below with {settling.below:.2f}."
+        f"About {settling.plans} further reviewed plans ({classes}) would settle it with a probability of 0.8: the"
+        f" probability that it then passes is {settling.passes:.2f}, that it is below the line {settling.below:.2f}."
     )
 
 

@@ -1,7 +1,7 @@
 """The policy replay: what the gate with other settings makes of the reports that are recorded. It moves nothing.
 
 The champion of a report is the one that was in Production then. Where the other settings would have promoted another
-version before, the comparison in the report is still that with the champion of then; `elsewhere` says so.
+version before, the comparison in the report is still the one with that champion; `elsewhere` says so.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -13,6 +13,7 @@ from nhm_assets.domain.fold_records import Pooled, Posterior
 
 _TAIL = 0.05
 _JEFFREYS = 0.5
+_SMALLEST_SHOWN = 0.001
 
 Calls = np.ndarray
 """Whether each row is approve: by its label, or as a model calls it; shape (n,), boolean."""
@@ -23,6 +24,16 @@ def probability_above(hits: int, misses: int, threshold: float) -> float:
     from scipy.special import betaincc
 
     return float(betaincc(hits + _JEFFREYS, misses + _JEFFREYS, threshold))
+
+
+def probability_sentence(rate: str, threshold: float, probability: float) -> str:
+    """The probability that a rate reaches its threshold, in words. No probability is shown as 0 or 1."""
+    shown = f"{probability:.3f}"
+    if probability < _SMALLEST_SHOWN:
+        shown = f"below {_SMALLEST_SHOWN}"
+    elif probability > 1 - _SMALLEST_SHOWN:
+        shown = f"above {1 - _SMALLEST_SHOWN}"
+    return f"the probability that {rate} reaches {threshold:.3f} is {shown}"
 
 
 def posterior(hits: int, misses: int) -> Posterior:

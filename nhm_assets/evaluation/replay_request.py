@@ -109,8 +109,8 @@ def summary(result: Replay) -> str:
         )
     if elsewhere := sum(decision.elsewhere for decision in result.decisions):
         sentences.append(
-            f"In {elsewhere} decisions, the champion of then would not have been in Production. Their comparison is"
-            " still that with the champion of then."
+            f"In {elsewhere} of the recorded decisions, another version would have been the champion. The comparison in"
+            " their reports is still the one with the champion at that time."
         )
     if result.unreadable:
         sentences.append(f"This release cannot read {result.unreadable} more reports.")

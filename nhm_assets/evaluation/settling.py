@@ -10,7 +10,7 @@ from nhm_assets.domain.records import Settling
 from nhm_assets.evaluation.resampling import PlanSums
 
 CHANCE: Final = 0.8
-"""Probability with which the further plans shall settle it."""
+"""Probability with which the further plans should settle it."""
 MOST_PLANS: Final = 20_000
 _SAMPLES: Final = 100
 _SEED: Final = 42

@@ -102,7 +102,7 @@ def _require_alive(dialect: Dialect, connection: Any, entry: "ConnectionPoolEntr
 
 
 def _leave_out_notification(_cursor: object, statement: str, _parameters: object, _context: object) -> bool:
-    """Whether SQLAlchemy shall send nothing."""
+    """Whether SQLAlchemy should send nothing."""
     return statement.startswith(_NOTIFICATION)
 
 

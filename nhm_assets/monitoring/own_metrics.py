@@ -75,7 +75,7 @@ BELOW_IN_A_ROW = _metric(
     "below_in_a_row",
     "specialist",
     _COUNT,
-    "Candidates that were held as `below`, one after another, until now.",
+    "Held candidates that were below the line, one after another, until now.",
 )
 RETRY_PENDING = _metric(
     _DAGSTER,
@@ -172,7 +172,7 @@ MISSING_PLANS = _metric(
     "missing_reviewed_plans",
     "specialist",
     _COUNT,
-    "Further reviewed plans that would settle an uncertain candidate. Absent if it is not uncertain, or if none would.",
+    "Further reviewed plans that would settle an uncertain candidate. Absent if it is not uncertain, or on the line.",
 )
 MISSING_OPINIONS = _metric(
     _DAGSTER,
@@ -357,7 +357,7 @@ FOREIGN_MOVES = _metric(
     "foreign_moves",
     "specialist",
     _COUNT,
-    "Moves of the Production pointer by others that nobody has settled, as the registry sensor found them.",
+    "Changes in Production by others that nobody has settled, as the registry sensor found them.",
 )
 OPEN_MOVE = _metric(
     _MONGODB,

@@ -83,7 +83,7 @@ def promoted_version(
             raise
         outcome = decision.outcome
         if is_repeat(log, evaluation_report, outcome, decision.reason, run=context.run):
-            decision = replace(decision, outcome=Outcome.UNCHANGED, reason=f"as before: {decision.reason}")
+            decision = replace(decision, outcome=Outcome.UNCHANGED, reason=f"as before, {decision.reason}")
         if decision.outcome is not Outcome.UNCHANGED:
             run_url = Links.of(settings).dagster_run(context.run_id)
             describe(client, evaluation_report, outcome, decision.reason, run_url=run_url, now=settings.now())
@@ -139,7 +139,7 @@ def _hold(
     if reason := superseded_by(champion, request.window_end):
         return Decision(Outcome.SUPERSEDED, reason, None, None)
     held_by = f"{HELD_BY} {', '.join(gate.failed)}"
-    reason = f"{held_by} as {gate.because}" if gate.because else held_by
+    reason = f"{held_by} ({gate.held_as.in_words}): {gate.because}" if gate.held_as and gate.because else held_by
     if test := running_test(log, request.model, now):
         reason = f"{reason}; meanwhile, the {test.sentence} goes on"
     return Decision(Outcome.HELD, reason, None, None, gate.held_as or HeldAs.UNCERTAIN)

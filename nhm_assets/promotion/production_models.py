@@ -59,8 +59,8 @@ production_models = AssetSpec(
     kinds={"mlflow"},
     description=(
         "What is in Production now: one row per specialist, with version, since when, window, F1 and the last outcome"
-        " with its reason. The same rows as `nhm status`. No run makes it: it is materialized whenever the pointer"
-        " moved or an outcome was recorded (promoted, held, rolled back, adopted, broken, ...)."
+        " with its reason. The same rows as `nhm status`. No run makes it: it is materialized whenever a version"
+        " came into Production or an outcome was recorded (promoted, held, rolled back, adopted, broken, ...)."
     ),
 )
 
@@ -192,7 +192,7 @@ def to_do(rows: Sequence[ProductionRow]) -> str:
     longest = max(_SHORTEST_WHY, min(_LONGEST_REASON, 800 // max(1, len(wanted)) - 100))
     lines: list[str] = []
     for specialist, last, next_ in wanted:
-        held = f" as {last.held_as}" if last.held_as else ""
+        held = f" ({HeldAs(last.held_as).in_words})" if last.held_as else ""
         why = f"it missed {last.missed}" if last.missed else without_middle(last.reason, longest)
         then = f" Next: {next_}." if next_ else ""
         said = f"**{specialist}**, {last.week or ''}: {last.outcome}{held}; {why.rstrip('.')}.{then}"

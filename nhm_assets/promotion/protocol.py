@@ -108,7 +108,7 @@ def _decision_without_moves(
     champion: "ModelVersion | None",
     now: datetime,
 ) -> Decision | None:
-    """The decision if nothing has to be moved; None if the candidate shall be promoted now."""
+    """The decision if nothing has to be moved; None if the candidate is to be promoted now."""
     number = str(champion.version) if champion else None
     if reason := superseded_by(champion, request.window_end):
         return Decision(Outcome.SUPERSEDED, reason, number, None)

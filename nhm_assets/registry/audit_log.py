@@ -3,6 +3,7 @@
 The `_id` of a document is derived from the event, so a repeated run adds nothing twice.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from itertools import takewhile
@@ -156,10 +157,16 @@ def is_repeat(
         # Another version has its number if the model was deleted in MLflow.
         same |= {"mlflow_run_id": report.run_id}
     else:
-        same |= {"report_digest": report.digest(), "reason": reason}
+        same |= {"report_digest": report.digest(), "$or": [{"reason": reason}, _as_earlier_releases(reason)]}
     if log.find_one({**same, "dagster_run_id": {"$in": sorted(attempts(run))}}):
         return False
     return log.find_one(same) is not None
+
+
+def _as_earlier_releases(reason: str) -> Document:
+    """The condition for the same decision in their words: `held by a as below: ...` for `held by a (...): ...`."""
+    held_by, _, _ = reason.partition(" (")
+    return {"reason": {"$regex": f"^{re.escape(held_by)} as (below|uncertain): "}}
 
 
 def evidence(report: "EvaluationReport", thresholds: Mapping[str, float] | None = None) -> Document:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from nhm_assets.domain.outcomes import outcome_line
 from nhm_assets.registry.vocabulary import PRODUCTION
 
 if TYPE_CHECKING:
@@ -42,9 +43,9 @@ def describe(
     """Describe the version, and its registered model, by the newest decision about it."""
     metrics = report.candidate
     text = (
-        f"{_OURS}version {report.version} {outcome} on {now:%Y-%m-%d %H:%M} UTC: {reason}. F1 {metrics.f1:.3f},"
-        f" precision {metrics.precision:.3f}, recall {metrics.recall:.3f} on {report.test_rows} test rows"
-        f" of week {report.week}. [Dagster run]({run_url})"
+        f"{_OURS}{outcome_line(f'version {report.version}', outcome, reason)}. Decided {now:%Y-%m-%d %H:%M} UTC."
+        f" F1 {metrics.f1:.3f}, precision {metrics.precision:.3f}, recall {metrics.recall:.3f} on {report.test_rows}"
+        f" test rows of week {report.week}. [Dagster run]({run_url})"
     )
     with _only_warning(f"the description of {report.model} version {report.version}"):
         if _may_replace(client.get_model_version(report.model, report.version).description):

@@ -75,10 +75,11 @@ class Message:
     def subject(self) -> str:
         """One line: specialist, week, outcome."""
         by = f" by {self.broken_by}" if self.broken_by else f" by {', '.join(self.held_by)}" if self.held_by else ""
-        how = f" as {self.held_as}" if self.held_as else ""
-        row = f", {self.below_in_a_row} in a row" if self.is_alert else ""
-        version = f" (version {self.version})" if self.version else ""
-        return f"{self.specialist}, week {self.week}: {self.outcome}{by}{how}{row}{version}"
+        how = HeldAs(self.held_as).in_words if self.held_as else ""
+        row = f"{self.below_in_a_row} in a row" if self.is_alert else ""
+        version = f"version {self.version}" if self.version else ""
+        details = ", ".join(filter(None, (how, row, version)))
+        return f"{self.specialist}, week {self.week}: {self.outcome}{by}{f' ({details})' if details else ''}"
 
     @property
     def text(self) -> str:

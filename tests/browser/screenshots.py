@@ -67,12 +67,12 @@ def lineage(tab: Tab) -> None:
 
 def why_held(tab: Tab) -> None:
     journeys.find_partition(tab, "evaluation_report", HELD)
-    tab.find("HOLDS")
+    tab.find("HELD")
 
 
 def why_promoted(tab: Tab) -> None:
     journeys.open_partition(tab, "evaluation_report", PROMOTED)
-    tab.find("PROMOTES")
+    tab.find("PASSED")
 
 
 def retrain(tab: Tab) -> None:

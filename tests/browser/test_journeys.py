@@ -45,16 +45,21 @@ def test_two_clicks_show_what_is_in_production_and_why_a_candidate_was_held_by_h
     assert [cell.strip() for cell in serves][:2] == ["technical", "2"]
     # The page draws a row first and its Markdown later.
     said = " ".join(rows.filter(has_text="what_to_do").filter(has_text="Next:").last.inner_text().split())
-    for words in ("behavior", "held as below", "it missed precision by 0.", "look at the labels of its dataset"):
+    for words in (
+        "behavior",
+        "held (below the line)",
+        "it missed precision by 0.",
+        "look at the labels of its dataset",
+    ):
         assert words in said
 
 
 def test_the_decision_card_says_why_a_candidate_is_held_and_what_to_do(visitor: Tab):
     journeys.find_partition(visitor, "evaluation_report", BEHAVIOR)
-    visitor.find("HOLDS (below)")
+    visitor.find("HELD (below the line)")
     visitor.find("is below the required 0.750")
     visitor.find("Next: ")
-    decision = visitor.page.get_by_role("row").filter(has_text="HOLDS")
+    decision = visitor.page.get_by_role("row").filter(has_text="HELD")
     assert decision.get_by_text("Show Markdown").count() == 0, "the card hides behind a link"
     assert journeys.show_picture(visitor, "picture") > 500
 
@@ -63,7 +68,7 @@ def test_one_partition_is_retrained_by_clicks_and_its_card_says_that_it_was_prom
     tags = ended_run(site, visitor, journeys.retrain(visitor, BUSINESS))
     assert tags["nhm/outcome"] == "promoted", site.platform.log
     journeys.open_partition(visitor, "evaluation_report", BUSINESS)
-    visitor.find("PROMOTES")
+    visitor.find("PASSED")
     assert in_production(site, BUSINESS.specialist) == "1"
 
 

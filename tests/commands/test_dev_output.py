@@ -33,7 +33,7 @@ def test_a_run_that_ended_before_is_not_shown_though_a_sensor_tags_it(instance: 
         end_run(instance, new, DagsterEventType.RUN_SUCCESS)
         assert eventually(lambda: lines)
     assert [line.partition(" ")[2] for line in lines] == [
-        f"technical {WEEK}: promoted: every gate check passed http://dagster.example/runs/{new}"
+        f"technical {WEEK} (promoted): every gate check passed http://dagster.example/runs/{new}"
     ]
 
 
@@ -48,5 +48,5 @@ def test_a_run_that_was_refused_is_never_called_broken(instance: DagsterInstance
         instance.add_run_tags(run, {"nhm/outcome": "refused", "nhm/reason": "it is held"})
         assert eventually(lambda: any(run in line for line in lines))
     assert [line.partition(" ")[2] for line in lines if run in line] == [
-        f"technical {WEEK}: refused: it is held http://dagster.example/runs/{run}"
+        f"technical {WEEK} (refused): it is held http://dagster.example/runs/{run}"
     ]

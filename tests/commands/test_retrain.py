@@ -95,7 +95,7 @@ def test_too_little_feedback_is_no_error_and_says_how_many_rows_are_missing(seed
     entry = read_report(report)["business"]
     assert (entry["outcome"], entry["error"]) == ("insufficient_data", None)
     assert entry["dataset"]["rows"] == 0
-    assert "business is insufficient_data: Too few samples: 0 rows; at least 300 are required, 300 more" in done.stdout
+    assert "business (insufficient_data): Too few samples: 0 rows, 300 fewer than the required 300" in done.stdout
 
 
 @pytest.mark.servers

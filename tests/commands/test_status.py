@@ -159,10 +159,10 @@ def test_status_shows_the_last_decision_about_each_specialist(home, mongod_uri, 
     done = nhm("status", **settings)
     assert "Dagster  ok" in done.stdout
     assert done.returncode == 3, "the version of behavior was archived by somebody else"
-    rows = {line.split()[0]: " ".join(line.split()) for line in done.stdout.splitlines() if " held as " in line}
+    rows = {line.split()[0]: " ".join(line.split()) for line in done.stdout.splitlines() if " held (" in line}
     assert rows == {
-        "technical": f"technical {WEEK} 8 held as uncertain 0.31 420 more reviewed plans (180 approve, 240 not)",
-        "behavior": f"behavior {WEEK} 15 held as below 2 0.01",
+        "technical": f"technical {WEEK} 8 held (uncertain) 0.31 420 more reviewed plans (180 approve, 240 not)",
+        "behavior": f"behavior {WEEK} 15 held (below the line) 2 0.01",
     }
     told = json.loads(nhm("status", "--json", **settings).stdout)
     assert [service["name"] for service in told["services"]] == ["MongoDB", "MLflow", "storage", "Dagster"]

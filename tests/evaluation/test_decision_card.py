@@ -21,7 +21,7 @@ def card(**changes: Any) -> str:
 
 def test_a_candidate_that_passes_is_promoted_next():
     text = card(champion=champion(0.865))
-    assert text.startswith("**PROMOTES**: technical ")
+    assert text.startswith("**PASSED**: technical ")
     assert "Every gate check passed." in text
     assert "| F1 | 0.870 | 0.720 | +0.150 | pass |" in text
     assert "| F1 - champion's F1 | 0.005 | -0.010 | +0.015 | pass |" in text
@@ -33,7 +33,7 @@ def test_a_candidate_below_the_line_says_by_how_much():
     confusion = [[35, 20, 5], [20, 42, 8], [5, 30, 35]]
     candidate = metrics(precision=0.458, recall=0.603, f1=0.521, confusion=confusion)
     text = card(candidate=candidate, folds=None, pooled=None)
-    assert text.startswith("**HOLDS (below)**: technical ")
+    assert text.startswith("**HELD (below the line)**: technical ")
     assert "Precision 0.458 is below the required 0.750 (by 0.292)." in text
     assert "Also failed: recall_threshold, f1_threshold" in text
     assert "| precision | 0.458 | 0.750 | -0.292 | **FAIL** |" in text
@@ -66,6 +66,6 @@ def test_the_card_compares_on_the_rows_that_the_check_compared_on():
     """On all test rows the champion is better, since it has learned most of them."""
     fair = FairRows(rows=120, approvals=60, left_out=80, f1=0.87, champion_f1=0.86)
     text = card(champion=champion(0.95), new_rows=new_rows(test=fair))
-    assert text.startswith("**PROMOTES**")
+    assert text.startswith("**PASSED**")
     assert "| F1 - champion's F1 | 0.010 | -0.010 | +0.020 | pass |" in text
     assert "FAIL" not in text

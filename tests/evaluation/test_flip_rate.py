@@ -27,7 +27,7 @@ def test_a_clear_decision_never_flips(hits):
 
 
 @pytest.mark.parametrize("hits", [70, 69])
-def test_a_decision_on_the_line_is_a_coins_throw(hits):
+def test_a_decision_on_the_line_is_a_coin_toss(hits):
     assert 0.35 < flip_rate(plans(hits, 100), share_reaches) < 0.6
 
 

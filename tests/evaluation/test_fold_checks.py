@@ -54,15 +54,15 @@ def test_the_pooled_f1_must_reach_its_threshold_too():
 
 def test_the_reason_gives_the_verdict_the_rows_and_the_probabilities():
     assert verdict("thresholds_on_folds", report()).reason == (
-        "Sure enough. Over 560 rows of the test and of folds 1 and 2, precision is above 0.750 with probability 1.000,"
-        " recall is above 0.700 with probability 1.000, and F1 is 0.861."
+        "Sure enough. Over 560 rows of the test and of folds 1 and 2, the probability that precision reaches 0.750"
+        " is above 0.999, the probability that recall reaches 0.700 is above 0.999, and F1 is 0.861."
     )
     left_out = [fold(1), fold(2, left_out="it is too small", confusion=[])]
     made = report(folds=left_out, pooled=Pooled(tp=70, fp=30, fn=5, tn=95))
     assert verdict("thresholds_on_folds", made).reason == (
         "Not sure enough: the probability of precision is below the required 0.500. Over 200 rows of the test and of"
-        " fold 1, precision is above 0.750 with probability 0.125, recall is above 0.700 with probability 1.000, and F1"
-        " is 0.800. Fold 2 is left out: it is too small."
+        " fold 1, the probability that precision reaches 0.750 is 0.125, the probability that recall reaches 0.700 is"
+        " above 0.999, and F1 is 0.800. Fold 2 is left out: it is too small."
     )
 
 
@@ -106,7 +106,7 @@ def test_the_same_difference_passes_on_sunday_and_is_held_before():
     )
     assert verdict("not_worse_on_folds", compared(-0.004, window_end=WEEK_END - timedelta(days=2))).reason == (
         "F1 is 0.004 below the champion's (version 1) on 400 rows that it has not learned, standard error 0.010: below"
-        " it by more than the allowed 0.010 with probability 0.80, as the week has not closed."
+        " it by more than the allowed 0.010 with a probability of 0.80, as the week has not closed."
     )
 
 
@@ -296,6 +296,7 @@ def test_the_reason_says_what_has_sunk():
     found = verdict("serving_on_line", report(champion=champion(0.8, version="4"), new_rows=sunk))
     assert found.figures["version"] == "4"
     assert found.reason == (
-        "What serves (version 4) has sunk below the line (precision): on 400 rows that it has not learned, precision is"
-        " above 0.750 with probability 0.000 and recall is above 0.700 with probability 0.997."
+        "What serves (version 4) has sunk below the line (precision): on 400 rows that it has not learned, the"
+        " probability that precision reaches 0.750 is below 0.001 and the probability that recall reaches 0.700 is"
+        " 0.997."
     )

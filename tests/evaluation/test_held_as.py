@@ -33,8 +33,8 @@ def test_a_candidate_that_may_be_on_either_side_is_uncertain_and_the_sentence_ha
     held_as, sentence = held()
     assert held_as == "uncertain"
     assert sentence == (
-        "uncertain: the rows allow both; next week decides (precision reaches 0.750 with probability 0.31;"
-        " recall reaches 0.700 with probability 0.93; F1 is 0.004 below the champion's (standard error 0.011))"
+        "the rows allow either verdict, so next week decides (the probability that precision reaches 0.750 is 0.310;"
+        " the probability that recall reaches 0.700 is 0.930; F1 is 0.004 below the champion's (standard error 0.011))"
     )
 
 
@@ -46,7 +46,7 @@ def test_a_posterior_below_5_percent_is_below(metric, posterior, held_as):
 
 def test_the_sentence_names_the_rate_that_is_surely_below():
     sentence = held(posteriors={"precision": 0.012, "recall": 0.93})[1]
-    assert sentence == "below: precision reaches 0.750 with probability 0.012 only"
+    assert sentence == "the probability that precision reaches 0.750 is 0.012"
 
 
 @pytest.mark.parametrize(
@@ -66,17 +66,17 @@ def test_a_difference_of_more_than_1_645_standard_errors_beyond_the_allowed_is_b
 
 def test_the_sentence_names_the_difference_that_is_surely_too_large():
     assert held(difference=-0.06, standard_error=0.012)[1] == (
-        "below: F1 is 0.060 below the champion's (standard error 0.012), surely more than the allowed 0.010"
+        "F1 is 0.060 below the champion's (standard error 0.012), clearly more than the allowed 0.010"
     )
 
 
 def test_without_a_comparison_only_the_rates_count():
-    assert held(difference=None)[1].endswith("recall reaches 0.700 with probability 0.93)")
+    assert held(difference=None)[1].endswith("recall reaches 0.700 is 0.930)")
 
 
 def test_a_failed_check_that_is_no_estimate_is_below():
     counted = Verdict("enough_evidence", passed=False, reason="", is_estimate=False)
-    assert held(MISSED, counted) == ("below", "below: enough_evidence failed, which is no estimate")
+    assert held(MISSED, counted) == ("below", "enough_evidence failed, which is not an estimate")
 
 
 def test_all_sure_reasons_are_named():

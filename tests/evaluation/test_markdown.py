@@ -44,4 +44,4 @@ def test_the_report_says_how_sure_it_is_and_what_would_settle_it():
 
 def test_on_the_line_the_report_says_so():
     nothing = Settling(plans=None, approve=None, not_approve=None, passes=None, below=None)
-    assert "No number of further reviewed plans settles it" in comparison_table(report(flip_rate=0.5, settling=nothing))
+    assert "More reviewed plans would not settle it" in comparison_table(report(flip_rate=0.5, settling=nothing))

@@ -123,7 +123,7 @@ def test_production_stays_with_the_last_version_that_passes():
 def test_a_comparison_with_a_champion_that_would_not_have_been_there_is_marked():
     result = replayed(evaluation(1, 0.9), evaluation(2, 0.8, after="1"), evaluation(3, 0.9, after="2"))
     assert [decision.elsewhere for decision in result.decisions] == [False, False, True]
-    assert "In 1 decisions, the champion of then would not have been in Production" in summary(result)
+    assert "In 1 of the recorded decisions, another version would have been the champion" in summary(result)
 
 
 def test_what_was_in_production_before_the_first_report_stays_if_nothing_passes():

@@ -27,7 +27,7 @@ def test_the_probability_of_a_rate_is_that_of_scipys_beta_distribution(hits: int
     assert probability_above(hits, misses, threshold) == pytest.approx(expected, abs=1e-12)
 
 
-def test_as_many_hits_as_the_threshold_asks_for_are_a_coins_throw():
+def test_as_many_hits_as_the_threshold_asks_for_are_a_coin_toss():
     assert probability_above(75, 25, 0.75) == pytest.approx(0.5, abs=0.02)
     assert probability_above(7500, 2500, 0.75) == pytest.approx(0.5, abs=0.002)
 

@@ -63,7 +63,7 @@ def test_without_the_columns_nothing_else_can_be_judged():
 def test_one_row_too_few_fails_and_says_what_to_do():
     assert failed(dataset(19)) == ["enough_samples"]
     reason = verdicts(dataset(19))["enough_samples"].reason
-    assert reason.startswith("Too few samples: 19 rows; at least 20 are required, 1 more than there are")
+    assert reason.startswith("Too few samples: 19 rows, 1 fewer than the required 20")
     assert "2026-02-06" in reason
     for remedy in ("FEEDBACK_WINDOW_DAYS", "MIN_REAL_SAMPLES", "ALLOW_SYNTHETIC_FALLBACK"):
         assert remedy in reason

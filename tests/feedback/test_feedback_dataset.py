@@ -222,7 +222,7 @@ def test_too_few_rows_say_how_many_are_required_and_what_to_do(platform: Platfor
     result = platform.retrain(only=DATASET)
     assert result.success
     (reason,) = [one.description for one in result.get_asset_check_evaluations() if one.check_name == "enough_samples"]
-    assert "Too few samples: 7 rows; at least 300 are required, 293 more than there are" in reason
+    assert "Too few samples: 7 rows, 293 fewer than the required 300" in reason
     assert "ALLOW_SYNTHETIC_FALLBACK" in reason
     assert "nhm/outcome" not in platform.tags(result), "a run of the dataset alone decides nothing"
 

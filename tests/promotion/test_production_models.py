@@ -198,8 +198,8 @@ ROW = ProductionRow("technical", MODEL, "123456", since=NOW, f1=0.8, last=LAST)
     ("outcome", "held_as", "expected"),
     [
         ("promoted", None, "Nothing."),
-        ("held", "uncertain", "held as uncertain; too few. Next: wait for the next week, or review more plans"),
-        ("held", "below", "held as below; too few. Next: look at the labels"),
+        ("held", "uncertain", "held (uncertain); too few. Next: wait for the next week, or review more plans"),
+        ("held", "below", "held (below the line); too few. Next: look at the labels"),
         ("insufficient_data", None, "Next: ask for reviews."),
         ("broken", None, "Next: do what the reason says."),
         ("foreign_move", None, "Next: keep it (`nhm adopt`)"),

@@ -107,8 +107,8 @@ def test_a_held_candidate_leaves_the_run_green_and_stays_in_staging(hopeless: Pl
     assert "precision_threshold" in entry["reason"]
     # Its labels are drawn at random: hardly any chance that it is above the line.
     assert (tags["nhm/held_as"], tags["nhm/below_in_a_row"], entry["held_as"]) == ("below", "1", "below")
-    assert " as below: " in tags["nhm/reason"]
-    assert "with probability 0.000 only" in tags["nhm/reason"]
+    assert " (below the line): " in tags["nhm/reason"]
+    assert "is below 0.001" in tags["nhm/reason"]
     report = result.asset_value("evaluation_report")
     assert (report.flip_rate, report.settling, entry["flip_rate"]) == (0, None, 0)
 

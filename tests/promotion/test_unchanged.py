@@ -112,7 +112,7 @@ def test_a_repeated_run_is_unchanged_and_repeats_the_earlier_reason(story: Story
     assert story.outcome(first) in ("promoted", "superseded", "held")
     assert story.outcome(again) == "unchanged"
     before = {"promoted": "already in Production"}.get(story.outcome(first), story.reason(first))
-    assert story.reason(again) == f"as before: {before}"
+    assert story.reason(again) == f"as before, {before}"
 
 
 @AGAIN

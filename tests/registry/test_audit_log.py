@@ -14,6 +14,7 @@ from nhm_assets.registry.audit_log import (
     actor,
     below_in_a_row,
     evidence,
+    is_repeat,
     learned_in_full,
     origin,
     record_broken,
@@ -81,6 +82,19 @@ def test_no_entry_has_a_field_timestamp(log):
         entries = list(log.find())
     assert len(entries) == 4
     assert [entry for entry in entries if "timestamp" in entry] == []
+
+
+@pytest.mark.parametrize(
+    ("now", "repeats"),
+    [
+        ("held by f1_threshold (below the line): F1 is low", True),
+        ("held by recall_threshold, f1_threshold (below the line): F1 is low", False),
+    ],
+)
+def test_a_decision_in_the_words_of_an_earlier_release_is_repeated(log, now, repeats):
+    before = "held by f1_threshold as below: precision reaches 0.750 with probability 0.012 only"
+    record_decision(log, report(), Outcome.HELD, reason=before, run=dagster_run("run-a"), now=NOW)
+    assert is_repeat(log, report(), Outcome.HELD, now, run=dagster_run("run-b")) is repeats
 
 
 def test_a_repeated_registration_does_not_change_the_log(log):

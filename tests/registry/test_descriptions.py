@@ -75,8 +75,9 @@ def test_versions_say_what_was_decided_about_them_with_f1_and_a_link_to_the_run(
         described = {number: client.get_model_version(MODEL, number).description for number in ("1", "2", "3")}
         model = client.get_registered_model(MODEL).description
     f1 = story.first.asset_value(AssetKey("evaluation_report")).candidate.f1
-    for number, outcome, result in (("1", "promoted", story.first), ("2", "held", story.held)):
-        assert described[number].startswith(f"nhm-assets: version {number} {outcome} on 2026-03-20")
+    for number, decided, result in (("1", " (promoted): every", story.first), ("2", ": held by enough", story.held)):
+        assert described[number].startswith(f"nhm-assets: version {number}{decided}")
+        assert "Decided 2026-03-20" in described[number]
         assert f"F1 {f1:.3f}" in described[number]
         assert f"https://dagster.example/runs/{result.run_id}" in described[number]
     assert "enough_evidence" in described["2"]

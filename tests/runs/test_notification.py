@@ -94,7 +94,7 @@ def test_uncertain_is_told_quietly_and_every_third_below_in_a_row_is_an_alert(he
 def test_an_alert_says_what_it_means_and_where_to_read_on():
     message = replace(HELD, held_as="below", below_in_a_row=3)
     assert message.subject == (
-        "technical, week 2026-03-01: held by recall_threshold, f1_threshold as below, 3 in a row (version 7)"
+        "technical, week 2026-03-01: held by recall_threshold, f1_threshold (below the line, 3 in a row, version 7)"
     )
     assert message.text.splitlines()[1].startswith("3 candidates in a row are below the line, so more weeks alone")
     assert "'Held candidates'" in message.text
@@ -129,12 +129,12 @@ def message_of(
         (
             {"nhm/outcome": "held", "nhm/held_by": "a", "nhm/held_as": "uncertain", "nhm/below_in_a_row": ""},
             DagsterRunStatus.SUCCESS,
-            "held by a as uncertain",
+            "held by a (uncertain)",
         ),
         (
             {"nhm/outcome": "held", "nhm/held_by": "a", "nhm/held_as": "below", "nhm/below_in_a_row": "3"},
             DagsterRunStatus.SUCCESS,
-            "held by a as below, 3 in a row",
+            "held by a (below the line, 3 in a row)",
         ),
         ({"nhm/outcome": "promoted", "nhm/held_as": "below"}, DagsterRunStatus.SUCCESS, "promoted"),
         ({"nhm/outcome": "broken", "nhm/broken_by": "MLflow"}, DagsterRunStatus.FAILURE, "broken by MLflow"),

@@ -52,6 +52,6 @@ def test_more_runs_than_fit_one_tick_are_reported_by_the_next_ticks(platform: Pl
     """A daemon that comes back marks all interrupted runs as failed at the same moment."""
     ids = [put_run(platform.instance, tags=PROMOTED) for _ in range(55)]
     first = outcome_tick(platform)
-    assert "50 outcomes reported, 5 to be tried again" in first.says
+    assert "outcomes reported: 50, to be tried again: 5" in first.says
     outcome_tick(platform, cursor=first.cursor)
     assert set(recorded_triggers(platform)) == set(ids)

@@ -118,7 +118,7 @@ def test_a_held_run_is_sent_with_the_checks_that_held_it(story: Story):
     assert sent["gate"]["precision_threshold"]["passed"] is False
     assert sent["broken_by"] is None
     assert body["title"].startswith(f"business, week {WEEK}: held by ")
-    assert body["title"].endswith(" as below (version 1)")
+    assert body["title"].endswith(" (below the line, version 1)")
     assert (sent["held_as"], sent["below_in_a_row"], body["type"]) == ("below", 1, "warning")
     assert recorded_triggers(story.platform)[story.runs["held"]]["held_as"] == "below"
     assert "FAILED precision_threshold: " in body["message"]
@@ -145,6 +145,6 @@ def test_too_little_feedback_is_sent_quietly_and_says_how_many_rows_are_missing(
     body = story.posted[story.runs["insufficient"]]
     assert body["type"] == "info"
     assert body["title"] == f"architecture, week {WEEK}: insufficient_data"
-    assert "0 rows; at least 300 are required, 300 more" in body["message"]
+    assert "0 rows, 300 fewer than the required 300" in body["message"]
     assert body["retraining"]["broken_by"] is None
     assert body["retraining"]["gate"] == {}

@@ -96,7 +96,7 @@ def test_a_preview_shows_what_the_tick_would_do(workspace: WorkspaceProcessConte
     assert preview_sensor(workspace, VOLUME_SENSOR)["runRequests"] == [{"runKey": "feedback_volume:business:1"}]
     (restart,) = preview_sensor(workspace, LOST_RETRY_SENSOR)["runRequests"]
     assert restart["runKey"].startswith("restart:")
-    assert preview_sensor(workspace, OUTCOME_SENSOR)["skipReason"] == "1 outcomes would be reported"
+    assert preview_sensor(workspace, OUTCOME_SENSOR)["skipReason"] == "outcomes that would be reported: 1"
 
 
 def test_a_preview_of_the_schedule_writes_nothing(platform: Platform, workspace: WorkspaceProcessContext):

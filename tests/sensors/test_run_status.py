@@ -80,7 +80,7 @@ def test_how_a_candidate_is_held_is_recorded_and_the_third_below_in_a_row_is_an_
         assert recorded_triggers(platform)[run_id]["held_as"] == held_as
     assert [body["type"] for body in there.received] == ["info", "warning", "failure"]
     assert [one["held_as"] for one in there.retrainings] == ["uncertain", "below", "below"]
-    assert "held by f1_threshold as below, 3 in a row" in there.received[-1]["title"]
+    assert "held by f1_threshold (below the line, 3 in a row" in there.received[-1]["title"]
 
 
 @pytest.mark.parametrize("status", [FAILURE, CANCELED])
@@ -145,7 +145,7 @@ def test_runs_of_other_jobs_are_ignored(platform: Platform, hooked: tuple[Receiv
 
     there, webhook = hooked
     create_run_for_test(platform.instance, job_name="rollback_promotion", status=FAILURE)
-    assert "0 outcomes reported" in outcome_tick(platform, [webhook]).says
+    assert "outcomes reported: 0" in outcome_tick(platform, [webhook]).says
     assert there.retrainings == []
 
 

@@ -21,7 +21,7 @@ def test_a_receiver_that_is_down_is_tried_again_and_the_others_get_the_outcome_o
         all_of_them = [first.notifier, second.notifier]
         run_id = put_ended_run(platform)
         tick = outcome_tick(platform, all_of_them)
-        assert "0 outcomes reported, 1 to be tried again" in tick.says
+        assert "outcomes reported: 0, to be tried again: 1" in tick.says
         assert recorded_triggers(platform)[run_id]["outcome"] == "promoted"
         assert ".dagster/nhm_reported" not in tags_of(platform, run_id)
         first.status = 200
