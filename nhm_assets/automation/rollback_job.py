@@ -211,6 +211,6 @@ def rollback_job(settings: Settings, specialists: Sequence[str]) -> JobDefinitio
         ),
     )
     def rollback_promotion() -> None:
-        restart_specialist(roll_back_version.with_hooks({tag_broken_run})())
+        restart_specialist(roll_back_version())
 
     return rollback_promotion

@@ -2,8 +2,7 @@
 
 The hook tags the run of a failed step as broken, with the cause, so that it does not look like a held candidate.
 The assets carry the hook themselves: a run that somebody starts from an asset's page, or from the global graph, belongs
-to no job of ours. The job carries it too, for the steps of its checks; Dagster calls it once. A rollback carries it
-until a version is moved back.
+to no job of ours. The job carries it too, for the steps of its checks; Dagster calls it once.
 """
 
 from dagster import HookContext, failure_hook
