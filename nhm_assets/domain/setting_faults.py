@@ -1,5 +1,6 @@
 """What people are told about values of settings that cannot be used."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -8,6 +9,8 @@ if TYPE_CHECKING:
 
 _MOST: Final = 60
 """Characters of a value that are shown."""
+_NO_PASSWORD: Final = re.compile(r"[A-Za-z_ .:/{}-]*|[^A-SU-Ya-z@]*|[^@]{0,8}")
+"""Words, addresses without digits, numbers and times, and what is too short for a password."""
 _WORDS: Final = {
     "float_parsing": "a number",
     "float_type": "a number",
@@ -46,10 +49,9 @@ def faults_in(error: "ValidationError", secret: Collection[str]) -> str:
 
 
 def but_is(value: object, *, secret: bool = False) -> str:
-    """The end of a sentence that shows the value. One that may contain a password is not shown."""
-    if secret or "@" in str(value):
-        return ""
-    return f", but is {repr(value)[:_MOST]}"
+    """The end of a sentence that shows the value. One that may be a password, put into a wrong line, is not shown."""
+    shown = repr(value)[:_MOST]
+    return "" if secret or (isinstance(value, str) and not _NO_PASSWORD.fullmatch(value)) else f", but is {shown}"
 
 
 def _faults(error: "ValidationError", secret: Collection[str]) -> Iterator[str]:

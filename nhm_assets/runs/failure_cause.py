@@ -101,7 +101,7 @@ def _killed(instance: DagsterInstance, run: "DagsterRun", step: str = "") -> Fai
     known = key is not None and not only_measures(run) and "|" in key
     again = retrain_command(Partition.from_key(key), increment=is_increment(run)) if key and known else "it again"
     where = f"{step}: " if step else ""
-    return Failure(BrokenBy.KILLED, f"{where}{said.rstrip('.')}. Run {again}, unless it is started over by itself")
+    return Failure(BrokenBy.KILLED, f"{where}{said.rstrip('.')}. Run {again} unless it is retried automatically")
 
 
 def _classify(step: str, error: "SerializableErrorInfo") -> Failure:

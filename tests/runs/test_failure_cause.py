@@ -56,7 +56,7 @@ from tests.support.platform import QUIET, Platform
 from tests.support.retrainings import end_run, put_run
 from tests.support.wiped import session_platform, wiped
 
-AGAIN = f"Run `nhm retrain --week {WEEK} --specialist technical`, unless it is started over by itself"
+AGAIN = f"Run `nhm retrain --week {WEEK} --specialist technical` unless it is retried automatically"
 
 __all__ = ["session_platform", "wiped"]
 
@@ -195,7 +195,7 @@ def test_a_run_interrupted_in_a_step_counts_as_killed(wiped: Platform):
     failure = broken(wiped.instance, raised(DagsterExecutionInterruptedError("stop")))
     assert failure == Failure(
         BrokenBy.KILLED,
-        "trained_model: its process was interrupted. Run it again, unless it is started over by itself",
+        "trained_model: its process was interrupted. Run it again unless it is retried automatically",
     )
 
 

@@ -83,6 +83,9 @@ def test_how_a_candidate_is_held_is_recorded_and_the_third_below_in_a_row_is_an_
     assert "held by f1_threshold (below the line, 3 in a row" in there.received[-1]["title"]
 
 
+AGAIN = f"Run `nhm retrain --week {WEEK} --specialist technical` unless it is retried automatically"
+
+
 @pytest.mark.parametrize("status", [FAILURE, CANCELED])
 @pytest.mark.parametrize("tags", [{}, PROMOTED, HELD, {BROKEN_BY_TAG: "data"}])
 def test_a_run_that_ended_without_a_failed_step_counts_as_killed(
@@ -101,7 +104,7 @@ def test_a_run_that_ended_without_a_failed_step_counts_as_killed(
         "specialist": "technical",
         "week": WEEK,
         "model": "technical-evaluator",
-        "reason": "its process ended before the run did",
+        "reason": f"its process ended before the run did. {AGAIN}",
         "broken_by": "killed",
         "dagster_run_id": run_id,
         "actor": "ada",
@@ -110,7 +113,7 @@ def test_a_run_that_ended_without_a_failed_step_counts_as_killed(
     }
     (sent,) = there.retrainings
     assert (sent["outcome"], sent["broken_by"], sent["held_by"]) == ("broken", "killed", [])
-    assert sent["reason"] == "its process ended before the run did"
+    assert sent["reason"] == f"its process ended before the run did. {AGAIN}"
     tagged = tags_of(platform, run_id)
     assert (tagged[OUTCOME_TAG], tagged[BROKEN_BY_TAG]) == ("broken", "killed")
 
@@ -121,7 +124,7 @@ def test_dagsters_own_message_is_the_reason_of_a_run_that_it_ended(platform: Pla
     assert run is not None
     platform.instance.report_run_failed(run, "Exceeded maximum runtime of 7200 seconds.")
     outcome_tick(platform)
-    assert recorded_triggers(platform)[run_id]["reason"] == "Exceeded maximum runtime of 7200 seconds."
+    assert recorded_triggers(platform)[run_id]["reason"] == f"Exceeded maximum runtime of 7200 seconds. {AGAIN}"
 
 
 def test_a_run_of_a_part_that_decided_nothing_is_not_reported(platform: Platform, hooked: tuple[Receiver, Notifier]):

@@ -15,7 +15,7 @@ from nhm_assets.registry.versions import all_versions
 from nhm_assets.registry.vocabulary import PARAMETERS_TAG, SEARCHED_TAG
 from nhm_assets.training.tuning import Scored, search_parameters
 from tests.support.learnable import learnable, store_dataset
-from tests.support.platform import Platform, failed_step
+from tests.support.platform import Platform
 from tests.support.versions import MODEL
 
 TRIALS = 3
@@ -151,12 +151,12 @@ def test_tuning_results_in_a_version_of_its_own(platform: Platform, rows):
         assert sorted(tags) == ["false", "true"], "even where the search chooses the defaults"
 
 
-def test_a_search_that_fails_ends_its_run_as_failed_and_registers_nothing(platform: Platform, rows):
+def test_a_search_without_rows_is_insufficient_data_and_registers_nothing(platform: Platform, rows):
     store_dataset(platform, rows.assign(split=rows["split"].replace(VALIDATION, TRAIN)))
     result = platform.with_settings(hyperparameter_tuning=True).retrain(only=["trained_model"])
-    step, message = failed_step(result)
-    assert (step, "HYPERPARAMETER_TUNING" in message) == ("trained_model", True)
-    assert platform.tags(result)["nhm/outcome"] == "broken"
+    tags = platform.tags(result)
+    assert (result.success, tags["nhm/outcome"]) == (True, "insufficient_data")
+    assert "HYPERPARAMETER_TUNING" in tags["nhm/reason"]
     with platform.mlflow.client() as client:
         experiment = client.get_experiment_by_name("technical-specialist")
         assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["FAILED"]
