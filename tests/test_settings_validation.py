@@ -158,7 +158,7 @@ def test_an_invalid_value_is_rejected_and_the_error_names_the_variable_in_plain_
         ("RUN_RESOURCES", '{"technical": {"memory": "2 Gi"}}', "technical.memory must be an amount .*, but is '2 Gi'"),
         ("RUN_RESOURCES", '{"technical": {"disk": "2Gi"}}', "technical.disk is an unknown key"),
         ("RUN_RESOURCES", "{", "must be valid JSON, but is '{'"),
-        ("NHM_STORAGE", "s3:/bucket", "must be a folder or an address such as s3://bucket/prefix, but is 's3:/bucket'"),
+        ("NHM_STORAGE", "s3:/bucket", "must be a folder or an address such as s3://bucket/prefix"),
         ("NHM_STORAGE", "mlflow-artifacts:nhm", "must be .* such as mlflow-artifacts:/nhm, but is .*"),
     ],
 )
