@@ -80,7 +80,7 @@ def third_verdict(estimates: Estimates, failed: Sequence[Verdict]) -> ThirdVerdi
         known.append(f"F1 is {_against_champion(estimates)}")
     return ThirdVerdict(
         HeldAs.UNCERTAIN,
-        f"the rows allow either verdict, so next week decides ({'; '.join(known) or 'no estimates'})",
+        f"the rows allow both; next week decides ({'; '.join(known) or 'no estimates'})",
     )
 
 

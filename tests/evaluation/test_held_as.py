@@ -33,7 +33,7 @@ def test_a_candidate_that_may_be_on_either_side_is_uncertain_and_the_sentence_ha
     held_as, sentence = held()
     assert held_as == "uncertain"
     assert sentence == (
-        "the rows allow either verdict, so next week decides (the probability that precision reaches 0.750 is 0.310;"
+        "the rows allow both; next week decides (the probability that precision reaches 0.750 is 0.310;"
         " the probability that recall reaches 0.700 is 0.930; F1 is 0.004 below the champion's (standard error 0.011))"
     )
 
