@@ -94,7 +94,7 @@ def test_a_run_launched_in_the_ui_promotes_and_no_process_is_left_after_the_end(
     shown = (tmp_path / "log").read_text().splitlines()
     assert [line.partition(" ")[2] for line in shown if line[0].isdigit()] == [
         f"technical {WEEK}: started by ada@example.org",
-        f"technical {WEEK}: promoted: {tag(done, 'nhm/reason')} http://127.0.0.1:{port}/runs/{run}",
+        f"technical {WEEK} (promoted): {tag(done, 'nhm/reason')} http://127.0.0.1:{port}/runs/{run}",
     ]
     assert [line for line in shown if not line[0].isdigit()] == [
         f"Dagster: http://127.0.0.1:{port}   MLflow: http://127.0.0.1:{mlflow_port}   Press Ctrl-C to stop.",

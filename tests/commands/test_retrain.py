@@ -67,7 +67,7 @@ def test_retrain_promotes_prints_a_table_and_writes_a_report(seeded, home, tmp_p
     changes = {"min_real_samples": 200, "log_format": "json"}
     older = nhm("retrain", "--week", WEEK_BEFORE, "--specialist", "technical", **seeded | changes)
     assert older.returncode == 0
-    assert "technical is superseded: " in older.stdout, "the reason is below the table"
+    assert "technical (superseded): " in older.stdout, "the reason is below the table"
     assert_lines_lead_to_the_version(seeded, [json.loads(line) for line in older.stderr.splitlines()])
 
 
@@ -118,7 +118,7 @@ def test_nothing_is_trained_on_feedback_of_one_class_only(home, mongod_uri, data
     assert done.returncode == 0
     entry = read_report(report)["technical"]
     assert entry["outcome"] == "insufficient_data"
-    assert "technical is insufficient_data: Too few classes" in done.stdout
+    assert "technical (insufficient_data): Too few classes" in done.stdout
     assert entry["model"]["version"] is None
 
 
