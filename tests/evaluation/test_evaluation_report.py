@@ -143,7 +143,7 @@ def test_a_good_champion_holds_a_worse_candidate(match):
     tags = match.platform.tags(match.held)
     assert (tags["nhm/outcome"], tags["nhm/held_by"]) == ("held", "not_worse_than_production")
     assert tags["nhm/held_as"] == "below"
-    assert "surely more than the allowed 0.010" in tags["nhm/reason"]
+    assert "clearly more than the allowed 0.010" in tags["nhm/reason"]
     assert match.stages_when_held == {"1": "Production", "2": "Staging"}
 
 

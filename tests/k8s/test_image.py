@@ -28,7 +28,7 @@ from tests.support.servers import mlflow_server
 
 LARGEST = 745_000_000
 """Bytes of /opt/nhm. It had 1,107,000,000 before anything was taken out; the base adds 130,000,000 to either."""
-LARGEST_CODE = 5_000_000
+LARGEST_CODE = 5_500_000
 """Bytes of the layer that a commit changes."""
 
 
