@@ -532,7 +532,7 @@ class Settings(BaseSettings):
     @classmethod
     def unusable(cls, error: ValidationError) -> UsageError:
         """The error that names the variables and what their values must be. It shows no secret."""
-        secret = [name for name, field in cls.model_fields.items() if SecretStr in get_args(field.annotation)]
+        secret = [name for name, field in cls.model_fields.items() if SecretStr in (field.annotation, *get_args(field.annotation))]
         return UsageError(f"invalid setting: {faults_in(error, secret)}")
 
     @property

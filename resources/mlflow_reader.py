@@ -56,6 +56,12 @@ def every(ask: Callable[[str | None], Page[T]]) -> Iterator[T]:
             return
 
 
+def require_all(view: int) -> None:
+    """ValueError if it is another view than `ALL`."""
+    if view != ALL:
+        raise ValueError(f"this reader does not know the view {view}")
+
+
 @dataclass(frozen=True)
 class ReadData:
     """What a run has logged: the newest value of each metric."""

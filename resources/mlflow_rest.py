@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from resources.mlflow_errors import AWAY, DENIED, MlflowAnswer
 from resources.mlflow_reader import (
-    ALL,
     Page,
     ReadData,
     ReadExperiment,
@@ -14,6 +13,7 @@ from resources.mlflow_reader import (
     ReadRun,
     ReadVersion,
     T,
+    require_all,
 )
 from resources.mlflow_server import MlflowServer
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 HTTP_RETRIES: Final = 2
 _PAUSE_S: Final = 0.5
 """Before the second retry; the first follows at once."""
+_ALL: Final = "ALL"
+"""The name of the view `ALL` in requests."""
 _QUESTIONS: Final = ("GET", "POST")
 """Methods of what is asked again: nothing that is posted here changes anything."""
 
@@ -77,7 +79,8 @@ class RestReader:
         self, view_type: int, max_results: int = 1000, *, page_token: str | None = None
     ) -> Page[ReadExperiment]:
         """The experiments."""
-        how = {"view_type": _view(view_type), "max_results": max_results, "page_token": page_token}
+        require_all(view_type)
+        how = {"view_type": _ALL, "max_results": max_results, "page_token": page_token}
         answer = self._ask("experiments/search", **how)
         return _page(answer, [ReadExperiment(one["experiment_id"]) for one in answer.get("experiments", ())])
 
@@ -85,7 +88,8 @@ class RestReader:
         self, experiment_ids: list[str], filter_string: str, run_view_type: int, max_results: int = 1000
     ) -> Page[ReadRun]:
         """The runs of these experiments that a filter of MLflow lets through."""
-        how = {"filter": filter_string, "run_view_type": _view(run_view_type), "max_results": max_results}
+        require_all(run_view_type)
+        how = {"filter": filter_string, "run_view_type": _ALL, "max_results": max_results}
         answer = self._answer("POST", "runs/search", json={"experiment_ids": experiment_ids, **how})
         return _page(answer, [_run(one) for one in answer.get("runs", ())])
 
@@ -141,12 +145,6 @@ def _model(said: dict[str, Any]) -> ReadModel:
     aliases = {one["alias"]: str(one["version"]) for one in said.get("aliases", ())}
     versions = [_version(one) for one in said.get("latest_versions", ())]
     return ReadModel(said["name"], int(said.get("last_updated_timestamp") or 0), versions, aliases)
-
-
-def _view(number: int) -> str:
-    if number != ALL:
-        raise ValueError(f"this reader does not know the view {number}")
-    return "ALL"
 
 
 def _run(said: dict[str, Any]) -> ReadRun:

@@ -14,7 +14,6 @@ from typing import Final
 
 from resources.mlflow_errors import NOT_A_NAME, NOT_THERE, MlflowAnswer
 from resources.mlflow_reader import (
-    ALL,
     Page,
     ReadData,
     ReadExperiment,
@@ -23,6 +22,7 @@ from resources.mlflow_reader import (
     ReadRun,
     ReadVersion,
     T,
+    require_all,
 )
 
 _WAIT_S: Final = 20.0
@@ -128,7 +128,7 @@ class TablesReader:
         self, view_type: int, max_results: int = 1000, *, page_token: str | None = None
     ) -> Page[ReadExperiment]:
         """The experiments, newest first."""
-        _require_all(view_type)
+        require_all(view_type)
         with self._opened() as connection:
             return _page(lambda limits: _experiments(connection, limits), max_results, page_token)
 
@@ -136,7 +136,7 @@ class TablesReader:
         self, experiment_ids: list[str], filter_string: str, run_view_type: int, max_results: int = 1000
     ) -> Page[ReadRun]:
         """Those of these runs that are in these experiments, newest first."""
-        _require_all(run_view_type)
+        require_all(run_view_type)
         asked = _RUN_IDS.fullmatch(filter_string)
         if asked is None:
             raise ValueError(f"this reader has no answer to {filter_string}")
@@ -193,11 +193,6 @@ def _models(connection: sqlite3.Connection, names: str, *values: str) -> list[Re
     for name, alias, number in connection.execute(f"{_ALIASES} {these}", values):
         models[name].aliases[alias] = str(number)
     return list(models.values())
-
-
-def _require_all(view: int) -> None:
-    if view != ALL:
-        raise ValueError(f"this reader does not know the view {view}")
 
 
 def _experiments(connection: sqlite3.Connection, limits: str) -> list[ReadExperiment]:
