@@ -532,7 +532,8 @@ class Settings(BaseSettings):
     @classmethod
     def unusable(cls, error: ValidationError) -> UsageError:
         """The error that names the variables and what their values must be. It shows no secret."""
-        secret = [name for name, field in cls.model_fields.items() if SecretStr in (field.annotation, *get_args(field.annotation))]
+        types = {name: field.annotation for name, field in cls.model_fields.items()}
+        secret = [name for name, kind in types.items() if SecretStr in (kind, *get_args(kind))]
         return UsageError(f"invalid setting: {faults_in(error, secret)}")
 
     @property
