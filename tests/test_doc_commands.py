@@ -65,7 +65,6 @@ def differ_in_more_than_reason(calls: list[str]) -> list[str]:
 
 @pytest.mark.servers
 @pytest.mark.exhaustive
-@pytest.mark.timeout(900)
 def test_every_call_of_nhm_works_on_the_sample_feedback(tmp_path: Path, mongod_uri: str, database: Database[Any]):
     settings = {
         "nhm_home": tmp_path / "home",

@@ -21,7 +21,6 @@ NOW = "2026-11-22T12:00:00+00:00"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_the_week_of_the_field(
     field_documents: Path, tmp_path: Path, mongod_uri: str, database, monkeypatch: pytest.MonkeyPatch
 ):

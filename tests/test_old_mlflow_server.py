@@ -21,7 +21,7 @@ from tests.support.platform import Platform, verdicts
 from tests.support.registry_questions import answers, fill, moves, questions
 from tests.support.servers import mlflow_server
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.servers]
 
 OLD_CLIENT = mlflow.__version__.startswith("2.")
 

@@ -32,7 +32,7 @@ from tests.support.platform import Platform, verdicts
 from tests.support.pythons import serving_numpy, serving_pythons
 from tests.support.servers import mlflow_server
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.servers]
 
 ORDERS = {"names": ["approve", "reject", "review_required"], "codes": ["reject", "approve", "review_required"]}
 

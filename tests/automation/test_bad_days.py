@@ -37,7 +37,6 @@ def open_runs(address: str) -> list[str]:
     return [run.info.run_id for run in runs]
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.slow
 def test_an_mlflow_outage_in_training_breaks_the_run_and_the_next_run_is_clean(learnable: Platform, tmp_path: Path):
     port = free_port()

@@ -172,7 +172,6 @@ def launches(days: Days, database: Database[dict[str, Any]]) -> Iterator[Launch]
 
 @pytest.mark.servers
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_the_launches_of_thirty_days_are_exactly_those_that_the_rules_require(
     days: Days, database: Database[dict[str, Any]]
 ):

@@ -82,7 +82,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         retrain(platform, WEEK, "technical", "behavior")
         webserver = platform.start_webserver()
         platform.start_daemon()
-        assert becomes_true(lambda: platform.runs("evolution"), timeout_s=300), platform.log
+        assert becomes_true(lambda: platform.runs("evolution")), platform.log
         with chromium() as browser:
             yield Site(platform, f"http://127.0.0.1:{webserver.port}", browser)
 

@@ -40,7 +40,7 @@ def ask(port: int, query: str, **variables) -> dict:
     return answer.json()["data"]
 
 
-def wait_for(condition, seconds: float):
+def wait_for(condition, seconds: float = 300):
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -53,7 +53,6 @@ def wait_for(condition, seconds: float):
 
 
 @pytest.mark.servers
-@pytest.mark.timeout(600)
 @pytest.mark.slow
 def test_a_run_launched_in_the_ui_promotes_and_no_process_is_left_after_the_end(tmp_path: Path):
     home, port, mlflow_port, exporter_port = tmp_path / "home", free_port(), free_port(), free_port()
@@ -69,28 +68,26 @@ def test_a_run_launched_in_the_ui_promotes_and_no_process_is_left_after_the_end(
             start_new_session=True,
         )
     try:
-        locations = wait_for(lambda: ask(port, LOCATIONS)["repositoriesOrError"]["nodes"], 300)
+        locations = wait_for(lambda: ask(port, LOCATIONS)["repositoriesOrError"]["nodes"])
         assert locations == [{"name": "__repository__", "location": {"name": "nhm_assets"}}]
-        wait_for(lambda: requests.get(f"http://127.0.0.1:{mlflow_port}/version", timeout=5).ok, 300)
+        wait_for(lambda: requests.get(f"http://127.0.0.1:{mlflow_port}/version", timeout=5).ok)
         run = launch(port)
 
         def finished_run() -> dict | None:
             result = ask(port, STATUS, run=run)["runOrError"]
             return result if result["status"] in {"SUCCESS", "FAILURE"} else None
 
-        done = wait_for(finished_run, 300)
+        done = wait_for(finished_run)
         assert done["status"] == "SUCCESS", (tmp_path / "log").read_text()[-5000:]
         assert {"key": "nhm/outcome", "value": "promoted"} in done["tags"]
         assert {"key": "nhm/actor", "value": "ada@example.org"} in done["tags"]
-        wait_for(
-            lambda: 'nhm_last_outcome{outcome="promoted",specialist="technical"} 1.0' in metrics(exporter_port), 180
-        )
+        wait_for(lambda: 'nhm_last_outcome{outcome="promoted",specialist="technical"} 1.0' in metrics(exporter_port))
         # The exporter asks the MLflow server without the libraries of frames.
-        wait_for(lambda: 'nhm_in_production{specialist="technical"} 1.0' in metrics(exporter_port), 180)
+        wait_for(lambda: 'nhm_in_production{specialist="technical"} 1.0' in metrics(exporter_port))
     finally:
         platform.send_signal(signal.SIGINT)
         platform.wait(timeout=120)
-    wait_for(lambda: not processes_of(home), 120)
+    wait_for(lambda: not processes_of(home))
     shown = (tmp_path / "log").read_text().splitlines()
     assert [line.partition(" ")[2] for line in shown if line[0].isdigit()] == [
         f"technical {WEEK}: started by ada@example.org",
@@ -133,7 +130,7 @@ def test_a_program_that_ends_by_itself_is_named_with_the_last_line_that_it_print
         platform = subprocess.Popen(
             [NHM, "dev", "--port", str(port)], env=environment(**settings), stdout=log, stderr=log
         )
-    for process in wait_for(lambda: list(filter(is_webserver, processes_of(home))), 300):
+    for process in wait_for(lambda: list(filter(is_webserver, processes_of(home)))):
         process.kill()
     assert platform.wait(timeout=120) != 0
     assert "webserver ended by itself (exit code 137), so everything stops: Killed" in (tmp_path / "log").read_text()

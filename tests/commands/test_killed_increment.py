@@ -22,7 +22,7 @@ from tests.commands.conftest import SETTINGS
 from tests.support.documents import NOW, put, reviewed_opinions, strict_reviews
 from tests.support.nhm import nhm, read_report, start_nhm
 
-pytestmark = [pytest.mark.servers, pytest.mark.exhaustive, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.servers, pytest.mark.exhaustive]
 
 MOMENTS = 20
 FIRST = 0.25

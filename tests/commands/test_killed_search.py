@@ -19,7 +19,7 @@ from tests.commands.conftest import SETTINGS
 from tests.support.documents import WEEK, put, reviewed_opinions
 from tests.support.nhm import start_nhm
 
-pytestmark = [pytest.mark.servers, pytest.mark.exhaustive, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.servers, pytest.mark.exhaustive, pytest.mark.timeout(1800)]
 
 TRIALS = 7
 """The six families with their defaults, and a trial that the search draws."""

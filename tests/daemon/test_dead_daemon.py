@@ -17,7 +17,6 @@ SECONDS = 360
 
 @pytest.mark.servers
 @pytest.mark.exhaustive
-@pytest.mark.timeout(900)
 def test_a_killed_daemon_is_an_alert_within_six_minutes_and_none_when_it_is_back(
     new_platform: NewPlatform, tmp_path: Path
 ):
@@ -32,7 +31,7 @@ def test_a_killed_daemon_is_an_alert_within_six_minutes_and_none_when_it_is_back
         )
     platform.processes.append(exporter)
     heartbeats = "nhm_daemon_heartbeat_timestamp_seconds"
-    assert becomes_true(lambda: heartbeats in metrics(port), timeout_s=90), (tmp_path / "exporter.log").read_text()
+    assert becomes_true(lambda: heartbeats in metrics(port)), (tmp_path / "exporter.log").read_text()
     folder = tmp_path / "prometheus"
     folder.mkdir()
     with prometheus(folder, targets=[f"127.0.0.1:{port}"], groups=rule_groups()) as scraped:
@@ -41,12 +40,12 @@ def test_a_killed_daemon_is_an_alert_within_six_minutes_and_none_when_it_is_back
             stale = [one for one in scraped.alerts() if one["labels"]["alertname"] == "NhmDaemonStale"]
             return {one["labels"]["daemon"] for one in stale if one["state"] == "firing"}
 
-        assert becomes_true(lambda: scraped.query(heartbeats), timeout_s=30)
+        assert becomes_true(lambda: scraped.query(heartbeats))
         assert firing() == set()
         platform.kill(daemon)
         assert becomes_true(lambda: "SCHEDULER" in firing(), timeout_s=SECONDS, every_s=2)
         platform.start_daemon()
-        assert becomes_true(lambda: not firing(), timeout_s=90, every_s=2)
+        assert becomes_true(lambda: not firing(), every_s=2)
 
 
 def metrics(port: int) -> str:

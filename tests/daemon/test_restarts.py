@@ -27,7 +27,7 @@ OUTAGE_S = 10
 
 @ON_SQLITE_LESS_OFTEN
 @pytest.mark.exhaustive
-@pytest.mark.timeout(1300)
+@pytest.mark.timeout(1800)
 def test_an_outage_of_each_service_loses_no_feedback_and_doubles_no_run(
     mongod: OwnMongod, new_platform: NewPlatform, dagsters_database: Postgres | None
 ):
@@ -36,20 +36,18 @@ def test_an_outage_of_each_service_loses_no_feedback_and_doubles_no_run(
     opinions, reviews = reviewed_opinions(400, specialist=str(SPECIALIST), end=end, days=10 / 86400)
     put(platform.database, opinions=opinions, feedback=reviews[:50])
     daemon = platform.start_daemon()
-    assert becomes_true(lambda: has_tick_with(platform, "technical: 50 of 100 feedback documents"), timeout_s=60), (
-        platform.log
-    )
+    assert becomes_true(lambda: has_tick_with(platform, "technical: 50 of 100 feedback documents")), platform.log
 
     mongod.kill()
     unreachable = f"MongoDB at {mongod.uri} cannot be reached"
-    assert becomes_true(lambda: has_tick_with(platform, unreachable), timeout_s=90), platform.log
+    assert becomes_true(lambda: has_tick_with(platform, unreachable)), platform.log
     mongod.start()
     kill_code_servers(daemon)
     with another_promotion(platform) as promotion:
         put(platform.database, feedback=reviews[50:])
-        assert becomes_true(platform.runs, timeout_s=150), platform.log
+        assert becomes_true(platform.runs), platform.log
         (run,) = platform.runs()
-        assert becomes_true(lambda: platform.has_started(run.run_id, "promoted_version"), timeout_s=150), platform.log
+        assert becomes_true(lambda: platform.has_started(run.run_id, "promoted_version")), platform.log
         kill_code_servers(daemon)
         if dagsters_database:
             dagsters_database.crash()
@@ -57,7 +55,7 @@ def test_an_outage_of_each_service_loses_no_feedback_and_doubles_no_run(
         time.sleep(OUTAGE_S)
         if dagsters_database:
             dagsters_database.start()
-    assert becomes_true(lambda: outcomes(platform) == ["promoted"], timeout_s=600, every_s=2), platform.log
+    assert becomes_true(lambda: outcomes(platform) == ["promoted"], every_s=2), platform.log
     assert all(run.is_finished for run in platform.runs())
     # If there is more than one run, a process died and the run was retried.
     assert all(RETRY_NUMBER_TAG in run.tags for run in platform.runs()[1:]), platform.log

@@ -45,7 +45,7 @@ def retrain(report: Path, **settings: object) -> tuple[float, float]:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1800)
 def test_hundreds_of_thousands_of_rejects_take_little_memory_and_leave_in_batches(
     database: Database, mongod_uri: str, tmp_path: Path
 ):

@@ -193,7 +193,7 @@ def test_two_thousand_strange_documents_each_end_in_one_place(database: Database
 
 
 @pytest.mark.exhaustive
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1800)
 def test_fifty_thousand_strange_documents_each_end_in_one_place(database: Database):
     places = checked(database, range(100, 200))
     assert set(places) == ALL_PLACES

@@ -284,7 +284,7 @@ def test_a_run_that_two_daemons_launch_gets_one_process_and_succeeds(daemons):
         )
         for daemon in (one, other):
             daemon.run_launcher.launch_run(LaunchRunContext(dagster_run=run, workspace=workspace))
-        assert becomes_true(lambda: one.get_run_by_id(run.run_id).is_finished, timeout_s=180)
+        assert becomes_true(lambda: one.get_run_by_id(run.run_id).is_finished)
         assert one.get_run_by_id(run.run_id).status is DagsterRunStatus.SUCCESS
         assert len(started_processes(one, run)) == 1, started_processes(one, run)
 

@@ -33,7 +33,7 @@ from tests.support.processes import ROOT, eventually
 from tests.support.servers import mlflow_server
 from tests.support.web import website
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
 
 SPECIALISTS_NAMESPACE = "neural-hive"
 THEIRS = ("namespace", "deployment", "service", "statefulset", "networkpolicy", "secret", "configmap", "cronjob")

@@ -237,7 +237,6 @@ def installed() -> Iterator[Installed]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 class TestInstalled:
     """The programs of the image, in an environment that the steps of the Dockerfile created."""
 

@@ -18,7 +18,7 @@ from tests.support.documents import WEEK
 from tests.support.manifests import JOB_FILE
 from tests.support.processes import eventually
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
 
 NAMESPACE = ("-n", "mlflow")
 LABEL = ("-l", "component=specialist-retraining")

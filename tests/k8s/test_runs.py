@@ -16,7 +16,7 @@ from tests.support.manifests import JOB_FILE
 from tests.support.processes import eventually
 from tests.support.run_jobs import RUN_S, Dagster, dagster_in_cluster
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
 
 UNDISTURBED, KILLED, DELETED, BY_HAND = "technical", "business", "evolution", "behavior"
 

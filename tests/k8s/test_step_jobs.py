@@ -11,7 +11,7 @@ from tests.k8s.conftest import Retrainable
 from tests.support.manifests import find, with_component
 from tests.support.run_jobs import Dagster, dagster_in_cluster
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.exhaustive, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.exhaustive, pytest.mark.timeout(1800)]
 
 SWITCHED = {"RUN_EXECUTOR": "k8s_job"}
 

@@ -88,7 +88,6 @@ def killed_at_every_call(
 
 
 @pytest.mark.servers
-@pytest.mark.timeout(600)
 def test_a_promotion_killed_at_any_call_is_finished_by_its_rerun(registry, log, mongod_uri, tmp_path):
     """SIGKILL instead of the n-th call to MLflow or MongoDB, for every n."""
     old, new = registry.add(EARLIER), registry.add(WEEK_END)
@@ -106,7 +105,6 @@ def test_a_promotion_killed_at_any_call_is_finished_by_its_rerun(registry, log, 
 
 
 @pytest.mark.servers
-@pytest.mark.timeout(600)
 @pytest.mark.slow
 def test_a_rollback_killed_at_any_call_is_finished_by_the_next_rollback_or_promotion(
     registry, log, mongod_uri, tmp_path

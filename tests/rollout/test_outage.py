@@ -30,7 +30,7 @@ from tests.support.kube import (
 from tests.support.processes import eventually
 from tests.support.rollouts import cluster_settings
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.servers, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.servers]
 
 NAME = "specialist-technical"
 READY_AFTER = "nhm.test/ready-after"

@@ -73,7 +73,6 @@ STATUS = {
 
 
 @pytest.mark.servers
-@pytest.mark.timeout(600)
 @pytest.mark.slow
 def test_the_outcomes_of_real_runs_are_recorded(story: Story):
     found = recorded_triggers(story.platform)
@@ -84,7 +83,6 @@ def test_the_outcomes_of_real_runs_are_recorded(story: Story):
 
 
 @pytest.mark.servers
-@pytest.mark.timeout(600)
 def test_real_runs_are_sent_with_metrics_against_thresholds_and_a_link(story: Story):
     assert set(story.posted) == {run_id for name, run_id in story.runs.items() if name != "part"}
     sent = story.posted[story.runs["promoted"]]["retraining"]
@@ -110,7 +108,6 @@ def test_real_runs_are_sent_with_metrics_against_thresholds_and_a_link(story: St
 
 
 @pytest.mark.servers
-@pytest.mark.timeout(600)
 def test_a_held_run_is_sent_with_the_checks_that_held_it(story: Story):
     body = story.posted[story.runs["held"]]
     sent = body["retraining"]
@@ -125,7 +122,6 @@ def test_a_held_run_is_sent_with_the_checks_that_held_it(story: Story):
 
 
 @pytest.mark.servers
-@pytest.mark.timeout(600)
 def test_broken_runs_are_sent_with_the_sentence_that_names_the_cause(story: Story):
     data, mongodb, mlflow = (story.posted[story.runs[name]]["retraining"] for name in ("data", "MongoDB", "MLflow"))
     assert "no_leakage: " in data["reason"]
@@ -139,7 +135,6 @@ def test_broken_runs_are_sent_with_the_sentence_that_names_the_cause(story: Stor
 
 
 @pytest.mark.servers
-@pytest.mark.timeout(600)
 def test_too_little_feedback_is_sent_quietly_and_says_how_many_rows_are_missing(story: Story):
     """Five red runs every Sunday, before."""
     body = story.posted[story.runs["insufficient"]]

@@ -36,8 +36,11 @@ from tests.support.webserver import Webserver
 _TAGS_IN_LOG = ("nhm/outcome", "nhm/reason", WILL_RETRY_TAG, RETRY_NUMBER_TAG)
 
 
-def becomes_true(condition: Callable[[], object], *, timeout_s: float, every_s: float = 0.5) -> bool:
-    """Whether the condition becomes true in time. It is checked seldom: the processes under test need the CPU."""
+def becomes_true(condition: Callable[[], object], *, timeout_s: float = 600, every_s: float = 0.5) -> bool:
+    """Whether the condition becomes true in time, which is long: machines are busy.
+
+    It is checked seldom: the processes under test need the CPU.
+    """
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
@@ -92,7 +95,7 @@ class DaemonPlatform:
             heartbeats = self.instance.get_daemon_heartbeats().values()
             return all_daemons_live(self.instance) and all(beat.timestamp >= started_at for beat in heartbeats)
 
-        assert becomes_true(is_working, timeout_s=120), self.log
+        assert becomes_true(is_working), self.log
         return process
 
     def start_webserver(self) -> Webserver:
@@ -105,7 +108,7 @@ class DaemonPlatform:
             assert process.poll() is None, self.log
             return webserver.is_ready()
 
-        assert becomes_true(is_ready, timeout_s=120), self.log
+        assert becomes_true(is_ready), self.log
         return webserver
 
     def _start(self, program: str, *options: str) -> subprocess.Popen[bytes]:

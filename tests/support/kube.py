@@ -17,7 +17,7 @@ from tests.support.processes import eventually
 from tests.support.progress import announce
 
 Document = dict[str, Any]
-START_TIMEOUT_S = 120
+START_TIMEOUT_S = 300
 
 
 @contextmanager

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 """The folder of the project. A Python process that starts here can import our code."""
 
 
-def eventually(condition: Callable[[], bool], *, within_s: float = 90) -> bool:
+def eventually(condition: Callable[[], bool], *, within_s: float = 300) -> bool:
     """Wait for the condition. False if it does not become true in time, which is long: machines are busy."""
     deadline = time.monotonic() + within_s
     while not condition():

@@ -95,7 +95,7 @@ def prometheus(folder: Path, *, targets: list[str], groups: dict[str, Any]) -> I
 
 
 def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 300
     while True:
         try:
             if requests.get(url, timeout=2).ok:

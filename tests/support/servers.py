@@ -14,7 +14,7 @@ from tests.support.ports import free_port
 from tests.support.progress import announce
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
-_START_TIMEOUT_S = 90
+_START_TIMEOUT_S = 300
 
 
 @contextmanager
