@@ -32,6 +32,7 @@ _VERSIONS: Final = """
     SELECT name, version, current_stage, run_id, last_updated_time FROM model_versions
     WHERE current_stage != 'Deleted_Internal'"""
 """MLflow keeps deleted versions in that stage."""
+_TAGS: Final = "SELECT name, version, key, value FROM model_version_tags"
 _MODELS: Final = "SELECT name, last_updated_time FROM registered_models"
 _HIGHEST: Final = "SELECT name, max(version) FROM model_versions"
 _ALIASES: Final = "SELECT name, alias, version FROM registered_model_aliases"
@@ -52,6 +53,15 @@ _METRICS: Final = "SELECT run_uuid, key, value, is_nan FROM latest_metrics"
 _RUN_IDS: Final = re.compile(r"attributes\.run_id IN \((.*)\)")
 _TEXT: Final = re.compile(r"'([^']*)'")
 _Row = tuple[str, int, str, str | None, int | None]
+_OF_A_WORKSPACE: Final = (
+    "registered_models",
+    "registered_model_tags",
+    "registered_model_aliases",
+    "model_versions",
+    "model_version_tags",
+    "experiments",
+)
+_HAS_WORKSPACE: Final = "SELECT 1 FROM pragma_table_info(?) WHERE name = 'workspace'"
 
 
 class TablesReader:
@@ -149,7 +159,21 @@ class TablesReader:
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self._database, timeout=_WAIT_S)) as connection:
+            _show_one_workspace(connection)
+            # All answers are of one moment.
+            connection.execute("BEGIN")
             yield connection
+
+
+def _show_one_workspace(connection: sqlite3.Connection) -> None:
+    """Let the names of tables mean the rows of MLflow's default workspace.
+
+    MLflow 3 has the workspace first in its keys: a question that does not name it reads the whole table.
+    """
+    for table in _OF_A_WORKSPACE:
+        if connection.execute(_HAS_WORKSPACE, (table,)).fetchone():
+            rows = f"SELECT * FROM main.{table} WHERE workspace = 'default'"  # noqa: S608 - our own names
+            connection.execute(f"CREATE TEMP VIEW {table} AS {rows}")
 
 
 def _require_model(connection: sqlite3.Connection, name: str) -> None:
@@ -182,8 +206,6 @@ def _condition(question: str | None) -> tuple[str, tuple[str, ...]]:
 
 def _models(connection: sqlite3.Connection, names: str, *values: str) -> list[ReadModel]:
     """The models whose names a query finds, by name."""
-    # All answers are of one moment.
-    connection.execute("BEGIN")
     these = f"WHERE name IN ({names})"
     rows = connection.execute(f"{_MODELS} {these} ORDER BY name", values)
     models = {name: ReadModel(name, changed or 0, [], {}) for name, changed in rows}
@@ -205,8 +227,6 @@ def _marks(values: list[str]) -> str:
 
 def _runs(connection: sqlite3.Connection, where: str, *values: str, limits: str = "") -> list[ReadRun]:
     """The runs that fit a condition, newest first."""
-    # All answers are of one moment.
-    connection.execute("BEGIN")
     found = connection.execute(f"{_RUNS} WHERE {where} ORDER BY start_time DESC, run_uuid {limits}", values)
     runs = {run: ReadRun(ReadInfo(run), ReadData({})) for (run,) in found}
     metrics = connection.execute(f"{_METRICS} WHERE run_uuid IN ({_marks(list(runs))})", tuple(runs))
@@ -217,11 +237,11 @@ def _runs(connection: sqlite3.Connection, where: str, *values: str, limits: str 
 
 def _versions(connection: sqlite3.Connection, where: str, *values: str | int) -> list[ReadVersion]:
     rows: list[_Row] = connection.execute(f"{_VERSIONS} {where}", values).fetchall()
-    return [_version(connection, row) for row in rows]
-
-
-def _version(connection: sqlite3.Connection, row: _Row) -> ReadVersion:
-    name, number, stage, run_id, changed = row
-    of_it = "SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?"
-    tags = dict(connection.execute(of_it, (name, number)).fetchall())
-    return ReadVersion(name, str(number), stage, run_id, changed or 0, tags)
+    tags: dict[tuple[str, int], dict[str, str]] = {(name, number): {} for name, number, *_ in rows}
+    these = f"SELECT name, version FROM ({_VERSIONS} {where})"  # noqa: S608 - our own conditions
+    for name, number, key, value in connection.execute(f"{_TAGS} WHERE (name, version) IN ({these})", values):
+        tags[name, number][key] = value
+    return [
+        ReadVersion(name, str(number), stage, run_id, changed or 0, tags[name, number])
+        for name, number, stage, run_id, changed in rows
+    ]

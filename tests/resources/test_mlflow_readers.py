@@ -1,5 +1,6 @@
 """The readers answer every question as MLflow's own client does, and without importing it."""
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,12 +12,13 @@ import pytest
 from resources import mlflow_runs
 from resources.errors import MlflowRefused, MlflowUnavailable
 from resources.mlflow import Mlflow
+from resources.mlflow_database import database_file
 from resources.mlflow_reader import ALL
 from resources.mlflow_runs import runs_there
 from tests.registry.test_versions import Reads
 from tests.support.mlflows import FITTING, at, embedded, home, restored_environment
 from tests.support.processes import ROOT
-from tests.support.registry_questions import answers, fill, moves, plain, questions
+from tests.support.registry_questions import MODEL, answers, fill, moves, plain, questions
 from tests.support.servers import mlflow_server
 from tests.support.web import website
 
@@ -34,6 +36,60 @@ def test_the_reader_of_the_embedded_mlflow_answers_as_mlflows_client_does(embedd
         *("model no model", "version 5", "version 7", "version latest", "no model's version"),
         *("no alias", "no model's alias", f"run {'0' * 32}"),
     ]
+
+
+WORKSPACES = "SELECT 1 FROM pragma_table_info('model_versions') WHERE name = 'workspace'"
+SAME_NAME_ELSEWHERE = f"""
+    INSERT INTO registered_models (name, workspace) VALUES ('{MODEL}', 'elsewhere');
+    INSERT INTO model_versions (name, version, current_stage, last_updated_time, workspace)
+        VALUES ('{MODEL}', 99, 'Production', 4000000000000, 'elsewhere');
+    INSERT INTO model_version_tags (name, version, key, value, workspace) VALUES ('{MODEL}', 1, 'x', 'y', 'elsewhere');
+    INSERT INTO registered_model_aliases (name, alias, version, workspace)
+        VALUES ('{MODEL}', 'production', 99, 'elsewhere');
+"""  # noqa: S608 - our own names
+
+
+@pytest.fixture
+def tables(embedded: Mlflow, home: Path) -> sqlite3.Connection:
+    """The tables of an MLflow that has workspaces, with the models of `fill`."""
+    with embedded.client() as client:
+        fill(client)
+    connection = sqlite3.connect(database_file(home))
+    if not connection.execute(WORKSPACES).fetchone():
+        pytest.skip("MLflow 2 has no workspaces")
+    return connection
+
+
+def test_a_model_of_the_same_name_in_another_workspace_is_not_seen(embedded: Mlflow, tables: sqlite3.Connection):
+    with embedded.reading() as reader:
+        asked = {name: ask for name, ask in questions(["0" * 32, "0" * 32]).items() if "run" not in name}
+        before = answers(reader, asked)
+        tables.executescript(SAME_NAME_ELSEWHERE)
+        assert answers(reader, asked) == before
+
+
+def test_a_question_about_one_model_reads_no_whole_table(
+    embedded: Mlflow, tables: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+):
+    whole: list[str] = []
+
+    class Explained(sqlite3.Connection):
+        def execute(self, query: str, values: Any = (), /) -> sqlite3.Cursor:
+            if query.lstrip().startswith("SELECT") and "pragma" not in query:
+                plan = super().execute(f"EXPLAIN QUERY PLAN {query}", values)
+                whole.extend(what for *_, what in plan if "model" in what and "name=?" not in what)
+            return super().execute(query, values)
+
+    monkeypatch.setattr("resources.mlflow_tables.sqlite3.connect", Explained)
+    with embedded.reading() as reader:
+        reader.get_registered_model(MODEL)
+        reader.get_model_version(MODEL, "1")
+        reader.get_model_version_by_alias(MODEL, "production")
+        assert len(reader.search_model_versions(f"name='{MODEL}'", 2, ["version_number DESC"])) == 2
+        assert reader.search_model_versions(f"name='{MODEL}' and tags.`data` = 'd0'")
+        assert whole == []
+        assert reader.search_model_versions()
+    assert whole, "a question about all versions reads a whole table"
 
 
 @pytest.mark.servers
