@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
 
 import click
 
-from nhm_assets.commands.cluster_lines import Line, State
+from nhm_assets.commands.cluster_lines import Line, State, unknown
 from nhm_assets.domain.errors import UsageError
-from nhm_assets.domain.specialists import all_specialists
+from nhm_assets.domain.specialists import FIVE, Specialist
 from nhm_assets.settings import Settings
 
 
@@ -49,6 +50,7 @@ def check(*, manifests: TextIO | None) -> None:
 def _of_manifests(settings: Settings, file: TextIO) -> Iterator[Line]:
     from nhm_assets.commands import cluster_needs as needs
     from nhm_assets.commands.cluster_before import Before
+    from nhm_assets.domain.specialists_file import specialists_in
     from nhm_assets.resource_factories import kubernetes_of
     from resources.kubernetes_objects import Objects
 
@@ -56,7 +58,17 @@ def _of_manifests(settings: Settings, file: TextIO) -> Iterator[Line]:
     configured = needs.settings(manifests)
     names = {"specialist_namespace": "SPECIALIST_NAMESPACE", "specialist_deployment": "SPECIALIST_DEPLOYMENT"}
     of_overlay = {field: configured[name] for field, name in names.items() if name in configured}
-    deployments = [settings.model_copy(update=of_overlay).deployment_of(one) for one in all_specialists()]
+    specialists: tuple[Specialist, ...] | None = FIVE
+    if path := configured.get("SPECIALISTS_FILE"):
+        text = needs.mounted_file(manifests, PurePosixPath(path))
+        specialists = None if text is None else specialists_in(text, Path(path))
+    if specialists is None:
+        yield unknown(
+            "specialists",
+            f"the manifests do not hold the file {path} of SPECIALISTS_FILE",
+            "Let the overlay bring it in the ConfigMap nhm-specialists. Or run `nhm cluster check` in a pod later",
+        )
+    deployments = [settings.model_copy(update=of_overlay).deployment_of(one) for one in specialists or ()]
     with kubernetes_of(settings).cluster() as cluster:
         yield from Before(Objects(cluster), manifests, deployments).lines()
 

@@ -255,7 +255,11 @@ class Before:
                 f"there is no Deployment {name} in {namespace}",
                 "Correct SPECIALIST_NAMESPACE and SPECIALIST_DEPLOYMENT in your overlay, or install the specialist",
             )
-        if not missing:
+        closed = needs.without_rights(self._manifests, self._deployments)
+        for namespace, name in closed:
+            found = f"no Role lets runs restart {name} in {namespace}"
+            yield fault("specialists", found, "Add it to the Role nhm-rollout, or to one like it in that namespace")
+        if self._deployments and not missing and not closed:
             yield ok("specialists", f"all {len(self._deployments)} Deployments exist")
 
     def _pods(self) -> Iterator[Line]:

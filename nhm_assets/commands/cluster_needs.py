@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_address, ip_network
+from pathlib import PurePosixPath
 from typing import Any, Final, NamedTuple
 
 from resources.addresses import masked
@@ -9,6 +10,8 @@ from resources.addresses import masked
 Manifest = dict[str, Any]
 
 OUR_LABEL: Final = ("app.kubernetes.io/part-of", "nhm-assets")
+_RESTART: Final = ("get", "patch")
+"""What a run does with a Deployment to restart it."""
 _LOCAL: Final = "config.kubernetes.io/local-config"
 
 
@@ -81,6 +84,18 @@ def platform_namespace(manifests: Sequence[Manifest]) -> str:
 def settings(manifests: Sequence[Manifest]) -> dict[str, str]:
     """The settings that are not secret."""
     return next((dict(one["data"]) for one in manifests if name_of(one) == "ConfigMap/nhm-settings"), {})
+
+
+def mounted_file(manifests: Sequence[Manifest], path: PurePosixPath) -> str | None:
+    """A file of the code location that a ConfigMap of the manifests holds; None if none does."""
+    for deployment in (one for one in manifests if name_of(one) == "Deployment/nhm-code"):
+        pod = deployment["spec"]["template"]["spec"]
+        volumes = {one["name"]: one.get("configMap", {}).get("name") for one in pod.get("volumes", ())}
+        mounts = (mount for container in pod["containers"] for mount in container.get("volumeMounts", ()))
+        held_by = {volumes.get(one["name"]) for one in mounts if PurePosixPath(one["mountPath"]) == path.parent}
+        for config in (one for one in manifests if one["kind"] == "ConfigMap" and one["metadata"]["name"] in held_by):
+            return (config.get("data") or {}).get(path.name)
+    return None
 
 
 def pods(manifests: Sequence[Manifest]) -> Iterator[tuple[str, Manifest]]:
@@ -169,6 +184,16 @@ def grants(manifests: Sequence[Manifest]) -> Iterator[tuple[str, str, str, str, 
                     for name in rule.get("resourceNames", ("",)):
                         for verb in rule["verbs"]:
                             yield verb, group, resource, role["metadata"]["namespace"], name
+
+
+def without_rights(manifests: Sequence[Manifest], places: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The Deployments, by namespace and name, that no Role lets a run restart."""
+    granted = {one for one in grants(manifests) if one[1:3] == ("apps", "deployments")}
+    return [
+        (namespace, name)
+        for namespace, name in places
+        if not all({(verb, "apps", "deployments", namespace, one) for one in (name, "")} & granted for verb in _RESTART)
+    ]
 
 
 def api_server_blocks(manifests: Sequence[Manifest]) -> list[Block] | None:

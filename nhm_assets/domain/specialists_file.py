@@ -76,11 +76,22 @@ def read_specialists(path: Path) -> tuple[Specialist, ...]:
         UsageError: the file cannot be read, or an entry cannot be used. The message names file and entry.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a safe loader
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise _unusable(path, f"it cannot be read ({error.strerror}). Check the path, and who may read it") from None
     except UnicodeDecodeError:
         raise _unusable(path, "it is not UTF-8. Save it as UTF-8") from None
+    return specialists_in(text, path)
+
+
+def specialists_in(text: str, path: Path) -> tuple[Specialist, ...]:
+    """The specialists of a file with this text.
+
+    Raises:
+        UsageError: an entry cannot be used. The message names file and entry.
+    """
+    try:
+        content = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
         raise _unusable(path, f"it is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, list) or not content:

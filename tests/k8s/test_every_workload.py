@@ -166,6 +166,26 @@ def blocks_no_drain(workload: Workload) -> bool:
     )
 
 
+def finds_the_file_of_the_specialists(workload: Workload) -> bool:
+    """Every program reads SPECIALISTS_FILE with the other settings, and does not start without the file."""
+    pod = workload["spec"]["template"]["spec"]
+    volume = {"name": "specialists", "configMap": {"name": "nhm-specialists", "optional": True}}
+    mount = {"name": "specialists", "mountPath": "/etc/nhm", "readOnly": True}
+    return all(
+        volume in pod["volumes"] and mount in container["volumeMounts"]
+        for container in pod["containers"]
+        if {"nhm-settings", "nhm-secrets"} & set(names_of_variables(container))
+    )
+
+
+def names_of_variables(container: dict[str, Any]) -> Iterator[str]:
+    """The ConfigMaps and Secrets that hold the environment of a container."""
+    for source in container.get("envFrom", ()):
+        for kind in ("configMapRef", "secretRef"):
+            if kind in source:
+                yield source[kind]["name"]
+
+
 RULES: dict[str, Callable[[Workload], bool]] = {
     rule.__name__: rule
     for rule in (
@@ -178,6 +198,7 @@ RULES: dict[str, Callable[[Workload], bool]] = {
         is_deleted_three_days_after_its_end,
         ends_by_a_deadline,
         blocks_no_drain,
+        finds_the_file_of_the_specialists,
     )
 }
 
@@ -221,7 +242,7 @@ def test_every_workload_follows_the_rule(workloads: dict[str, Workload], rule: s
         (
             "can_fill_its_temporary_volumes",
             "production: CronJob/nhm-backup",
-            ("template", "spec", "volumes", 1, "emptyDir"),
+            ("template", "spec", "volumes", 2, "emptyDir"),
             {"sizeLimit": "6Gi"},
         ),
         (
@@ -233,6 +254,13 @@ def test_every_workload_follows_the_rule(workloads: dict[str, Workload], rule: s
         ("is_deleted_three_days_after_its_end", "production: CronJob/nhm-migrate", ("ttlSecondsAfterFinished",), None),
         ("ends_by_a_deadline", "run: Job/dagster-run-1", ("activeDeadlineSeconds",), 0),
         ("blocks_no_drain", "door: Deployment/mlflow-read-only", ("replicas",), 1),
+        ("finds_the_file_of_the_specialists", "production: CronJob/nhm-backup", ("template", "spec", "volumes"), []),
+        (
+            "finds_the_file_of_the_specialists",
+            "run: Job/dagster-run-1",
+            ("template", "spec", "containers", 0, "volumeMounts"),
+            [],
+        ),
     ],
 )
 def test_a_workload_that_breaks_the_rule_is_noticed(
