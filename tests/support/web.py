@@ -15,10 +15,11 @@ Answers = Mapping[str, Answer | list[Answer]]
 
 @dataclass
 class Website:
-    """The server's address, and the requests that it got: path and Authorization header."""
+    """The server's address, its requests (path and Authorization header), and the names that clients gave by TLS."""
 
     address: str
     asked: list[tuple[str, str | None]] = field(default_factory=list)
+    names: list[str | None] = field(default_factory=list)
 
 
 @contextmanager
@@ -53,6 +54,7 @@ def website(
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
+            context.sni_callback = lambda _socket, name, _context: site.names.append(name)
             server.socket = context.wrap_socket(server.socket, server_side=True)
         site = Website(f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}")
         Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
