@@ -14,6 +14,7 @@ from tests.support.manifests import (
     STANDALONE,
     Manifest,
     find,
+    pod_templates,
     rendered,
     schema_versions,
     validate,
@@ -234,6 +235,25 @@ def test_the_reading_address_can_be_added_to_every_overlay(overlay: Path, tmp_pa
     validate(manifests, schema_versions()[-1])
 
 
+def test_a_pod_that_knows_the_keys_of_the_store_reaches_it(tmp_path: Path):
+    """Among them is the exporter's, in which people run `nhm status`: it would call the store down."""
+    manifests = with_component(tmp_path, "s3-storage")
+    policies = [manifest for manifest in manifests if manifest["kind"] == "NetworkPolicy"]
+    with_keys = {
+        template["metadata"]["labels"]["component"]
+        for _, template in pod_templates(manifests)
+        for container in template["spec"]["containers"]
+        if {"secretRef": {"name": "nhm-secrets", "optional": True}} in container.get("envFrom", ())
+    }
+    reaching = {
+        component
+        for component in PODS
+        for rule in rules(policies, component, "egress")
+        if "to" not in rule and 443 in {entry["port"] for entry in rule["ports"]}
+    }
+    assert reaching == with_keys == {"code-location", "exporter", "specialist-retraining", "backup"}
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
 def test_minio_can_be_added_to_every_overlay_and_only_pods_that_store_reach_it(overlay: Path, tmp_path: Path):
     manifests = with_component(tmp_path, "minio", overlay)
@@ -255,5 +275,5 @@ def test_minio_can_be_added_to_every_overlay_and_only_pods_that_store_reach_it(o
         if any(allows(rule, "to", "minio", 9000) for rule in rules(policies, source, "egress"))
         and any(allows(rule, "from", source, 9000) for rule in let_in)
     }
-    assert reaching == {"code-location", "specialist-retraining", "backup"}
+    assert reaching == {"code-location", "exporter", "specialist-retraining", "backup"}
     validate(manifests, schema_versions()[-1])
