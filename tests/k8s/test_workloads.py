@@ -1,8 +1,12 @@
 """Deployments, Jobs, Services and disruption budgets fit together."""
 
 import json
+import re
+
+import yaml
 
 from tests.support.manifests import PRODUCTION, STANDALONE, Manifest, containers, find, pod_templates, rendered
+from tests.support.processes import ROOT
 
 
 def test_job_and_cronjob_start_the_same_pod(production: list[Manifest]):
@@ -39,6 +43,19 @@ def test_every_long_running_workload_has_probes_and_a_disruption_budget(producti
             assert template["metadata"]["labels"] in budgets, name
             for container in template["spec"]["containers"]:
                 assert {"startupProbe", "livenessProbe"} <= container.keys(), name
+
+
+def test_after_a_change_of_settings_every_deployment_that_reads_them_is_restarted(production: list[Manifest]):
+    """The exporter shows thresholds of the settings, which alerts compare with."""
+    (listed,) = re.findall(r"deployment -l 'component in \((.*)\)'", (ROOT / "docs" / "kubernetes.md").read_text())
+    reading = {
+        template["metadata"]["labels"]["component"]
+        for name, template in pod_templates(production)
+        if name.startswith("Deployment")
+        for container in template["spec"]["containers"]
+        if {"configMapRef": {"name": "nhm-settings"}} in container["envFrom"]
+    }
+    assert set(listed.split(", ")) == reading
 
 
 def test_every_service_selects_the_pods_of_one_workload(production: list[Manifest]):
@@ -94,6 +111,14 @@ def test_a_daemon_that_hangs_is_restarted_within_five_minutes(production: list[M
     tolerance = {one["name"]: one.get("value") for one in container["env"]}["DAGSTER_DAEMON_HEARTBEAT_TOLERANCE"]
     probe = container["livenessProbe"]
     assert int(tolerance) + probe["periodSeconds"] * probe["failureThreshold"] <= 300
+
+
+def test_slow_sensors_leave_threads_of_the_code_location_for_its_probes(production: list[Manifest]):
+    """A tick keeps its thread after the daemon has given it up, and the next one takes another."""
+    (container,) = find(production, "Deployment", "nhm-code")["spec"]["template"]["spec"]["containers"]
+    threads = {one["name"]: one.get("value") for one in container["env"]}["DAGSTER_GRPC_MAX_WORKERS"]
+    config = yaml.safe_load(find(production, "ConfigMap", "nhm-dagster")["data"]["dagster.yaml"])
+    assert int(threads) >= 4 * config["sensors"]["num_workers"]
 
 
 def test_every_temporary_volume_and_every_container_has_a_limit_on_the_nodes_disk():
