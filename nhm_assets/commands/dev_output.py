@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from nhm_assets.domain.outcomes import OUTCOME_TAG, REASON_TAG, outcome_line
+from nhm_assets.domain.outcomes import outcome_line
 from nhm_assets.registry.audit_log import ACTOR_TAG
-from nhm_assets.runs.queries import end_of, ended_as
+from nhm_assets.runs.failure_cause import reason_of
+from nhm_assets.runs.queries import end_of, ended_as, is_unexplained
 from nhm_assets.runs.tags import PARTITION_TAG
 from resources.folders import require_folder
 
@@ -114,21 +115,21 @@ def _watch(
             continue
         for record in reversed(records):
             run = record.dagster_run
-            if run.is_failure and OUTCOME_TAG not in run.tags and now < end_of(record) + _PATIENCE:
+            if is_unexplained(run) and now < end_of(record) + _PATIENCE:
                 continue
             # Sensors tag runs that ended before, which changes them too.
-            line = None if run.is_finished and end_of(record) < begun else line_about(run, url)
+            line = None if run.is_finished and end_of(record) < begun else line_about(instance, run, url)
             if line and shown.get(run.run_id) != line:
                 shown[run.run_id] = line
                 show(f"{datetime.now().astimezone():%H:%M:%S} {line}")
         since = now
 
 
-def line_about(run: "DagsterRun", url: str) -> str | None:
+def line_about(instance: "DagsterInstance", run: "DagsterRun", url: str) -> str | None:
     """One line about a run that has started or ended; None while it waits."""
     subject = run.tags.get(PARTITION_TAG, run.job_name).replace("|", " ")
     if run.is_finished:
-        return f"{outcome_line(subject, ended_as(run), run.tags.get(REASON_TAG, ''))} {url}/runs/{run.run_id}"
+        return f"{outcome_line(subject, ended_as(run), reason_of(instance, run))} {url}/runs/{run.run_id}"
     if run.status.value == "STARTED":
         return f"{subject}: started by {run.tags.get(ACTOR_TAG, 'a person')}"
     return None

@@ -102,7 +102,10 @@ class Runs:
         if workers is None:
             for partition in self._windows:
                 started(partition)
-                yield self._retrain(instance, partition, partial(told, partition))
+                yield (result := self._retrain(instance, partition, partial(told, partition)))
+                if result.interrupted:
+                    # Dagster ends the run, and takes the interruption for its end alone.
+                    raise NhmError("this command was interrupted before. Run this again")
             return
         left, lost = set(self._windows), dict[Partition, Lost]()
         for partition, result in workers.results(list(self._windows), started=started, told=told):

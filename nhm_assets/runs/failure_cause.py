@@ -8,9 +8,9 @@ from dagster import DagsterEventType, DagsterInstance
 
 from nhm_assets.domain.check_result import reason_in
 from nhm_assets.domain.errors import NhmError
-from nhm_assets.domain.outcomes import REASON_TAG, BrokenBy, Outcome
+from nhm_assets.domain.outcomes import REASON_TAG, BrokenBy
 from nhm_assets.domain.partitions import Partition
-from nhm_assets.runs.queries import is_increment, only_measures, outcome_of
+from nhm_assets.runs.queries import is_increment, is_unexplained, only_measures
 from nhm_assets.runs.tags import PARTITION_TAG
 from resources.errors import ServiceError
 
@@ -79,8 +79,7 @@ def failure_of(instance: DagsterInstance, run: "DagsterRun") -> Failure:
 
 def reason_of(instance: DagsterInstance, run: "DagsterRun") -> str:
     """Why the run ended as it did, also while nobody has recorded yet why it broke; empty if nothing is known."""
-    said = run.tags.get(REASON_TAG)
-    return failure_of(instance, run).reason if said is None and outcome_of(run) is Outcome.BROKEN else said or ""
+    return failure_of(instance, run).reason if is_unexplained(run) else run.tags.get(REASON_TAG, "")
 
 
 def retrain_command(partition: Partition, *, increment: bool) -> str:

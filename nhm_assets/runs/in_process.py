@@ -19,7 +19,7 @@ from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.runs.failure_cause import failure_of
 from nhm_assets.runs.liveness import executing_run, this_process
-from nhm_assets.runs.queries import held_as
+from nhm_assets.runs.queries import held_as, is_unexplained
 from nhm_assets.runs.stored_results import StoredResults
 from nhm_assets.runs.tags import POD_TAG, PROCESS_TAG
 from nhm_assets.settings import Settings
@@ -63,6 +63,7 @@ class Retraining:
         seconds: wall time of the run.
         reason: explains the outcome in one sentence.
         increment: of a run that was asked for an increment: how its version did, or why it was trained in full.
+        interrupted: whether the run was ended from outside, such as by Ctrl-C.
     """
 
     partition: Partition
@@ -79,6 +80,7 @@ class Retraining:
     reason: str = ""
     held_as: str | None = None
     increment: str = ""
+    interrupted: bool = False
 
 
 def retrain_partition(
@@ -152,7 +154,7 @@ def _describe(result: ExecuteInProcessResult, instance: DagsterInstance, tried: 
     run = instance.get_run_by_id(result.run_id)
     tags = run.tags if run else {}
     failure = failure_of(instance, run) if run and not result.success else None
-    if failure and REASON_TAG not in tags:
+    if run and failure and is_unexplained(run):
         # No hook is called for a step that was interrupted.
         instance.add_run_tags(result.run_id, broken_tags(failure.by, failure.reason, transient=failure.transient))
     undecided = Outcome.REFUSED if failure and failure.by is BrokenBy.REFUSED else Outcome.BROKEN
@@ -165,7 +167,8 @@ def _describe(result: ExecuteInProcessResult, instance: DagsterInstance, tried: 
         held_by=tuple(held_by.split(",")) if held_by else (),
         error=failure.reason if failure else None,
         run_id=result.run_id,
-        reason=tags.get(REASON_TAG, ""),
+        reason=failure.reason if failure else tags.get(REASON_TAG, ""),
+        interrupted=failure is not None and failure.by is BrokenBy.KILLED,
         held_as=str(how) if how else None,
         increment=_about_increment(result),
     )

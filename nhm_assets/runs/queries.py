@@ -58,6 +58,11 @@ def ended_as(run: "DagsterRun") -> str:
     return str(outcome_of(run) or (ROLLED_BACK if rolled_back else run.status.value.lower()))
 
 
+def is_unexplained(run: "DagsterRun") -> bool:
+    """Whether the run broke and its tags do not say why: if it is ended from outside, they say what it did before."""
+    return outcome_of(run) is Outcome.BROKEN and run.tags.get(OUTCOME_TAG) not in UNDECIDED
+
+
 def held_as(run: "DagsterRun") -> HeldAs | None:
     """What the rows say of the candidate that the run held; None if it held none. A retry inherits the tag."""
     tag = run.tags.get(HELD_AS_TAG)

@@ -90,7 +90,9 @@ def test_after_a_rollback_everything_that_reads_runs_goes_on(platform: Platform,
     assert (last["run"], last["ended"], last["reason"]) == (done.run_id, "rolled_back", REASON)
     run = platform.instance.get_run_by_id(done.run_id)
     assert run is not None
-    assert line_about(run, "http://dagster").startswith(f"rollback_promotion (rolled_back): {REASON} ")
+    assert line_about(platform.instance, run, "http://dagster").startswith(
+        f"rollback_promotion (rolled_back): {REASON} "
+    )
     readings = DagsterSource(lambda: platform.instance, platform.settings).refresh()
     assert readings.values[own_metrics.RUNS_ENDED]["technical", "broken"] == 0
     assert show_production(

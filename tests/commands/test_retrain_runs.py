@@ -17,7 +17,7 @@ from sklearn.dummy import DummyClassifier
 from nhm_assets.commands.retrain_runs import Runs, processes_and_threads
 from nhm_assets.commands.run_libraries import import_run_libraries
 from nhm_assets.domain.errors import NhmError
-from nhm_assets.domain.outcomes import Outcome
+from nhm_assets.domain.outcomes import REASON_TAG, Outcome
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.registry.vocabulary import SHA256_TAG
 from nhm_assets.resource_factories import mlflow_of
@@ -105,6 +105,30 @@ def test_without_any_process_left_the_other_specialists_are_not_run(platform: Pl
     with pytest.raises(NhmError, match="has died"):
         results.extend(Killed(platform, tmp_path).results(1))
     assert [str(one.partition.specialist) for one in results] == ["technical"]
+
+
+def test_an_interruption_of_one_process_begins_no_further_specialist(platform: Platform, monkeypatch):
+    """Dagster only ends the run that is interrupted."""
+    of = [partition(WEEK, name) for name in ("technical", "business", "behavior")]
+    windows = {one: one.window(days=30, now=platform.settings.now()) for one in of}
+    begun: list[str] = []
+
+    def interrupt(name: str) -> None:
+        begun.append(name)
+        if len(begun) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    runs = Runs(platform.settings.model_copy(update={"retrain_processes": 1}), windows)
+    results: list[Retraining] = []
+    with pytest.raises(NhmError, match="interrupted before"):
+        results.extend(
+            runs.results(platform.instance, None, started=lambda _: None, told=lambda _, step: interrupt(step))
+        )
+    (interrupted,) = results
+    assert (str(interrupted.partition.specialist), interrupted.outcome) == ("technical", Outcome.BROKEN)
+    assert "its process was interrupted" in interrupted.reason
+    run = platform.instance.get_run_by_id(interrupted.run_id)
+    assert run.tags[REASON_TAG] == interrupted.error
 
 
 @pytest.mark.servers

@@ -52,6 +52,7 @@ from resources.errors import (
 )
 from tests.support.dagster_internals import DagsterExecutionInterruptedError
 from tests.support.documents import WEEK, put, revealed_opinions
+from tests.support.ended_runs import PROMOTED
 from tests.support.platform import QUIET, Platform
 from tests.support.retrainings import end_run, put_run
 from tests.support.wiped import session_platform, wiped
@@ -235,6 +236,13 @@ def test_a_run_without_a_failed_step_counts_as_killed(wiped: Platform, kind: Dag
     run = run_of(wiped.instance, run_id)
     assert failure_of(wiped.instance, run) == Failure(BrokenBy.KILLED, f"{reason}. {AGAIN}")
     assert reason_of(wiped.instance, run) == (f"{reason}. {AGAIN}" if run.is_finished else "")
+
+
+def test_a_run_that_was_ended_after_its_promotion_says_why_it_broke(wiped: Platform):
+    """No hook is called for it, so its tags still say what it decided before."""
+    run_id = put_run(wiped.instance, status=DagsterRunStatus.STARTED, tags=PROMOTED)
+    end_run(wiped.instance, run_id, DagsterEventType.RUN_CANCELED, "Run was canceled by ada")
+    assert reason_of(wiped.instance, run_of(wiped.instance, run_id)) == f"Run was canceled by ada. {AGAIN}"
 
 
 def test_a_run_without_any_event_counts_as_killed(wiped: Platform):
