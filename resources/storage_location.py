@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from resources.addresses import masked
 from resources.errors import StorageError
-from resources.storage_errors import store_errors, write_error
+from resources.storage_errors import STORAGE, store_errors, write_error
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -42,8 +42,12 @@ def location(storage: str) -> "UPath":
     return path
 
 
-def check_storage(storage: str) -> None:
+def check_storage(storage: str, setting: str = STORAGE) -> None:
     """Write, read and remove a small file.
+
+    Args:
+        storage: see `location`.
+        setting: what says where it is, for the message.
 
     Raises:
         StorageError: one of these failed.
@@ -59,4 +63,4 @@ def check_storage(storage: str) -> None:
     except store_errors() as error:
         with suppress(*store_errors()):
             probe.unlink(missing_ok=True)
-        raise write_error(base, error) from error
+        raise write_error(base, error, setting) from error

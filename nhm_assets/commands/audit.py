@@ -37,7 +37,7 @@ def audit(specialist: str | None, since: str | None, version: str | None, as_of:
     with startup_without_gc():
         from nhm_assets.domain.partitions import parse_specialist
         from nhm_assets.registry.audit_log import AUDIT_LOG
-        from nhm_assets.registry.history import entries, in_production_at, taken_out, time_of
+        from nhm_assets.registry.history import entries, in_production_at, known_specialist, time_of
         from nhm_assets.resource_factories import mongo_of
 
     with mongo_of(settings).database() as database:
@@ -47,7 +47,7 @@ def audit(specialist: str | None, since: str | None, version: str | None, as_of:
             _print_json(entry)
             return
         if specialist:
-            chosen = [configured_specialist(specialist) or taken_out(log, specialist) or parse_specialist(specialist)]
+            chosen = [known_specialist(log, specialist) or parse_specialist(specialist)]
         if moment:
             there = {one: in_production_at(log, one.registered_model, moment) for one in chosen}
             _print_moment(there, moment, as_json=as_json)

@@ -9,6 +9,8 @@ from nhm_assets.domain.errors import UsageError
 from nhm_assets.settings import Settings
 from resources.addresses import masked
 from resources.errors import ServiceError
+from resources.folders import HOME
+from resources.storage_errors import STORAGE
 from resources.storage_location import check_storage
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ def fault_of_dagster(settings: Settings, error: Exception) -> str:
 def _checks(clients: Clients) -> list[tuple[str, str, Callable[[], None]]]:
     """Name and address of each service, and a function that raises if it cannot be used."""
     mongo, mlflow, storage = clients.mongo, clients.mlflow, clients.settings.storage
+    setting = STORAGE if clients.settings.nhm_storage else HOME
 
     def check_mongo() -> None:
         with clients.database():
@@ -100,5 +103,5 @@ def _checks(clients: Clients) -> list[tuple[str, str, Callable[[], None]]]:
     return [
         ("MongoDB", mongo.address, check_mongo),
         ("MLflow", mlflow.address, check_mlflow),
-        ("storage", masked(storage), lambda: check_storage(storage)),
+        ("storage", masked(storage), lambda: check_storage(storage, setting)),
     ]

@@ -54,13 +54,13 @@ def _facts_about_version(settings: Settings, name: str, number: str | None, feat
         from nhm_assets.domain.partitions import parse_specialist
         from nhm_assets.registry.audit_log import AUDIT_LOG
         from nhm_assets.registry.datasets import dataset_of
-        from nhm_assets.registry.history import entries
+        from nhm_assets.registry.history import entries, known_specialist
         from nhm_assets.resource_factories import mlflow_of, mongo_of
 
-    specialist = parse_specialist(name)
     if feature is not None and feature not in FEATURE_NAMES:
         raise UsageError(f"unknown feature {feature!r}; choose from {', '.join(FEATURE_NAMES)}")
     with mlflow_of(settings).reading() as client, mongo_of(settings).database() as database:
+        specialist = known_specialist(database[AUDIT_LOG], name) or parse_specialist(name)
         version = _version(client, specialist, number)
         log, shown = database[AUDIT_LOG], str(version.version)
         decisions = [_decision(entry) for entry in entries(log, specialist.registered_model, version=shown)]
@@ -186,7 +186,10 @@ def _importances(settings: Settings, version: "ModelVersion") -> dict[str, float
 def _facts_about_feedback(settings: Settings, feedback_id: str) -> Facts:
     with startup_without_gc():
         from nhm_assets.domain.dataset_schema import QUARANTINE, TEST
+        from nhm_assets.domain.specialists import recorded_specialist
+        from nhm_assets.registry.audit_log import AUDIT_LOG
         from nhm_assets.registry.datasets import datasets_with
+        from nhm_assets.registry.history import known_specialist
         from nhm_assets.registry.versions import versions_with_tag
         from nhm_assets.registry.vocabulary import DATA_VERSION_TAG, INCREMENT_OF_TAG, PARTITION_TAG
         from nhm_assets.resource_factories import mlflow_of, mongo_of
@@ -197,10 +200,12 @@ def _facts_about_feedback(settings: Settings, feedback_id: str) -> Facts:
         quarantined = list(
             database[QUARANTINE].find({"document.feedback_id": feedback_id}, {"reason": 1, "partition": 1})
         )
+        names = {one.specialist for one in holdings}
+        known = {name: known_specialist(database[AUDIT_LOG], name) or recorded_specialist(name) for name in names}
     datasets = []
     with mlflow_of(settings).reading() as client:
         for one in holdings:
-            model, learned = _model(one.specialist), one.split != TEST
+            model, learned = known[one.specialist].registered_model, one.split != TEST
             trained = [
                 version
                 for version in versions_with_tag(client, model, DATA_VERSION_TAG, one.data_version)
@@ -220,12 +225,6 @@ def _facts_about_feedback(settings: Settings, feedback_id: str) -> Facts:
         "quarantine": [{"partition": one["partition"], "reason": one["reason"]} for one in quarantined],
         "unreadable": faults,
     }
-
-
-def _model(name: str) -> str:
-    from nhm_assets.domain.specialists import recorded_specialist
-
-    return recorded_specialist(name).registered_model
 
 
 def _print_version(facts: Facts) -> None:

@@ -5,13 +5,14 @@ import signal
 import sys
 from collections import defaultdict
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from nhm_assets.commands.output_file import OutputFile
-from nhm_assets.domain.errors import NhmError
+from nhm_assets.domain.errors import NhmError, UsageError
 from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.domain.meanwhile import entered_meanwhile
 from nhm_assets.domain.specialists import all_specialists
@@ -51,11 +52,11 @@ def retrain(week: str | None, specialists: tuple[str, ...], report: Path | None,
     Exit code: 0 if no run broke (a held candidate is fine), 1 if a run broke, 2 if the command was used wrongly.
     """
     with startup_without_gc():
-        from nhm_assets.domain.partitions import Partition, first_week, last_closed_week, running_week
+        from nhm_assets.domain.partitions import Partition, first_week
 
     settings = Settings.load()
-    chosen = week or (running_week if increment else last_closed_week)(settings.now())
     first = first_week(settings.now(), settings.keep_weeks, settings.first_week)
+    chosen = week or _default_week(settings.now(), first, increment=increment)
     names = dict.fromkeys(specialists or all_specialists())
     partitions = [Partition.parse(chosen, specialist, first=first) for specialist in names]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -66,6 +67,20 @@ def retrain(week: str | None, specialists: tuple[str, ...], report: Path | None,
     _print_table(results, stages)
     _print_remarks(results)
     sys.exit(1 if any(result.error for result in results) else 0)
+
+
+def _default_week(now: datetime, first: str, *, increment: bool) -> str:
+    from nhm_assets.domain.partitions import last_closed_week, running_week
+
+    week, running = (running_week if increment else last_closed_week)(now), running_week(now)
+    if week >= first:
+        return week
+    which = "running" if increment else "last closed"
+    early = f", or retrain the running week: `nhm retrain --week {running}`" if running >= first else ""
+    raise UsageError(
+        f"the {which} week, {week}, is no partition: FIRST_WEEK is {first}. Set FIRST_WEEK to the week of the oldest"
+        f" feedback, which `nhm status` names{early}"
+    )
 
 
 def _retrain(settings: Settings, partitions: "list[Partition]", *, increment: bool = False) -> "list[Retraining]":

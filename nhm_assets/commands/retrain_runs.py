@@ -102,8 +102,8 @@ class Runs:
         if workers is None:
             for partition in self._windows:
                 started(partition)
-                yield (result := self._retrain(instance, partition, partial(told, partition)))
-                if result.interrupted:
+                yield (ended := self._retrain(instance, partition, partial(told, partition)))
+                if ended.interrupted:
                     # Dagster ends the run, and takes the interruption for its end alone.
                     raise NhmError("this command was interrupted before. Run this again")
             return

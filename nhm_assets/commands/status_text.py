@@ -31,6 +31,8 @@ _PRODUCTION = (
 )
 _DECISIONS = ("specialist", "week", "version", "decision", "below in a row", "flip rate", "to settle it")
 _RUNS = ("started (UTC)", "run of", "ended", "reason")
+_SHOWN = 80
+"""Characters of a run's reason that are always shown."""
 
 
 def print_services(services: "list[Service]") -> None:
@@ -63,8 +65,7 @@ def print_facts(facts: Facts, settings: Settings) -> None:
         print_table("Last decisions", _DECISIONS, rows, numbers={"version", "below in a row", "flip rate"})
     if facts.get("runs"):
         click.echo()
-        rows = [_run_cells(one) for one in facts["runs"]]
-        print_table("Last runs", _RUNS, rows)
+        print_table("Last runs", _RUNS, _run_rows(facts["runs"]))
     for move in facts.get("foreign_moves", ()):
         click.echo(f"\n{move['sentence']}. {move['remedy']}")
     for need in _unsaid_needs(facts):
@@ -99,9 +100,17 @@ def _unsaid_needs(facts: Facts) -> list[Facts]:
     return [need for need in facts["needs"] if not (is_dead and need["alert"] == _DEAD)]
 
 
-def _run_cells(one: Facts) -> list[str]:
-    subject = (one["partition"] or one["job"]).replace("|", " ")
-    return [one["at"][:16].replace("T", " "), subject, one["ended"], textwrap.shorten(one["reason"] or "", 80)]
+def _run_rows(runs: list[Facts]) -> list[list[str]]:
+    """A reason is cut where its line would end, but shows what fits into a usual terminal."""
+    from nhm_assets.commands.tables import table_width
+
+    rows = [
+        [one["at"][:16].replace("T", " "), (one["partition"] or one["job"]).replace("|", " "), one["ended"]]
+        for one in runs
+    ]
+    before = sum(max(map(len, cells)) + 1 for cells in zip(*rows, strict=True))
+    room = max(_SHOWN, table_width() - before - 1)
+    return [[*row, textwrap.shorten(one["reason"] or "", room)] for row, one in zip(rows, runs, strict=True)]
 
 
 def _print_why(one: Facts) -> None:

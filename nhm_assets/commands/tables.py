@@ -23,7 +23,10 @@ def print_table(
         )
     for row in rows:
         table.add_row(*row)
+    Console(width=table_width()).print(table)
+
+
+def table_width() -> int:
+    """The number of characters in a line of a table."""
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDTH_OF_A_FILE)
-    console.print(table)
+    return console.width if console.is_terminal else _WIDTH_OF_A_FILE

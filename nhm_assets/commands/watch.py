@@ -39,17 +39,21 @@ def _stored(settings: Settings, specialist: str, week: str | None) -> ServedQual
     with startup_without_gc():
         from nhm_assets.domain.asset_keys import SERVED_QUALITY
         from nhm_assets.domain.dagster_names import SERVED_QUALITY_JOB
-        from nhm_assets.domain.partitions import Partition, last_closed_week, parse_specialist, running_week
+        from nhm_assets.domain.partitions import last_closed_week, parse_specialist, parse_week, running_week
+        from nhm_assets.domain.specialists import configured_specialist
         from resources.storage import RecordIOManager
         from resources.storage_files import read_file
 
-    parse_specialist(specialist)
-    now = settings.now()
-    weeks = [week] if week else [running_week(now), last_closed_week(now)]
-    records, asset = RecordIOManager(settings.storage), SERVED_QUALITY.to_user_string()
+    records, asset, now = RecordIOManager(settings.storage), SERVED_QUALITY.to_user_string(), settings.now()
+    newest = [running_week(now), last_closed_week(now)]
+    if configured_specialist(specialist) is None:
+        # One that was taken out is not measured any more.
+        newest = [measured for name, measured in records.partitions_of(asset) if name == specialist][-1:]
+        if not newest:
+            parse_specialist(specialist)
+    weeks = [parse_week(week)] if week else newest
     for one in weeks:
-        partition = Partition.parse(one, specialist)
-        if files := records.files_of(asset, partition.specialist, partition.week):
+        if files := records.files_of(asset, specialist, one):
             return ServedQuality.model_validate_json(read_file(files[0], asset))
     raise UsageError(
         f"{specialist}: week {' and week '.join(weeks)} {'is' if week else 'are'} not measured yet. Weeks are measured"

@@ -61,6 +61,16 @@ def parse_specialist(name: str) -> Specialist:
     return specialist
 
 
+def parse_week(week: str, *, first: str = EARLIEST) -> str:
+    """The week that begins on that day; UsageError if there is none from the first one on."""
+    if week < first or not weeks().has_partition_key(week):
+        raise UsageError(
+            f"unknown week {week!r}. Name a week by its first day, a Sunday, as YYYY-MM-DD,"
+            f" from {first} to {weeks().get_last_partition_key()}"
+        )
+    return week
+
+
 def _choice(name: str, known: list[str]) -> str:
     if len(known) <= _LISTED:
         return f"Choose one of {', '.join(known)}"
@@ -97,12 +107,7 @@ class Partition:
             UsageError: the specialist is unknown, or no week of the platform begins on that day.
         """
         checked_specialist = parse_specialist(specialist)
-        if week < first or not weeks().has_partition_key(week):
-            raise UsageError(
-                f"unknown week {week!r}. Name a week by its first day, a Sunday, as YYYY-MM-DD,"
-                f" from {first} to {weeks().get_last_partition_key()}"
-            )
-        return cls(week, checked_specialist)
+        return cls(parse_week(week, first=first), checked_specialist)
 
     @classmethod
     def from_key(cls, key: str) -> Self:

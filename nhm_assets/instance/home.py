@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import yaml
-from dagster import DagsterInstance
+from dagster import DagsterInstance, DagsterInvalidConfigError
 from filelock import FileLock
 from sqlalchemy.exc import OperationalError
 
@@ -19,7 +20,7 @@ from nhm_assets.domain.dagster_internals import read_migrations_once
 from nhm_assets.domain.dagster_names import CODE_LOCATION
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.settings import Settings, set_library_environment
-from resources.errors import StorageUnavailable
+from resources.errors import StorageError, StorageUnavailable
 from resources.folders import HOME, require_folder
 
 WORKSPACE_FILE = "workspace.yaml"
@@ -119,12 +120,12 @@ def dagster_instance(settings: Settings) -> DagsterInstance:
 
     Raises:
         StorageUnavailable: its database does not answer, refuses the login, or cannot be opened.
-        StorageError: its folder cannot be used.
+        StorageError: its folder or its dagster.yaml cannot be used.
     """
     prepare_home(settings)
     with _creation_lock(settings), _outages_in_words(settings.dagster_folder):
         _require_databases(settings)
-        instance = DagsterInstance.get()
+        instance = _configured_instance(settings.dagster_folder / INSTANCE_FILE)
         _open_databases(instance)
     return instance
 
@@ -150,7 +151,7 @@ def _require_databases(settings: Settings) -> None:
     Dagster takes a file that a killed process left incomplete for one of an old version, and never completes it.
     """
     folder = settings.dagster_folder
-    config, ours = (yaml.safe_load(text) or {} for text in ((folder / INSTANCE_FILE).read_text(), instance_template()))
+    config, ours = _instance_config(folder / INSTANCE_FILE), yaml.safe_load(instance_template())
     if any(config.get(key) not in (None, ours.get(key)) for key in _STORAGES):
         return
     _require_own_folder(settings)
@@ -168,6 +169,28 @@ def _require_databases(settings: Settings) -> None:
     for name in missing:
         (draft / name).rename(folder / name)
     shutil.rmtree(draft)
+
+
+def _instance_config(path: Path) -> dict[str, Any]:
+    try:
+        config = yaml.safe_load(path.read_text()) or {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise _unusable(path, error) from error
+    if not isinstance(config, dict):
+        raise _unusable(path, "it is no map")
+    return config
+
+
+def _configured_instance(path: Path) -> DagsterInstance:
+    try:
+        return DagsterInstance.get()
+    except DagsterInvalidConfigError as error:
+        raise _unusable(path, error) from error
+
+
+def _unusable(path: Path, why: object) -> StorageError:
+    reason = " ".join(str(why).split())[:_MAX_CHARACTERS]
+    return StorageError(f"{path} cannot be used ({reason}). Correct it; deploy/local/dagster.yaml is an example")
 
 
 def _open_databases(instance: DagsterInstance) -> None:

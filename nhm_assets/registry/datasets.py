@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from nhm_assets.domain.asset_keys import FEEDBACK_DATASET
 from nhm_assets.domain.dataset_schema import data_version
-from nhm_assets.domain.partitions import Partition
 from nhm_assets.registry.vocabulary import DATA_VERSION_TAG, PARTITION_TAG
 from resources.addresses import masked
 from resources.errors import StorageError
@@ -51,12 +50,14 @@ def dataset_of(version: "ModelVersion", storage: str, columns: Sequence[str] | N
         storage: NHM_STORAGE, which keeps every dataset.
         columns: that its rows have: all of a million rows take half a gigabyte; None: all.
     """
-    partition = Partition.named(version.tags.get(PARTITION_TAG, ""))
-    if partition is None:
+    # Also of a specialist that was taken out or renamed. Somebody else may have written the tag.
+    tag = version.tags.get(PARTITION_TAG, "")
+    specialist, _, week = tag.partition("|")
+    if not specialist or not week or "/" in tag:
         return None
     manager = FrameIOManager(storage)
     try:
-        for file in manager.files_of(_ASSET, partition.specialist, partition.week):
+        for file in manager.files_of(_ASSET, specialist, week):
             stored = manager.stored(file, _ASSET)
             if data_version(stored) == version.tags.get(DATA_VERSION_TAG):
                 return Dataset(masked(str(file)), stored.frame(columns))

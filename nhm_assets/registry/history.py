@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from nhm_assets.domain.outcomes import Outcome
-from nhm_assets.domain.specialists import Specialist
+from nhm_assets.domain.specialists import Specialist, configured_specialist
 from nhm_assets.registry.foreign_moves import FOREIGN_MOVE
 from nhm_assets.registry.promotion_lock import OPEN
 from nhm_assets.registry.recovery import DONE_KINDS
@@ -30,8 +30,13 @@ def time_of(entry: Document) -> datetime:
     return moment if isinstance(moment, datetime) else _LONG_AGO
 
 
-def taken_out(log: "Collection[Document]", name: str) -> Specialist | None:
-    """The specialist of which only the log knows, with the model that it had last; None if the log knows of none."""
+def known_specialist(log: "Collection[Document]", name: str) -> Specialist | None:
+    """The specialist with this name, also one that was taken out of the configuration; None if there never was one.
+
+    Of one that was taken out, only the log knows the model: it is the one that it had last.
+    """
+    if configured := configured_specialist(name):
+        return configured
     entry = log.find_one({"specialist": name, "model": {"$type": "string"}}, {"model": 1}, sort=[("at", -1)])
     return Specialist(name, model=entry["model"]) if entry else None
 

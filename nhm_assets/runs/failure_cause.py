@@ -36,6 +36,7 @@ _INTERRUPTED: Final = "its process was interrupted"
 _OF_DAGSTER: Final = {
     "Execution was interrupted": _INTERRUPTED,
     "Sending run termination request": "it was terminated on request",
+    "Canceling run from the queue": "it was canceled in the queue",
 }
 """Start of what Dagster says of a run's end -> the same in our words."""
 

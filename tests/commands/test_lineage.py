@@ -96,6 +96,18 @@ def test_a_decision_about_the_version_that_took_its_place_is_not_taken_for_its_o
     assert "version 1 promoted" not in shown
 
 
+def test_a_specialist_that_was_taken_out_keeps_its_lineage(settings, home, database):
+    """With the model that it had, which only the audit log knows."""
+    FrameIOManager(str(home / "storage")).store(dataset(20), "feedback_dataset", "data-quality", WEEK)
+    Registry(home / "mlflow").client().set_model_version_tag(MODEL, "1", PARTITION_TAG, f"data-quality|{WEEK}")
+    database["model_audit_log"].update_one({"_id": "promoted:1"}, {"$set": {"specialist": "data-quality"}})
+    facts = found(settings, "data-quality")
+    assert (facts["model"], facts["version"], facts["dataset"]["rows"]) == (MODEL, "1", 20)
+    holdings = found(settings, "--feedback", LEARNED)["datasets"]
+    versions = {one["specialist"]: [each["version"] for each in one["versions"]] for one in holdings}
+    assert versions["data-quality"] == ["1", "2"]
+
+
 @pytest.mark.parametrize(
     ("feedback_id", "documents", "datasets"),
     [
@@ -138,6 +150,7 @@ def test_feedback_in_quarantine_and_files_that_cannot_be_read_are_named(settings
         (["technical", "--feature", "risk"], "unknown feature 'risk'; choose from num_tasks"),
         (["technical", "--version", "9"], "technical-evaluator has no version '9'"),
         (["business"], "business-evaluator has no version in Production"),
+        (["nobody"], "unknown specialist 'nobody'"),
     ],
 )
 def test_wrong_use_is_refused(settings, arguments, message):

@@ -188,3 +188,11 @@ def _lineage_goes_from_the_fields_to_the_pods_and_back(settings: dict[str, objec
     of_training = learned.loc[learned["split"] == "train", "feedback_id"].iloc[0]
     (holding,) = json.loads(nhm("lineage", "--feedback", of_training, "--json", **settings).stdout)["datasets"]
     assert (holding["learned"], holding["versions"][0]["version"]) == (True, facts["version"])
+
+
+def test_a_closed_week_that_is_no_partition_is_not_called_unknown(home):
+    """Nobody has typed it."""
+    done = nhm("retrain", nhm_home=home, nhm_now="2026-03-04T12:00:00Z", first_week="2026-03-01")
+    assert done.returncode == 2
+    assert "the last closed week, 2026-02-22, is no partition: FIRST_WEEK is 2026-03-01" in done.stderr
+    assert "or retrain the running week: `nhm retrain --week 2026-03-01`" in done.stderr

@@ -15,7 +15,8 @@ from click.testing import CliRunner
 from dagster import DagsterInstance
 
 from nhm_assets.cli import main
-from nhm_assets.commands import dagster_facts
+from nhm_assets.commands import dagster_facts, tables
+from nhm_assets.commands.status_text import print_facts
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.instance.home import dagster_instance, prepare_home
 from nhm_assets.monitoring.metric import Source
@@ -219,3 +220,18 @@ def test_a_daemon_that_died_is_named_once_and_not_for_each_of_its_parts(home, mo
     told = json.loads(nhm("status", "--json", **status).stdout)
     stale = {need["about"] for need in told["needs"] if need["alert"] == "NhmDaemonStale"}
     assert stale == {"SENSOR", "SCHEDULER"}
+
+
+def test_storage_below_the_home_is_repaired_by_the_setting_of_the_home(home, mongod_uri):
+    home.mkdir(exist_ok=True)
+    (home / "storage").write_text("a file")
+    shown = nhm("status", nhm_home=home, mongodb_uri=mongod_uri).stdout
+    assert f"{home / 'storage'} cannot be written (a file is in the place of a folder): check NHM_HOME" in shown
+
+
+@pytest.mark.parametrize(("width", "shown"), [(80, 80), (140, 94), (400, 300)])
+def test_the_reason_of_a_run_fills_the_line(monkeypatch, capsys, width: int, shown: int):
+    monkeypatch.setattr(tables, "table_width", lambda: width)
+    run = {"at": "2026-03-08T02:00:00", "partition": f"technical|{WEEK}", "ended": "broken", "reason": "why " * 75}
+    print_facts({"runs": [run], "needs": [], "settings": []}, Settings())
+    assert capsys.readouterr().out.count("why") * 4 in range(shown - 12, shown + 12)

@@ -26,6 +26,15 @@ def test_the_newest_measured_week_is_shown_with_what_warns(settings, home):
     assert json.loads(nhm("watch", "technical", "--week", WEEK, "--json", **settings).stdout)["version"] == "3"
 
 
+def test_a_specialist_that_was_taken_out_is_shown_as_it_was_last_measured(settings, home, tmp_path):
+    (tmp_path / "specialists.yaml").write_text("- name: business\n")
+    settings = settings | {"specialists_file": tmp_path / "specialists.yaml"}
+    RecordIOManager(str(home / "storage")).store(week(), "served_quality", "technical", WEEK)
+    assert f"technical, week {WEEK}" in nhm("watch", "technical", **settings).stdout
+    assert "week 2026-01-04 is not measured" in nhm("watch", "technical", "--week", "2026-01-04", **settings).stderr
+    assert "unknown specialist 'evolution'" in nhm("watch", "evolution", **settings).stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

@@ -12,7 +12,7 @@ from dagster import DagsterInstance
 from nhm_assets.instance.home import dagster_instance, instance_template, prepare_home
 from nhm_assets.instance.launcher import WatchedRunLauncher
 from nhm_assets.settings import Settings
-from resources.errors import StorageUnavailable
+from resources.errors import StorageError, StorageUnavailable
 from resources.mlflow import Mlflow
 from tests.support.dagster_internals import dagster_instance_config_schema, resolve_to_config_type, validate_config
 from tests.support.nhm import environment
@@ -85,6 +85,26 @@ dagster_instance(Settings.load())
 
 
 @pytest.mark.servers
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("storage: [", "while parsing"),
+        ("- telemetry", "it is no map"),
+        ("strage: {}", 'unexpected config entry "strage"'),
+        (b"\xff", "codec can't decode"),
+    ],
+)
+def test_an_instance_file_that_cannot_be_used_is_named_in_one_sentence(settings, content, reason):
+    prepare_home(settings)
+    path = settings.dagster_folder / "dagster.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(StorageError) as caught:
+        dagster_instance(settings)
+    assert str(caught.value).startswith(f"{path} cannot be used (")
+    assert reason in str(caught.value)
+    assert str(caught.value).endswith("Correct it; deploy/local/dagster.yaml is an example")
+
+
 def test_a_process_that_is_killed_while_it_makes_the_databases_leaves_none(settings, monkeypatch):
     """Dagster takes an incomplete file for one of an old version, and never completes it."""
     monkeypatch.setenv("NHM_HOME", str(settings.nhm_home))

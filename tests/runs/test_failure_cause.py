@@ -228,6 +228,7 @@ def test_a_real_run_on_rows_that_reveal_the_label_names_the_check_and_the_featur
         (DagsterEventType.RUN_CANCELED, "Run was canceled by ada", "Run was canceled by ada"),
         (DagsterEventType.RUN_FAILURE, "", "its process ended before the run did"),
         (DagsterEventType.RUN_CANCELING, "Sending run termination request.", "it was terminated on request"),
+        (DagsterEventType.RUN_CANCELED, "Canceling run from the queue.", "it was canceled in the queue"),
     ],
 )
 def test_a_run_without_a_failed_step_counts_as_killed(wiped: Platform, kind: DagsterEventType, says: str, reason: str):
