@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 MAX_ANSWER_BYTES: Final = 64 * 1024
+_TOKEN: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+_ANOTHER_POD: Final = "Run this in a pod with the token of a ServiceAccount, as the Job for retraining by hand has one"
 _TRANSIENT: Final = (408, 409, 429)
 _NOT_AUTHENTICATED: Final = 401
 _FORBIDDEN: Final = 403
@@ -49,6 +51,11 @@ class Kubernetes:
     def configured(self) -> bool:
         """Whether there is a cluster at all."""
         return self._kubeconfig is not None or self._in_pod
+
+    @property
+    def has_access(self) -> bool:
+        """Whether this process was given access. Most pods get no token, because they ask the API server nothing."""
+        return self._kubeconfig is not None or (self._in_pod and _TOKEN.exists())
 
     @property
     def address(self) -> str:
@@ -88,9 +95,9 @@ class Kubernetes:
                     "no cluster is configured. Set KUBECONFIG to a file that gives access to one, or run this in a pod"
                 )
         except (ConfigException, YAMLError, OSError, ValueError, TypeError, KeyError) as error:
+            remedy = "Check the file and its current context" if self._kubeconfig else _ANOTHER_POD
             raise KubernetesRefused(
-                f"the access to Kubernetes cannot be used ({self.address}): {_one_line(error).rstrip('.')}. Check the"
-                " file and its current context"
+                f"the access to Kubernetes cannot be used ({self.address}): {_one_line(error).rstrip('.')}. {remedy}"
             ) from None
         return configuration
 

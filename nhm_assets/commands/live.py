@@ -71,12 +71,12 @@ def _partition(run: "DagsterRun") -> str | None:
 
 
 def cluster_facts(settings: Settings) -> Facts | None:
-    """Whether the specialists' cluster answers; None if none is configured."""
+    """Whether the specialists' cluster answers; None if this process has no access to one, as in most pods."""
     from nhm_assets.resource_factories import kubernetes_of
     from resources.errors import ServiceError
 
     kubernetes = kubernetes_of(settings)
-    if not kubernetes.configured:
+    if not kubernetes.has_access:
         return None
     namespace, deployment = settings.deployment_of(all_specialists()[0])
     try:

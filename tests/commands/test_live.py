@@ -70,3 +70,15 @@ def test_no_cluster_is_no_fact_and_one_that_does_not_answer_says_why(tmp_path: P
     assert gone is not None
     assert gone["works"] is False
     assert "gone" in gone["sentence"]
+
+
+def test_a_pod_without_a_token_has_no_cluster_to_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """In the pod of the exporter, where people run `nhm status`, every cluster would look broken."""
+    in_a_pod = Settings(kubernetes_service_host="10.0.0.1", kubernetes_timeout_s=1)
+    token = tmp_path / "token"
+    monkeypatch.setattr("resources.kubernetes._TOKEN", token)
+    assert cluster_facts(in_a_pod) is None
+    token.touch()
+    facts = cluster_facts(in_a_pod)
+    assert facts is not None
+    assert facts["works"] is False

@@ -179,7 +179,7 @@ def test_a_kubeconfig_that_cannot_be_used_is_refused_by_its_name(tmp_path: Path,
 
 def test_outside_of_a_pod_there_is_no_access_of_a_pod():
     with (
-        pytest.raises(KubernetesRefused, match="cluster of this pod"),
+        pytest.raises(KubernetesRefused, match="in a pod with the token of a ServiceAccount"),
         Kubernetes(kubeconfig=None, in_pod=True, timeout_s=TIMEOUT_S).cluster(),
     ):
         pass
