@@ -1,5 +1,6 @@
-"""Other specialists than the five on Kubernetes, by what docs/kubernetes.md says under "Other specialists"."""
+"""Changes of an overlay, as docs/kubernetes.md describes them: other specialists, a registry with a login."""
 
+import re
 import shutil
 import textwrap
 from pathlib import Path, PurePosixPath
@@ -10,7 +11,7 @@ import yaml
 from nhm_assets.commands import cluster_needs as needs
 from nhm_assets.domain.specialists_file import specialists_in
 from tests.k8s.conftest import Cluster
-from tests.support.manifests import K8S, OVERLAYS, Manifest, find, rendered
+from tests.support.manifests import K8S, OVERLAYS, Manifest, find, pod_templates, rendered, schema_versions, validate
 from tests.support.nhm import nhm
 from tests.support.processes import ROOT
 
@@ -19,20 +20,20 @@ TWO = "- name: technical\n- {name: data-quality, deployment: opinions-data-quali
 DEPLOYMENTS = ["specialist-technical", "opinions-data-quality"]
 
 
-def of_the_document() -> dict[str, list[Manifest]]:
-    """What the document adds to an overlay."""
-    section = (ROOT / "docs" / "kubernetes.md").read_text().partition("### Other specialists\n")[2].partition("###")[0]
-    block = [line for line in section.splitlines() if line.startswith("    ") or not line]
-    return dict(yaml.safe_load(textwrap.dedent("\n".join(block))))
+def of_the_document(heading: str) -> dict[str, list[Manifest]]:
+    """What the last block under a heading adds to an overlay."""
+    section = (ROOT / "docs" / "kubernetes.md").read_text().partition(f"### {heading}\n")[2].partition("\n###")[0]
+    (*_, block) = re.findall(r"(?:^(?: {4}.*)?\n)+", section, re.MULTILINE)
+    return dict(yaml.safe_load(textwrap.dedent(block)))
 
 
-def with_specialists(folder: Path, overlay: Path, text: str = TWO) -> list[Manifest]:
-    """The manifests of a copy of an overlay in another namespace, with these specialists."""
+def changed(folder: Path, overlay: Path, heading: str, **files: str) -> list[Manifest]:
+    """The manifests of a copy of an overlay in another namespace, with this change and these YAML files."""
     shutil.copytree(K8S, folder / "k8s")
     mine = folder / "k8s" / "overlays" / overlay.name
     file = mine / "kustomization.yaml"
     kustomization = yaml.safe_load(file.read_text()) | {"namespace": "hive"}
-    for key, added in of_the_document().items():
+    for key, added in of_the_document(heading).items():
         known = {one.get("name"): one for one in kustomization[key]}
         for one in added:
             if "literals" in one and one["name"] in known:
@@ -40,8 +41,28 @@ def with_specialists(folder: Path, overlay: Path, text: str = TWO) -> list[Manif
             else:
                 kustomization[key].append(one)
     file.write_text(yaml.safe_dump(kustomization))
-    (mine / "specialists.yaml").write_text(text)
+    for name, text in files.items():
+        (mine / f"{name}.yaml").write_text(text)
     return rendered(mine)
+
+
+def with_specialists(folder: Path, overlay: Path, text: str = TWO) -> list[Manifest]:
+    return changed(folder, overlay, "Other specialists", specialists=text)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
+def test_every_pod_can_log_in_to_the_registry(overlay: Path, tmp_path: Path):
+    """A pod whose workload names no Secret gets that of its account; the account `default` is not the platform's."""
+    manifests = changed(tmp_path, overlay, "A registry with a login")
+    login = [{"name": "registry-login"}]
+    accounts = {
+        one["metadata"]["name"]: one["imagePullSecrets"] for one in manifests if one["kind"] == "ServiceAccount"
+    }
+    assert accounts == dict.fromkeys(("nhm-dagster", "nhm-run", "nhm-webserver"), login)
+    named = {name: template["spec"].get("imagePullSecrets") for name, template in pod_templates(manifests)}
+    assert [name for name, secrets in named.items() if secrets != login] == []
+    assert {secret.name for secret in needs.pull_secrets(manifests)} == {"registry-login"}
+    validate(manifests, schema_versions()[-1])
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
