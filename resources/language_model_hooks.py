@@ -1,9 +1,10 @@
 """What the clients of language models may send, and how long they may wait: hooks of their HTTP client."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from email.utils import mktime_tz, parsedate_tz
 from functools import partial
+from importlib import import_module
 from typing import Any, Final
 
 _LONGEST_WAIT_S: Final = 120.0
@@ -11,9 +12,12 @@ _OF_HTTP: Final = ("accept", "accept-encoding", "connection", "content-length", 
 _OF_PROTOCOLS: Final = ("anthropic-version", "authorization", "idempotency-key", "x-api-key")
 
 
-def hooks(key: str) -> dict[str, list[Callable[[Any], None]]]:
-    """The event hooks of the HTTP client that sends questions with this key."""
-    return {"request": [partial(_send_no_more, key)], "response": [_do_not_wait_for_long]}
+def hooks(key: str, timeout_s: float) -> dict[str, list[Callable[[Any], None]]]:
+    """The event hooks of the HTTP client that sends questions with this key, and reads an answer for so long."""
+    return {
+        "request": [partial(_send_no_more, key)],
+        "response": [_do_not_wait_for_long, partial(_read_in_time, timeout_s)],
+    }
 
 
 def _send_no_more(key: str, request: Any) -> None:
@@ -33,6 +37,28 @@ def _do_not_wait_for_long(response: Any) -> None:
     """Tell the packages not to retry what they would have to wait for too long; both obey this header."""
     if _wait_s(response.headers) > _LONGEST_WAIT_S:
         response.headers["x-should-retry"] = "false"
+
+
+def _read_in_time(timeout_s: float, response: Any) -> None:
+    """Give up an answer that does not end in time. The packages wait so long for each part of it.
+
+    Some servers send spaces while they think.
+    """
+    stream, until = response.stream, time.monotonic() + timeout_s
+    # Each package has an HTTP client of its own, and retries its errors alone.
+    client: Any = import_module(type(response).__module__.partition(".")[0])
+
+    class InTime(client.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            for part in stream:
+                if time.monotonic() > until:
+                    raise client.ReadTimeout("the answer does not end", request=response.request)
+                yield part
+
+        def close(self) -> None:
+            stream.close()
+
+    response.stream = InTime()
 
 
 def _wait_s(headers: Mapping[str, str]) -> float:

@@ -159,7 +159,7 @@ class _Asked:
 
     def _made_client(self) -> Any:
         timeout, key = self._access.timeout_s, self._access.key or _NO_KEY
-        http = self._package.DefaultHttpxClient(timeout=timeout, event_hooks=hooks(key))
+        http = self._package.DefaultHttpxClient(timeout=timeout, event_hooks=hooks(key, timeout))
         weakref.finalize(self, http.close)
         # The address and the key are always given: the packages would look for others in the environment.
         return self._client_class()(

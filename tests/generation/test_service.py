@@ -85,6 +85,15 @@ def test_what_the_packages_find_in_the_environment_is_not_sent(generate: Generat
     assert all(KEY in str(headers) for headers in server.headers)
 
 
+def test_an_answer_that_does_not_end_in_time_is_given_up(generate: Generate):
+    """Each space comes in time, and the answer after eight seconds."""
+    with language_server(lambda *_: Reply({"rows": []}, before=400)) as server:
+        done = generate(server, 5, llm_retries=1, llm_timeout_s=1)
+    assert done.exit_code == 1
+    assert "did not answer within 1 s, or cannot be reached, after 1 retries" in done.output
+    assert len(server.asked) == 2
+
+
 def test_a_server_that_is_not_there_is_named(generate: Generate):
     done = generate(LanguageServer("http://127.0.0.1:9", good_maker()), 5, llm_retries=0)
     assert done.exit_code == 1

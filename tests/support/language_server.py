@@ -7,8 +7,9 @@ import json
 import random
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -38,6 +39,7 @@ class Reply:
         ended: `stop`, `refused` or `cut_off`.
         usage: tokens read and written; None: the server does not say.
         whole: the body as it is sent, instead of one by the protocol.
+        before: how many spaces come before the body, one every 20 ms, as from a server that thinks.
     """
 
     content: Any
@@ -46,6 +48,7 @@ class Reply:
     ended: str = "stop"
     usage: tuple[int, int] | None = (1000, 500)
     whole: Any = None
+    before: int = 0
 
 
 @dataclass
@@ -87,9 +90,13 @@ def language_server(answer: Callable[[str, str], Reply]) -> Iterator[LanguageSer
             self.send_response(reply.status)
             for name, value in {"Content-Type": "application/json", **reply.headers}.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
+            self.send_header("Content-Length", str(reply.before + len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            with suppress(ConnectionError):
+                for _ in range(reply.before):
+                    self.wfile.write(b" ")
+                    time.sleep(0.02)
+                self.wfile.write(content)
 
         def log_message(self, *_: object) -> None:
             pass
