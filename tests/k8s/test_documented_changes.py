@@ -1,4 +1,4 @@
-"""Changes of an overlay, as docs/kubernetes.md describes them: other specialists, a registry with a login."""
+"""Changes of an overlay that docs/kubernetes.md describes: other specialists, a registry with a login, many runs."""
 
 import re
 import shutil
@@ -11,7 +11,18 @@ import yaml
 from nhm_assets.commands import cluster_needs as needs
 from nhm_assets.domain.specialists_file import specialists_in
 from tests.k8s.conftest import Cluster
-from tests.support.manifests import K8S, OVERLAYS, Manifest, find, pod_templates, rendered, schema_versions, validate
+from tests.k8s.test_pod_security import faults
+from tests.support.manifests import (
+    K8S,
+    OVERLAYS,
+    PRODUCTION,
+    Manifest,
+    find,
+    pod_templates,
+    rendered,
+    schema_versions,
+    validate,
+)
 from tests.support.nhm import nhm
 from tests.support.processes import ROOT
 
@@ -75,6 +86,15 @@ def test_the_file_reaches_the_pods_and_the_role_has_its_deployments(overlay: Pat
     assert needs.without_rights(manifests, places) == []
     others = [("semantic-translation", "specialist-business"), ("hive-two", "specialist-technical")]
     assert needs.without_rights(manifests, others) == others
+
+
+def test_the_database_takes_more_connections_and_gets_memory_for_them(tmp_path: Path):
+    manifests = changed(tmp_path, PRODUCTION, "Many runs at a time")
+    database = find(manifests, "StatefulSet", "nhm-postgresql", "hive")["spec"]["template"]
+    (container,) = database["spec"]["containers"]
+    assert container["args"] == ["-c", "max_connections=200"]
+    assert faults(database) == []
+    validate(manifests, schema_versions()[-1])
 
 
 def test_a_file_that_no_configmap_brings_is_not_found(production: list[Manifest]):
