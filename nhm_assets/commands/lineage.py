@@ -118,17 +118,19 @@ def _made_from(version: "ModelVersion") -> Facts:
 
 
 def _rows(frame: Any) -> Facts:
-    from nhm_assets.domain.dataset_schema import CLASS_NAMES, counts
+    from nhm_assets.domain.dataset_schema import CLASS_NAMES, REAL, counts
 
+    # Rows that were made up have ids, too, but no documents.
+    real = frame[frame["source"] == REAL]
     return {
         "rows": len(frame),
         "splits": counts(frame["split"]),
         "labels": {CLASS_NAMES[int(code)]: count for code, count in counts(frame["label"]).items()},
         "sources": counts(frame["source"]),
-        "provenance": counts(frame["provenance"]),
-        "feedback_documents": int(frame["feedback_id"].nunique()),
-        "opinion_documents": int(frame["opinion_id"].nunique()),
-        "plans": int(frame["plan_id"].nunique()),
+        "provenance": counts(real["provenance"]),
+        "feedback_documents": int(real["feedback_id"].nunique()),
+        "opinion_documents": int(real["opinion_id"].nunique()),
+        "plans": int(real["plan_id"].nunique()),
     }
 
 
@@ -250,10 +252,12 @@ def _lines(facts: Facts) -> list[tuple[str, str]]:
     else:
         documents = (
             f"{dataset['feedback_documents']} of feedback on {dataset['opinion_documents']} opinions about"
-            f" {dataset['plans']} plans; {_listed(dataset['provenance'])}"
+            f" {dataset['plans']} plans"
         )
-        shape = f"{dataset['rows']} rows: {_listed(dataset['splits'])}; {_listed(dataset['labels'])}"
-        lines += [("documents", documents), ("dataset", dataset["file"]), ("", shape)]
+        parts = map(_listed, (dataset["splits"], dataset["labels"], dataset["sources"]))
+        shape = f"{dataset['rows']} rows: {'; '.join(parts)}"
+        given = f"; {_listed(dataset['provenance'])}" if dataset["provenance"] else ""
+        lines += [("documents", documents + given), ("dataset", dataset["file"]), ("", shape)]
     run = f"MLflow run {facts['mlflow_run_id'] or 'none'}, Dagster run {facts['dagster_run_id'] or 'none'}"
     lines += [("trained by", run), ("", f"code version {facts['code_version'] or '?'}")]
     for one in facts["decisions"]:

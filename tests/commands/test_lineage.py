@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nhm_assets.domain.dataset_schema import data_version
+from nhm_assets.domain.dataset_schema import NO_FEEDBACK, REAL, REVIEWER, SYNTHETIC, data_version
 from nhm_assets.registry.vocabulary import (
     DATA_VERSION_TAG,
     INCREMENT_OF_TAG,
@@ -86,6 +86,18 @@ def test_a_version_names_its_fields_documents_dataset_decision_and_pods(settings
     assert "technical-evaluator version 1, Production" in shown
     assert "promoted by ada@example.org: every gate check passed" in shown
     assert "cognitive_plans.plan_data.risk_score" in shown
+
+
+def test_rows_that_were_made_up_are_not_counted_as_documents(settings, home):
+    learned = dataset(20, source=[SYNTHETIC] * 8 + [REAL] * 12, provenance=[NO_FEEDBACK] * 8 + [REVIEWER] * 12)
+    FrameIOManager(str(home / "storage")).store(learned, "feedback_dataset", "technical", WEEK)
+    Registry(home / "mlflow").client().set_model_version_tag(MODEL, "1", DATA_VERSION_TAG, data_version(learned))
+    facts = found(settings, "technical")["dataset"]
+    assert (facts["rows"], facts["sources"]) == (20, {"real": 12, "synthetic": 8})
+    assert {facts[name] for name in ("feedback_documents", "opinion_documents", "plans")} == {12}
+    shown = nhm("lineage", "technical", **settings).stdout
+    assert "12 of feedback on 12 opinions about 12 plans; 12 reviewer" in shown
+    assert "; 12 real, 8 synthetic" in shown
 
 
 def test_a_decision_about_the_version_that_took_its_place_is_not_taken_for_its_own(settings, database):
