@@ -9,6 +9,7 @@ from datetime import datetime
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
+from nhm_assets.domain.dataset_words import TEST
 from nhm_assets.domain.outcomes import BROKEN_BY_TAG, REASON_TAG, HeldAs, Outcome
 from nhm_assets.runs.tags import PARENT_TAG, PROCESS_TAG, RETRY_NUMBER_TAG, attempts
 
@@ -52,6 +53,14 @@ def who(run: "DagsterRun") -> dict[str, str]:
     return {"actor": actor(run), "origin": origin(run)}
 
 
+def _learned_rows(trained: "TrainedModel") -> str:
+    """How many rows of its dataset a version learned; an increment counts feedback, each once."""
+    if trained.increment:
+        return f"{trained.increment.feedback} rows"
+    rows = sum(trained.rows.values())
+    return f"{rows - trained.rows.get(TEST, 0)} of {rows} rows"
+
+
 def record_registration(
     log: "Collection[Document]", trained: "TrainedModel", *, stage: str, run: "DagsterRun", now: datetime
 ) -> None:
@@ -65,7 +74,7 @@ def record_registration(
         **subject(trained),
         "from_stage": "None",
         "to_stage": stage,
-        "reason": f"trained on {sum(trained.rows.values())} rows ({trained.data_source})",
+        "reason": f"trained on {_learned_rows(trained)} ({trained.data_source})",
         "rows": trained.rows,
         "sha256": trained.sha256,
         **({"increment_of": trained.increment.frozen} if trained.increment else {}),

@@ -62,7 +62,7 @@ def test_a_registration_records_the_version_and_its_data(log):
         "mlflow_run_id": "run-2",
         "from_stage": "None",
         "to_stage": "Staging",
-        "reason": "trained on 100 rows (real)",
+        "reason": "trained on 85 of 100 rows (real)",
         "rows": {"train": 70, "validation": 15, "test": 15},
         "sha256": "5" * 64,
         "dagster_run_id": "run-a",
@@ -70,6 +70,11 @@ def test_a_registration_records_the_version_and_its_data(log):
         "origin": "UI",
         "at": NOW,
     }
+
+
+def test_an_increment_says_how_much_feedback_it_learned_not_how_large_its_dataset_is(log):
+    register(log, increment=increment_record("1", feedback=23))
+    assert log.find_one()["reason"] == "trained on 23 rows (real)"
 
 
 def test_no_entry_has_a_field_timestamp(log):
