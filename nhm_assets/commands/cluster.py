@@ -50,6 +50,7 @@ def check(*, manifests: TextIO | None) -> None:
 def _of_manifests(settings: Settings, file: TextIO) -> Iterator[Line]:
     from nhm_assets.commands import cluster_needs as needs
     from nhm_assets.commands.cluster_before import Before
+    from nhm_assets.commands.cluster_settings import line_of_settings
     from nhm_assets.domain.specialists_file import specialists_in
     from nhm_assets.resource_factories import kubernetes_of
     from resources.kubernetes_objects import Objects
@@ -58,17 +59,22 @@ def _of_manifests(settings: Settings, file: TextIO) -> Iterator[Line]:
     configured = needs.settings(manifests)
     names = {"specialist_namespace": "SPECIALIST_NAMESPACE", "specialist_deployment": "SPECIALIST_DEPLOYMENT"}
     of_overlay = {field: configured[name] for field, name in names.items() if name in configured}
-    specialists: tuple[Specialist, ...] | None = FIVE
-    if path := configured.get("SPECIALISTS_FILE"):
-        text = needs.mounted_file(manifests, PurePosixPath(path))
-        specialists = None if text is None else specialists_in(text, Path(path))
-    if specialists is None:
+    specialists: tuple[Specialist, ...] = FIVE
+    path, text = configured.get("SPECIALISTS_FILE"), None
+    if path:
+        text, specialists = needs.mounted_file(manifests, PurePosixPath(path)), ()
+    yield line_of_settings(configured, text)
+    if text is not None:
+        # The line above names the fault.
+        with suppress(UsageError):
+            specialists = specialists_in(text, Path(str(path)))
+    elif path:
         yield unknown(
             "specialists",
             f"the manifests do not hold the file {path} of SPECIALISTS_FILE",
             "Let the overlay bring it in the ConfigMap nhm-specialists. Or run `nhm cluster check` in a pod later",
         )
-    deployments = [settings.model_copy(update=of_overlay).deployment_of(one) for one in specialists or ()]
+    deployments = [settings.model_copy(update=of_overlay).deployment_of(one) for one in specialists]
     with kubernetes_of(settings).cluster() as cluster:
         yield from Before(Objects(cluster), manifests, deployments).lines()
 
