@@ -14,6 +14,7 @@ from nhm_assets.promotion.production_models import show_production
 from nhm_assets.promotion.rollback_events import show_rollback, unshown_rollbacks
 from nhm_assets.registry.audit_log import AUDIT_LOG
 from nhm_assets.registry.foreign_moves import (
+    Pointer,
     index_unsettled_moves,
     pointers_of,
     record_foreign_move,
@@ -118,7 +119,8 @@ def _only_looked(reader: "MlflowReader", log: "Collection[Document]") -> str:
 
 def _settle(client: "MlflowClient", log: "Collection[Document]", move: Document, settings: Settings) -> str:
     """Move the champion back if that is configured; returns what was done, or what a person can do."""
-    what_to_do = remedy(move["specialist"], move["stage"], move["from_version"])
+    pointer = Pointer(move["model"], tuple(move["stage"]), move["alias"], move["from_version"])
+    what_to_do = remedy(client, move["specialist"], pointer)
     if not settings.restore_foreign_moves:
         return what_to_do
     fields = {"specialist": move["specialist"], "actor": _ACTOR, "origin": "sensor"}

@@ -160,8 +160,8 @@ def _foreign_moves(clients: Clients) -> list[Facts]:
     with clients.database() as database, clients.mlflow.reading() as client:
         models = [specialist.registered_model for specialist in all_specialists()]
         pointers = pointers_of(client, database[AUDIT_LOG], models)
-    return [
-        {"specialist": str(who), "sentence": pointer.sentence, "remedy": remedy(who, pointer.stage, pointer.audited)}
-        for who, pointer in zip(all_specialists(), pointers, strict=True)
-        if pointer.is_foreign
-    ]
+        return [
+            {"specialist": str(who), "sentence": pointer.sentence, "remedy": remedy(client, str(who), pointer)}
+            for who, pointer in zip(all_specialists(), pointers, strict=True)
+            if pointer.is_foreign
+        ]

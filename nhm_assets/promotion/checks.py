@@ -60,7 +60,7 @@ def registry_verdict(
     check, pointer = REGISTRY_CONSISTENT, pointer_of(client, log, model)
     figures = {"production": ", ".join(pointer.stage), "alias": pointer.alias, "audited": pointer.audited}
     if pointer.is_foreign:
-        reason = f"{pointer.sentence}. {remedy(specialist, pointer.stage, pointer.audited)}."
+        reason = f"{pointer.sentence}. {remedy(client, specialist, pointer)}."
         return Verdict(check, passed=False, reason=reason, figures=figures)
     champion = version_in_production(client, model)
     if champion is None:

@@ -26,7 +26,7 @@ from nhm_assets.registry.recovery import (
     recover,
 )
 from nhm_assets.registry.versions import version_by_alias, version_if_any, versions_in_production
-from nhm_assets.registry.vocabulary import ARCHIVED, PRODUCTION, PRODUCTION_ALIAS
+from nhm_assets.registry.vocabulary import ARCHIVED, PREVIOUS_ALIAS, PRODUCTION, PRODUCTION_ALIAS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -75,19 +75,28 @@ class Pointer:
         )
 
 
-def remedy(specialist: str, stage: Sequence[str], audited: str | None) -> str:
+def remedy(client: "MlflowClient | MlflowReader", specialist: str, pointer: Pointer) -> str:
     """The commands that settle a foreign move.
 
     Args:
+        client: of the registry.
         specialist: whose champion was moved.
-        stage: numbers of the versions in stage Production now. Only a single one can be adopted.
-        audited: number of the version that the platform had put there.
+        pointer: where it is now. Only a single version in stage Production can be adopted.
     """
     adoption = f"run `nhm adopt {specialist} --reason TEXT`"
     keep = {0: "", 1: f"To keep it, {adoption}. "}.get(
-        len(stage), f"To keep another one, archive all others in MLflow, then {adoption}. "
+        len(pointer.stage), f"To keep another one, archive all others in MLflow, then {adoption}. "
     )
-    return f"{keep}To go back, run `nhm rollback {specialist} --to {audited} --reason TEXT`"
+    return f"{keep}{_way_back(client, specialist, pointer)}"
+
+
+def _way_back(client: "MlflowClient | MlflowReader", specialist: str, pointer: Pointer) -> str:
+    """The command that goes back to the version of the audit log, or, if that was deleted, to the one before it."""
+    audited, target, start = pointer.audited, pointer.audited, "To go back"
+    if audited is not None and version_if_any(client, pointer.model, audited) is None:
+        target = version_by_alias(client, pointer.model, PREVIOUS_ALIAS) or "VERSION"
+        start = f"Version {audited} no longer exists. To go back to an earlier one"
+    return f"{start}, run `nhm rollback {specialist} --to {target} --reason TEXT`"
 
 
 def pointer_of(client: "MlflowClient | MlflowReader", log: "Collection[Document]", model: str) -> Pointer:
@@ -275,7 +284,7 @@ def restore(
             return pointer
         if version_if_any(client, model, pointer.audited) is None:
             lock.discard()
-            raise RegistryError(f"{pointer.sentence}, and version {pointer.audited} no longer exists")
+            raise RegistryError(f"{model} version {pointer.audited} no longer exists")
         before = (last_move(log, model) or {}).get("previous")
         previous = before if _is_archived(client, model, before) else None
         moves = plan_moves(pointer.audited, champion=_one(pointer), previous=previous)

@@ -183,9 +183,10 @@ def _champion_and_target(
             f" {f'version {champion}' if champion else 'no version'} is in {PRODUCTION}"
         )
     target = request.to
-    if target is None and request.from_version is None and pointer.is_foreign:
-        target = pointer.audited
-    elif target is None:
+    if target is None and request.from_version is None and pointer.audited and pointer.is_foreign:
+        # Others may have deleted it.
+        target = pointer.audited if version_if_any(client, model, pointer.audited) else None
+    if target is None:
         target = version_by_alias(client, model, PREVIOUS_ALIAS)
     if target is None:
         raise UsageError(f"{model} has no previous version: name the target with --to")

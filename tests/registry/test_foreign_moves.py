@@ -159,7 +159,7 @@ def test_a_promotion_in_progress_is_no_foreign_move(registry, log, two):
 def test_an_adoption_is_recommended_only_where_it_would_be_done(registry, log, two, kind):
     moved(kind, registry, two)
     pointer = pointer_of(registry.client(), log, MODEL)
-    advice = remedy("technical", pointer.stage, pointer.audited)
+    advice = remedy(registry.client(), "technical", pointer)
     assert advice.endswith(f"To go back, run `nhm rollback technical --to {two[1]} --reason TEXT`")
     if advice.startswith("To keep it, run `nhm adopt technical --reason TEXT`. "):
         assert adopted(registry, log).stage == pointer.stage
@@ -180,6 +180,30 @@ def test_a_rollback_without_a_target_puts_back_the_version_of_the_audit_log(regi
     assert registry_faults(registry.client(), MODEL, two[1]) == []
     assert look(registry, log) is None
     assert log.count_documents({"kind": "foreign_move", "state": "settled"}) == 1
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["as advised", "without a target"])
+def test_a_champion_that_was_deleted_gives_way_to_the_version_before_it(registry, log, two, named):
+    first, second = two
+    registry.client().delete_model_version(MODEL, second)
+    advice = remedy(registry.client(), "technical", pointer_of(registry.client(), log, MODEL))
+    assert advice == (
+        f"Version {second} no longer exists. To go back to an earlier one, run `nhm rollback technical --to {first}"
+        " --reason TEXT`"
+    )
+    assert roll_back_here(registry, log, first if named else None).version == first
+    assert registry_faults(registry.client(), MODEL, first) == []
+    assert look(registry, log) is None
+
+
+def test_without_a_version_before_the_deleted_champion_a_person_names_one(registry, log):
+    only = registry.add(EARLIER)
+    promote_here(registry, log, only, EARLIER)
+    registry.client().delete_model_version(MODEL, only)
+    advice = remedy(registry.client(), "technical", pointer_of(registry.client(), log, MODEL))
+    assert advice.endswith("To go back to an earlier one, run `nhm rollback technical --to VERSION --reason TEXT`")
+    with pytest.raises(UsageError, match="name the target with --to"):
+        roll_back_here(registry, log)
 
 
 @pytest.mark.parametrize("kind", KINDS)
