@@ -10,6 +10,7 @@ _BY_MODEL: Final = "ml_model"
 ORIGIN_FIELDS: Final = (
     "opinion.metadata.model_source",
     "opinion.metadata.model_version",
+    "opinion.metadata.ab_test_model_version",
     "explainability.model_version",
 )
 """Fields of an opinion document that say it."""
@@ -24,7 +25,8 @@ def origin_of(document: Mapping[str, Any]) -> tuple[str | None, str | None]:
     if version is None:
         # Opinions of earlier releases say it only there.
         version = _map(document.get("explainability")).get("model_version")
-    return _number(version), None
+    # In an A/B test, `model_version` is the number in Production, whichever of the two answered.
+    return _number(metadata.get("ab_test_model_version")) or _number(version), None
 
 
 def _number(version: object) -> str | None:

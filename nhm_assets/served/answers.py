@@ -23,7 +23,7 @@ def count(opinions: Iterable[Opinion], times: ServingTimes) -> Answered:
             in_gap += 1
         else:
             versions[opinion.version] += 1
-            unexpected += times.is_unexpected(opinion.at, opinion.version)
+            unexpected += not opinion.by_challenger and times.is_unexpected(opinion.at, opinion.version)
     return Answered(
         opinions=total,
         by_version=dict(sorted(versions.items(), key=lambda item: int(item[0]))),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from nhm_assets.domain.ab_records import MODEL_B
 from nhm_assets.domain.opinion_origin import ORIGIN_FIELDS, origin_of
 from nhm_assets.domain.text import is_string
 from nhm_assets.domain.times import parse_time
@@ -16,6 +17,7 @@ OPINION_FIELDS: Final = (
     "specialist_type",
     "evaluated_at",
     "created_at",
+    "opinion.metadata.ab_test_variant",
     *ORIGIN_FIELDS,
     *SCORE_FIELDS,
 )
@@ -31,6 +33,7 @@ class Opinion:
         version: number of the registered version that it names; None if none gave it, or if it names none.
         fallback: what gave it instead of a model; None if a model gave it, or if it does not say so.
         confidence, risk: NaN if they are missing or no numbers.
+        by_challenger: whether the challenger of an A/B test gave it, by the mark of ABTestingSpecialist.
     """
 
     opinion_id: str
@@ -40,6 +43,7 @@ class Opinion:
     fallback: str | None
     confidence: float
     risk: float
+    by_challenger: bool = False
 
 
 def opinion_of(document: Mapping[str, Any]) -> Opinion:
@@ -55,7 +59,14 @@ def opinion_of(document: Mapping[str, Any]) -> Opinion:
         fallback=fallback,
         confidence=confidence,
         risk=risk,
+        by_challenger=_variant(document) == MODEL_B,
     )
+
+
+def _variant(document: Mapping[str, Any]) -> object:
+    inside = document.get("opinion")
+    metadata = inside.get("metadata") if isinstance(inside, Mapping) else None
+    return metadata.get("ab_test_variant") if isinstance(metadata, Mapping) else None
 
 
 def _text(value: object) -> str:

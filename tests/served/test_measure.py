@@ -103,6 +103,21 @@ def test_a_pod_that_was_not_restarted_is_found_and_nothing_else(database, settin
     assert [check for check, good in found.items() if not good] == ["model_answers"]
 
 
+@pytest.mark.parametrize("named", ["1", "2"], ids=["as in Production", "as it answered"])
+def test_in_a_live_test_an_opinion_counts_for_the_version_in_its_mark(database, settings, named: str):
+    """Whatever `model_version` says. A challenger that answers is no version that was replaced."""
+    champion, challenger = answered_week(START, 200, version="1"), answered_week(START, 60, version=named, seed=2)
+    mark = {"ab_test_variant": "model_b", "ab_test_model_version": 2}
+    for one in challenger[0]:
+        one["opinion"]["metadata"] = one["opinion"]["metadata"] | mark
+    promoted = START - timedelta(days=1)
+    store(database, [champion, challenger], [promotion("1", promoted), restart("1", promoted, minutes=3)])
+    found = measure(database, PARTITION, settings, now=NOW)
+    assert (found.answered.by_version, found.answered.unexpected) == ({"1": 200, "2": 60}, 0)
+    assert {one.version: one.reviewed for one in found.agreements} == {"1": 200, "2": 60}
+    assert passed(found, settings)["model_answers"]
+
+
 def test_without_documents_nothing_is_measured_and_nothing_warns(database, settings):
     found = measure(database, PARTITION, settings, now=NOW)
     assert (found.answered.opinions, found.agreements, found.version, found.faults) == (0, [], None, {})
