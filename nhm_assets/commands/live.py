@@ -45,6 +45,7 @@ def run_facts(instance: "DagsterInstance") -> list[Facts]:
             "run": record.dagster_run.run_id,
             "job": record.dagster_run.job_name,
             "partition": _partition(record.dagster_run),
+            "subject": _subject(record.dagster_run),
             "at": record.create_timestamp.replace(tzinfo=UTC).isoformat(),
             "ended": ended_as(record.dagster_run),
             "reason": _reason(instance, record),
@@ -62,6 +63,17 @@ def _reason(instance: "DagsterInstance", record: "RunRecord") -> str | None:
     if record.dagster_run.status is DagsterRunStatus.STARTED and is_dead(instance, record):
         return "its process is gone: the next `nhm retrain` or the daemon ends it"
     return reason_of(instance, record.dagster_run) or None
+
+
+def _subject(run: "DagsterRun") -> str:
+    """What it was about: week and specialist of a retraining, and the job of every other run with whom it was for."""
+    from nhm_assets.domain.dagster_names import JOB
+    from nhm_assets.domain.outcomes import SPECIALIST_TAG
+    from nhm_assets.runs.queries import ASSET_JOB
+
+    about = (_partition(run) or run.tags.get(SPECIALIST_TAG, "")).replace("|", " ")
+    job = "" if about and run.job_name in (JOB, ASSET_JOB) else run.job_name
+    return f"{job} {about}".strip()
 
 
 def _partition(run: "DagsterRun") -> str | None:

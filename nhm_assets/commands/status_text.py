@@ -104,10 +104,7 @@ def _run_rows(runs: list[Facts]) -> list[list[str]]:
     """A reason is cut where its line would end, but shows what fits into a usual terminal."""
     from nhm_assets.commands.tables import table_width
 
-    rows = [
-        [one["at"][:16].replace("T", " "), (one["partition"] or one["job"]).replace("|", " "), one["ended"]]
-        for one in runs
-    ]
+    rows = [[one["at"][:16].replace("T", " "), one["subject"], one["ended"]] for one in runs]
     before = sum(max(map(len, cells)) + 1 for cells in zip(*rows, strict=True))
     room = max(_SHOWN, table_width() - before - 1)
     return [[*row, textwrap.shorten(one["reason"] or "", room)] for row, one in zip(rows, runs, strict=True)]

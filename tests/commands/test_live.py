@@ -53,6 +53,18 @@ def test_the_last_runs_are_named_with_outcome_and_reason_and_not_those_before(in
     assert abs(datetime.fromisoformat(shown[0]["at"]) - datetime.now(UTC)) < timedelta(hours=1)
 
 
+def test_a_run_that_is_no_retraining_is_named_by_its_job_and_whom_it_was_for(instance: DagsterInstance):
+    nobody = {"dagster/partition": ""}
+    put_run(instance, job="ab_test", tags={"dagster/partition": "technical"})
+    put_run(instance, job="rollback_promotion", tags={**nobody, "nhm/specialist": "business"})
+    put_run(instance, job="retention", tags=nobody)
+    put_run(instance, job="served_quality_job")
+    put_run(instance)
+    week = f"technical {WEEK}"
+    expected = [week, f"served_quality_job {week}", "retention", "rollback_promotion business", "ab_test technical"]
+    assert [one["subject"] for one in run_facts(instance)] == expected
+
+
 def test_a_run_whose_process_is_gone_and_one_that_nobody_has_reported_yet_say_so(instance: DagsterInstance):
     process = subprocess.Popen(["true"])
     process.wait()

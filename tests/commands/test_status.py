@@ -232,6 +232,6 @@ def test_storage_below_the_home_is_repaired_by_the_setting_of_the_home(home, mon
 @pytest.mark.parametrize(("width", "shown"), [(80, 80), (140, 94), (400, 300)])
 def test_the_reason_of_a_run_fills_the_line(monkeypatch, capsys, width: int, shown: int):
     monkeypatch.setattr(tables, "table_width", lambda: width)
-    run = {"at": "2026-03-08T02:00:00", "partition": f"technical|{WEEK}", "ended": "broken", "reason": "why " * 75}
+    run = {"at": "2026-03-08T02:00:00", "subject": f"technical {WEEK}", "ended": "broken", "reason": "why " * 75}
     print_facts({"runs": [run], "needs": [], "settings": []}, Settings())
     assert capsys.readouterr().out.count("why") * 4 in range(shown - 12, shown + 12)
