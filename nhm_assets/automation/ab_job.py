@@ -22,12 +22,14 @@ from nhm_assets.domain.dagster_names import AB_TEST_JOB, IN_MEMORY
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.outcomes import SPECIALIST_TAG
 from nhm_assets.domain.partitions import Partition, parse_specialist
+from nhm_assets.promotion.protocol import superseded_by
 from nhm_assets.registry.ab_tests import AbRequest, newest_test, start_test, stop_test
 from nhm_assets.registry.audit_log import AUDIT_LOG, who
-from nhm_assets.registry.versions import version_by_alias, version_if_any
-from nhm_assets.registry.vocabulary import CANDIDATE_ALIAS, PARTITION_TAG
+from nhm_assets.registry.versions import version_by_alias, version_if_any, versions_in_production, window_end
+from nhm_assets.registry.vocabulary import CANDIDATE_ALIAS, PARTITION_TAG, STAGING, UNSTAGED
 from nhm_assets.runs.broken_runs import tag_broken_run
 from nhm_assets.served.ab_measure import measure_test
+from nhm_assets.served.measure import first_line
 from nhm_assets.settings import Settings
 from nhm_assets.steps.retry_policy import retry_transient_errors
 from resources.mlflow import Mlflow
@@ -167,7 +169,7 @@ def _verdict(
     try:
         return measure_test(client, database, settings, test, settings.now()).verdict.sentence
     except Exception as error:  # noqa: BLE001 - a test can be stopped whatever its figures are
-        return f"Its verdict was not measured: {(str(error).splitlines() or [type(error).__name__])[0]}"
+        return f"Its verdict was not measured: {first_line(error)}."
 
 
 def _next_step(client: "MlflowClient", test: AbTest) -> str:
@@ -175,6 +177,11 @@ def _next_step(client: "MlflowClient", test: AbTest) -> str:
     version = version_if_any(client, test.model, test.challenger)
     if version is None:
         return f"Nothing was promoted, and version {test.challenger} does not exist any more."
+    if version.current_stage not in (STAGING, UNSTAGED):
+        return f"Version {test.challenger} is in stage {version.current_stage} now."
+    end, champion = window_end(version), next(iter(versions_in_production(client, test.model)), None)
+    if end and (older := superseded_by(champion, end)):
+        return f"Nothing was promoted, and version {test.challenger} cannot be: {older}."
     partition = Partition.named(version.tags.get(PARTITION_TAG, ""))
     week = f" --week {partition.week}" if partition else ""
     return (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nhm_assets.domain.ab_records import DAYS, MIN_SAMPLES, MODES, REPLAY
-from nhm_assets.domain.errors import UsageError
+from nhm_assets.domain.errors import RegistryError, UsageError
 from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.settings import Settings
 
@@ -26,7 +26,7 @@ def ab() -> None:
 @ab.command()
 @click.argument("specialist")
 @click.option("--challenger", metavar="VERSION", required=True, help="The version to compare with Production.")
-@click.option("--mode", type=click.Choice(MODES), default=REPLAY, show_default=True, help="See below.")
+@click.option("--mode", type=click.Choice(MODES), default=REPLAY, show_default=True, help="See above.")
 @click.option("--split", type=float, help="Share of the plans for the champion. Default: AB_TEST_TRAFFIC_SPLIT.")
 @click.option("--days", type=float, default=DAYS, show_default=True, help="After so many days it is over by itself.")
 @click.option(
@@ -71,7 +71,7 @@ def status(specialist: str, *, as_json: bool) -> None:
     The intervals hold however often you look.
     """
     settings = Settings.load()
-    result, over = _measured(settings, specialist)
+    result, over, idle = _measured(settings, specialist)
     if as_json:
         click.echo(result.model_dump_json(indent=2))
         return
@@ -80,17 +80,20 @@ def status(specialist: str, *, as_json: bool) -> None:
 
     print_table("Over" if over else "Running", ("", ""), [list(row) for row in ab_rows(result)])
     click.echo(f"\n{result.verdict.sentence}")
+    if idle:
+        click.echo(f"{idle}: `nhm ab stop {specialist}` ends the test")
 
 
-def _measured(settings: Settings, specialist: str) -> "tuple[AbResult, bool]":
-    """The newest test up to now, and whether it is over.
+def _measured(settings: Settings, specialist: str) -> "tuple[AbResult, bool, str | None]":
+    """The newest test up to now, whether it is over, and why it compares no further plans; None if it does.
 
     Raises:
         UsageError: there is no test.
+        RegistryError: the challenger cannot be asked.
     """
     with startup_without_gc():
         from nhm_assets.domain.partitions import parse_specialist
-        from nhm_assets.registry.ab_tests import newest_test
+        from nhm_assets.registry.ab_tests import newest_test, why_idle
         from nhm_assets.registry.audit_log import AUDIT_LOG
         from nhm_assets.resource_factories import mlflow_of, mongo_of
 
@@ -102,8 +105,14 @@ def _measured(settings: Settings, specialist: str) -> "tuple[AbResult, bool]":
         with startup_without_gc():
             from nhm_assets.served.ab_measure import measure_test
 
+        over = not test.runs_at(now)
         with mlflow_of(settings).client() as client:
-            return measure_test(client, database, settings, test, now), not test.runs_at(now)
+            try:
+                result = measure_test(client, database, settings, test, now)
+            except RegistryError as error:
+                end = "" if over else f". `nhm ab stop {specialist}` ends the test"
+                raise RegistryError(f"the {test.sentence} cannot be measured: {error}{end}") from error
+            return result, over, None if over else why_idle(client, test)
 
 
 def _run_job(settings: Settings, specialist: str, config: dict[str, Any]) -> None:

@@ -64,6 +64,7 @@ def _stored(settings: Settings, specialist: str, week: str | None) -> ServedQual
 def _print(quality: ServedQuality, settings: Settings) -> None:
     from nhm_assets.commands.tables import print_table
     from nhm_assets.served.checks import NOT_MEASURED, judge_week
+    from nhm_assets.served.measure import AB_TEST
 
     serves = f"version {quality.version} serves" if quality.version else "no record says which version served"
     title = f"{quality.specialist}, week {quality.week} until {quality.end:%Y-%m-%d %H:%M} UTC: {serves}"
@@ -80,7 +81,9 @@ def _print(quality: ServedQuality, settings: Settings) -> None:
         click.echo()
         print_table("Agreement with people", columns, agreements, numbers=set(columns))
     if quality.ab_test:
-        click.echo(f"\nA/B test: {quality.ab_test.verdict.sentence}")
+        click.echo(f"\n{AB_TEST}: {quality.ab_test.verdict.sentence}")
+    elif fault := quality.faults.get(AB_TEST):
+        click.echo(f"\n{AB_TEST}: {NOT_MEASURED}: {fault}")
 
 
 def _figure(value: float | None) -> str:

@@ -14,7 +14,7 @@ from nhm_assets.domain.ab_records import AbTest, Mode
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.registry.promotion_lock import hold_lock
 from nhm_assets.registry.recovery import champion_of, recover
-from nhm_assets.registry.versions import absence, all_versions, version_if_any
+from nhm_assets.registry.versions import absence, all_versions, version_if_any, versions_in_production
 from nhm_assets.registry.vocabulary import FILES_DELETED_TAG, ROLLED_BACK_TAG, STAGING, UNSTAGED
 
 if TYPE_CHECKING:
@@ -82,6 +82,15 @@ def why_it_waits(log: "Collection[Document]", model: str, version: str, now: dat
         f"version {version} {what} the {test.sentence}, during which nothing is promoted. When it is over, or after"
         f" `nhm ab stop {test.specialist}`, retrain this week again: the gate then decides"
     )
+
+
+def why_idle(client: "MlflowClient", test: AbTest) -> str | None:
+    """Why a test that runs compares no further plans; None if it does."""
+    if version_if_any(client, test.model, test.challenger) is None:
+        return f"Version {test.challenger} was deleted in MLflow, so no further plans are compared"
+    if test.champion not in {str(one.version) for one in versions_in_production(client, test.model)}:
+        return f"Version {test.champion} is no longer in Production, so no further plans are compared"
+    return None
 
 
 def start_test(

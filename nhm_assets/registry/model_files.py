@@ -20,6 +20,7 @@ from nhm_assets.domain.class_order import ClassOrder, class_order
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.domain.errors import RegistryError
 from nhm_assets.registry.audit_log import AUDIT_LOG, Document, registration
+from nhm_assets.registry.versions import absence, version_if_any
 from nhm_assets.registry.vocabulary import CLASSES_TAG, SHA256_TAG
 
 if TYPE_CHECKING:
@@ -44,9 +45,13 @@ def verified_model(
         allow_unverified: accept a version that this platform did not register; a wrong digest is never accepted.
 
     Raises:
-        RegistryError: the files are missing, the model file is not the registered one, or it cannot be verified.
+        RegistryError: the version or its files are missing, the model file is not the registered one, or it cannot be
+            verified.
     """
-    entry, tag = registration(log, model, version), client.get_model_version(model, version).tags.get(SHA256_TAG)
+    found = version_if_any(client, model, version)
+    if found is None:
+        raise RegistryError(absence(client, model, version))
+    entry, tag = registration(log, model, version), found.tags.get(SHA256_TAG)
     if entry is None and not allow_unverified:
         raise RegistryError(
             f"the file of {model} version {version} cannot be verified, because this platform did not register it (it"

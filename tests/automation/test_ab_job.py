@@ -12,10 +12,12 @@ from dagster import (
     RunsFilter,
 )
 
+from nhm_assets.automation import ab_job
 from nhm_assets.automation.ab_job import AB_OP
 from nhm_assets.definitions import build_definitions
 from nhm_assets.domain.dagster_names import AB_TEST_JOB
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
+from nhm_assets.domain.errors import RegistryError
 from nhm_assets.domain.partitions import WEEK as ONE_WEEK
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.served_records import ServedQuality
@@ -111,6 +113,42 @@ def test_a_test_whose_challenger_was_deleted_in_mlflow_can_be_stopped(platform: 
     assert said.endswith("Nothing was promoted, and version 2 does not exist any more.")
 
 
+def test_why_the_verdict_was_not_measured_is_a_sentence_of_its_own(platform: Platform, monkeypatch):
+    registry = Registry(platform.settings.nhm_home / "mlflow")
+    registry.add(WEEK_END - ONE_WEEK, stage="Production")
+    registry.add(WEEK_END)
+    assert ask(platform, START).success
+
+    def cannot(*_: object) -> None:
+        raise RegistryError("its files are gone")
+
+    monkeypatch.setattr(ab_job, "measure_test", cannot)
+    said = ask(platform, {"specialist": "technical", "action": "stop"}).output_for_node(AB_OP)["summary"]
+    assert "Its verdict was not measured: its files are gone. Nothing was promoted" in said
+
+
+def test_who_stops_a_test_again_is_told_where_its_challenger_is_now(platform: Platform):
+    registry = Registry(platform.settings.nhm_home / "mlflow")
+    registry.add(WEEK_END - ONE_WEEK, stage="Production")
+    registry.add(WEEK_END)
+    stop = {"specialist": "technical", "action": "stop"}
+    assert ask(platform, START).success
+    assert "Nothing was promoted: to let the gate decide" in ask(platform, stop).output_for_node(AB_OP)["summary"]
+    registry.client().transition_model_version_stage(MODEL, "2", "Production", archive_existing_versions=True)
+    said = ask(platform, stop).output_for_node(AB_OP)["summary"]
+    assert said.endswith("Version 2 is in stage Production now.")
+
+
+def test_a_challenger_of_an_older_window_is_not_sent_to_the_gate(platform: Platform):
+    registry = Registry(platform.settings.nhm_home / "mlflow")
+    registry.add(WEEK_END, stage="Production")
+    registry.add(WEEK_END - ONE_WEEK)
+    assert ask(platform, START).success
+    said = ask(platform, {"specialist": "technical", "action": "stop"}).output_for_node(AB_OP)["summary"]
+    assert "Nothing was promoted, and version 2 cannot be: the champion (version 1) learned from a newer window" in said
+    assert "nhm retrain" not in said
+
+
 def plans_since(platform: Platform, start, count: int) -> None:
     """Opinions of version 1 on plans like those that it learned, all of them reviewed."""
     frames = FrameIOManager(platform.settings.storage)
@@ -198,6 +236,17 @@ def test_the_command_starts_shows_and_stops_a_test(platform: Platform, mongod_ur
     shown = nhm("ab", "status", "technical", **settings)
     assert shown.returncode == 0, shown.stderr
     assert "No plan with stored features was answered by version 1" in shown.stdout
+    assert "ends the test" not in shown.stdout
+    registry.client().delete_model_version(MODEL, "2")
+    shown = nhm("ab", "status", "technical", **settings)
+    assert "Version 2 was deleted in MLflow, so no further plans are compared: `nhm ab stop technical`" in shown.stdout
+    opinions, reviews = answered_week(NOW, 1, version="1", days=0.1)
+    store(platform.database, [(opinions, reviews)])
+    platform.database["plan_features"].insert_one(stored_features(opinions[0]["plan_id"], timestamp=NOW.timestamp()))
+    failed = nhm("ab", "status", "technical", **settings | {"nhm_now": (NOW + ONE_WEEK / 14).isoformat()})
+    assert failed.stderr.startswith("nhm: the A/B test of version 2 against version 1 of technical-evaluator until")
+    assert "cannot be measured: technical-evaluator has no version '2'" in failed.stderr
+    assert "`nhm ab stop technical` ends the test" in failed.stderr
     over = nhm("ab", "stop", "technical", **settings)
     assert over.returncode == 0, over.stderr
     assert "Nothing was promoted" in over.stdout

@@ -35,6 +35,13 @@ def test_a_specialist_that_was_taken_out_is_shown_as_it_was_last_measured(settin
     assert "unknown specialist 'evolution'" in nhm("watch", "evolution", **settings).stderr
 
 
+def test_an_ab_test_that_was_not_measured_says_why(settings, home):
+    record = week(faults={"A/B test": "technical-evaluator has no version '2': it has 3, 1"})
+    RecordIOManager(str(home / "storage")).store(record, "served_quality", "technical", WEEK)
+    shown = nhm("watch", "technical", **settings).stdout
+    assert "A/B test: Not measured: technical-evaluator has no version '2': it has 3, 1" in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

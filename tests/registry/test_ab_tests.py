@@ -16,6 +16,7 @@ from nhm_assets.registry.ab_tests import (
     running_test,
     start_test,
     stop_test,
+    why_idle,
 )
 from nhm_assets.registry.vocabulary import FILES_DELETED_TAG, ROLLED_BACK_TAG
 from nhm_assets.training.registration import stage_candidate
@@ -242,6 +243,15 @@ def test_without_a_champion_or_a_test_the_person_is_told(registry, log):
         start(registry, log, "1")
     with pytest.raises(UsageError, match="has no A/B test"):
         stop(registry, log)
+
+
+def test_a_test_that_can_compare_no_further_plans_says_why(three, log):
+    client, test = three.client(), start(three, log, "3")
+    assert why_idle(client, test) is None
+    client.transition_model_version_stage(MODEL, "1", "Archived")
+    assert why_idle(client, test) == "Version 1 is no longer in Production, so no further plans are compared"
+    client.delete_model_version(MODEL, "3")
+    assert why_idle(client, test) == "Version 3 was deleted in MLflow, so no further plans are compared"
 
 
 def test_a_week_finds_the_test_that_ran_in_it_as_it_was_known_then(three, log):

@@ -128,6 +128,14 @@ def test_a_version_without_files_is_refused_in_words(versions, forest, gone):
     assert ("lacks its model file" if gone == "model.pkl" else "has no files") in refused(versions, version)
 
 
+def test_a_version_that_does_not_exist_is_refused_in_words(versions):
+    with (
+        pytest.raises(RegistryError, match=f"{MODEL} has no version '99'"),
+        verified_model(versions.client, versions.log, MODEL, "99"),
+    ):
+        pytest.fail("a version that does not exist was handed out")
+
+
 @pytest.mark.parametrize("address", ["dbfs:/models/x", "mlflow-artifacts:/x/y", "https://nowhere"])
 def test_a_version_at_a_place_that_nobody_can_read_has_no_files(versions, address):
     version = str(versions.client.create_model_version(MODEL, address).version)
