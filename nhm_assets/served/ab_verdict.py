@@ -39,7 +39,8 @@ def verdict_of(
         "no difference": f"No difference between version {test.challenger} and version {test.champion}"
         f"{' was found' if over else ' so far'}",
     }[word]
-    return AbVerdict(word=word, sentence=f"{said}: {_figures(auc, precision)}, on {reviewed} reviewed plans.")
+    plans = f"at least {reviewed} reviewed plans of each" if test.mode == LIVE else f"{reviewed} reviewed plans"
+    return AbVerdict(word=word, sentence=f"{said}: {_figures(auc, precision)}, on {plans}.")
 
 
 def _no_answers(test: AbTest) -> str:

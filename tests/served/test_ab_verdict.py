@@ -55,6 +55,12 @@ def test_a_verdict_says_which_version_is_better_by_how_much_and_on_what():
     )
 
 
+def test_a_live_verdict_counts_the_plans_of_the_version_that_has_fewer():
+    live = TEST.model_copy(update={"mode": LIVE})
+    found = verdict_of(live, answered=400, reviewed=120, auc=UP, precision=None, over=False)
+    assert found.sentence.endswith(", on at least 120 reviewed plans of each.")
+
+
 def test_without_a_difference_the_end_of_the_test_makes_a_difference_to_the_words():
     so_far, over = (
         verdict_of(TEST, answered=400, reviewed=200, auc=EQUAL, precision=None, over=over).sentence
