@@ -480,6 +480,15 @@ class Settings(BaseSettings):
             raise ValueError("must begin with http:// or https://, and must not contain a user and password")
         return address
 
+    @field_validator("llm_api_key")
+    @classmethod
+    def _of_a_header(cls, key: SecretStr | None) -> SecretStr | None:
+        """A key from a file often ends with a line break."""
+        plain = key.get_secret_value().strip() if key else ""
+        if any(not "!" <= letter <= "~" for letter in plain):
+            raise ValueError("must consist of printable ASCII characters without blanks")
+        return SecretStr(plain) if plain else None
+
     @field_validator("notify_outcomes")
     @classmethod
     def _known_outcomes(cls, named: str) -> str:

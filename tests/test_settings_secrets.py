@@ -39,6 +39,18 @@ def test_an_error_shows_no_secret(monkeypatch: pytest.MonkeyPatch):
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
+def test_the_line_break_at_the_end_of_a_key_from_a_file_is_left_out(monkeypatch: pytest.MonkeyPatch):
+    assert settings_from(monkeypatch, LLM_API_KEY=f" {SECRET}\n").llm_api_key.get_secret_value() == SECRET
+    assert settings_from(monkeypatch, LLM_API_KEY="\n").llm_api_key is None
+
+
+@pytest.mark.parametrize("key", [f"{SECRET}\nnext", f"{SECRET} two", f"{SECRET}\u00fc"])
+def test_a_key_that_no_server_can_be_sent_is_rejected(monkeypatch: pytest.MonkeyPatch, key: str):
+    with pytest.raises(UsageError, match="LLM_API_KEY: must consist of printable ASCII") as caught:
+        settings_from(monkeypatch, LLM_API_KEY=key)
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
 @pytest.mark.parametrize("address", [f"ftp://nhm:{SECRET}@host/dir", f"s3://key:{SECRET}@bucket/prefix"])
 def test_a_storage_address_with_a_password_is_rejected(monkeypatch: pytest.MonkeyPatch, address: str):
     with pytest.raises(UsageError, match="NHM_STORAGE: ") as caught:
