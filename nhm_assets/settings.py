@@ -20,7 +20,7 @@ from pydantic_settings.exceptions import SettingsError
 
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.first_week import EARLIEST, checked_week
-from nhm_assets.domain.foreign_settings import warnings_about
+from nhm_assets.domain.foreign_settings import warnings_about, warnings_about_mistyped
 from nhm_assets.domain.idle_checks import Remark, Thresholds, remarks_on, remarks_on_own
 from nhm_assets.domain.outcomes import Outcome, outcomes_named
 from nhm_assets.domain.pod_resources import PodResources, Quantity
@@ -707,7 +707,8 @@ def _specialists_in(path: Path | None) -> tuple[Specialist, ...]:
 @cache
 def _warn_of_foreign_settings() -> None:
     """Warn once per process: nobody would notice that a setting has no effect."""
-    for warning in warnings_about(os.environ):
+    own = [name.upper() for name in Settings.model_fields]
+    for warning in (*warnings_about(os.environ), *warnings_about_mistyped(os.environ, own)):
         logging.getLogger(__name__).warning("%s", warning)
 
 

@@ -364,6 +364,15 @@ def test_what_the_defaults_leave_idle_is_no_warning_but_is_known(monkeypatch: py
     assert [(record.levelname, record.message) for record in caplog.records] == [("INFO", remark.sentence)]
 
 
+def test_a_mistyped_setting_is_named_once(monkeypatch: pytest.MonkeyPatch, caplog):
+    from nhm_assets import settings
+
+    settings._warn_of_foreign_settings.cache_clear()
+    for _ in range(2):
+        settings_from(monkeypatch, PRECISION_TRESHOLD="0.8")
+    assert warnings_in(caplog) == ["PRECISION_TRESHOLD is set but not read: did you mean PRECISION_THRESHOLD?"]
+
+
 def test_foreign_names_are_named_with_what_to_set_instead_and_are_not_read(monkeypatch: pytest.MonkeyPatch, caplog):
     from nhm_assets import settings
     from nhm_assets.domain.foreign_settings import INSTEAD

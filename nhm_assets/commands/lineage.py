@@ -302,7 +302,10 @@ def _print_feedback(facts: Facts) -> None:
 def _none_holds_it(facts: Facts) -> str:
     if facts["unreadable"]:
         return "No dataset that can be read holds it. A version may have learned from it in a dataset named below."
-    return "No stored dataset holds it, so no version of this platform has learned from it."
+    return (
+        "No stored dataset holds it. Only a version whose dataset is no longer stored can have learned from it:"
+        " `nhm lineage SPECIALIST --version N` says so."
+    )
 
 
 def _version_cells(one: Facts) -> list[list[str]]:

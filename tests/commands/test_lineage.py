@@ -141,6 +141,15 @@ def test_a_feedback_names_every_dataset_that_holds_it_and_the_versions_that_lear
     assert facts["documents"] == documents
 
 
+def test_without_its_dataset_no_version_is_said_not_to_have_learned_from_a_feedback(settings, home):
+    """Such as after the feedback of a person was erased."""
+    for file in (home / "storage").rglob("*.parquet"):
+        file.unlink()
+    shown = nhm("lineage", "--feedback", LEARNED, **settings).stdout
+    assert "Only a version whose dataset is no longer stored can have learned from it" in shown
+    assert "which can no longer be read" in nhm("lineage", "technical", "--version", 1, **settings).stdout
+
+
 @pytest.mark.slow
 def test_feedback_in_quarantine_and_files_that_cannot_be_read_are_named(settings):
     manager = FrameIOManager(str(Path(str(settings["nhm_home"])) / "storage"))
