@@ -193,9 +193,8 @@ class Join:
             if name not in named:
                 self.faults[batch.number_of[name]] = Reason.UNKNOWN_OPINION
                 continue
-            own = named[name]
             # If neither opinion nor feedback names a plan, the opinion has a plan of its own.
-            plan_id = (plan_of_its_feedback if own is None else own) or name
+            plan_id = named[name] or plan_of_its_feedback or name
             if not plan_id.isascii() and is_unreadable(plan_id):
                 self.faults[batch.number_of[name]] = Reason.UNREADABLE_DOCUMENT
             else:

@@ -115,7 +115,7 @@ def test_computed_features_are_those_of_the_extractor_and_are_returned_for_stori
     assert result.computed == {"plan-1": compute_features(full)}
 
 
-@pytest.mark.parametrize("plan_id", [None, 17])
+@pytest.mark.parametrize("plan_id", [None, 17, ""])
 def test_an_opinion_without_a_plan_id_takes_that_of_its_feedback(database: Database, plan_id: object):
     put(
         database,
