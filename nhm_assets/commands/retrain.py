@@ -94,7 +94,7 @@ def _retrain_all(
 ) -> "list[Retraining]":
     with startup_without_gc():
         from nhm_assets.commands.health import require_services
-        from nhm_assets.commands.retrain_runs import Runs
+        from nhm_assets.commands.retrain_runs import Runs, interrupted_run
         from nhm_assets.instance.home import dagster_instance
         from nhm_assets.promotion.production_models import show_production
         from nhm_assets.resource_factories import mlflow_of
@@ -105,6 +105,7 @@ def _retrain_all(
         partition: partition.window(days=settings.feedback_window_days, now=settings.now()) for partition in partitions
     }
     results: dict[Partition, Retraining] = {}
+    begun: list[Partition] = []
     try:
         with startup_without_gc():
             runs = Runs(settings, windows, increment=increment)
@@ -118,7 +119,12 @@ def _retrain_all(
             with startup_without_gc():
                 require_services(settings)
                 end_dead_runs(instance)
-            for result in runs.results(instance, workers, started=progress.start, told=progress.step):
+
+            def begin(partition: "Partition") -> None:
+                begun.append(partition)
+                progress.step(partition, "starting")
+
+            for result in runs.results(instance, workers, started=begin, told=progress.step):
                 results[result.partition] = result
                 progress.end(result)
             # Without a daemon, nobody else does.
@@ -126,6 +132,11 @@ def _retrain_all(
     except (ServiceError, NhmError) as error:
         not_run = {one: Retraining(one, window, NOT_RUN, error=str(error)) for one, window in windows.items()}
         results = not_run | results
+    except KeyboardInterrupt:
+        if not begun:
+            raise
+        interrupted = {one: interrupted_run(one, window, begun=one in begun) for one, window in windows.items()}
+        results = interrupted | results
     return [results[partition] for partition in partitions]
 
 
@@ -147,9 +158,6 @@ class _Progress:
 
     def __exit__(self, *_: object) -> None:
         self._status.stop()
-
-    def start(self, partition: "Partition") -> None:
-        self.step(partition, "starting")
 
     def step(self, partition: "Partition", name: str) -> None:
         self._running[partition] = name

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from nhm_assets.commands.person import person
 from nhm_assets.commands.run_libraries import import_run_libraries
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 RunWorkers = Workers[Partition, Retraining]
+_INTERRUPTED: Final = "this command was interrupted before. Run this again"
 
 
 def processes_and_threads(settings: Settings, partitions: int, *, cores: int) -> tuple[int, int]:
@@ -105,7 +106,7 @@ class Runs:
                 yield (ended := self._retrain(instance, partition, partial(told, partition)))
                 if ended.interrupted:
                     # Dagster ends the run, and takes the interruption for its end alone.
-                    raise NhmError("this command was interrupted before. Run this again")
+                    raise NhmError(_INTERRUPTED)
             return
         left, lost = set(self._windows), dict[Partition, Lost]()
         for partition, result in workers.results(list(self._windows), started=started, told=told):
@@ -163,3 +164,10 @@ def _refuse_too_early(instance: "DagsterInstance", partition: Partition, setting
     now, specialist = settings.now(), partition.specialist
     if partition.week > last_closed_week(now) and unsettled(instance, [specialist], now):
         raise UsageError(why_no_increment(specialist, now))
+
+
+def interrupted_run(partition: Partition, window: Window, *, begun: bool) -> Retraining:
+    """What is said of a partition if this command was interrupted before its run ended. Its process records more."""
+    if begun:
+        return Retraining(partition, window, Outcome.BROKEN, error="its process was interrupted. Run this again")
+    return Retraining(partition, window, NOT_RUN, error=_INTERRUPTED)

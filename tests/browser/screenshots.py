@@ -145,7 +145,7 @@ def running_ui(address: str | None) -> Iterator[str]:
         ports = ["--port", str(webserver.port), "--mlflow-port", str(mlflow_port)]
         dev = subprocess.Popen([NHM, "dev", *ports], env=variables)
         try:
-            assert eventually(webserver.is_ready, within_s=180), "the webserver does not answer"
+            assert eventually(webserver.is_ready), "the webserver does not answer"
             yield f"http://127.0.0.1:{webserver.port}"
         finally:
             dev.send_signal(signal.SIGINT)

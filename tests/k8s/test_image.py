@@ -270,7 +270,7 @@ class TestInstalled:
         try:
             with mlflow_server(tmp_path, program=installed.programs / "mlflow") as mlflow:
                 assert "<html" in (fetched(mlflow) or "")
-            assert eventually(lambda: "<html" in (fetched(f"http://127.0.0.1:{port}") or ""), within_s=90)
+            assert eventually(lambda: "<html" in (fetched(f"http://127.0.0.1:{port}") or ""))
         finally:
             webserver.kill()
             webserver.communicate()

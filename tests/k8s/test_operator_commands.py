@@ -47,7 +47,7 @@ def wait_for(cluster: Cluster, job: str, expected: str = "complete") -> None:
     def conditions() -> list[dict[str, Any]]:
         return list(cluster.get("job", job, *NAMESPACE)["status"].get("conditions", []))
 
-    assert eventually(has_ended, within_s=300), conditions()
+    assert eventually(has_ended, within_s=600), conditions()
     waited = cluster.try_kubectl(*waiting)
     assert waited.returncode == 0, waited.stderr + cluster.kubectl("logs", *NAMESPACE, f"job/{job}")
 

@@ -93,9 +93,7 @@ def port(
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True)
     try:
-        assert eventually(lambda: answer(port, "/health", "localhost") == 200, within_s=90), (
-            folder / "log"
-        ).read_text()
+        assert eventually(lambda: answer(port, "/health", "localhost") == 200), (folder / "log").read_text()
         yield port
     finally:
         end_group(server)

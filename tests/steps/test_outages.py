@@ -136,7 +136,7 @@ def test_a_promotion_that_lost_mongodb_midway_is_completed_by_its_next_attempt(
     def shut_midway() -> None:
         registry = sqlite3.connect(platform.settings.nhm_home / "mlflow" / "mlflow.db")
         with hold_lock(log, model, {"kind": "promotion", "at": NOW}, recover=lambda _: None, wait_s=5) as held:
-            assert eventually(lambda: has_started(platform, "promoted_version"), within_s=90)
+            assert eventually(lambda: has_started(platform, "promoted_version"))
             registry.execute("BEGIN IMMEDIATE")
             writes.clear()
             held.discard()

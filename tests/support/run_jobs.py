@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DAGSTER = Path(sysconfig.get_path("scripts")) / "dagster"
 MODULE = ("-m", "nhm_assets.definitions")
-RUN_S = 200
+RUN_S = 600
 """A run starts a Python process, trains and promotes. On busy cores that takes a while."""
 LOST_RETRY_S = 240
 """On a busy machine Dagster sometimes skips a retry. Our sensor starts it after two minutes."""
