@@ -111,6 +111,7 @@ def effects_of(program: str, folder: Path, *, beforehand: str = "") -> list[str]
     return [line for line in done.stdout.splitlines() if line.startswith("EFFECT")]
 
 
+@pytest.mark.servers
 def test_importing_the_code_location_touches_neither_network_nor_disk_nor_environment(tmp_path: Path):
     # These two libraries inspect the machine when they are imported. We cannot do without them.
     libraries = "import dagster, pandas"
@@ -148,10 +149,12 @@ def heavy_libraries_after(program: str, heavy: tuple[str, ...] = HEAVY) -> list[
     return done.stdout.splitlines()[-1].split()
 
 
+@pytest.mark.servers
 def test_importing_the_code_location_loads_no_heavy_library():
     assert heavy_libraries_after("import nhm_assets.definitions") == []
 
 
+@pytest.mark.servers
 def test_a_heavy_library_that_is_loaded_is_found():
     assert heavy_libraries_after("import nhm_assets.definitions, pymongo") == ["pymongo"]
 

@@ -64,13 +64,14 @@ def serving_python() -> Path:
     return python
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("specialist", "absent", "served"),
     [
         ("technical", None, "names"),
         pytest.param("business", "reject", "names", marks=pytest.mark.exhaustive),
         pytest.param("evolution", "review_required", "names", marks=pytest.mark.exhaustive),
-        pytest.param("behavior", None, "codes", marks=pytest.mark.slow),
+        pytest.param("behavior", None, "codes", marks=pytest.mark.exhaustive),
     ],
 )
 def test_plans_that_people_approved_get_more_confidence_and_less_risk(
@@ -105,13 +106,8 @@ def test_plans_that_people_approved_get_more_confidence_and_less_risk(
         assert read["risk"][approved].mean() < read["risk"][others].mean() - 0.3
 
 
-@pytest.mark.parametrize(
-    "family",
-    [
-        pytest.param(name, marks=pytest.mark.slow if name == "stacking" else pytest.mark.exhaustive)
-        for name in (*FAMILIES, AUTO)
-    ],
-)
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("family", [*FAMILIES, AUTO])
 @pytest.mark.usefixtures("serving_python")
 def test_a_version_that_the_gate_promoted_answers_there_as_here(platform: Platform, tmp_path: Path, family: str):
     """All families, and what a search over them chooses, by the gate's own settings and on a server of their own."""

@@ -173,6 +173,7 @@ def measured(platform: Platform, week: str) -> ServedQuality:
     return Measurement(platform.database, platform.mlflow, partition, platform.settings, now, print).measure()
 
 
+@pytest.mark.slow
 @pytest.mark.servers
 def test_a_test_from_start_to_end_promotes_nothing_and_the_gate_decides_about_the_winner(platform: Platform):
     opinions, reviews = reviewed_opinions(900, days=40)

@@ -160,6 +160,7 @@ def test_settings_that_stay_as_they_are_are_no_change(instance):
     assert shown(result)["summary"].startswith("With PRECISION_THRESHOLD=0.85, 1 of 3")
 
 
+@pytest.mark.servers
 def test_the_command_prints_and_writes_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     home, file = tmp_path / "home", tmp_path / "replay.json"
     monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))

@@ -27,6 +27,7 @@ def settings(home, mongod_uri, database):
     return {"nhm_home": home, "mongodb_uri": mongod_uri, "mongodb_database": database.name}
 
 
+@pytest.mark.servers
 def test_decisions_are_listed_newest_first_with_who_and_why(settings):
     shown = nhm("audit", "technical", **settings).stdout.splitlines()
     rows = [line.split()[2:5] for line in shown[2:]]

@@ -37,6 +37,7 @@ def test_a_run_that_ended_before_is_not_shown_though_a_sensor_tags_it(instance: 
     ]
 
 
+@pytest.mark.servers
 def test_a_run_that_was_refused_is_never_called_broken(instance: DagsterInstance):
     lines: list[str] = []
     with reported_runs(instance, "http://dagster.example", lines.append):

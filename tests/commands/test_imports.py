@@ -18,6 +18,7 @@ main()
 HEAVY = ("mlflow", "dagster", "sqlalchemy", "pandas", "numpy", "pyarrow", "scipy", "sklearn", "matplotlib", "pymongo")
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize(
     ("arguments", "needed", "says"),
     [
@@ -52,6 +53,7 @@ print(_ask(Settings.load()).fault, *(name for name in {heavy} if name in sys.mod
 """
 
 
+@pytest.mark.servers
 def test_the_process_that_asks_dagster_imports_nothing_else(home: Path):
     done = subprocess.run(
         [sys.executable, "-c", ASK.format(heavy=HEAVY)],

@@ -20,6 +20,7 @@ def open_runs(uri: str) -> list[str]:
     return [run.info.run_id for run in client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'")]
 
 
+@pytest.mark.slow
 @pytest.mark.servers
 @pytest.mark.parametrize(
     ("how", "processes"),
@@ -29,7 +30,7 @@ def open_runs(uri: str) -> list[str]:
         pytest.param(signal.SIGINT, 1, marks=pytest.mark.exhaustive),
         # A process that a shell has started in the background ignores this signal.
         pytest.param(signal.SIGINT, 2, marks=pytest.mark.exhaustive),
-        pytest.param(signal.SIGKILL, 1, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, 1, marks=pytest.mark.exhaustive),
         pytest.param(signal.SIGKILL, 2, marks=pytest.mark.exhaustive),
     ],
 )

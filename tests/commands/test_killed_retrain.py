@@ -19,11 +19,7 @@ LONGEST_S = 40
 FEW = 2
 MANY = 100
 RETRAIN = ("retrain", "--week", WEEK, "--specialist", "technical")
-SEEDS = [
-    0,
-    *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, FEW)),
-    *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in range(FEW, MANY)),
-]
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in range(1, MANY))]
 
 
 def kill(settings: dict[str, Any], moment: Callable[[float], bool]) -> None:
@@ -54,6 +50,7 @@ def ends_right(settings: dict[str, Any], report: Path) -> None:
         assert audit_log.count_documents({}) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.servers
 @pytest.mark.parametrize("seed", SEEDS)
 def test_after_a_killed_first_retraining_the_next_one_ends_right(seeded, tmp_path, seed):

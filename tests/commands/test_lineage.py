@@ -66,6 +66,7 @@ def found(settings: dict[str, object], *arguments: str) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.servers
 def test_a_version_names_its_fields_documents_dataset_decision_and_pods(settings):
     facts = found(settings, "technical", "--feature", "risk_score")
     assert (facts["version"], facts["stage"]) == ("1", "Production")
@@ -88,6 +89,7 @@ def test_a_version_names_its_fields_documents_dataset_decision_and_pods(settings
     assert "cognitive_plans.plan_data.risk_score" in shown
 
 
+@pytest.mark.servers
 def test_rows_that_were_made_up_are_not_counted_as_documents(settings, home):
     learned = dataset(20, source=[SYNTHETIC] * 8 + [REAL] * 12, provenance=[NO_FEEDBACK] * 8 + [REVIEWER] * 12)
     FrameIOManager(str(home / "storage")).store(learned, "feedback_dataset", "technical", WEEK)
@@ -100,6 +102,7 @@ def test_rows_that_were_made_up_are_not_counted_as_documents(settings, home):
     assert "; 12 real, 8 synthetic" in shown
 
 
+@pytest.mark.servers
 def test_a_decision_about_the_version_that_took_its_place_is_not_taken_for_its_own(settings, database):
     next_one = {"_id": "promoted:2", "kind": "promoted", "model": MODEL, "version": "2", "from_version": "1"}
     database["model_audit_log"].insert_one({**next_one, "actor": "bob@example.org", "reason": "better", "at": NOW})
@@ -108,6 +111,7 @@ def test_a_decision_about_the_version_that_took_its_place_is_not_taken_for_its_o
     assert "version 1 promoted" not in shown
 
 
+@pytest.mark.servers
 def test_a_specialist_that_was_taken_out_keeps_its_lineage(settings, home, database):
     """With the model that it had, which only the audit log knows."""
     FrameIOManager(str(home / "storage")).store(dataset(20), "feedback_dataset", "data-quality", WEEK)
@@ -141,6 +145,7 @@ def test_a_feedback_names_every_dataset_that_holds_it_and_the_versions_that_lear
     assert facts["documents"] == documents
 
 
+@pytest.mark.servers
 def test_without_its_dataset_no_version_is_said_not_to_have_learned_from_a_feedback(settings, home):
     """Such as after the feedback of a person was erased."""
     for file in (home / "storage").rglob("*.parquet"):

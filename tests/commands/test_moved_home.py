@@ -12,7 +12,7 @@ ODD = "100% of our%20home, moved"
 
 
 @pytest.mark.servers
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_home_that_was_moved_goes_on_where_it_was(seeded, tmp_path: Path):
     """Datasets, records, runs and the champion's files are found again: it is loaded and compared."""
     moved, report = tmp_path / ODD, tmp_path / "report.json"

@@ -122,6 +122,7 @@ def test_nothing_is_trained_on_feedback_of_one_class_only(home, mongod_uri, data
     assert entry["model"]["version"] is None
 
 
+@pytest.mark.servers
 def test_a_mongodb_that_does_not_answer_is_named_without_its_password(home, tmp_path):
     report = tmp_path / "report.json"
     uri = "mongodb://nhm:s3cret@127.0.0.1:9/?authSource=admin"
@@ -134,6 +135,7 @@ def test_a_mongodb_that_does_not_answer_is_named_without_its_password(home, tmp_
     assert "s3cret" not in done.stdout + done.stderr + report.read_text()
 
 
+@pytest.mark.servers
 def test_an_mlflow_that_does_not_answer_is_named_without_its_password(home, mongod_uri, database):
     done = nhm(
         *("retrain", "--week", WEEK),

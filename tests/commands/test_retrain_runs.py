@@ -51,6 +51,7 @@ def test_processes_and_threads_are_as_many_as_cores(setting, partitions, cores, 
     assert processes_and_threads(Settings(retrain_processes=setting), partitions, cores=cores) == expected
 
 
+@pytest.mark.servers
 def test_a_run_does_not_list_the_installed_packages_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(requirements_utils, "_MODULES_TO_PACKAGES", None)
     import_run_libraries(Settings(nhm_home=tmp_path))

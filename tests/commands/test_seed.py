@@ -3,6 +3,8 @@
 import gzip
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from nhm_assets.demo.documents import made_up_documents
 from tests.support.nhm import nhm
 
@@ -30,6 +32,7 @@ def test_an_invalid_line_is_named(seeded, documents):
     assert "feedback.jsonl.gz, line 401" in done.stderr
 
 
+@pytest.mark.servers
 def test_added_feedback_is_new_and_valid_and_about_one_specialist(seeded, database):
     before = {name: database[name].count_documents({}) for name in database.list_collection_names()}
     for _ in range(2):
@@ -48,6 +51,7 @@ def test_demo_documents_end_with_the_last_closed_week():
     assert end - timedelta(days=1) < max(times) < end
 
 
+@pytest.mark.servers
 def test_options_that_do_not_belong_together_are_refused(seeded, documents):
     for options in (["--add", "7"], ["--specialist", "business"], ["--from", documents, "--add", "7"]):
         done = nhm("seed", *options, **seeded)

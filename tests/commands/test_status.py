@@ -43,6 +43,7 @@ def test_status_says_how_to_create_missing_indexes(home, mongod_uri, database):
     assert "createIndex({specialist_type: 1, submitted_at: 1})" in done.stdout
 
 
+@pytest.mark.servers
 def test_status_works_where_collections_are_views_or_time_series(home, mongod_uri, database):
     """A view has no indexes; MongoDB refuses to list them."""
     put(database, feedback=[feedback(1)], opinions=[opinion(1)])
@@ -145,6 +146,7 @@ def decided(specialist: str, day: int, kind: str, **fields: object) -> dict[str,
     } | fields
 
 
+@pytest.mark.servers
 def test_status_shows_the_last_decision_about_each_specialist(home, mongod_uri, database):
     database["model_audit_log"].insert_many(
         [

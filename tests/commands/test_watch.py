@@ -15,6 +15,7 @@ def settings(home):
     return {"nhm_home": home, "nhm_now": "2026-03-10T12:00:00Z"}
 
 
+@pytest.mark.servers
 def test_the_newest_measured_week_is_shown_with_what_warns(settings, home):
     fallbacks = answered(by_version={"3": 60}, by_fallback={"heuristics": 40})
     RecordIOManager(str(home / "storage")).store(week(answered=fallbacks), "served_quality", "technical", WEEK)
@@ -26,6 +27,7 @@ def test_the_newest_measured_week_is_shown_with_what_warns(settings, home):
     assert json.loads(nhm("watch", "technical", "--week", WEEK, "--json", **settings).stdout)["version"] == "3"
 
 
+@pytest.mark.servers
 def test_a_specialist_that_was_taken_out_is_shown_as_it_was_last_measured(settings, home, tmp_path):
     (tmp_path / "specialists.yaml").write_text("- name: business\n")
     settings = settings | {"specialists_file": tmp_path / "specialists.yaml"}
@@ -35,6 +37,7 @@ def test_a_specialist_that_was_taken_out_is_shown_as_it_was_last_measured(settin
     assert "unknown specialist 'evolution'" in nhm("watch", "evolution", **settings).stderr
 
 
+@pytest.mark.servers
 def test_an_ab_test_that_was_not_measured_says_why(settings, home):
     record = week(faults={"A/B test": "technical-evaluator has no version '2': it has 3, 1"})
     RecordIOManager(str(home / "storage")).store(record, "served_quality", "technical", WEEK)

@@ -125,6 +125,7 @@ def test_the_cores_of_the_machine_do_not_change_a_byte():
     assert len(found[0].splitlines()) == 2 * len(NAMES) + 2
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("name", NAMES)
 def test_it_answers_one_row_as_many_and_embeddings_may_be_missing_or_not(fitted: dict[str, Any], name: str):
     model = fitted[name]
@@ -243,6 +244,7 @@ def incremented(frozen: Any) -> Any:
     return estimator
 
 
+@pytest.mark.servers
 def test_each_family_answers_in_the_specialists_environment_as_here(fitted: dict[str, Any], tmp_path: Path):
     if not serving_pythons()[0].exists():
         pytest.skip("the serving environment is missing: `make test` creates it")

@@ -118,6 +118,7 @@ def test_the_gate_decides_as_an_independent_calculation_does():
     assert different == []
 
 
+@pytest.mark.servers
 def test_the_figures_in_its_verdicts_agree_to_a_millionth():
     for made, rules, rows, reference in cases():
         found: dict[str, Any] = {verdict.check: verdict.figures for verdict in judge(made, rules)}
@@ -159,6 +160,7 @@ def bootstrapped(rows: PooledRows, seed: int) -> np.ndarray:
     return 2 * (drawn[6] + drawn[7]) / (labelled + first) - 2 * (drawn[5] + drawn[7]) / (labelled + second)
 
 
+@pytest.mark.servers
 def test_the_standard_error_and_the_decision_in_mid_week_are_those_of_a_bootstrap():
     """The spread of so many samples is known to half a percent; the limit for many rows differs by a little more."""
     decided = []

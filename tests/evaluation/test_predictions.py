@@ -109,6 +109,7 @@ def test_the_tag_says_the_order_of_a_model_without_classes(versions, rows):
         score_champion(versions, versions.add(model), rows)
 
 
+@pytest.mark.servers
 def test_a_champion_without_a_digest_is_scored_only_if_allowed(versions, rows, forest):
     version = versions.add(forest, verified=False)
     with pytest.raises(RegistryError, match="ALLOW_UNVERIFIED_CHAMPION"):

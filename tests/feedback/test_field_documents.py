@@ -81,6 +81,7 @@ def test_a_slice_of_the_field_results_in_the_expected_dataset(mongod_uri: str, f
         assert_results_in(expected_of(field_slice), database, "technical")
 
 
+@pytest.mark.servers
 @pytest.mark.shared
 @pytest.mark.parametrize("specialist", FIVE)
 def test_the_whole_field_results_in_the_expected_datasets(

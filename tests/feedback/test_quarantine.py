@@ -187,6 +187,7 @@ def test_entries_in_a_file_are_those_in_memory(monkeypatch: pytest.MonkeyPatch):
     assert in_file.without({in_file[0]["digest"]}) == in_memory[1:]
 
 
+@pytest.mark.servers
 def test_the_ten_thousandth_rejected_document_takes_as_little_memory_as_the_first(monkeypatch: pytest.MonkeyPatch):
     """Each once stayed in memory as a map of its fields, with two thousand bytes; now a digest and a place do."""
     monkeypatch.setattr(quarantine, "_LARGEST_IN_MEMORY", 1000)

@@ -188,6 +188,7 @@ ALL_PLACES = {
 }
 
 
+@pytest.mark.servers
 def test_two_thousand_strange_documents_each_end_in_one_place(database: Database):
     assert set(checked(database, range(4))) == ALL_PLACES
 

@@ -61,6 +61,7 @@ def with_specialists(folder: Path, overlay: Path, text: str = TWO) -> list[Manif
     return changed(folder, overlay, "Other specialists", specialists=text)
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
 def test_every_pod_can_log_in_to_the_registry(overlay: Path, tmp_path: Path):
     """A pod whose workload names no Secret gets that of its account; the account `default` is not the platform's."""

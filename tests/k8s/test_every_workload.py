@@ -203,6 +203,7 @@ RULES: dict[str, Callable[[Workload], bool]] = {
 }
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("rule", RULES)
 def test_every_workload_follows_the_rule(workloads: dict[str, Workload], rule: str):
     assert len(workloads) > 35

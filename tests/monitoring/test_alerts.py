@@ -56,6 +56,8 @@ def ask_promtool(folder: Path, cases: list[Case]) -> None:
         promtool("test", "rules", folder / f"{unit}.yaml")
 
 
+@pytest.mark.slow
+@pytest.mark.servers
 def test_every_alert_fires_in_time_ends_and_has_a_twin_that_does_not_fire(tmp_path: Path):
     ask_promtool(tmp_path, list(CASES))
     assert {case.alert for case in CASES} == {rule["alert"] for rule in rules()}

@@ -223,7 +223,8 @@ def test_a_new_evaluation_uses_the_current_thresholds(learnable: Platform):
     "only",
     [
         ["feedback_dataset"],
-        *(pytest.param([name], marks=pytest.mark.slow) for name in ("trained_model", "evaluation_report")),
+        pytest.param(["trained_model"], marks=pytest.mark.slow),
+        pytest.param(["evaluation_report"], marks=pytest.mark.exhaustive),
     ],
 )
 def test_any_run_finishes_a_promotion_that_a_dead_process_left_half_done(learnable: Platform, only: list[str]):

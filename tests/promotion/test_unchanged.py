@@ -107,6 +107,7 @@ AGAIN = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @AGAIN
 def test_a_repeated_run_is_unchanged_and_repeats_the_earlier_reason(story: Story, first, again):
     assert story.outcome(first) in ("promoted", "superseded", "held")

@@ -87,6 +87,7 @@ def killed_at_every_call(
             yield killed
 
 
+@pytest.mark.slow
 @pytest.mark.servers
 def test_a_promotion_killed_at_any_call_is_finished_by_its_rerun(registry, log, mongod_uri, tmp_path):
     """SIGKILL instead of the n-th call to MLflow or MongoDB, for every n."""

@@ -71,6 +71,7 @@ def saved(model: Any, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.servers
 def test_a_hostile_model_gets_nothing_out(tmp_path: Path, open_port: int, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MONGODB_URI", ADDRESS)
     secret_file, target = tmp_path / "token", tmp_path / "written"
@@ -92,6 +93,7 @@ def test_a_hostile_model_gets_nothing_out(tmp_path: Path, open_port: int, monkey
     assert not target.exists()
 
 
+@pytest.mark.servers
 def test_a_forest_answers_as_it_does_here(tmp_path: Path):
     forest = RandomForestClassifier(5, random_state=1).fit(ROWS, ["approve", "reject", "review_required", "approve"])
     answer, classes = ask_unvouched(saved(forest, tmp_path / "model"), ROWS)
@@ -109,6 +111,7 @@ class Ends(BaseEstimator):
         return np.zeros((len(rows), 3))
 
 
+@pytest.mark.servers
 def test_a_model_that_ends_its_process_ends_no_other(tmp_path: Path):
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     try:

@@ -127,6 +127,7 @@ def fill(client: Mongo, count: int = 3000) -> None:
         database.feedback.insert_many({"_id": number, "notes": "x" * 500} for number in range(count))
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("batch_size", [100, 2900], ids=["while a scan runs", "before the next query"])
 def test_a_server_that_is_killed_during_a_scan_is_unavailable_within_the_timeout(tmp_path: Path, batch_size: int):
     with mongod_with_password(tmp_path / "data") as server:

@@ -32,6 +32,7 @@ def storage(server: str, request: pytest.FixtureRequest) -> str:
     return artifacts_address(f"mlflow-artifacts:/nhm/{request.node.name}", server)
 
 
+@pytest.mark.servers
 def test_frames_and_records_come_back_from_the_server(storage: str):
     keep(FrameIOManager(storage), frame(), "technical")
     keep(RecordIOManager(storage), NOTE, "business")
@@ -77,6 +78,7 @@ def test_a_file_is_written_when_it_is_closed_and_only_as_a_whole(storage: str):
     assert not half.exists()
 
 
+@pytest.mark.servers
 def test_a_server_that_is_away_passes_by_itself(server: str):
     away = artifacts_address("mlflow-artifacts:/nhm", f"http://127.0.0.1:{free_port()}")
     for use in (lambda: check_storage(away), lambda: fetch(RecordIOManager(away), Note)):

@@ -39,6 +39,7 @@ def denying(specialists: Namespace, version: str) -> Any:
     return answer
 
 
+@pytest.mark.slow
 def test_a_model_that_does_not_load_brings_the_previous_version_back(
     with_rollback: Platform, specialists: Namespace, registry: Registry, answers: Answers
 ):
@@ -59,6 +60,7 @@ def test_a_model_that_does_not_load_brings_the_previous_version_back(
     assert sorted(kinds) == ["rolled_back", "rollout", "rollout"]
 
 
+@pytest.mark.slow
 def test_pods_that_do_not_start_bring_the_previous_version_back(
     with_rollback: Platform, specialists: Namespace, registry: Registry
 ):

@@ -30,6 +30,7 @@ def make_slow(platform: Platform, specialist: str) -> Platform:
     return platform.with_settings(feedback_collection="slow_feedback")
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("slow", ["technical", "business", "architecture"])
 def test_a_slow_count_of_one_specialist_does_not_fail_the_tick_for_the_others(platform: Platform, slow: str):
     review(platform.database, 100, HOUR_AGO, "evolution")
@@ -40,6 +41,7 @@ def test_a_slow_count_of_one_specialist_does_not_fail_the_tick_for_the_others(pl
     assert trigger["specialist"] == "evolution"
 
 
+@pytest.mark.servers
 def test_a_tick_without_a_run_says_whose_count_was_slow(platform: Platform):
     review(platform.database, 100, HOUR_AGO, "business")
     lines = volume_tick(make_slow(platform, "business")).says.split(" · ")

@@ -326,6 +326,7 @@ def test_the_picture_names_the_families(searched):
     assert all(name in svg for name in FAST)
 
 
+@pytest.mark.servers
 def test_an_automatic_run_that_was_interrupted_goes_on_and_shows_what_was_tried_and_what_pods_cannot_have_is_refused(
     platform: Platform, rows, searched, monkeypatch: pytest.MonkeyPatch
 ):

@@ -104,6 +104,7 @@ def test_it_covers_everything_that_the_computing_modules_import():
     assert covered == set(COMPUTING)
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("minor", OTHERS)
 def test_the_structure_of_the_code_is_the_same_on_other_pythons(minor: str):
     python = interpreter(minor)

@@ -52,7 +52,7 @@ def versions(platform: Platform) -> list[str]:
         return [str(version.version) for version in all_versions(client, MODEL)]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_an_older_week_is_retrained_after_its_run_was_deleted_in_the_ui(two_weeks: Platform):
     """Its version is compared with the champion of today; the deleted run gets no metrics, which nobody needs."""
     delete_runs(two_weeks, "1", "2")
@@ -108,7 +108,7 @@ def test_a_deleted_model_is_trained_again_and_promoted(two_weeks: Platform):
     assert versions(two_weeks) == ["2", "1"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_status_shows_a_champion_whose_run_was_removed_for_good(two_weeks: Platform):
     delete_runs(two_weeks, "2")
     collect_garbage(two_weeks)

@@ -139,6 +139,7 @@ def test_a_tuned_run_logs_its_trials_as_nested_runs_and_trains_with_the_best_par
         assert "mlflow.parentRunId" not in run.data.tags
 
 
+@pytest.mark.servers
 def test_tuning_results_in_a_version_of_its_own(platform: Platform, rows):
     """Otherwise the version with the default parameters would be reused."""
     store_dataset(platform, rows)
