@@ -37,10 +37,10 @@ retrain: install ## create sample documents, retrain the five specialists, print
 dev: install ## start MongoDB, MLflow, Dagster's webserver and daemon, until Ctrl-C
 	$(BIN)/nhm dev
 
-test: environment-serving ## all tests but the slow ones, against real servers (twelve minutes)
+test: environment-serving ## all tests but the slow ones, against real servers (a quarter of an hour)
 	$(WITH_SERVING) $(BIN)/$(PYTEST)
 
-test-fast: install ## the tests that start few servers and retrain nothing (three minutes)
+test-fast: install ## the tests without MongoDB, MLflow and PostgreSQL (five minutes)
 	$(BIN)/$(PYTEST) -m "not servers and not slow and not exhaustive and not kubernetes"
 
 test-slow: environment-serving ## a week with the real daemon, outages, a browser, thirty days, the image (twenty minutes)

@@ -25,6 +25,8 @@ from tests.support.progress import Progress, announce
 from tests.support.schedule import ByFile, longest_first
 from tests.support.sqlite_instances import pooled_instance
 
+_DATABASES = {"mongod_uri", "migrated_mlflow", "postgres"}
+"""Fixtures of databases: `make test-fast` leaves their tests out."""
 _KUBECONFIG = os.environ.get("KUBECONFIG")
 DATA = Path(__file__).parent / "data"
 SHARED = Path(__file__).parents[2] / "shared"
@@ -41,7 +43,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that take longest."""
+    """Begin with the tests that take longest. Those that use a database are marked as such."""
+    for item in items:
+        if not _DATABASES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.servers)
     longest_first(items)
 
 
