@@ -85,7 +85,7 @@ def automation(tab: Tab) -> None:
 
 
 def preview_tick(tab: Tab) -> None:
-    journeys.preview_next_tick(tab)
+    journeys.preview_tick(tab)
 
 
 def roll_back(tab: Tab) -> None:
