@@ -9,6 +9,7 @@ from nhm_assets.commands.clients import Clients
 from nhm_assets.commands.live import cluster_facts
 from nhm_assets.commands.status_text import Facts, print_services
 from nhm_assets.domain.garbage_collector import startup_without_gc
+from nhm_assets.domain.outcomes import HELD_BY, how_held
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.settings import Settings
 
@@ -71,6 +72,7 @@ def _facts(clients: Clients, answering: set[str]) -> Facts:
         facts["missing_indexes"] = _missing_indexes(clients)
         facts["first_week"] = _misfit_of_first_week(clients)
         facts["decisions"] = _decisions(clients)
+        facts["ab_tests"] = _ab_tests(clients)
     if {"MongoDB", "MLflow"} <= answering:
         facts["foreign_moves"] = _foreign_moves(clients)
     return facts
@@ -141,16 +143,31 @@ def _decisions(clients: Clients) -> list[Facts]:
             log = database[AUDIT_LOG]
             if entry := last_decision(log, specialist.registered_model):
                 known = {name: entry.get(name) for name in ("week", "version", "reason", "held_as", "flip_rate")}
+                by_gate = str(entry.get("reason")).startswith(HELD_BY)
                 found.append(
                     {
                         "specialist": str(specialist),
                         "outcome": entry["kind"],
                         **known,
+                        "how_held": how_held(entry.get("held_as"), by_gate=by_gate),
                         "below_in_a_row": below_in_a_row(log, specialist.registered_model),
                         "settling": entry.get("settling"),
                     }
                 )
     return found
+
+
+def _ab_tests(clients: Clients) -> list[Facts]:
+    """The A/B tests that run now."""
+    from nhm_assets.registry.ab_tests import running_test
+    from nhm_assets.registry.audit_log import AUDIT_LOG
+
+    now = clients.settings.now()
+    with clients.database() as database:
+        models = [specialist.registered_model for specialist in all_specialists()]
+        tests = [test for model in models if (test := running_test(database[AUDIT_LOG], model, now))]
+    shown = {"specialist", "champion", "challenger", "mode", "started_at", "until"}
+    return [{**test.model_dump(include=shown), "sentence": test.sentence} for test in tests]
 
 
 def _foreign_moves(clients: Clients) -> list[Facts]:

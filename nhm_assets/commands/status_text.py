@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nhm_assets.domain.links import runbook_link
-from nhm_assets.domain.outcomes import HeldAs, outcome_line
+from nhm_assets.domain.outcomes import outcome_line
 from nhm_assets.domain.text import without_middle
 from nhm_assets.settings import Settings
 
@@ -59,10 +59,7 @@ def print_facts(facts: Facts, settings: Settings) -> None:
         click.echo(f"\n{facts['first_week']}.")
     if "production" in facts:
         _print_production(facts["production"])
-    if facts.get("decisions"):
-        click.echo()
-        rows = [_decision_cells(one) for one in facts["decisions"]]
-        print_table("Last decisions", _DECISIONS, rows, numbers={"version", "below in a row", "flip rate"})
+    _print_decisions(facts)
     if facts.get("runs"):
         click.echo()
         print_table("Last runs", _RUNS, _run_rows(facts["runs"]))
@@ -83,6 +80,19 @@ def _print_production(production: list[Facts]) -> None:
     print_table("In production", _PRODUCTION, rows, numbers={"version", "prec.", "recall", "F1"})
     for one in production:
         _print_why(one)
+
+
+def _print_decisions(facts: Facts) -> None:
+    """The last decisions, and the A/B tests that hold further ones."""
+    from nhm_assets.commands.tables import print_table
+
+    if facts.get("decisions"):
+        click.echo()
+        rows = [_decision_cells(one) for one in facts["decisions"]]
+        print_table("Last decisions", _DECISIONS, rows, numbers={"version", "below in a row", "flip rate"})
+    for test in facts.get("ab_tests", ()):
+        look = f"`nhm ab status {test['specialist']}`"
+        click.echo(f"\n{test['specialist']}: the {test['sentence']} runs, and nothing is promoted. {look} measures it")
 
 
 def _print_live(facts: Facts, settings: Settings) -> None:
@@ -143,12 +153,12 @@ def _outcome_cell(one: Facts) -> str:
 
 
 def _decision_cells(one: Facts) -> list[str]:
-    how = f" ({HeldAs(one['held_as']).in_words})" if one["held_as"] else ""
+    how = one["how_held"]
     return [
         one["specialist"],
         one["week"],
         str(one["version"]),
-        f"{one['outcome']}{how}",
+        f"{one['outcome']} ({how})" if how else one["outcome"],
         str(one["below_in_a_row"] or ""),
         "" if one["flip_rate"] is None else f"{one['flip_rate']:.2f}",
         _settling_cell(one["settling"]),

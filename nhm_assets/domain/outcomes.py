@@ -23,7 +23,7 @@ class HeldAs(StrEnum):
     BELOW = "below"
     """It is below the line: hardly any chance that the rows only happen to look so."""
     UNCERTAIN = "uncertain"
-    """The rows allow both: it may be above the line or below it."""
+    """The rows allow both: it may be above the line or below it. Or an A/B test runs; see `how_held`."""
 
     @property
     def in_words(self) -> str:
@@ -76,6 +76,18 @@ SPECIALIST_TAG: Final = "nhm/specialist"
 
 _LONGEST_REASON: Final = 1000
 """PostgreSQL indexes tags and refuses those of more than about 2,700 bytes."""
+
+
+def how_held(held_as: str | None, *, by_gate: bool) -> str:
+    """How a candidate is held, as people read it behind `held`; empty if nobody said.
+
+    Args:
+        held_as: see `HeldAs`.
+        by_gate: false if a person, a deleted file or an A/B test holds it.
+    """
+    if held_as == HeldAs.UNCERTAIN and not by_gate:
+        return "an A/B test runs"
+    return HeldAs(held_as).in_words if held_as else ""
 
 
 def outcome_line(subject: str, outcome: str, reason: str) -> str:

@@ -23,7 +23,7 @@ from dagster import (
 
 from nhm_assets.domain.asset_keys import EVALUATION_REPORT, PRODUCTION_MODELS, PROMOTED_VERSION
 from nhm_assets.domain.dagster_names import DATA_VERSION, GROUP
-from nhm_assets.domain.outcomes import HeldAs, Outcome
+from nhm_assets.domain.outcomes import HeldAs, Outcome, how_held
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.domain.text import without_middle
@@ -192,7 +192,8 @@ def to_do(rows: Sequence[ProductionRow]) -> str:
     longest = max(_SHORTEST_WHY, min(_LONGEST_REASON, 800 // max(1, len(wanted)) - 100))
     lines: list[str] = []
     for specialist, last, next_ in wanted:
-        held = f" ({HeldAs(last.held_as).in_words})" if last.held_as else ""
+        how = how_held(last.held_as, by_gate=last.by_gate)
+        held = f" ({how})" if how else ""
         why = f"it missed {last.missed}" if last.missed else without_middle(last.reason, longest)
         then = f" Next: {next_}." if next_ else ""
         said = f"**{specialist}**, {last.week or ''}: {last.outcome}{held}; {why.rstrip('.')}.{then}"

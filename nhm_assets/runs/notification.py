@@ -18,6 +18,7 @@ from nhm_assets.domain.outcomes import (
     REASON_TAG,
     HeldAs,
     Outcome,
+    how_held,
 )
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.runs.queries import held_as, outcome_of
@@ -75,7 +76,7 @@ class Message:
     def subject(self) -> str:
         """One line: specialist, week, outcome."""
         by = f" by {self.broken_by}" if self.broken_by else f" by {', '.join(self.held_by)}" if self.held_by else ""
-        how = HeldAs(self.held_as).in_words if self.held_as else ""
+        how = how_held(self.held_as, by_gate=bool(self.held_by))
         row = f"{self.below_in_a_row} in a row" if self.is_alert else ""
         version = f"version {self.version}" if self.version else ""
         details = ", ".join(filter(None, (how, row, version)))

@@ -137,12 +137,13 @@ def decided(specialist: str, day: int, kind: str, **fields: object) -> dict[str,
     model = f"{specialist}-evaluator"
     moment = datetime(2026, 3, day, tzinfo=UTC)
     return {
+        "specialist": specialist,
         "model": model,
         "kind": kind,
         "at": moment,
         "week": WEEK,
         "version": str(day),
-        "reason": "so it is",
+        "reason": "held by recall_threshold",
     } | fields
 
 
@@ -186,6 +187,33 @@ def test_status_shows_the_last_decision_about_each_specialist(home, mongod_uri, 
         Source.SETTINGS,
         Source.EXPORTER,
     }
+
+
+@pytest.mark.servers
+def test_status_shows_the_ab_test_that_runs_and_holds_a_candidate(home, mongod_uri, database):
+    waits = "version 8 waits for the end of the A/B test of version 7"
+    tested = {"champion": "5", "mode": "replay", "split": 0.9, "seed": "s", "min_samples": 9}
+    runs, over = ({"until": datetime(2026, 3, day, 9, tzinfo=UTC)} for day in (14, 9))
+    database["model_audit_log"].insert_many(
+        [
+            decided("technical", 8, "held", held_as="uncertain", reason=waits),
+            decided("technical", 7, "ab_test", **tested, **runs),
+            decided("behavior", 7, "ab_test", **tested, **over),
+        ]
+    )
+    settings = {"nhm_home": home, "mongodb_uri": mongod_uri, "mongodb_database": database.name}
+    settings["nhm_now"] = "2026-03-10T00:00:00+00:00"
+    shown = nhm("status", **settings).stdout
+    sentence = "A/B test of version 7 against version 5 of technical-evaluator until 2026-03-14 09:00 UTC (replay)"
+    assert f"\ntechnical: the {sentence} runs, and nothing is promoted. `nhm ab status technical` measures it" in shown
+    assert shown.count("A/B test of version 7 against") == 1
+    assert " held (an A/B test runs)" in shown
+    told = json.loads(nhm("status", "--json", **settings).stdout)
+    (test,) = told["ab_tests"]
+    assert (test["specialist"], test["champion"], test["challenger"]) == ("technical", "5", "7")
+    assert (test["until"], test["sentence"]) == ("2026-03-14T09:00:00+00:00", sentence)
+    (decision,) = told["decisions"]
+    assert (decision["held_as"], decision["how_held"]) == ("uncertain", "an A/B test runs")
 
 
 def test_status_exits_with_3_and_names_the_section_of_the_runbook_where_a_person_must_act(home, mongod_uri, database):

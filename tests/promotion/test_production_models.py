@@ -211,6 +211,11 @@ def test_it_says_what_to_do(outcome: str, held_as: str | None, expected: str):
     assert max(map(len, text.splitlines())) <= 60, "the page cuts it off"
 
 
+def test_a_candidate_that_waits_for_an_ab_test_is_not_called_uncertain():
+    last = replace(LAST, outcome="held", held_as="uncertain", by_gate=False, reason="version 3 waits")
+    assert "held (an A/B test runs); version 3 waits." in " ".join(to_do([replace(ROW, last=last)]).split())
+
+
 @pytest.mark.parametrize(
     ("reason", "expected"),
     [

@@ -136,6 +136,11 @@ def message_of(
             DagsterRunStatus.SUCCESS,
             "held by a (below the line, 3 in a row)",
         ),
+        (
+            {"nhm/outcome": "held", "nhm/held_by": "", "nhm/held_as": "uncertain"},
+            DagsterRunStatus.SUCCESS,
+            "held (an A/B test runs)",
+        ),
         ({"nhm/outcome": "promoted", "nhm/held_as": "below"}, DagsterRunStatus.SUCCESS, "promoted"),
         ({"nhm/outcome": "broken", "nhm/broken_by": "MLflow"}, DagsterRunStatus.FAILURE, "broken by MLflow"),
         # Tags inherited from the run before.
