@@ -34,7 +34,9 @@ FLOORS = (
 )
 """The rooms, bottom to top. A room imports only from lower floors: not from its own floor, and not from above."""
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-TOP_LEVEL = {"__init__", "definitions", "settings", "resource_factories", "cli"}
+SETTINGS = {"settings", "setting_fields", "setting_types"}
+"""The modules that are one room."""
+TOP_LEVEL = {"__init__", "definitions", *SETTINGS, "resource_factories", "cli"}
 INTERNALS = Path("nhm_assets/domain/dagster_internals.py")
 """The only module that may use private names of Dagster."""
 FAMILIES_FOLDER = Path("nhm_assets/estimators/families")
@@ -47,7 +49,9 @@ def room_of(name: str) -> str | None:
     first, *rest = name.split(".")
     if first in ("resources", "sensors"):
         return first
-    return rest[0] if first == "nhm_assets" and rest else None
+    if first != "nhm_assets" or not rest:
+        return None
+    return "settings" if rest[0] in SETTINGS else rest[0]
 
 
 def forbidden_imports(root: Path) -> list[str]:
