@@ -6,7 +6,7 @@ done, so starting and stopping can be repeated after an interruption.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -120,9 +120,10 @@ def start_test(
             if test is None:
                 _release(client, log, model, now)
                 test = _record(client, log, request, now)
-            elif not _same(test, request):
+            elif others := _differences(test, request, now):
                 raise UsageError(
-                    f"nothing was started: an {test.sentence} runs already. `nhm ab stop {test.specialist}` ends it"
+                    f"nothing was started: an {test.sentence} runs already, with {', '.join(others)}. To start another"
+                    f" one, end it first: `nhm ab stop {test.specialist}`"
                 )
             _pin(client, log, test)
         finally:
@@ -272,9 +273,17 @@ def _release(client: "MlflowClient", log: "Collection[Document]", model: str, no
         log.update_one({"_id": entry["_id"]}, {"$set": {"settled": True}})
 
 
-def _same(test: AbTest, request: AbRequest) -> bool:
+def _differences(test: AbTest, request: AbRequest, now: datetime) -> list[str]:
+    """What was asked for otherwise than the test that runs; empty if it is the same request."""
     names = ("challenger", "mode", "split", "seed", "min_samples")
-    return all(getattr(test, name) == getattr(request, name) for name in names)
+    asked = [(name, getattr(test, name), getattr(request, name)) for name in names]
+    # MongoDB stores milliseconds, so the length of a test may lose one.
+    asked.append(("days", _days(test.until - test.started_at), _days(request.until - now)))
+    return [f"{name} {has}, not {wanted}" for name, has, wanted in asked if has != wanted]
+
+
+def _days(length: timedelta) -> str:
+    return f"{length / timedelta(days=1):g}"
 
 
 def _lock_fields(fields: Mapping[str, Any], now: datetime) -> Document:

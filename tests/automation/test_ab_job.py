@@ -95,12 +95,15 @@ def test_the_launchpad_fills_in_the_newest_candidate_and_the_defaults(platform: 
     assert platform.tags(result)["nhm/specialist"] == "technical"
     assert result.output_for_node(AB_OP)["summary"].startswith("started: A/B test of version 2 against version 1")
     later = platform.with_settings(nhm_now=NOW + ONE_WEEK / 2)
-    same = ask(later, START | {"days": 30.0}).output_for_node(AB_OP)["summary"]
+    same = ask(later, START).output_for_node(AB_OP)["summary"]
     assert same.startswith("runs already: A/B test of version 2 against version 1")
     assert f"until {NOW + ONE_WEEK:%Y-%m-%d}" in same
     again = ask(platform, START | {"challenger": "1"})
     assert "an A/B test of version 2 against version 1" in failed_step(again)[1]
-    assert "runs already. `nhm ab stop technical` ends it" in failed_step(again)[1]
+    assert "runs already, with challenger 2, not 1. To start another one, end it first" in failed_step(again)[1]
+    longer = failed_step(ask(later, START | {"days": 30.0, "split": 0.5}))[1]
+    assert "runs already, with split 0.9, not 0.5, days 7, not 30. To start another one" in longer
+    assert "`nhm ab stop technical`" in longer
 
 
 def test_a_test_whose_challenger_was_deleted_in_mlflow_can_be_stopped(platform: Platform):

@@ -156,7 +156,8 @@ def test_the_same_request_again_finishes_what_was_interrupted_and_another_one_is
     test = start(three, log, "2")
     # The process died after it had recorded the test.
     three.client().transition_model_version_stage(MODEL, "3", "Staging")
-    assert start(three, log, "2", now=NOW + timedelta(hours=1)) == test
+    later = NOW + timedelta(hours=1)
+    assert start(three, log, "2", now=later, until=later + A_WEEK) == test
     assert three.state()["stages"]["3"] == "None"
     with pytest.raises(
         UsageError, match=r"nothing was started: an A/B test of version 2 against version 1 .* runs already"
