@@ -44,6 +44,7 @@ def dev(port: int, mlflow_port: int, exporter_port: int | None) -> None:
         except ImportError:
             raise UsageError("nhm dev needs the extra `local`: pip install 'nhm-assets[local]'") from None
         from nhm_assets.commands.dev_output import LogFiles, reported_runs
+        from nhm_assets.domain.partitions import first_week
 
     settings = Settings.load()
     settings = settings.model_copy(update={"exporter_port": exporter_port or settings.exporter_port})
@@ -59,7 +60,8 @@ def dev(port: int, mlflow_port: int, exporter_port: int | None) -> None:
         mlflow_address = _add_programs(manager, settings, port, mlflow_port, Path(folder))
         click.echo(f"Dagster: {dagster_url}   MLflow: {mlflow_address}   Press Ctrl-C to stop.")
         click.echo(f"It retrains by itself: {_automatic_runs(settings)}.")
-        click.echo(f"The weeks begin with {settings.first_week}, see FIRST_WEEK.")
+        first = first_week(settings.now(), settings.keep_weeks, settings.first_week)
+        click.echo(f"The weeks begin with {first}, see FIRST_WEEK and KEEP_WEEKS.")
         click.echo(f"One line per run follows. What the programs print: {logs}")
         with reported_runs(instance, dagster_url):
             manager.loop()

@@ -63,10 +63,12 @@ def parse_specialist(name: str) -> Specialist:
 
 def parse_week(week: str, *, first: str = EARLIEST) -> str:
     """The week that begins on that day; UsageError if there is none from the first one on."""
-    if week < first or not weeks().has_partition_key(week):
+    known = weeks().has_partition_key(week)
+    if week < first or not known:
+        why = ": FIRST_WEEK and KEEP_WEEKS leave out those before" if known else ""
         raise UsageError(
             f"unknown week {week!r}. Name a week by its first day, a Sunday, as YYYY-MM-DD,"
-            f" from {first} to {weeks().get_last_partition_key()}"
+            f" from {first} to {weeks().get_last_partition_key()}{why}"
         )
     return week
 

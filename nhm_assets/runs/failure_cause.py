@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 from dagster import DagsterEventType, DagsterInstance
 
 from nhm_assets.domain.check_result import reason_in
-from nhm_assets.domain.errors import NhmError
+from nhm_assets.domain.errors import NhmError, UsageError
 from nhm_assets.domain.outcomes import REASON_TAG, BrokenBy
-from nhm_assets.domain.partitions import Partition
+from nhm_assets.domain.partitions import Partition, first_week
 from nhm_assets.runs.queries import is_increment, is_unexplained, only_measures
 from nhm_assets.runs.tags import PARTITION_TAG
+from nhm_assets.settings import Settings
 from resources.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ _FOREIGN_TRANSIENT: Final = (
 )
 """The same, of errors that pass: Dagster's or MLflow's database is locked or away, MongoDB chooses a new primary."""
 
+_NO_PARTITION: Final = ("is before the partitions definition start time", "Nonexistent partition keys")
+"""In what Dagster says of a run whose week or specialist is no partition any more, such as a rerun of an old run."""
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -73,6 +77,8 @@ def failure_of(instance: DagsterInstance, run: "DagsterRun") -> Failure:
             failure = _classify(str(event.step_key), error)
             if failure.by is BrokenBy.KILLED:
                 return _killed(instance, run, str(event.step_key))
+            if any(words in failure.reason for words in _NO_PARTITION):
+                return _refused(run, str(event.step_key)) or failure
             failed_checks = _failed_blocking_checks(instance, run)
             return replace(failure, reason=failed_checks) if failed_checks and failure.by is BrokenBy.DATA else failure
     return _killed(instance, run)
@@ -102,6 +108,17 @@ def _killed(instance: DagsterInstance, run: "DagsterRun", step: str = "") -> Fai
     again = retrain_command(Partition.from_key(key), increment=is_increment(run)) if key and known else "it again"
     where = f"{step}: " if step else ""
     return Failure(BrokenBy.KILLED, f"{where}{said.rstrip('.')}. Run {again} unless it is retried automatically")
+
+
+def _refused(run: "DagsterRun", step: str) -> Failure | None:
+    """Of a run whose partition there is not: how to name one that there is."""
+    specialist, _, week = run.tags.get(PARTITION_TAG, "").partition("|")
+    settings = Settings.load()
+    try:
+        Partition.parse(week, specialist, first=first_week(settings.now(), settings.keep_weeks, settings.first_week))
+    except UsageError as error:
+        return Failure(BrokenBy.REFUSED, f"{step}: {error}")
+    return None
 
 
 def _classify(step: str, error: "SerializableErrorInfo") -> Failure:

@@ -96,7 +96,7 @@ def test_a_run_launched_in_the_ui_promotes_and_no_process_is_left_after_the_end(
     assert [line for line in shown if not line[0].isdigit()] == [
         f"Dagster: http://127.0.0.1:{port}   MLflow: http://127.0.0.1:{mlflow_port}   Press Ctrl-C to stop.",
         AUTOMATIC,
-        "The weeks begin with 2026-02-01, see FIRST_WEEK.",
+        "The weeks begin with 2026-02-01, see FIRST_WEEK and KEEP_WEEKS.",
         f"One line per run follows. What the programs print: {home / 'logs'}",
         "Stopping ...",
     ]
@@ -125,6 +125,8 @@ def test_a_program_that_ends_by_itself_is_named_with_the_last_line_that_it_print
         "mlflow_tracking_uri": f"sqlite:///{tmp_path}/mlflow.db",
         "mongodb_uri": "mongodb://x",
         "exporter_port": free_port(),
+        "nhm_now": f"{WEEK_END:%Y-%m-%d}T02:00:00",
+        "keep_weeks": 1,
     }
     with (tmp_path / "log").open("w") as log:
         platform = subprocess.Popen(
@@ -133,7 +135,9 @@ def test_a_program_that_ends_by_itself_is_named_with_the_last_line_that_it_print
     for process in wait_for(lambda: list(filter(is_webserver, processes_of(home)))):
         process.kill()
     assert platform.wait(timeout=120) != 0
-    assert "webserver ended by itself (exit code 137), so everything stops: Killed" in (tmp_path / "log").read_text()
+    shown = (tmp_path / "log").read_text()
+    assert f"The weeks begin with {WEEK}, see FIRST_WEEK and KEEP_WEEKS." in shown
+    assert "webserver ended by itself (exit code 137), so everything stops: Killed" in shown
 
 
 def assert_log_lines_are_json(logs: Path, run: str) -> None:

@@ -59,6 +59,11 @@ def test_an_unknown_week_is_refused_and_named(week: str):
         Partition.parse(week, "technical")
 
 
+def test_a_week_before_the_first_one_is_refused_and_the_settings_that_say_so_are_named():
+    with pytest.raises(UsageError, match=r"from 2026-03-08 to \S+: FIRST_WEEK and KEEP_WEEKS leave out those before$"):
+        Partition.parse("2026-03-01", "technical", first="2026-03-08")
+
+
 @pytest.mark.parametrize("specialist", ["Technical", "technicall", "", "technical "])
 def test_an_unknown_specialist_is_refused_and_the_known_ones_are_named(specialist: str):
     with pytest.raises(UsageError, match=f"unknown specialist {specialist!r}.*technical, business, behavior"):

@@ -1,5 +1,6 @@
 """Why a run broke, read from the errors of its steps."""
 
+import re
 import sqlite3
 from collections.abc import Callable
 
@@ -32,8 +33,11 @@ from nhm_assets.domain.errors import (
     UsageError,
 )
 from nhm_assets.domain.outcomes import BrokenBy
+from nhm_assets.domain.partitions import specialist_weeks_of
+from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.feedback.features import InvalidPlan
 from nhm_assets.runs.failure_cause import Failure, failure_of, reason_of
+from nhm_assets.runs.tags import PARTITION_TAG, SPECIALIST_TAG, WEEK_TAG
 from resources import errors as service_errors
 from resources.errors import (
     EmbeddedMongoError,
@@ -198,6 +202,36 @@ def test_a_run_interrupted_in_a_step_counts_as_killed(wiped: Platform):
         BrokenBy.KILLED,
         "trained_model: its process was interrupted. Run it again unless it is retried automatically",
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        (f"technical|{WEEK}", f"unknown week '{WEEK}'.*FIRST_WEEK and KEEP_WEEKS leave out those before"),
+        ("gone|2026-03-29", "unknown specialist 'gone'. Choose one of technical"),
+    ],
+)
+def test_a_rerun_of_what_is_no_partition_any_more_is_refused(
+    wiped: Platform, monkeypatch: pytest.MonkeyPatch, key: str, reason: str
+):
+    monkeypatch.setenv("FIRST_WEEK", "2026-03-29")
+    partitions = specialist_weeks_of(all_specialists(), "2026-03-29")
+
+    @asset(partitions_def=partitions)
+    def cognitive_plans() -> None: ...
+
+    @asset(partitions_def=partitions, deps=[cognitive_plans])
+    def feedback_dataset() -> None: ...
+
+    location = Location([cognitive_plans, feedback_dataset], jobs=[define_asset_job("one", [feedback_dataset])])
+    specialist, _, week = key.partition("|")
+    tags = {PARTITION_TAG: key, SPECIALIST_TAG: specialist, WEEK_TAG: week}
+    result = location.resolve_job_def("one").execute_in_process(
+        instance=wiped.instance, raise_on_error=False, run_config=QUIET, tags=tags
+    )
+    failure = failure_of(wiped.instance, run_of(wiped.instance, result.run_id))
+    assert failure.by is BrokenBy.REFUSED
+    assert re.match(f"feedback_dataset: {reason}", failure.reason)
 
 
 def test_the_reason_is_the_sentence_of_the_blocking_check_that_failed(wiped: Platform):
