@@ -9,6 +9,7 @@ Series = Mapping[str, str]
 ONE = '{specialist="technical"}'
 WEEKLY = '{kind="schedule",name="weekly_retraining_schedule",status="success"}'
 SENSOR = '{kind="sensor",name="s"}'
+BACKUP = '{namespace="mlflow",cronjob="nhm-backup"}'
 TICK = '{kind="sensor",name="s",status="skipped"}'
 
 
@@ -238,6 +239,33 @@ CASES = (
                 'nhm_daemon_heartbeat_timestamp_seconds{daemon="SENSOR"}': "0+60x60",
             },
         },
+    ),
+    Case(
+        "NhmBackupMissing",
+        {
+            f"kube_cronjob_status_last_successful_time{BACKUP}": "0x2280 136800x200",
+            f"kube_cronjob_created{BACKUP}": "-864000x2480",
+        },
+        *(2160, 2176, 2285),
+        {
+            "every night, some later": {
+                f"kube_cronjob_status_last_successful_time{BACKUP}": "0x1500 90000x1800",
+                f"kube_cronjob_created{BACKUP}": "-864000x2480",
+            },
+            "a new platform": {f"kube_cronjob_created{BACKUP}": "60000x2480"},
+            "the CronJob of somebody else": {
+                'kube_cronjob_status_last_successful_time{namespace="mlflow",cronjob="etl"}': "-864000x2480"
+            },
+        },
+    ),
+    Case(
+        "NhmBackupMissing",
+        {
+            f"kube_cronjob_created{BACKUP}": "0x2480",
+            f"kube_cronjob_status_last_successful_time{BACKUP}": "_x2280 136800x200",
+        },
+        *(2160, 2176, 2285),
+        {"no CronJob": {"nhm_up": "1x2480"}},
     ),
     Case(
         "NhmSourceDown",

@@ -24,11 +24,13 @@ PASSES_BY_ITSELF = {
     "SpecialistFeedbackRejected",
     "SpecialistFeedbackScripted",
     "NhmDaemonMissing",
+    "NhmBackupMissing",
     "NhmSourceDown",
     "NhmExporterAbsent",
 }
 """MAX_RUN_SECONDS ends the first. The next five wait for reviews or for a better candidate. A platform may be used
-without a daemon and without an exporter. A service that is down is named with exit code 1."""
+without a daemon and without an exporter. Only Kubernetes knows of the back-up's CronJob. A service that is down is
+named with exit code 1."""
 ASKED = [case for case in CASES if case.alert in ALERTS]
 
 
