@@ -6,7 +6,7 @@ from typing import Any, Final, Self
 import numpy as np
 import pandas as pd
 
-from nhm_assets.domain.dataset_schema import APPROVE, CLASS_NAMES, FEATURE_NAMES, REAL
+from nhm_assets.domain.dataset_schema import APPROVE, CLASS_NAMES, EMBEDDING_FEATURES, FEATURE_NAMES, REAL
 from nhm_assets.domain.frame_views import taken
 from nhm_assets.domain.stored_record import Record
 from nhm_assets.drift.bins import Bins, categories
@@ -55,11 +55,22 @@ class Baseline(Record):
         return cls(
             rows=len(rows),
             synthetic=not (learned["source"] == REAL).any(),
-            features={name: Bins.of(rows[name].to_numpy(dtype="float64")) for name in FEATURE_NAMES},
+            features={name: Bins.of(_comparable(rows[name])) for name in FEATURE_NAMES},
             answers={name: Bins.of(np.asarray(values)) for name, values in answers.items() if len(values)},
             labels=categories(said, CLASS_NAMES),
             important=ranked[:top],
         )
+
+
+def _comparable(learned: pd.Series) -> np.ndarray:
+    """The learned values of a feature with which those of later weeks are compared.
+
+    Only specialists can store embeddings, and a week leaves out the plans whose features they did not store. So learned
+    rows without embeddings are left out, too, unless no row has any.
+    """
+    values = learned.to_numpy(dtype="float64")
+    known = values[~np.isnan(values)]
+    return known if learned.name in EMBEDDING_FEATURES and len(known) else values
 
 
 def real_rows(learned: pd.DataFrame) -> pd.DataFrame:

@@ -30,6 +30,16 @@ def test_synthetic_rows_count_only_where_there_are_no_others():
     assert (made.rows, made.synthetic) == (300, True)
 
 
+def test_rows_without_stored_embeddings_are_left_out_of_what_embeddings_are_compared_with():
+    rows = learnable(300)
+    rows.loc[:9, "density"] = math.nan
+    rows.loc[:99, "mean_norm"] = np.arange(100.0)
+    made = Baseline.of(rows, {}, {}, top=5)
+    assert made.features["mean_norm"].counts == [*[10] * 10, 0]
+    assert made.features["std_norm"].counts == [0, 300]
+    assert made.features["density"].counts[-1] == 10
+
+
 def test_the_summary_of_a_feature_has_few_values_and_no_missing_ones():
     rows = learnable(1500)
     rows.loc[:10, "density"] = math.nan
