@@ -6,6 +6,8 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +42,24 @@ def small(name: str) -> dict[str, Any]:
     return parameters | {key: 10 for key in ("n_estimators", "max_iter") if key in parameters and name != "logistic"}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def small_members() -> Iterator[None]:
+    """The members of ensembles are small, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        make_members_small(patch)
+        yield
+
+
+def make_members_small(patch: pytest.MonkeyPatch) -> None:
+    for name in ENSEMBLES:
+        members = {one.name: copy(one) for one in vars(FAMILIES[name])["_members"].values()}
+        for one in members.values():
+            one.defaults = own_parameters(small(one.name))
+        patch.setattr(FAMILIES[name], "_members", members)
+
+
 @pytest.fixture(scope="module")
-def fitted() -> dict[str, Any]:
+def fitted(small_members: None) -> dict[str, Any]:
     """A calibrated model of each family."""
     return {name: fit_estimator(ROWS, small(name), threads=1, calibration="sigmoid").estimator for name in NAMES}
 
@@ -91,8 +109,10 @@ def test_the_threads_of_the_fit_do_not_change_a_byte(name: str):
 _DIGESTS = """
 import hashlib, os, sys
 os.sched_setaffinity(0, [int(core) for core in sys.argv[1].split(",")])
+import pytest
 from nhm_assets.training.auto_search import search_families
-from tests.estimators.test_families import NAMES, ROWS, fit_estimator, incremented, saved, small
+from tests.estimators.test_families import NAMES, ROWS, fit_estimator, incremented, make_members_small, saved, small
+make_members_small(pytest.MonkeyPatch())
 cores = len(os.sched_getaffinity(0))
 fit = lambda parameters: fit_estimator(ROWS, parameters, threads=cores, calibration="sigmoid").estimator
 models = {name: fit(small(name)) for name in NAMES}
@@ -193,7 +213,7 @@ def test_a_voting_answers_the_weighted_mean_of_its_members():
 def test_the_members_of_an_ensemble_are_the_models_that_their_families_fit():
     model = fit_model(ROWS, small("stacking"), threads=1)
     for name, member in FAMILIES["stacking"].members(model).items():
-        alone = fit_model(ROWS, named(FAMILIES[name], FAMILIES[name].defaults), threads=1)
+        alone = fit_model(ROWS, small(name), threads=1)
         assert np.array_equal(member.predict_proba(ASKED), alone.predict_proba(ASKED)), name
 
 

@@ -35,10 +35,19 @@ FAST = ("random_forest", "logistic", "extra_trees")
 
 @pytest.fixture(autouse=True, scope="module")
 def few_families() -> Iterator[None]:
-    """The families that fit fast; the choice among them goes by the same rules."""
+    """The families that fit fast, with a tenth of their trees; the choice among them goes by the same rules."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "FAMILIES", {name: FAMILIES[name] for name in FAST})
+        patch.setattr(module, "fit_model", fit_few_trees)
         yield
+
+
+def few_trees(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value // 10 if name == "n_estimators" else value for name, value in parameters.items()}
+
+
+def fit_few_trees(rows: pd.DataFrame, parameters: Mapping[str, Any], **options: Any) -> Any:
+    return fit_model(rows, few_trees(parameters), **options)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +130,7 @@ def test_a_search_that_was_interrupted_chooses_what_a_whole_one_does_and_fits_on
     rows, searched, before: int, monkeypatch: pytest.MonkeyPatch
 ):
     fitted: list[Any] = []
-    fit = lambda *given, **options: fitted.append(given) or fit_model(*given, **options)  # noqa: E731
+    fit = lambda *given, **options: fitted.append(given) or fit_few_trees(*given, **options)  # noqa: E731
     monkeypatch.setattr(module, "fit_model", fit)
     logged: list[Tried] = []
     done = searched.tried[:before]
@@ -150,9 +159,9 @@ def test_the_time_that_an_interrupted_search_took_counts(rows, searched):
 def test_models_that_pods_cannot_have_are_not_chosen_and_the_table_says_so(rows, searched):
     sizes = {one.number: one.megabytes for one in searched.tried if one.megabytes is not None}
     families = {one.number: one.family for one in searched.tried}
-    assert all(size < 0.1 for number, size in sizes.items() if families[number] == "logistic")
+    assert all(size < 0.05 for number, size in sizes.items() if families[number] == "logistic")
     logged: list[Tried] = []
-    small = partial(search_families, rows, trials=5, seconds=600.0, threads=1, log_trial=logged.append, largest_mb=0.1)
+    small = partial(search_families, rows, trials=5, seconds=600.0, threads=1, log_trial=logged.append, largest_mb=0.05)
     found = small()
     assert (small(recall=recalling(found.tried)), len(logged)) == (found, len(found.tried)), "after an interruption"
     large = {one.number for one in found.tried if one.too_large}
@@ -171,7 +180,8 @@ def test_a_search_without_any_model_that_pods_can_have_says_what_to_do(rows):
 
 def test_the_size_that_a_trial_says_is_hardly_below_that_of_the_model_of_all_rows(rows, searched):
     for one in searched.tried[:3]:
-        whole = fit_estimator(learning_rows(rows), one.parameters, threads=1, calibration="sigmoid").estimator
+        parameters = few_trees(one.parameters)
+        whole = fit_estimator(learning_rows(rows), parameters, threads=1, calibration="sigmoid").estimator
         assert one.megabytes > 0.9 * len(cloudpickle.dumps(whole, protocol=4)) / 1e6 - 0.01
 
 
@@ -201,6 +211,7 @@ def test_where_two_features_decide_together_trees_are_chosen_and_where_each_says
 @pytest.mark.exhaustive
 def test_on_interactions_the_choice_beats_the_default_on_untouched_test_rows_by_two_standard_errors(monkeypatch):
     monkeypatch.setattr(module, "FAMILIES", FAMILIES)
+    monkeypatch.setattr(module, "fit_model", fit_model)
     rows = learnable(1500, noise=0)
     high = rows[list(COMPUTED_FEATURES[:4])].to_numpy() > 0.5
     turned = np.random.default_rng(1).random(len(rows)) < 0.05
