@@ -19,7 +19,9 @@ _AT_A_TIME = ("specialist", "version", "since (UTC)", "what", "who")
 @click.command()
 @click.argument("specialist", metavar="[SPECIALIST|ID]", required=False)
 @click.option("--since", metavar="TIME", help="Only decisions from this ISO time on. Without an offset it is UTC.")
-@click.option("--version", metavar="N", help="Only decisions about this version, or that moved it away.")
+@click.option(
+    "--version", metavar="N", help="Only decisions about this version, or that moved it away or deleted its files."
+)
 @click.option("--as-of", metavar="TIME", help="Show what was in Production at this ISO time instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print whole entries of the audit log, as JSON.")
 def audit(specialist: str | None, since: str | None, version: str | None, as_of: str | None, *, as_json: bool) -> None:
@@ -77,8 +79,9 @@ def _print_entries(found: list[dict[str, Any]], *, as_json: bool) -> None:
 
 def _row(entry: dict[str, Any]) -> list[str]:
     names = ("specialist", "kind", "version", "from_version", "actor", "origin", "reason")
-    cells = (entry.get(name) for name in names)
-    return [_shown_time(entry), *map(_text, cells)]
+    # A deletion of files concerns several versions.
+    shown = {"version": ", ".join(entry.get("versions") or ()), **entry}
+    return [_shown_time(entry), *(_text(shown.get(name)) for name in names)]
 
 
 def _print_moment(there: dict[Specialist, dict[str, Any] | None], moment: datetime, *, as_json: bool) -> None:

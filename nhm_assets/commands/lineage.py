@@ -104,8 +104,7 @@ def _made_from(version: "ModelVersion") -> Facts:
     tags = version.tags
     return {
         "model": version.name,
-        "version": str(version.version),
-        "stage": version.current_stage,
+        **_numbered(version),
         "mlflow_run_id": version.run_id,
         "increment_of": tags.get(vocabulary.INCREMENT_OF_TAG),
         "partition": tags.get(vocabulary.PARTITION_TAG),
@@ -115,6 +114,17 @@ def _made_from(version: "ModelVersion") -> Facts:
         "model_sha256": tags.get(vocabulary.SHA256_TAG),
         "dagster_run_id": tags.get(vocabulary.DAGSTER_RUN_TAG),
     }
+
+
+def _numbered(version: "ModelVersion") -> Facts:
+    from nhm_assets.registry.vocabulary import FILES_DELETED_TAG
+
+    number, stage = str(version.version), version.current_stage
+    return {"version": number, "stage": stage, "files_deleted": FILES_DELETED_TAG in version.tags}
+
+
+def _stage(numbered: Facts) -> str:
+    return f"{numbered['stage']}, files deleted" if numbered["files_deleted"] else numbered["stage"]
 
 
 def _rows(frame: Any) -> Facts:
@@ -218,8 +228,7 @@ def _facts_about_feedback(settings: Settings, feedback_id: str) -> Facts:
                 numbers = [str(version.version) for version in trained]
                 more = [versions_with_tag(client, model, INCREMENT_OF_TAG, number) for number in numbers]
                 trained += [each for found in more for each in found if str(each.version) not in numbers]
-            versions = [{"version": str(version.version), "stage": version.current_stage} for version in trained]
-            datasets.append({**vars(one), "learned": learned, "versions": versions})
+            datasets.append({**vars(one), "learned": learned, "versions": [_numbered(version) for version in trained]})
     return {
         "feedback_id": feedback_id,
         "documents": stored,
@@ -232,7 +241,7 @@ def _facts_about_feedback(settings: Settings, feedback_id: str) -> Facts:
 def _print_version(facts: Facts) -> None:
     from nhm_assets.commands.tables import print_table
 
-    click.echo(f"{facts['model']} version {facts['version']}, {facts['stage']}")
+    click.echo(f"{facts['model']} version {facts['version']}, {_stage(facts)}")
     for name, text in _lines(facts):
         click.echo(f"  {name:10} {text}")
     click.echo()
@@ -262,7 +271,7 @@ def _lines(facts: Facts) -> list[tuple[str, str]]:
     lines += [("trained by", run), ("", f"code version {facts['code_version'] or '?'}")]
     for one in facts["decisions"]:
         # A version that took its place, or gave way to it, has a decision of its own.
-        other = "" if str(one["version"]) == facts["version"] else f"version {one['version']} "
+        other = "" if one["version"] in (None, facts["version"]) else f"version {one['version']} "
         said = f"{one['at'][:16].replace('T', ' ')} {other}{one['kind']} by {one['actor']}: {one['reason']}"
         lines.append(("decision", said))
     lines.append(("pods", facts["pods"]["reason"]))
@@ -310,7 +319,7 @@ def _none_holds_it(facts: Facts) -> str:
 
 def _version_cells(one: Facts) -> list[list[str]]:
     learned = "yes" if one["learned"] else "no, only judged by it"
-    return [[each["version"], each["stage"], learned] for each in one["versions"]] or [["none", "", ""]]
+    return [[each["version"], _stage(each), learned] for each in one["versions"]] or [["none", "", ""]]
 
 
 def _print_json(facts: Facts) -> None:

@@ -50,11 +50,11 @@ def entries(
         log: the audit log.
         model: name of the registered model.
         since: only those that took effect at this time or later.
-        version: only those about this version, or that moved it away.
+        version: only those about this version, or that moved it away or deleted its files.
     """
     query: Document = {"model": model, "state": {"$ne": OPEN}}
     if version is not None:
-        query["$or"] = [{"version": version}, {"from_version": version}]
+        query["$or"] = [{"version": version}, {"from_version": version}, {"versions": version}]
     found = sorted(log.find(query), key=time_of, reverse=True)
     return [entry for entry in found if since is None or time_of(entry) >= since]
 

@@ -35,6 +35,14 @@ def test_decisions_are_listed_newest_first_with_who_and_why(settings):
     assert all("ada@example.org" in line and "every gate check passed" in line for line in shown[2:])
 
 
+@pytest.mark.servers
+def test_a_deletion_of_files_names_the_versions(settings, database):
+    deleted = {"_id": "retention:1", "kind": "files_deleted", "specialist": "technical", "model": "technical-evaluator"}
+    database["model_audit_log"].insert_one({**deleted, "versions": ["2", "1"], "at": NOW + timedelta(days=9)})
+    shown = nhm("audit", "technical", "--version", "1", **settings).stdout.splitlines()
+    assert shown[2].split()[2:] == ["technical", "files_deleted", "2,", "1"]
+
+
 @pytest.mark.exhaustive
 def test_a_specialist_that_was_taken_out_keeps_its_history(settings, tmp_path):
     (tmp_path / "specialists.yaml").write_text("- name: business\n")

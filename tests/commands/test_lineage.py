@@ -8,6 +8,7 @@ import pytest
 from nhm_assets.domain.dataset_schema import NO_FEEDBACK, REAL, REVIEWER, SYNTHETIC, data_version
 from nhm_assets.registry.vocabulary import (
     DATA_VERSION_TAG,
+    FILES_DELETED_TAG,
     INCREMENT_OF_TAG,
     PARTITION_TAG,
     WINDOW_END_TAG,
@@ -109,6 +110,21 @@ def test_a_decision_about_the_version_that_took_its_place_is_not_taken_for_its_o
     shown = nhm("lineage", "technical", "--version", 1, **settings).stdout
     assert "version 2 promoted by bob@example.org: better" in shown
     assert "version 1 promoted" not in shown
+
+
+@pytest.mark.servers
+def test_a_version_whose_files_were_deleted_says_so(settings, home, database):
+    """To erase a person's review, it matters which versions are left that learned from it."""
+    Registry(home / "mlflow").client().set_model_version_tag(MODEL, "1", FILES_DELETED_TAG, NOW.isoformat())
+    deleted = {"_id": "retention:1", "kind": "files_deleted", "model": MODEL, "versions": ["1"], "at": NOW}
+    database["model_audit_log"].insert_one({**deleted, "actor": "dagster job retention", "reason": "too old"})
+    shown = nhm("lineage", "technical", "--version", 1, **settings).stdout
+    assert f"{MODEL} version 1, Production, files deleted" in shown
+    assert " files_deleted by dagster job retention: too old" in shown
+    assert "version None" not in shown
+    assert "1 Production, files deleted yes" in " ".join(
+        nhm("lineage", "--feedback", LEARNED, **settings).stdout.split()
+    )
 
 
 @pytest.mark.servers

@@ -72,3 +72,5 @@ def test_the_newest_entry_comes_first_and_times_and_versions_select(log: Any):
     assert [entry["version"] for entry in entries(log, MODEL)] == ["3", "2", "1"]
     assert [entry["version"] for entry in entries(log, MODEL, since=day(2))] == ["3", "2"]
     assert [entry["version"] for entry in entries(log, MODEL, version="1")] == ["2", "1"]
+    put(log, "files_deleted", None, 4, versions=["2", "1"])
+    assert [entry["kind"] for entry in entries(log, MODEL, version="1")] == ["files_deleted", "promoted", "registered"]
