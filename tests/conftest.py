@@ -3,7 +3,7 @@
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from dagster import DagsterEventType, EventRecordsFilter
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from nhm_assets.domain.garbage_collector import startup_without_gc
 from nhm_assets.settings import Settings
 from resources.embedded_mongo import embedded_mongod
 from resources.mlflow import Mlflow
@@ -40,6 +41,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Show which servers are being started, and choose where temporary folders are."""
     use_memory()
     config.pluginmanager.register(Progress(config))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """Collect without Python's garbage collector. Afterwards it skips the millions of objects that imports made."""
+    with startup_without_gc():
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,7 +3,8 @@
 import ast
 import re
 import tomllib
-from collections.abc import Set
+from collections.abc import Iterator, Mapping, Set
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -16,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 from nhm_assets.estimators.families import FAMILIES
 from tests.support.processes import ROOT
-from tests.support.source import PACKAGES, all_imports, module_name, modules, top_level_imports, tree_with
+from tests.support.source import PACKAGES, all_imports, module_name, modules, parsed, top_level_imports, tree_with
 
 STAGES = ("feedback", "training", "evaluation", "promotion", "rollout", "monitoring")
 FLOORS = (
@@ -42,6 +43,12 @@ INTERNALS = Path("nhm_assets/domain/dagster_internals.py")
 FAMILIES_FOLDER = Path("nhm_assets/estimators/families")
 OPTIONAL = ("llm", "local", "postgres", "s3")
 """Extras for what not every installation needs."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def parsed_once() -> Iterator[None]:
+    yield
+    parsed.cache_clear()
 
 
 def room_of(name: str) -> str | None:
@@ -289,10 +296,14 @@ def declared(requirements: list[str]) -> set[str]:
 def is_declared(package: str, allowed: Set[str]) -> bool:
     if package in stdlib_module_names or package in PACKAGES:
         return True
-    return any(canonicalize_name(name) in allowed for name in DISTRIBUTIONS.get(package, ()))
+    return any(canonicalize_name(name) in allowed for name in distributions().get(package, ()))
 
 
-DISTRIBUTIONS = packages_distributions()
+@cache
+def distributions() -> Mapping[str, list[str]]:
+    return packages_distributions()
+
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 

@@ -9,9 +9,10 @@ from nhm_assets.domain.garbage_collector import gc_paused, startup_without_gc
 
 
 @pytest.fixture(autouse=True)
-def unfrozen() -> Iterator[None]:
+def as_before() -> Iterator[None]:
+    """The collector is on, and skips what the tests have imported."""
     yield
-    gc.unfreeze()
+    gc.freeze()
     gc.enable()
 
 

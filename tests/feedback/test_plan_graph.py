@@ -2,7 +2,6 @@
 
 import random
 
-import networkx as nx
 import pytest
 
 from nhm_assets.feedback.plan_graph import graph_features
@@ -16,6 +15,8 @@ def ring(size: int) -> list[tuple[int, int]]:
 
 def by_networkx(nodes: list, arcs: list) -> dict[str, float]:
     """The same features from networkx's own algorithms, as the specification defines them."""
+    import networkx as nx
+
     graph = nx.DiGraph()
     graph.add_nodes_from(nodes)
     graph.add_edges_from(arcs)

@@ -1,5 +1,6 @@
 """Every rejected document fits into the quarantine, however large, deep or unreadable it is."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,22 +28,24 @@ def nested(levels: int) -> Any:
 
 
 @pytest.mark.parametrize(
-    "fields",
+    "made",
     [
-        pytest.param({"feedback_notes": "x" * ALMOST_16_MIB}, id="a long text"),
-        pytest.param({"feedback_notes": "ü" * (ALMOST_16_MIB // 2)}, id="a long text that is not ASCII"),
-        pytest.param({"metadata": {"raw": Binary(b"x" * ALMOST_16_MIB)}}, id="large binary data"),
-        pytest.param({"metadata": {"code": Code("x" * ALMOST_16_MIB)}}, id="long code"),
-        pytest.param({"metadata": ["item"] * (MIB // 2)}, id="a long list"),
-        pytest.param({"metadata": {str(number): number for number in range(MIB // 2)}}, id="many fields"),
-        pytest.param({"k" * ALMOST_16_MIB: 1}, id="a long name"),
-        pytest.param({"_id": "x" * (ALMOST_16_MIB // 2)}, id="a long _id"),
-        pytest.param({"metadata": nested(177)}, id="as deep as MongoDB stores"),
-        pytest.param({"metadata": nested(170), "feedback_notes": "x" * MIB}, id="deep and long"),
+        pytest.param(lambda: {"feedback_notes": "x" * ALMOST_16_MIB}, id="a long text"),
+        pytest.param(lambda: {"feedback_notes": "ü" * (ALMOST_16_MIB // 2)}, id="a long text that is not ASCII"),
+        pytest.param(lambda: {"metadata": {"raw": Binary(b"x" * ALMOST_16_MIB)}}, id="large binary data"),
+        pytest.param(lambda: {"metadata": {"code": Code("x" * ALMOST_16_MIB)}}, id="long code"),
+        pytest.param(lambda: {"metadata": ["item"] * (MIB // 2)}, id="a long list"),
+        pytest.param(lambda: {"metadata": {str(number): number for number in range(MIB // 2)}}, id="many fields"),
+        pytest.param(lambda: {"k" * ALMOST_16_MIB: 1}, id="a long name"),
+        pytest.param(lambda: {"_id": "x" * (ALMOST_16_MIB // 2)}, id="a long _id"),
+        pytest.param(lambda: {"metadata": nested(177)}, id="as deep as MongoDB stores"),
+        pytest.param(lambda: {"metadata": nested(170), "feedback_notes": "x" * MIB}, id="deep and long"),
     ],
 )
-def test_a_document_as_large_and_deep_as_mongodb_stores_fits_into_quarantine(database: Database, fields: Document):
-    document = {**feedback(1, _id=1, human_rating="bad"), **fields}
+def test_a_document_as_large_and_deep_as_mongodb_stores_fits_into_quarantine(
+    database: Database, made: Callable[[], Document]
+):
+    document = {**feedback(1, _id=1, human_rating="bad"), **made()}
     database.specialist_feedback.insert_one(document)
     found = database.specialist_feedback.find()
     entries = quarantine_entries([Rejection(document["_id"], Reason.INVALID_RATING)], found)

@@ -10,14 +10,14 @@ from nhm_assets.cli import main
 from resources.storage import FrameIOManager
 from tests.support.documents import WEEK
 from tests.support.language_server import LanguageServer
-from tests.support.made_rows import REAL_ROWS
+from tests.support.made_rows import stored_rows
 
 Generate = Callable[..., Result]
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    FrameIOManager(str(tmp_path / "storage")).store(REAL_ROWS, "feedback_dataset", "technical", WEEK)
+    FrameIOManager(str(tmp_path / "storage")).store(stored_rows(), "feedback_dataset", "technical", WEEK)
     return tmp_path
 
 

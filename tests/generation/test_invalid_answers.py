@@ -17,7 +17,7 @@ from tests.support.language_server import (
     good_maker,
     language_server,
 )
-from tests.support.made_rows import REAL_ROWS, assert_all_valid, file_of, journal, record, verdict_of_an_opinion
+from tests.support.made_rows import assert_all_valid, file_of, journal, record, stored_rows, verdict_of_an_opinion
 
 BROKEN = {
     "not JSON": ('{"rows": [', "malformed"),
@@ -132,7 +132,7 @@ def test_half_true_plans_duplicates_and_plans_that_speak_to_their_reader_are_lef
 ):
     from nhm_assets.generation import real_rows
 
-    known = feature_keys(REAL_ROWS)
+    known = feature_keys(stored_rows())
     guessed = pd.DataFrame([compute_features(like_feedback()["plan"])])
     monkeypatch.setattr(real_rows, "feature_keys", lambda _: [*known, *feature_keys(guessed)])
     cases = [(row or like_feedback(), why) for row, why in HALF_TRUE.values()]

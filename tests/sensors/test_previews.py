@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from dagster import DagsterEventType, DagsterRunStatus
-from dagster_graphql.test.utils import execute_dagster_graphql
 
 from nhm_assets.domain.dagster_names import LOST_RETRY_SENSOR, OUTCOME_SENSOR, SCHEDULE, VOLUME_SENSOR
 from nhm_assets.domain.outcomes import OUTCOME_TAG, TRANSIENT_TAG
@@ -66,6 +65,8 @@ def everything_to_do(platform: Platform) -> None:
 
 def preview(workspace: WorkspaceProcessContext, query: str, **variables: Any) -> dict[str, Any]:
     """What the page shows for a previewed tick."""
+    from dagster_graphql.test.utils import execute_dagster_graphql
+
     answer = execute_dagster_graphql(workspace.create_request_context(), query, variables=variables)
     assert not answer.errors, answer.errors
     (tick,) = answer.data.values()

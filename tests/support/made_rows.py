@@ -2,6 +2,7 @@
 
 import io
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from tests.support.language_server import (
 )
 from tests.support.processes import ROOT
 
-REAL_ROWS = reviewed_rows()
+
+@cache
+def stored_rows() -> pd.DataFrame:
+    return reviewed_rows()
 
 
 def file_of(home: Path) -> Path:
@@ -54,7 +58,7 @@ def assert_all_valid(home: Path, count: int) -> pd.DataFrame:
     plan_schema, verdict_schema = fastavro.parse_schema(schema("cognitive-plan")), verdict_of_an_opinion()
     assert len(rows) == len(kept(home)) == len({made["plan"]["plan_id"] for made in kept(home)}) == count
     assert not feature_keys(rows).duplicated().any()
-    assert not feature_keys(rows).isin(set(feature_keys(REAL_ROWS))).any()
+    assert not feature_keys(rows).isin(set(feature_keys(stored_rows()))).any()
     for row, made in zip(rows.to_dict("records"), kept(home), strict=True):
         fastavro.schemaless_writer(io.BytesIO(), plan_schema, made["plan"], strict_allow_default=True)
         (said,) = (name for name, label in RECOMMENDATIONS.items() if label == row["label"])
@@ -62,7 +66,7 @@ def assert_all_valid(home: Path, count: int) -> pd.DataFrame:
         fastavro.schemaless_writer(io.BytesIO(), verdict_schema, verdict, strict=True)
         assert {name: row[name] for name in COMPUTED_FEATURES} == compute_features(made["plan"])
         assert row["label"] == made["label"]
-    train = REAL_ROWS[REAL_ROWS["split"] == "train"]
+    train = stored_rows()[stored_rows()["split"] == "train"]
     for name in COMPUTED_FEATURES:
         assert rows[name].between(train[name].min(), train[name].max()).all()
     return rows

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 PACKAGES = ("nhm_assets", "resources", "sensors")
@@ -11,7 +12,13 @@ def modules(root: Path) -> Iterator[tuple[Path, ast.Module]]:
     """Every module of the project in this folder, with its path relative to the folder."""
     for package in PACKAGES:
         for path in sorted((root / package).rglob("*.py")):
-            yield path.relative_to(root), ast.parse(path.read_text())
+            yield path.relative_to(root), parsed(path.read_text())
+
+
+@cache
+def parsed(source: str) -> ast.Module:
+    """The tree of a module, which nobody may change."""
+    return ast.parse(source)
 
 
 def imports(path: Path, nodes: Iterator[ast.AST]) -> Iterator[str]:
