@@ -26,7 +26,7 @@ from tests.support.progress import Progress, announce
 from tests.support.schedule import ByFile, longest_first
 from tests.support.sqlite_instances import pooled_instance
 
-_DATABASES = {"mongod_uri", "migrated_mlflow", "postgres"}
+_DATABASES = {"mongod_uri", "migrated_mlflow", "postgres", "lone", "guarded"}
 """Fixtures of databases: `make test-fast` leaves their tests out."""
 _KUBECONFIG = os.environ.get("KUBECONFIG")
 DATA = Path(__file__).parent / "data"

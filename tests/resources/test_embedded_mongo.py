@@ -56,6 +56,7 @@ def notes(uri: str) -> list[str]:
         return [one["text"] for one in client.hive.notes.find()]
 
 
+@pytest.mark.servers
 def test_two_users_share_one_mongod_and_the_last_one_stops_it(folder: Path):
     with embedded_mongod(folder) as first:
         with embedded_mongod(folder) as second:
@@ -67,6 +68,7 @@ def test_two_users_share_one_mongod_and_the_last_one_stops_it(folder: Path):
     assert eventually(lambda: processes_naming(str(folder)) == [])
 
 
+@pytest.mark.servers
 def test_data_survive_until_the_next_start(folder: Path):
     with embedded_mongod(folder) as before:
         write(before, "kept")
@@ -74,6 +76,7 @@ def test_data_survive_until_the_next_start(folder: Path):
         assert notes(after) == ["kept"]
 
 
+@pytest.mark.servers
 def test_a_user_that_does_not_wait_leaves_mongod_to_its_keeper_and_the_next_one_waits_for_its_end(folder: Path):
     with embedded_mongod(folder, waits=False) as before:
         write(before, "kept")
@@ -83,6 +86,7 @@ def test_a_user_that_does_not_wait_leaves_mongod_to_its_keeper_and_the_next_one_
     assert eventually(lambda: processes_naming(str(folder)) == [])
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("stranger", [curt_port, pytest.param(silent_port, marks=pytest.mark.exhaustive)])
 def test_mongod_starts_on_another_port_if_its_last_one_is_taken(
     folder: Path, stranger: Callable[[int], AbstractContextManager[int]]
@@ -95,6 +99,7 @@ def test_mongod_starts_on_another_port_if_its_last_one_is_taken(
         write(after, "and writable")
 
 
+@pytest.mark.servers
 def test_a_user_that_is_killed_leaves_no_process_behind(folder: Path):
     with talkers(1, USER, folder) as (user,):
         user.hear()
@@ -107,6 +112,7 @@ def test_a_user_that_is_killed_leaves_no_process_behind(folder: Path):
         assert eventually(lambda: processes_naming(str(folder)) == [])
 
 
+@pytest.mark.servers
 def test_mongod_ends_with_a_killed_keeper_and_the_next_user_finds_the_data(folder: Path):
     with embedded_mongod(folder) as uri:
         write(uri, "kept")
@@ -118,6 +124,7 @@ def test_mongod_ends_with_a_killed_keeper_and_the_next_user_finds_the_data(folde
     assert mongods_on(folder) == []
 
 
+@pytest.mark.servers
 def test_a_user_right_after_the_keeper_was_killed_waits_for_the_old_mongod_to_end(folder: Path):
     with embedded_mongod(folder):
         (mongod,) = mongods_on(folder)
@@ -129,6 +136,7 @@ def test_a_user_right_after_the_keeper_was_killed_waits_for_the_old_mongod_to_en
             assert len(mongods_on(folder)) == 1
 
 
+@pytest.mark.servers
 def test_the_keeper_ends_with_a_killed_mongod_and_the_next_user_gets_a_new_one(folder: Path):
     with embedded_mongod(folder) as uri:
         write(uri, "kept")
@@ -139,6 +147,7 @@ def test_the_keeper_ends_with_a_killed_mongod_and_the_next_user_gets_a_new_one(f
             assert notes(again) == ["kept"]
 
 
+@pytest.mark.servers
 def test_users_that_start_at_the_same_time_share_one_mongod(folder: Path):
     with talkers(4, USER, folder) as users:
         assert [user.hear() for user in users] == ["ready"] * 4
@@ -148,6 +157,7 @@ def test_users_that_start_at_the_same_time_share_one_mongod(folder: Path):
         assert len(mongods_on(folder)) == 1
 
 
+@pytest.mark.servers
 def test_the_last_user_ends_promptly_even_if_the_process_that_started_mongod_still_runs(folder: Path):
     with talkers(1, USER, folder) as (first,):
         first.hear()
@@ -184,6 +194,7 @@ sys.stdin.readline()
         assert client.hive.rounds.count_documents({}) == 12
 
 
+@pytest.mark.servers
 def test_a_port_file_that_a_full_disk_left_empty_does_not_keep_mongod_from_starting(folder: Path):
     folder.mkdir()
     (folder / "port").touch()
@@ -191,6 +202,7 @@ def test_a_port_file_that_a_full_disk_left_empty_does_not_keep_mongod_from_start
         write(uri, "writable")
 
 
+@pytest.mark.servers
 def test_a_mongod_that_cannot_start_is_an_error_that_names_folder_and_log(folder: Path):
     folder.mkdir()
     (folder / "data").write_text("a file where the data folder should be")

@@ -43,6 +43,7 @@ def test_frames_and_records_come_back_from_the_server(storage: str):
     assert str(FrameIOManager(storage).file_of(*KEPT)).startswith(f"{storage}/kept/technical/{WEEK}/")
 
 
+@pytest.mark.servers
 def test_materializing_again_points_to_another_file_and_keeps_the_first(storage: str):
     records = RecordIOManager(storage)
     keep(records, NOTE)
@@ -53,18 +54,21 @@ def test_materializing_again_points_to_another_file_and_keeps_the_first(storage:
     assert files[0] == records.file_of(*KEPT)
 
 
+@pytest.mark.servers
 def test_a_missing_file_is_an_error_that_says_what_to_materialize(storage: str):
     assert RecordIOManager(storage).files_of(*KEPT) == []
     with pytest.raises(StorageError, match="does not exist: materialize kept for this partition first"):
         fetch(RecordIOManager(storage), Note)
 
 
+@pytest.mark.servers
 def test_a_writable_store_passes_the_check_which_leaves_nothing_behind(storage: str):
     check_storage(storage)
     with pytest.raises(FileNotFoundError):
         list(MlflowPath(storage).iterdir())
 
 
+@pytest.mark.servers
 def test_a_file_is_written_when_it_is_closed_and_only_as_a_whole(storage: str):
     whole, half = MlflowPath(storage) / "whole", MlflowPath(storage) / "half"
     file = whole.open("wb")

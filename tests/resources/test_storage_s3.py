@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -17,16 +18,21 @@ from tests.support.documents import WEEK
 from tests.support.ports import free_port
 from tests.support.storing import NOTE, Note, fetch, frame, keep
 
-s3fs = pytest.importorskip("s3fs", reason="the extra `s3` is not installed")
-moto_server = pytest.importorskip("moto.server", reason="no S3 server to test against is installed: moto[s3]")
+pytestmark = pytest.mark.servers
 
 BUCKET = "hive"
 KEPT = ("kept", "technical", WEEK)
 SECRET = "s3cret-word"  # noqa: S105 - of a server that lives for one test
 
 
+def file_system() -> Any:
+    """The class; its library is imported by the process that runs these tests alone."""
+    return pytest.importorskip("s3fs", reason="the extra `s3` is not installed").S3FileSystem
+
+
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
+    moto_server = pytest.importorskip("moto.server", reason="no S3 server to test against is installed: moto[s3]")
     server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -38,7 +44,7 @@ def endpoint() -> Iterator[str]:
 def storage(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An address in an empty bucket; AWS's own variables say where the store is, as in production."""
     point_at(endpoint, monkeypatch)
-    client = s3fs.S3FileSystem(skip_instance_cache=True)
+    client = file_system()(skip_instance_cache=True)
     client.mkdir(BUCKET)
     yield f"s3://{BUCKET}/prefix"
     client.rm(BUCKET, recursive=True)
@@ -50,11 +56,11 @@ def point_at(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    s3fs.S3FileSystem.clear_instance_cache()
+    file_system().clear_instance_cache()
 
 
 def names() -> list[str]:
-    client = s3fs.S3FileSystem(skip_instance_cache=True)
+    client = file_system()(skip_instance_cache=True)
     return sorted(client.find(BUCKET))
 
 
@@ -82,7 +88,7 @@ def test_an_object_that_another_process_has_written_is_read(storage: str):
     records = RecordIOManager(storage)
     keep(records, NOTE)
     assert fetch(records, Note) == NOTE
-    other = s3fs.S3FileSystem(skip_instance_cache=True)
+    other = file_system()(skip_instance_cache=True)
     content = b'{"text": "from elsewhere", "score": 1}'
     name = f"{WEEK}/{hashlib.blake2b(content, digest_size=16).hexdigest()}.json"
     other.pipe_file(f"{BUCKET}/prefix/kept/technical/{name}", content)
@@ -98,7 +104,7 @@ def test_a_missing_object_is_an_error_that_says_what_to_materialize(storage: str
 def test_a_damaged_object_is_an_error_that_names_it(storage: str):
     keep(FrameIOManager(storage), frame())
     name = str(FrameIOManager(storage).file_of(*KEPT)).removeprefix("s3://")
-    s3fs.S3FileSystem(skip_instance_cache=True).pipe_file(name, b"PAR1 and no more")
+    file_system()(skip_instance_cache=True).pipe_file(name, b"PAR1 and no more")
     with pytest.raises(StorageError, match="is damaged") as caught:
         fetch(FrameIOManager(storage), pd.DataFrame)
     assert f"s3://{name}" in str(caught.value)
@@ -158,7 +164,7 @@ def test_a_store_that_is_busy_or_breaks_down_passes_by_itself_and_one_that_refus
     body = f"<Error><Code>{code}</Code><Message>not now</Message></Error>".encode()
     with answering_always(status, body) as endpoint:
         point_at(endpoint, monkeypatch)
-        monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
+        monkeypatch.setattr(file_system(), "retries", 1)
         address = f"s3://{BUCKET}/prefix"
         for use in (
             lambda: check_storage(address),
