@@ -1,5 +1,6 @@
 """The read-only address of MLflow: a real nginx with the configuration of the manifests."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,28 +14,38 @@ from tests.support.ports import free_port
 from tests.support.processes import eventually
 from tests.support.progress import announce
 
-CONFIGURATION = K8S / "components" / "mlflow-read-only" / "nginx.conf"
+DOOR = K8S / "components" / "mlflow-read-only"
 
 
 def is_installed() -> bool:
-    """Whether this machine has nginx."""
-    return shutil.which("nginx") is not None
+    """Whether this machine has nginx, and what the container starts it with."""
+    return all(map(shutil.which, ("nginx", "envsubst")))
 
 
 @contextmanager
-def read_only(mlflow: str, folder: Path) -> Iterator[str]:
-    """The address of an nginx before this MLflow server."""
+def read_only(mlflow: str, folder: Path, **settings: str) -> Iterator[str]:
+    """The address of an nginx before this MLflow server; `settings` are further variables of its container."""
     announce("nginx")
-    port, file = free_port(), folder / "nginx.conf"
-    folder.mkdir(parents=True, exist_ok=True)
-    text = CONFIGURATION.read_text().replace("${MLFLOW_TRACKING_URI}", mlflow)
-    text = text.replace("listen 5000;", f"listen 127.0.0.1:{port};").replace("/tmp/", f"{folder}/")  # noqa: S108
+    port, rules = free_port(), folder / "door"
+    rules.mkdir(parents=True, exist_ok=True)
     # The container sees its log on standard output, and its user owns the files.
-    file.write_text(text.replace("/dev/stdout", str(folder / "requests")))
+    replaced = {
+        "listen 5000;": f"listen 127.0.0.1:{port};",
+        "/tmp/": f"{folder}/",  # noqa: S108
+        "/etc/door/": f"{rules}/",
+        "/dev/stdout": str(folder / "requests"),
+        "exec nginx": f"exec nginx -p {folder}",
+        "daemon off;": "daemon off; master_process off;",
+    }
+    for file in (DOOR / "nginx.conf", DOOR / "start.sh"):
+        text = file.read_text()
+        for old, new in replaced.items():
+            text = text.replace(old, new)
+        (rules / file.name).write_text(text)
     folder.chmod(0o777)
-    command = ["nginx", "-p", str(folder), "-c", str(file), "-g", "daemon off; master_process off;"]
+    variables = {"PATH": os.environ["PATH"], "MLFLOW_TRACKING_URI": mlflow, **settings}
     with (folder / "log").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log)
+        server = subprocess.Popen(["sh", str(rules / "start.sh")], stdout=log, stderr=log, env=variables)
     try:
         address = f"http://127.0.0.1:{port}"
         assert eventually(lambda: _answers(f"{address}/nginx-health")), (folder / "log").read_text()
