@@ -18,7 +18,7 @@ ORIGIN_FIELDS: Final = (
 
 def origin_of(document: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """The number of the version that gave the opinion, or what did so instead; neither if it does not say so."""
-    metadata = _map(_map(document.get("opinion")).get("metadata"))
+    metadata = metadata_of(document)
     source, version = metadata.get("model_source"), metadata.get("model_version")
     if is_string(source) and source and source != _BY_MODEL:
         return None, source
@@ -27,6 +27,11 @@ def origin_of(document: Mapping[str, Any]) -> tuple[str | None, str | None]:
         version = _map(document.get("explainability")).get("model_version")
     # In an A/B test, `model_version` is the number in Production, whichever of the two answered.
     return _number(metadata.get("ab_test_model_version")) or _number(version), None
+
+
+def metadata_of(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an opinion document says of how the opinion was made; empty if it does not."""
+    return _map(_map(document.get("opinion")).get("metadata"))
 
 
 def _number(version: object) -> str | None:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from nhm_assets.domain.ab_records import LIVE, MODEL_A, MODEL_B, AbResult, AbTest
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
+from nhm_assets.domain.opinion_origin import metadata_of
 from nhm_assets.domain.partitions import Window
 from nhm_assets.domain.specialists import recorded_specialist
 from nhm_assets.domain.text import is_string
@@ -188,10 +189,7 @@ def given_of(test: AbTest, opinion: Opinion, document: Mapping[str, Any], approv
 
 
 def _marks(document: Mapping[str, Any]) -> dict[str, Any]:
-    inside = document.get("opinion")
-    metadata = inside.get("metadata") if isinstance(inside, Mapping) else None
-    if not isinstance(metadata, Mapping):
-        return {}
+    metadata = metadata_of(document)
     return {name: value for name, value in metadata.items() if name.startswith("ab_test_") and value is not None}
 
 

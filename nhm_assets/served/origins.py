@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from nhm_assets.domain.ab_records import MODEL_B
-from nhm_assets.domain.opinion_origin import ORIGIN_FIELDS, origin_of
+from nhm_assets.domain.opinion_origin import ORIGIN_FIELDS, metadata_of, origin_of
 from nhm_assets.domain.text import is_string
 from nhm_assets.domain.times import parse_time
 from nhm_assets.feedback.opinion_scores import SCORE_FIELDS, scores_of
@@ -59,14 +59,8 @@ def opinion_of(document: Mapping[str, Any]) -> Opinion:
         fallback=fallback,
         confidence=confidence,
         risk=risk,
-        by_challenger=_variant(document) == MODEL_B,
+        by_challenger=metadata_of(document).get("ab_test_variant") == MODEL_B,
     )
-
-
-def _variant(document: Mapping[str, Any]) -> object:
-    inside = document.get("opinion")
-    metadata = inside.get("metadata") if isinstance(inside, Mapping) else None
-    return metadata.get("ab_test_variant") if isinstance(metadata, Mapping) else None
 
 
 def _text(value: object) -> str:
