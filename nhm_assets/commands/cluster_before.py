@@ -210,14 +210,18 @@ class Before:
             yield ok("API server", f"the policy nhm-api-server opens {', '.join(addresses)}")
 
     def _servers(self) -> Iterator[Line]:
-        configured = needs.settings(self._manifests)
-        if uri := configured.get("MLFLOW_TRACKING_URI"):
+        name = "MLFLOW_TRACKING_URI"
+        # In the pods, the Secret overrides the ConfigMap.
+        if uri := self._secret_value("nhm-secrets", name) or needs.settings(self._manifests).get(name):
             yield self._server("MLflow", needs.server_at(uri, 5000, self._platform))
-        secret = self._objects.kind("v1", "Secret")
-        found = self._objects.get(secret, self._platform, "mongodb-secret") if secret else None
-        if found and (encoded := (found.get("data") or {}).get("uri")):
-            uri = base64.b64decode(encoded).decode(errors="replace")
+        if uri := self._secret_value("mongodb-secret", "uri"):
             yield self._server("MongoDB", needs.server_at(uri, 27017, self._platform))
+
+    def _secret_value(self, name: str, key: str) -> str | None:
+        kind = self._objects.kind("v1", "Secret")
+        found = self._objects.get(kind, self._platform, name) if kind else None
+        encoded = ((found or {}).get("data") or {}).get(key)
+        return base64.b64decode(encoded).decode(errors="replace") if encoded else None
 
     def _server(self, subject: str, server: needs.Server) -> Line:
         brought = {name for one in self._manifests if (name := needs.name_of(one)).startswith("Service/")}
