@@ -138,6 +138,7 @@ def _request(run: "DagsterRun", run_key: str, restarts: int) -> RunRequest:
         run_key=run_key,
         partition_key=run.tags[PARTITION_TAG],
         asset_selection=sorted(run.asset_selection) if run.asset_selection else None,
+        asset_check_keys=sorted(run.asset_check_selection) if run.asset_check_selection else None,
         run_config=run.run_config,
         tags=tags,
     )

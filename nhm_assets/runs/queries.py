@@ -70,7 +70,9 @@ def held_as(run: "DagsterRun") -> HeldAs | None:
 
 
 def only_measures(run: "DagsterRun") -> bool:
-    """Whether the run only measures what is served: it retrains nothing, whatever becomes of it."""
+    """Whether the run retrains nothing, whatever becomes of it: it measures what is served, or asks checks alone."""
+    if not run.asset_selection and run.asset_check_selection:
+        return True
     return run.job_name == SERVED_QUALITY_JOB or run.asset_selection == {SERVED_QUALITY}
 
 

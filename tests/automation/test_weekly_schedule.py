@@ -14,7 +14,7 @@ from nhm_assets.domain.specialists import FIVE
 from nhm_assets.runs.queries import IN_PROGRESS
 from tests.support.platform import Platform
 from tests.support.ports import free_port
-from tests.support.retrainings import partition, put_run
+from tests.support.retrainings import MODELS_LOADED, partition, put_run
 from tests.support.ticks import Tick, launch, weekly_tick
 from tests.support.wiped import session_platform, wiped
 
@@ -147,6 +147,11 @@ def test_a_run_of_a_part_settles_no_week_unless_it_goes_from_feedback_to_promoti
 ):
     put_run(wiped.instance, partition(WEEK), only=only, status=status, tags=WHOLE_WEEK | {OUTCOME_TAG: "held"})
     assert (TECHNICAL not in weekly_tick(wiped, SUNDAY).requests) is left_out
+
+
+def test_a_check_that_somebody_executes_alone_takes_the_place_of_no_retraining(wiped: Platform):
+    put_run(wiped.instance, partition(WEEK), checks=[MODELS_LOADED], status=DagsterRunStatus.STARTED, tags=WHOLE_WEEK)
+    assert TECHNICAL in weekly_tick(wiped, SUNDAY).requests
 
 
 CLOSES = datetime(2026, 11, 22, tzinfo=UTC)

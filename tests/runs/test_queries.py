@@ -25,7 +25,7 @@ from nhm_assets.runs.queries import (
 )
 from nhm_assets.runs.tags import attempts
 from tests.support.platform import Platform
-from tests.support.retrainings import partition, put_run
+from tests.support.retrainings import MODELS_LOADED, partition, put_run
 from tests.support.wiped import session_platform, wiped
 
 __all__ = ["session_platform", "wiped"]
@@ -165,6 +165,17 @@ def test_a_run_that_only_measures_what_is_served_is_no_retraining(
     selection = frozenset(map(AssetKey, selected)) if selected else None
     made = DagsterRun(job_name=job, asset_selection=selection)
     assert (only_measures(made), is_whole(made)) == (measures, whole)
+
+
+def test_a_run_of_checks_alone_is_no_retraining():
+    """The UI's button to execute a check selects that check and no assets."""
+    made = DagsterRun(job_name="__ASSET_JOB", asset_check_selection=frozenset([MODELS_LOADED]))
+    assert (only_measures(made), is_whole(made)) == (True, False)
+
+
+def test_a_retraining_may_leave_out_all_checks():
+    made = DagsterRun(job_name="specialist_retraining", asset_check_selection=frozenset())
+    assert (only_measures(made), is_whole(made)) == (False, True)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tests.support.dagster_internals import freeze_time
 from tests.support.documents import NOW
 from tests.support.notified import Receiver
 from tests.support.platform import Platform
-from tests.support.retrainings import end_run, fail_step, partition, put_dataset, put_run
+from tests.support.retrainings import MODELS_LOADED, end_run, fail_step, partition, put_dataset, put_run
 from tests.support.reviews import ago, review
 from tests.support.ticks import launch, outcome_tick, volume_tick, weekly_tick
 
@@ -112,6 +112,7 @@ def test_a_newer_run_of_the_partition_takes_its_place(instance: DagsterInstance,
 def test_a_newer_run_of_a_part_or_of_another_week_does_not(instance: DagsterInstance):
     broke(instance)
     put_run(instance, only=["feedback_dataset"])
+    put_run(instance, checks=[MODELS_LOADED])
     put_run(instance, partition("2026-01-04"))
     put_run(instance, partition(specialist="business"))
     assert len(requests(instance, timedelta(hours=3))) == 1
@@ -121,6 +122,13 @@ def test_a_run_of_a_part_is_started_over_as_that_part(instance: DagsterInstance)
     broke(instance, only=["trained_model"])
     (request,) = requests(instance, timedelta(hours=3))
     assert [key.to_user_string() for key in request.asset_selection] == ["trained_model"]
+
+
+def test_a_run_of_a_check_alone_is_started_over_as_that_check(instance: DagsterInstance):
+    """With neither assets nor checks selected, it would train and promote."""
+    broke(instance, checks=[MODELS_LOADED])
+    (request,) = requests(instance, timedelta(hours=3))
+    assert (request.asset_selection, request.asset_check_keys) == (None, [MODELS_LOADED])
 
 
 def test_people_are_told_once_when_the_outage_begins_and_once_when_the_run_is_given_up(

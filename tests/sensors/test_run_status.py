@@ -16,7 +16,7 @@ from tests.support.notified import Receiver
 from tests.support.platform import Platform
 from tests.support.ports import free_port
 from tests.support.processes import silent_port
-from tests.support.retrainings import partition, put_run
+from tests.support.retrainings import MODELS_LOADED, partition, put_run
 from tests.support.ticks import launch, outcome_tick, volume_tick, weekly_tick
 
 SUCCESS, FAILURE, CANCELED = DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED
@@ -133,6 +133,13 @@ def test_a_run_of_a_part_that_decided_nothing_is_not_reported(platform: Platform
     outcome_tick(platform, [webhook])
     assert (recorded_triggers(platform), there.retrainings) == ({}, [])
     assert tags_of(platform, run_id)[".dagster/nhm_reported"] == run_id
+
+
+def test_checks_that_somebody_executed_alone_break_no_retraining(platform: Platform, hooked: tuple[Receiver, Notifier]):
+    there, webhook = hooked
+    put_run(platform.instance, checks=[MODELS_LOADED], status=FAILURE, tags={OUTCOME_TAG: "broken"})
+    outcome_tick(platform, [webhook])
+    assert (recorded_triggers(platform), recorded_breaks(platform), there.retrainings) == ({}, [], [])
 
 
 @pytest.mark.parametrize("status", [DagsterRunStatus.QUEUED, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING])

@@ -5,7 +5,15 @@ from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import Any
 
-from dagster import AssetKey, AssetMaterialization, DagsterEvent, DagsterEventType, DagsterInstance, DagsterRunStatus
+from dagster import (
+    AssetCheckKey,
+    AssetKey,
+    AssetMaterialization,
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRunStatus,
+)
 
 from nhm_assets.domain.dagster_names import JOB
 from nhm_assets.domain.partitions import Partition
@@ -26,6 +34,8 @@ from tests.support.documents import WEEK
 _LOCATION = InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="nhm_assets.definitions"), location_name="nhm")
 _JOB_ORIGIN = RemoteJobOrigin(RemoteRepositoryOrigin(_LOCATION, "__repository__"), JOB)
 
+MODELS_LOADED = AssetCheckKey(AssetKey("specialist_rollout"), "models_loaded")
+
 
 def partition(week: str = WEEK, specialist: str = "technical") -> Partition:
     return Partition(week, Specialist(specialist))
@@ -38,12 +48,13 @@ def put_run(
     status: DagsterRunStatus = DagsterRunStatus.SUCCESS,
     tags: Mapping[str, str] | None = None,
     only: Sequence[str] | None = None,
+    checks: Sequence[AssetCheckKey] | None = None,
     created: datetime | None = None,
     parent: str | None = None,
     config: Mapping[str, Any] | None = None,
     job: str = JOB,
 ) -> str:
-    """Create a run of a job for a partition and return its id; `only` selects the assets that it materializes."""
+    """Create a run of a job for a partition and return its id; `only` selects its assets, `checks` its checks."""
     of = of or partition()
     partition_tags = {
         "dagster/partition": str(of.key),
@@ -57,6 +68,7 @@ def put_run(
             status=status,
             tags=partition_tags | dict(tags or {}),
             asset_selection=frozenset(map(AssetKey, only)) if only else None,
+            asset_check_selection=frozenset(checks) if checks else None,
             run_config=dict(config or {}),
             parent_run_id=parent,
             root_run_id=parent,
