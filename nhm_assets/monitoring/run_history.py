@@ -15,7 +15,7 @@ from nhm_assets.domain.outcomes import BELOW_IN_A_ROW_TAG, VERSION_TAG, Outcome
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.monitoring import field_metrics, own_metrics
 from nhm_assets.monitoring.metric import Distribution, Readings
-from nhm_assets.runs.queries import end_of, only_measures, outcome_of
+from nhm_assets.runs.queries import end_of, is_whole, only_measures, outcome_of
 from nhm_assets.runs.restarts import restart_at
 from nhm_assets.runs.tags import PARTITION_TAG, SPECIALIST_TAG, WILL_RETRY_TAG
 
@@ -96,7 +96,8 @@ class RunHistory:
         specialist, outcome = run.tags.get(SPECIALIST_TAG), outcome_of(run)
         if specialist not in self._newest or PARTITION_TAG not in run.tags or only_measures(run):
             return
-        self._requested[specialist] = max(record.create_timestamp, self._requested.get(specialist, _LONG_AGO))
+        if is_whole(run):
+            self._requested[specialist] = max(record.create_timestamp, self._requested.get(specialist, _LONG_AGO))
         if outcome is None:
             return
         ended = EndedRun(record, outcome, end_of(record))

@@ -11,7 +11,7 @@ from nhm_assets.monitoring.metric import Distribution, Metric, Readings
 from nhm_assets.monitoring.run_history import RunHistory
 from nhm_assets.runs.tags import REPORTED_TAG, WILL_RETRY_TAG
 from tests.support.platform import Platform
-from tests.support.retrainings import end_run, put_run
+from tests.support.retrainings import MODELS_LOADED, end_run, put_run
 
 TECHNICAL = "technical"
 
@@ -80,6 +80,16 @@ def test_a_refused_request_says_nothing_about_the_specialist(platform: Platform)
     ended(platform, "held")
     ended(platform, "refused")
     assert last_outcome(shown(platform, RunHistory())) == ["held"]
+
+
+def test_only_a_whole_retraining_counts_as_requested(platform: Platform):
+    """Others look at this time to see whether a specialist was just retrained."""
+    run = platform.instance.get_run_record_by_id(ended(platform, "held"))
+    put_run(platform.instance, only=["promoted_version"], status=DagsterRunStatus.FAILURE)
+    put_run(platform.instance, checks=[MODELS_LOADED])
+    requested = value(shown(platform, RunHistory()), field_metrics.LAST_TRIGGER, TECHNICAL)
+    assert run
+    assert requested == run.create_timestamp.timestamp()
 
 
 @pytest.mark.parametrize(
