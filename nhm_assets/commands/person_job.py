@@ -48,7 +48,4 @@ def run_job(
         if result.success:
             return result, None
         run = instance.get_run_by_id(result.run_id)
-        fault = failure_of(instance, run).reason if run else f"run {result.run_id} was deleted while it ran"
-    for node in job.nodes:
-        fault = fault.removeprefix(f"{node.name}: ")
-    return result, fault
+        return result, failure_of(instance, run).reason if run else f"run {result.run_id} was deleted while it ran"

@@ -29,5 +29,7 @@ SERVED_QUALITY_JOB: Final = "served_quality_job"
 SERVED_QUALITY_SCHEDULE: Final = "served_quality_schedule"
 RETENTION_JOB: Final = "retention"
 RETENTION_SCHEDULE: Final = "retention_schedule"
+OP_JOBS: Final = frozenset({ROLLBACK_JOB, AB_TEST_JOB, REPLAY_JOB, RETENTION_JOB})
+"""Jobs that make no asset: the job's name says what they do, and the names of their steps say nothing more."""
 IN_MEMORY: Final = "in_memory"
 """Key of the I/O manager for jobs that store nothing."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from dagster import DagsterEventType, DagsterInstance
 
 from nhm_assets.domain.check_result import reason_in
+from nhm_assets.domain.dagster_names import OP_JOBS
 from nhm_assets.domain.errors import NhmError, UsageError
 from nhm_assets.domain.outcomes import REASON_TAG, BrokenBy
 from nhm_assets.domain.partitions import Partition, first_week
@@ -74,11 +75,12 @@ def failure_of(instance: DagsterInstance, run: "DagsterRun") -> Failure:
         event = entry.dagster_event
         error = event.step_failure_data.error if event else None
         if event and error:
-            failure = _classify(str(event.step_key), error)
+            where = "" if run.job_name in OP_JOBS else f"{event.step_key}: "
+            failure = _classify(where, error)
             if failure.by is BrokenBy.KILLED:
-                return _killed(instance, run, str(event.step_key))
+                return _killed(instance, run, where)
             if any(words in failure.reason for words in _NO_PARTITION):
-                return _refused(run, str(event.step_key)) or failure
+                return _refused(run, where) or failure
             failed_checks = _failed_blocking_checks(instance, run)
             return replace(failure, reason=failed_checks) if failed_checks and failure.by is BrokenBy.DATA else failure
     return _killed(instance, run)
@@ -95,42 +97,41 @@ def retrain_command(partition: Partition, *, increment: bool) -> str:
     return f"`nhm retrain{how} --week {partition.week} --specialist {partition.specialist}`"
 
 
-def _killed(instance: DagsterInstance, run: "DagsterRun", step: str = "") -> Failure:
-    """Of a run that was ended from outside: what is known of it, and how to run it again."""
+def _killed(instance: DagsterInstance, run: "DagsterRun", where: str | None = None) -> Failure:
+    """Of a run that was ended from outside: what is known of it, and how to run it again; None: within no step."""
     asked = {DagsterEventType.RUN_CANCELING, DagsterEventType.RUN_CANCELED}
-    ends = asked if step else asked | {DagsterEventType.RUN_FAILURE}
+    ends = asked | {DagsterEventType.RUN_FAILURE} if where is None else asked
     entries = instance.all_logs(run.run_id, of_type=ends)
     messages = [entry.dagster_event.message for entry in entries if entry.dagster_event]
-    said = next(filter(None, messages), None) or (_INTERRUPTED if step else _ENDED)
+    said = next(filter(None, messages), None) or (_ENDED if where is None else _INTERRUPTED)
     said = next((words for start, words in _OF_DAGSTER.items() if said.startswith(start)), said)
     key = run.tags.get(PARTITION_TAG)
     known = key is not None and not only_measures(run) and "|" in key
     again = retrain_command(Partition.from_key(key), increment=is_increment(run)) if key and known else "it again"
-    where = f"{step}: " if step else ""
-    return Failure(BrokenBy.KILLED, f"{where}{said.rstrip('.')}. Run {again} unless it is retried automatically")
+    return Failure(BrokenBy.KILLED, f"{where or ''}{said.rstrip('.')}. Run {again} unless it is retried automatically")
 
 
-def _refused(run: "DagsterRun", step: str) -> Failure | None:
+def _refused(run: "DagsterRun", where: str) -> Failure | None:
     """Of a run whose partition there is not: how to name one that there is."""
     specialist, _, week = run.tags.get(PARTITION_TAG, "").partition("|")
     settings = Settings.load()
     try:
         Partition.parse(week, specialist, first=first_week(settings.now(), settings.keep_weeks, settings.first_week))
     except UsageError as error:
-        return Failure(BrokenBy.REFUSED, f"{step}: {error}")
+        return Failure(BrokenBy.REFUSED, f"{where}{error}")
     return None
 
 
-def _classify(step: str, error: "SerializableErrorInfo") -> Failure:
+def _classify(where: str, error: "SerializableErrorInfo") -> Failure:
     """The first known error in the chain decides. Unknown errors count as a fault in the code."""
     chain = list(_chain(error))
     for info in chain:
-        reason = f"{step}: {sentence(info)}"
+        reason = f"{where}{sentence(info)}"
         if ours := _our_class(info):
             return Failure(BrokenBy(ours.broken_by), reason, ours.transient)
         if by := next((by for start, by in _FOREIGN.items() if info.message.startswith(start)), None):
             return Failure(by, reason, info.message.startswith(_FOREIGN_TRANSIENT))
-    return Failure(BrokenBy.CODE, f"{step}: {sentence(chain[-1])}")
+    return Failure(BrokenBy.CODE, f"{where}{sentence(chain[-1])}")
 
 
 def _chain(error: "SerializableErrorInfo") -> "Iterator[SerializableErrorInfo]":

@@ -101,6 +101,8 @@ def test_the_launchpad_fills_in_the_newest_candidate_and_the_defaults(platform: 
     again = ask(platform, START | {"challenger": "1"})
     assert "an A/B test of version 2 against version 1" in failed_step(again)[1]
     assert "runs already, with challenger 2, not 1. To start another one, end it first" in failed_step(again)[1]
+    # As `nhm status` shows it among the last runs.
+    assert platform.tags(again)["nhm/reason"].startswith("nothing was started: an A/B test of version 2")
     longer = failed_step(ask(later, START | {"days": 30.0, "split": 0.5}))[1]
     assert "runs already, with split 0.9, not 0.5, days 7, not 30. To start another one" in longer
     assert "`nhm ab stop technical`" in longer
