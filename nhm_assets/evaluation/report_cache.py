@@ -22,7 +22,8 @@ def recorded_report(
 ) -> EvaluationReport | None:
     """The newest recorded report on a reused version, if it is still valid.
 
-    It is valid if it compares with the current champion, or if the version itself is the champion by now.
+    It is valid if it compares with the current champion on the same window, or if the version itself is the champion by
+    now.
     """
     if not trained.reused:
         return None
@@ -40,10 +41,12 @@ def recorded_report(
             if report.schema_version < EvaluationReport.current_version():
                 # An evaluation by this release finds more.
                 return None
-            if report.foreign_champion and champion_version != trained.version:
-                # Settings may allow the comparison by now, and what is foreign may have been registered.
-                return None
-            return report if champion_version in (trained.version, report.compared_with) else None
+            if champion_version == trained.version:
+                return report
+            # Settings may allow the comparison by now, and what is foreign may have been registered. If the week has
+            # closed since, the gate asks less.
+            valid = not report.foreign_champion and report.window_end == trained.window_end
+            return report if valid and champion_version == report.compared_with else None
     return None
 
 

@@ -20,7 +20,7 @@ from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.domain.first_week import running_week
 from nhm_assets.domain.frame_views import columns
 from nhm_assets.domain.increment_records import Increment
-from nhm_assets.domain.partitions import weeks_before
+from nhm_assets.domain.partitions import Window, weeks_before
 from nhm_assets.domain.records import Calibration, TrainedModel
 from nhm_assets.estimators.calibration import Fitted
 from nhm_assets.estimators.fitting import learning_rows
@@ -84,11 +84,12 @@ def _has_run(client: "MlflowClient", version: "ModelVersion") -> bool:
 def _record(version: "ModelVersion", spec: TrainingSpec) -> TrainedModel:
     tags = version.tags
     increment = tags.get(vocabulary.INCREMENT_TAG)
+    window = _window(version, spec)
     return TrainedModel(
         specialist=spec.partition.specialist,
         week=spec.partition.week,
-        window_start=datetime.fromisoformat(tags[vocabulary.WINDOW_START_TAG]),
-        window_end=datetime.fromisoformat(tags[vocabulary.WINDOW_END_TAG]),
+        window_start=window.start,
+        window_end=window.end,
         model=version.name,
         version=str(version.version),
         run_id=str(version.run_id),
@@ -102,6 +103,17 @@ def _record(version: "ModelVersion", spec: TrainingSpec) -> TrainedModel:
         increment=Increment.model_validate_json(increment) if increment else None,
         reused=tags.get(vocabulary.DAGSTER_RUN_TAG) not in spec.attempts,
     )
+
+
+def _window(version: "ModelVersion", spec: TrainingSpec) -> Window:
+    """The window that a version learned from.
+
+    If the week has closed since, and brought no other rows, it is that of the closed week: the gate asks more of
+    candidates of a week that will be evaluated again.
+    """
+    tags = vocabulary.WINDOW_START_TAG, vocabulary.WINDOW_END_TAG
+    learned = Window(*(datetime.fromisoformat(version.tags[tag]) for tag in tags))
+    return spec.window if learned.end < spec.partition.week_end <= spec.window.end else learned
 
 
 def log_inputs(run: "type[MlFlow]", frame: pd.DataFrame, spec: TrainingSpec, source: str) -> None:

@@ -1,6 +1,7 @@
 """The recorded report of a version: reused only if a new evaluation would give the same result."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from nhm_assets.domain.dagster_names import REPORT_METADATA
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.records import EvaluationReport, ForeignChampion
 from nhm_assets.evaluation.report_cache import recorded_report
-from tests.support.documents import WEEK
+from tests.support.documents import WEEK, WEEK_END
 from tests.support.reports import champion, metrics, report, trained_model
 
 PARTITION = str(Partition.parse(WEEK, "technical").key)
@@ -81,6 +82,13 @@ def test_a_report_against_another_champion_is_not_reused(instance, champion_now)
 def test_a_version_that_became_the_champion_keeps_its_report(instance):
     record(instance, report(champion=champion(0.8, version="1")))
     assert found(instance, REUSED.version).champion.version == "1"
+
+
+def test_a_report_of_the_running_week_is_not_reused_once_the_week_has_closed(instance):
+    """The gate asks more of a candidate whose week will be evaluated again."""
+    record(instance, report(champion=champion(0.8, version="1"), window_end=WEEK_END - timedelta(days=2)))
+    assert found(instance, "1") is None
+    assert found(instance, REUSED.version) is not None
 
 
 def test_a_new_version_is_evaluated(instance):

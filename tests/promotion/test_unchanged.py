@@ -1,6 +1,7 @@
 """A repeated run of a partition: nothing is trained or evaluated twice, and the outcome is `unchanged` if it is so."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from dagster import ExecuteInProcessResult
 from nhm_assets.domain.partitions import WEEK as A_WEEK
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from nhm_assets.registry.versions import all_versions
-from tests.support.documents import WEEK, put, reviewed_opinions
+from tests.support.documents import WEEK, WEEK_END, put, reviewed_opinions
 from tests.support.platform import Platform, failed_step
 from tests.support.platforms import module_platform
 from tests.support.reruns import FORCE, counted, launch, reexecution_of, retry_of
@@ -192,6 +193,22 @@ def test_a_run_killed_after_its_training_continues_with_that_version_even_with_f
     retried = launch(platform, config=FORCE, tags=retry_of(killed))
     assert platform.tags(retried)["nhm/outcome"] == "promoted"
     assert retried.asset_value("trained_model") == killed.asset_value("trained_model")
+    assert counted(platform)["MLflow runs"] == 1
+
+
+def test_a_candidate_of_the_running_week_is_judged_again_once_the_week_has_closed_without_other_rows(
+    platform: Platform,
+):
+    opinions, reviews = reviewed_opinions(400, end=WEEK_END - timedelta(days=3), days=20)
+    put(platform.database, opinions=opinions, feedback=reviews)
+    running = platform.with_settings(nhm_now=WEEK_END - timedelta(days=2), precision_threshold=1.0)
+    first, again = launch(running), launch(running)
+    closed = launch(platform.with_settings(precision_threshold=1.0))
+    reports = [run.asset_value("evaluation_report") for run in (first, again, closed)]
+    assert [(report.version, report.in_mid_week) for report in reports] == [("1", True), ("1", True), ("1", False)]
+    assert reports[2].window_end == WEEK_END
+    outcomes = [platform.tags(run)["nhm/outcome"] for run in (first, again, closed)]
+    assert outcomes == ["held", "unchanged", "held"]
     assert counted(platform)["MLflow runs"] == 1
 
 
