@@ -39,6 +39,7 @@ CHECKS = {
         "no_leakage": True,
         "human_feedback": False,
         "split_shares": False,
+        "features_as_served": False,
         "feedback_fresh": False,
         "few_rejected_documents": False,
     },

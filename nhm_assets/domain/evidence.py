@@ -8,7 +8,7 @@ from typing import Final
 import pandas as pd
 
 from nhm_assets.domain.check_result import Verdict
-from nhm_assets.domain.dataset_schema import APPROVE, CLASS_NAMES, LLM, TEST, counts
+from nhm_assets.domain.dataset_schema import APPROVE, CLASS_NAMES, EMBEDDING_FEATURES, LLM, TEST, counts
 
 EVIDENCE_CHECKS: Final = {
     "enough_samples": "Evidence: there are at least MIN_REAL_SAMPLES rows. Synthetic rows count where they are allowed."
@@ -49,3 +49,12 @@ def _class_coverage(frame: pd.DataFrame) -> Verdict:
     if not passed:
         reason = f"Too few classes to learn from: {present}. Approve and at least one other class are required."
     return Verdict("class_coverage", passed, reason, by_class)
+
+
+def stored_share(frame: pd.DataFrame) -> float | None:
+    """The share of the rows to learn from whose features a specialist stored; None without such rows.
+
+    Those have embeddings, and features that were computed from the plan have none.
+    """
+    embeddings = frame.loc[frame["split"] != TEST, list(EMBEDDING_FEATURES)].notna().any(axis=1)
+    return float(embeddings.mean()) if len(embeddings) else None

@@ -10,6 +10,7 @@ from dagster import AssetCheckResult, AssetExecutionContext, MetadataValue, Outp
 
 from nhm_assets.domain.asset_keys import EVALUATION_REPORT
 from nhm_assets.domain.dagster_names import GROUP, REPORT_METADATA
+from nhm_assets.domain.evidence import stored_share
 from nhm_assets.domain.outcomes import HELD_AS, HELD_BECAUSE, REPORT_DIGEST
 from nhm_assets.domain.records import EvaluationReport, TrainedModel
 from nhm_assets.evaluation.checks import evaluation_report_checks
@@ -102,7 +103,8 @@ def evaluation_report(
     linked = links.about_version(report.specialist, report.model, report.version, report.run_id)
     if members:
         card |= {"ensemble": members.sentence, "members": table(MEMBER_COLUMNS, members.rows())}
-    shown = card | {"links": linked} | _metadata(report) | shadow_metadata(report.shadow, shadow, links) | held
+    share = {"stored_features_share": stored_share(feedback_dataset)}
+    shown = card | {"links": linked} | _metadata(report) | share | shadow_metadata(report.shadow, shadow, links) | held
     yield Output(report, metadata=shown | {"reused": reused})
     about = held | {REPORT_DIGEST: MetadataValue.text(report.digest())}
     yield from check_results(EVALUATION_REPORT, verdicts, context.partition_key, about=about)

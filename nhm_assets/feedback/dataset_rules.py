@@ -16,7 +16,7 @@ from nhm_assets.domain.dataset_schema import (
     TEST,
     schema_faults,
 )
-from nhm_assets.domain.evidence import EVIDENCE_CHECKS, judge_evidence
+from nhm_assets.domain.evidence import EVIDENCE_CHECKS, judge_evidence, stored_share
 from nhm_assets.domain.outcomes import DATASET_CHECKS
 from nhm_assets.domain.segments import timed_rows
 from nhm_assets.feedback.splits import split_by_time
@@ -25,6 +25,8 @@ MAX_SCRIPTED_FRACTION = 0.5
 """Of the feedback in the window."""
 MAX_MOVED_FRACTION = 0.10
 """Of the rows."""
+MIN_STORED_SHARE = 0.5
+"""Of the rows to learn from. In service, every plan has features that the specialist stored."""
 
 DESCRIPTIONS = {
     "schema_conforms": "Columns, types, classes and row order match the contract, and computed features are finite.",
@@ -33,6 +35,8 @@ DESCRIPTIONS = {
     "human_feedback": f"People gave the feedback: scripts made at most {MAX_SCRIPTED_FRACTION:.0%} of it and none of"
     " the rows, and the labels cannot be told from the opinions' own scores.",
     "split_shares": f"Plans that rows share move at most {MAX_MOVED_FRACTION:.0%} of the rows to another split.",
+    "features_as_served": f"Specialists stored the features of at least {MIN_STORED_SHARE:.0%} of the rows to learn"
+    " from. The others have computed features without embeddings, and in service every plan has embeddings.",
     "feedback_fresh": "The newest feedback is at most MAX_FEEDBACK_AGE_DAYS older than the end of the window.",
     "few_rejected_documents": "At most MAX_REJECTED_FRACTION of the feedback was rejected. The reasons are listed.",
 }
@@ -62,6 +66,7 @@ def judge_dataset(frame: pd.DataFrame, rules: QualityRules) -> list[Verdict]:
         _no_leakage(frame),
         _human_feedback(frame),
         _split_shares(frame),
+        _features_as_served(frame),
         _feedback_fresh(frame, rules.max_feedback_age_days),
         _few_rejected(frame, rules.max_rejected_fraction),
     ]
@@ -118,6 +123,21 @@ def _split_shares(frame: pd.DataFrame) -> Verdict:
         )
     figures = {**shares, "moved": moved, "largest_plan_rows": int(plans.max()) if len(plans) else 0}
     return Verdict("split_shares", passed, reason, figures, warns_only=True)
+
+
+def _features_as_served(frame: pd.DataFrame) -> Verdict:
+    share = stored_share(frame)
+    passed = share is None or share >= MIN_STORED_SHARE
+    found = "there are none" if share is None else f"specialists stored the features of {share:.1%}"
+    reason = f"Of the rows to learn from, {found}; at least {MIN_STORED_SHARE:.0%} are required."
+    reason = f"{'Features are as in service' if passed else 'Most features are computed'}. {reason}"
+    if not passed:
+        reason += (
+            " Computed features have no embeddings, so the model mostly learns a case that it is never asked about."
+            " Look at whether the specialists store their features in FEATURES_COLLECTION."
+        )
+    figures = {"stored_share": share} if share is not None else {}
+    return Verdict("features_as_served", passed, reason, figures, warns_only=True)
 
 
 def _feedback_fresh(frame: pd.DataFrame, max_days: int) -> Verdict:

@@ -252,6 +252,7 @@ def test_the_latest_record_of_the_partition_is_that_of_the_latest_run(match):
 def test_the_report_is_shown_with_its_tables(match):
     (shown,) = match.held.asset_materializations_for_node("evaluation_report")
     assert shown.metadata["champion_f1"].value == report_of(match.held).champion.metrics.f1
+    assert 0 <= shown.metadata["stored_features_share"].value <= 1
     assert next(iter(shown.metadata)) == "decision"
     assert shown.metadata["decision"].value.startswith("**HELD (")
     assert "| champion, version 1 |" in shown.metadata["metrics"].value

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from nhm_assets.domain.check_result import Verdict
+from nhm_assets.domain.dataset_schema import EMBEDDING_FEATURES
 from nhm_assets.feedback.dataset_rules import BLOCKING, DESCRIPTIONS, QualityRules, judge_dataset
 from nhm_assets.feedback.splits import temporal_split
 from tests.support.frames import dataset, newest
@@ -225,3 +226,24 @@ def test_synthetic_rows_which_all_train_do_not_distort_the_split():
     split = ["train"] * 200 + temporal_split(plans[200:]).tolist()
     assert failed(dataset(400, source=source, split=split)) == []
     assert failed(dataset(400, split=split)) == ["split_shares"]
+
+
+def with_computed_features(learned: int, tested: int = 0) -> pd.DataFrame:
+    """Forty rows, of which the first 34 are learned; so many of these, and of the test rows, have no embeddings."""
+    computed = [number < learned or 34 <= number < 34 + tested for number in range(40)]
+    return dataset(40, **{name: [float("nan") if one else 1.0 for one in computed] for name in EMBEDDING_FEATURES})
+
+
+def test_mostly_computed_features_give_a_warning():
+    frame = with_computed_features(18)
+    assert failed(frame) == ["features_as_served"]
+    verdict = verdicts(frame)["features_as_served"]
+    assert verdict.reason.startswith(
+        "Most features are computed. Of the rows to learn from, specialists stored the features of 47.1%"
+    )
+    assert "FEATURES_COLLECTION" in verdict.reason
+
+
+def test_half_of_the_features_are_enough_and_test_rows_do_not_count():
+    assert failed(with_computed_features(17, tested=6)) == []
+    assert verdicts(with_computed_features(17))["features_as_served"].figures == {"stored_share": 0.5}

@@ -20,7 +20,7 @@ from nhm_assets.feedback.features import EXTRACTOR
 from resources.storage import FrameIOManager
 from tests.support.datasets import DATASET, fill, made, metadata
 from tests.support.documents import WEEK, WEEK_END, feedback, put, reviewed_opinions
-from tests.support.platform import Platform, verdicts
+from tests.support.platform import Platform, failed_checks, verdicts
 
 pytestmark = pytest.mark.servers
 
@@ -39,16 +39,12 @@ def materialized(platform: Platform, asset: str) -> int:
     return len(platform.instance.fetch_materializations(AssetKey(asset), limit=10).records)
 
 
-def failed(result: ExecuteInProcessResult) -> list[str]:
-    return [check for check, passed in verdicts(result).items() if not passed]
-
-
 def test_a_run_stores_the_rows_and_describes_them(platform: Platform):
     fill(platform)
     result = platform.retrain(only=DATASET)
     assert result.success
     assert list(verdicts(result)) == list(DESCRIPTIONS)
-    assert failed(result) == []
+    assert failed_checks(result) == []
     frame = pd.read_parquet(stored_file(platform))
     shown = metadata(result)
     assert len(frame) == shown["dagster/row_count"] == shown["real_rows"] == 300
@@ -164,7 +160,7 @@ def test_too_little_evidence_is_an_outcome_of_a_green_run_and_nothing_is_trained
     platform = platform.with_settings(**settings)
     result = platform.retrain()
     assert result.success
-    evidence = [check for check in failed(result) if check not in ("feedback_fresh", "few_rejected_documents")]
+    evidence = [check for check in failed_checks(result) if check not in ("feedback_fresh", "few_rejected_documents")]
     assert evidence == missing
     assert platform.tags(result)["nhm/outcome"] == "insufficient_data"
     assert "nhm/held_by" not in platform.tags(result)
@@ -204,7 +200,7 @@ def test_feedback_by_scripts_is_counted_and_left_out(platform: Platform):
     shown = metadata(result)
     assert (shown["real_rows"], shown["scripted"], shown["provenance"]) == (300, 400, {"reviewer": 300})
     assert shown["quarantined"] == {"invalid_rating": 1, "unknown_opinion": 1}
-    assert failed(result) == ["human_feedback"]
+    assert failed_checks(result) == ["human_feedback"]
 
 
 def test_production_holds_a_candidate_that_learned_from_scripts(platform: Platform):
@@ -232,7 +228,7 @@ def test_stale_or_often_rejected_feedback_only_warns(platform: Platform):
     put(platform.database, feedback=[feedback(f"bad-{number}", human_rating=None) for number in range(20)])
     result = platform.retrain(only=DATASET)
     assert result.success
-    assert failed(result) == ["feedback_fresh", "few_rejected_documents"]
+    assert failed_checks(result) == ["feedback_fresh", "few_rejected_documents"]
 
 
 @pytest.mark.parametrize(

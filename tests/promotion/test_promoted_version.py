@@ -15,7 +15,7 @@ from nhm_assets.registry.versions import version_by_alias
 from nhm_assets.steps.partitions import specialist_weeks
 from nhm_assets.training import pod_limits
 from tests.support.documents import NOW, WEEK, put, reviewed_opinions
-from tests.support.platform import Platform, failed_step, verdicts
+from tests.support.platform import Platform, failed_checks, failed_step, verdicts
 from tests.support.promotions import let_leases_run_out
 from tests.support.reruns import launch, retry_of
 
@@ -64,7 +64,7 @@ def aliases(platform: Platform) -> dict[str, str | None]:
 def test_a_candidate_that_passes_every_gate_check_is_promoted(learnable: Platform):
     result = learnable.retrain()
     assert result.success
-    assert [name for name, passed in verdicts(result).items() if not passed] == []
+    assert failed_checks(result) == []
     assert learnable.tags(result)["nhm/outcome"] == "promoted"
     assert stages(learnable) == {"1": "Production"}
     assert aliases(learnable) == {"production": "1", "previous": None, "candidate": None}
@@ -139,7 +139,7 @@ def test_a_candidate_that_passed_is_promoted_by_itself_but_not_after_a_check_tha
     with monkeypatch.context() as patch:
         patch.setattr(pod_limits, "LARGEST_MB", 0.001)
         stopped = learnable.retrain()
-    assert [name for name, passed in verdicts(stopped).items() if not passed] == ["fits_into_pods"]
+    assert failed_checks(stopped) == ["fits_into_pods"]
     past_the_check = learnable.retrain(only=["evaluation_report", "promoted_version"])
     assert all(verdicts(past_the_check)[name] for name in GATE_CHECKS)
     assert (

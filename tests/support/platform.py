@@ -76,3 +76,8 @@ def failed_step(result: ExecuteInProcessResult) -> tuple[str, str]:
 def verdicts(result: ExecuteInProcessResult) -> dict[str, bool]:
     """Whether each check of a run passed, by its name."""
     return {evaluation.check_name: evaluation.passed for evaluation in result.get_asset_check_evaluations()}
+
+
+def failed_checks(result: ExecuteInProcessResult) -> list[str]:
+    """The checks that failed in a run; without `features_as_served`, as the documents of tests have no features."""
+    return [name for name, passed in verdicts(result).items() if not passed and name != "features_as_served"]
