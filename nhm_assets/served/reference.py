@@ -93,18 +93,27 @@ class References:
         importances = report.importances if report else {}
         answers = self._answers(version, taken(frame, frame["split"] == TEST))
         baseline = Baseline.of(learned, answers, importances, top=IMPORTANT)
-        for what, store in (
-            (
+        stored = [
+            self._store(f"{BASELINES} of {version.name}", version, lambda: self._record(version, learned, baseline)),
+            self._store(
                 f"drift and explain artifacts of {version.name}",
-                lambda: self._log(version, learned, baseline, importances),
+                version,
+                lambda: self._log(version, learned, importances),
             ),
-            (f"{BASELINES} of {version.name}", lambda: self._record(version, learned, baseline)),
-        ):
-            try:
-                store()
-            except Exception as error:  # noqa: BLE001 - the baseline is there all the same, and is made again next time
-                self.warn(f"{what} version {version.version} could not be stored: {error}")
+        ]
+        if all(stored):
+            # It says that all are there: without it, they are made again next time.
+            self._store(f"baseline of {version.name}", version, lambda: self._log_baseline(version, baseline))
         return baseline
+
+    def _store(self, what: str, version: "ModelVersion", store: Callable[[], None]) -> bool:
+        """Store a part; False, with a warning, if that fails: the baseline is there all the same."""
+        try:
+            store()
+        except Exception as error:  # noqa: BLE001 - as above
+            self.warn(f"{what} version {version.version} could not be stored: {error}")
+            return False
+        return True
 
     def _answers(self, version: "ModelVersion", unseen: pd.DataFrame) -> dict[str, np.ndarray]:
         """What it answers about rows that it has not learned; nothing if it cannot be asked."""
@@ -123,10 +132,8 @@ class References:
             return {}
         return {CONFIDENCE: answers.confidence, RISK: answers.risk}
 
-    def _log(
-        self, version: "ModelVersion", learned: pd.DataFrame, baseline: Baseline, importances: dict[str, float]
-    ) -> None:
-        """Add the artifacts to the version's MLflow run; the baseline last, since it says that all are there."""
+    def _log(self, version: "ModelVersion", learned: pd.DataFrame, importances: dict[str, float]) -> None:
+        """Add the artifacts to the version's MLflow run, but for the baseline."""
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / "drift").mkdir()
@@ -136,8 +143,9 @@ class References:
             listed = importance_list(learned, importances)
             (folder / "explain/importances.json").write_text(json.dumps(listed, indent=2))
             self.client.log_artifacts(version.run_id, name)
-            (folder / _BASELINE).write_text(baseline.model_dump_json(indent=2))
-            self.client.log_artifact(version.run_id, str(folder / _BASELINE), "drift")
+
+    def _log_baseline(self, version: "ModelVersion", baseline: Baseline) -> None:
+        self.client.log_text(version.run_id, baseline.model_dump_json(indent=2), _BASELINE)
 
     def _record(self, version: "ModelVersion", learned: pd.DataFrame, baseline: Baseline) -> None:
         """The document of a version in `ml_feature_baselines`; an older one by its number is replaced."""

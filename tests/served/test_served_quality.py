@@ -13,9 +13,11 @@ from nhm_assets.domain.dagster_names import SERVED_QUALITY_JOB
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.domain.partitions import WEEK as ONE_WEEK
 from nhm_assets.domain.partitions import Partition
+from nhm_assets.served.reference import References
 from resources.storage import FrameIOManager, RecordIOManager
 from tests.support.documents import NOW, WEEK, WEEK_END, put, reviewed_opinions
-from tests.support.platform import QUIET, Platform, verdicts
+from tests.support.learnable import learnable, store_dataset
+from tests.support.platform import QUIET, Platform, failed_checks, verdicts
 from tests.support.served import stored_features
 from tests.support.served_weeks import answered_week, promotion, store
 
@@ -83,7 +85,7 @@ def test_a_promoted_version_has_a_reference_and_a_later_week_is_compared_with_it
     put(platform.database, opinions=opinions, feedback=reviews)
     promoted = platform.retrain()
     assert platform.tags(promoted)["nhm/outcome"] == "promoted"
-    assert all(verdicts(promoted).values())
+    assert failed_checks(promoted) == []
     run_id = promoted.asset_value("trained_model").run_id
     with platform.mlflow.client() as client:
         kept = {one.path for folder in ("drift", "explain") for one in client.list_artifacts(run_id, folder)}
@@ -120,3 +122,23 @@ def test_a_promoted_version_has_a_reference_and_a_later_week_is_compared_with_it
     assert (found["drift_detected"], found["retraining_triggered"]) == (True, True)
     assert found["drifted_features"] == ["risk_score"]
     assert later.database["ml_feature_baselines"].count_documents({}) == 1
+
+
+@pytest.mark.servers
+def test_a_reference_is_made_again_as_long_as_its_document_could_not_be_stored(platform: Platform):
+    store_dataset(platform, learnable())
+    assert platform.retrain(only=["trained_model"]).success
+    # MongoDB refuses to write into a view.
+    platform.database.create_collection("ml_feature_baselines", viewOn="model_audit_log", pipeline=[])
+    warnings: list[str] = []
+    with platform.mlflow.client() as client:
+        references = References(client, platform.database, platform.settings, NOW, warnings.append)
+        made = references.of("technical-evaluator", "1")
+        assert [text for text in warnings if text.startswith("ml_feature_baselines of")] == warnings != []
+        platform.database.drop_collection("ml_feature_baselines")
+        assert references.of("technical-evaluator", "1") == made
+        assert platform.database["ml_feature_baselines"].count_documents({"version": "1"}) == 1
+        platform.database["ml_feature_baselines"].drop()
+        references.of("technical-evaluator", "1")
+    assert platform.database["ml_feature_baselines"].count_documents({}) == 0, "it was stored already"
+    assert len(warnings) == 1
