@@ -103,6 +103,11 @@ def test_another_number_of_folds_than_the_recorded_one_is_not_decided():
     assert replayed(evaluation(1, 0.9), asked=replace(RULES, gate_folds=0)).undecided == []
 
 
+def test_another_reference_than_the_recorded_one_is_not_decided_and_none_is():
+    assert len(replayed(evaluation(1, 0.9), asked=replace(RULES, reference_weeks=4)).undecided) == 1
+    assert replayed(evaluation(1, 0.9), asked=replace(RULES, reference_weeks=0)).undecided == []
+
+
 def test_a_comparison_on_rows_that_another_min_test_rows_chooses_is_not_decided():
     """On 400 rows that are new to the champion; with 401 the gate wants the test rows alone, which nobody compared."""
     made = evaluation(1, 0.9, after="1", test_rows=500)
