@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from nhm_assets.domain.links import run_link
-from nhm_assets.domain.outcomes import BELOW_IN_A_ROW_TAG, VERSION_TAG, Outcome
+from nhm_assets.domain.outcomes import BELOW_IN_A_ROW_TAG, Outcome
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.monitoring import field_metrics, own_metrics
 from nhm_assets.monitoring.metric import Distribution, Readings
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from nhm_assets.settings import Settings
 
 _ENDED: Final = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
-_WITH_CANDIDATE: Final = (Outcome.PROMOTED, Outcome.HELD, Outcome.SUPERSEDED, Outcome.UNCHANGED)
+_ABOUT_CANDIDATES: Final = (Outcome.PROMOTED, Outcome.HELD)
+"""Of new candidates. Others are superseded or unchanged, as `below_in_a_row` of the audit log leaves them out, too."""
 _KEPT: Final = 20
 """Newest ended runs of a specialist that are remembered."""
 _OVERLAP: Final = timedelta(minutes=2)
@@ -164,16 +165,10 @@ def _seconds(moment: datetime | None) -> float | None:
 
 
 def _below_in_a_row(newest_first: list[EndedRun]) -> int | None:
-    """As the newest run with a candidate says; None if there is no such run among the newest ones."""
-    tags = [run.record.dagster_run.tags for run in newest_first if _had_candidate(run)]
+    """As the newest run with a new candidate says; None if there is no such run among the newest ones."""
+    tags = [run.record.dagster_run.tags for run in newest_first if run.outcome in _ABOUT_CANDIDATES]
     newest = tags[0] if tags else None
     return None if newest is None else int(newest.get(BELOW_IN_A_ROW_TAG) or 0)
-
-
-def _had_candidate(run: EndedRun) -> bool:
-    """An increment that learned nothing, or was worse, is no candidate: its run is unchanged and names no version."""
-    without = run.outcome is Outcome.UNCHANGED and not run.record.dagster_run.tags.get(VERSION_TAG)
-    return run.outcome in _WITH_CANDIDATE and not without
 
 
 def _is_retried(instance: DagsterInstance, settings: "Settings", run: EndedRun) -> bool:

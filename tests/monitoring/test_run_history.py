@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from dagster import DagsterEventType, DagsterRunStatus
 
-from nhm_assets.domain.outcomes import BELOW_IN_A_ROW_TAG, OUTCOME_TAG, TRANSIENT_TAG, Outcome
+from nhm_assets.domain.outcomes import BELOW_IN_A_ROW_TAG, OUTCOME_TAG, TRANSIENT_TAG, VERSION_TAG, Outcome
 from nhm_assets.monitoring import field_metrics, own_metrics
 from nhm_assets.monitoring.metric import Distribution, Metric, Readings
 from nhm_assets.monitoring.run_history import RunHistory
@@ -71,6 +71,9 @@ def test_candidates_below_the_line_are_counted_as_the_newest_run_with_a_candidat
     ended(platform)
     # An increment that would not have been better than what serves: there was no candidate.
     ended(platform, "unchanged")
+    # An older week that somebody retrains, once and again.
+    ended(platform, "superseded", **{VERSION_TAG: "9"})
+    ended(platform, "unchanged", **{VERSION_TAG: "9"})
     assert value(shown(platform, RunHistory()), own_metrics.BELOW_IN_A_ROW, TECHNICAL) == 3
     ended(platform, "held", **{BELOW_IN_A_ROW_TAG: ""})
     assert value(shown(platform, RunHistory()), own_metrics.BELOW_IN_A_ROW, TECHNICAL) == 0
