@@ -41,6 +41,7 @@ class Thresholds:
     max_rejected_fraction: float
     max_feedback_age_days: int
     feedback_window_days: int
+    served_fallback_share: float
 
     @property
     def lowest_f1(self) -> float:
@@ -52,7 +53,7 @@ class Thresholds:
 
 def remarks_on(limits: Thresholds) -> list[Remark]:
     """What has no effect, or cannot be fulfilled, under these settings."""
-    kinds = (_thresholds, _confidence, _f1, _regression, _reference, _shadow, _dataset)
+    kinds = (_thresholds, _confidence, _f1, _regression, _reference, _shadow, _dataset, _served)
     return [remark for kind in kinds for remark in kind(limits)]
 
 
@@ -153,4 +154,12 @@ def _dataset(limits: Thresholds) -> Iterator[Remark]:
             ("max_feedback_age_days", "feedback_window_days"),
             f"MAX_FEEDBACK_AGE_DAYS {limits.max_feedback_age_days} is not below FEEDBACK_WINDOW_DAYS"
             f" {limits.feedback_window_days}, so the check feedback_fresh can only fail without any feedback: lower it",
+        )
+
+
+def _served(limits: Thresholds) -> Iterator[Remark]:
+    if limits.served_fallback_share >= 1:
+        yield Remark(
+            ("served_fallback_share",),
+            "SERVED_FALLBACK_SHARE is 1, so model_answers never warns of fallbacks: set it below 1",
         )

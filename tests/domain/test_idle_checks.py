@@ -23,6 +23,7 @@ SOUND = Thresholds(
     max_rejected_fraction=0.05,
     max_feedback_age_days=7,
     feedback_window_days=30,
+    served_fallback_share=0.1,
 )
 
 
@@ -60,6 +61,7 @@ def test_the_limit_is_the_f1_of_the_two_thresholds(f1, named):
         ({"keep_versions": 7}, "KEEP_VERSIONS 7 is below REFERENCE_WEEKS 8"),
         ({"max_rejected_fraction": 1.0}, "MAX_REJECTED_FRACTION is 1"),
         ({"max_feedback_age_days": 30}, "MAX_FEEDBACK_AGE_DAYS 30"),
+        ({"served_fallback_share": 1.0}, "SERVED_FALLBACK_SHARE is 1"),
     ],
 )
 def test_a_setting_that_takes_the_effect_from_a_check_is_named(changes, named):
@@ -87,6 +89,7 @@ def test_a_setting_with_which_nothing_is_ever_promoted_is_named(changes, named):
     [
         {"max_f1_regression": 0.26},
         {"max_rejected_fraction": 0.99},
+        {"served_fallback_share": 0.99},
         {"shadow_agreement": 0.01},
         {"keep_versions": 8},
         {"keep_versions": 1, "reference_weeks": 0},
