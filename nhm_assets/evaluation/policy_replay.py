@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from nhm_assets.domain.records import EvaluationReport
+from nhm_assets.domain.records import EvaluationReport, Metrics
 from nhm_assets.evaluation.gate import GateRules, failed_gate, is_complete, judge
 
 Failed = tuple[str, ...]
@@ -102,12 +102,14 @@ class Replay:
         changes: the settings that were asked about, by name.
         decisions: in the order in which they were made.
         production: by specialist.
+        metrics: specialist and version -> its metrics by its newest report, of whatever week.
         unreadable: number of recorded reports that this release cannot read.
     """
 
     changes: Mapping[str, str]
     decisions: Sequence[Decision]
     production: Mapping[str, InProduction]
+    metrics: Mapping[tuple[str, str], Metrics]
     unreadable: int = 0
 
     @property
@@ -220,7 +222,8 @@ def replay(
     now = {
         specialist: InProduction(recorded.get(specialist), state.version) for specialist, state in production.items()
     }
-    return Replay(changes, _without_repeats(decisions), now, unreadable)
+    metrics = {(one.report.specialist, one.report.version): one.report.candidate for one in known}
+    return Replay(changes, _without_repeats(decisions), now, metrics, unreadable)
 
 
 def _repeat_move(state: _Production, move: Move) -> None:

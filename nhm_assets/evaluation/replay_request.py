@@ -138,10 +138,9 @@ def _verdict(failed: Failed) -> str:
 
 def production_rows(result: Replay) -> list[list[str]]:
     """One row per specialist: what is in Production by the records, and what would be there, with its metrics."""
-    metrics = {(one.report.specialist, one.report.version): one.report.candidate for one in result.decisions}
     rows = []
     for specialist, now in sorted(result.production.items()):
-        known = metrics.get((specialist, now.replayed or ""))
+        known = result.metrics.get((specialist, now.replayed or ""))
         figures = [f"{value:.3f}" for value in (known.precision, known.recall, known.f1)] if known else ["?"] * 3
         rows.append([specialist, now.recorded or "none", now.replayed or "none", *figures])
     return rows

@@ -192,7 +192,7 @@ def test_since_leaves_out_earlier_weeks():
     first, second = evaluation(1, 0.9), evaluation(2, 0.8, after="1")
     result = replayed(first, second, since=second.report.week)
     assert [decision.report.version for decision in result.decisions] == ["2"]
-    assert result.production["technical"].replayed == "1"
+    assert production_rows(result) == [["technical", "2", "1", "0.900", "0.850", "0.870"]]
 
 
 def test_a_report_that_a_later_run_took_over_is_one_decision():
