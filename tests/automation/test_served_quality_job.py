@@ -9,6 +9,7 @@ from nhm_assets.automation.served_quality_job import served_quality_schedule
 from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import FIVE
 from nhm_assets.settings import Settings
+from tests.support.sqlite_instances import pooled_instance
 
 MONDAY = datetime(2026, 3, 9, 5, tzinfo=UTC)
 RUNNING, CLOSED = "2026-03-08", "2026-03-01"
@@ -31,7 +32,7 @@ def measured(instance: DagsterInstance, specialist: str, until: datetime) -> Non
 
 
 def test_the_running_week_is_measured_daily_and_the_closed_one_where_it_is_not_yet(tmp_path: Path):
-    with DagsterInstance.local_temp(str(tmp_path)) as instance:
+    with pooled_instance(tmp_path) as instance:
         measured(instance, "technical", datetime(2026, 3, 8, tzinfo=UTC))
         measured(instance, "business", datetime(2026, 3, 7, 5, tzinfo=UTC))
         found = requested(instance)

@@ -22,6 +22,7 @@ from tests.support.postgres import USER
 from tests.support.retrainings import partition
 from tests.support.reviews import review, review_at
 from tests.support.simulated_days import Days, Fate, simulated_daemon
+from tests.support.sqlite_instances import overrides
 
 
 def at(text: str) -> datetime:
@@ -123,14 +124,14 @@ EXPECTED: list[Launch] = [
 
 
 @pytest.fixture(params=["SQLite", pytest.param("PostgreSQL", marks=pytest.mark.exhaustive)])
-def storage(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The section `storage` of dagster.yaml."""
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    """The settings of an instance with this storage."""
     if request.param == "SQLite":
-        return {}
+        return overrides(tmp_path)
     server, name = request.getfixturevalue("postgres"), f"days_{uuid.uuid4().hex[:12]}"
     server.new_database(name)
     address = f"postgresql+psycopg2://{USER}@127.0.0.1:{server.port}/{name}"
-    return {"storage": {"postgres": {"postgres_url": address}}}
+    return {"telemetry": {"enabled": False}, "storage": {"postgres": {"postgres_url": address}}}
 
 
 @pytest.fixture
@@ -146,9 +147,8 @@ def days(
     # So that thirty days have many launches.
     monkeypatch.setenv("RETRAINING_COOLDOWN_HOURS", "24")
     queue = {"module": "dagster._core.run_coordinator", "class": "QueuedRunCoordinator"}
-    overrides = {"telemetry": {"enabled": False}, "run_coordinator": queue, **storage}
     with (
-        DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as instance,
+        DagsterInstance.local_temp(str(tmp_path), overrides={"run_coordinator": queue, **storage}) as instance,
         simulated_daemon(instance, monkeypatch, fate_of) as daemon,
     ):
         yield daemon

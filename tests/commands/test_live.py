@@ -17,11 +17,12 @@ from tests.support.dagster_internals import DaemonHeartbeat
 from tests.support.documents import WEEK
 from tests.support.ended_runs import PROMOTED
 from tests.support.retrainings import end_run, put_run
+from tests.support.sqlite_instances import pooled_instance
 
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
-    with DagsterInstance.local_temp(str(tmp_path), overrides={"telemetry": {"enabled": False}}) as instance:
+    with pooled_instance(tmp_path) as instance:
         yield instance
 
 

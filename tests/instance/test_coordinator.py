@@ -8,6 +8,7 @@ from dagster import DagsterInstance, DagsterRunStatus
 
 from tests.support.dagster_internals import SubmitRunContext, create_run_for_test
 from tests.support.retrainings import put_run
+from tests.support.sqlite_instances import pooled_instance
 
 COORDINATOR = {"module": "nhm_assets.instance.coordinator", "class": "SpecialistRunCoordinator"}
 
@@ -15,8 +16,7 @@ COORDINATOR = {"module": "nhm_assets.instance.coordinator", "class": "Specialist
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
     retries = {"enabled": True, "max_retries": 2}
-    overrides = {"run_coordinator": COORDINATOR, "run_retries": retries, "telemetry": {"enabled": False}}
-    with DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as instance:
+    with pooled_instance(tmp_path, run_coordinator=COORDINATOR, run_retries=retries) as instance:
         yield instance
 
 

@@ -18,6 +18,7 @@ from nhm_assets.domain.specialists import Specialist
 from nhm_assets.runs.liveness import end_dead_runs, executing_run, is_alive, process_of, this_process
 from nhm_assets.runs.tags import PROCESS_TAG
 from tests.support.processes import eventually
+from tests.support.sqlite_instances import pooled_instance
 
 HERE = socket.gethostname()
 LAUNCHED_HERE = {
@@ -38,7 +39,7 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.fixture
 def instance(tmp_path) -> Iterator[DagsterInstance]:
-    with DagsterInstance.local_temp(str(tmp_path), overrides={"telemetry": {"enabled": False}}) as instance:
+    with pooled_instance(tmp_path) as instance:
         yield instance
 
 

@@ -3,13 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
-from dagster import DagsterInstance, DagsterRunStatus
+from dagster import DagsterRunStatus
 
 from resources.notifiers import Notifier
 from tests.support.ended_runs import HELD, PROMOTED, recorded_triggers, tags_of
 from tests.support.notified import Receiver
 from tests.support.platform import Platform
 from tests.support.retrainings import put_run
+from tests.support.sqlite_instances import pooled_instance
 from tests.support.ticks import outcome_tick
 
 SUCCESS, FAILURE, CANCELED = DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED
@@ -41,8 +42,7 @@ def test_nothing_is_sent_while_dagster_decides_about_a_retry(
 ):
     """Dagster records that the run failed, and in a second write that it will retry it."""
     there, webhook = hooked
-    overrides = {"run_retries": {"enabled": True, "max_retries": 2}, "telemetry": {"enabled": False}}
-    with DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as instance:
+    with pooled_instance(tmp_path, run_retries={"enabled": True, "max_retries": 2}) as instance:
         retrying = replace(platform, instance=instance)
         first = put_run(instance, status=FAILURE)
         outcome_tick(retrying, [webhook])

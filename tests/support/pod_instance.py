@@ -8,6 +8,7 @@ import yaml
 from dagster import DagsterInstance
 
 from tests.support.processes import ROOT
+from tests.support.sqlite_instances import pooled_instance
 
 
 @contextmanager
@@ -37,9 +38,8 @@ def instance_with_pods(folder: Path, address: str) -> Iterator[DagsterInstance]:
     common = yaml.safe_load((ROOT / "deploy" / "dagster" / "common.yaml").read_text())
     overrides = {
         "run_launcher": launcher,
-        "telemetry": {"enabled": False},
         "run_coordinator": common["run_coordinator"],
         "run_retries": common["run_retries"],
     }
-    with DagsterInstance.local_temp(str(folder), overrides=overrides) as instance:
+    with pooled_instance(folder, **overrides) as instance:
         yield instance
