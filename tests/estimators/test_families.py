@@ -7,7 +7,6 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
-from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +26,13 @@ from nhm_assets.registry.pickled_names import foreign_names
 from tests.support.learnable import ALL_CLASSES, learnable
 from tests.support.processes import ROOT
 from tests.support.pythons import serving_numpy, serving_pythons
+from tests.support.small_families import ENSEMBLES, make_members_small, small
 
 ROWS = learnable(240, noise=0.2)
 ASKED = learnable(60, seed=7)[list(FEATURE_NAMES)]
-ENSEMBLES = ["voting", "stacking"]
 NAMES = list(FAMILIES)
 PROTOCOL = 4
 """With which MLflow pickles."""
-
-
-def small(name: str) -> dict[str, Any]:
-    """The parameters of a family, with fewer trees where it has any of its own."""
-    parameters = named(FAMILIES[name], FAMILIES[name].defaults)
-    return parameters | {key: 10 for key in ("n_estimators", "max_iter") if key in parameters and name != "logistic"}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -48,14 +41,6 @@ def small_members() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         make_members_small(patch)
         yield
-
-
-def make_members_small(patch: pytest.MonkeyPatch) -> None:
-    for name in ENSEMBLES:
-        members = {one.name: copy(one) for one in vars(FAMILIES[name])["_members"].values()}
-        for one in members.values():
-            one.defaults = own_parameters(small(one.name))
-        patch.setattr(FAMILIES[name], "_members", members)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +96,8 @@ import hashlib, os, sys
 os.sched_setaffinity(0, [int(core) for core in sys.argv[1].split(",")])
 import pytest
 from nhm_assets.training.auto_search import search_families
-from tests.estimators.test_families import NAMES, ROWS, fit_estimator, incremented, make_members_small, saved, small
+from tests.estimators.test_families import NAMES, ROWS, fit_estimator, incremented, saved
+from tests.support.small_families import make_members_small, small
 make_members_small(pytest.MonkeyPatch())
 cores = len(os.sched_getaffinity(0))
 fit = lambda parameters: fit_estimator(ROWS, parameters, threads=cores, calibration="sigmoid").estimator

@@ -18,6 +18,7 @@ from nhm_assets.evaluation.members import Members, candidates_members, judge_mem
 from tests.support.learnable import learnable, store_dataset
 from tests.support.platform import Platform
 from tests.support.reports import trained_model
+from tests.support.small_families import make_members_small
 
 ROWS, ASKED = learnable(240, noise=0.3), learnable(120, noise=0.3, seed=5)
 
@@ -31,7 +32,10 @@ def test_a_single_model_has_no_members():
 
 
 @pytest.mark.parametrize(("name", "calibration"), [("voting", "sigmoid"), ("stacking", "none")])
-def test_each_member_and_the_whole_are_scored_calibrated_or_not(name: str, calibration: Any):
+def test_each_member_and_the_whole_are_scored_calibrated_or_not(
+    name: str, calibration: Any, monkeypatch: pytest.MonkeyPatch
+):
+    make_members_small(monkeypatch)
     model = fit_estimator(ROWS, parameters_of(name), threads=1, calibration=calibration).estimator
     found = judge_members(model, parameters_of(name), ASKED)
     assert found is not None

@@ -40,8 +40,7 @@ def test_bars_count_back_from_the_end_of_the_window():
     assert counts_of_bars(frame, MONTH).sum(axis=1).tolist() == [1, 0, 0, 1, 1]
 
 
-@pytest.mark.parametrize("window", [MONTH, YEARS])
-@pytest.mark.parametrize("provenances", [("reviewer",), PROVENANCES])
+@pytest.mark.parametrize(("window", "provenances"), [(MONTH, ("reviewer",)), (YEARS, PROVENANCES)])
 def test_the_picture_is_whole_small_and_the_same_each_time(window: Window, provenances: tuple[str, ...]):
     frame = spread(window, provenances)
     figure = labels_figure(frame, PARTITION, window)
