@@ -76,6 +76,10 @@ class MlflowArtifacts(AbstractFileSystem):
         ]
         return entries if detail else [entry["name"] for entry in entries]
 
+    def walk(self, path: str, maxdepth: int | None = None, topdown: bool = True, **rest: Any) -> Iterator[Any]:  # noqa: FBT001, FBT002
+        """Folder by folder, as `glob` asks. fsspec would take a folder that cannot be listed for an empty one."""
+        return super().walk(path, maxdepth, topdown, **{**rest, "on_error": _raise_unless_missing})
+
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         """Name, size and type; FileNotFoundError if there is no such file or folder."""
         own = self._strip_protocol(path)
@@ -130,6 +134,11 @@ class _Written(BytesIO):
                 self._files.pipe_file(self._path, self.getvalue())
         finally:
             super().close()
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from nhm_assets.settings import Settings
 from resources.addresses import artifacts_address, web_address
+from resources.backups import Backups
 from resources.errors import StorageError, StorageUnavailable
 from resources.mlflow_artifacts import MlflowPath
 from resources.storage import FrameIOManager, RecordIOManager
@@ -88,6 +89,19 @@ def test_a_server_that_is_away_passes_by_itself(server: str):
     for use in (lambda: check_storage(away), lambda: fetch(RecordIOManager(away), Note)):
         with pytest.raises(StorageUnavailable, match="NHM_STORAGE"):
             use()
+
+
+def test_a_server_that_is_away_is_not_taken_for_an_empty_folder(storage: str):
+    """Otherwise no back-up is listed, and no dataset is said to hold a feedback."""
+    away = artifacts_address("mlflow-artifacts:/nhm", f"http://127.0.0.1:{free_port()}")
+    for list_files in (
+        Backups(away).all,
+        lambda: RecordIOManager(away).partitions_of("kept"),
+        lambda: RecordIOManager(away).files_of(*KEPT),
+    ):
+        with pytest.raises(StorageUnavailable, match="its store is away or too busy"):
+            list_files()
+    assert (Backups(storage).all(), RecordIOManager(storage).partitions_of("kept")) == ([], [])
 
 
 def test_the_setting_names_a_folder_on_the_server_of_mlflow():
