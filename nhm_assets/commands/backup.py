@@ -50,7 +50,9 @@ def fetch(folder: Path, *, taken: str | None) -> None:
     found = backups.all()
     chosen = next((one for one in found if taken in (None, one.name)), None)
     if chosen is None:
-        raise UsageError(f"there is no back-up {taken or ''} in NHM_STORAGE. `nhm backup list` names those there are")
+        if not found:
+            raise UsageError("there is no back-up in NHM_STORAGE. `nhm backup store` makes one")
+        raise UsageError(f"there is no back-up {taken} in NHM_STORAGE. `nhm backup list` names those there are")
     for copy in backups.fetch(chosen, folder):
         click.echo(copy)
 
