@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 COMPARISONS: Final = "shadow_mode_comparisons"
 _READ_S: Final = 0.5
-"""Seconds for each read, and for the write. With the models' answers, all takes less than two seconds."""
+"""Seconds for each read. With the models' answers, all takes less than two seconds."""
+_WRITE_S: Final = 10.0
+"""Seconds for the write of some thousand documents, which somebody asked for."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ def _write(
         now=settings.now(),
     )
     try:
-        with pymongo.timeout(_READ_S):
+        with pymongo.timeout(_WRITE_S):
             if found:
                 database[COMPARISONS].bulk_write(
                     [pymongo.ReplaceOne({"_id": one["_id"]}, one, upsert=True) for one in found], ordered=False

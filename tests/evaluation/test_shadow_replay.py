@@ -1,9 +1,11 @@
 """Candidate and champion of a real registry, asked about the plans in a real MongoDB."""
 
+import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from pymongo.collection import Collection
 
 from nhm_assets.domain.records import TrainedModel
 from nhm_assets.estimators.fitting import fit_model
@@ -143,6 +145,19 @@ def test_a_champion_that_cannot_be_verified_is_not_asked(versions, shadows):
     run = shadows.cast(foreign)
     assert "cannot be verified" in run.shadow.fault
     assert len(shadows.warnings) == 1
+
+
+def test_a_write_may_take_longer_than_a_read(shadows, monkeypatch):
+    """A new collection and two thousand documents take longer than half a second on a busy machine."""
+    write = Collection.bulk_write
+
+    def slowly(*args: Any, **options: Any) -> Any:
+        time.sleep(1)
+        return write(*args, **options)
+
+    monkeypatch.setattr(Collection, "bulk_write", slowly)
+    shadows.cast(write_shadow_comparisons=True)
+    assert (shadows.warnings, shadows.database[COMPARISONS].count_documents({})) == ([], PLANS)
 
 
 def test_comparisons_that_cannot_be_written_are_warned_of(shadows):
