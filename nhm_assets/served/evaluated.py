@@ -24,7 +24,12 @@ def evaluated_calls(log: "Collection[dict[str, Any]]", storage: str, model: str,
 def report_of(
     log: "Collection[dict[str, Any]]", storage: str, model: str, version: str | None
 ) -> EvaluationReport | None:
-    """The stored report on a version; None if there is none that can be read."""
+    """The stored report on a version; None if there is none that can be read.
+
+    Raises:
+        StorageUnavailable: the store is away. A reference that is made without the report would lack the importances
+            for good.
+    """
     entry = registration(log, model, version) if version is not None else None
     if entry is None:
         return None
@@ -37,8 +42,13 @@ def report_of(
         return None
     for file in files:
         try:
-            report = EvaluationReport.model_validate_json(file.read_bytes())
-        except (DataError, ValueError, OSError):
+            report = records.read(file, asset, EvaluationReport)
+        except DataError:
+            # A newer release recorded it.
+            continue
+        except StorageError as error:
+            if error.transient:
+                raise
             continue
         if (report.model, report.version) == (model, version):
             return report

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from nhm_assets.domain.dataset_schema import CLASS_NAMES, FEATURE_NAMES, TEST
-from nhm_assets.domain.errors import DataError
+from nhm_assets.domain.errors import DataError, RegistryError
 from nhm_assets.domain.frame_views import columns, taken
 from nhm_assets.drift.baseline import (
     CONFIDENCE,
@@ -116,7 +116,10 @@ class References:
         return True
 
     def _answers(self, version: "ModelVersion", unseen: pd.DataFrame) -> dict[str, np.ndarray]:
-        """What it answers about rows that it has not learned; nothing if it cannot be asked."""
+        """What it answers about rows that it has not learned; nothing if it cannot be asked.
+
+        If a service is down, its error passes: otherwise the baseline would lack the answers for good.
+        """
         try:
             answers = served_answers(
                 self.client,
@@ -127,7 +130,8 @@ class References:
                 served=self.settings.served_classes,
                 allow_unverified=self.settings.allow_unverified_champion,
             )
-        except Exception as error:  # noqa: BLE001 - features and labels can be compared without it
+        except RegistryError as error:
+            # Features and labels can be compared without it.
             self.warn(f"{version.name} version {version.version} cannot be asked about its test rows ({error})")
             return {}
         return {CONFIDENCE: answers.confidence, RISK: answers.risk}

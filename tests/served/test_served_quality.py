@@ -3,16 +3,19 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
 
 from nhm_assets.definitions import build_definitions
 from nhm_assets.domain.dagster_names import SERVED_QUALITY_JOB
 from nhm_assets.domain.dataset_schema import FEATURE_NAMES
 from nhm_assets.domain.partitions import WEEK as ONE_WEEK
 from nhm_assets.domain.partitions import Partition
+from nhm_assets.served import reference
 from nhm_assets.served.reference import References
 from resources.storage import FrameIOManager, RecordIOManager
 from tests.support.documents import NOW, WEEK, WEEK_END, put, reviewed_opinions
@@ -124,8 +127,12 @@ def test_a_promoted_version_has_a_reference_and_a_later_week_is_compared_with_it
     assert later.database["ml_feature_baselines"].count_documents({}) == 1
 
 
+def out_of_reach(*_: Any, **__: Any) -> None:
+    raise MlflowException("API request to http://mlflow failed")
+
+
 @pytest.mark.servers
-def test_a_reference_is_made_again_as_long_as_its_document_could_not_be_stored(platform: Platform):
+def test_a_reference_is_made_again_as_long_as_a_part_was_missing(platform: Platform, monkeypatch):
     store_dataset(platform, learnable())
     assert platform.retrain(only=["trained_model"]).success
     # MongoDB refuses to write into a view.
@@ -133,7 +140,12 @@ def test_a_reference_is_made_again_as_long_as_its_document_could_not_be_stored(p
     warnings: list[str] = []
     with platform.mlflow.client() as client:
         references = References(client, platform.database, platform.settings, NOW, warnings.append)
+        with monkeypatch.context() as patched:
+            patched.setattr(reference, "served_answers", out_of_reach)
+            with pytest.raises(MlflowException):
+                references.of("technical-evaluator", "1")
         made = references.of("technical-evaluator", "1")
+        assert set(made.answers) == {"confidence", "risk"}
         assert [text for text in warnings if text.startswith("ml_feature_baselines of")] == warnings != []
         platform.database.drop_collection("ml_feature_baselines")
         assert references.of("technical-evaluator", "1") == made
