@@ -146,7 +146,7 @@ class _Evaluation:
 
     @cached_property
     def _unsettled(self) -> set[str]:
-        return unsettled(self.instance, all_specialists(), self.now)
+        return unsettled(self.instance, all_specialists(), self.settings, self.now)
 
     def _window(self, specialist: Specialist) -> Window:
         partition = Partition(running_week(self.now), specialist)

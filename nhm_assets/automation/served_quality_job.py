@@ -19,9 +19,10 @@ from dagster import (
 from nhm_assets.domain.asset_keys import SERVED_QUALITY
 from nhm_assets.domain.dagster_internals import UnresolvedAssetJobDefinition
 from nhm_assets.domain.dagster_names import SERVED_QUALITY_JOB, SERVED_QUALITY_SCHEDULE
-from nhm_assets.domain.partitions import Partition, last_closed_week, running_week
+from nhm_assets.domain.partitions import Partition, running_week
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.registry.audit_log import ACTOR_TAG
+from nhm_assets.runs.closed_week import closed_week
 from nhm_assets.settings import Settings
 
 
@@ -46,7 +47,7 @@ def served_quality_job(executor: ExecutorDefinition) -> UnresolvedAssetJobDefini
     default_status=DefaultScheduleStatus.RUNNING,
     description=(
         "Every day at 05:00 UTC: measures the running week of every specialist. The closed week is measured by its"
-        " retraining; where that came to no rollout, because the candidate was held, it is measured here."
+        " retraining; if there was no rollout, because the candidate was held, it is measured here."
     ),
 )
 def served_quality_schedule(
@@ -54,10 +55,10 @@ def served_quality_schedule(
 ) -> Iterator[RunRequest]:
     """One run per specialist, and one more where the closed week is not measured yet."""
     now = settings.nhm_now or max(settings.now(), context.scheduled_execution_time)
+    closed = closed_week(settings, now)
     for specialist in all_specialists():
-        closed = Partition(last_closed_week(now), specialist)
-        if not _is_measured(context.instance, closed):
-            yield _request(closed, now)
+        if closed and not _is_measured(context.instance, Partition(closed, specialist)):
+            yield _request(Partition(closed, specialist), now)
         yield _request(Partition(running_week(now), specialist), now)
 
 

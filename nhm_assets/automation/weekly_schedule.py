@@ -18,10 +18,10 @@ from dagster import (
 )
 
 from nhm_assets.domain.dagster_names import JOB, SCHEDULE
-from nhm_assets.domain.partitions import Partition, last_closed_week
+from nhm_assets.domain.partitions import Partition
 from nhm_assets.domain.specialists import all_specialists
 from nhm_assets.registry.audit_log import ACTOR_TAG
-from nhm_assets.runs.closed_week import run_among, run_for_closed_week, runs_of
+from nhm_assets.runs.closed_week import closed_week, run_among, run_for_closed_week, runs_of
 from nhm_assets.runs.tags import ASKED_AT_TAG, TRIGGER_TAG
 from nhm_assets.runs.ticks import is_preview
 from nhm_assets.runs.triggers import TRIGGERS, WEEKLY, Claim, claim, new_trigger, weekly_trigger_id
@@ -65,9 +65,13 @@ def _requests(
 ) -> Iterator[RunRequest | SkipReason]:
     """One run per specialist that has neither an outcome for the newest closed week nor a run in progress for it."""
     now = settings.nhm_now or max(settings.now(), context.scheduled_execution_time)
+    week = closed_week(settings, now)
+    if week is None:
+        yield SkipReason(f"the week that closed last is no partition: FIRST_WEEK is {settings.first_week}")
+        return
     requested = False
     reasons = []
-    partitions = [Partition(last_closed_week(now), specialist) for specialist in all_specialists()]
+    partitions = [Partition(week, specialist) for specialist in all_specialists()]
     runs = runs_of(context.instance, partitions)
     with ExitStack() as stack:
         claims = _Claims(context, settings, mongo, now, stack)

@@ -162,7 +162,7 @@ def _refuse_too_early(instance: "DagsterInstance", partition: Partition, setting
         UsageError: the closed week is to be retrained in full before.
     """
     now, specialist = settings.now(), partition.specialist
-    if partition.week > last_closed_week(now) and unsettled(instance, [specialist], now):
+    if partition.week > last_closed_week(now) and unsettled(instance, [specialist], settings, now):
         raise UsageError(why_no_increment(specialist, now))
 
 

@@ -8,7 +8,7 @@ from dagster import DagsterInstance, RunsFilter
 
 from nhm_assets.domain.dagster_names import SCHEDULE
 from nhm_assets.domain.outcomes import UNDECIDED
-from nhm_assets.domain.partitions import Partition, last_closed_week
+from nhm_assets.domain.partitions import Partition, first_week, last_closed_week
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.runs.queries import IN_PROGRESS, is_increment, is_whole, outcome_of, submitted, was_retried
 from nhm_assets.runs.restarts import restart_at
@@ -18,6 +18,12 @@ from nhm_assets.settings import Settings
 
 if TYPE_CHECKING:
     from dagster import DagsterRun, RunRecord
+
+
+def closed_week(settings: Settings, now: datetime) -> str | None:
+    """First day of the week that closed last; None if it is no partition, because the first week is a later one."""
+    week = last_closed_week(now)
+    return week if week >= first_week(now, settings.keep_weeks, settings.first_week) else None
 
 
 def run_for_closed_week(instance: DagsterInstance, partition: Partition, settings: Settings) -> "DagsterRun | None":
@@ -64,15 +70,18 @@ def schedule_is_off(instance: DagsterInstance) -> bool:
     return bool(states) and not states[-1].is_running
 
 
-def unsettled(instance: DagsterInstance, specialists: Iterable[Specialist], now: datetime) -> set[str]:
+def unsettled(
+    instance: DagsterInstance, specialists: Iterable[Specialist], settings: Settings, now: datetime
+) -> set[str]:
     """Who is still to be retrained in full on the closed week, which the weekly schedule takes care of.
 
     An increment of the running week has the newer window: once it is promoted, that training would be superseded.
-    If the schedule is switched off, no such training has to come.
+    If the schedule is switched off, or the closed week is no partition, no such training has to come.
     """
-    if schedule_is_off(instance):
+    week = closed_week(settings, now)
+    if week is None or schedule_is_off(instance):
         return set()
-    closed = [Partition(last_closed_week(now), specialist) for specialist in specialists]
+    closed = [Partition(week, specialist) for specialist in specialists]
     runs = runs_of(instance, closed)
     return {str(one.specialist) for one in closed if not is_settled(runs.get(str(one.key), ()), one)}
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from dagster import AssetMaterialization, DagsterInstance, build_schedule_context
 
@@ -15,11 +16,11 @@ MONDAY = datetime(2026, 3, 9, 5, tzinfo=UTC)
 RUNNING, CLOSED = "2026-03-08", "2026-03-01"
 
 
-def requested(instance: DagsterInstance) -> set[str]:
+def requested(instance: DagsterInstance, **settings: Any) -> set[str]:
     context = build_schedule_context(
         instance=instance,
         scheduled_execution_time=MONDAY,
-        resources={"settings": Settings(nhm_now=MONDAY)},
+        resources={"settings": Settings(nhm_now=MONDAY, **settings)},
     )
     return {str(request.partition_key) for request in served_quality_schedule(context)}
 
@@ -40,3 +41,10 @@ def test_the_running_week_is_measured_daily_and_the_closed_one_where_it_is_not_y
     assert found - {f"{name}|{RUNNING}" for name in FIVE} == {
         f"{name}|{CLOSED}" for name in FIVE if name != "technical"
     }
+
+
+def test_a_closed_week_before_the_first_one_is_not_measured(tmp_path: Path):
+    """Dagster refuses the whole tick for one partition that does not exist."""
+    with DagsterInstance.local_temp(str(tmp_path)) as instance:
+        found = requested(instance, first_week=RUNNING)
+    assert found == {f"{name}|{RUNNING}" for name in FIVE}

@@ -149,6 +149,12 @@ def test_a_run_of_a_part_settles_no_week_unless_it_goes_from_feedback_to_promoti
     assert (TECHNICAL not in weekly_tick(wiped, SUNDAY).requests) is left_out
 
 
+def test_a_closed_week_before_the_first_one_is_not_requested(wiped: Platform):
+    """Dagster refuses the whole tick for one partition that does not exist."""
+    tick = weekly_tick(wiped.with_settings(first_week="2026-11-22"), SUNDAY)
+    assert (tick.requests, tick.says) == ({}, "the week that closed last is no partition: FIRST_WEEK is 2026-11-22")
+
+
 def test_a_check_that_somebody_executes_alone_takes_the_place_of_no_retraining(wiped: Platform):
     put_run(wiped.instance, partition(WEEK), checks=[MODELS_LOADED], status=DagsterRunStatus.STARTED, tags=WHOLE_WEEK)
     assert TECHNICAL in weekly_tick(wiped, SUNDAY).requests

@@ -112,6 +112,11 @@ def test_increments_wait_for_no_weekly_schedule_that_is_switched_off(platform: P
         platform.instance.schedule_storage.wipe()
 
 
+def test_increments_wait_for_no_training_of_a_week_before_the_first_one(platform: Platform):
+    review(platform.database, 100, HOUR_AGO)
+    assert list(volume_tick(platform.with_settings(increment=True, first_week=WEEK)).requests) == [KEY]
+
+
 def test_without_increments_runs_train_in_full(platform: Platform):
     review(platform.database, 100, HOUR_AGO)
     assert volume_tick(platform).requests[KEY].run_config == {}
