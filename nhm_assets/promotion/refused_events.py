@@ -31,5 +31,5 @@ def keep_as_decided(
         planned = AssetMaterializationPlannedData(asset, partition=partition)
         step = asset.to_python_identifier()
         event = DagsterEvent.build_asset_materialization_planned_event(decided.job_name, step, planned)
-        message = f"A later request for {asset.to_user_string()} was refused: what this run decided stands."
+        message = f"A later request for {asset.to_user_string()} was refused: what this run decided is still valid."
         instance.report_dagster_event(event._replace(message=message), run_id=decided.run_id)

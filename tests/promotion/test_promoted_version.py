@@ -119,7 +119,7 @@ def test_promoting_a_held_candidate_by_itself_is_refused_with_the_reason(hopeles
     assert not result.success
     assert graph_status(hopeless) is None, "red for ever: nothing will materialize it"
     newest = hopeless.instance.all_logs(decided.run_id)[-1]
-    assert "was refused: what this run decided stands" in newest.message
+    assert "was refused: what this run decided is still valid" in newest.message
     step, message = failed_step(result)
     assert step == "promoted_version"
     assert "precision_threshold" in message
