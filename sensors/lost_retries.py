@@ -32,7 +32,7 @@ from nhm_assets.domain.dagster_internals import (
 from nhm_assets.domain.dagster_names import JOB, LOST_RETRY_SENSOR
 from nhm_assets.registry.audit_log import ACTOR_TAG
 from nhm_assets.runs.queries import was_retried
-from nhm_assets.runs.restarts import RESTARTS_TAG, awaiting_restart, restarts_of
+from nhm_assets.runs.restarts import RESTARTS_TAG, awaiting_restart, is_partition, restarts_of
 from nhm_assets.runs.tags import (
     ASKED_AT_TAG,
     ATTEMPTS_TAG,
@@ -71,7 +71,7 @@ def lost_retry_sensor(context: SensorEvaluationContext, settings: ResourceParam[
     now = get_current_datetime()
     waiting_for_service = awaiting_restart(context.instance, settings, now)
     since = _seen(context.cursor)
-    waiting = {run.run_id: run for run in _unretried(context.instance, now)}
+    waiting = {run.run_id: run for run in _unretried(context.instance, settings, now)}
     seen = {run_id: since.get(run_id, now) for run_id in waiting}
     lost = [run for run_id, run in waiting.items() if now - seen[run_id] >= _DAGSTER_RETRIES_WITHIN]
     for run in lost:
@@ -98,10 +98,10 @@ def _seen(cursor: str | None) -> Mapping[str, datetime]:
         return {}
 
 
-def _unretried(instance: DagsterInstance, now: datetime) -> "Iterator[DagsterRun]":
+def _unretried(instance: DagsterInstance, settings: Settings, now: datetime) -> "Iterator[DagsterRun]":
     failed = RunsFilter(job_name=JOB, statuses=[DagsterRunStatus.FAILURE], updated_after=now - _LOOK_BACK)
     for run in instance.get_runs(failed):
-        if PARTITION_TAG in run.tags and _is_due(instance, run) and not was_retried(instance, run):
+        if is_partition(run, settings) and _is_due(instance, run) and not was_retried(instance, run):
             yield run
 
 

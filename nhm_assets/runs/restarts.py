@@ -7,6 +7,7 @@ from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from nhm_assets.domain.dagster_names import JOB
 from nhm_assets.domain.outcomes import TRANSIENT_TAG, Outcome
+from nhm_assets.domain.partitions import Partition, first_week
 from nhm_assets.domain.specialists import Specialist
 from nhm_assets.runs.queries import end_of, is_whole, outcome_of
 from nhm_assets.runs.tags import PARTITION_TAG, SPECIALIST_TAG
@@ -43,9 +44,16 @@ def restart_at(instance: DagsterInstance, record: "RunRecord", settings: Setting
     if run.status is not DagsterRunStatus.FAILURE or run.job_name != JOB:
         return None
     delay = restart_delay(settings, restarts_of(run))
-    if delay is None or _has_a_newer_run(instance, record):
+    if delay is None or not is_partition(run, settings) or _has_a_newer_run(instance, record):
         return None
     return end_of(record) + delay
+
+
+def is_partition(run: "DagsterRun", settings: Settings) -> bool:
+    """Whether the run's specialist and week still are one. For any other, Dagster refuses all requests of a tick."""
+    partition = Partition.named(run.tags.get(PARTITION_TAG, ""))
+    first = first_week(settings.now(), settings.keep_weeks, settings.first_week)
+    return partition is not None and partition.week >= first
 
 
 def restarts_of(run: "DagsterRun") -> int:

@@ -88,6 +88,7 @@ def test_the_retry_materializes_the_same_selection(instance):
         pytest.param({"tags": {"dagster/max_retries": "0"}}, id="ended on purpose"),
         pytest.param({"status": DagsterRunStatus.CANCELED}, id="canceled"),
         pytest.param({"status": DagsterRunStatus.STARTED}, id="in progress"),
+        pytest.param({"of": partition(specialist="taken-out")}, id="of a partition that is gone"),
     ],
 )
 def test_other_runs_are_not_retried(instance, how: dict[str, Any]):

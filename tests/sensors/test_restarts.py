@@ -118,6 +118,15 @@ def test_a_newer_run_of_a_part_or_of_another_week_does_not(instance: DagsterInst
     assert len(requests(instance, timedelta(hours=3))) == 1
 
 
+def test_a_run_whose_partition_is_gone_is_not_started_over_and_holds_up_no_other(instance: DagsterInstance):
+    """Dagster refuses the whole tick for one partition that does not exist."""
+    broke(instance, of=partition(specialist="taken-out"))
+    broke(instance, of=partition("2026-01-04"))
+    broke(instance)
+    (request,) = requests(instance, timedelta(hours=3), first_week="2026-01-11")
+    assert request.partition_key == partition().key
+
+
 def test_a_run_of_a_part_is_started_over_as_that_part(instance: DagsterInstance):
     broke(instance, only=["trained_model"])
     (request,) = requests(instance, timedelta(hours=3))
