@@ -67,10 +67,12 @@ class Pointer:
     @property
     def sentence(self) -> str:
         """What is where, and where the platform had put it."""
-        stage = f"version {' and '.join(self.stage)}" if self.stage else "no version"
+        stage = f"version {self.stage[0]} is" if self.stage else "no version is"
+        if len(self.stage) > 1:
+            stage = f"versions {' and '.join(self.stage)} are"
         alias = f"version {self.alias}" if self.alias else "no version"
         return (
-            f"{self.model}: {stage} is in stage {PRODUCTION} and the alias {PRODUCTION_ALIAS} names {alias}, but the"
+            f"{self.model}: {stage} in stage {PRODUCTION} and the alias {PRODUCTION_ALIAS} names {alias}, but the"
             f" audit log last recorded version {self.audited}. Somebody else moved it"
         )
 

@@ -7,7 +7,15 @@ import pytest
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.registry import foreign_moves
 from nhm_assets.registry.champions import champions
-from nhm_assets.registry.foreign_moves import adopt, pointer_of, pointers_of, record_foreign_move, remedy, restore
+from nhm_assets.registry.foreign_moves import (
+    Pointer,
+    adopt,
+    pointer_of,
+    pointers_of,
+    record_foreign_move,
+    remedy,
+    restore,
+)
 from nhm_assets.registry.promotion_lock import hold_lock
 from nhm_assets.registry.recovery import plan_moves
 from nhm_assets.registry.transitions import registry_faults
@@ -78,6 +86,15 @@ def test_our_own_moves_are_no_foreign_moves(registry, log, two):
     roll_back_here(registry, log)
     assert look(registry, log) is None
     assert log.count_documents({"kind": "foreign_move"}) == 0
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [((), "no version is in"), (("1",), "version 1 is in"), (("1", "4"), "versions 1 and 4 are in")],
+)
+def test_the_sentence_says_how_many_versions_are_in_production(stage, words):
+    pointer = Pointer(MODEL, stage, alias=None, audited="2")
+    assert pointer.sentence.startswith(f"{MODEL}: {words} stage Production and the alias production names no version")
 
 
 def test_a_promotion_that_ends_between_two_looks_is_no_foreign_move(registry, log, monkeypatch):
