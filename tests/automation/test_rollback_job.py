@@ -32,7 +32,7 @@ from nhm_assets.registry.transitions import registry_faults
 from nhm_assets.registry.vocabulary import CLASSES_TAG, FILES_DELETED_TAG, PARTITION_TAG, ROLLED_BACK_TAG
 from nhm_assets.resource_factories import mongo_of
 from tests.support.documents import NOW, WEEK, WEEK_END, put, reviewed_opinions
-from tests.support.nhm import nhm
+from tests.support.nhm import nhm, nhm_here
 from tests.support.platform import QUIET, Platform, failed_step
 from tests.support.ports import free_port
 from tests.support.postgres import Postgres
@@ -383,7 +383,7 @@ def unreachable_cluster(folder: Path) -> Path:
     [(["oracle", "--reason", REASON], "oracle"), (["technical"], "--reason"), (["--reason", REASON], "SPECIALIST")],
 )
 def test_wrong_arguments_end_the_command_with_2_and_are_named(tmp_path, arguments, named):
-    done = nhm("rollback", *arguments, nhm_home=tmp_path)
+    done = nhm_here("rollback", *arguments, nhm_home=tmp_path)
     assert done.returncode == 2
     assert named in done.stderr
     assert "Traceback" not in done.stderr

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.documents import reviewed_opinions
-from tests.support.nhm import nhm, write_documents
+from tests.support.nhm import nhm_here, write_documents
 
 SETTINGS = {"min_real_samples": 300, "min_test_rows": 40, "allow_synthetic_fallback": "false"}
 
@@ -33,6 +33,6 @@ def seeded(home: Path, mongod_uri: str, database, documents: Path) -> dict[str, 
         "mongodb_uri": mongod_uri,
         "mongodb_database": database.name,
     }
-    done = nhm("seed", "--from", documents, **settings)
+    done = nhm_here("seed", "--from", documents, **settings)
     assert done.returncode == 0, done.stderr
     return settings

@@ -17,7 +17,7 @@ from nhm_assets.registry.vocabulary import (
 from resources.storage import FrameIOManager
 from tests.support.documents import NOW, WEEK, WEEK_END, WINDOW_START, feedback, put
 from tests.support.frames import dataset
-from tests.support.nhm import nhm
+from tests.support.nhm import nhm_here
 from tests.support.registry import MODEL, Registry
 
 LEARNED, TESTED, ELSEWHERE = "feedback-0001", "feedback-0019", "feedback-0023"
@@ -62,7 +62,7 @@ def settings(home: Path, mongod_uri: str, database) -> dict[str, object]:
 
 
 def found(settings: dict[str, object], *arguments: str) -> dict:
-    done = nhm("lineage", *arguments, "--json", **settings)
+    done = nhm_here("lineage", *arguments, "--json", **settings)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -84,7 +84,7 @@ def test_a_version_names_its_fields_documents_dataset_decision_and_pods(settings
         "cognitive_plans.plan_data.risk_score",
     ]
     assert (feature["least"], feature["greatest"], feature["missing"]) == (4.0, 4.0 + 19 / 8, 0)
-    shown = nhm("lineage", "technical", **settings).stdout
+    shown = nhm_here("lineage", "technical", **settings).stdout
     assert "technical-evaluator version 1, Production" in shown
     assert "promoted by ada@example.org: every gate check passed" in shown
     assert "cognitive_plans.plan_data.risk_score" in shown
@@ -98,7 +98,7 @@ def test_rows_that_were_made_up_are_not_counted_as_documents(settings, home):
     facts = found(settings, "technical")["dataset"]
     assert (facts["rows"], facts["sources"]) == (20, {"real": 12, "synthetic": 8})
     assert {facts[name] for name in ("feedback_documents", "opinion_documents", "plans")} == {12}
-    shown = nhm("lineage", "technical", **settings).stdout
+    shown = nhm_here("lineage", "technical", **settings).stdout
     assert "12 of feedback on 12 opinions about 12 plans; 12 reviewer" in shown
     assert "; 12 real, 8 synthetic" in shown
 
@@ -107,7 +107,7 @@ def test_rows_that_were_made_up_are_not_counted_as_documents(settings, home):
 def test_a_decision_about_the_version_that_took_its_place_is_not_taken_for_its_own(settings, database):
     next_one = {"_id": "promoted:2", "kind": "promoted", "model": MODEL, "version": "2", "from_version": "1"}
     database["model_audit_log"].insert_one({**next_one, "actor": "bob@example.org", "reason": "better", "at": NOW})
-    shown = nhm("lineage", "technical", "--version", 1, **settings).stdout
+    shown = nhm_here("lineage", "technical", "--version", 1, **settings).stdout
     assert "version 2 promoted by bob@example.org: better" in shown
     assert "version 1 promoted" not in shown
 
@@ -118,12 +118,12 @@ def test_a_version_whose_files_were_deleted_says_so(settings, home, database):
     Registry(home / "mlflow").client().set_model_version_tag(MODEL, "1", FILES_DELETED_TAG, NOW.isoformat())
     deleted = {"_id": "retention:1", "kind": "files_deleted", "model": MODEL, "versions": ["1"], "at": NOW}
     database["model_audit_log"].insert_one({**deleted, "actor": "dagster job retention", "reason": "too old"})
-    shown = nhm("lineage", "technical", "--version", 1, **settings).stdout
+    shown = nhm_here("lineage", "technical", "--version", 1, **settings).stdout
     assert f"{MODEL} version 1, Production, files deleted" in shown
     assert " files_deleted by dagster job retention: too old" in shown
     assert "version None" not in shown
     assert "1 Production, files deleted yes" in " ".join(
-        nhm("lineage", "--feedback", LEARNED, **settings).stdout.split()
+        nhm_here("lineage", "--feedback", LEARNED, **settings).stdout.split()
     )
 
 
@@ -166,9 +166,9 @@ def test_without_its_dataset_no_version_is_said_not_to_have_learned_from_a_feedb
     """Such as after the feedback of a person was erased."""
     for file in (home / "storage").rglob("*.parquet"):
         file.unlink()
-    shown = nhm("lineage", "--feedback", LEARNED, **settings).stdout
+    shown = nhm_here("lineage", "--feedback", LEARNED, **settings).stdout
     assert "Only a version whose dataset is no longer stored can have learned from it" in shown
-    assert "which can no longer be read" in nhm("lineage", "technical", "--version", 1, **settings).stdout
+    assert "which can no longer be read" in nhm_here("lineage", "technical", "--version", 1, **settings).stdout
 
 
 @pytest.mark.slow
@@ -179,7 +179,7 @@ def test_feedback_in_quarantine_and_files_that_cannot_be_read_are_named(settings
     facts = found(settings, "--feedback", "odd")
     assert facts["quarantine"] == [{"partition": f"technical|{WEEK}", "reason": "invalid_rating"}]
     assert [str(file) in fault for fault in facts["unreadable"]] == [True]
-    shown = nhm("lineage", "--feedback", "odd", **settings).stdout
+    shown = nhm_here("lineage", "--feedback", "odd", **settings).stdout
     assert "In feedback_quarantine" in shown
     assert f"Not looked at: {file} is damaged" in shown
 
@@ -196,5 +196,5 @@ def test_feedback_in_quarantine_and_files_that_cannot_be_read_are_named(settings
     ],
 )
 def test_wrong_use_is_refused(settings, arguments, message):
-    done = nhm("lineage", *arguments, **settings)
+    done = nhm_here("lineage", *arguments, **settings)
     assert (done.returncode, message in done.stderr) == (2, True), done.stderr

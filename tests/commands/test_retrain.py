@@ -138,7 +138,7 @@ def test_a_mongodb_that_does_not_answer_is_named_without_its_password(home, tmp_
 @pytest.mark.servers
 def test_an_mlflow_that_does_not_answer_is_named_without_its_password(home, mongod_uri, database):
     done = nhm(
-        *("retrain", "--week", WEEK),
+        *("retrain", "--week", WEEK, "--specialist", "technical"),
         nhm_home=home,
         mongodb_uri=mongod_uri,
         mongodb_database=database.name,

@@ -17,7 +17,7 @@ from nhm_assets.rollout.validation import Validation, summary
 from nhm_assets.settings import Settings
 from resources.kubernetes import Cluster
 from tests.support.kube import Namespace, deployment, namespace, rule
-from tests.support.nhm import nhm
+from tests.support.nhm import nhm, nhm_here
 from tests.support.platform import Platform
 from tests.support.ports import free_port
 from tests.support.rollouts import Registry, cluster_settings
@@ -225,7 +225,7 @@ def test_cluster_check_in_a_pod_asks_for_rights_services_and_statuses(
     [({}, "no cluster is configured"), ({"kubeconfig": "nowhere"}, "cannot be used")],
 )
 def test_without_a_cluster_the_exit_code_is_1_and_says_why(tmp_path: Path, changes: dict[str, str], expected: str):
-    done = nhm("validate", nhm_home=tmp_path, **changes)
+    done = nhm_here("validate", nhm_home=tmp_path, **changes)
     assert (done.returncode, done.stdout) == (1, "")
     assert expected in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from bson import json_util
+from click.testing import CliRunner
 
+from nhm_assets.cli import main
 from nhm_assets.settings import Settings
 
 NHM = Path(sysconfig.get_path("scripts")) / "nhm"
@@ -29,6 +31,13 @@ def nhm(*arguments: object, **settings: object) -> subprocess.CompletedProcess[s
     return subprocess.run(
         command, env=environment(**settings), capture_output=True, text=True, timeout=170, check=False
     )
+
+
+def nhm_here(*arguments: object, **settings: object) -> subprocess.CompletedProcess[str]:
+    """Run `nhm` in this process, which has imported everything; for commands that leave nothing behind in it."""
+    words = [str(one) for one in arguments]
+    done = CliRunner().invoke(main, words, env=environment(**settings), catch_exceptions=False)
+    return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
 
 
 def start_nhm(*arguments: object, **settings: object) -> subprocess.Popen[str]:
