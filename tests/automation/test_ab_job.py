@@ -24,7 +24,7 @@ from nhm_assets.domain.served_records import ServedQuality
 from nhm_assets.served.measure import Measurement
 from resources.storage import FrameIOManager
 from tests.support.documents import NOW, WEEK, WEEK_END, put, reviewed_opinions
-from tests.support.nhm import nhm
+from tests.support.nhm import nhm_here
 from tests.support.platform import QUIET, Platform, failed_step
 from tests.support.ports import free_port
 from tests.support.registry import MODEL, Registry
@@ -236,23 +236,23 @@ def test_the_command_starts_shows_and_stops_a_test(platform: Platform, mongod_ur
         "mongodb_uri": mongod_uri,
         "mongodb_database": platform.database.name,
     }
-    started = nhm("ab", "start", "technical", "--challenger", "2", "--days", "3", **settings)
+    started = nhm_here("ab", "start", "technical", "--challenger", "2", "--days", "3", **settings)
     assert (started.returncode, started.stderr) == (0, "")
     assert started.stdout.startswith("technical: started: A/B test of version 2 against version 1 of " + MODEL)
-    shown = nhm("ab", "status", "technical", **settings)
+    shown = nhm_here("ab", "status", "technical", **settings)
     assert shown.returncode == 0, shown.stderr
     assert "No plan with stored features was answered by version 1" in shown.stdout
     assert "ends the test" not in shown.stdout
     registry.client().delete_model_version(MODEL, "2")
-    shown = nhm("ab", "status", "technical", **settings)
+    shown = nhm_here("ab", "status", "technical", **settings)
     assert "Version 2 was deleted in MLflow, so no further plans are compared: `nhm ab stop technical`" in shown.stdout
     opinions, reviews = answered_week(NOW, 1, version="1", days=0.1)
     store(platform.database, [(opinions, reviews)])
     platform.database["plan_features"].insert_one(stored_features(opinions[0]["plan_id"], timestamp=NOW.timestamp()))
-    failed = nhm("ab", "status", "technical", **settings | {"nhm_now": (NOW + ONE_WEEK / 14).isoformat()})
+    failed = nhm_here("ab", "status", "technical", **settings | {"nhm_now": (NOW + ONE_WEEK / 14).isoformat()})
     assert failed.stderr.startswith("nhm: the A/B test of version 2 against version 1 of technical-evaluator until")
     assert "cannot be measured: technical-evaluator has no version '2'" in failed.stderr
     assert "`nhm ab stop technical` ends the test" in failed.stderr
-    over = nhm("ab", "stop", "technical", **settings)
+    over = nhm_here("ab", "stop", "technical", **settings)
     assert over.returncode == 0, over.stderr
     assert "Nothing was promoted" in over.stdout

@@ -20,7 +20,7 @@ from nhm_assets.evaluation.replay_request import gate_settings
 from nhm_assets.instance.home import dagster_instance
 from nhm_assets.settings import Settings
 from tests.support.documents import WEEK, WEEK_END
-from tests.support.nhm import nhm
+from tests.support.nhm import nhm_here
 from tests.support.platform import QUIET
 from tests.support.processes import ROOT
 from tests.support.recorded import record_evaluation, record_rollback
@@ -167,14 +167,14 @@ def test_the_command_prints_and_writes_the_same(tmp_path: Path, monkeypatch: pyt
     with dagster_instance(Settings(nhm_home=home)) as instance:
         record_two_weeks(instance)
         before = len(instance.fetch_materializations(AssetKey("promoted_version"), limit=10).records)
-        done = nhm("replay", "--set", "PRECISION_THRESHOLD=0.85", "--json", file, nhm_home=home)
+        done = nhm_here("replay", "--set", "PRECISION_THRESHOLD=0.85", "--json", file, nhm_home=home)
         assert done.returncode == 0, done.stderr
         assert len(instance.fetch_materializations(AssetKey("promoted_version"), limit=10).records) == before
         assert instance.get_runs_count() == 0
     assert "held by precision_threshold" in done.stdout
     assert "1 of 3 recorded decisions would be different" in done.stdout
     assert json.loads(file.read_text())["production"]["technical"] == {"recorded": "2", "replayed": "1"}
-    refused = nhm("replay", "--set", "PRECISION_THRESHOLD", nhm_home=home)
+    refused = nhm_here("replay", "--set", "PRECISION_THRESHOLD", nhm_home=home)
     assert (refused.returncode, refused.stderr.strip()) == (
         2,
         "nhm: --set PRECISION_THRESHOLD: write NAME=VALUE, such as PRECISION_THRESHOLD=0.8",

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from tests.support.documents import NOW
-from tests.support.nhm import nhm
+from tests.support.nhm import nhm, nhm_here
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def settings(home, mongod_uri, database):
 
 @pytest.mark.servers
 def test_decisions_are_listed_newest_first_with_who_and_why(settings):
-    shown = nhm("audit", "technical", **settings).stdout.splitlines()
+    shown = nhm_here("audit", "technical", **settings).stdout.splitlines()
     rows = [line.split()[2:5] for line in shown[2:]]
     assert rows == [["technical", "promoted", "2"], ["technical", "promoted", "1"], ["technical", "registered", "1"]]
     assert all("ada@example.org" in line and "every gate check passed" in line for line in shown[2:])
@@ -39,7 +39,7 @@ def test_decisions_are_listed_newest_first_with_who_and_why(settings):
 def test_a_deletion_of_files_names_the_versions(settings, database):
     deleted = {"_id": "retention:1", "kind": "files_deleted", "specialist": "technical", "model": "technical-evaluator"}
     database["model_audit_log"].insert_one({**deleted, "versions": ["2", "1"], "at": NOW + timedelta(days=9)})
-    shown = nhm("audit", "technical", "--version", "1", **settings).stdout.splitlines()
+    shown = nhm_here("audit", "technical", "--version", "1", **settings).stdout.splitlines()
     assert shown[2].split()[2:] == ["technical", "files_deleted", "2,", "1"]
 
 
@@ -47,9 +47,9 @@ def test_a_deletion_of_files_names_the_versions(settings, database):
 def test_a_specialist_that_was_taken_out_keeps_its_history(settings, tmp_path):
     (tmp_path / "specialists.yaml").write_text("- name: business\n")
     chosen = settings | {"specialists_file": tmp_path / "specialists.yaml"}
-    shown = nhm("audit", "technical", **chosen).stdout.splitlines()
+    shown = nhm_here("audit", "technical", **chosen).stdout.splitlines()
     assert [line.split()[2:5] for line in shown[2:3]] == [["technical", "promoted", "2"]]
-    unknown = nhm("audit", "evolution", **chosen)
+    unknown = nhm_here("audit", "evolution", **chosen)
     assert (unknown.returncode, unknown.stdout) == (2, "")
     assert "unknown specialist 'evolution'. Choose one of business" in unknown.stderr
     assert "unknown specialist 'technical'" in nhm("retrain", "--specialist", "technical", **chosen).stderr
@@ -57,22 +57,22 @@ def test_a_specialist_that_was_taken_out_keeps_its_history(settings, tmp_path):
 
 def test_json_can_be_read_by_programs_and_options_select(settings):
     since = (NOW + timedelta(days=1)).isoformat()
-    found = json.loads(nhm("audit", "--json", "--since", since, "--version", "1", **settings).stdout)
+    found = json.loads(nhm_here("audit", "--json", "--since", since, "--version", "1", **settings).stdout)
     assert [(entry["kind"], entry["at"]) for entry in found] == [("promoted", since)]
 
 
 def test_an_entry_is_shown_whole_by_its_id(settings):
-    entry = json.loads(nhm("audit", "promoted:2", **settings).stdout)
+    entry = json.loads(nhm_here("audit", "promoted:2", **settings).stdout)
     assert (entry["_id"], entry["version"], entry["actor"]) == ("promoted:2", "2", "ada@example.org")
-    assert nhm("audit", "promoted:3", **settings).returncode == 2
+    assert nhm_here("audit", "promoted:3", **settings).returncode == 2
 
 
 def test_what_was_in_production_at_a_time(settings):
     moment = f"{NOW + timedelta(days=1.5):%Y-%m-%dT%H:%M}"
-    there = json.loads(nhm("audit", "--as-of", moment, "--json", **settings).stdout)["in_production"]
+    there = json.loads(nhm_here("audit", "--as-of", moment, "--json", **settings).stdout)["in_production"]
     assert there["technical"]["version"] == "1"
     assert there["business"] is None
-    shown = nhm("audit", "--as-of", moment, **settings).stdout
+    shown = nhm_here("audit", "--as-of", moment, **settings).stdout
     assert ["technical", "1"] in [line.split()[:2] for line in shown.splitlines()]
     assert ["business", "none"] in [line.split()[:2] for line in shown.splitlines()]
 
@@ -86,5 +86,5 @@ def test_what_was_in_production_at_a_time(settings):
     ],
 )
 def test_wrong_use_is_refused(home, arguments, message):
-    done = nhm("audit", *arguments, nhm_home=home)
+    done = nhm_here("audit", *arguments, nhm_home=home)
     assert (done.returncode, message in done.stderr) == (2, True), done.stderr

@@ -7,7 +7,7 @@ import pytest
 from resources.storage import RecordIOManager
 from tests.served.test_checks import answered, week
 from tests.support.documents import WEEK
-from tests.support.nhm import nhm
+from tests.support.nhm import nhm_here
 
 
 @pytest.fixture
@@ -19,12 +19,12 @@ def settings(home):
 def test_the_newest_measured_week_is_shown_with_what_warns(settings, home):
     fallbacks = answered(by_version={"3": 60}, by_fallback={"heuristics": 40})
     RecordIOManager(str(home / "storage")).store(week(answered=fallbacks), "served_quality", "technical", WEEK)
-    shown = nhm("watch", "technical", **settings).stdout
+    shown = nhm_here("watch", "technical", **settings).stdout
     assert f"technical, week {WEEK}" in shown
     assert "version 3 serves" in shown
     lines = {line.split()[0]: line.split()[1] for line in shown.splitlines()[2:] if line[:1].strip()}
     assert (lines["model_answers"], lines["features_stable"]) == ("LOOK", "-")
-    assert json.loads(nhm("watch", "technical", "--week", WEEK, "--json", **settings).stdout)["version"] == "3"
+    assert json.loads(nhm_here("watch", "technical", "--week", WEEK, "--json", **settings).stdout)["version"] == "3"
 
 
 @pytest.mark.servers
@@ -32,16 +32,18 @@ def test_a_specialist_that_was_taken_out_is_shown_as_it_was_last_measured(settin
     (tmp_path / "specialists.yaml").write_text("- name: business\n")
     settings = settings | {"specialists_file": tmp_path / "specialists.yaml"}
     RecordIOManager(str(home / "storage")).store(week(), "served_quality", "technical", WEEK)
-    assert f"technical, week {WEEK}" in nhm("watch", "technical", **settings).stdout
-    assert "week 2026-01-04 is not measured" in nhm("watch", "technical", "--week", "2026-01-04", **settings).stderr
-    assert "unknown specialist 'evolution'" in nhm("watch", "evolution", **settings).stderr
+    assert f"technical, week {WEEK}" in nhm_here("watch", "technical", **settings).stdout
+    assert (
+        "week 2026-01-04 is not measured" in nhm_here("watch", "technical", "--week", "2026-01-04", **settings).stderr
+    )
+    assert "unknown specialist 'evolution'" in nhm_here("watch", "evolution", **settings).stderr
 
 
 @pytest.mark.servers
 def test_an_ab_test_that_was_not_measured_says_why(settings, home):
     record = week(faults={"A/B test": "technical-evaluator has no version '2': it has 3, 1"})
     RecordIOManager(str(home / "storage")).store(record, "served_quality", "technical", WEEK)
-    shown = nhm("watch", "technical", **settings).stdout
+    shown = nhm_here("watch", "technical", **settings).stdout
     assert "A/B test: Not measured: technical-evaluator has no version '2': it has 3, 1" in shown
 
 
@@ -54,7 +56,7 @@ def test_an_ab_test_that_was_not_measured_says_why(settings, home):
     ],
 )
 def test_what_cannot_be_shown_is_said(settings, arguments: list[str], reason: str):
-    failed = nhm("watch", *arguments, **settings)
+    failed = nhm_here("watch", *arguments, **settings)
     assert failed.returncode != 0
     assert reason in failed.stderr
 
@@ -62,6 +64,6 @@ def test_what_cannot_be_shown_is_said(settings, arguments: list[str], reason: st
 def test_a_damaged_record_is_not_taken_for_one_that_is_missing(settings, home):
     RecordIOManager(str(home / "storage")).store(week(), "served_quality", "technical", WEEK)
     (home / "storage" / "served_quality" / "technical" / f"{WEEK}.current").write_text("something else\n")
-    failed = nhm("watch", "technical", **settings)
+    failed = nhm_here("watch", "technical", **settings)
     assert failed.returncode != 0
     assert "is damaged" in failed.stderr
