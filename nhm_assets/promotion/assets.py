@@ -28,6 +28,7 @@ from nhm_assets.registry.audit_log import (
     who,
 )
 from nhm_assets.registry.descriptions import describe
+from nhm_assets.registry.recovery import audited_version
 from nhm_assets.registry.versions import version_in_production
 from nhm_assets.runs.broken_runs import tag_broken_run
 from nhm_assets.runs.log_lines import name_version
@@ -84,6 +85,8 @@ def promoted_version(
         outcome = decision.outcome
         if is_repeat(log, evaluation_report, outcome, decision.reason, run=context.run):
             decision = replace(decision, outcome=Outcome.UNCHANGED, reason=f"as before, {decision.reason}")
+        elif unrecorded := _unrecorded(log, evaluation_report, decision):
+            decision = replace(decision, outcome=Outcome.UNCHANGED, reason=unrecorded)
         if decision.outcome is not Outcome.UNCHANGED:
             run_url = Links.of(settings).dagster_run(context.run_id)
             describe(client, evaluation_report, outcome, decision.reason, run_url=run_url, now=settings.now())
@@ -143,6 +146,24 @@ def _hold(
     if test := running_test(log, request.model, now):
         reason = f"{reason}; meanwhile, the {test.sentence} goes on"
     return Decision(Outcome.HELD, reason, None, None, gate.held_as or HeldAs.UNCERTAIN)
+
+
+def _unrecorded(log: "Collection[dict[str, Any]]", report: EvaluationReport, decision: Decision) -> str | None:
+    """What to say of a version that was found in Production, where the audit log does not have it; else None.
+
+    Such as after the audit log was restored from an older back-up than the registry. It may be a move by others as
+    well, which a person has to settle.
+    """
+    if decision.outcome is not Outcome.PROMOTED or decision.audit_id is not None:
+        return None
+    last = audited_version(log, report.model)
+    if last == report.version:
+        return None
+    recorded = f"last recorded version {last}" if last else "records no version"
+    return (
+        f"version {report.version} is {decision.reason}, but the audit log {recorded}. To record it, run"
+        f" `nhm adopt {report.specialist} --reason TEXT`"
+    )
 
 
 def _refuse_without_verdicts(context: AssetExecutionContext, report: EvaluationReport, gate: RecordedGate) -> None:

@@ -93,6 +93,24 @@ def test_a_newer_week_replaces_the_champion(learnable: Platform):
     assert aliases(learnable) == {"production": "2", "previous": "1", "candidate": None}
 
 
+def test_a_version_that_an_older_audit_log_does_not_have_is_recorded_as_it_was_found(learnable: Platform):
+    log = learnable.database["model_audit_log"]
+    learnable.retrain(week=WEEK_BEFORE)
+    older = list(log.find())
+    learnable.retrain()
+    log.delete_many({})
+    log.insert_many(older)
+    result = learnable.retrain()
+    assert learnable.tags(result)["nhm/outcome"] == "unchanged"
+    entry = log.find_one({"dagster_run_id": result.run_id, "kind": {"$ne": "registered"}})
+    assert (entry["kind"], entry["version"]) == ("unchanged", "2")
+    assert entry["reason"] == (
+        "version 2 is already in Production, but the audit log last recorded version 1. To record it, run"
+        " `nhm adopt technical --reason TEXT`"
+    )
+    assert stages(learnable) == {"1": "Archived", "2": "Production"}
+
+
 def test_a_held_candidate_leaves_the_run_green_and_stays_in_staging(hopeless: Platform):
     result = hopeless.retrain()
     assert result.success
