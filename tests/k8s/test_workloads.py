@@ -80,6 +80,16 @@ def test_no_disruption_budget_keeps_a_node_from_being_drained():
         assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
+def test_the_database_has_room_for_what_its_processes_share():
+    """In the 64 MiB that a container has, four of eight parallel joins at once failed."""
+    pod = find(rendered(STANDALONE), "StatefulSet", "nhm-postgresql")["spec"]["template"]["spec"]
+    mounted = {one["mountPath"]: one["name"] for one in pod["containers"][0]["volumeMounts"]}
+    (volume,) = [one["emptyDir"] for one in pod["volumes"] if one["name"] == mounted["/dev/shm"]]  # noqa: S108
+    assert volume == {"medium": "Memory", "sizeLimit": "256Mi"}
+    compose = yaml.safe_load((ROOT / "deploy/compose/compose.yaml").read_text())
+    assert compose["services"]["postgresql"]["shm_size"] == "256m"
+
+
 def test_every_database_is_dumped_by_night_and_before_a_migration_with_postgresqls_own_program():
     for overlay, expected in ((PRODUCTION, ["dump-dagster"]), (STANDALONE, ["dump-dagster", "dump-mlflow"])):
         manifests = rendered(overlay)
