@@ -32,7 +32,7 @@ from nhm_assets.registry.transitions import registry_faults
 from nhm_assets.registry.vocabulary import CLASSES_TAG, FILES_DELETED_TAG, PARTITION_TAG, ROLLED_BACK_TAG
 from nhm_assets.resource_factories import mongo_of
 from tests.support.documents import NOW, WEEK, WEEK_END, put, reviewed_opinions
-from tests.support.nhm import nhm, nhm_here
+from tests.support.nhm import nhm_here
 from tests.support.platform import QUIET, Platform, failed_step
 from tests.support.ports import free_port
 from tests.support.postgres import Postgres
@@ -317,7 +317,7 @@ def command(tmp_path: Path, migrated_mlflow: Path, mongod_uri: str, database) ->
 @pytest.mark.servers
 @pytest.mark.slow
 def test_the_command_goes_back_once_and_forward_again_with_to(command, database):
-    done = nhm("rollback", "technical", "--reason", REASON, **command)
+    done = nhm_here("rollback", "technical", "--reason", REASON, **command)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{MODEL}: version 1 is in Production; version 2 is archived and will not be promoted again" in done.stdout
     assert Registry(command["nhm_home"] / "mlflow").state()["stages"] == {"1": "Production", "2": "Archived"}
@@ -326,20 +326,20 @@ def test_the_command_goes_back_once_and_forward_again_with_to(command, database)
     instance_file = command["nhm_home"] / "dagster" / "dagster.yaml"
     assert instance_file.read_text() == (ROOT / "deploy" / "local" / "dagster.yaml").read_text()
 
-    refused = nhm("rollback", "technical", "--reason", REASON, **command)
+    refused = nhm_here("rollback", "technical", "--reason", REASON, **command)
     assert refused.returncode == 1
     assert refused.stderr == f"nhm: {MODEL} has no previous version: name the target with --to\n"
 
     registry = Registry(command["nhm_home"] / "mlflow")
     registry.client().set_model_version_tag(MODEL, "2", CLASSES_TAG, "reject,approve,review_required")
-    back = nhm("rollback", "technical", "--to", "2", "--reason", "it was the data", **command)
+    back = nhm_here("rollback", "technical", "--to", "2", "--reason", "it was the data", **command)
     assert back.returncode == 0
     assert back.stderr.startswith(f"nhm: warning: {MODEL} version 2 answers reject, approve, review_required, but")
     assert back.stderr.count("\n") == 1
     assert "version 2 is in Production; version 1 is archived" in back.stdout
 
     registry.client().transition_model_version_stage(MODEL, "2", "Archived")
-    again = nhm("rollback", "technical", "--to", "2", "--reason", os.fsdecode(b"zur\xfcck"), **command)
+    again = nhm_here("rollback", "technical", "--to", "2", "--reason", os.fsdecode(b"zur\xfcck"), **command)
     assert (again.returncode, "are as they should be" in again.stdout) == (0, True), again.stderr
     assert registry.state()["stages"] == {"1": "Archived", "2": "Production"}
 
@@ -352,7 +352,7 @@ def test_a_rollback_whose_restart_failed_says_so_and_the_same_command_only_resta
     promote_here(registry, log, registry.add(LATER), LATER)
     away = {"kubeconfig": unreachable_cluster(tmp_path), "rollout_timeout_s": 1, "kubernetes_timeout_s": 1}
     for _ in range(2):
-        done = nhm("rollback", "technical", "--reason", REASON, service_retries=0, **away, **command)
+        done = nhm_here("rollback", "technical", "--reason", REASON, service_retries=0, **away, **command)
         assert done.returncode == 3
         assert f"{MODEL}: version 2 is in Production; version 3 is archived" in done.stdout
         assert "version 2 of technical-evaluator is back in Production, but technical was not restarted" in done.stderr
@@ -360,7 +360,7 @@ def test_a_rollback_whose_restart_failed_says_so_and_the_same_command_only_resta
         assert registry.state()["stages"] == {"1": "Archived", "2": "Production", "3": "Archived"}
         assert log.count_documents({"kind": "rolled_back"}) == 1
     record_restart(log, MODEL, "2")
-    further = nhm("rollback", "technical", "--reason", REASON, service_retries=0, **away, **command)
+    further = nhm_here("rollback", "technical", "--reason", REASON, service_retries=0, **away, **command)
     assert further.returncode == 3
     assert registry.state()["stages"] == {"1": "Production", "2": "Archived", "3": "Archived"}
 

@@ -13,7 +13,7 @@ from nhm_assets.promotion.checks import registry_verdict
 from nhm_assets.registry.transitions import registry_faults
 from sensors.registry import registry_sensor
 from tests.support.documents import NOW, WEEK_END
-from tests.support.nhm import nhm
+from tests.support.nhm import nhm, nhm_here
 from tests.support.notified import Receiver, receiver
 from tests.support.platform import Platform
 from tests.support.platforms import new_platform
@@ -177,8 +177,8 @@ def test_status_shows_a_foreign_move_and_adopt_settles_it(platform: Platform, sc
     shown = nhm("status", **where)
     assert shown.returncode == 3, "it needs a person"
     assert f"the audit log last recorded version {scene.second}. Somebody else moved it" in shown.stdout
-    assert nhm("adopt", "technical", **where).returncode == 2
-    done = nhm("adopt", "technical", "--reason", "tested by hand", **where)
+    assert nhm_here("adopt", "technical", **where).returncode == 2
+    done = nhm_here("adopt", "technical", "--reason", "tested by hand", **where)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{MODEL}: version {scene.first} is adopted as the version in Production." in done.stdout
     assert f"Before, it was version {scene.second}." in done.stdout
@@ -187,7 +187,7 @@ def test_status_shows_a_foreign_move_and_adopt_settles_it(platform: Platform, sc
     assert entry["actor"].endswith(", nhm adopt")
     settled = nhm("status", **where)
     assert (settled.returncode, "Somebody else" in settled.stdout) == (0, False), settled.stdout
-    again = nhm("adopt", "technical", "--reason", "again", **where)
+    again = nhm_here("adopt", "technical", "--reason", "again", **where)
     assert (again.returncode, again.stdout) == (
         0,
         f"{MODEL}: version {scene.first} is in Production, as the audit log records. Nothing to adopt.\n",
