@@ -115,7 +115,8 @@ def test_the_commands_bring_up_a_platform_that_retrains(tmp_path: Path, own_post
                 [SCRIPTS / words[0], *words[1:], *only], env=variables, capture_output=True, check=False
             )
             assert done.returncode == 0, done.stdout.decode() + done.stderr.decode() + log(tmp_path)
-        assert b"promoted" in done.stdout
+        # Where the sensor on new feedback was faster, it has promoted a version of the running week before.
+        assert {b"promoted", b"superseded"} & set(done.stdout.split()), done.stdout.decode()
 
 
 def documented_commands() -> list[list[str]]:
