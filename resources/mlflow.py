@@ -35,6 +35,17 @@ def limit_http_retries() -> None:
         MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(HTTP_RETRIES)
 
 
+def _list_no_packages() -> None:
+    """Keep MLflow from listing the files of all installed packages, for a second, when it first logs or loads a model.
+
+    The list is to guess requirements, and ours are named; and to find the version of what is installed as no package.
+    """
+    from mlflow.utils import requirements_utils
+
+    if getattr(requirements_utils, "_MODULES_TO_PACKAGES", {}) is None:
+        requirements_utils._MODULES_TO_PACKAGES = {}
+
+
 class Mlflow:
     """The MLflow that models are logged to and registered in.
 
@@ -121,16 +132,9 @@ class Mlflow:
     def import_library(self) -> None:
         """Import and prepare what training runs and the registry use of MLflow, and contact nobody."""
         self._configure_library()
-        import mlflow
-
         _logging_functions()
         if self._embedded:
-            import mlflow.store.tracking.sqlalchemy_store
-        from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
-
-        # The first model that a process logs lets MLflow list all installed packages. Processes forked from this one
-        # need not do it again.
-        warn_dependency_requirement_mismatches([f"mlflow=={mlflow.__version__}"])
+            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
     def _configure_library(self) -> None:
         # MLflow reads these from the environment only, the first one while it is imported.
@@ -141,6 +145,7 @@ class Mlflow:
         warnings.filterwarnings("ignore", message=".*is deprecated since 2.9.0", category=FutureWarning)
         variables.MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
         limit_http_retries()
+        _list_no_packages()
         if self._server.user is not None:
             variables.MLFLOW_TRACKING_USERNAME.set(self._server.user)
             variables.MLFLOW_TRACKING_PASSWORD.set(self._server.password or "")

@@ -7,15 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import importlib_metadata
-import mlflow
 import pytest
 from dagster import DagsterRunStatus
-from mlflow.utils import requirements_utils
-from sklearn.dummy import DummyClassifier
 
 from nhm_assets.commands.retrain_runs import Runs, processes_and_threads
-from nhm_assets.commands.run_libraries import import_run_libraries
 from nhm_assets.domain.errors import NhmError
 from nhm_assets.domain.outcomes import REASON_TAG, Outcome
 from nhm_assets.domain.partitions import Partition
@@ -49,14 +44,6 @@ only_where_processes_are_forked = pytest.mark.skipif(not SUPPORTED, reason="proc
 )
 def test_processes_and_threads_are_as_many_as_cores(setting, partitions, cores, expected):
     assert processes_and_threads(Settings(retrain_processes=setting), partitions, cores=cores) == expected
-
-
-@pytest.mark.servers
-def test_a_run_does_not_list_the_installed_packages_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr(requirements_utils, "_MODULES_TO_PACKAGES", None)
-    import_run_libraries(Settings(nhm_home=tmp_path))
-    monkeypatch.setattr(importlib_metadata, "packages_distributions", lambda: pytest.fail("listed again"))
-    mlflow.sklearn.save_model(DummyClassifier(), tmp_path / "model", pip_requirements=[f"mlflow=={mlflow.__version__}"])
 
 
 class Killed:

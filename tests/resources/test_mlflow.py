@@ -3,8 +3,12 @@
 import os
 from pathlib import Path
 
+import importlib_metadata
+import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
+from mlflow.utils import requirements_utils
+from sklearn.dummy import DummyClassifier
 
 from nhm_assets.settings import Settings
 from resources.mlflow import Mlflow
@@ -41,6 +45,25 @@ def test_without_an_address_everything_is_in_the_home_folder(embedded: Mlflow, h
     with embedded.client() as client:
         assert client.tracking_uri == f"sqlite:///{home / 'mlflow.db'}"
         assert client.get_experiment(experiment).artifact_location == str(home / "artifacts" / "technical-specialist")
+
+
+def test_models_are_logged_and_loaded_without_a_list_of_all_installed_packages(
+    embedded: Mlflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It takes a second. What a model requires is named and compared all the same."""
+    monkeypatch.setattr(requirements_utils, "_MODULES_TO_PACKAGES", None)
+    monkeypatch.setattr(importlib_metadata, "packages_distributions", lambda: pytest.fail("listed"))
+    said: list[str] = []
+    monkeypatch.setattr(requirements_utils._logger, "warning", said.append)
+    model = tmp_path / "model"
+    with embedded.client():
+        mlflow.sklearn.save_model(
+            DummyClassifier().fit([[0]], [0]), model, pip_requirements=["scikit-learn==0.1", "no-such-package==1"]
+        )
+        mlflow.pyfunc.load_model(str(model))
+    assert "no-such-package (current: uninstalled, required: no-such-package==1)" in said[0]
+    assert "scikit-learn (current: 1." in said[0]
+    assert said[1] == said[0]
 
 
 FRESH = """
