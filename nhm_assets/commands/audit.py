@@ -74,6 +74,9 @@ def _print_entries(found: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         _print_json(found)
         return
+    if not found:
+        click.echo("No decision is recorded that fits.")
+        return
     print_table("Decisions, newest first", _COLUMNS, map(_row, found), numbers={"version", "before"})
 
 

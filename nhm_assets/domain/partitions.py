@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 WEEK: Final = timedelta(days=7)
 _KEY_FORMAT: Final = "%Y-%m-%d"
+_SUNDAY: Final = 7
 _LISTED: Final = 20
 """With more specialists than this, an error does not name them all."""
 
@@ -141,9 +142,13 @@ class Partition:
         """The window that ends with the week, or now if the week is still running; always this many days long.
 
         Raises:
-            UsageError: the week has not begun yet.
+            UsageError: the week has not begun yet, or no week begins on that day.
         """
-        if now < self.week_end - WEEK:
+        begin = self.week_end - WEEK
+        if begin.isoweekday() != _SUNDAY:
+            # Dagster takes any day from a program; its UI offers Sundays only.
+            raise UsageError(f"unknown week {self.week!r}: name a week by its first day, a Sunday")
+        if now < begin:
             raise UsageError(f"week {self.week} has not begun yet: it is now {now:%Y-%m-%d %H:%M} UTC")
         end = min(self.week_end, now)
         return Window(end - timedelta(days=days), end)

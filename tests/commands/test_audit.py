@@ -43,6 +43,11 @@ def test_a_deletion_of_files_names_the_versions(settings, database):
     assert shown[2].split()[2:] == ["technical", "files_deleted", "2,", "1"]
 
 
+def test_where_no_decision_fits_it_says_so(settings):
+    shown = nhm_here("audit", "technical", "--version", "x", **settings)
+    assert (shown.returncode, shown.stdout) == (0, "No decision is recorded that fits.\n")
+
+
 @pytest.mark.exhaustive
 def test_a_specialist_that_was_taken_out_keeps_its_history(settings, tmp_path):
     (tmp_path / "specialists.yaml").write_text("- name: business\n")

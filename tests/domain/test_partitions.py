@@ -112,6 +112,13 @@ def test_five_hundred_specialists_stay_below_the_keys_that_dagster_recommends():
     assert len(specialist_weeks_of(many, first_week(now, 156)).get_partition_keys(current_time=now)) < 100_000
 
 
+def test_a_day_that_begins_no_week_has_no_window():
+    """Dagster takes any day as a key from programs, and would record the dataset under another week."""
+    monday = Partition.from_key("technical|2026-11-16")
+    with pytest.raises(UsageError, match="unknown week '2026-11-16': name a week by its first day, a Sunday"):
+        monday.window(days=30, now=datetime(2026, 12, 1, tzinfo=UTC))
+
+
 def test_the_window_of_a_closed_week_ends_with_the_week():
     partition = Partition.parse("2026-03-01", "technical")
     long_after = datetime(2026, 6, 1, tzinfo=UTC)
