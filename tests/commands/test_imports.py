@@ -23,7 +23,7 @@ HEAVY = ("mlflow", "dagster", "sqlalchemy", "pandas", "numpy", "pyarrow", "scipy
     ("arguments", "needed", "says"),
     [
         (["status"], "pymongo", "In production"),
-        (["audit"], "pymongo", "Decisions, newest first"),
+        (["audit"], "pymongo", "No decision is recorded"),
         (["ab", "status", "technical"], "pymongo", "has no A/B test"),
         (["lineage", "technical"], "dagster pandas numpy pyarrow pymongo", "has no version in Production"),
     ],
