@@ -40,7 +40,7 @@ dev: install ## start MongoDB, MLflow, Dagster's webserver and daemon, until Ctr
 test: environment-serving ## all tests but the slow ones, against real servers (a quarter of an hour)
 	$(WITH_SERVING) $(BIN)/$(PYTEST)
 
-test-fast: install ## the tests without MongoDB, MLflow and PostgreSQL (five minutes)
+test-fast: install ## the tests without MongoDB, MLflow and PostgreSQL (three and a half minutes)
 	$(BIN)/$(PYTEST) -m "not servers and not slow and not exhaustive and not kubernetes"
 
 test-slow: environment-serving ## a week with the real daemon, outages, a browser, thirty days, the image (twenty minutes)
