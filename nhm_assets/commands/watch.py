@@ -39,7 +39,13 @@ def _stored(settings: Settings, specialist: str, week: str | None) -> ServedQual
     with startup_without_gc():
         from nhm_assets.domain.asset_keys import SERVED_QUALITY
         from nhm_assets.domain.dagster_names import SERVED_QUALITY_JOB
-        from nhm_assets.domain.partitions import last_closed_week, parse_specialist, parse_week, running_week
+        from nhm_assets.domain.partitions import (
+            first_week,
+            last_closed_week,
+            parse_specialist,
+            parse_week,
+            running_week,
+        )
         from nhm_assets.domain.specialists import configured_specialist
         from resources.storage import RecordIOManager
         from resources.storage_files import read_file
@@ -55,6 +61,12 @@ def _stored(settings: Settings, specialist: str, week: str | None) -> ServedQual
     for one in weeks:
         if files := records.files_of(asset, specialist, one):
             return ServedQuality.model_validate_json(read_file(files[0], asset))
+    first = first_week(now, settings.keep_weeks, settings.first_week)
+    if week and week < first:
+        raise UsageError(
+            f"{specialist}: week {week} was not measured, and cannot be any more: FIRST_WEEK and KEEP_WEEKS leave"
+            f" out the weeks before {first}"
+        )
     raise UsageError(
         f"{specialist}: week {' and week '.join(weeks)} {'is' if week else 'are'} not measured yet. Weeks are measured"
         f" daily at 05:00 UTC and by a retraining; to measure now, start the job {SERVED_QUALITY_JOB} in Dagster's UI"

@@ -47,6 +47,13 @@ def test_an_ab_test_that_was_not_measured_says_why(settings, home):
     assert "A/B test: Not measured: technical-evaluator has no version '2': it has 3, 1" in shown
 
 
+def test_a_week_that_is_no_partition_any_more_cannot_be_measured(settings):
+    failed = nhm_here("watch", "technical", "--week", "2026-02-01", **settings, keep_weeks=2)
+    assert failed.returncode == 2
+    assert "technical: week 2026-02-01 was not measured, and cannot be any more" in failed.stderr
+    assert "the weeks before 2026-02-22" in failed.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
