@@ -17,6 +17,7 @@ from typing import Any, Self, get_args
 from pydantic import SecretStr, ValidationError
 from pydantic_settings.exceptions import SettingsError
 
+from nhm_assets.configuration.fields import SettingFields
 from nhm_assets.domain.errors import UsageError
 from nhm_assets.domain.foreign_settings import warnings_about, warnings_about_mistyped
 from nhm_assets.domain.idle_checks import Remark, Thresholds, remarks_on, remarks_on_own
@@ -25,7 +26,6 @@ from nhm_assets.domain.selection import LlmRules, Selection
 from nhm_assets.domain.setting_faults import but_is, faults_in
 from nhm_assets.domain.specialists import FIVE, Specialist, all_specialists, configure, recorded_specialist
 from nhm_assets.estimators.families import AUTO, FAMILIES
-from nhm_assets.setting_fields import SettingFields
 from resources.addresses import ARTIFACTS, artifacts_address
 
 _OF_MLFLOWS_LIBRARY = re.compile(

@@ -23,6 +23,7 @@ STAGES = ("feedback", "training", "evaluation", "promotion", "rollout", "monitor
 FLOORS = (
     ("domain", "resources"),
     ("estimators",),
+    ("configuration",),
     ("settings",),
     ("resource_factories", "steps", "runs", "drift"),
     ("registry",),
@@ -35,11 +36,10 @@ FLOORS = (
 )
 """The rooms, bottom to top. A room imports only from lower floors: not from its own floor, and not from above.
 
-Only the definitions import sensors."""
+Only the definitions import sensors.
+"""
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-SETTINGS = {"settings", "setting_fields", "setting_types"}
-"""The modules that are one room."""
-TOP_LEVEL = {"__init__", "definitions", *SETTINGS, "resource_factories", "cli"}
+TOP_LEVEL = {"__init__", "definitions", "settings", "resource_factories", "cli"}
 INTERNALS = Path("nhm_assets/domain/dagster_internals.py")
 """The only module that may use private names of Dagster."""
 FAMILIES_FOLDER = Path("nhm_assets/estimators/families")
@@ -58,9 +58,7 @@ def room_of(name: str) -> str | None:
     first, *rest = name.split(".")
     if first in ("resources", "sensors"):
         return first
-    if first != "nhm_assets" or not rest:
-        return None
-    return "settings" if rest[0] in SETTINGS else rest[0]
+    return rest[0] if first == "nhm_assets" and rest else None
 
 
 def forbidden_imports(root: Path) -> list[str]:

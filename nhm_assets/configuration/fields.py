@@ -6,10 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from nhm_assets.domain.first_week import EARLIEST
-from nhm_assets.domain.pod_resources import PodResources, Quantity
-from nhm_assets.estimators.families import AUTO, DEFAULT, FAMILIES
-from nhm_assets.setting_types import (
+from nhm_assets.configuration.value_types import (
     BrowserAddress,
     Count,
     Dollars,
@@ -29,6 +26,9 @@ from nhm_assets.setting_types import (
     StorageAddress,
     Week,
 )
+from nhm_assets.domain.first_week import EARLIEST
+from nhm_assets.domain.pod_resources import PodResources, Quantity
+from nhm_assets.estimators.families import AUTO, DEFAULT, FAMILIES
 
 
 class SettingFields(BaseSettings):

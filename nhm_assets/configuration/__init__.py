@@ -1,0 +1,1 @@
+"""Which environment variables there are, and what their values must be."""
